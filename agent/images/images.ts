@@ -1,0 +1,61 @@
+/**
+ * Images and container file systems of one node. Content is content-addressed below `$BERTH_HOME/content`; unpacked layers
+ * are overlayfs snapshots named by chain id; a container's root is an overlay mount of them.
+ */
+import type { Ctx, Digest } from '#lib/base';
+
+/** The fields of an OCI image config that running needs (image-spec config.md). */
+export interface ImageConfig {
+  readonly user: string;
+  readonly env: readonly string[];
+  readonly entrypoint: readonly string[];
+  readonly cmd: readonly string[];
+  readonly workingDir: string;
+  readonly stopSignal: string;
+  readonly volumes: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface Image {
+  /** As asked for, normalised: docker.io/library/busybox:latest */
+  readonly reference: string;
+  /** Digest of the image config: the image id. */
+  readonly id: Digest;
+  /** repository@sha256:… of the manifest. */
+  readonly repoDigest: string;
+  readonly sizeBytes: number;
+  readonly config: ImageConfig;
+}
+
+export interface RegistryCredentials {
+  readonly username: string;
+  readonly password: string;
+}
+
+export interface PullOptions {
+  /** Asked per registry host and repository path. */
+  readonly credentials?: (registryHost: string, repository: string) => RegistryCredentials | undefined;
+  readonly onProgress?: (p: {
+    readonly layer: Digest;
+    readonly doneBytes: number;
+    readonly totalBytes: number;
+  }) => void;
+}
+
+export interface Images {
+  /** The local image, without any network. */
+  find(reference: string, c: Ctx): Promise<Image | undefined>;
+  /** Single flight per reference; layers in parallel, digests and sizes verified before anything becomes visible. */
+  pull(reference: string, o: PullOptions, c: Ctx): Promise<Image>;
+  list(c: Ctx): Promise<readonly Image[]>;
+  /** Throws Conflict when a container uses it. */
+  remove(reference: string, c: Ctx): Promise<void>;
+  /** A writable root for `containerId`, mounted at the returned path. The same id again gives the same root, re-mounted if needed. */
+  mountRoot(containerId: string, image: Image, c: Ctx): Promise<string>;
+  /** Unmounts and removes the writable layer; gone is fine. */
+  removeRoot(containerId: string, c: Ctx): Promise<void>;
+  /** Container ids that have a root on disk: for the reconcile at start. */
+  roots(c: Ctx): Promise<readonly string[]>;
+  /** Removes the least recently used images that no root uses until `freeBytes` are free. Returns bytes freed. */
+  collect(o: { readonly freeBytes: number; readonly minAgeMs: number }, c: Ctx): Promise<number>;
+}

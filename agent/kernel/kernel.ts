@@ -1,0 +1,109 @@
+/**
+ * The one door to the Linux kernel, as role ports. Everything privileged (other programs, mounts, namespaces, cgroups,
+ * links, packet filter, writes below /proc and /sys) goes through these; agent/kernel/linux implements them on top of the
+ * long-lived native helper (agent/native), because Node's own spawn blocks its event loop for 5-19 ms and Node has no
+ * mount, setns or openat2. Every call is idempotent where the kernel allows it: making what exists and removing what is
+ * gone succeed.
+ */
+import type { Ctx } from '#lib/base';
+
+export interface ProgramResult {
+  /** Exit code, or 128 + signal. */
+  readonly code: number;
+  readonly stdout: Buffer;
+  readonly stderr: Buffer;
+}
+
+export interface Programs {
+  /**
+   * Runs a program to its end. argv[0] is looked up in PATH. Output above 1 MiB is cut. On abort or time-out the program
+   * is killed and the call throws Cancelled or DeadlineExceeded. `netns`: path of a network namespace to run in.
+   */
+  run(
+    argv: readonly string[],
+    o: {
+      stdin?: string | Buffer;
+      env?: Readonly<Record<string, string>>;
+      cwd?: string;
+      netns?: string;
+      timeoutMs?: number;
+    },
+    c: Ctx,
+  ): Promise<ProgramResult>;
+}
+
+export interface OverlayMount {
+  /** Upper-most first, as overlayfs' lowerdir. */
+  readonly lower: readonly string[];
+  readonly upper: string;
+  readonly work: string;
+  readonly target: string;
+}
+
+export interface Mounts {
+  overlay(m: OverlayMount, c: Ctx): Promise<void>;
+  bind(source: string, target: string, o: { readOnly?: boolean; recursive?: boolean }, c: Ctx): Promise<void>;
+  tmpfs(target: string, o: { sizeBytes?: number; mode?: number }, c: Ctx): Promise<void>;
+  /** Unmounts target (not below it); gone is fine. Falls back to a lazy unmount only when busy. */
+  unmount(target: string, c: Ctx): Promise<void>;
+  /** Mount points at or below `prefix`, deepest first. */
+  below(prefix: string, c: Ctx): Promise<readonly string[]>;
+}
+
+export type PinnedNamespace = 'net' | 'ipc' | 'uts';
+
+export interface Namespaces {
+  /**
+   * Creates new namespaces and pins them by bind mounts at `folder/net`, `folder/ipc`, `folder/uts` (loopback is up, the
+   * host name set, sysctls written inside). Existing pins are kept.
+   */
+  pin(
+    folder: string,
+    o: { kinds: readonly PinnedNamespace[]; hostname?: string; sysctls?: Readonly<Record<string, string>> },
+    c: Ctx,
+  ): Promise<void>;
+  /** Unmounts and removes the pins; gone is fine. */
+  unpin(folder: string, c: Ctx): Promise<void>;
+}
+
+/** Limits of a cgroup in the API's own units; absent = unlimited. */
+export interface CgroupLimits {
+  /** cpu.shares (v1); converted to cpu.weight on v2. 2..262144 */
+  readonly cpuShares?: number | undefined;
+  /** Microseconds per 100 ms period. */
+  readonly cpuQuotaUs?: number | undefined;
+  readonly memoryBytes?: number | undefined;
+  readonly pids?: number | undefined;
+}
+
+export interface CgroupUsage {
+  readonly cpuNs: number;
+  readonly memoryBytes: number;
+  /** memory minus inactive file pages. */
+  readonly workingSetBytes: number;
+  readonly pids: number;
+  readonly oomKills: number;
+}
+
+export interface Cgroups {
+  /** v1, v2 or hybrid (v1 controllers with a v2 mount that has none of ours). */
+  readonly version: 'v1' | 'v2' | 'hybrid';
+  /** `path` begins with '/', relative to the mount of each controller: `/berth/pod<uid>`. */
+  ensure(path: string, limits: CgroupLimits, c: Ctx): Promise<void>;
+  usage(path: string, c: Ctx): Promise<CgroupUsage | undefined>;
+  /** Kills what is left inside and removes the tree; gone is fine. */
+  remove(path: string, c: Ctx): Promise<void>;
+  /** Child cgroups directly below `path`. */
+  children(path: string, c: Ctx): Promise<readonly string[]>;
+}
+
+export interface Kernel extends AsyncDisposable {
+  readonly programs: Programs;
+  readonly mounts: Mounts;
+  readonly namespaces: Namespaces;
+  readonly cgroups: Cgroups;
+  /** Makes an uncompressed layer tar appear below `root`: see agent/native/unpack.c. Resolves with entry and byte counts. */
+  unpackLayer(o: { root: string; input: NodeJS.ReadableStream }, c: Ctx): Promise<{ entries: number; bytes: number }>;
+  /** Removes a tree without following links or crossing mounts; gone is fine. */
+  removeTree(path: string, c: Ctx): Promise<void>;
+}

@@ -1,0 +1,67 @@
+/** The parts of the OCI runtime configuration that Berth writes (opencontainers/runtime-spec, config.md). */
+export interface OciMount {
+  destination: string;
+  type?: string;
+  source?: string;
+  options?: string[];
+}
+
+export interface OciCapabilities {
+  bounding: string[];
+  effective: string[];
+  permitted: string[];
+  inheritable: string[];
+  ambient: string[];
+}
+
+export interface OciProcess {
+  terminal: boolean;
+  user: { uid: number; gid: number; additionalGids?: number[]; umask?: number };
+  args: string[];
+  env: string[];
+  cwd: string;
+  capabilities: OciCapabilities;
+  noNewPrivileges: boolean;
+  oomScoreAdj?: number;
+  rlimits?: { type: string; soft: number; hard: number }[];
+  apparmorProfile?: string;
+  selinuxLabel?: string;
+}
+
+export interface OciSeccomp {
+  defaultAction: string;
+  defaultErrnoRet?: number;
+  architectures?: string[];
+  syscalls?: {
+    names: string[];
+    action: string;
+    errnoRet?: number;
+    args?: { index: number; value: number; valueTwo?: number; op: string }[];
+  }[];
+}
+
+export interface OciLinux {
+  namespaces: { type: 'pid' | 'network' | 'ipc' | 'uts' | 'mount' | 'cgroup' | 'user'; path?: string }[];
+  cgroupsPath: string;
+  resources: {
+    devices?: { allow: boolean; type?: string; major?: number; minor?: number; access: string }[];
+    cpu?: { shares?: number; quota?: number; period?: number };
+    memory?: { limit?: number; swap?: number };
+    pids?: { limit: number };
+  };
+  maskedPaths?: string[];
+  readonlyPaths?: string[];
+  rootfsPropagation?: string;
+  sysctl?: Record<string, string>;
+  seccomp?: OciSeccomp;
+}
+
+export interface OciSpec {
+  ociVersion: string;
+  root: { path: string; readonly: boolean };
+  hostname?: string;
+  process: OciProcess;
+  mounts: OciMount[];
+  linux: OciLinux;
+  annotations?: Record<string, string>;
+}

@@ -1,0 +1,87 @@
+/**
+ * Containers as processes under a supervisor that outlives the agent.
+ *
+ * Life: `start` (supervisor + OCI runtime `run --detach`) -> running -> exited (by itself or after `kill`) -> `remove`.
+ * What is needed to re-adopt a container is on disk (`folder`) before its process starts; after an agent restart `list`
+ * gives every container found there, with its true state (pid and start time compared, boot id compared).
+ */
+import type { Readable, Writable } from 'node:stream';
+import type { Ctx } from '#lib/base';
+import type { OciSpec } from './oci-spec.ts';
+
+export type ContainerId = string & { readonly __brand: 'ContainerId' };
+
+export interface StartContainer {
+  /** 64 hex digits. */
+  readonly id: ContainerId;
+  /** Free text kept beside the container and given back by `list` (pod uid, container name, attempt, spec hash, ...). */
+  readonly labels: Readonly<Record<string, string>>;
+  readonly spec: OciSpec;
+  /** Mounted and ready; the bundle's root. */
+  readonly rootfs: string;
+  /** CRI log format, rotated by the supervisor. */
+  readonly log: { readonly path: string; readonly maxBytes: number; readonly maxFiles: number };
+  readonly tty: boolean;
+  /** Keep stdin open for attach; otherwise /dev/null. */
+  readonly stdin: boolean;
+  /** Close stdin when the first attach ends. */
+  readonly stdinOnce: boolean;
+  /** 'runc' | 'crun' | a path; absent = the configured default. */
+  readonly runtime?: string | undefined;
+}
+
+export type ContainerState =
+  | { readonly phase: 'running'; readonly pid: number; readonly startedAtMs: number }
+  | {
+      readonly phase: 'exited';
+      /** 0..255; 128 + signal for a signal death; 255 when unknown (`lost`). */
+      readonly exitCode: number;
+      readonly signal: number;
+      readonly oomKilled: boolean;
+      readonly startedAtMs: number;
+      readonly finishedAtMs: number;
+      /** The record is missing (power loss): nobody saw the exit. */
+      readonly lost: boolean;
+    };
+
+export interface ContainerRecord {
+  readonly id: ContainerId;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly state: ContainerState;
+}
+
+export interface ExecRequest {
+  readonly argv: readonly string[];
+  /** Added to the container's own environment. */
+  readonly env?: readonly string[];
+  readonly cwd?: string;
+  readonly tty: boolean;
+  readonly stdin: boolean;
+  readonly timeoutMs?: number;
+}
+
+/** Streams of an exec or attach. Destroying stdin or the whole session ends an exec's process; an attach only detaches. */
+export interface StreamSession extends AsyncDisposable {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  /** Ends at once with a tty. */
+  readonly stderr: Readable;
+  resize(width: number, height: number): void;
+  /** The exit code (exec), or undefined when an attach ends because the container stopped streaming. */
+  readonly exit: Promise<number | undefined>;
+}
+
+export interface Runtime {
+  /** Resolves after the container's own program was exec'd. Throws Internal/Invalid with the runtime's message. */
+  start(o: StartContainer, c: Ctx): Promise<ContainerState & { phase: 'running' }>;
+  /** To the container's init, or every process of it with `all`. Exited or gone is fine. */
+  kill(id: ContainerId, signal: string, o: { all?: boolean }, c: Ctx): Promise<void>;
+  state(id: ContainerId, c: Ctx): Promise<ContainerState | undefined>;
+  /** Kills what runs, removes all traces except the log. Gone is fine. */
+  remove(id: ContainerId, c: Ctx): Promise<void>;
+  list(c: Ctx): Promise<readonly ContainerRecord[]>;
+  /** Called once per exit seen while subscribed, after the exit is durable. */
+  onExit(fn: (id: ContainerId, state: ContainerState & { phase: 'exited' }) => void): Disposable;
+  exec(id: ContainerId, r: ExecRequest, c: Ctx): Promise<StreamSession>;
+  attach(id: ContainerId, c: Ctx): Promise<StreamSession>;
+}

@@ -1,0 +1,40 @@
+/** Files that others read or that must survive a crash: write a temporary file, fsync, rename, fsync the folder. */
+import { open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+/** Replaces `path` atomically. With `durable: false` (default true) the fsyncs are left out: atomic but not crash-safe. */
+export async function writeFileAtomic(
+  path: string,
+  data: string | Uint8Array,
+  o: { mode?: number; durable?: boolean } = {},
+): Promise<void> {
+  const temporary = `${path}.${process.pid}.${nextSuffix()}.tmp`;
+  try {
+    const file = await open(temporary, 'w', o.mode ?? 0o644);
+    try {
+      await file.writeFile(data);
+      if (o.durable !== false) await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (e) {
+    await rm(temporary, { force: true });
+    throw e;
+  }
+  if (o.durable !== false) await syncFolder(dirname(path));
+}
+
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+const nextSuffix = (() => {
+  let n = 0;
+  return (): number => ++n;
+})();

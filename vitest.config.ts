@@ -1,0 +1,17 @@
+import { defineConfig } from 'vitest/config';
+
+const projects = [
+  { name: 'unit', include: ['{lib,services,agent,cli,tools,proto}/**/*.test.ts'], testTimeout: 10_000 },
+  { name: 'integration', include: ['test/integration/**/*.test.ts'], testTimeout: 60_000 },
+  { name: 'e2e', include: ['test/e2e/**/*.test.ts'], testTimeout: 180_000 },
+  { name: 'faults', include: ['test/faults/**/*.test.ts'], testTimeout: 240_000 },
+  { name: 'long', include: ['test/long/**/*.test.ts'], testTimeout: 1_800_000 },
+];
+
+export default defineConfig({
+  test: {
+    projects: projects.map((p) => ({
+      test: { ...p, hookTimeout: p.testTimeout, pool: 'forks', isolate: p.name !== 'unit', fileParallelism: p.name === 'unit' },
+    })),
+  },
+});
