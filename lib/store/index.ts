@@ -1,1 +1,4 @@
+export * from './keys.ts';
+export * from './memory.ts';
 export * from './store.ts';
+export { indexOf, modRevisionOf } from './store-errors.ts';
