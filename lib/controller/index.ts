@@ -1,0 +1,2 @@
+export type { IndexFunction } from './indexed-cache.ts';
+export * from './informer.ts';
