@@ -58,3 +58,5 @@ export interface RequestHandler {
   handle(request: ApiRequest, c: Ctx): Promise<ApiResult>;
   watch(request: RequestBase & { readonly query: WatchQuery }, c: Ctx): AsyncIterable<WatchEvent<KubeObject>>;
 }
+
+export type { LogRequest, NodeStream, NodeStreamRequest, NodeStreams } from './streams.ts';

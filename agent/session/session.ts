@@ -1,0 +1,95 @@
+/**
+ * The node's end of the control plane: what the pod workers see of it. The session dials by itself for ever; with no
+ * control plane it hands out the last known wish from disk, so that pods run on.
+ *
+ * Life story: `startSession` first replays the wish saved on disk through `onChange` (then `onSynced('disk')`), then dials.
+ * Each connection brings changes through `onChange` and ends its first part with `onSynced('gateway')`; objects that the
+ * gateway no longer names have by then been handed out as `remove`. Reports are kept until the gateway has stored them:
+ * calling `reportPodStatus` never waits and never fails; only the latest status of a pod is kept.
+ */
+import type { Readable, Writable } from 'node:stream';
+import type { Event, KubeObject, Node, NodeStatus, PodStatus } from '#lib/api';
+import type { Clock, Ctx, Logger, Random } from '#lib/base';
+import type { NodeStreamRequest } from '#lib/client';
+
+export type DesiredResource =
+  | 'pods'
+  | 'configmaps'
+  | 'secrets'
+  | 'serviceaccounts'
+  | 'services'
+  | 'endpointslices'
+  | 'nodes'
+  | 'namespaces';
+
+export type DesiredChange =
+  | { readonly type: 'upsert'; readonly resource: DesiredResource; readonly object: KubeObject }
+  | {
+      readonly type: 'remove';
+      readonly resource: DesiredResource;
+      readonly namespace: string;
+      readonly name: string;
+      readonly uid: string;
+    };
+
+export interface PodRef {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+}
+
+export interface ClusterInfo {
+  readonly heartbeatIntervalMs: number;
+  readonly clusterDomain: string;
+  readonly clusterDnsIp: string;
+  readonly clusterCidr: string;
+  readonly serviceCidr: string;
+  readonly podCidr: string;
+}
+
+/** PEM. */
+export interface SessionCredentials {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** The node's ends of one exec, attach, logs or port-forward. */
+export interface StreamIo {
+  readonly stdin: Readable;
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+  onResize(fn: (width: number, height: number) => void): void;
+}
+
+export interface SessionDeps {
+  /** `host:port`, tried in turn. */
+  readonly endpoints: readonly string[];
+  readonly nodeName: string;
+  /** Read again at each dial, so that a renewed certificate is taken. */
+  credentials(): Promise<SessionCredentials>;
+  /** For the wish, the epoch; made when absent, mode 0700. */
+  readonly folder: string;
+  readonly bootId: string;
+  readonly agentVersion: string;
+  /** The Node as this node wants it: name, labels, addresses, capacity, nodeInfo, taints. Asked at each dial. */
+  describeNode(): Promise<Node>;
+  onChange(changes: readonly DesiredChange[]): void;
+  onSynced(from: 'disk' | 'gateway'): void;
+  onWelcome?(info: ClusterInfo): void;
+  /** Rejects with StatusError. `c.signal` aborts when the other end has gone. */
+  serveStream(request: NodeStreamRequest, io: StreamIo, c: Ctx): Promise<{ exitCode: number }>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+export interface Session extends AsyncDisposable {
+  readonly connected: boolean;
+  reportPodStatus(pod: PodRef, status: PodStatus): void;
+  /** The node has nothing left of the pod: its API object may go. Repeated until the gateway has done it. */
+  reportPodRemoved(pod: PodRef): void;
+  reportNodeStatus(status: NodeStatus): void;
+  /** Best effort, bounded: a report of what happened, not of what is. */
+  event(event: Omit<Event, 'apiVersion' | 'kind' | 'metadata'> & { metadata?: { namespace?: string } }): void;
+}

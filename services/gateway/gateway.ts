@@ -1,0 +1,55 @@
+/** The gateway as the rest of the server sees it; `startGateway` in main.ts makes one. */
+import type { Clock, Logger, Random } from '#lib/base';
+import type { Bus } from '#lib/bus';
+import type { Client, NodeStreams } from '#lib/client';
+import type { KeyPair } from '#lib/pki';
+
+export interface SessionInfo {
+  readonly nodeName: string;
+  readonly epoch: bigint;
+  readonly connectedAtMs: number;
+  /** Since the last message of the node. */
+  readonly silentForMs: number;
+  readonly pods: number;
+}
+
+export interface ClusterSettings {
+  /** `cluster.local` */
+  readonly clusterDomain: string;
+  readonly clusterDnsIp: string;
+  readonly clusterCidr: string;
+  readonly serviceCidr: string;
+}
+
+/** Consumes a one-time join token: true at most once for each valid token. */
+export interface TokenVerifier {
+  consume(token: string): Promise<boolean>;
+}
+
+export interface GatewayDeps {
+  readonly client: Client;
+  readonly host: string;
+  /** 0 = any free port. */
+  readonly port: number;
+  /** Signs node certificates and is what both ends trust. */
+  readonly ca: KeyPair;
+  /** The gateway's own server certificate, issued by `ca`. */
+  readonly tls: KeyPair;
+  readonly tokens: TokenVerifier;
+  readonly cluster: ClusterSettings;
+  readonly bus?: Bus | undefined;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** Default 1000. */
+  readonly heartbeatIntervalMs?: number | undefined;
+  /** Default 10000: how often a heard node's Lease is written. */
+  readonly leaseIntervalMs?: number | undefined;
+  /** Default 365. */
+  readonly nodeCertificateDays?: number | undefined;
+}
+
+export interface Gateway extends NodeStreams, AsyncDisposable {
+  readonly port: number;
+  sessions(): readonly SessionInfo[];
+}
