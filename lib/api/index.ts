@@ -1,3 +1,5 @@
+export { applyDefaults } from './defaults.ts';
+export { errorBody, type FieldError, type FieldErrorType, invalidError } from './field-error.ts';
 export { Kinds } from './gen/kinds.ts';
 export type {
   Deployment,
@@ -11,4 +13,25 @@ export type { Lease } from './gen/types/coordination-v1.ts';
 export type * from './gen/types/core-v1.ts';
 export type { EndpointSlice } from './gen/types/discovery-v1.ts';
 export type { Condition, LabelSelector, ObjectMeta, OwnerReference, Status } from './gen/types/meta-v1.ts';
+export { findDuplicateFields } from './json-duplicates.ts';
 export * from './object.ts';
+export { decodeProtobuf, encodeProtobuf } from './protobuf.ts';
+export {
+  addQuantity,
+  compareQuantity,
+  formatQuantity,
+  milliQuantityOf,
+  milliValue,
+  parseQuantity,
+  type Quantity,
+  quantityOf,
+  quantityToNumber,
+  quantityValue,
+  subQuantity,
+  tryParseQuantity,
+} from './quantity.ts';
+export { allKinds, type KindInfo, kindByGvk, kindByResource, kindInfo, type Subresource } from './registry.ts';
+export { decodeObject, decodeType, type FieldValidation } from './schema.ts';
+export { prepareCreate, prepareUpdate } from './strategy.ts';
+export { type FieldInfo, type TypeInfo, type TypeName, type TypeRef, typeOf } from './type-table.ts';
+export { type ValidationOptions, validateCreate, validateUpdate } from './validation.ts';
