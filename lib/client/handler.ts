@@ -22,6 +22,12 @@ export interface UserInfo {
   readonly extra?: Readonly<Record<string, readonly string[]>> | undefined;
 }
 
+/** As lib/store's Fence: the write commits only while the leader's (or session's) key has this create revision. */
+export interface WriteFence {
+  readonly key: string;
+  readonly createRevision: bigint;
+}
+
 export type Verb = 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'delete' | 'deletecollection';
 
 export interface RequestBase {
@@ -35,6 +41,8 @@ export interface RequestBase {
   readonly warn?: ((text: string) => void) | undefined;
   /** For managedFields when no fieldManager is given. */
   readonly userAgent?: string | undefined;
+  /** Writes only: fails with Conflict, reason 'Fenced', when the fence no longer holds. */
+  readonly fence?: WriteFence | undefined;
 }
 
 export type ApiRequest = RequestBase &

@@ -1,2 +1,6 @@
 export * from './client.ts';
 export * from './handler.ts';
+export * from './http.ts';
+export * from './in-process.ts';
+export * from './kubeconfig.ts';
+export { errorOfStatus, statusOfError } from './status.ts';
