@@ -1,5 +1,8 @@
 export { applyDefaults } from './defaults.ts';
+export { type Discovery, discoveryOf } from './documents/discovery.ts';
+export { type OpenApi, openApiOf } from './documents/openapi.ts';
 export { errorBody, type FieldError, type FieldErrorType, invalidError } from './field-error.ts';
+export { type FieldMatcher, type FieldRequirement, parseFieldSelector } from './field-selector.ts';
 export { Kinds } from './gen/kinds.ts';
 export type {
   Deployment,
@@ -14,7 +17,22 @@ export type * from './gen/types/core-v1.ts';
 export type { EndpointSlice } from './gen/types/discovery-v1.ts';
 export type { Condition, LabelSelector, ObjectMeta, OwnerReference, Status } from './gen/types/meta-v1.ts';
 export { findDuplicateFields } from './json-duplicates.ts';
+export {
+  ageText,
+  type ConditionLike,
+  controllerOf,
+  durationText,
+  getCondition,
+  isConditionTrue,
+  isControlledBy,
+  newControllerRef,
+  setCondition,
+} from './meta.ts';
 export * from './object.ts';
+export { type ApplyOptions, applyServerSide, type TrackOptions, trackUpdate } from './patch/apply.ts';
+export { applyJsonPatch } from './patch/json.ts';
+export { applyMergePatch } from './patch/merge.ts';
+export { applyStrategicMergePatch } from './patch/strategic.ts';
 export { decodeProtobuf, encodeProtobuf } from './protobuf.ts';
 export {
   addQuantity,
@@ -32,6 +50,15 @@ export {
 } from './quantity.ts';
 export { allKinds, type KindInfo, kindByGvk, kindByResource, kindInfo, type Subresource } from './registry.ts';
 export { decodeObject, decodeType, type FieldValidation } from './schema.ts';
+export {
+  isLabelValue,
+  isQualifiedName,
+  type LabelMatcher,
+  matcherOf,
+  matcherOfMap,
+  parseLabelSelector,
+} from './selector.ts';
 export { prepareCreate, prepareUpdate } from './strategy.ts';
+export { partialMetadata, type TableOptions, tableOf } from './tables/table.ts';
 export { type FieldInfo, type TypeInfo, type TypeName, type TypeRef, typeOf } from './type-table.ts';
 export { type ValidationOptions, validateCreate, validateUpdate } from './validation.ts';

@@ -1,0 +1,7 @@
+export { type BodyReader, readBody } from './body.ts';
+export { acceptWebSocketChannels, type ChannelConnection, type ChannelOptions } from './channels.ts';
+export { acceptPortForward, type PortForwardConnection, type PortForwardPair } from './port-forward.ts';
+export { acceptRemoteCommand, type RemoteOutcome, type RemoteStreams, statusOfOutcome } from './remote-command.ts';
+export { createHttpServer, type HttpServer, type HttpServerOptions, type TlsOptions } from './server.ts';
+export { acceptSpdy, type SpdyConnection, type SpdyStream } from './spdy.ts';
+export { hijack, isUpgrade, refuseUpgrade } from './upgrade.ts';
