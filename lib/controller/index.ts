@@ -1,2 +1,10 @@
+export * from './controller.ts';
+export * from './events.ts';
+export * from './expectations.ts';
+export * from './heap.ts';
 export type { IndexFunction } from './indexed-cache.ts';
 export * from './informer.ts';
+export * from './leader.ts';
+export * from './mutable-copy.ts';
+export * from './slow-start.ts';
+export * from './workqueue.ts';

@@ -54,13 +54,13 @@ export class IndexedCache<T extends KubeObject> {
     }
   }
 
-  /** False when it was not there. */
-  remove(key: string): boolean {
+  /** Gives what was there. */
+  remove(key: string): DeepReadonly<T> | undefined {
     const previous = this.#objects.get(key);
-    if (!previous) return false;
+    if (!previous) return undefined;
     this.#objects.delete(key);
     for (const index of this.#all()) withdraw(index, key, previous);
-    return true;
+    return previous;
   }
 
   *#all(): Iterable<Index<T>> {

@@ -201,8 +201,8 @@ class CachedInformer<T extends KubeObject> implements Informer<T> {
   }
 
   #remove(last: DeepReadonly<T>): void {
-    if (!this.#cache.remove(keyText(keyOf(last)))) return;
-    for (const l of this.#listeners) this.#tell(l, last, undefined);
+    const previous = this.#cache.remove(keyText(keyOf(last)));
+    if (previous) for (const l of this.#listeners) this.#tell(l, previous, undefined);
   }
 
   #tell(listener: Listener<T>, previous: DeepReadonly<T> | undefined, next: DeepReadonly<T> | undefined): void {
