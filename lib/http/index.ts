@@ -4,4 +4,4 @@ export { acceptPortForward, type PortForwardConnection, type PortForwardPair } f
 export { acceptRemoteCommand, type RemoteOutcome, type RemoteStreams, statusOfOutcome } from './remote-command.ts';
 export { createHttpServer, type HttpServer, type HttpServerOptions, type TlsOptions } from './server.ts';
 export { acceptSpdy, type SpdyConnection, type SpdyStream } from './spdy.ts';
-export { hijack, isUpgrade, refuseUpgrade } from './upgrade.ts';
+export { hijack, isUpgrade, refuseUpgrade, upgradeOf } from './upgrade.ts';

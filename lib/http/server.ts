@@ -1,13 +1,26 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+/**
+ * The HTTP/1.1 server that the API server, the registry and the engine share: TLS with optional client certificates,
+ * limits that fit long watches and large uploads, upgrades, and a close that leaves nothing behind.
+ *
+ * Invariants: a handler that fails never takes the process down (500, or a cut connection once the answer has begun); a
+ * socket given to `upgrade` is always tracked and always has an error listener; after `close` no socket is open.
+ * Source: ../shared/reference/dependencies.md 2 (traps of Node 20); kubernetes-api.md 1.
+ */
+import { rm } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { Clock, Logger } from '#lib/base';
+import type { SecureContextOptions } from 'node:tls';
+import { type Clock, type Logger, toStatusError } from '#lib/base';
+import { refuseUpgrade, servePlain, upgradeOf } from './upgrade.ts';
 
 export interface TlsOptions {
   readonly key: string;
   readonly cert: string;
   /** CA for client certificates. */
   readonly ca?: string | undefined;
-  /** Ask for a client certificate; one that does not verify is not refused: look at `socket.authorized`. */
+  /** Ask for a client certificate; one that does not verify is not refused here: look at `socket.authorized`. */
   readonly requestCert?: boolean | undefined;
 }
 
@@ -15,7 +28,7 @@ export interface HttpServerOptions {
   readonly handler: (req: IncomingMessage, res: ServerResponse) => Promise<void>;
   /** Without it every upgrade offer is ignored and the request served as a plain one. */
   readonly upgrade?: ((req: IncomingMessage, socket: Duplex, head: Buffer) => Promise<void>) | undefined;
-  /** Which Upgrade offers go to `upgrade`; default: websocket, spdy/3.1 and tcp. Others (h2c) are served as plain requests. */
+  /** Which Upgrade offers go to `upgrade` (lower case); others, such as h2c, are served as plain requests. */
   readonly upgradeProtocols?: readonly string[] | undefined;
   readonly tls?: TlsOptions | undefined;
   readonly clock: Clock;
@@ -27,12 +40,150 @@ export type ListenAddress = { readonly host: string; readonly port: number } | {
 export interface HttpServer extends AsyncDisposable {
   /** Resolves when listening; gives the port in use (0 for a unix path). Rejects if the address is taken. */
   listen(address: ListenAddress): Promise<{ port: number }>;
-  /** Stops accepting, ends idle connections, waits up to `graceMs` for running requests, then cuts the rest. Idempotent. */
+  /** Stops accepting, ends idle connections, waits up to `graceMs` for the running requests, then cuts the rest. Idempotent. */
   close(graceMs?: number): Promise<void>;
-  /** New certificates for connections to come. */
+  /** New certificates, for connections to come. */
   setTls(tls: TlsOptions): void;
 }
 
+const UPGRADE_PROTOCOLS: readonly string[] = ['websocket', 'spdy/3.1', 'tcp'];
+const CLOSE_GRACE_MS = 5_000;
+/** Body of an upgrade offer that is served as a plain request: the same bound as the API's. */
+const PLAIN_BODY_BYTES_MAX = 3 * 1024 * 1024;
+
+/** requestTimeout 0: watches, logs and uploads last; keepAliveTimeout above the 60 s and 75 s of common clients and proxies. */
+const LIMITS: ServerOptions = {
+  requestTimeout: 0,
+  headersTimeout: 30_000,
+  keepAliveTimeout: 75_000,
+  maxHeaderSize: 64 * 1024,
+  noDelay: true,
+  keepAlive: true,
+  keepAliveInitialDelay: 30_000,
+};
+
 export function createHttpServer(o: HttpServerOptions): HttpServer {
-  throw new Error(`not yet ${String(o.tls)}`);
+  return new NodeHttpServer(o);
+}
+
+class NodeHttpServer implements HttpServer {
+  readonly #o: HttpServerOptions;
+  readonly #server: Server | TlsServer;
+  readonly #sockets = new Set<Socket>();
+  #closed: Promise<void> | undefined;
+
+  constructor(o: HttpServerOptions) {
+    this.#o = o;
+    this.#server =
+      o.tls === undefined
+        ? createServer(LIMITS)
+        : createTlsServer({ ...LIMITS, ...tlsSettings(o.tls), ALPNProtocols: ['http/1.1'] });
+    this.#server.on('connection', (socket: Socket) => this.#track(socket));
+    this.#server.on('secureConnection', (socket: Socket) => this.#track(socket));
+    this.#server.on('tlsClientError', (err: Error) => o.log.debug({ err }, 'TLS handshake failed'));
+    this.#server.on('request', (req: IncomingMessage, res: ServerResponse) => void this.#serve(req, res));
+    if (o.upgrade !== undefined)
+      this.#server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
+        void this.#upgrade(req, socket, head);
+      });
+  }
+
+  async listen(address: ListenAddress): Promise<{ port: number }> {
+    // A socket file left by a dead process would make listen fail with EADDRINUSE.
+    if ('path' in address) await rm(address.path, { force: true });
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(address, () => {
+        this.#server.off('error', reject);
+        this.#server.on('error', (err) => this.#o.log.error({ err }, 'HTTP server failed'));
+        resolve();
+      });
+    });
+    const bound = this.#server.address();
+    return { port: typeof bound === 'object' && bound !== null ? bound.port : 0 };
+  }
+
+  setTls(tls: TlsOptions): void {
+    if ('setSecureContext' in this.#server) this.#server.setSecureContext(tlsSettings(tls));
+  }
+
+  close(graceMs: number = CLOSE_GRACE_MS): Promise<void> {
+    this.#closed ??= this.#close(graceMs);
+    return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(graceMs: number): Promise<void> {
+    if (!this.#server.listening && this.#sockets.size === 0) return;
+    const done = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#server.closeIdleConnections();
+    const cut = this.#o.clock.after(graceMs, () => {
+      for (const socket of this.#sockets) socket.destroy();
+    });
+    await done;
+    cut.cancel();
+  }
+
+  #track(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
+  }
+
+  async #serve(req: IncomingMessage, res: ServerResponse): Promise<void> {
+    res.once('close', () => {
+      // While closing, a connection whose answer is complete is idle: end it now instead of at its keep-alive limit.
+      if (this.#closed !== undefined) this.#server.closeIdleConnections();
+    });
+    if (this.#closed !== undefined) res.shouldKeepAlive = false;
+    try {
+      await this.#o.handler(req, res);
+    } catch (e) {
+      this.#failed(e, req, res);
+    }
+  }
+
+  #failed(e: unknown, req: IncomingMessage, res: ServerResponse): void {
+    if (res.destroyed || res.writableEnded) return;
+    this.#o.log.error({ err: e, method: req.method, url: req.url }, 'request handler failed');
+    if (res.headersSent) {
+      res.destroy();
+      return;
+    }
+    res.writeHead(500, { 'content-type': 'text/plain; charset=utf-8' });
+    res.end('internal error\n');
+  }
+
+  async #upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    socket.on('error', (err) => this.#o.log.debug({ err }, 'upgraded connection failed'));
+    const offered = upgradeOf(req) ?? '';
+    const taken = (this.#o.upgradeProtocols ?? UPGRADE_PROTOCOLS).includes(offered);
+    try {
+      if (taken) await this.#o.upgrade?.(req, socket, head);
+      else
+        await servePlain(req, socket as Socket, head, {
+          maxBodyBytes: PLAIN_BODY_BYTES_MAX,
+          handler: (plain, res) => this.#serve(plain, res),
+        });
+    } catch (e) {
+      // The upgrade handler throws only before it has written the 101; afterwards the socket is its own.
+      const error = toStatusError(e);
+      this.#o.log.debug({ err: error, url: req.url }, 'upgrade refused');
+      if (socket.writable) refuseUpgrade(socket, error);
+      else socket.destroy();
+    }
+  }
+}
+
+function tlsSettings(tls: TlsOptions): SecureContextOptions & { requestCert: boolean; rejectUnauthorized: boolean } {
+  return {
+    key: tls.key,
+    cert: tls.cert,
+    ...(tls.ca === undefined ? {} : { ca: tls.ca }),
+    minVersion: 'TLSv1.2',
+    requestCert: tls.requestCert ?? false,
+    rejectUnauthorized: false,
+  };
 }
