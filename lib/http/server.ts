@@ -70,6 +70,8 @@ class NodeHttpServer implements HttpServer {
   readonly #o: HttpServerOptions;
   readonly #server: Server | TlsServer;
   readonly #sockets = new Set<Socket>();
+  /** Sockets with no request under way. Node's closeIdleConnections leaves out those that have not sent a first request. */
+  readonly #idle = new Set<Socket>();
   #closed: Promise<void> | undefined;
 
   constructor(o: HttpServerOptions) {
@@ -80,6 +82,9 @@ class NodeHttpServer implements HttpServer {
         : createTlsServer({ ...LIMITS, ...tlsSettings(o.tls), ALPNProtocols: ['http/1.1'] });
     this.#server.on('connection', (socket: Socket) => this.#track(socket));
     this.#server.on('secureConnection', (socket: Socket) => this.#track(socket));
+    this.#server.on(o.tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) =>
+      this.#idle.add(socket),
+    );
     this.#server.on('tlsClientError', (err: Error) => o.log.debug({ err }, 'TLS handshake failed'));
     this.#server.on('request', (req: IncomingMessage, res: ServerResponse) => void this.#serve(req, res));
     if (o.upgrade !== undefined)
@@ -119,7 +124,7 @@ class NodeHttpServer implements HttpServer {
   async #close(graceMs: number): Promise<void> {
     if (!this.#server.listening && this.#sockets.size === 0) return;
     const done = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    this.#server.closeIdleConnections();
+    for (const socket of this.#idle) socket.destroy();
     const cut = this.#o.clock.after(graceMs, () => {
       for (const socket of this.#sockets) socket.destroy();
     });
@@ -129,13 +134,19 @@ class NodeHttpServer implements HttpServer {
 
   #track(socket: Socket): void {
     this.#sockets.add(socket);
-    socket.once('close', () => this.#sockets.delete(socket));
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      this.#idle.delete(socket);
+    });
   }
 
   async #serve(req: IncomingMessage, res: ServerResponse): Promise<void> {
+    const { socket } = req;
+    this.#idle.delete(socket);
     res.once('close', () => {
-      // While closing, a connection whose answer is complete is idle: end it now instead of at its keep-alive limit.
-      if (this.#closed !== undefined) this.#server.closeIdleConnections();
+      // While closing, a connection whose answer is complete is ended now instead of at its keep-alive limit.
+      if (this.#closed !== undefined) socket.end();
+      else if (!socket.destroyed) this.#idle.add(socket);
     });
     if (this.#closed !== undefined) res.shouldKeepAlive = false;
     try {
@@ -157,6 +168,7 @@ class NodeHttpServer implements HttpServer {
   }
 
   async #upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    this.#idle.delete(socket as Socket);
     socket.on('error', (err) => this.#o.log.debug({ err }, 'upgraded connection failed'));
     const offered = upgradeOf(req) ?? '';
     const taken = (this.#o.upgradeProtocols ?? UPGRADE_PROTOCOLS).includes(offered);
