@@ -33,7 +33,7 @@ export { type ApplyOptions, applyServerSide, type TrackOptions, trackUpdate } fr
 export { applyJsonPatch } from './patch/json.ts';
 export { applyMergePatch } from './patch/merge.ts';
 export { applyStrategicMergePatch } from './patch/strategic.ts';
-export { decodeProtobuf, encodeProtobuf } from './protobuf.ts';
+export { decodeProtobuf, encodeProtobuf, isProtobuf } from './protobuf.ts';
 export {
   addQuantity,
   compareQuantity,
@@ -48,8 +48,16 @@ export {
   subQuantity,
   tryParseQuantity,
 } from './quantity.ts';
-export { allKinds, type KindInfo, kindByGvk, kindByResource, kindInfo, type Subresource } from './registry.ts';
-export { decodeObject, decodeType, type FieldValidation } from './schema.ts';
+export {
+  allKinds,
+  type KindInfo,
+  kindByGvk,
+  kindByResource,
+  kindInfo,
+  type Subresource,
+  schemaOf,
+} from './registry.ts';
+export { decodeAny, decodeObject, decodeType, type FieldValidation } from './schema.ts';
 export {
   isLabelValue,
   isQualifiedName,
