@@ -1,0 +1,169 @@
+/** Starting, stopping and probing the containers of one pod: what the worker's plan asks for, with failures remembered. */
+import { type Ctx, messageOf, toStatusError } from '#lib/base';
+import type { ContainerId } from '../runtime/runtime.ts';
+import type { ContainerMemory } from './container-memory.ts';
+import type { PodDeps } from './deps.ts';
+import { runHandler } from './hooks.ts';
+import type { ContainerSpec, PodObject, RoledContainer } from './model.ts';
+import type { PodEvents } from './pod-events.ts';
+import { Prober } from './probes.ts';
+import { retryDelayMs } from './restart.ts';
+import type { Slots } from './slots.ts';
+import { startContainer } from './steps/container.ts';
+import { StartFailure } from './steps/image.ts';
+import type { Sandbox } from './steps/sandbox.ts';
+import { Stop } from './steps/stop.ts';
+
+const POST_START_LIMIT_MS = 120_000;
+const PULL_BACKOFF_SHOWN_AFTER_MS = 1500;
+
+export interface ActionHost {
+  readonly pod: () => PodObject;
+  readonly events: PodEvents;
+  readonly slots: Slots;
+  readonly kick: () => void;
+}
+
+export class ContainerActions {
+  readonly #d: PodDeps;
+  readonly #host: ActionHost;
+
+  constructor(d: PodDeps, host: ActionHost) {
+    this.#d = d;
+    this.#host = host;
+  }
+
+  /** Starts the next attempt; a failure becomes the container's waiting reason with a back-off. */
+  async start(
+    c: RoledContainer,
+    m: ContainerMemory,
+    o: { attempt: number; sandbox: Sandbox },
+    ctx: Ctx,
+  ): Promise<void> {
+    const { events } = this.#host;
+    const pod = this.#host.pod();
+    try {
+      if (m.latest !== undefined && m.previous !== undefined) await this.discard(m.previous.id, ctx);
+      if (o.attempt > 1)
+        events.warning(
+          'BackOff',
+          `Back-off restarting failed container ${c.spec.name} in pod ${pod.metadata.name}`,
+          c.spec.name,
+        );
+      const attempt = await this.#host.slots.use(
+        () =>
+          startContainer(
+            this.#d,
+            { pod, role: c.role, spec: c.spec, attempt: o.attempt, sandbox: o.sandbox, events },
+            ctx,
+          ),
+        ctx,
+      );
+      m.began(attempt, c.spec);
+      const now = await this.#d.runtime.state(attempt.id, ctx);
+      if (now?.phase === 'exited' && m.latest?.state.phase === 'running') m.exited(now);
+      else {
+        this.probe(c.spec, m, o.sandbox.podIp, { adopted: false });
+        if (!m.postStarted) void this.#postStart(c.spec, m, o.sandbox.podIp, ctx);
+      }
+    } catch (e) {
+      if (toStatusError(e).kind === 'Cancelled' || ctx.signal.aborted) return;
+      this.#failed(c.spec, m, e);
+    }
+  }
+
+  #failed(spec: ContainerSpec, m: ContainerMemory, e: unknown): void {
+    const reason = e instanceof StartFailure ? e.reason : 'CreateContainerError';
+    if (reason !== 'ErrImagePull') this.#host.events.warning('Failed', `Error: ${messageOf(e)}`, spec.name);
+    m.waiting = { reason, message: messageOf(e) };
+    m.retryAtMs = this.#d.clock.now() + retryDelayMs(m.failures++);
+    this.#d.log.info(
+      { err: e, container: spec.name, pod: this.#host.pod().metadata.name },
+      'a container could not start',
+    );
+    if (reason !== 'ErrImagePull') return;
+    this.#d.clock.after(
+      PULL_BACKOFF_SHOWN_AFTER_MS,
+      () => {
+        if (m.waiting?.reason !== 'ErrImagePull') return;
+        const message = `Back-off pulling image "${spec.image ?? ''}": ${messageOf(e)}`;
+        m.waiting = { reason: 'ImagePullBackOff', message };
+        this.#host.events.normal('BackOff', `Back-off pulling image "${spec.image ?? ''}"`, spec.name);
+        this.#host.kick();
+      },
+      { unref: true },
+    );
+  }
+
+  async #postStart(spec: ContainerSpec, m: ContainerMemory, podIp: string, ctx: Ctx): Promise<void> {
+    const hook = spec.lifecycle?.postStart;
+    const attempt = m.latest;
+    if (hook === undefined || attempt === undefined) return;
+    const result = await runHandler(this.#d, hook, { container: spec, attempt, podIp }, POST_START_LIMIT_MS, ctx);
+    if (m.latest?.id !== attempt.id || m.latest.state.phase !== 'running') return;
+    m.postStarted = true;
+    if (!result.ok) {
+      this.#host.events.warning('FailedPostStartHook', `PostStartHook failed: ${result.message}`, spec.name);
+      m.endRequested = { reason: 'FailedPostStartHook' };
+    }
+    this.#host.kick();
+  }
+
+  /** Probes the latest attempt until it ends. */
+  probe(spec: ContainerSpec, m: ContainerMemory, podIp: string, o: { adopted: boolean }): void {
+    const attempt = m.latest;
+    if (attempt === undefined) return;
+    const isCurrent = (): boolean => m.latest?.id === attempt.id && m.latest.state.phase === 'running';
+    const prober = new Prober(this.#d, { container: spec, attempt, podIp }, this.#host.events, {
+      started: () => {
+        if (!isCurrent()) return;
+        m.started = true;
+        this.#host.kick();
+      },
+      ready: (isReady) => {
+        if (!isCurrent() || m.ready === isReady) return;
+        m.ready = isReady;
+        this.#host.kick();
+      },
+      unhealthy: (reason, graceSeconds) => {
+        if (!isCurrent()) return;
+        m.endRequested = { reason, graceSeconds };
+        this.#host.kick();
+      },
+    });
+    m.prober = prober;
+    prober.start({ clock: this.#d.clock, log: this.#d.log }, o);
+  }
+
+  async stop(
+    spec: ContainerSpec,
+    m: ContainerMemory,
+    o: { graceSeconds: number; reason: string; preStop: boolean; podIp: string },
+    ctx: Ctx,
+  ): Promise<void> {
+    const attempt = m.latest;
+    if (attempt?.state.phase !== 'running') return;
+    const stop = new Stop(this.#d, {
+      spec,
+      attempt,
+      podIp: o.podIp,
+      graceSeconds: o.graceSeconds,
+      reason: o.reason,
+      preStop: o.preStop,
+      events: this.#host.events,
+      ended: m.ended.promise,
+    });
+    m.stop = stop;
+    try {
+      await stop.run(ctx);
+    } finally {
+      m.stop = undefined;
+    }
+  }
+
+  /** Record and root of an attempt that nobody needs any more. */
+  async discard(id: ContainerId, ctx: Ctx): Promise<void> {
+    await this.#d.runtime.remove(id, ctx);
+    await this.#d.images.removeRoot(id, ctx);
+  }
+}

@@ -1,0 +1,65 @@
+/** What a worker remembers of one container between two plans; the mutable counterpart of ContainerObservation. */
+import type { Attempt, ContainerObservation, ContainerSpec, WaitingReason } from './model.ts';
+import type { Prober } from './probes.ts';
+import type { Stop } from './steps/stop.ts';
+
+export class ContainerMemory {
+  latest: Attempt | undefined;
+  previous: Attempt | undefined;
+  waiting: WaitingReason | undefined;
+  retryAtMs = 0;
+  failures = 0;
+  started = false;
+  ready = false;
+  postStarted = false;
+  endRequested: { reason: string; graceSeconds?: number | undefined } | undefined;
+  /** A start or stop is under way: the plan's further wishes for this container wait. */
+  busy = false;
+  stop: Stop | undefined;
+  prober: Prober | undefined;
+  /** Resolves when `latest` has ended. */
+  ended: PromiseWithResolve = promiseWithResolve();
+
+  observe(): ContainerObservation {
+    const { latest, previous, waiting, retryAtMs, started, ready, postStarted, endRequested } = this;
+    return { latest, previous, waiting, retryAtMs, started, ready, postStarted, endRequested };
+  }
+
+  /** A new attempt runs. */
+  began(attempt: Attempt, spec: ContainerSpec): void {
+    if (this.latest !== undefined) this.previous = this.latest;
+    this.latest = attempt;
+    this.waiting = undefined;
+    this.retryAtMs = 0;
+    this.failures = 0;
+    this.started = spec.startupProbe === undefined;
+    this.ready = spec.readinessProbe === undefined;
+    this.postStarted = spec.lifecycle?.postStart === undefined;
+    this.endRequested = undefined;
+    this.ended = promiseWithResolve();
+    if (attempt.state.phase === 'exited') this.ended.resolve();
+  }
+
+  exited(state: Attempt['state']): void {
+    if (this.latest === undefined) return;
+    const killReason = this.endRequested?.reason;
+    this.latest = { ...this.latest, state, ...(killReason === undefined ? {} : { killReason }) };
+    this.started = false;
+    this.ready = false;
+    this.endRequested = undefined;
+    this.ended.resolve();
+  }
+}
+
+export interface PromiseWithResolve {
+  readonly promise: Promise<void>;
+  resolve(): void;
+}
+
+function promiseWithResolve(): PromiseWithResolve {
+  let resolve = (): void => undefined;
+  const promise = new Promise<void>((r) => {
+    resolve = r;
+  });
+  return { promise, resolve };
+}

@@ -1,0 +1,41 @@
+/** What the pod workers of a node need: the node's ports and its settings, made once in agent/main.ts. */
+import type { Clock, Logger, Random } from '#lib/base';
+import type { Images } from '../images/images.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import type { Network } from '../network/network.ts';
+import type { Runtime } from '../runtime/runtime.ts';
+import type { Session } from '../session/session.ts';
+import type { Volumes } from '../volumes/volume.ts';
+import type { NodeObjects } from './objects.ts';
+
+export interface PodSettings {
+  readonly nodeName: string;
+  readonly nodeIp: string;
+  /** Pod folders: namespaces pinned, /etc files, termination messages. */
+  readonly folder: string;
+  /** /var/log by default; `pods/…` and `containers/…` are made below. */
+  readonly logFolder: string;
+  /** Parent of all pod cgroups, e.g. `/berth`. */
+  readonly cgroupParent: string;
+  readonly clusterDomain: () => string;
+  readonly allocatable: Readonly<Record<string, string>>;
+  readonly memoryBytes: number;
+  readonly logMaxBytes: number;
+  readonly logMaxFiles: number;
+  /** Containers started at the same time; more would only make each slower. */
+  readonly startsMax: number;
+}
+
+export interface PodDeps {
+  readonly kernel: Kernel;
+  readonly images: Images;
+  readonly runtime: Runtime;
+  readonly network: Network;
+  readonly volumes: Volumes;
+  readonly objects: NodeObjects;
+  readonly session: Pick<Session, 'reportPodStatus' | 'reportPodRemoved' | 'event'>;
+  readonly settings: PodSettings;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}

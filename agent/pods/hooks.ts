@@ -1,0 +1,133 @@
+/**
+ * Lifecycle hooks and the handlers that probes share: exec in the container, HTTP GET, TCP connect.
+ * Source: kubernetes pkg/kubelet/lifecycle/handlers.go, pkg/probe/{exec,http,tcp}.
+ */
+import { request as httpRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
+import type { DeepReadonly, LifecycleHandler } from '#lib/api';
+import { type Ctx, messageOf } from '#lib/base';
+import type { PodDeps } from './deps.ts';
+import type { Attempt, ContainerSpec } from './model.ts';
+
+export interface HandlerResult {
+  readonly ok: boolean;
+  readonly message: string;
+}
+
+export type Handler = Pick<DeepReadonly<LifecycleHandler>, 'exec' | 'httpGet' | 'tcpSocket' | 'sleep'>;
+
+const BODY_BYTES_MAX = 10 << 10;
+
+export interface HandlerTarget {
+  readonly container: ContainerSpec;
+  readonly attempt: Attempt;
+  readonly podIp: string;
+}
+
+/** Never throws: a failure is a result. The time limit counts as failure. */
+export async function runHandler(
+  d: PodDeps,
+  h: Handler,
+  t: HandlerTarget,
+  timeoutMs: number,
+  c: Ctx,
+): Promise<HandlerResult> {
+  try {
+    if (h.exec !== undefined) return await execHandler(d, h.exec.command ?? [], t, timeoutMs, c);
+    if (h.httpGet !== undefined) return await httpHandler(h.httpGet, t, timeoutMs, c);
+    if (h.tcpSocket !== undefined) {
+      const port = portNumber(h.tcpSocket.port, t.container);
+      return await tcpHandler(h.tcpSocket.host || t.podIp, port, timeoutMs, c);
+    }
+    if (h.sleep !== undefined) await d.clock.sleep(h.sleep.seconds * 1000, c.signal);
+    return { ok: true, message: '' };
+  } catch (e) {
+    return { ok: false, message: messageOf(e) };
+  }
+}
+
+async function execHandler(
+  d: PodDeps,
+  argv: readonly string[],
+  t: HandlerTarget,
+  timeoutMs: number,
+  c: Ctx,
+): Promise<HandlerResult> {
+  await using session = await d.runtime.exec(t.attempt.id, { argv, tty: false, stdin: false, timeoutMs }, c);
+  const [output, errors, code] = await Promise.all([text(session.stdout), text(session.stderr), session.exit]);
+  return { ok: code === 0, message: (output + errors).slice(0, BODY_BYTES_MAX) };
+}
+
+function httpHandler(
+  get: NonNullable<Handler['httpGet']>,
+  t: HandlerTarget,
+  timeoutMs: number,
+  c: Ctx,
+): Promise<HandlerResult> {
+  const isTls = get.scheme === 'HTTPS';
+  const headers: Record<string, string> = { 'User-Agent': 'kube-probe/1.36', Accept: '*/*' };
+  for (const h of get.httpHeaders ?? []) headers[h.name] = h.value;
+  const o = {
+    host: get.host || t.podIp,
+    port: portNumber(get.port, t.container),
+    path: get.path || '/',
+    headers,
+    signal: c.signal,
+    timeout: timeoutMs,
+    agent: false,
+    rejectUnauthorized: false,
+  };
+  return new Promise((resolve, reject) => {
+    const deadline = c.clock.after(timeoutMs, () =>
+      req.destroy(new Error(`context deadline exceeded after ${timeoutMs} ms`)),
+    );
+    const req = (isTls ? httpsRequest : httpRequest)(o, (res) => {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      res.on('data', (chunk: Buffer) => {
+        if (size < BODY_BYTES_MAX) chunks.push(chunk);
+        size += chunk.length;
+      });
+      res.on('end', () => {
+        deadline.cancel();
+        const status = res.statusCode ?? 0;
+        const ok = status >= 200 && status < 400;
+        resolve({
+          ok,
+          message: ok ? Buffer.concat(chunks).toString('utf8') : `HTTP probe failed with statuscode: ${status}`,
+        });
+      });
+      res.on('error', reject);
+    });
+    req.on('error', (e) => {
+      deadline.cancel();
+      reject(e);
+    });
+    req.end();
+  });
+}
+
+function tcpHandler(host: string, port: number, timeoutMs: number, c: Ctx): Promise<HandlerResult> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host, port, signal: c.signal }, () => {
+      deadline.cancel();
+      socket.destroy();
+      resolve({ ok: true, message: '' });
+    });
+    const deadline = c.clock.after(timeoutMs, () => socket.destroy(new Error(`dial tcp ${host}:${port}: i/o timeout`)));
+    socket.on('error', (e) => {
+      deadline.cancel();
+      reject(e);
+    });
+  });
+}
+
+function portNumber(port: number | string, container: ContainerSpec): number {
+  if (typeof port === 'number') return port;
+  const named = container.ports?.find((p) => p.name === port)?.containerPort ?? Number(port);
+  if (!Number.isInteger(named) || named < 1 || named > 65535)
+    throw new Error(`container ${container.name} has no port named "${port}"`);
+  return named;
+}

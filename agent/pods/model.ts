@@ -1,0 +1,127 @@
+/**
+ * What a pod worker knows and what its plan may ask for. Pure data: `plan.ts` and `phase.ts` decide over it, `worker.ts`
+ * and `steps/*` act. A container's attempts are numbered from 0; attempt = restartCount.
+ */
+import type { Container, DeepReadonly, EphemeralContainer, Pod } from '#lib/api';
+import type { ContainerId, ContainerState } from '../runtime/runtime.ts';
+
+export type PodObject = DeepReadonly<Pod>;
+export type ContainerSpec = DeepReadonly<Container> | DeepReadonly<EphemeralContainer>;
+export type ContainerRole = 'init' | 'sidecar' | 'app' | 'ephemeral';
+
+/** A problem that keeps a container waiting, in the API's words (state.waiting). */
+export interface WaitingReason {
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** One attempt of a container as it is on the node. */
+export interface Attempt {
+  readonly id: ContainerId;
+  readonly attempt: number;
+  readonly state: ContainerState;
+  readonly image: string;
+  readonly imageId: string;
+  readonly stopSignal: string;
+  /** Set when the agent ended it (liveness, changed image, postStart failure): the message of the termination. */
+  readonly killReason?: string | undefined;
+}
+
+export interface ContainerObservation {
+  readonly latest: Attempt | undefined;
+  readonly previous: Attempt | undefined;
+  /** Failure of the newest try to start, cleared by a success. */
+  readonly waiting: WaitingReason | undefined;
+  /** Not before this instant may the next try be made after a failed start or pull. */
+  readonly retryAtMs: number;
+  /** Startup probe passed, or none. */
+  readonly started: boolean;
+  /** Readiness probe passes, or none. */
+  readonly ready: boolean;
+  /** A probe or hook asked for the end of `latest`. */
+  readonly endRequested: { readonly reason: string; readonly graceSeconds?: number | undefined } | undefined;
+  /** postStart has returned, or there is none. */
+  readonly postStarted: boolean;
+}
+
+export type SandboxObservation =
+  | { readonly phase: 'absent' }
+  | { readonly phase: 'ready'; readonly podIp: string; readonly readyAtMs: number }
+  | { readonly phase: 'failed'; readonly message: string; readonly retryAtMs: number };
+
+/** Why a pod on this node can not go on (admission on the node, deadline): phase Failed with this reason. */
+export interface PodFailure {
+  readonly reason: string;
+  readonly message: string;
+}
+
+export interface PodObservation {
+  readonly sandbox: SandboxObservation;
+  readonly containers: Readonly<Record<string, ContainerObservation>>;
+  readonly failure: PodFailure | undefined;
+  /** When this node first saw the pod. */
+  readonly startedAtMs: number;
+  /** The terminal phase reached before, which never goes back. */
+  readonly terminal: 'Succeeded' | 'Failed' | undefined;
+}
+
+export type Action =
+  | { readonly do: 'makeSandbox' }
+  | { readonly do: 'start'; readonly container: string; readonly attempt: number }
+  /** Ends the running attempt: preStop, stop signal, grace, SIGKILL. */
+  | {
+      readonly do: 'stop';
+      readonly container: string;
+      readonly graceSeconds: number;
+      readonly reason: string;
+      readonly preStop: boolean;
+    }
+  | { readonly do: 'removeSandbox' }
+  | { readonly do: 'fail'; readonly failure: PodFailure }
+  /** Nothing runs any more and the pod is being deleted: remove every trace and tell the control plane. */
+  | { readonly do: 'finish' };
+
+export interface Plan {
+  readonly actions: readonly Action[];
+  readonly wakeAtMs?: number | undefined;
+}
+
+export const EMPTY_OBSERVATION: ContainerObservation = {
+  latest: undefined,
+  previous: undefined,
+  waiting: undefined,
+  retryAtMs: 0,
+  started: false,
+  ready: false,
+  endRequested: undefined,
+  postStarted: false,
+};
+
+export interface RoledContainer {
+  readonly role: ContainerRole;
+  readonly spec: ContainerSpec;
+}
+
+/** All containers of a pod in the order they start. */
+export function containersOf(pod: PodObject): readonly RoledContainer[] {
+  return [
+    ...(pod.spec.initContainers ?? []).map((spec) => ({
+      role: spec.restartPolicy === 'Always' ? ('sidecar' as const) : ('init' as const),
+      spec,
+    })),
+    ...pod.spec.containers.map((spec) => ({ role: 'app' as const, spec })),
+    ...(pod.spec.ephemeralContainers ?? []).map((spec) => ({ role: 'ephemeral' as const, spec })),
+  ];
+}
+
+export function observationOf(seen: PodObservation, name: string): ContainerObservation {
+  return seen.containers[name] ?? EMPTY_OBSERVATION;
+}
+
+export function isRunning(o: ContainerObservation): boolean {
+  return o.latest?.state.phase === 'running';
+}
+
+export function succeeded(o: ContainerObservation): boolean {
+  return o.latest?.state.phase === 'exited' && o.latest.state.exitCode === 0;
+}

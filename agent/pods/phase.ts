@@ -1,0 +1,138 @@
+/**
+ * Container states -> pod phase and conditions. Pure; the phase never goes back from Succeeded or Failed.
+ * Source: kubernetes pkg/kubelet/kubelet_pods.go (getPhase), pkg/kubelet/status/generate.go.
+ */
+import type { PodCondition, PodStatus } from '#lib/api';
+import { containersOf, isRunning, observationOf, type PodObject, type PodObservation, succeeded } from './model.ts';
+import { type RestartPolicy, restarts } from './restart.ts';
+
+export type PodPhase = 'Pending' | 'Running' | 'Succeeded' | 'Failed';
+
+export function phaseOf(pod: PodObject, seen: PodObservation, o: { terminating: boolean }): PodPhase {
+  if (seen.terminal !== undefined) return seen.terminal;
+  const all = containersOf(pod);
+  const anyRuns = all.some((c) => isRunning(observationOf(seen, c.spec.name)));
+  if (seen.failure !== undefined) return anyRuns ? 'Running' : 'Failed';
+  const policy = (pod.spec.restartPolicy ?? 'Always') as RestartPolicy;
+  const inits = all.filter((c) => c.role === 'init').map((c) => observationOf(seen, c.spec.name));
+  const apps = all.filter((c) => c.role === 'app').map((c) => observationOf(seen, c.spec.name));
+  const endedBadly = inits.some(
+    (i) => i.latest?.state.phase === 'exited' && i.latest.state.exitCode !== 0 && policy === 'Never',
+  );
+  if (endedBadly && !anyRuns) return 'Failed';
+  const appsBegan = apps.some((a) => a.latest !== undefined);
+  if (!appsBegan && inits.some((i) => !succeeded(i))) return o.terminating && !anyRuns ? endedPhase(false) : 'Pending';
+  if (apps.some((a) => a.latest === undefined)) return o.terminating && !anyRuns ? endedPhase(false) : 'Pending';
+  if (anyRuns) return 'Running';
+  const exits = apps.map((a) => (a.latest?.state.phase === 'exited' ? a.latest.state.exitCode : 255));
+  if (o.terminating) return endedPhase(exits.every((e) => e === 0));
+  const stopped = apps.every(
+    (a) => a.latest?.state.phase === 'exited' && !willRestart(policy, a.latest.state.exitCode, a.latest.killReason),
+  );
+  if (!stopped) return 'Running';
+  return endedPhase(exits.every((e) => e === 0));
+}
+
+function willRestart(policy: RestartPolicy, exitCode: number, killReason: string | undefined): boolean {
+  return restarts(policy, 'app', exitCode) || (killReason !== undefined && policy !== 'Never');
+}
+
+function endedPhase(allZero: boolean): PodPhase {
+  return allZero ? 'Succeeded' : 'Failed';
+}
+
+/**
+ * The conditions this node owns (readiness gates and foreign conditions are kept as they are), with lastTransitionTime
+ * moved only when the status changed.
+ */
+export function conditionsOf(pod: PodObject, seen: PodObservation, phase: PodPhase, nowText: string): PodCondition[] {
+  const known = pod.status?.conditions ?? [];
+  const terminal = phase === 'Succeeded' || phase === 'Failed';
+  const all = containersOf(pod);
+  const notInitialised = all.filter(
+    (c) =>
+      (c.role === 'init' && !succeeded(observationOf(seen, c.spec.name))) ||
+      (c.role === 'sidecar' && !observationOf(seen, c.spec.name).started),
+  );
+  const appsBegan = all.some((c) => c.role === 'app' && observationOf(seen, c.spec.name).latest !== undefined);
+  const initialised = appsBegan || notInitialised.length === 0;
+  const unready = all
+    .filter((c) => (c.role === 'app' || c.role === 'sidecar') && !isContainerReady(seen, c.spec.name))
+    .map((c) => c.spec.name);
+  const doneReason = phase === 'Succeeded' ? 'PodCompleted' : 'PodFailed';
+  const own: Omit<PodCondition, 'lastProbeTime' | 'lastTransitionTime'>[] = [
+    condition('PodReadyToStartContainers', seen.sandbox.phase === 'ready'),
+    initialised
+      ? condition('Initialized', true, terminal && phase === 'Succeeded' ? 'PodCompleted' : undefined)
+      : condition(
+          'Initialized',
+          false,
+          'ContainersNotInitialized',
+          `containers with incomplete status: [${notInitialised.map((c) => c.spec.name).join(' ')}]`,
+        ),
+  ];
+  const unreadyMessage = `containers with unready status: [${unready.join(' ')}]`;
+  const containersReady = terminal
+    ? condition('ContainersReady', false, doneReason)
+    : unready.length === 0
+      ? condition('ContainersReady', true)
+      : condition('ContainersReady', false, 'ContainersNotReady', unreadyMessage);
+  own.push(readyCondition(pod, containersReady), containersReady);
+  const names = new Set(own.map((c) => c.type));
+  const scheduled = known.find((c) => c.type === 'PodScheduled');
+  const kept = known.filter((c) => !names.has(c.type) && c.type !== 'PodScheduled');
+  const made = own.map((c) => withTime(c, known, nowText, pod.metadata.generation));
+  return [
+    ...made,
+    withTime(scheduled ?? condition('PodScheduled', true), known, nowText, pod.metadata.generation),
+    ...kept,
+  ];
+}
+
+function readyCondition(
+  pod: PodObject,
+  containersReady: Omit<PodCondition, 'lastTransitionTime'>,
+): Omit<PodCondition, 'lastTransitionTime'> {
+  if (containersReady.status !== 'True') return { ...containersReady, type: 'Ready' };
+  const failing = (pod.spec.readinessGates ?? []).filter(
+    (g) => pod.status?.conditions?.find((c) => c.type === g.conditionType)?.status !== 'True',
+  );
+  if (failing.length === 0) return condition('Ready', true);
+  const message = failing
+    .map((g) => `corresponding condition of pod readiness gate "${g.conditionType}" does not exist or is not True.`)
+    .join(', ');
+  return condition('Ready', false, 'ReadinessGatesNotReady', message);
+}
+
+export function isContainerReady(seen: PodObservation, name: string): boolean {
+  const o = observationOf(seen, name);
+  return isRunning(o) && o.started && o.ready && o.postStarted;
+}
+
+function condition(
+  type: string,
+  ok: boolean,
+  reason?: string,
+  message?: string,
+): Omit<PodCondition, 'lastTransitionTime'> {
+  return {
+    type,
+    status: ok ? 'True' : 'False',
+    ...(reason === undefined ? {} : { reason }),
+    ...(message === undefined ? {} : { message }),
+  };
+}
+
+function withTime(
+  c: Omit<PodCondition, 'lastTransitionTime'>,
+  known: readonly { type: string; status: string; lastTransitionTime?: string | undefined }[],
+  nowText: string,
+  generation: number | undefined,
+): PodCondition {
+  const before = known.find((k) => k.type === c.type);
+  const lastTransitionTime =
+    before?.status === c.status && before.lastTransitionTime !== undefined ? before.lastTransitionTime : nowText;
+  return { ...c, lastTransitionTime, ...(generation === undefined ? {} : { observedGeneration: generation }) };
+}
+
+export type { PodStatus };

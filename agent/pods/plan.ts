@@ -1,0 +1,198 @@
+/**
+ * The pure decision of a pod worker: desired pod + what is on the node + now -> actions, and when to look again.
+ * Called after every change; each action is safe to repeat after a crash between any two lines.
+ * Source: kubernetes pkg/kubelet/kuberuntime/kuberuntime_manager.go (computePodActions), KEP-753 (sidecars).
+ */
+import {
+  type Action,
+  type ContainerObservation,
+  containersOf,
+  isRunning,
+  observationOf,
+  type Plan,
+  type PodObject,
+  type PodObservation,
+  type RoledContainer,
+  succeeded,
+} from './model.ts';
+import { type RestartPolicy, restartDelayMs, restarts } from './restart.ts';
+
+const DEFAULT_GRACE_S = 30;
+/** Added when preStop used up the grace, and the least a forced deletion gives (kubelet minimumGracePeriodInSeconds). */
+export const MINIMUM_GRACE_S = 2;
+
+/** `terminating`: the API object has a deletionTimestamp, or is gone. */
+export function plan(pod: PodObject, seen: PodObservation, o: { terminating: boolean; nowMs: number }): Plan {
+  if (o.terminating) return planTermination(pod, seen, o.nowMs);
+  if (seen.terminal !== undefined || seen.failure !== undefined) return planEnd(pod, seen);
+  const deadline = deadlineMs(pod, seen);
+  if (deadline !== undefined && o.nowMs >= deadline) {
+    const message = 'Pod was active on the node longer than the specified deadline';
+    return { actions: [{ do: 'fail', failure: { reason: 'DeadlineExceeded', message } }] };
+  }
+  const next = planRun(pod, seen, o.nowMs);
+  return deadline === undefined ? next : { ...next, wakeAtMs: Math.min(next.wakeAtMs ?? deadline, deadline) };
+}
+
+function deadlineMs(pod: PodObject, seen: PodObservation): number | undefined {
+  const seconds = pod.spec.activeDeadlineSeconds;
+  return seconds === undefined ? undefined : seen.startedAtMs + seconds * 1000;
+}
+
+function planRun(pod: PodObject, seen: PodObservation, nowMs: number): Plan {
+  if (seen.sandbox.phase === 'absent') return { actions: [{ do: 'makeSandbox' }] };
+  if (seen.sandbox.phase === 'failed') {
+    return nowMs >= seen.sandbox.retryAtMs
+      ? { actions: [{ do: 'makeSandbox' }] }
+      : { actions: [], wakeAtMs: seen.sandbox.retryAtMs };
+  }
+  const out = new Collector(graceOf(pod));
+  const policy = (pod.spec.restartPolicy ?? 'Always') as RestartPolicy;
+  const all = containersOf(pod);
+  const mayRunApps = planInit(all, seen, policy, nowMs, out);
+  for (const c of all) {
+    if (c.role === 'ephemeral' || (c.role === 'app' && mayRunApps))
+      planContainer(c, observationOf(seen, c.spec.name), policy, nowMs, out);
+  }
+  const apps = all.filter((c) => c.role === 'app').map((c) => observationOf(seen, c.spec.name));
+  const appsEnded = mayRunApps && apps.every((a) => a.latest?.state.phase === 'exited') && out.isEmpty;
+  if (appsEnded && out.wakeAtMs === undefined) return planSidecarStop(pod, all, seen);
+  return out.plan();
+}
+
+/** Starts init containers one after the other; true when the app containers may run. */
+function planInit(
+  all: readonly RoledContainer[],
+  seen: PodObservation,
+  policy: RestartPolicy,
+  nowMs: number,
+  out: Collector,
+): boolean {
+  const appsBegan = all.some((c) => c.role === 'app' && observationOf(seen, c.spec.name).latest !== undefined);
+  for (const c of all) {
+    if (c.role !== 'init' && c.role !== 'sidecar') continue;
+    const o = observationOf(seen, c.spec.name);
+    if (c.role === 'sidecar') {
+      planContainer(c, o, policy, nowMs, out);
+      if (!appsBegan && !(isRunning(o) && o.started && o.postStarted)) return false;
+      continue;
+    }
+    if (appsBegan || succeeded(o)) continue;
+    planContainer(c, o, policy, nowMs, out);
+    return false;
+  }
+  return true;
+}
+
+function planContainer(
+  c: RoledContainer,
+  o: ContainerObservation,
+  policy: RestartPolicy,
+  nowMs: number,
+  out: Collector,
+): void {
+  const name = c.spec.name;
+  const latest = o.latest;
+  if (latest === undefined) {
+    out.startAt(name, 0, o.retryAtMs, nowMs);
+    return;
+  }
+  if (latest.state.phase === 'running') {
+    const changed = c.role !== 'ephemeral' && latest.image !== c.spec.image;
+    if (o.endRequested !== undefined) out.stop(name, o.endRequested.graceSeconds, o.endRequested.reason);
+    else if (changed) out.stop(name, undefined, `Container ${name} definition changed, will be restarted`);
+    return;
+  }
+  const wanted =
+    restarts(policy, c.role, latest.state.exitCode) ||
+    (latest.killReason !== undefined && policy !== 'Never' && c.role === 'app');
+  if (!wanted) return;
+  out.startAt(
+    name,
+    latest.attempt + 1,
+    Math.max(latest.state.finishedAtMs + restartDelayMs(latest), o.retryAtMs),
+    nowMs,
+  );
+}
+
+/** All app containers ended for good: sidecars stop in reverse order, then the phase is terminal and `planEnd` goes on. */
+function planSidecarStop(pod: PodObject, all: readonly RoledContainer[], seen: PodObservation): Plan {
+  const running = all.filter((c) => c.role === 'sidecar' && isRunning(observationOf(seen, c.spec.name)));
+  const last = running.at(-1);
+  if (last === undefined) return { actions: [] };
+  return { actions: [stopAction(last.spec.name, graceOf(pod), 'Stopping sidecar after the main containers ended')] };
+}
+
+/** The pod reached a terminal phase or failed as a whole: nothing of it may run. */
+function planEnd(pod: PodObject, seen: PodObservation): Plan {
+  const stops = stopAll(pod, seen, graceOf(pod), seen.failure?.message ?? 'Pod ended');
+  if (stops.length > 0) return { actions: stops };
+  return { actions: seen.sandbox.phase === 'ready' ? [{ do: 'removeSandbox' }] : [] };
+}
+
+function planTermination(pod: PodObject, seen: PodObservation, nowMs: number): Plan {
+  const grace = remainingGrace(pod, nowMs);
+  const stops = stopAll(pod, seen, grace, 'Stopping container');
+  if (stops.length > 0) return { actions: stops };
+  return {
+    actions: seen.sandbox.phase === 'absent' ? [{ do: 'finish' }] : [{ do: 'removeSandbox' }, { do: 'finish' }],
+  };
+}
+
+/** Apps and ephemeral containers together, then sidecars in reverse order. */
+function stopAll(pod: PodObject, seen: PodObservation, graceSeconds: number, reason: string): Action[] {
+  const running = containersOf(pod).filter((c) => isRunning(observationOf(seen, c.spec.name)));
+  const first = running.filter((c) => c.role !== 'sidecar');
+  const turn = first.length > 0 ? first : running.slice(-1);
+  return turn.map((c) => stopAction(c.spec.name, graceSeconds, `${reason} ${c.spec.name}`));
+}
+
+/** Seconds left until deletionTimestamp, which the API server set to deletion + grace. */
+export function remainingGrace(pod: PodObject, nowMs: number): number {
+  const deletion = pod.metadata.deletionTimestamp;
+  if (deletion === undefined) return MINIMUM_GRACE_S;
+  const grace = pod.metadata.deletionGracePeriodSeconds ?? graceOf(pod);
+  const left = Math.ceil((Date.parse(deletion) - nowMs) / 1000);
+  return Math.min(Math.max(left, MINIMUM_GRACE_S), Math.max(grace, MINIMUM_GRACE_S));
+}
+
+export function graceOf(pod: PodObject): number {
+  return pod.spec.terminationGracePeriodSeconds ?? DEFAULT_GRACE_S;
+}
+
+function stopAction(container: string, graceSeconds: number, reason: string): Action {
+  return { do: 'stop', container, graceSeconds, reason, preStop: true };
+}
+
+class Collector {
+  readonly #graceSeconds: number;
+  readonly #actions: Action[] = [];
+  wakeAtMs: number | undefined;
+
+  constructor(graceSeconds: number) {
+    this.#graceSeconds = graceSeconds;
+  }
+
+  get isEmpty(): boolean {
+    return this.#actions.length === 0;
+  }
+
+  startAt(container: string, attempt: number, atMs: number, nowMs: number): void {
+    if (atMs <= nowMs) this.#actions.push({ do: 'start', container, attempt });
+    else this.wakeAtMs = Math.min(this.wakeAtMs ?? atMs, atMs);
+  }
+
+  stop(container: string, graceSeconds: number | undefined, reason: string): void {
+    this.#actions.push({
+      do: 'stop',
+      container,
+      graceSeconds: graceSeconds ?? this.#graceSeconds,
+      reason,
+      preStop: true,
+    });
+  }
+
+  plan(): Plan {
+    return { actions: this.#actions, wakeAtMs: this.wakeAtMs };
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * Probes of one running attempt: startup first, then liveness and readiness side by side. Counts successes and failures
+ * against the thresholds and tells the worker; it never acts on the container itself.
+ * Source: kubernetes pkg/kubelet/prober/worker.go; defaults: pkg/apis/core/v1/defaults.go.
+ */
+import type { DeepReadonly, Probe } from '#lib/api';
+import { type Ctx, Scope } from '#lib/base';
+import type { PodDeps } from './deps.ts';
+import { type HandlerTarget, runHandler } from './hooks.ts';
+import type { PodEvents } from './pod-events.ts';
+
+export interface ProbeSink {
+  started(): void;
+  ready(isReady: boolean): void;
+  /** Liveness or startup passed its failure threshold: end the container. */
+  unhealthy(reason: string, graceSeconds: number | undefined): void;
+}
+
+type ProbeType = 'Startup' | 'Liveness' | 'Readiness';
+
+export class Prober implements AsyncDisposable {
+  readonly #d: PodDeps;
+  readonly #target: HandlerTarget;
+  readonly #events: PodEvents;
+  readonly #sink: ProbeSink;
+  readonly #scope: Scope;
+
+  constructor(d: PodDeps, target: HandlerTarget, events: PodEvents, sink: ProbeSink) {
+    this.#d = d;
+    this.#target = target;
+    this.#events = events;
+    this.#sink = sink;
+    this.#scope = new Scope(`probes ${target.container.name}`);
+  }
+
+  /** `adopted`: the container ran before this agent: spread the first probes over the period. */
+  start(c: Pick<Ctx, 'clock' | 'log'>, o: { adopted: boolean }): void {
+    const { startupProbe, livenessProbe, readinessProbe } = this.#target.container;
+    if (startupProbe === undefined && livenessProbe === undefined && readinessProbe === undefined) return;
+    this.#scope.spawn('probes', async (signal) => {
+      const ctx: Ctx = { ...c, signal };
+      if (startupProbe !== undefined) {
+        const ok = await this.#untilDecided(startupProbe, ctx);
+        if (!ok) return;
+        this.#sink.started();
+      }
+      const loops: Promise<void>[] = [];
+      if (livenessProbe !== undefined) loops.push(this.#watch('Liveness', livenessProbe, o.adopted, ctx));
+      if (readinessProbe !== undefined) loops.push(this.#watch('Readiness', readinessProbe, o.adopted, ctx));
+      await Promise.all(loops);
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#scope[Symbol.asyncDispose]();
+  }
+
+  /** Startup: true at the first success, false after failureThreshold failures. */
+  async #untilDecided(p: DeepReadonly<Probe>, c: Ctx): Promise<boolean> {
+    await c.clock.sleep((p.initialDelaySeconds ?? 0) * 1000, c.signal);
+    for (let failures = 0; ; ) {
+      const result = await this.#once('Startup', p, c);
+      if (result) return true;
+      failures++;
+      if (failures >= (p.failureThreshold ?? 3)) {
+        this.#sink.unhealthy(
+          `Container ${this.#target.container.name} failed startup probe, will be restarted`,
+          p.terminationGracePeriodSeconds,
+        );
+        return false;
+      }
+      await c.clock.sleep((p.periodSeconds ?? 10) * 1000, c.signal);
+    }
+  }
+
+  async #watch(type: 'Liveness' | 'Readiness', p: DeepReadonly<Probe>, adopted: boolean, c: Ctx): Promise<void> {
+    const periodMs = (p.periodSeconds ?? 10) * 1000;
+    if (adopted) await c.clock.sleep(periodMs * this.#d.random.next(), c.signal);
+    else await c.clock.sleep((p.initialDelaySeconds ?? 0) * 1000, c.signal);
+    let run = 0;
+    let last: boolean | undefined;
+    let nextMs = c.clock.monotonic();
+    for (;;) {
+      const ok = await this.#once(type, p, c);
+      run = ok === last ? run + 1 : 1;
+      last = ok;
+      const threshold = ok ? (p.successThreshold ?? 1) : (p.failureThreshold ?? 3);
+      if (run >= threshold) {
+        if (type === 'Readiness') this.#sink.ready(ok);
+        else if (!ok) {
+          this.#sink.unhealthy(
+            `Container ${this.#target.container.name} failed liveness probe, will be restarted`,
+            p.terminationGracePeriodSeconds,
+          );
+          return;
+        }
+      }
+      const quick = type === 'Readiness' && !ok && run < 20 && periodMs > 100 && last === false && !this.#wasReady;
+      nextMs = quick
+        ? c.clock.monotonic() + Math.min(100 * 2 ** run, periodMs)
+        : Math.max(nextMs + periodMs, c.clock.monotonic());
+      if (ok) this.#wasReady = true;
+      await c.clock.sleep(nextMs - c.clock.monotonic(), c.signal);
+    }
+  }
+
+  /** Before the first success of readiness the next try comes sooner than the period: a container is ready when it is. */
+  #wasReady = false;
+
+  async #once(type: ProbeType, p: DeepReadonly<Probe>, c: Ctx): Promise<boolean> {
+    const result = await runHandler(this.#d, p, this.#target, (p.timeoutSeconds ?? 1) * 1000, c);
+    if (c.signal.aborted) throw c.signal.reason;
+    if (!result.ok && !(type === 'Readiness' && !this.#wasReady && this.#quiet())) {
+      this.#events.warning('Unhealthy', `${type} probe failed: ${result.message}`, this.#target.container.name);
+    }
+    return result.ok;
+  }
+
+  /** The first failures within a second of the start are no news. */
+  #quiet(): boolean {
+    const { state } = this.#target.attempt;
+    return this.#d.clock.now() - state.startedAtMs < 1000;
+  }
+}

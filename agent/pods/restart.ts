@@ -1,0 +1,46 @@
+/**
+ * When an ended container runs again. One table for restartPolicy, one curve for CrashLoopBackOff: the first restart is
+ * immediate, then 10, 20, 40, ... 300 s; ten minutes of running reset it.
+ * Source: kubernetes pkg/kubelet/kubelet.go (MaxContainerBackOff, backOffPeriod), concepts/workloads/pods/pod-lifecycle.
+ */
+import { assertNever } from '#lib/base';
+import type { Attempt, ContainerRole } from './model.ts';
+
+export const BACKOFF_INITIAL_MS = 10_000;
+export const BACKOFF_MAX_MS = 300_000;
+export const BACKOFF_RESET_MS = 600_000;
+
+export type RestartPolicy = 'Always' | 'OnFailure' | 'Never';
+
+/** Whether a container that ended with `exitCode` runs again. */
+export function restarts(policy: RestartPolicy, role: ContainerRole, exitCode: number): boolean {
+  switch (role) {
+    case 'ephemeral':
+      return false;
+    case 'sidecar':
+      return true;
+    case 'init':
+      return exitCode !== 0 && policy !== 'Never';
+    case 'app':
+      return policy === 'Always' || (policy === 'OnFailure' && exitCode !== 0);
+    default:
+      return assertNever(role);
+  }
+}
+
+/**
+ * How long after its end the next attempt waits, given the attempt that ended and the one before it. Attempts since the
+ * last long run are not kept on disk, so the level after an agent restart is that of the attempt number.
+ */
+export function restartDelayMs(ended: Attempt): number {
+  const { state } = ended;
+  if (state.phase !== 'exited') return 0;
+  if (state.finishedAtMs - state.startedAtMs >= BACKOFF_RESET_MS) return 0;
+  if (ended.attempt === 0) return 0;
+  return Math.min(BACKOFF_INITIAL_MS * 2 ** Math.min(ended.attempt - 1, 10), BACKOFF_MAX_MS);
+}
+
+/** Delay after the nth failed try (0 = first) to pull or start. Source: kubelet image and container back-off. */
+export function retryDelayMs(failures: number): number {
+  return Math.min(BACKOFF_INITIAL_MS * 2 ** Math.min(failures, 10), BACKOFF_MAX_MS);
+}

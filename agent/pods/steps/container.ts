@@ -1,0 +1,239 @@
+/**
+ * Starts one attempt of a container: image, root, volumes, environment, user, OCI spec, process. Each failure is a
+ * StartFailure with the waiting reason the API shows; what was made before it is removed by the caller's next try or by
+ * the pod's end (all of it carries the container's id).
+ * Source: kubernetes pkg/kubelet/kuberuntime/kuberuntime_container.go (startContainer).
+ */
+import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Ctx, isKind, messageOf } from '#lib/base';
+import type { Image } from '../../images/images.ts';
+import type { ContainerId } from '../../runtime/runtime.ts';
+import { type BindMount, ociSpecOf } from '../../runtime/spec.ts';
+import type { PodDeps } from '../deps.ts';
+import { environmentOf, expand } from '../env.ts';
+import type { Attempt, ContainerRole, ContainerSpec, PodObject } from '../model.ts';
+import type { PodEvents } from '../pod-events.ts';
+import { containerFigures, oomScoreAdj } from '../resources.ts';
+import { resolveUser } from '../user.ts';
+import { ensureImage, StartFailure } from './image.ts';
+import { podLogFolder, type Sandbox } from './sandbox.ts';
+
+export interface StartRequest {
+  readonly pod: PodObject;
+  readonly role: ContainerRole;
+  readonly spec: ContainerSpec;
+  readonly attempt: number;
+  readonly sandbox: Sandbox;
+  readonly events: PodEvents;
+}
+
+/** Labels kept beside the container on disk: what re-adoption needs. */
+export const LABELS = {
+  uid: 'berth.pod.uid',
+  container: 'berth.container',
+  attempt: 'berth.attempt',
+  image: 'berth.image',
+  imageId: 'berth.image-id',
+  stopSignal: 'berth.stop-signal',
+} as const;
+
+export async function startContainer(d: PodDeps, r: StartRequest, c: Ctx): Promise<Attempt> {
+  const image = await ensureImage(d, r.pod, r.spec, r.events, c);
+  const id = d.random.hex(32) as ContainerId;
+  try {
+    return await createAndStart(d, r, { image, id }, c);
+  } catch (e) {
+    await discard(d, id, c);
+    if (e instanceof StartFailure || isKind(e, 'Cancelled')) throw e;
+    throw new StartFailure('CreateContainerError', messageOf(e), e);
+  }
+}
+
+async function createAndStart(
+  d: PodDeps,
+  r: StartRequest,
+  o: { image: Image; id: ContainerId },
+  c: Ctx,
+): Promise<Attempt> {
+  const { pod, spec, sandbox } = r;
+  const [rootfs, logPath] = await Promise.all([
+    d.images.mountRoot(o.id, o.image, c),
+    prepareLog(d, pod, spec.name, r.attempt, o.id),
+  ]);
+  const environment = await orConfigError(async () => environmentOf(pod, spec, envSources(d, pod, sandbox)));
+  const user = await orConfigError(() =>
+    resolveUser(rootfs, o.image.config.user, pod.spec.securityContext, spec.securityContext),
+  );
+  const binds = await orConfigError(() => bindsOf(d, r, environment, c));
+  const args = argumentsOf(spec, o.image, environment);
+  const figures = containerFigures(spec);
+  const ns = join(sandbox.folder, 'ns');
+  const oci = ociSpecOf({
+    pod,
+    container: spec,
+    image: o.image.config,
+    rootfs,
+    cgroupPath: `${sandbox.cgroup}/${o.id}`,
+    namespaces: namespacePaths(pod, ns),
+    environment,
+    args,
+    user,
+    binds,
+    resources: figures,
+    oomScoreAdj: oomScoreAdj(pod, spec, d.settings.memoryBytes),
+    hostname: sandbox.hostname,
+  });
+  r.events.normal('Created', `Created container: ${spec.name}`, spec.name);
+  const stopSignal = o.image.config.stopSignal || 'SIGTERM';
+  const labels = {
+    [LABELS.uid]: pod.metadata.uid ?? '',
+    [LABELS.container]: spec.name,
+    [LABELS.attempt]: String(r.attempt),
+    [LABELS.image]: spec.image ?? '',
+    [LABELS.imageId]: o.image.repoDigest,
+    [LABELS.stopSignal]: stopSignal,
+  };
+  const state = await d.runtime
+    .start(
+      {
+        id: o.id,
+        labels,
+        spec: oci,
+        rootfs,
+        log: { path: logPath, maxBytes: d.settings.logMaxBytes, maxFiles: d.settings.logMaxFiles },
+        tty: spec.tty === true,
+        stdin: spec.stdin === true,
+        stdinOnce: spec.stdinOnce === true,
+      },
+      c,
+    )
+    .catch((e: unknown) => {
+      r.events.warning('Failed', `Error: ${messageOf(e)}`, spec.name);
+      throw new StartFailure('RunContainerError', messageOf(e), e);
+    });
+  r.events.normal('Started', `Started container ${spec.name}`, spec.name);
+  return { id: o.id, attempt: r.attempt, state, image: spec.image ?? '', imageId: o.image.repoDigest, stopSignal };
+}
+
+/** Removes what a failed start left. Runs to its end even when the pod was cancelled meanwhile. */
+async function discard(d: PodDeps, id: ContainerId, c: Ctx): Promise<void> {
+  const own = { ...c, signal: new AbortController().signal };
+  await d.runtime
+    .remove(id, own)
+    .catch((e: unknown) => c.log.warn({ err: e, container: id }, 'removing a failed container failed'));
+  await d.images
+    .removeRoot(id, own)
+    .catch((e: unknown) => c.log.warn({ err: e, container: id }, 'removing a failed root failed'));
+}
+
+async function orConfigError<T>(fn: () => Promise<T>): Promise<T> {
+  try {
+    return await fn();
+  } catch (e) {
+    if (isKind(e, 'Cancelled') || e instanceof StartFailure) throw e;
+    throw new StartFailure('CreateContainerConfigError', messageOf(e), e);
+  }
+}
+
+function namespacePaths(pod: PodObject, ns: string): { network?: string; ipc?: string; uts?: string } {
+  if (pod.spec.hostNetwork) return pod.spec.hostIPC ? {} : { ipc: join(ns, 'ipc') };
+  return { network: join(ns, 'net'), uts: join(ns, 'uts'), ...(pod.spec.hostIPC ? {} : { ipc: join(ns, 'ipc') }) };
+}
+
+function envSources(d: PodDeps, pod: PodObject, sandbox: Sandbox): Parameters<typeof environmentOf>[2] {
+  const namespace = pod.metadata.namespace ?? '';
+  return {
+    configMap: (name) => d.objects.get('configmaps', namespace, name),
+    secret: (name) => d.objects.get('secrets', namespace, name),
+    services: d.objects
+      .list('services')
+      .filter(
+        (s) =>
+          s.metadata.namespace === namespace ||
+          (s.metadata.namespace === 'default' && s.metadata.name === 'kubernetes'),
+      ),
+    podIp: sandbox.podIp,
+    hostIp: d.settings.nodeIp,
+    nodeName: d.settings.nodeName,
+    allocatable: d.settings.allocatable,
+  };
+}
+
+/** command replaces ENTRYPOINT and drops CMD; args replaces CMD. */
+function argumentsOf(spec: ContainerSpec, image: Image, env: ReadonlyMap<string, string>): string[] {
+  const command = (spec.command ?? []).map((a) => expand(a, env));
+  const args = (spec.args ?? []).map((a) => expand(a, env));
+  const entrypoint = command.length > 0 ? command : image.config.entrypoint;
+  const rest = args.length > 0 ? args : command.length > 0 ? [] : image.config.cmd;
+  const all = [...entrypoint, ...rest];
+  if (all.length === 0)
+    throw new StartFailure(
+      'CreateContainerError',
+      'no command specified: neither the container nor its image names one',
+    );
+  return all;
+}
+
+async function bindsOf(d: PodDeps, r: StartRequest, env: ReadonlyMap<string, string>, c: Ctx): Promise<BindMount[]> {
+  const { pod, spec, sandbox } = r;
+  const etc = join(sandbox.folder, 'etc');
+  const mounts = spec.volumeMounts ?? [];
+  const taken = new Set(mounts.map((m) => m.mountPath.replace(/\/+$/, '')));
+  const plain = { readOnly: false, propagation: 'rprivate' } as const;
+  const own: BindMount[] = [
+    { source: join(etc, 'hosts'), target: '/etc/hosts', ...plain },
+    { source: join(etc, 'resolv.conf'), target: '/etc/resolv.conf', ...plain },
+    { source: join(etc, 'hostname'), target: '/etc/hostname', ...plain },
+    { source: join(sandbox.folder, 'shm'), target: '/dev/shm', ...plain },
+    {
+      source: await terminationFile(sandbox.folder, spec.name, r.attempt),
+      target: spec.terminationMessagePath || '/dev/termination-log',
+      ...plain,
+    },
+  ];
+  const out = own.filter((b) => !taken.has(b.target));
+  for (const [mountIndex, m] of mounts.entries()) {
+    const subPath =
+      m.subPathExpr !== undefined && m.subPathExpr !== '' ? expand(m.subPathExpr, env) : (m.subPath ?? '');
+    const request = { pod, volumeName: m.name, containerName: spec.name, mountIndex, subPath };
+    const volume =
+      subPath === '' ? await d.volumes.prepare({ pod, volumeName: m.name }, c) : await d.volumes.subPath(request, c);
+    const propagation =
+      m.mountPropagation === 'Bidirectional'
+        ? 'rshared'
+        : m.mountPropagation === 'HostToContainer'
+          ? 'rslave'
+          : 'rprivate';
+    out.push({
+      source: volume.hostPath,
+      target: m.mountPath,
+      readOnly: volume.readOnly || m.readOnly === true,
+      propagation,
+    });
+  }
+  return out;
+}
+
+export function terminationPath(podFolder: string, container: string, attempt: number): string {
+  return join(podFolder, 'termination', `${container}-${attempt}`);
+}
+
+async function terminationFile(folder: string, container: string, attempt: number): Promise<string> {
+  const path = terminationPath(folder, container, attempt);
+  await mkdir(join(folder, 'termination'), { recursive: true });
+  await writeFile(path, '', { mode: 0o666 });
+  return path;
+}
+
+/** The log file, and the link that log collectors look for. */
+async function prepareLog(d: PodDeps, pod: PodObject, container: string, attempt: number, id: string): Promise<string> {
+  const folder = join(podLogFolder(d, pod), container);
+  const path = join(folder, `${attempt}.log`);
+  const links = join(d.settings.logFolder, 'containers');
+  const link = join(links, `${pod.metadata.name}_${pod.metadata.namespace ?? ''}_${container}-${id}.log`);
+  await Promise.all([mkdir(folder, { recursive: true }), mkdir(links, { recursive: true })]);
+  await rm(link, { force: true });
+  await symlink(path, link);
+  return path;
+}

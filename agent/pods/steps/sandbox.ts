@@ -1,0 +1,166 @@
+/**
+ * The sandbox of a pod: its cgroup, pinned namespaces, address, volumes and /etc files. Everything below one folder,
+ * `<folder>/<uid>/`, whose `pod.json` is written before anything else, so that a crash leaves nothing without an owner.
+ * All steps are idempotent: after an agent restart the same calls re-adopt what exists.
+ */
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Ctx, StatusError, writeFileAtomic } from '#lib/base';
+import { hostsFile, resolvConf } from '../../network/hosts.ts';
+import type { HostPort, SandboxId } from '../../network/network.ts';
+import type { PodDeps } from '../deps.ts';
+import { containersOf, type PodObject } from '../model.ts';
+import { podLimits, qosClassOf } from '../resources.ts';
+
+export interface Sandbox {
+  readonly podIp: string;
+  readonly folder: string;
+  readonly cgroup: string;
+  readonly hostname: string;
+}
+
+const SHM_BYTES = 64 << 20;
+
+export function podFolder(d: PodDeps, uid: string): string {
+  return join(d.settings.folder, uid);
+}
+
+export function podCgroup(d: PodDeps, pod: PodObject): string {
+  const qos = qosClassOf(pod);
+  const parent = qos === 'Guaranteed' ? d.settings.cgroupParent : `${d.settings.cgroupParent}/${qos.toLowerCase()}`;
+  return `${parent}/pod${pod.metadata.uid ?? ''}`;
+}
+
+export function podHostname(d: PodDeps, pod: PodObject): string {
+  if (pod.spec.hostNetwork) return d.settings.nodeName;
+  return (pod.spec.hostname ?? pod.metadata.name).slice(0, 63).replace(/[-.]+$/, '');
+}
+
+/** Throws StatusError; nothing half-made needs undoing, since a later call or `removeSandbox` goes on from there. */
+export async function makeSandbox(d: PodDeps, pod: PodObject, c: Ctx): Promise<Sandbox> {
+  const uid = pod.metadata.uid ?? '';
+  const folder = podFolder(d, uid);
+  const hostname = podHostname(d, pod);
+  await mkdir(join(folder, 'etc'), { recursive: true, mode: 0o755 });
+  await writeFileAtomic(join(folder, 'pod.json'), JSON.stringify(pod), { mode: 0o600, durable: false });
+  const cgroup = podCgroup(d, pod);
+  const [podIp] = await Promise.all([
+    joinNetwork(d, pod, { folder, hostname }, c),
+    d.kernel.cgroups.ensure(cgroup, podLimits(pod), c),
+    shareMemory(d, folder, c),
+    prepareVolumes(d, pod, c),
+  ]);
+  await writeEtc(d, pod, { folder, hostname, podIp });
+  return { podIp, folder, cgroup, hostname };
+}
+
+async function joinNetwork(
+  d: PodDeps,
+  pod: PodObject,
+  o: { folder: string; hostname: string },
+  c: Ctx,
+): Promise<string> {
+  const sysctls: Record<string, string> = pod.spec.hostNetwork ? {} : { 'net.ipv4.ip_unprivileged_port_start': '0' };
+  for (const s of pod.spec.securityContext?.sysctls ?? []) sysctls[s.name] = s.value;
+  const kinds = pod.spec.hostNetwork ? (['ipc'] as const) : (['net', 'ipc', 'uts'] as const);
+  await d.kernel.namespaces.pin(join(o.folder, 'ns'), { kinds, hostname: o.hostname, sysctls }, c);
+  if (pod.spec.hostNetwork) return d.settings.nodeIp;
+  const hostPorts: HostPort[] = [];
+  for (const { spec } of containersOf(pod)) {
+    for (const p of spec.ports ?? []) {
+      if (!p.hostPort) continue;
+      const protocol = (p.protocol ?? 'TCP') as HostPort['protocol'];
+      hostPorts.push({ hostIp: p.hostIP ?? '', hostPort: p.hostPort, containerPort: p.containerPort, protocol });
+    }
+  }
+  const attachment = await d.network.attach(
+    { id: pod.metadata.uid as SandboxId, netns: join(o.folder, 'ns/net'), hostPorts },
+    c,
+  );
+  return attachment.ip;
+}
+
+async function shareMemory(d: PodDeps, folder: string, c: Ctx): Promise<void> {
+  const target = join(folder, 'shm');
+  if ((await d.kernel.mounts.below(target, c)).includes(target)) return;
+  await mkdir(target, { recursive: true });
+  await d.kernel.mounts.tmpfs(target, { sizeBytes: SHM_BYTES, mode: 0o1777 }, c);
+}
+
+async function prepareVolumes(d: PodDeps, pod: PodObject, c: Ctx): Promise<void> {
+  await Promise.all((pod.spec.volumes ?? []).map((v) => d.volumes.prepare({ pod, volumeName: v.name }, c)));
+}
+
+async function writeEtc(
+  d: PodDeps,
+  pod: PodObject,
+  o: { folder: string; hostname: string; podIp: string },
+): Promise<void> {
+  const domain = d.settings.clusterDomain();
+  const etc = join(o.folder, 'etc');
+  const upstream = await readFile('/etc/resolv.conf', 'utf8').catch(() => '');
+  const nodeHosts = pod.spec.hostNetwork ? await readFile('/etc/hosts', 'utf8').catch(() => '') : '';
+  await Promise.all([
+    writeFile(
+      join(etc, 'hosts'),
+      hostsFile({ pod, hostname: o.hostname, podIp: o.podIp, clusterDomain: domain, nodeHosts }),
+    ),
+    writeFile(
+      join(etc, 'resolv.conf'),
+      resolvConf({ pod, clusterDomain: domain, dnsServerIp: d.network.dnsServerIp, nodeResolvConf: upstream }),
+    ),
+    writeFile(join(etc, 'hostname'), `${o.hostname}\n`),
+  ]);
+}
+
+/** Order matters: containers are gone, then the network, then the mounts, then the folder that names the owner. */
+export async function removeSandbox(d: PodDeps, pod: PodObject, c: Ctx): Promise<void> {
+  const uid = pod.metadata.uid ?? '';
+  const folder = podFolder(d, uid);
+  if (!pod.spec.hostNetwork) await d.network.detach(uid as SandboxId, c);
+  await d.kernel.namespaces.unpin(join(folder, 'ns'), c);
+  await d.kernel.mounts.unmount(join(folder, 'shm'), c);
+  await d.kernel.cgroups.remove(podCgroup(d, pod), c);
+}
+
+/** The last trace of a pod on this node: volumes, logs, folder. */
+export async function removePodFiles(d: PodDeps, pod: PodObject, c: Ctx): Promise<void> {
+  const uid = pod.metadata.uid ?? '';
+  await d.volumes.cleanup(uid, c);
+  await removeLogs(d, pod);
+  await d.kernel.removeTree(podFolder(d, uid), c);
+}
+
+export function podLogFolder(d: PodDeps, pod: PodObject): string {
+  return join(
+    d.settings.logFolder,
+    'pods',
+    `${pod.metadata.namespace ?? ''}_${pod.metadata.name}_${pod.metadata.uid ?? ''}`,
+  );
+}
+
+async function removeLogs(d: PodDeps, pod: PodObject): Promise<void> {
+  await rm(podLogFolder(d, pod), { recursive: true, force: true });
+  const links = join(d.settings.logFolder, 'containers');
+  const prefix = `${pod.metadata.name}_${pod.metadata.namespace ?? ''}_`;
+  const names = await readdir(links).catch(() => []);
+  const ours = names.filter((n) => n.startsWith(prefix));
+  await Promise.all(ours.map((n) => removeDeadLink(join(links, n))));
+}
+
+/** A link of the same pod name but another uid must stay. */
+async function removeDeadLink(path: string): Promise<void> {
+  const target = await readFile(path).catch(() => undefined);
+  if (target === undefined) await rm(path, { force: true });
+}
+
+/** The pod as it was when its sandbox was made: for containers that no wish names any more. */
+export async function savedPod(d: PodDeps, uid: string): Promise<PodObject | undefined> {
+  const text = await readFile(join(podFolder(d, uid), 'pod.json'), 'utf8').catch(() => undefined);
+  if (text === undefined) return undefined;
+  try {
+    return JSON.parse(text) as PodObject;
+  } catch (e) {
+    throw new StatusError('Internal', `${podFolder(d, uid)}/pod.json is damaged`, { cause: e });
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * `user[:group]` of an image or securityContext -> numeric ids, by the container's own /etc/passwd and /etc/group.
+ * The files are opened below the root without following links out of it, and read up to 1 MiB (an unbounded parse is a
+ * CVE class, reference/runtime.md 10). Source: moby oci/user; kubernetes pkg/kubelet/kuberuntime/security_context.go.
+ */
+import { constants } from 'node:fs';
+import { lstat, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { DeepReadonly, PodSecurityContext, SecurityContext } from '#lib/api';
+import { StatusError } from '#lib/base';
+
+export interface ProcessUser {
+  readonly uid: number;
+  readonly gid: number;
+  readonly additionalGids: readonly number[];
+}
+
+const FILE_BYTES_MAX = 1 << 20;
+const ID_MAX = 0xffff_fffe;
+
+/** Throws Invalid with the kubelet's words when runAsNonRoot is not met or a name is unknown. */
+export async function resolveUser(
+  rootfs: string,
+  imageUser: string,
+  pod: DeepReadonly<PodSecurityContext> | undefined,
+  container: DeepReadonly<SecurityContext> | undefined,
+): Promise<ProcessUser> {
+  const runAsUser = container?.runAsUser ?? pod?.runAsUser;
+  const runAsGroup = container?.runAsGroup ?? pod?.runAsGroup;
+  const nonRoot = container?.runAsNonRoot ?? pod?.runAsNonRoot ?? false;
+  const [userText = '', groupText = ''] = runAsUser === undefined ? imageUser.split(':', 2) : [String(runAsUser), ''];
+  if (nonRoot && runAsUser === undefined && userText !== '' && !/^\d+$/.test(userText)) {
+    throw new StatusError(
+      'Invalid',
+      `container has runAsNonRoot and image has non-numeric user (${userText}), cannot verify user is non-root`,
+    );
+  }
+  const simple = (userText === '' || userText === '0') && groupText === '' && runAsGroup === undefined;
+  const passwd = simple && userText !== '' ? [] : await entries(rootfs, 'etc/passwd');
+  const line = userText === '' ? undefined : passwd.find((p) => p[0] === userText || p[2] === userText);
+  const uid = userText === '' ? 0 : idOf(userText, line?.[2], 'user');
+  if (nonRoot && uid === 0)
+    throw new StatusError(
+      'Invalid',
+      runAsUser === 0
+        ? "container's runAsUser breaks non-root policy"
+        : 'container has runAsNonRoot and image will run as root',
+    );
+  const groups = groupText !== '' || line !== undefined ? await entries(rootfs, 'etc/group') : [];
+  const imageGid =
+    groupText === '' ? Number(line?.[3] ?? 0) : idOf(groupText, groups.find((g) => g[0] === groupText)?.[2], 'group');
+  const gid = runAsGroup ?? (runAsUser === undefined || line !== undefined ? imageGid : 0);
+  const member =
+    line === undefined
+      ? []
+      : groups.filter((g) => (g[3] ?? '').split(',').includes(line[0] ?? '')).map((g) => Number(g[2]));
+  const extra = [...(pod?.supplementalGroups ?? []), ...(pod?.fsGroup === undefined ? [] : [pod.fsGroup])];
+  return { uid, gid, additionalGids: [...new Set([gid, ...member, ...extra])].filter((g) => Number.isSafeInteger(g)) };
+}
+
+function idOf(text: string, looked: string | undefined, what: string): number {
+  const id = /^\d+$/.test(text) ? Number(text) : looked === undefined ? Number.NaN : Number(looked);
+  if (!Number.isSafeInteger(id) || id < 0 || id > ID_MAX)
+    throw new StatusError('Invalid', `unable to find ${what} ${text}: no matching entries in the image`);
+  return id;
+}
+
+async function entries(rootfs: string, path: string): Promise<string[][]> {
+  let at = rootfs;
+  for (const part of path.split('/')) {
+    at = join(at, part);
+    const seen = await lstat(at).catch(() => undefined);
+    if (seen === undefined || seen.isSymbolicLink()) return [];
+  }
+  const file = await open(at, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(() => undefined);
+  if (file === undefined) return [];
+  try {
+    const buffer = Buffer.alloc(FILE_BYTES_MAX);
+    const { bytesRead } = await file.read(buffer, 0, FILE_BYTES_MAX, 0);
+    return buffer
+      .toString('utf8', 0, bytesRead)
+      .split('\n')
+      .filter((l) => l !== '')
+      .map((l) => l.split(':'));
+  } finally {
+    await file.close();
+  }
+}
