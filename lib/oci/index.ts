@@ -1,2 +1,11 @@
+export * from './authorizer.ts';
+export * from './content.ts';
 export * from './digest.ts';
+export * from './distribution.ts';
+export * from './image.ts';
+export * from './json.ts';
 export * from './pack.ts';
+export * from './reference.ts';
+export * from './tar.ts';
+export * from './tar-header.ts';
+export { isLoopback, type TransportOptions } from './transport.ts';

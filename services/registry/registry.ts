@@ -1,8 +1,18 @@
 /**
- * The image registry: OCI distribution spec 1.1 over node:http, content-addressed on disk, crash-safe.
+ * The image registry: OCI distribution spec 1.1 over node:http, content-addressed on disk, crash-safe. It runs in a process
+ * of its own (main.ts), because hashing blobs must not delay the API, and imports little, because it mostly idles.
  */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import { join } from 'node:path';
 import type { Clock, Logger, Random } from '#lib/base';
 import { StatusError } from '#lib/base';
+import { FolderContentStore } from '#lib/oci';
+import { sendError } from './errors.ts';
+import type { RegistryState } from './exchange.ts';
+import { Repositories } from './repository.ts';
+import { route } from './routes.ts';
+import { Uploads } from './uploads.ts';
 
 export interface RegistryOptions {
   readonly listen: { readonly host: string; readonly port: number };
@@ -22,7 +32,71 @@ export interface Registry extends AsyncDisposable {
   readonly host: string;
 }
 
+/** How long requests may take to end when the registry stops; then their connections are cut. */
+const CLOSE_MS = 3000;
+
 /** Resolves when the socket listens. Unavailable when the port is taken. */
 export async function startRegistry(o: RegistryOptions): Promise<Registry> {
-  throw new StatusError('Unimplemented', `registry below ${o.folder}`);
+  const content = await FolderContentStore.open(join(o.folder, 'content'), { keepIngests: true });
+  const repositories = await Repositories.open(join(o.folder, 'repositories'));
+  const { clock, random, log } = o;
+  const uploads = new Uploads({ content, clock, random, log });
+  const state: RegistryState = { content, repositories, uploads, clock, random, log };
+  const listener = (req: IncomingMessage, res: ServerResponse): void => {
+    answer(state, req, res).catch((e: unknown) => log.error({ err: e }, 'a request could not be answered'));
+  };
+  const limits = { requestTimeout: 0, headersTimeout: 60_000, keepAliveTimeout: 75_000, highWaterMark: 256 * 1024 };
+  const server = o.tls ? createTlsServer({ ...limits, ...o.tls }, listener) : createServer(limits, listener);
+  try {
+    await listen(server, o.listen.host, o.listen.port);
+  } catch (e) {
+    await uploads[Symbol.asyncDispose]();
+    const text = `the registry cannot listen on ${o.listen.host}:${o.listen.port}: ${String(e)}`;
+    throw new StatusError('Unavailable', text, { cause: e });
+  }
+  const host = `${o.listen.host.includes(':') ? `[${o.listen.host}]` : o.listen.host}:${portOf(server)}`;
+  let closing: Promise<void> | undefined;
+  return {
+    url: `${o.tls ? 'https' : 'http'}://${host}`,
+    host,
+    [Symbol.asyncDispose]: () => {
+      closing ??= close(server, clock).then(() => uploads[Symbol.asyncDispose]());
+      return closing;
+    },
+  };
+}
+
+async function answer(state: RegistryState, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  res.setHeader('docker-distribution-api-version', 'registry/2.0');
+  try {
+    const method = req.method ?? 'GET';
+    const url = new URL(req.url ?? '/', 'http://registry');
+    const { name, reference, handler } = route(method, url.pathname);
+    const repository = state.repositories.get(name);
+    await handler({ ...state, req, res, method, query: url.searchParams, repository, reference });
+  } catch (e) {
+    sendError(req, res, e, state.log);
+  }
+}
+
+function listen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host, port }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+function portOf(server: Server): number {
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+async function close(server: Server, clock: Clock): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  server.closeIdleConnections();
+  using _cut = clock.after(CLOSE_MS, () => server.closeAllConnections());
+  await closed;
 }

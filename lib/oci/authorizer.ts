@@ -1,0 +1,77 @@
+/**
+ * Answers a registry's challenge: anonymous, Basic or the Bearer token flow. One authorizer serves one repository with one
+ * set of credentials; tokens are kept per set of scopes until shortly before they end. Credentials leave only towards the
+ * registry's own origin and the token server that its https answer names.
+ * Source: distribution docs/content/spec/auth/token.md.
+ */
+import { type Ctx, StatusError } from '#lib/base';
+import { basicAuthorization, type Challenge, parseChallenge, parseToken } from './challenge.ts';
+import { answerError, discard, type HttpRequest, type HttpResponse, readAnswer, type Transport } from './transport.ts';
+
+export interface Credentials {
+  readonly username: string;
+  readonly password: string;
+}
+
+const TOKEN_BYTES_MAX = 256 * 1024;
+/** A token is renewed this long before its end. */
+const EARLY_MS = 15_000;
+
+export class Authorizer {
+  readonly #transport: Transport;
+  readonly #base: string;
+  readonly #credentials: Credentials | undefined;
+  /** By scopes; at most a few per repository. */
+  readonly #known = new Map<string, { header: string; untilMs: number }>();
+
+  constructor(o: { transport: Transport; base: string; credentials: Credentials | undefined }) {
+    this.#transport = o.transport;
+    this.#base = o.base;
+    this.#credentials = o.credentials;
+  }
+
+  /** Sends with what is known, and once more after answering a challenge. A 401 that remains is given back. */
+  async send(request: HttpRequest, scopes: readonly string[], c: Ctx): Promise<HttpResponse> {
+    if (new URL(request.url).origin !== new URL(this.#base).origin) return this.#transport.send(request, c);
+    const key = scopes.join(' ');
+    const answer = await this.#transport.send(authorized(request, this.#header(key, c)), c);
+    if (answer.status !== 401) return answer;
+    const challenge = parseChallenge(answer.header('www-authenticate') ?? '');
+    if (!challenge || (challenge.scheme === 'basic' && !this.#credentials)) return answer;
+    await discard(answer);
+    const known = await this.#answer(challenge, scopes, c);
+    this.#known.set(key, known);
+    return this.#transport.send(authorized(request, known.header), c);
+  }
+
+  #header(key: string, c: Ctx): string | undefined {
+    const known = this.#known.get(key);
+    return known && known.untilMs > c.clock.monotonic() ? known.header : undefined;
+  }
+
+  async #answer(challenge: Challenge, scopes: readonly string[], c: Ctx): Promise<{ header: string; untilMs: number }> {
+    if (challenge.scheme === 'basic') {
+      const credentials = this.#credentials ?? { username: '', password: '' };
+      return { header: basicAuthorization(credentials), untilMs: Number.POSITIVE_INFINITY };
+    }
+    const realm = new URL(challenge.realm);
+    if (this.#credentials && realm.protocol !== 'https:' && this.#base.startsWith('https:'))
+      throw new StatusError(
+        'Unauthorized',
+        `${this.#base} asks for credentials to be sent without TLS to ${realm.host}`,
+      );
+    if (challenge.service !== undefined) realm.searchParams.set('service', challenge.service);
+    const asked = new Set([...scopes, ...(challenge.scope === undefined ? [] : [challenge.scope])]);
+    for (const scope of asked) realm.searchParams.append('scope', scope);
+    if (this.#credentials) realm.searchParams.set('account', this.#credentials.username);
+    const headers = this.#credentials ? { authorization: basicAuthorization(this.#credentials) } : undefined;
+    const answer = await this.#transport.send({ method: 'GET', url: realm.href, headers: headers ?? {} }, c);
+    if (answer.status !== 200) throw await answerError(answer, `token server ${realm.host}`, c);
+    const token = parseToken(await readAnswer(answer, TOKEN_BYTES_MAX, c));
+    return { header: `Bearer ${token.value}`, untilMs: c.clock.monotonic() + token.expiresInMs - EARLY_MS };
+  }
+}
+
+function authorized(request: HttpRequest, header: string | undefined): HttpRequest {
+  return header === undefined ? request : { ...request, headers: { ...request.headers, authorization: header } };
+}

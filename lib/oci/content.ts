@@ -1,0 +1,375 @@
+/**
+ * A content-addressed store in a folder. A blob becomes visible only by a rename after its bytes were hashed, compared and
+ * synced, so that every visible blob is whole, also after a power loss; a crash leaves nothing but files in `ingest/`.
+ *
+ *   blobs/<algorithm>/<hex>     whole blobs, immutable (the same tree as an OCI image layout)
+ *   ingest/<ref>                bytes on their way in
+ *
+ * Life of an ingest: begin -> write* -> commit | abort. Two ingests of the same digest may run side by side; both succeed.
+ * While bytes arrive they are flushed to disk in the background, so that the sync at commit has little left to do.
+ */
+import { createHash, type Hash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { type FileHandle, mkdir, open, opendir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { assert, StatusError, syncFolder } from '#lib/base';
+import { type AnyDigest, algorithmOf, type DigestAlgorithm, digestOf, encodedOf, isAnyDigest } from './digest.ts';
+
+export interface BlobInfo {
+  readonly digest: AnyDigest;
+  readonly sizeBytes: number;
+  /** When it was stored or last touched, wall ms. */
+  readonly modifiedMs: number;
+}
+
+export interface ContentStore {
+  stat(digest: AnyDigest): Promise<BlobInfo | undefined>;
+  /** Bytes [start, end) as a stream; NotFound when the blob is not here. The caller consumes or destroys it. */
+  read(digest: AnyDigest, o?: { readonly start?: number; readonly end?: number }): Promise<Readable>;
+  /** The whole blob; NotFound, or TooLarge above `bytesMax`. */
+  readAll(digest: AnyDigest, bytesMax: number): Promise<Buffer>;
+  /** Starts or resumes the ingest `ref` ([A-Za-z0-9._-]+). One owner at a time. */
+  begin(ref: string, o?: { readonly algorithm?: DigestAlgorithm }): Promise<Ingest>;
+  /** False when it was not here. */
+  remove(digest: AnyDigest): Promise<boolean>;
+  list(): AsyncIterable<BlobInfo>;
+  /** Refs of unfinished ingests with the time of their last byte. */
+  ingests(): Promise<readonly { readonly ref: string; readonly modifiedMs: number }[]>;
+  removeIngest(ref: string): Promise<void>;
+}
+
+/** Disposing closes the file and keeps the bytes, so that `begin` with the same ref goes on where this one ended. */
+export interface Ingest extends AsyncDisposable {
+  readonly ref: string;
+  /** Bytes taken so far. */
+  readonly offset: number;
+  /** Takes ownership of `chunk`; resolves when the store has room for more. */
+  write(chunk: Uint8Array): Promise<void>;
+  /** Back to offset 0. */
+  reset(): Promise<void>;
+  /**
+   * Makes the blob visible, durably. Throws Invalid, reason SizeMismatch or DigestMismatch, when the bytes are not what was
+   * expected; the ingest is then gone.
+   */
+  commit(expected: { readonly digest: AnyDigest; readonly sizeBytes?: number | undefined }): Promise<BlobInfo>;
+  /** Forgets the bytes; safe after any other call. */
+  abort(): Promise<void>;
+}
+
+const ALGORITHMS: readonly DigestAlgorithm[] = ['sha256', 'sha512'];
+const WRITE_BYTES = 256 * 1024;
+const PENDING_BYTES_MAX = 2 * 1024 * 1024;
+const FLUSH_EVERY_BYTES = 8 * 1024 * 1024;
+const READ_BYTES = 256 * 1024;
+
+export class FolderContentStore implements ContentStore {
+  readonly #folder: string;
+  readonly #open = new Set<string>();
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** With `keepIngests` unfinished ingests survive (a registry's resumable uploads), else they are removed now. */
+  static async open(folder: string, o: { readonly keepIngests: boolean }): Promise<FolderContentStore> {
+    for (const a of ALGORITHMS) await mkdir(join(folder, 'blobs', a), { recursive: true });
+    if (!o.keepIngests) await rm(join(folder, 'ingest'), { recursive: true, force: true });
+    await mkdir(join(folder, 'ingest'), { recursive: true });
+    return new FolderContentStore(folder);
+  }
+
+  /** Where a blob lies or would lie: for programs that read files. */
+  pathOf(digest: AnyDigest): string {
+    return join(this.#folder, 'blobs', algorithmOf(digest), encodedOf(digest));
+  }
+
+  async stat(digest: AnyDigest): Promise<BlobInfo | undefined> {
+    try {
+      const s = await stat(this.pathOf(digest));
+      return { digest, sizeBytes: s.size, modifiedMs: s.mtimeMs };
+    } catch (e) {
+      if (isMissing(e)) return undefined;
+      throw e;
+    }
+  }
+
+  async read(digest: AnyDigest, o: { start?: number; end?: number } = {}): Promise<Readable> {
+    const file = await this.#openBlob(digest);
+    const start = o.start ?? 0;
+    if (o.end !== undefined && o.end <= start) {
+      await file.close();
+      return Readable.from([]);
+    }
+    return createReadStream('', {
+      fd: file,
+      start,
+      highWaterMark: READ_BYTES,
+      ...(o.end === undefined ? {} : { end: o.end - 1 }),
+    });
+  }
+
+  async readAll(digest: AnyDigest, bytesMax: number): Promise<Buffer> {
+    const info = await this.stat(digest);
+    if (!info) throw notHere(digest);
+    if (info.sizeBytes > bytesMax)
+      throw new StatusError('TooLarge', `${digest} has ${info.sizeBytes} bytes, above the limit of ${bytesMax}`);
+    return readFile(this.pathOf(digest));
+  }
+
+  async begin(ref: string, o: { algorithm?: DigestAlgorithm } = {}): Promise<Ingest> {
+    const path = this.#ingestPath(ref);
+    assert(!this.#open.has(ref), `ingest ${ref} is already open`);
+    this.#open.add(ref);
+    let file: FileHandle | undefined;
+    try {
+      file = await open(path, 'a+', 0o644);
+      const ingest = new FolderIngest(ref, path, file, {
+        algorithm: o.algorithm ?? 'sha256',
+        target: (d) => this.pathOf(d),
+        released: () => this.#open.delete(ref),
+      });
+      await ingest.rehash();
+      return ingest;
+    } catch (e) {
+      await file?.close();
+      this.#open.delete(ref);
+      throw e;
+    }
+  }
+
+  async remove(digest: AnyDigest): Promise<boolean> {
+    try {
+      await rm(this.pathOf(digest));
+      return true;
+    } catch (e) {
+      if (isMissing(e)) return false;
+      throw e;
+    }
+  }
+
+  async *list(): AsyncIterable<BlobInfo> {
+    for (const algorithm of ALGORITHMS) {
+      for await (const entry of await opendir(join(this.#folder, 'blobs', algorithm))) {
+        const digest = `${algorithm}:${entry.name}`;
+        const info = isAnyDigest(digest) ? await this.stat(digest) : undefined;
+        if (info) yield info;
+      }
+    }
+  }
+
+  async ingests(): Promise<readonly { ref: string; modifiedMs: number }[]> {
+    const out: { ref: string; modifiedMs: number }[] = [];
+    for (const ref of await readdir(join(this.#folder, 'ingest'))) {
+      const s = await stat(this.#ingestPath(ref)).catch(() => undefined); // finished since the listing
+      if (s) out.push({ ref, modifiedMs: s.mtimeMs });
+    }
+    return out;
+  }
+
+  async removeIngest(ref: string): Promise<void> {
+    if (!this.#open.has(ref)) await rm(this.#ingestPath(ref), { force: true });
+  }
+
+  #ingestPath(ref: string): string {
+    assert(/^[A-Za-z0-9_-][A-Za-z0-9._-]*$/.test(ref), `bad ingest ref ${ref}`);
+    return join(this.#folder, 'ingest', ref);
+  }
+
+  async #openBlob(digest: AnyDigest): Promise<FileHandle> {
+    try {
+      return await open(this.pathOf(digest), 'r');
+    } catch (e) {
+      if (isMissing(e)) throw notHere(digest);
+      throw e;
+    }
+  }
+}
+
+/** Appends in pieces of 256 KB with at most one write in flight; the next pieces gather meanwhile. */
+class FolderIngest implements Ingest {
+  readonly ref: string;
+  readonly #path: string;
+  readonly #file: FileHandle;
+  readonly #algorithm: DigestAlgorithm;
+  readonly #target: (digest: AnyDigest) => string;
+  readonly #released: () => void;
+  #hash: Hash;
+  #offset = 0;
+  #pending: Uint8Array[] = [];
+  #pendingBytes = 0;
+  #writing: Promise<void> | undefined;
+  #flushing: Promise<void> | undefined;
+  #unflushed = 0;
+  #failure: unknown;
+  #phase: 'open' | 'closed' = 'open';
+
+  constructor(
+    ref: string,
+    path: string,
+    file: FileHandle,
+    o: { algorithm: DigestAlgorithm; target: (d: AnyDigest) => string; released: () => void },
+  ) {
+    this.ref = ref;
+    this.#path = path;
+    this.#file = file;
+    this.#algorithm = o.algorithm;
+    this.#target = o.target;
+    this.#released = o.released;
+    this.#hash = createHash(o.algorithm);
+  }
+
+  get offset(): number {
+    return this.#offset;
+  }
+
+  /** Takes up the bytes that an earlier owner of the ref has left. */
+  async rehash(): Promise<void> {
+    this.#hash = createHash(this.#algorithm);
+    this.#offset = await hashFile(this.#file, this.#hash);
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    assert(this.#phase === 'open', `ingest ${this.ref} is closed`);
+    if (this.#failure !== undefined) throw this.#failure;
+    this.#hash.update(chunk);
+    this.#offset += chunk.length;
+    this.#pending.push(chunk);
+    this.#pendingBytes += chunk.length;
+    if (this.#pendingBytes >= WRITE_BYTES) this.#startWriting();
+    if (this.#pendingBytes >= PENDING_BYTES_MAX) await this.#drain();
+  }
+
+  async reset(): Promise<void> {
+    await this.#drain();
+    await this.#file.truncate(0);
+    this.#offset = 0;
+    this.#hash = createHash(this.#algorithm);
+  }
+
+  async commit(expected: { digest: AnyDigest; sizeBytes?: number | undefined }): Promise<BlobInfo> {
+    assert(this.#phase === 'open', `ingest ${this.ref} is closed`);
+    try {
+      await this.#drain();
+      await this.#flushing;
+      if (this.#failure !== undefined) throw this.#failure;
+      if (expected.sizeBytes !== undefined && expected.sizeBytes !== this.#offset)
+        throw sizeMismatch(expected.digest, expected.sizeBytes, this.#offset);
+      const actual = await this.#digest(algorithmOf(expected.digest));
+      if (actual !== expected.digest) throw digestMismatch(expected.digest, actual);
+      await this.#file.sync();
+      const { mtimeMs } = await this.#file.stat();
+      const target = this.#target(expected.digest);
+      await rename(this.#path, target);
+      await syncFolder(join(target, '..'));
+      return { digest: expected.digest, sizeBytes: this.#offset, modifiedMs: mtimeMs };
+    } catch (e) {
+      await rm(this.#path, { force: true });
+      throw e;
+    } finally {
+      await this.#close();
+    }
+  }
+
+  async abort(): Promise<void> {
+    await this[Symbol.asyncDispose]();
+    await rm(this.#path, { force: true });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#phase === 'closed') return;
+    await this.#drain().catch(() => undefined); // the failure was, or will be, seen by the writer
+    await this.#close();
+  }
+
+  async #close(): Promise<void> {
+    this.#phase = 'closed';
+    await this.#flushing;
+    await this.#file.close();
+    this.#released();
+  }
+
+  async #digest(algorithm: DigestAlgorithm): Promise<AnyDigest> {
+    if (algorithm === this.#algorithm) return digestOf(algorithm, this.#hash);
+    const hash = createHash(algorithm);
+    await hashFile(this.#file, hash);
+    return digestOf(algorithm, hash);
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#writing || this.#pendingBytes > 0) {
+      this.#startWriting();
+      await this.#writing;
+    }
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  #startWriting(): void {
+    if (this.#writing || this.#pendingBytes === 0) return;
+    const pieces = this.#pending;
+    const bytes = this.#pendingBytes;
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    this.#writing = this.#append(pieces, bytes)
+      .catch((e: unknown) => {
+        this.#failure ??= e;
+      })
+      .finally(() => {
+        this.#writing = undefined;
+        if (this.#pendingBytes >= WRITE_BYTES) this.#startWriting();
+      });
+  }
+
+  /** writev may write less than asked for; the file is opened for appending, so the rest simply follows. */
+  async #append(pieces: readonly Uint8Array[], bytes: number): Promise<void> {
+    if (this.#failure !== undefined) return;
+    let { bytesWritten } = await this.#file.writev(pieces as Uint8Array[]);
+    for (const piece of bytesWritten === bytes ? [] : pieces) {
+      const skip = Math.min(bytesWritten, piece.length);
+      bytesWritten -= skip;
+      if (skip < piece.length) await this.#file.appendFile(piece.subarray(skip));
+    }
+    this.#unflushed += bytes;
+    if (this.#unflushed < FLUSH_EVERY_BYTES || this.#flushing !== undefined) return;
+    this.#unflushed = 0;
+    this.#flushing = this.#file
+      .datasync()
+      .catch((e: unknown) => {
+        this.#failure ??= e;
+      })
+      .finally(() => {
+        this.#flushing = undefined;
+      });
+  }
+}
+
+export function sizeMismatch(digest: AnyDigest, expected: number, actual: number): StatusError {
+  const text = `size mismatch: ${digest} should have ${expected} bytes, but ${actual} came`;
+  return new StatusError('Invalid', text, { reason: 'SizeMismatch' });
+}
+
+export function digestMismatch(expected: string, actual: string): StatusError {
+  return new StatusError('Invalid', `digest mismatch: expected ${expected}, but the content is ${actual}`, {
+    reason: 'DigestMismatch',
+  });
+}
+
+function notHere(digest: AnyDigest): StatusError {
+  return new StatusError('NotFound', `blob ${digest} is not in the content store`);
+}
+
+/** Feeds the whole file to `hash`; gives its length. */
+async function hashFile(file: FileHandle, hash: Hash): Promise<number> {
+  const buffer = Buffer.allocUnsafe(READ_BYTES);
+  let position = 0;
+  for (;;) {
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
+    if (bytesRead === 0) return position;
+    hash.update(buffer.subarray(0, bytesRead));
+    position += bytesRead;
+  }
+}
+
+function isMissing(e: unknown): boolean {
+  return e instanceof Error && 'code' in e && e.code === 'ENOENT';
+}

@@ -1,0 +1,335 @@
+/**
+ * One tar header, both ways: ustar fields, base-256 numbers, pax records, GNU long names. Pure.
+ * Source: POSIX.1-2017 pax "ustar Interchange Format" and "pax Header Block"; GNU tar manual, appendix D.
+ */
+import { StatusError } from '#lib/base';
+
+export type TarType = 'file' | 'hardlink' | 'symlink' | 'char' | 'block' | 'folder' | 'fifo';
+
+export interface TarHeader {
+  readonly type: TarType;
+  /** Without a trailing slash for folders. Lossy when `pathBytes` is there. */
+  readonly path: string;
+  /** Only when the name is not UTF-8: its true bytes. */
+  readonly pathBytes?: Buffer | undefined;
+  /** Target of a hardlink or symlink, else ''. */
+  readonly linkPath: string;
+  readonly linkPathBytes?: Buffer | undefined;
+  /** Permission bits with setuid, setgid and sticky: 0..0o7777 */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Of the body; 0 for everything but files. */
+  readonly sizeBytes: number;
+  /** Nanoseconds since 1970; may be negative. */
+  readonly mtimeNs: bigint;
+  readonly userName: string;
+  readonly groupName: string;
+  readonly deviceMajor: number;
+  readonly deviceMinor: number;
+  /** Name -> value, as pax SCHILY.xattr records hold them. */
+  readonly xattrs: ReadonlyMap<string, Buffer>;
+}
+
+export const BLOCK_BYTES = 512;
+/** Longest pax header or GNU long name taken. */
+export const EXTENSION_BYTES_MAX = 1024 * 1024;
+
+const TYPE_FLAGS: Readonly<Record<string, TarType>> = {
+  '0': 'file',
+  '\0': 'file',
+  '7': 'file',
+  '1': 'hardlink',
+  '2': 'symlink',
+  '3': 'char',
+  '4': 'block',
+  '5': 'folder',
+  '6': 'fifo',
+};
+const FLAG_OF: Readonly<Record<TarType, string>> = {
+  file: '0',
+  hardlink: '1',
+  symlink: '2',
+  char: '3',
+  block: '4',
+  folder: '5',
+  fifo: '6',
+};
+const XATTR_PREFIX = 'SCHILY.xattr.';
+const NS_PER_S = 1_000_000_000n;
+
+/** The fields of a block before pax records and GNU names are laid over them. */
+export interface RawHeader {
+  readonly flag: string;
+  readonly name: Buffer;
+  readonly linkName: Buffer;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly sizeBytes: number;
+  readonly mtimeS: number;
+  readonly userName: string;
+  readonly groupName: string;
+  readonly deviceMajor: number;
+  readonly deviceMinor: number;
+}
+
+export type PaxRecords = ReadonlyMap<string, Buffer>;
+
+/** Undefined for an all-zero block, the end mark. Throws Invalid when the checksum or a number is wrong. */
+export function readRawHeader(block: Buffer): RawHeader | undefined {
+  if (block.every((b) => b === 0)) return undefined;
+  verifyChecksum(block);
+  const isPosix = block.toString('latin1', 257, 262) === 'ustar';
+  const isGnu = block.toString('latin1', 257, 265) === 'ustar  \0';
+  const prefix = isPosix && !isGnu ? cString(block, 345, 155) : Buffer.alloc(0);
+  const name = cString(block, 0, 100);
+  return {
+    flag: String.fromCharCode(block[156] ?? 0),
+    name: prefix.length > 0 ? Buffer.concat([prefix, Buffer.from('/'), name]) : name,
+    linkName: cString(block, 157, 100),
+    mode: readNumber(block, 100, 8) & 0o7777,
+    uid: readNumber(block, 108, 8),
+    gid: readNumber(block, 116, 8),
+    sizeBytes: readNumber(block, 124, 12),
+    mtimeS: readNumber(block, 136, 12),
+    userName: isPosix ? cString(block, 265, 32).toString() : '',
+    groupName: isPosix ? cString(block, 297, 32).toString() : '',
+    deviceMajor: isPosix ? readNumber(block, 329, 8) : 0,
+    deviceMinor: isPosix ? readNumber(block, 337, 8) : 0,
+  };
+}
+
+/** Lays `pax` and GNU names over `raw`. Throws Unimplemented for sparse files and unknown entry types. */
+export function completeHeader(raw: RawHeader, pax: PaxRecords, gnu: { name?: Buffer; linkName?: Buffer }): TarHeader {
+  for (const key of pax.keys())
+    if (key.startsWith('GNU.sparse.'))
+      throw new StatusError('Unimplemented', 'sparse files in a tar are not supported');
+  const name = pax.get('path') ?? gnu.name ?? raw.name;
+  const flagType = TYPE_FLAGS[raw.flag];
+  if (flagType === undefined)
+    throw new StatusError('Unimplemented', `tar entry "${name}" has the unsupported type "${raw.flag}"`);
+  const type = flagType === 'file' && name.at(-1) === 0x2f ? 'folder' : flagType; // pre-POSIX folders
+  const link = pax.get('linkpath') ?? gnu.linkName ?? raw.linkName;
+  const mtime = pax.get('mtime');
+  const xattrs = [...pax].filter(([k]) => k.startsWith(XATTR_PREFIX));
+  return {
+    type,
+    ...named('path', type === 'folder' ? withoutSlash(name) : name),
+    ...named('linkPath', type === 'hardlink' || type === 'symlink' ? link : Buffer.alloc(0)),
+    mode: raw.mode,
+    uid: paxNumber(pax, 'uid') ?? raw.uid,
+    gid: paxNumber(pax, 'gid') ?? raw.gid,
+    sizeBytes: type === 'file' ? (paxNumber(pax, 'size') ?? raw.sizeBytes) : 0,
+    mtimeNs: mtime ? parseTime(mtime.toString()) : BigInt(raw.mtimeS) * NS_PER_S,
+    userName: pax.get('uname')?.toString() ?? raw.userName,
+    groupName: pax.get('gname')?.toString() ?? raw.groupName,
+    deviceMajor: raw.deviceMajor,
+    deviceMinor: raw.deviceMinor,
+    xattrs: new Map(xattrs.map(([k, v]) => [k.slice(XATTR_PREFIX.length), v])),
+  };
+}
+
+/** Bytes of the body that follows a header in the archive, before padding. Only files have one that matters. */
+export function bodyBytes(raw: RawHeader, pax: PaxRecords): number {
+  const type = TYPE_FLAGS[raw.flag];
+  if (type !== undefined && type !== 'file') return 0;
+  return paxNumber(pax, 'size') ?? raw.sizeBytes;
+}
+
+/** `length key=value\n` records. */
+export function parsePax(data: Buffer): Map<string, Buffer> {
+  const out = new Map<string, Buffer>();
+  for (let at = 0; at < data.length; ) {
+    const space = data.indexOf(0x20, at);
+    const length = space < 0 ? Number.NaN : Number(data.toString('latin1', at, space));
+    const equals = data.indexOf(0x3d, space);
+    const end = at + length;
+    if (!Number.isSafeInteger(length) || end > data.length || equals < 0 || equals >= end || data[end - 1] !== 0x0a)
+      throw new StatusError('Invalid', 'the tar holds a malformed pax record');
+    out.set(data.toString('utf8', space + 1, equals), data.subarray(equals + 1, end - 1));
+    at = end;
+  }
+  return out;
+}
+
+/** The blocks of a header: one ustar block, behind a pax header when something does not fit. Deterministic. */
+export function encodeHeader(h: TarHeader): Buffer {
+  const pax: [string, Buffer][] = [];
+  const path =
+    h.type === 'folder'
+      ? Buffer.concat([bytesOf(h.path, h.pathBytes), Buffer.from('/')])
+      : bytesOf(h.path, h.pathBytes);
+  const link = bytesOf(h.linkPath, h.linkPathBytes);
+  const seconds = floorDiv(h.mtimeNs, NS_PER_S);
+  if (path.length > 100 || !isAscii(path)) pax.push(['path', path]);
+  if (link.length > 100 || !isAscii(link)) pax.push(['linkpath', link]);
+  if (h.sizeBytes > 0o77777777777) pax.push(['size', Buffer.from(`${h.sizeBytes}`)]);
+  if (h.uid > 0o7777777) pax.push(['uid', Buffer.from(`${h.uid}`)]);
+  if (h.gid > 0o7777777) pax.push(['gid', Buffer.from(`${h.gid}`)]);
+  if (h.mtimeNs % NS_PER_S !== 0n || seconds < 0n || seconds > 0o77777777777n)
+    pax.push(['mtime', Buffer.from(formatTime(h.mtimeNs))]);
+  for (const [key, text] of [
+    ['uname', h.userName],
+    ['gname', h.groupName],
+  ] as const)
+    if (Buffer.byteLength(text) > 31 || !isAscii(Buffer.from(text))) pax.push([key, Buffer.from(text)]);
+  for (const [key, value] of h.xattrs) pax.push([XATTR_PREFIX + key, value]);
+  const block = encodeBlock({ ...h, path, link, flag: FLAG_OF[h.type], mtimeS: clampSeconds(seconds) });
+  if (pax.length === 0) return block;
+  pax.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+  const records = Buffer.concat(pax.map(([key, value]) => paxRecord(key, value)));
+  const head = encodeBlock({
+    path: Buffer.from('PaxHeaders/entry'),
+    link: Buffer.alloc(0),
+    flag: 'x',
+    mode: 0o644,
+    uid: 0,
+    gid: 0,
+    sizeBytes: records.length,
+    mtimeS: 0,
+    userName: '',
+    groupName: '',
+    deviceMajor: 0,
+    deviceMinor: 0,
+  });
+  return Buffer.concat([head, records, Buffer.alloc(paddingOf(records.length)), block]);
+}
+
+export function paddingOf(bytes: number): number {
+  return (BLOCK_BYTES - (bytes % BLOCK_BYTES)) % BLOCK_BYTES;
+}
+
+function encodeBlock(h: {
+  path: Buffer;
+  link: Buffer;
+  flag: string;
+  mode: number;
+  uid: number;
+  gid: number;
+  sizeBytes: number;
+  mtimeS: number;
+  userName: string;
+  groupName: string;
+  deviceMajor: number;
+  deviceMinor: number;
+}): Buffer {
+  const b = Buffer.alloc(BLOCK_BYTES);
+  h.path.copy(b, 0, 0, 100);
+  writeOctal(b, h.mode, 100, 8);
+  writeOctal(b, h.uid > 0o7777777 ? 0 : h.uid, 108, 8);
+  writeOctal(b, h.gid > 0o7777777 ? 0 : h.gid, 116, 8);
+  writeOctal(b, h.sizeBytes > 0o77777777777 ? 0 : h.sizeBytes, 124, 12);
+  writeOctal(b, h.mtimeS, 136, 12);
+  b.write(h.flag, 156, 'latin1');
+  h.link.copy(b, 157, 0, 100);
+  b.write('ustar\x0000', 257, 'latin1');
+  Buffer.from(h.userName).copy(b, 265, 0, 31);
+  Buffer.from(h.groupName).copy(b, 297, 0, 31);
+  writeOctal(b, h.deviceMajor, 329, 8);
+  writeOctal(b, h.deviceMinor, 337, 8);
+  b.fill(0x20, 148, 156);
+  const sum = b.reduce((total, byte) => total + byte, 0);
+  b.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+  return b;
+}
+
+function verifyChecksum(block: Buffer): void {
+  const wanted = readNumber(block, 148, 8);
+  let unsigned = 0;
+  let signed = 0; // old tars summed signed chars
+  for (let i = 0; i < BLOCK_BYTES; i++) {
+    const byte = i >= 148 && i < 156 ? 0x20 : (block[i] ?? 0);
+    unsigned += byte;
+    signed += byte > 127 ? byte - 256 : byte;
+  }
+  if (wanted !== unsigned && wanted !== signed)
+    throw new StatusError('Invalid', 'this is not a tar archive, or it is damaged: a header checksum is wrong');
+}
+
+/** Octal text, or base-256 when the top bit is set (GNU, star). */
+function readNumber(block: Buffer, at: number, length: number): number {
+  const first = block[at] ?? 0;
+  let value = 0n;
+  if (first & 0x80) {
+    value = BigInt(first & 0x40 ? -1 : 0);
+    value = (value << 6n) | BigInt(first & 0x3f);
+    for (let i = 1; i < length; i++) value = (value << 8n) | BigInt(block[at + i] ?? 0);
+  } else {
+    const text = cString(block, at, length).toString('latin1').trim();
+    if (!/^[0-7]*$/.test(text)) throw new StatusError('Invalid', 'the tar holds a number that is not octal');
+    value = text === '' ? 0n : BigInt(`0o${text}`);
+  }
+  return safeNumber(value);
+}
+
+function safeNumber(value: bigint): number {
+  const n = Number(value);
+  if (!Number.isSafeInteger(n)) throw new StatusError('Invalid', 'the tar holds a number out of range');
+  return n;
+}
+
+function paxNumber(pax: PaxRecords, key: string): number | undefined {
+  const text = pax.get(key)?.toString('latin1');
+  if (text === undefined) return undefined;
+  if (!/^[0-9]+$/.test(text)) throw new StatusError('Invalid', `the tar's pax record "${key}" is not a number`);
+  return safeNumber(BigInt(text));
+}
+
+function parseTime(text: string): bigint {
+  const m = /^(-?)(\d{1,18})(?:\.(\d*))?$/.exec(text);
+  if (!m) throw new StatusError('Invalid', `the tar's pax time "${text}" is malformed`);
+  const ns = BigInt(m[2] ?? '0') * NS_PER_S + BigInt((m[3] ?? '').padEnd(9, '0').slice(0, 9));
+  return m[1] === '-' ? -ns : ns;
+}
+
+function formatTime(ns: bigint): string {
+  const abs = ns < 0n ? -ns : ns;
+  const fraction = (abs % NS_PER_S).toString().padStart(9, '0').replace(/0+$/, '');
+  return `${ns < 0n ? '-' : ''}${abs / NS_PER_S}${fraction === '' ? '' : `.${fraction}`}`;
+}
+
+function paxRecord(key: string, value: Buffer): Buffer {
+  const rest = Buffer.concat([Buffer.from(` ${key}=`), value, Buffer.from('\n')]);
+  let length = rest.length + 1;
+  while (`${length}`.length + rest.length !== length) length = `${length}`.length + rest.length;
+  return Buffer.concat([Buffer.from(`${length}`), rest]);
+}
+
+function named<K extends 'path' | 'linkPath'>(key: K, bytes: Buffer): Record<K, string> {
+  const text = bytes.toString('utf8');
+  const isExact = Buffer.from(text).equals(bytes);
+  return { [key]: text, ...(isExact ? {} : { [`${key}Bytes`]: Buffer.from(bytes) }) } as Record<K, string>;
+}
+
+function bytesOf(text: string, bytes: Buffer | undefined): Buffer {
+  return bytes ?? Buffer.from(text);
+}
+
+function withoutSlash(name: Buffer): Buffer {
+  let end = name.length;
+  while (end > 1 && name[end - 1] === 0x2f) end--;
+  return name.subarray(0, end);
+}
+
+function cString(block: Buffer, at: number, length: number): Buffer {
+  const field = block.subarray(at, at + length);
+  const end = field.indexOf(0);
+  return Buffer.from(end < 0 ? field : field.subarray(0, end));
+}
+
+function writeOctal(b: Buffer, value: number, at: number, length: number): void {
+  b.write(`${value.toString(8).padStart(length - 1, '0')}\0`, at, 'latin1');
+}
+
+function clampSeconds(s: bigint): number {
+  return s < 0n || s > 0o77777777777n ? 0 : Number(s);
+}
+
+function floorDiv(a: bigint, b: bigint): bigint {
+  return a >= 0n || a % b === 0n ? a / b : a / b - 1n;
+}
+
+function isAscii(bytes: Buffer): boolean {
+  return bytes.every((b) => b > 0 && b < 0x80);
+}

@@ -1,0 +1,216 @@
+/**
+ * Reading and writing tar archives as streams. The writer is deterministic: equal entries in equal order give equal bytes, so
+ * equal images have equal digests. The reader takes what the wild has: ustar, pax, GNU long names, base-256 numbers, v7.
+ * Unpacking into a file system is not done here but by the native helper (agent/native), which resolves names safely.
+ */
+import { StatusError } from '#lib/base';
+import {
+  BLOCK_BYTES,
+  bodyBytes,
+  completeHeader,
+  EXTENSION_BYTES_MAX,
+  encodeHeader,
+  paddingOf,
+  parsePax,
+  readRawHeader,
+  type TarHeader,
+} from './tar-header.ts';
+
+export interface TarEntry {
+  readonly header: TarHeader;
+  /** The file's bytes. Must be consumed, or left alone, before the next entry is asked for; what is left is skipped. */
+  readonly body: AsyncIterable<Buffer>;
+}
+
+/**
+ * Entries in archive order. Throws Invalid for damage and for an archive that ends early; Unimplemented for sparse files.
+ * After the end mark the rest of `source` is read and dropped, so that a hash over the source covers all of it.
+ */
+export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerator<TarEntry, void, void> {
+  const bytes = new ByteReader(source);
+  try {
+    let globals = new Map<string, Buffer>();
+    for (;;) {
+      const locals = new Map<string, Buffer>();
+      const gnu: { name?: Buffer; linkName?: Buffer } = {};
+      const raw = await readExtensions(bytes, locals, gnu, (g) => {
+        globals = new Map([...globals, ...g]);
+      });
+      if (!raw) break;
+      const pax = new Map([...globals, ...locals]);
+      const header = completeHeader(raw, pax, gnu);
+      const size = bodyBytes(raw, pax);
+      const body = new Body(bytes, size);
+      yield { header, body };
+      await body.skipRest();
+      await bytes.skip(paddingOf(size));
+    }
+    await bytes.drain();
+  } finally {
+    await bytes.close();
+  }
+}
+
+/** Collects the whole archive: for small ones. */
+export async function tarBytes(entries: readonly { header: TarHeader; data: Uint8Array }[]): Promise<Buffer> {
+  const out: Uint8Array[] = [];
+  for await (const piece of writeTar(entries.map((e) => ({ header: e.header, body: [e.data] })))) out.push(piece);
+  return Buffer.concat(out);
+}
+
+/** Throws Invalid when a body is not as long as its header says. */
+export async function* writeTar(
+  entries:
+    | AsyncIterable<{ header: TarHeader; body: AsyncIterable<Uint8Array> | Iterable<Uint8Array> }>
+    | Iterable<{ header: TarHeader; body: AsyncIterable<Uint8Array> | Iterable<Uint8Array> }>,
+): AsyncGenerator<Uint8Array, void, void> {
+  for await (const { header, body } of entries) {
+    yield encodeHeader(header);
+    let written = 0;
+    for await (const piece of body) {
+      written += piece.length;
+      if (piece.length > 0) yield piece;
+    }
+    if (written !== header.sizeBytes)
+      throw new StatusError(
+        'Invalid',
+        `"${header.path}" has ${written} bytes, not ${header.sizeBytes} as its header says`,
+      );
+    if (paddingOf(written) > 0) yield Buffer.alloc(paddingOf(written));
+  }
+  yield Buffer.alloc(2 * BLOCK_BYTES);
+}
+
+/** A header with every field at its plainest: mode 0644 or 0755, root, 1970. */
+export function tarHeader(h: Partial<TarHeader> & Pick<TarHeader, 'type' | 'path'>): TarHeader {
+  return {
+    linkPath: '',
+    mode: h.type === 'folder' ? 0o755 : h.type === 'symlink' ? 0o777 : 0o644,
+    uid: 0,
+    gid: 0,
+    sizeBytes: 0,
+    mtimeNs: 0n,
+    userName: '',
+    groupName: '',
+    deviceMajor: 0,
+    deviceMinor: 0,
+    xattrs: new Map(),
+    ...h,
+  };
+}
+
+/** Reads headers up to the next real entry, gathering pax and GNU extensions on the way. */
+async function readExtensions(
+  bytes: ByteReader,
+  locals: Map<string, Buffer>,
+  gnu: { name?: Buffer; linkName?: Buffer },
+  onGlobals: (records: Map<string, Buffer>) => void,
+): Promise<ReturnType<typeof readRawHeader>> {
+  for (;;) {
+    const block = await bytes.block();
+    const raw = block && readRawHeader(block);
+    if (!raw) return undefined;
+    if (!'xgLKSX'.includes(raw.flag)) return raw;
+    if (raw.flag === 'S') throw new StatusError('Unimplemented', 'sparse files in a tar are not supported');
+    if (raw.sizeBytes > EXTENSION_BYTES_MAX)
+      throw new StatusError('Invalid', `the tar holds an extended header of ${raw.sizeBytes} bytes`);
+    const data = await bytes.take(raw.sizeBytes);
+    await bytes.skip(paddingOf(raw.sizeBytes));
+    if (raw.flag === 'g') onGlobals(parsePax(data));
+    else if (raw.flag === 'L') gnu.name = untilZero(data);
+    else if (raw.flag === 'K') gnu.linkName = untilZero(data);
+    else for (const [k, v] of parsePax(data)) locals.set(k, v);
+  }
+}
+
+function untilZero(data: Buffer): Buffer {
+  const end = data.indexOf(0);
+  return end < 0 ? data : data.subarray(0, end);
+}
+
+class Body implements AsyncIterable<Buffer> {
+  readonly #bytes: ByteReader;
+  #left: number;
+
+  constructor(bytes: ByteReader, size: number) {
+    this.#bytes = bytes;
+    this.#left = size;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void, void> {
+    while (this.#left > 0) {
+      const piece = await this.#bytes.some(this.#left);
+      this.#left -= piece.length;
+      yield piece;
+    }
+  }
+
+  async skipRest(): Promise<void> {
+    await this.#bytes.skip(this.#left);
+    this.#left = 0;
+  }
+}
+
+/** Exact reads over pieces of any size. */
+class ByteReader {
+  readonly #iterator: AsyncIterator<Uint8Array>;
+  #piece: Buffer = Buffer.alloc(0);
+
+  constructor(source: AsyncIterable<Uint8Array>) {
+    this.#iterator = source[Symbol.asyncIterator]();
+  }
+
+  /** One block; undefined at the clean end of the source. */
+  async block(): Promise<Buffer | undefined> {
+    if (this.#piece.length === 0 && !(await this.#more())) return undefined;
+    return this.take(BLOCK_BYTES);
+  }
+
+  async take(length: number): Promise<Buffer> {
+    if (this.#piece.length >= length) return this.#cut(length);
+    const parts: Buffer[] = [];
+    for (let left = length; left > 0; ) {
+      const part = await this.some(left);
+      parts.push(part);
+      left -= part.length;
+    }
+    return Buffer.concat(parts);
+  }
+
+  /** Between 1 and `lengthMax` bytes. */
+  async some(lengthMax: number): Promise<Buffer> {
+    if (this.#piece.length === 0 && !(await this.#more()))
+      throw new StatusError('Invalid', 'the tar archive ends in the middle of an entry');
+    return this.#cut(Math.min(lengthMax, this.#piece.length));
+  }
+
+  async skip(length: number): Promise<void> {
+    for (let left = length; left > 0; ) left -= (await this.some(left)).length;
+  }
+
+  async drain(): Promise<void> {
+    do this.#piece = Buffer.alloc(0);
+    while (await this.#more());
+  }
+
+  async close(): Promise<void> {
+    await this.#iterator.return?.();
+  }
+
+  #cut(length: number): Buffer {
+    const out = this.#piece.subarray(0, length);
+    this.#piece = this.#piece.subarray(length);
+    return out;
+  }
+
+  async #more(): Promise<boolean> {
+    for (;;) {
+      const next = await this.#iterator.next();
+      if (next.done === true) return false;
+      const { buffer, byteOffset, byteLength } = next.value;
+      if (byteLength === 0) continue;
+      this.#piece = Buffer.from(buffer, byteOffset, byteLength);
+      return true;
+    }
+  }
+}

@@ -1,0 +1,211 @@
+/**
+ * HTTP towards registries: connections per origin, custom CAs, redirects that never carry credentials to another origin, and
+ * the mapping of failures to StatusErrors. Loopback registries and those named insecure are spoken to by plain http.
+ * undici is loaded at the first use, so that a registry process that never calls out does not hold it in memory.
+ */
+import { isIP } from 'node:net';
+import { Readable } from 'node:stream';
+import type { Agent } from 'undici';
+import { type Ctx, type ErrorKind, StatusError } from '#lib/base';
+
+export interface TransportOptions {
+  /** host[:port] spoken to by plain http besides loopback ones. */
+  readonly insecureRegistries?: readonly string[] | undefined;
+  /** PEM bundles trusted in addition to Node's own, by host[:port]; '*' = any. A loopback host with one gets https. */
+  readonly cas?: Readonly<Record<string, string>> | undefined;
+  /** Longest silence of a server. Default 60 s. */
+  readonly idleTimeoutMs?: number | undefined;
+}
+
+export interface HttpRequest {
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Made anew for each attempt. */
+  readonly body?: (() => Uint8Array | AsyncIterable<Uint8Array>) | undefined;
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  /** The first value of a header, lower-case name. */
+  header(name: string): string | undefined;
+  /** Must be consumed, or given up by `discard`. */
+  readonly body: Readable;
+  /** Where the answer came from after redirects. */
+  readonly url: string;
+}
+
+const REDIRECTS_MAX = 5;
+const ERROR_BYTES_MAX = 64 * 1024;
+const DOCKER_HUB = 'registry-1.docker.io';
+
+export class Transport implements AsyncDisposable {
+  readonly #options: TransportOptions;
+  readonly #agents = new Map<string, Promise<Agent>>();
+
+  constructor(o: TransportOptions) {
+    this.#options = o;
+  }
+
+  /** `http://127.0.0.1:5000` for a registry named in a reference. */
+  baseUrl(host: string): string {
+    const isPlain = this.#isInsecure(host) || (isLoopback(host) && this.#options.cas?.[host] === undefined);
+    return `${isPlain ? 'http' : 'https'}://${host === 'docker.io' ? DOCKER_HUB : host}`;
+  }
+
+  /** Any status is an answer. Throws Unavailable when the server cannot be reached, Cancelled when the signal aborts. */
+  async send(request: HttpRequest, c: Ctx): Promise<HttpResponse> {
+    let { url, headers } = request;
+    for (let hops = 0; ; hops++) {
+      const answer = await this.#once({ ...request, url, headers }, c);
+      const location = answer.header('location');
+      const isRedirect = [301, 302, 303, 307, 308].includes(answer.status) && location !== undefined;
+      if (!isRedirect || (request.method !== 'GET' && request.method !== 'HEAD')) return answer;
+      await discard(answer);
+      if (hops >= REDIRECTS_MAX) throw new StatusError('Unavailable', `${request.url} redirects without end`);
+      const next = new URL(location, url);
+      const isDowngrade = url.startsWith('https:') && next.protocol !== 'https:';
+      if (isDowngrade)
+        throw new StatusError('Unavailable', `${url} redirects from https to ${next.protocol}//${next.host}`);
+      if (next.origin !== new URL(url).origin) headers = withoutAuthorization(headers);
+      url = next.href;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const agents = await Promise.all(this.#agents.values());
+    this.#agents.clear();
+    for (const agent of agents) await agent.destroy();
+  }
+
+  async #once(request: HttpRequest, c: Ctx): Promise<HttpResponse> {
+    const { host } = new URL(request.url);
+    try {
+      const { request: call } = await import('undici');
+      const body = request.body?.();
+      const answer = await call(request.url, {
+        dispatcher: await this.#agent(host),
+        method: request.method,
+        headers: { 'user-agent': 'berth/0.1', ...request.headers },
+        body: body === undefined || body instanceof Uint8Array ? (body ?? null) : Readable.from(body),
+        signal: c.signal,
+      });
+      const { headers } = answer;
+      const header = (name: string): string | undefined => {
+        const value = headers[name];
+        return Array.isArray(value) ? value.join(', ') : value;
+      };
+      return { status: answer.statusCode, header, body: answer.body, url: request.url };
+    } catch (e) {
+      throw transportError(e, host, c);
+    }
+  }
+
+  #agent(host: string): Promise<Agent> {
+    const ca = this.#options.cas?.[host] ?? this.#options.cas?.['*'];
+    const key = ca === undefined ? '' : host;
+    const found = this.#agents.get(key);
+    if (found) return found;
+    const made = this.#newAgent(ca);
+    this.#agents.set(key, made);
+    return made;
+  }
+
+  async #newAgent(ca: string | undefined): Promise<Agent> {
+    const { Agent } = await import('undici');
+    const idleMs = this.#options.idleTimeoutMs ?? 60_000;
+    const connect = { timeout: Math.min(idleMs, 10_000) };
+    if (ca === undefined) return new Agent({ connect, headersTimeout: idleMs, bodyTimeout: idleMs });
+    const { rootCertificates } = await import('node:tls');
+    const trusted = [...rootCertificates, ca];
+    return new Agent({ connect: { ...connect, ca: trusted }, headersTimeout: idleMs, bodyTimeout: idleMs });
+  }
+
+  #isInsecure(host: string): boolean {
+    return this.#options.insecureRegistries?.includes(host) ?? false;
+  }
+}
+
+/** localhost, 127.0.0.0/8 and [::1], with or without a port. */
+export function isLoopback(host: string): boolean {
+  const name = host.startsWith('[') ? host.slice(1, host.indexOf(']')) : host.replace(/:\d+$/, '');
+  return name === 'localhost' || name === '::1' || (isIP(name) === 4 && name.startsWith('127.'));
+}
+
+/** Reads the whole body; TooLarge above `bytesMax`. */
+export async function readAnswer(answer: HttpResponse, bytesMax: number, c: Ctx): Promise<Buffer> {
+  const pieces: Uint8Array[] = [];
+  let size = 0;
+  try {
+    for await (const piece of answer.body) {
+      if (!(piece instanceof Uint8Array)) continue;
+      size += piece.length;
+      if (size > bytesMax) throw new StatusError('TooLarge', `${answer.url} sends more than ${bytesMax} bytes`);
+      pieces.push(piece);
+    }
+  } catch (e) {
+    throw transportError(e, new URL(answer.url).host, c);
+  }
+  return Buffer.concat(pieces);
+}
+
+export async function discard(answer: HttpResponse): Promise<void> {
+  answer.body.on('error', () => undefined); // a body given up may still fail; nobody waits for it
+  answer.body.destroy();
+}
+
+/** What a registry's answer with status >= 400 means, with the registry's own words. `subject` opens the message. */
+export async function answerError(answer: HttpResponse, subject: string, c: Ctx): Promise<StatusError> {
+  const body = await readAnswer(answer, ERROR_BYTES_MAX, c).catch(() => Buffer.alloc(0)); // the status says enough
+  const words = registryWords(body) ?? `the registry answered ${answer.status}`;
+  const seconds = Number(answer.header('retry-after') ?? Number.NaN);
+  return new StatusError(kindOf(answer.status), `${subject}: ${words}`, {
+    details: Number.isInteger(seconds) ? { retryAfterSeconds: seconds } : {},
+  });
+}
+
+export function transportError(e: unknown, host: string, c: Ctx): StatusError {
+  if (e instanceof StatusError) return e;
+  if (c.signal.aborted) return new StatusError('Cancelled', `the request to ${host} was cancelled`, { cause: e });
+  const text = e instanceof Error ? describe(e) : String(e);
+  return new StatusError('Unavailable', `registry ${host} cannot be reached: ${text}`, { cause: e });
+}
+
+function describe(e: Error): string {
+  if (e instanceof AggregateError)
+    return e.errors.map((x) => (x instanceof Error ? describe(x) : String(x))).join('; ');
+  return e.cause instanceof Error && e.message === '' ? describe(e.cause) : e.message;
+}
+
+function kindOf(status: number): ErrorKind {
+  const known: Readonly<Record<number, ErrorKind>> = {
+    401: 'Unauthorized',
+    403: 'Forbidden',
+    404: 'NotFound',
+    405: 'MethodNotAllowed',
+    413: 'TooLarge',
+    429: 'TooManyRequests',
+  };
+  return known[status] ?? (status >= 500 ? 'Unavailable' : 'Invalid');
+}
+
+/** `manifest unknown: …` out of the spec's error document. */
+function registryWords(body: Buffer): string | undefined {
+  try {
+    const doc: unknown = JSON.parse(body.toString('utf8'));
+    if (typeof doc !== 'object' || doc === null || !('errors' in doc) || !Array.isArray(doc.errors)) return undefined;
+    const words = doc.errors.map((e: unknown) => {
+      if (typeof e !== 'object' || e === null) return '';
+      const code = 'code' in e && typeof e.code === 'string' ? e.code.toLowerCase().replaceAll('_', ' ') : '';
+      const message = 'message' in e && typeof e.message === 'string' ? e.message : '';
+      return message === '' || message === code ? code : `${code}: ${message}`;
+    });
+    return words.filter((w) => w !== '').join('; ') || undefined;
+  } catch {
+    return undefined; // not the spec's JSON: the status must do
+  }
+}
+
+function withoutAuthorization(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).filter(([k]) => k.toLowerCase() !== 'authorization'));
+}

@@ -1,0 +1,66 @@
+/**
+ * The registry as a process: `main.ts --folder PATH [--host 127.0.0.1] [--port 5000] [--tls-key FILE --tls-cert FILE]
+ * [--log-level info]`; each flag also as BERTH_REGISTRY_<NAME>. Prints one line of JSON when it listens, ends on SIGTERM.
+ */
+import { readFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { createLogger, messageOf, realClock, realRandom } from '#lib/base';
+import { startRegistry } from './registry.ts';
+
+const FLAGS = ['folder', 'host', 'port', 'tls-key', 'tls-cert', 'log-level'] as const;
+type Settings = Partial<Record<(typeof FLAGS)[number], string>>;
+
+function readSettings(argv: readonly string[], env: NodeJS.ProcessEnv): Settings {
+  const options = Object.fromEntries(FLAGS.map((f) => [f, { type: 'string' as const }]));
+  const { values } = parseArgs({ args: [...argv], options });
+  const out: Settings = {};
+  for (const flag of FLAGS) {
+    const value = values[flag] ?? env[`BERTH_REGISTRY_${flag.toUpperCase().replaceAll('-', '_')}`];
+    if (typeof value === 'string') out[flag] = value;
+  }
+  return out;
+}
+
+function mistakes(s: Settings): readonly string[] {
+  const port = Number(s.port ?? 5000);
+  return [
+    ...(s.folder ? [] : ['--folder is missing: where the registry keeps images']),
+    ...(Number.isInteger(port) && port >= 0 && port <= 65535 ? [] : [`--port ${s.port} is not a port number`]),
+    ...((s['tls-key'] === undefined) === (s['tls-cert'] === undefined) ? [] : ['--tls-key and --tls-cert go together']),
+  ];
+}
+
+async function main(): Promise<void> {
+  const s = readSettings(process.argv.slice(2), process.env);
+  const wrong = mistakes(s);
+  if (wrong.length > 0) {
+    for (const text of wrong) process.stderr.write(`registry: ${text}\n`);
+    process.exitCode = 2;
+    return;
+  }
+  const log = createLogger({ component: 'registry', level: s['log-level'] });
+  const [key, cert] = await Promise.all(
+    [s['tls-key'], s['tls-cert']].map((f) => (f === undefined ? undefined : readFile(f, 'utf8'))),
+  );
+  const registry = await startRegistry({
+    listen: { host: s.host ?? '127.0.0.1', port: Number(s.port ?? 5000) },
+    folder: s.folder ?? '',
+    log,
+    clock: realClock,
+    random: realRandom,
+    tls: key !== undefined && cert !== undefined ? { key, cert } : undefined,
+  });
+  log.info({ url: registry.url }, 'registry listens');
+  const stop = (): void => {
+    Promise.resolve(registry[Symbol.asyncDispose]()).catch((e: unknown) =>
+      log.error({ err: e }, 'registry did not stop cleanly'),
+    );
+  };
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+}
+
+main().catch((e: unknown) => {
+  process.stderr.write(`registry: ${messageOf(e)}\n`);
+  process.exitCode = 2;
+});

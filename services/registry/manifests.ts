@@ -1,0 +1,110 @@
+/**
+ * Manifests and indexes: stored byte for byte, read by tag or digest, never converted (spec.md "Pulling manifests", "Pushing
+ * Manifests", "Deleting Manifests"). Order of writing: content, referrer entry, link, tag; a crash between any two leaves
+ * nothing visible that is not whole. A manifest's config and layers must be here; a subject and an index's children need not.
+ */
+import { isKind } from '#lib/base';
+import {
+  type AnyDigest,
+  algorithmOf,
+  type Descriptor,
+  descriptorJson,
+  digestBytes,
+  type Index,
+  isNonDistributable,
+  isTag,
+  MANIFEST_BYTES_MAX,
+  type Manifest,
+  parseManifest,
+} from '#lib/oci';
+import { invalidAs, registryError } from './errors.ts';
+import { digestParameter, type Exchange, readBody, reply, replyBytes } from './exchange.ts';
+
+export async function getManifest(x: Exchange): Promise<void> {
+  const digest = await resolve(x);
+  const link = digest && (await x.repository.manifest(digest));
+  if (!digest || !link)
+    throw registryError('MANIFEST_UNKNOWN', `manifest unknown: ${x.repository.name} ${x.reference}`);
+  const bytes = await x.content.readAll(digest, MANIFEST_BYTES_MAX).catch((e: unknown) => {
+    throw isKind(e, 'NotFound') ? registryError('MANIFEST_UNKNOWN') : e;
+  });
+  replyBytes(x, bytes, {
+    'content-type': link.mediaType,
+    'docker-content-digest': digest,
+    etag: `"${digest}"`,
+  });
+}
+
+export async function putManifest(x: Exchange): Promise<void> {
+  const wanted = x.reference.includes(':') ? digestParameter(x.reference) : undefined;
+  const tags = wanted === undefined ? [x.reference] : x.query.getAll('tag');
+  for (const tag of tags)
+    if (!isTag(tag)) throw registryError('MANIFEST_INVALID', `"${tag.slice(0, 200)}" is not a tag`);
+  const bytes = await readBody(x.req, MANIFEST_BYTES_MAX);
+  const digest = digestBytes(wanted === undefined ? 'sha256' : algorithmOf(wanted), bytes);
+  if (wanted !== undefined && digest !== wanted)
+    throw registryError('DIGEST_INVALID', `the manifest's digest is ${digest}, not ${wanted}`);
+  const manifest = await invalidAs('MANIFEST_INVALID', () => parseManifest(bytes, x.req.headers['content-type']));
+  await x.repositories.lock(x.repository.name, async () => {
+    if (manifest.type === 'manifest') await requireBlobs(x, manifest);
+    await store(x, digest, bytes);
+    const subject = manifest.subject?.digest;
+    if (subject !== undefined)
+      await x.repository.addReferrer(subject, digest, JSON.stringify(referrerOf(manifest, digest, bytes.length)));
+    await x.repository.linkManifest(digest, { mediaType: manifest.mediaType, subject });
+    for (const tag of tags) await x.repository.setTag(tag, digest);
+  });
+  reply(x, 201, {
+    location: `/v2/${x.repository.name}/manifests/${wanted ?? x.reference}`,
+    'docker-content-digest': digest,
+    ...(manifest.subject && { 'oci-subject': manifest.subject.digest }),
+    ...(wanted !== undefined && tags.length > 0 && { 'oci-tag': tags.join(', ') }),
+  });
+}
+
+/** A tag alone, or a digest with every tag that stands for it. */
+export async function deleteManifest(x: Exchange): Promise<void> {
+  const removed = await x.repositories.lock(x.repository.name, async () => {
+    if (!x.reference.includes(':')) return isTag(x.reference) && x.repository.removeTag(x.reference);
+    const digest = digestParameter(x.reference);
+    const link = await x.repository.manifest(digest);
+    if (!link) return false;
+    for (const tag of await x.repository.tags())
+      if ((await x.repository.tag(tag)) === digest) await x.repository.removeTag(tag);
+    if (link.subject !== undefined) await x.repository.removeReferrer(link.subject, digest);
+    return x.repository.unlinkManifest(digest);
+  });
+  if (!removed) throw registryError('MANIFEST_UNKNOWN');
+  reply(x, 202, {});
+}
+
+async function resolve(x: Exchange): Promise<AnyDigest | undefined> {
+  if (x.reference.includes(':')) return digestParameter(x.reference);
+  return isTag(x.reference) ? x.repository.tag(x.reference) : undefined;
+}
+
+async function requireBlobs(x: Exchange, manifest: Manifest): Promise<void> {
+  for (const d of [manifest.config, ...manifest.layers]) {
+    if (isNonDistributable(d.mediaType) || (await isHeld(x, d))) continue;
+    throw registryError(
+      'MANIFEST_BLOB_UNKNOWN',
+      `the manifest names ${d.digest}, which is not in ${x.repository.name}`,
+    );
+  }
+}
+
+async function isHeld(x: Exchange, d: Descriptor): Promise<boolean> {
+  return (await x.repository.hasBlob(d.digest)) && (await x.content.stat(d.digest)) !== undefined;
+}
+
+async function store(x: Exchange, digest: AnyDigest, bytes: Buffer): Promise<void> {
+  const ingest = await x.content.begin(`manifest-${x.random.uuid()}`, { algorithm: algorithmOf(digest) });
+  await ingest.write(bytes);
+  await ingest.commit({ digest, sizeBytes: bytes.length });
+}
+
+/** The descriptor listed by the referrers API (spec.md "Listing Referrers"). */
+function referrerOf(m: Manifest | Index, digest: AnyDigest, sizeBytes: number): object {
+  const artifactType = m.artifactType || (m.type === 'manifest' ? m.config.mediaType : undefined);
+  return descriptorJson({ mediaType: m.mediaType, digest, sizeBytes, artifactType, annotations: m.annotations });
+}
