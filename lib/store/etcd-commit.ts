@@ -1,0 +1,247 @@
+/**
+ * Group commit: writes that wait at the same moment become one etcd transaction, so that fifty bindings cost one fsync.
+ *
+ * Each write is a nested transaction of its own {compare its key [and its fence]; then put; else read both}, so one that
+ * fails does not touch its neighbours. A group holds at most 64 puts on different keys and 1 MB. Nothing waits when
+ * nothing is in flight: a group leaves at the end of the current microtask. While groups are in flight, later writes gather;
+ * a second group may leave at any time (etcd puts both into one fsync), a third and fourth only when full.
+ *
+ * All puts of one transaction share a modRevision, hence the index in the value header. A removal has no value to carry an
+ * index and stands alone.
+ *
+ * A lost answer: the group is sent again. A write that had already happened then fails its compare, but what is stored is
+ * byte for byte what it wrote, which counts as success (the bytes hold a uid, so no other writer can have made them).
+ */
+import type { Etcd3, ICompare, IRequestOp, ITxnRequest, ITxnResponse } from 'etcd3';
+import { type Ctx, type Random, raceAbort, StatusError } from '#lib/base';
+import { type CallOptions, call } from './etcd-client.ts';
+import type { KeySpace } from './etcd-keys.ts';
+import { type Entry, type Fence, type Revision, toRevision } from './store.ts';
+import { conflict, exists, fenced, modRevisionOf } from './store-errors.ts';
+import { encodeValue } from './value-header.ts';
+
+const GROUP_WRITES_MAX = 64;
+const GROUP_BYTES_MAX = 1024 * 1024;
+/** Groups in flight while later writes are still gathering, and in all. */
+const EAGER_GROUPS_MAX = 2;
+const GROUPS_MAX = 4;
+/** Writes that wait for their group; more is an overload that the caller must hear of. */
+const WAITING_WRITES_MAX = 20_000;
+const REMOVALS_MAX = 64;
+
+export interface PutWrite {
+  readonly key: string;
+  readonly value: Buffer;
+  /** undefined = the key must not exist. */
+  readonly expected: Revision | undefined;
+  readonly fence: Fence | undefined;
+  readonly leaseId: string | undefined;
+}
+
+interface Waiting {
+  readonly write: PutWrite;
+  readonly resolve: (e: Entry) => void;
+  readonly reject: (e: unknown) => void;
+}
+
+export interface CommitDeps {
+  readonly client: Etcd3;
+  readonly keys: KeySpace;
+  readonly random: Random;
+  /** Lives as long as the store: a group serves many callers, so no single caller's cancel may end it. */
+  readonly c: Ctx;
+}
+
+export class Committer {
+  readonly #deps: CommitDeps;
+  #waiting: Waiting[] = [];
+  #inFlight = 0;
+  #flushPlanned = false;
+  #removals = 0;
+  readonly #removalWaiters: (() => void)[] = [];
+
+  constructor(deps: CommitDeps) {
+    this.#deps = deps;
+  }
+
+  put(write: PutWrite, c: Ctx): Promise<Entry> {
+    c.signal.throwIfAborted();
+    if (this.#waiting.length >= WAITING_WRITES_MAX)
+      throw new StatusError('TooManyRequests', `${WAITING_WRITES_MAX} writes are already waiting for etcd`);
+    const done = new Promise<Entry>((resolve, reject) => {
+      this.#waiting.push({ write, resolve, reject });
+    });
+    if (!this.#flushPlanned) {
+      this.#flushPlanned = true;
+      queueMicrotask(() => this.#flush());
+    }
+    return raceAbort(done, c.signal);
+  }
+
+  async remove(key: string, expected: Revision, fence: Fence | undefined, c: Ctx): Promise<Revision> {
+    if (this.#removals >= REMOVALS_MAX) await new Promise<void>((resolve) => this.#removalWaiters.push(resolve));
+    this.#removals++;
+    try {
+      c.signal.throwIfAborted();
+      return await this.#remove(key, expected, fence, c);
+    } finally {
+      this.#removals--;
+      this.#removalWaiters.shift()?.();
+    }
+  }
+
+  async #remove(key: string, expected: Revision, fence: Fence | undefined, c: Ctx): Promise<Revision> {
+    const { keys, client, random } = this.#deps;
+    const request = {
+      compare: compares(keys, key, expected, fence),
+      success: [{ request_delete_range: { key: keys.bytes(key) } }],
+      failure: readBack(keys, key, fence),
+    };
+    const answer = await call(`deleting ${key}`, (o) => client.kv.txn(request, o), c, random);
+    if (!answer.succeeded) throw refusal(answer, key, expected, fence);
+    return toRevision(BigInt(answer.header.revision), 0);
+  }
+
+  #flush(): void {
+    this.#flushPlanned = false;
+    while (this.#waiting.length > 0) {
+      const full = this.#waiting.length >= GROUP_WRITES_MAX;
+      if (this.#inFlight >= (full ? GROUPS_MAX : EAGER_GROUPS_MAX)) return;
+      void this.#commit(this.#takeGroup());
+    }
+  }
+
+  /** The oldest writes that may share a transaction: the first write of each key; the rest keep their order. */
+  #takeGroup(): Waiting[] {
+    const group: Waiting[] = [];
+    const rest: Waiting[] = [];
+    const seen = new Set<string>();
+    let bytes = 0;
+    for (const [i, w] of this.#waiting.entries()) {
+      const size = w.write.value.byteLength + w.write.key.length;
+      if (group.length >= GROUP_WRITES_MAX || (group.length > 0 && bytes + size > GROUP_BYTES_MAX)) {
+        rest.push(...this.#waiting.slice(i));
+        break;
+      }
+      if (seen.has(w.write.key)) {
+        rest.push(w);
+        continue;
+      }
+      seen.add(w.write.key);
+      bytes += size;
+      group.push(w);
+    }
+    this.#waiting = rest;
+    return group;
+  }
+
+  async #commit(group: readonly Waiting[]): Promise<void> {
+    this.#inFlight++;
+    try {
+      await this.#send(group);
+    } catch (e) {
+      for (const w of group) w.reject(e);
+    } finally {
+      this.#inFlight--;
+      this.#flush();
+    }
+  }
+
+  async #send(group: readonly Waiting[]): Promise<void> {
+    const { client, c, random } = this.#deps;
+    const requests = group.map((w, index) => this.#request(w.write, encodeValue(w.write.value, index, false)));
+    const [single] = requests;
+    // etcd 3.4 does not count the bytes of nested puts against its quota: a lone write stays flat, so that NOSPACE is raised.
+    const request =
+      single !== undefined && requests.length === 1
+        ? single
+        : { compare: [], success: requests.map((r): IRequestOp => ({ request_txn: r })), failure: [] };
+    let attempts = 0;
+    let answer: ITxnResponse;
+    try {
+      const send = (o: CallOptions, attempt: number): Promise<ITxnResponse> => {
+        attempts = attempt;
+        return client.kv.txn(request, o);
+      };
+      answer = await call(`writing ${group.length} keys`, send, c, random);
+    } catch (e) {
+      // One bad write (too large, a lease that ended) fails the whole transaction: then each goes alone.
+      if (group.length === 1 || !(e instanceof StatusError) || (e.kind !== 'TooLarge' && e.kind !== 'NotFound'))
+        throw e;
+      await Promise.all(group.map((w) => this.#send([w]).catch(w.reject)));
+      return;
+    }
+    for (const [i, w] of group.entries()) {
+      const own = group.length === 1 ? answer : answer.responses[i]?.response_txn;
+      if (own === undefined) w.reject(new StatusError('Internal', `etcd answered nothing for ${w.write.key}`));
+      else this.#settle(w, own, { mod: BigInt(answer.header.revision), index: i, repeated: attempts > 0 });
+    }
+  }
+
+  #settle(w: Waiting, own: ITxnResponse, o: { mod: bigint; index: number; repeated: boolean }): void {
+    const { key, value, expected, fence } = w.write;
+    if (own.succeeded) {
+      w.resolve({ key, value, revision: toRevision(o.mod, o.index) });
+      return;
+    }
+    const earlier = o.repeated ? this.#earlierSuccess(own, w.write, o.index) : undefined;
+    if (earlier) w.resolve(earlier);
+    else w.reject(refusal(own, key, expected, fence));
+  }
+
+  #request(write: PutWrite, stored: Buffer): ITxnRequest {
+    const { keys } = this.#deps;
+    const put = {
+      key: keys.bytes(write.key),
+      value: stored,
+      ...(write.leaseId === undefined ? {} : { lease: write.leaseId }),
+    };
+    return {
+      compare: compares(keys, write.key, write.expected, write.fence),
+      success: [{ request_put: put }],
+      failure: readBack(keys, write.key, write.fence),
+    };
+  }
+
+  #earlierSuccess(answer: ITxnResponse, write: PutWrite, index: number): Entry | undefined {
+    const kv = answer.responses[0]?.response_range?.kvs[0];
+    if (kv === undefined || !encodeValue(write.value, index, false).equals(kv.value)) return undefined;
+    if (write.expected !== undefined && BigInt(kv.mod_revision) === modRevisionOf(write.expected)) return undefined;
+    return this.#deps.keys.entry(kv);
+  }
+}
+
+function compares(keys: KeySpace, key: string, expected: Revision | undefined, fence: Fence | undefined): ICompare[] {
+  const own: ICompare =
+    expected === undefined
+      ? { key: keys.bytes(key), target: 'Create', result: 'Equal', create_revision: '0' }
+      : { key: keys.bytes(key), target: 'Mod', result: 'Equal', mod_revision: modRevisionOf(expected).toString() };
+  if (fence === undefined) return [own];
+  const held: ICompare = {
+    key: keys.bytes(fence.key),
+    target: 'Create',
+    result: 'Equal',
+    create_revision: fence.createRevision.toString(),
+  };
+  return [own, held];
+}
+
+/** What the else-branch reads: the key itself (with its value), then the fence's. */
+function readBack(keys: KeySpace, key: string, fence: Fence | undefined): IRequestOp[] {
+  const own: IRequestOp = { request_range: { key: keys.bytes(key) } };
+  if (fence === undefined) return [own];
+  return [own, { request_range: { key: keys.bytes(fence.key), keys_only: true } }];
+}
+
+function refusal(
+  answer: ITxnResponse,
+  key: string,
+  expected: Revision | undefined,
+  fence: Fence | undefined,
+): StatusError {
+  if (fence !== undefined) {
+    const held = answer.responses[1]?.response_range?.kvs[0];
+    if (held === undefined || BigInt(held.create_revision) !== fence.createRevision) return fenced(fence);
+  }
+  return expected === undefined ? exists(key) : conflict(key);
+}

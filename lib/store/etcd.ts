@@ -1,0 +1,228 @@
+/**
+ * The store on etcd: reads here, writes through group commit (etcd-commit.ts), changes through our own watch
+ * (etcd-watch.ts), elections and lifetimes by leases (etcd-lease.ts).
+ *
+ * Assumes an etcd of its own, or a prefix of its own in a shared one; foreign values below the prefix are refused, not
+ * guessed at. Reads are linearizable ranges, in pages of 500 at one revision, so that no answer is larger than a few MB.
+ */
+import type { Etcd3, IRangeRequest, IRangeResponse } from 'etcd3';
+import {
+  type Clock,
+  type Ctx,
+  isKind,
+  type Logger,
+  type Random,
+  raceAbort,
+  realRandom,
+  Scope,
+  StatusError,
+} from '#lib/base';
+import { call, type EtcdClients, type EtcdEndpoints, openClients } from './etcd-client.ts';
+import { Committer } from './etcd-commit.ts';
+import { KeySpace } from './etcd-keys.ts';
+import { acquire, LeaseBuckets } from './etcd-lease.ts';
+import { watchRange } from './etcd-watch.ts';
+import {
+  type Entry,
+  type ListOptions,
+  type ListPage,
+  type Revision,
+  readRevision,
+  type Store,
+  type StoreAdmin,
+  type StoreEvent,
+  type WriteOptions,
+} from './store.ts';
+import { modRevisionOf } from './store-errors.ts';
+
+export interface EtcdOptions extends EtcdEndpoints {
+  /** Put before every key, for an etcd shared with others. Default ''. */
+  readonly prefix?: string | undefined;
+  /** What etcd was started with (--quota-backend-bytes); etcd 3.4 does not tell. Default 2 GiB, etcd's own. */
+  readonly quotaBytes?: number | undefined;
+  readonly random?: Random | undefined;
+}
+
+const PAGE_ENTRIES = 500;
+const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
+
+export class EtcdStore implements Store, AsyncDisposable {
+  readonly admin: StoreAdmin;
+  readonly #clients: EtcdClients;
+  readonly #client: Etcd3;
+  readonly #keys: KeySpace;
+  readonly #random: Random;
+  readonly #scope: Scope;
+  readonly #committer: Committer;
+  readonly #leases: LeaseBuckets;
+  readonly #revisions: SharedRead<Revision>;
+  readonly #quotaBytes: number;
+
+  private constructor(o: EtcdOptions, clients: EtcdClients, c: { clock: Clock; log: Logger }) {
+    this.#clients = clients;
+    this.#client = clients.kv;
+    this.#keys = new KeySpace(o.prefix ?? '');
+    this.#random = o.random ?? realRandom;
+    this.#scope = new Scope('etcd store');
+    this.#quotaBytes = o.quotaBytes ?? DEFAULT_QUOTA_BYTES;
+    const own: Ctx = { clock: c.clock, log: c.log, signal: this.#scope.signal };
+    const shared = { keys: this.#keys, random: this.#random };
+    this.#committer = new Committer({ client: clients.kv, c: own, ...shared });
+    const leaseDeps = { kv: clients.kv, streams: clients.streams, ...shared };
+    this.#leases = new LeaseBuckets(leaseDeps);
+    this.#revisions = new SharedRead(() => this.#readRevision(own));
+    this.admin = {
+      acquire: (key, identity, options, ctx) => acquire(leaseDeps, { key, identity, ...options }, ctx),
+      compact: (before, ctx) => this.#compact(before, ctx),
+      health: (ctx) => this.#health(ctx),
+    };
+  }
+
+  /** Resolves when etcd has answered once. Throws Unavailable when it does not within a few seconds. */
+  static async open(o: EtcdOptions, c: Ctx): Promise<EtcdStore> {
+    const store = new EtcdStore(o, openClients(o), c);
+    try {
+      await store.currentRevision(c);
+      return store;
+    } catch (e) {
+      await store[Symbol.asyncDispose]();
+      throw e;
+    }
+  }
+
+  async get(key: string, c: Ctx): Promise<Entry | undefined> {
+    const answer = await this.#range(`reading ${key}`, { key: this.#keys.bytes(key) }, c);
+    const kv = answer.kvs[0];
+    return kv && this.#keys.entry(kv);
+  }
+
+  async list(prefix: string, o: ListOptions, c: Ctx): Promise<ListPage> {
+    const limit = o.limit !== undefined && o.limit > 0 ? o.limit : Number.POSITIVE_INFINITY;
+    const entries: Entry[] = [];
+    let revision = o.at;
+    for (let after = o.after; ; ) {
+      const page = await this.#range(
+        `listing ${prefix}`,
+        {
+          ...this.#keys.range(prefix, after),
+          limit: Math.min(PAGE_ENTRIES, limit - entries.length),
+          ...(revision === undefined ? {} : { revision: modRevisionOf(revision).toString() }),
+        },
+        c,
+      );
+      revision ??= readRevision(BigInt(page.header.revision));
+      for (const kv of page.kvs) entries.push(this.#keys.entry(kv));
+      const remaining = Number(page.count) - page.kvs.length;
+      if (remaining <= 0 || page.kvs.length === 0 || entries.length >= limit)
+        return { entries, revision, more: remaining > 0, remaining: Math.max(remaining, 0) };
+      after = entries.at(-1)?.key;
+    }
+  }
+
+  create(key: string, value: Buffer, o: WriteOptions, c: Ctx): Promise<Entry> {
+    return this.#put({ key, value, expected: undefined }, o, c);
+  }
+
+  update(key: string, value: Buffer, expected: Revision, o: WriteOptions, c: Ctx): Promise<Entry> {
+    return this.#put({ key, value, expected }, o, c);
+  }
+
+  delete(key: string, expected: Revision, o: Pick<WriteOptions, 'fence'>, c: Ctx): Promise<Revision> {
+    return this.#committer.remove(key, expected, o.fence, c);
+  }
+
+  watch(from: Revision, c: Ctx): AsyncIterable<readonly StoreEvent[]> {
+    const deps = { client: this.#clients.streams, keys: this.#keys, random: this.#random };
+    return watchRange(deps, this.#keys.range(''), from, c);
+  }
+
+  currentRevision(c: Ctx): Promise<Revision> {
+    return raceAbort(this.#revisions.read(), c.signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#scope[Symbol.asyncDispose]();
+    this.#clients.close();
+  }
+
+  async #put(
+    w: { key: string; value: Buffer; expected: Revision | undefined },
+    o: WriteOptions,
+    c: Ctx,
+  ): Promise<Entry> {
+    if (o.ttlSeconds === undefined) return this.#committer.put({ ...w, fence: o.fence, leaseId: undefined }, c);
+    const leaseId = await this.#leases.leaseFor(o.ttlSeconds, c);
+    try {
+      return await this.#committer.put({ ...w, fence: o.fence, leaseId }, c);
+    } catch (e) {
+      if (!isKind(e, 'NotFound')) throw e;
+      this.#leases.forget(o.ttlSeconds);
+      return this.#committer.put({ ...w, fence: o.fence, leaseId: await this.#leases.leaseFor(o.ttlSeconds, c) }, c);
+    }
+  }
+
+  #range(what: string, request: IRangeRequest, c: Ctx): Promise<IRangeResponse> {
+    return call(what, (o) => this.#client.kv.range(request, o), c, this.#random);
+  }
+
+  /** A linearizable read of a key that does not exist: its header holds a revision not older than any acknowledged write. */
+  async #readRevision(c: Ctx): Promise<Revision> {
+    const answer = await this.#range('reading the revision', { key: Buffer.from('\0'), count_only: true }, c);
+    return readRevision(BigInt(answer.header.revision));
+  }
+
+  async #compact(before: Revision, c: Ctx): Promise<void> {
+    const request = { revision: modRevisionOf(before).toString(), physical: false };
+    try {
+      await call('compacting', (o) => this.#client.kv.compact(request, o), c, this.#random);
+    } catch (e) {
+      // Somebody has compacted further already, which is as good.
+      if (!isKind(e, 'Expired')) throw e;
+    }
+  }
+
+  async #health(c: Ctx): Promise<{ sizeBytes: number; sizeInUseBytes: number; quotaBytes: number }> {
+    const { maintenance } = this.#client;
+    const alarms = await call('reading alarms', (o) => maintenance.alarm({ action: 'Get' }, o), c, this.#random);
+    for (const alarm of alarms.alarms)
+      throw new StatusError('Unavailable', `etcd member ${alarm.memberID} has raised the alarm ${String(alarm.alarm)}`);
+    const status = await call('reading the status', (o) => maintenance.status(o), c, this.#random);
+    return {
+      sizeBytes: Number(status.dbSize),
+      sizeInUseBytes: Number(status.dbSizeInUse),
+      quotaBytes: this.#quotaBytes,
+    };
+  }
+}
+
+/**
+ * Many callers, few reads: who arrives while a read is under way must not take its answer (it may be older than a write
+ * acknowledged since), but all who arrive meanwhile share the next one.
+ */
+class SharedRead<T> {
+  readonly #read: () => Promise<T>;
+  #current: Promise<T> | undefined;
+  #next: Promise<T> | undefined;
+
+  constructor(read: () => Promise<T>) {
+    this.#read = read;
+  }
+
+  read(): Promise<T> {
+    if (this.#current === undefined) return this.#start();
+    this.#next ??= this.#current.then(
+      () => this.#start(),
+      () => this.#start(),
+    );
+    return this.#next;
+  }
+
+  #start(): Promise<T> {
+    this.#next = undefined;
+    const current = this.#read().finally(() => {
+      if (this.#current === current) this.#current = undefined;
+    });
+    this.#current = current;
+    return current;
+  }
+}

@@ -1,0 +1,83 @@
+/** A TCP proxy on loopback that can cut connections, refuse new ones and swallow bytes (a half-open peer). */
+import { once } from 'node:events';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+
+export class CuttingProxy implements AsyncDisposable {
+  readonly #server: Server;
+  readonly #pairs = new Set<{ near: Socket; far: Socket }>();
+  #mode: 'pass' | 'refuse' | 'swallow' = 'pass';
+  /** Connections accepted so far. */
+  accepted = 0;
+
+  private constructor(server: Server) {
+    this.#server = server;
+  }
+
+  static async start(targetPort: number): Promise<CuttingProxy> {
+    const server = createServer();
+    const proxy = new CuttingProxy(server);
+    server.on('connection', (near) => proxy.#accept(near, targetPort));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return proxy;
+  }
+
+  get port(): number {
+    const address = this.#server.address();
+    if (address === null || typeof address === 'string') throw new Error('the proxy is closed');
+    return address.port;
+  }
+
+  /** Resets every connection. */
+  cut(): void {
+    for (const { near, far } of [...this.#pairs]) {
+      near.resetAndDestroy();
+      far.resetAndDestroy();
+    }
+  }
+
+  /** `refuse`: also cuts; `swallow`: connections stay open and nothing arrives any more. */
+  setMode(mode: 'pass' | 'refuse' | 'swallow'): void {
+    this.#mode = mode;
+    if (mode === 'refuse') this.cut();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.close();
+    this.cut();
+    await once(this.#server, 'close');
+  }
+
+  #accept(near: Socket, targetPort: number): void {
+    near.on('error', () => near.destroy());
+    if (this.#mode === 'refuse') {
+      near.resetAndDestroy();
+      return;
+    }
+    this.accepted++;
+    const far = connect(targetPort, '127.0.0.1');
+    far.on('error', () => far.destroy());
+    const pair = { near, far };
+    this.#pairs.add(pair);
+    this.#forward(near, far);
+    this.#forward(far, near);
+    const close = (): void => {
+      this.#pairs.delete(pair);
+      near.destroy();
+      far.destroy();
+    };
+    near.on('close', close);
+    far.on('close', close);
+  }
+
+  #forward(from: Socket, to: Socket): void {
+    from.on('data', (piece) => {
+      if (this.#mode === 'swallow') return;
+      if (!to.write(piece)) {
+        from.pause();
+        to.once('drain', () => from.resume());
+      }
+    });
+    from.on('end', () => to.end());
+  }
+}

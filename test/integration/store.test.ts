@@ -1,0 +1,186 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Ctx, isKind } from '#lib/base';
+import { context, eventText, storeConformance, take } from '../../lib/store/conformance.ts';
+import { EtcdStore } from '../../lib/store/etcd.ts';
+import { Maintenance } from '../../lib/store/maintenance.ts';
+import type { StoreEvent } from '../../lib/store/store.ts';
+import { startEtcd, type TestEtcd } from '../harness/etcd.ts';
+import { eventually } from '../harness/process.ts';
+import { CuttingProxy } from '../harness/proxy.ts';
+
+storeConformance('etcd', async () => {
+  const etcd = await startEtcd();
+  const store = await EtcdStore.open({ endpoints: [etcd.endpoint] }, context());
+  return {
+    store,
+    async [Symbol.asyncDispose]() {
+      await store[Symbol.asyncDispose]();
+      await etcd[Symbol.asyncDispose]();
+    },
+  };
+});
+
+storeConformance('etcd, below a prefix', async () => {
+  const etcd = await startEtcd();
+  const store = await EtcdStore.open({ endpoints: [etcd.endpoint], prefix: '/shared/berth' }, context());
+  return {
+    store,
+    async [Symbol.asyncDispose]() {
+      await store[Symbol.asyncDispose]();
+      await etcd[Symbol.asyncDispose]();
+    },
+  };
+});
+
+const value = (text: string): Buffer => Buffer.from(text);
+
+/** Writes from its own connection, so that the proxy cuts only what is under test. */
+async function putMany(store: EtcdStore, prefix: string, count: number, c: Ctx): Promise<void> {
+  await Promise.all(Array.from({ length: count }, (_, i) => store.create(`${prefix}${i}`, value(`${i}`), {}, c)));
+}
+
+describe('EtcdStore under faults', () => {
+  let etcd: TestEtcd;
+  let direct: EtcdStore;
+  const c = context();
+  beforeAll(async () => {
+    etcd = await startEtcd();
+    direct = await EtcdStore.open({ endpoints: [etcd.endpoint] }, c);
+  });
+  afterAll(async () => {
+    await direct[Symbol.asyncDispose]();
+    await etcd[Symbol.asyncDispose]();
+    c.abort();
+  });
+
+  test('a watch that is cut again and again, also within groups and during the backlog, loses and repeats nothing', async () => {
+    await using proxy = await CuttingProxy.start(etcd.port);
+    await using cut = await EtcdStore.open({ endpoints: [`http://127.0.0.1:${proxy.port}`] }, c);
+    const from = await direct.currentRevision(c);
+    await putMany(direct, '/cut/old/', 500, c);
+    const own = context();
+    const seen: StoreEvent[] = [];
+    const watching = (async () => {
+      for await (const batch of cut.watch(from, own)) {
+        seen.push(...batch);
+        if (seen.length >= 1500) return;
+      }
+    })();
+    for (let round = 0; round < 10; round++) {
+      await putMany(direct, `/cut/${round}/`, 100, c);
+      proxy.cut();
+    }
+    await watching;
+    const reference = await take(direct.watch(from, c), 1500);
+    expect(seen.map(eventText)).toEqual(reference.map(eventText));
+    expect(proxy.accepted).toBeGreaterThan(3);
+  });
+
+  test('a watch whose place was compacted while it was cut off throws Expired', async () => {
+    await using proxy = await CuttingProxy.start(etcd.port);
+    await using cut = await EtcdStore.open({ endpoints: [`http://127.0.0.1:${proxy.port}`] }, c);
+    const own = context();
+    const first = await direct.create('/gone/1', value('1'), {}, c);
+    const watching = take(cut.watch(first.revision, own), 10);
+    watching.catch(() => undefined);
+    await direct.create('/gone/2', value('1'), {}, c);
+    proxy.setMode('refuse');
+    await putMany(direct, '/gone/x', 5, c);
+    const last = await direct.create('/gone/3', value('1'), {}, c);
+    await direct.create('/gone/4', value('1'), {}, c);
+    await direct.admin.compact(last.revision, c);
+    proxy.setMode('pass');
+    const e = await watching.catch((failure: unknown) => failure);
+    expect(isKind(e, 'Expired')).toBe(true);
+  });
+
+  test('writes survive kill -9 of etcd: each either happened once or says so', async () => {
+    const names = Array.from({ length: 200 }, (_, i) => `/kill/${i}`);
+    const writes = Promise.all(names.map((key) => direct.create(key, value(key), {}, c)));
+    await etcd.process.kill();
+    await etcd.process.start();
+    const entries = await writes;
+    const stored = await direct.list('/kill/', {}, c);
+    expect(stored.entries.map((e) => e.revision).sort()).toEqual(entries.map((e) => e.revision).sort());
+  });
+
+  test('a lost answer does not make a create fail with AlreadyExists', async () => {
+    await using proxy = await CuttingProxy.start(etcd.port);
+    await using cut = await EtcdStore.open({ endpoints: [`http://127.0.0.1:${proxy.port}`] }, c);
+    for (let i = 0; i < 30; i++) {
+      const write = cut.create(`/lost/${i}`, value(`mine ${i}`), {}, c);
+      // Cut as soon as the write has reached etcd, so that most answers are lost.
+      await eventually(async () => (await direct.get(`/lost/${i}`, c)) !== undefined, 'the write arrives');
+      proxy.cut();
+      expect((await write).revision).toBe((await direct.get(`/lost/${i}`, c))?.revision);
+    }
+  });
+
+  test('a holder that is cut off gives up before another can hold the key', async () => {
+    await using proxy = await CuttingProxy.start(etcd.port);
+    await using cut = await EtcdStore.open({ endpoints: [`http://127.0.0.1:${proxy.port}`] }, c);
+    const first = await cut.admin.acquire('/berth/leader/cut', 'one', { ttlSeconds: 3 }, c);
+    const waiting = direct.admin.acquire('/berth/leader/cut', 'two', { ttlSeconds: 3 }, c);
+    // Three renewals' time: it is kept while the connection is good.
+    await expect(Promise.race([waiting.then(() => 'taken'), c.clock.sleep(4_000).then(() => 'kept')])).resolves.toBe(
+      'kept',
+    );
+    expect(first.lost.aborted).toBe(false);
+    proxy.setMode('refuse');
+    const second = await waiting;
+    expect(first.lost.aborted).toBe(true);
+    proxy.setMode('pass');
+    await expect(cut.create('/after/loss', value('1'), { fence: first.fence }, c)).rejects.toMatchObject({
+      reason: 'Fenced',
+    });
+    await second[Symbol.asyncDispose]();
+  });
+
+  test('a key with a time to live disappears with a delete event', async () => {
+    const from = await direct.currentRevision(c);
+    // A bucket lives a minute longer than asked: the shortest way to see one end is to ask for one that is due at once.
+    await direct.create('/ttl/a', value('1'), { ttlSeconds: -58 }, c);
+    const events = await take(direct.watch(from, c), 2);
+    expect(events.map(eventText)).toEqual(['put /ttl/a=1', 'delete /ttl/a (was 1)']);
+  });
+
+  test('an object larger than etcd takes is TooLarge and does not harm its neighbours', async () => {
+    const [large, small] = await Promise.allSettled([
+      direct.create('/large/a', Buffer.alloc(2_000_000), {}, c),
+      direct.create('/large/b', value('1'), {}, c),
+    ]);
+    expect(large).toMatchObject({ status: 'rejected', reason: { kind: 'TooLarge' } });
+    expect(small.status).toBe('fulfilled');
+  });
+});
+
+test('Maintenance: compacts old history, gives space back, and takes a NOSPACE alarm down', async () => {
+  const quotaBytes = 12 * 1024 * 1024;
+  await using etcd = await startEtcd({ args: ['--quota-backend-bytes', String(quotaBytes)] });
+  const c = context();
+  await using store = await EtcdStore.open({ endpoints: [etcd.endpoint], quotaBytes }, c);
+  await using maintenance = new Maintenance(store, {
+    endpoints: [etcd.endpoint],
+    quotaBytes,
+    historyMs: 0,
+    defragMinBytes: 1,
+  });
+  let entry = await store.create('/fill', Buffer.alloc(500_000), {}, c);
+  const old = entry.revision;
+  const failure = await (async () => {
+    for (let i = 0; i < 60; i++) entry = await store.update('/fill', Buffer.alloc(500_000, i), entry.revision, {}, c);
+    return undefined;
+  })().catch((e: unknown) => e);
+  expect(failure).toMatchObject({ kind: 'Unavailable' });
+  await expect(store.admin.health(c)).rejects.toMatchObject({ kind: 'Unavailable' });
+  await maintenance.round(c);
+  const health = await store.admin.health(c);
+  expect(health.sizeBytes).toBeLessThan(quotaBytes / 2);
+  await store.update('/fill', Buffer.from('again'), entry.revision, {}, c);
+  await expect(store.list('/', { at: old }, c)).rejects.toMatchObject({ kind: 'Expired' });
+});
+
+test('EtcdStore.open: an etcd that is not there is Unavailable', async () => {
+  const e = await EtcdStore.open({ endpoints: ['http://127.0.0.1:1'] }, context()).catch((failure: unknown) => failure);
+  expect(isKind(e, 'Unavailable')).toBe(true);
+});
