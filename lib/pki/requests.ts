@@ -1,0 +1,80 @@
+/** Certificate signing requests (PKCS#10, RFC 2986): made by a node, checked and signed by the gateway or the CSR signer. */
+import { createPublicKey, createVerify } from 'node:crypto';
+import { StatusError } from '#lib/base';
+import { certify, nameOf, newKey, type PkiDeps, SIGNATURE_ALGORITHM, signBytes, spkiOfKey } from './certificates.ts';
+import { bitString, type Element, elements, integer, malformed, oidText, sequence, TAG, tlv } from './der.ts';
+import type { CertificateRequest, KeyPair } from './types.ts';
+
+export interface SigningRequest {
+  readonly commonName: string;
+  readonly organizations: readonly string[];
+  /** DER SubjectPublicKeyInfo. */
+  readonly spki: Buffer;
+}
+
+/** DER, and the new key; or for an existing key. */
+export async function createCsr(o: {
+  commonName: string;
+  organizations?: readonly string[] | undefined;
+  keyPem?: string | undefined;
+}): Promise<{ der: Buffer; keyPem: string }> {
+  const key = o.keyPem === undefined ? await newKey() : { keyPem: o.keyPem, spki: spkiOfKey(o.keyPem) };
+  const info = sequence(integer(Buffer.from([0])), nameOf(o.commonName, o.organizations ?? []), key.spki, tlv(0xa0));
+  return { der: sequence(info, SIGNATURE_ALGORITHM, bitString(signBytes(info, key.keyPem))), keyPem: key.keyPem };
+}
+
+/** Reads a request and checks its signature, which proves that the sender holds the key. Throws Invalid. */
+export function parseCsr(der: Uint8Array): SigningRequest {
+  const [request, ...behind] = elements(Buffer.from(der));
+  const [info, algorithm, signature, ...more] = childrenOf(request);
+  const [, subject, spki] = childrenOf(info);
+  const [algorithmId] = childrenOf(algorithm);
+  if (!info || !subject || !spki || algorithmId?.tag !== TAG.oid || behind.length + more.length > 0) throw malformed();
+  if (signature?.tag !== TAG.bitString || signature.content[0] !== 0) throw malformed();
+  const hash = HASHES[oidText(algorithmId.content)];
+  if (hash === undefined)
+    throw new StatusError('Invalid', 'the request is signed by an algorithm that is not accepted');
+  try {
+    const key = createPublicKey({ key: spki.whole, format: 'der', type: 'spki' });
+    if (!createVerify(hash).update(info.whole).verify(key, signature.content.subarray(1)))
+      throw new StatusError('Invalid', 'the signature of the certificate request is wrong');
+  } catch (e) {
+    if (e instanceof StatusError) throw e;
+    throw new StatusError('Invalid', 'the certificate request holds no usable key', { cause: e });
+  }
+  return { ...subjectParts(subject), spki: spki.whole };
+}
+
+/** Signs a request's key under the subject, names and usages given here: nothing but the key is taken from the request. */
+export function signCsr(ca: KeyPair, der: Uint8Array, r: CertificateRequest, o: PkiDeps = {}): string {
+  return certify(ca, parseCsr(der).spki, r, o);
+}
+
+/** ECDSA and RSA with SHA-2 (requests may come from other tools). */
+const HASHES: Readonly<Record<string, string>> = {
+  '1.2.840.10045.4.3.2': 'sha256',
+  '1.2.840.10045.4.3.3': 'sha384',
+  '1.2.840.10045.4.3.4': 'sha512',
+  '1.2.840.113549.1.1.11': 'sha256',
+  '1.2.840.113549.1.1.12': 'sha384',
+  '1.2.840.113549.1.1.13': 'sha512',
+};
+
+function childrenOf(e: Element | undefined, tag: number = TAG.sequence): Element[] {
+  if (e?.tag !== tag) throw malformed();
+  return elements(e.content);
+}
+
+function subjectParts(subject: Element): { commonName: string; organizations: readonly string[] } {
+  let commonName = '';
+  const organizations: string[] = [];
+  for (const set of childrenOf(subject))
+    for (const attribute of childrenOf(set, TAG.set)) {
+      const [type, value] = childrenOf(attribute);
+      if (type === undefined || value === undefined) throw malformed();
+      const id = oidText(type.content);
+      if (id === '2.5.4.3') commonName = value.content.toString();
+      if (id === '2.5.4.10') organizations.push(value.content.toString());
+    }
+  return { commonName, organizations };
+}
