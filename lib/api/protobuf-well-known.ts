@@ -99,25 +99,30 @@ export function encodeWellKnownMessage(
       return;
     case 'meta/v1.Duration':
       w.varintExact(typeof value === 'string' ? parseGoDuration(value) : 0n);
-      return w.tag(1, VARINT);
+      w.tag(1, VARINT);
+      return;
     case 'resource.Quantity':
       w.text(typeof value === 'string' ? value : '0');
-      return w.tag(1, BYTES);
+      w.tag(1, BYTES);
+      return;
     case 'intstr.IntOrString':
       w.text(typeof value === 'string' ? value : '');
       w.tag(3, BYTES);
       w.varint(typeof value === 'number' ? value : 0);
       w.tag(2, VARINT);
       w.varint(typeof value === 'string' ? 1 : 0);
-      return w.tag(1, VARINT);
+      w.tag(1, VARINT);
+      return;
     case 'apiextensions/v1.JSONSchemaPropsOrArray':
     case 'apiextensions/v1.JSONSchemaPropsOrStringArray':
     case 'apiextensions/v1.JSONSchemaPropsOrBool':
-      return encodeSchemaOr(name, value, w, struct);
+      encodeSchemaOr(name, value, w, struct);
+      return;
     default:
       if (value === null) return;
       w.text(JSON.stringify(value));
-      return w.tag(1, BYTES);
+      w.tag(1, BYTES);
+      return;
   }
 }
 

@@ -151,7 +151,10 @@ export class BackWriter {
 
   /** Negative numbers take ten bytes. */
   varint(value: number): void {
-    if (value < 0 || value > Number.MAX_SAFE_INTEGER) return this.varintExact(BigInt(value));
+    if (value < 0 || value > Number.MAX_SAFE_INTEGER) {
+      this.varintExact(BigInt(value));
+      return;
+    }
     let size = 1;
     for (let rest = value; rest >= 128; rest = Math.floor(rest / 128)) size++;
     this.reserve(size);

@@ -154,14 +154,15 @@ function decodeMessage(m: Message, r: Reader, out: Json): Json {
 
 function decodeField(name: string, t: TypeRef, wire: number, r: Reader, out: Json): void {
   if (t.k === 'list' && !t.wrapped) {
-    const list = (out[name] ??= []) as unknown[];
+    out[name] ??= [];
+    const list = out[name] as unknown[];
     if (wire === BYTES && isScalar(t.of)) {
       const packed = r.nested();
       while (!packed.done) list.push(decodeValue(t.of, wireOf(t.of), packed));
     } else list.push(decodeValue(t.of, wire, r));
   } else if (t.k === 'map') {
-    const map = (out[name] ??= {}) as Json;
-    decodeEntry(t.of, r.nested(), map);
+    out[name] ??= {};
+    decodeEntry(t.of, r.nested(), out[name] as Json);
   } else if (t.k === 'struct' && typeof out[name] === 'object' && out[name] !== null) {
     checkWire(wire, BYTES, name);
     decodeMessage(messageOf(t.name), r.nested(), out[name] as Json);
@@ -303,9 +304,11 @@ function encodeValue(t: TypeRef, number: number, value: unknown, w: BackWriter):
       w.double(typeof value === 'number' ? value : 0);
       break;
     case 'struct':
-      return encodeNested(messageOf(t.name), number, (value ?? {}) as Json, w);
+      encodeNested(messageOf(t.name), number, (value ?? {}) as Json, w);
+      return;
     case 'list':
-      return encodeNested(wrappedList(t.of), number, { items: value ?? [] }, w);
+      encodeNested(wrappedList(t.of), number, { items: value ?? [] }, w);
+      return;
     case 'wellKnown': {
       const before = w.length;
       encodeWellKnownMessage(t.name, value ?? null, w, (name, inner) =>
