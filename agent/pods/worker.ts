@@ -145,6 +145,15 @@ export class PodWorker implements AsyncDisposable {
     return previous ? m?.previous : m?.latest;
   }
 
+  /** Resolves when the container's latest attempt has ended. */
+  ended(container: string): Promise<void> {
+    return this.#containers.get(container)?.ended.promise ?? Promise.resolve();
+  }
+
+  waitingReason(container: string): string {
+    return this.#containers.get(container)?.waiting?.reason ?? 'ContainerCreating';
+  }
+
   /** Whether a container id belongs to this pod (running, ended, or being started). */
   owns(id: string): boolean {
     for (const m of this.#containers.values()) if (m.busy || m.latest?.id === id || m.previous?.id === id) return true;

@@ -1,0 +1,132 @@
+/**
+ * This machine as a core/v1 Node: addresses, capacity, nodeInfo, and the conditions an agent vouches for.
+ * Source: kubernetes pkg/kubelet/nodestatus/setters.go.
+ */
+import { readFile, statfs } from 'node:fs/promises';
+import { arch, cpus, networkInterfaces, release, totalmem } from 'node:os';
+import type { Node, NodeCondition, NodeStatus } from '#lib/api';
+import { type Clock, timeText } from '#lib/base';
+import type { Image } from './images/images.ts';
+
+export interface NodeOptions {
+  readonly name: string;
+  readonly ip: string;
+  readonly version: string;
+  readonly podsMax: number;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly taints: readonly { key: string; value?: string; effect: string }[];
+  /** A folder on the disk that pods use. */
+  readonly folder: string;
+  readonly runtimeVersion: string;
+}
+
+const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64', arm: 'arm' };
+const NODE_IMAGES_MAX = 50;
+
+export interface NodeCapacity {
+  readonly memoryBytes: number;
+  readonly allocatable: Readonly<Record<string, string>>;
+  readonly capacity: Readonly<Record<string, string>>;
+}
+
+/** Allocatable is capacity less what the agent keeps back from eviction: 100 MiB of memory and a tenth of the disk. */
+export async function nodeCapacity(o: NodeOptions): Promise<NodeCapacity> {
+  const memoryBytes = totalmem();
+  const disk = await statfs(o.folder);
+  const diskBytes = Number(disk.blocks) * disk.bsize;
+  const capacity = {
+    cpu: String(cpus().length),
+    memory: `${Math.floor(memoryBytes / 1024)}Ki`,
+    pods: String(o.podsMax),
+    'ephemeral-storage': `${Math.floor(diskBytes / 1024)}Ki`,
+    'hugepages-1Gi': '0',
+    'hugepages-2Mi': '0',
+  };
+  const allocatable = { ...capacity, memory: `${Math.floor(memoryBytes / 1024) - 100 * 1024}Ki`, 'ephemeral-storage': String(Math.floor(diskBytes * 0.9)) };
+  return { memoryBytes, allocatable, capacity };
+}
+
+export async function describeNode(o: NodeOptions, images: readonly Image[], clock: Clock): Promise<Node> {
+  return {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: {
+      name: o.name,
+      labels: {
+        'kubernetes.io/hostname': o.name,
+        'kubernetes.io/os': 'linux',
+        'kubernetes.io/arch': ARCHITECTURES[arch()] ?? arch(),
+        'beta.kubernetes.io/os': 'linux',
+        'beta.kubernetes.io/arch': ARCHITECTURES[arch()] ?? arch(),
+        ...o.labels,
+      },
+    },
+    spec: o.taints.length > 0 ? { taints: o.taints.map((t) => ({ ...t })) } : {},
+    status: await nodeStatus(o, images, clock),
+  };
+}
+
+export async function nodeStatus(o: NodeOptions, images: readonly Image[], clock: Clock): Promise<NodeStatus> {
+  const { capacity, allocatable } = await nodeCapacity(o);
+  return {
+    addresses: [
+      { type: 'InternalIP', address: o.ip },
+      { type: 'Hostname', address: o.name },
+    ],
+    capacity: { ...capacity },
+    allocatable: { ...allocatable },
+    conditions: await conditions(o, clock),
+    nodeInfo: await nodeInfo(o),
+    images: images.slice(0, NODE_IMAGES_MAX).map((i) => ({ names: [i.repoDigest, i.reference], sizeBytes: i.sizeBytes })),
+    daemonEndpoints: { kubeletEndpoint: { Port: 0 } },
+  };
+}
+
+async function conditions(o: NodeOptions, clock: Clock): Promise<NodeCondition[]> {
+  const now = timeText(clock.now());
+  const disk = await statfs(o.folder);
+  const diskLow = Number(disk.bavail) / Number(disk.blocks) < 0.1;
+  const memoryLow = (await availableMemory()) < 100 * 1024 * 1024;
+  const make = (type: string, on: boolean, yes: [string, string], no: [string, string]): NodeCondition => {
+    const [reason, message] = on ? yes : no;
+    return { type, status: on ? 'True' : 'False', reason, message, lastHeartbeatTime: now, lastTransitionTime: now };
+  };
+  return [
+    make('MemoryPressure', memoryLow, ['AgentHasInsufficientMemory', 'less than 100 MiB of memory are available'], ['AgentHasSufficientMemory', 'the agent has sufficient memory available']),
+    make('DiskPressure', diskLow, ['AgentHasDiskPressure', 'less than 10 % of the disk are free'], ['AgentHasNoDiskPressure', 'the agent has no disk pressure']),
+    make('PIDPressure', false, ['', ''], ['AgentHasSufficientPID', 'the agent has sufficient PIDs available']),
+    make('Ready', true, ['AgentReady', 'the agent is posting ready status'], ['', '']),
+  ];
+}
+
+async function availableMemory(): Promise<number> {
+  const text = await readFile('/proc/meminfo', 'utf8');
+  return Number(/^MemAvailable:\s+(\d+) kB/m.exec(text)?.[1] ?? 0) * 1024;
+}
+
+async function nodeInfo(o: NodeOptions): Promise<NonNullable<NodeStatus['nodeInfo']>> {
+  const text = async (path: string): Promise<string> => (await readFile(path, 'utf8').catch(() => '')).trim();
+  const osRelease = await text('/etc/os-release');
+  return {
+    machineID: await text('/etc/machine-id'),
+    systemUUID: await text('/sys/class/dmi/id/product_uuid'),
+    bootID: await text('/proc/sys/kernel/random/boot_id'),
+    kernelVersion: release(),
+    osImage: /^PRETTY_NAME="?([^"\n]*)"?/m.exec(osRelease)?.[1] ?? 'Linux',
+    containerRuntimeVersion: o.runtimeVersion,
+    kubeletVersion: o.version,
+    kubeProxyVersion: o.version,
+    operatingSystem: 'linux',
+    architecture: ARCHITECTURES[arch()] ?? arch(),
+  };
+}
+
+/** The address other machines reach this one at: of the interface with the default route, else the first that is not loopback. */
+export async function primaryIp(): Promise<string> {
+  const routes = await readFile('/proc/net/route', 'utf8').catch(() => '');
+  const line = routes.split('\n').find((l) => l.split('\t')[1] === '00000000');
+  const all = networkInterfaces();
+  const preferred = line === undefined ? [] : (all[line.split('\t')[0] ?? ''] ?? []);
+  const candidates = [...preferred, ...Object.values(all).flatMap((x) => x ?? [])];
+  return candidates.find((a) => a.family === 'IPv4' && !a.internal)?.address ?? '127.0.0.1';
+}

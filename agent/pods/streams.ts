@@ -1,0 +1,194 @@
+/**
+ * The node's side of logs, exec, attach and port-forward: one function per kind, called by the session for each stream the
+ * gateway opens. Back-pressure all the way: bytes are piped, never collected; a cut ends the exec's process.
+ * Source: kubernetes pkg/kubelet/kuberuntime (GetContainerLogs), cri/streaming.
+ */
+import type { Readable, Writable } from 'node:stream';
+import { PassThrough } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { type Ctx, StatusError } from '#lib/base';
+import type { NodeStreamRequest } from '#lib/client';
+import type { StreamSession } from '../runtime/runtime.ts';
+import type { StreamIo } from '../session/session.ts';
+import type { PodDeps } from './deps.ts';
+import { type LogLine, readLog } from './log-file.ts';
+import type { PodManager } from './manager.ts';
+import { forwardPort } from './port-forward.ts';
+import { podLogFolder } from './steps/sandbox.ts';
+import type { PodWorker } from './worker.ts';
+
+export async function serveStream(
+  d: PodDeps,
+  pods: PodManager,
+  r: NodeStreamRequest,
+  io: StreamIo,
+  c: Ctx,
+): Promise<{ exitCode: number }> {
+  const worker = pods.worker(r.pod.uid) ?? pods.find(r.pod.namespace, r.pod.name);
+  if (worker === undefined)
+    throw new StatusError('NotFound', `pod "${r.pod.name}" is not on node ${d.settings.nodeName}`);
+  switch (r.kind) {
+    case 'logs':
+      return logs(d, worker, r, io, c);
+    case 'exec':
+      return exec(d, worker, r, io, c);
+    case 'attach':
+      return attach(d, worker, r, io, c);
+    case 'portforward':
+      await forwardPort(
+        d,
+        { podIp: worker.podIp ?? d.settings.nodeIp,
+          port: r.port ?? 0,
+        },
+        io,
+        c,
+      );
+      return { exitCode: 0 };
+  }
+}
+
+async function logs(
+  d: PodDeps,
+  worker: PodWorker,
+  r: NodeStreamRequest,
+  io: StreamIo,
+  c: Ctx,
+): Promise<{ exitCode: number }> {
+  const o = r.logs ?? {};
+  const attempt = worker.attempt(r.container, o.previous === true);
+  if (attempt === undefined) {
+    const message = o.previous
+      ? `previous terminated container "${r.container}" in pod "${r.pod.name}" not found`
+      : `container "${r.container}" in pod "${r.pod.name}" is waiting to start: ${worker.waitingReason(r.container)}`;
+    throw new StatusError('BadRequest', message);
+  }
+  const sinceMs =
+    o.sinceTime !== undefined
+      ? Date.parse(o.sinceTime)
+      : o.sinceSeconds !== undefined
+        ? d.clock.now() - o.sinceSeconds * 1000
+        : undefined;
+  const path = `${podLogFolder(d, worker.pod)}/${r.container}/${attempt.attempt}.log`;
+  const lines = readLog(
+    {
+      path,
+      follow: o.follow === true && attempt.state.phase === 'running',
+      tailLines: o.tailLines,
+      sinceMs,
+      ended: worker.ended(r.container),
+    },
+    c,
+  );
+  await writeLines(lines, o, io.stdout);
+  await endOf(io.stdout);
+  return { exitCode: 0 };
+}
+
+async function writeLines(
+  batches: AsyncIterable<readonly LogLine[]>,
+  o: NonNullable<NodeStreamRequest['logs']>,
+  out: Writable,
+): Promise<void> {
+  let left = o.limitBytes ?? Number.POSITIVE_INFINITY;
+  const only = o.stream === 'Stdout' ? 'stdout' : o.stream === 'Stderr' ? 'stderr' : undefined;
+  let atLineStart = true;
+  for await (const lines of batches) {
+    const parts: Buffer[] = [];
+    for (const l of lines) {
+      if (only !== undefined && l.stream !== only) continue;
+      if (o.timestamps && atLineStart) parts.push(Buffer.from(`${l.time} `));
+      parts.push(l.text);
+      if (l.isFull) parts.push(NEWLINE);
+      atLineStart = l.isFull;
+    }
+    const bytes = Buffer.concat(parts);
+    const piece = bytes.length > left ? bytes.subarray(0, left) : bytes;
+    left -= piece.length;
+    if (piece.length > 0 && !out.write(piece)) await drained(out);
+    if (left <= 0 || out.destroyed) return;
+  }
+}
+
+const NEWLINE = Buffer.from('\n');
+
+async function exec(
+  d: PodDeps,
+  worker: PodWorker,
+  r: NodeStreamRequest,
+  io: StreamIo,
+  c: Ctx,
+): Promise<{ exitCode: number }> {
+  const id = runningId(worker, r.container);
+  await using session = await d.runtime.exec(
+    id,
+    { argv: r.command ?? [], tty: r.tty === true, stdin: r.stdin === true },
+    c,
+  );
+  const code = await relay(session, r, io, c);
+  return { exitCode: code ?? 0 };
+}
+
+async function attach(
+  d: PodDeps,
+  worker: PodWorker,
+  r: NodeStreamRequest,
+  io: StreamIo,
+  c: Ctx,
+): Promise<{ exitCode: number }> {
+  await using session = await d.runtime.attach(runningId(worker, r.container), c);
+  const code = await relay(session, r, io, c);
+  return { exitCode: code ?? 0 };
+}
+
+function runningId(worker: PodWorker, container: string): NonNullable<ReturnType<PodWorker['attempt']>>['id'] {
+  const attempt = worker.attempt(container, false);
+  if (attempt?.state.phase !== 'running')
+    throw new StatusError('BadRequest', `container "${container}" of pod "${worker.pod.metadata.name}" is not running`);
+  return attempt.id;
+}
+
+async function relay(s: StreamSession, r: NodeStreamRequest, io: StreamIo, c: Ctx): Promise<number | undefined> {
+  io.onResize((width, height) => s.resize(width, height));
+  const cut = new AbortController();
+  const signal = AbortSignal.any([c.signal, cut.signal]);
+  const input = r.stdin ? pipeline(io.stdin, s.stdin, { signal }).catch(() => undefined) : endOf(s.stdin);
+  const outputs = Promise.all([pump(s.stdout, io.stdout, signal), pump(s.stderr, io.stderr, signal)]);
+  const aborted = new Promise<never>((_, reject) =>
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true }),
+  );
+  aborted.catch(() => undefined);
+  try {
+    const code = await Promise.race([s.exit, aborted]);
+    await Promise.race([outputs, aborted]);
+    return code;
+  } finally {
+    cut.abort(new StatusError('Cancelled', 'the stream has ended'));
+    await input;
+  }
+}
+
+/** Copies to the end; a reader that went away only ends the copying. */
+async function pump(from: Readable, to: Writable, signal: AbortSignal): Promise<void> {
+  await pipeline(from, new PassThrough(), to, { signal }).catch(() => undefined);
+}
+
+function endOf(stream: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream.writableEnded || stream.destroyed) resolve();
+    else stream.end(() => resolve());
+  });
+}
+
+function drained(out: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      out.off('drain', done);
+      out.off('close', done);
+      out.off('error', done);
+      resolve();
+    };
+    out.on('drain', done);
+    out.on('close', done);
+    out.on('error', done);
+  });
+}

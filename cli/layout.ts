@@ -1,0 +1,105 @@
+/**
+ * Where one instance of Berth keeps things, and its figures. Made by the first `berth up`, saved as `$BERTH_HOME/cluster.json`
+ * and read by every later command, so that a restart never moves a port. An instance id names everything that is global in
+ * a kernel: home, sockets, bridge, links, nft table, cgroup parent, CIDRs, ports (design.md 0.10).
+ */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { StatusError, writeFileAtomic } from '#lib/base';
+
+export const DEFAULT_INSTANCE = 'berth';
+
+export interface NodeLayout {
+  readonly name: string;
+  readonly ip: string;
+  /** Name of a network namespace that stands for the host; absent = this host. */
+  readonly netns?: string;
+}
+
+export interface ClusterLayout {
+  readonly version: 1;
+  readonly instance: string;
+  readonly home: string;
+  /** Where nodes and pods reach the control plane. */
+  readonly serverIp: string;
+  readonly apiPort: number;
+  readonly gatewayPort: number;
+  readonly registryPort: number;
+  /** Managed ones; absent when `etcdEndpoints` / `natsUrl` name others. */
+  readonly etcdPort: number;
+  readonly etcdPeerPort: number;
+  readonly natsPort: number;
+  readonly etcdEndpoints?: readonly string[];
+  readonly etcdTls?: { readonly ca: string; readonly cert: string; readonly key: string };
+  readonly natsUrl?: string;
+  readonly clusterCidr: string;
+  readonly serviceCidr: string;
+  readonly clusterDomain: string;
+  readonly logFolder: string;
+  readonly nodes: readonly NodeLayout[];
+}
+
+export function defaultHome(instance: string): string {
+  return process.env['BERTH_HOME'] ?? (instance === DEFAULT_INSTANCE ? '/var/lib/berth' : `/var/lib/berth-${instance}`);
+}
+
+/** Control sockets live below /run, whose paths are short enough for a unix socket. */
+export function runFolder(instance: string): string {
+  return instance === DEFAULT_INSTANCE ? '/run/berth' : `/run/berth-${instance}`;
+}
+
+/** The default instance has the well-known ports; any other gets its own block of ten, by its name. */
+export function defaultPorts(instance: string): Pick<ClusterLayout, 'apiPort' | 'gatewayPort' | 'registryPort' | 'etcdPort' | 'etcdPeerPort' | 'natsPort'> {
+  if (instance === DEFAULT_INSTANCE) return { apiPort: 6443, gatewayPort: 6444, registryPort: 5000, etcdPort: 2479, etcdPeerPort: 2480, natsPort: 4333 };
+  const base = 20_000 + (hashOf(instance) % 900) * 10;
+  return { apiPort: base, gatewayPort: base + 1, registryPort: base + 2, etcdPort: base + 3, etcdPeerPort: base + 4, natsPort: base + 5 };
+}
+
+/** Second octets of the pod and service blocks: 42/43 for the default instance, others by their name. */
+export function defaultCidrs(instance: string): Pick<ClusterLayout, 'clusterCidr' | 'serviceCidr'> {
+  if (instance === DEFAULT_INSTANCE) return { clusterCidr: '10.42.0.0/16', serviceCidr: '10.43.0.0/16' };
+  const octet = 64 + (hashOf(instance) % 64) * 2;
+  return { clusterCidr: `10.${octet}.0.0/16`, serviceCidr: `10.${octet + 1}.0.0/16` };
+}
+
+function hashOf(text: string): number {
+  let h = 2166136261;
+  for (const c of text) h = Math.imul(h ^ (c.codePointAt(0) ?? 0), 16777619) >>> 0;
+  return h;
+}
+
+export function layoutPath(home: string): string {
+  return join(home, 'cluster.json');
+}
+
+/** Undefined when there is none. */
+export async function readLayout(home: string): Promise<ClusterLayout | undefined> {
+  const text = await readFile(layoutPath(home), 'utf8').catch((e: NodeJS.ErrnoException) => {
+    if (e.code === 'ENOENT') return undefined;
+    throw new StatusError('Internal', `cannot read ${layoutPath(home)}: ${e.message}`, { cause: e });
+  });
+  if (text === undefined) return undefined;
+  const layout = JSON.parse(text) as ClusterLayout;
+  if (layout.version !== 1) throw new StatusError('Invalid', `${layoutPath(home)} has version ${String(layout.version)}, this Berth knows version 1`);
+  return layout;
+}
+
+export async function writeLayout(layout: ClusterLayout): Promise<void> {
+  await writeFileAtomic(layoutPath(layout.home), `${JSON.stringify(layout, null, 2)}\n`);
+}
+
+export function kubeconfigPath(layout: Pick<ClusterLayout, 'home'>): string {
+  return join(layout.home, 'kubeconfig');
+}
+
+export function nodeHome(layout: Pick<ClusterLayout, 'home'>, node: string): string {
+  return join(layout.home, 'nodes', node);
+}
+
+export function pkiFolder(layout: Pick<ClusterLayout, 'home'>): string {
+  return join(layout.home, 'pki');
+}
+
+export function tendSocket(layout: Pick<ClusterLayout, 'instance'>): string {
+  return join(runFolder(layout.instance), 'tend.sock');
+}
