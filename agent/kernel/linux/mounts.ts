@@ -1,0 +1,87 @@
+/** Mounts and pinned namespaces, done by the native helper; the mount table is read here. */
+import { readFile } from 'node:fs/promises';
+import { type Ctx, StatusError } from '#lib/base';
+import type { Mounts, Namespaces, OverlayMount, PinnedNamespace } from '../kernel.ts';
+import type { Helper } from './helper.ts';
+
+export class HelperMounts implements Mounts {
+  readonly #helper: Helper;
+
+  constructor(helper: Helper) {
+    this.#helper = helper;
+  }
+
+  async overlay(m: OverlayMount, c: Ctx): Promise<void> {
+    await this.#helper.call('overlay', [m.target, m.upper, m.work, ...m.lower], c);
+  }
+
+  async bind(source: string, target: string, o: { readOnly?: boolean; recursive?: boolean }, c: Ctx): Promise<void> {
+    await this.#helper.call('bind', [source, target, o.readOnly ? 1 : 0, o.recursive ? 1 : 0], c);
+  }
+
+  async tmpfs(target: string, o: { sizeBytes?: number; mode?: number }, c: Ctx): Promise<void> {
+    await this.#helper.call('tmpfs', [target, o.sizeBytes ?? 0, o.mode ?? 0], c);
+  }
+
+  async unmount(target: string, c: Ctx): Promise<void> {
+    await this.#helper.call('unmount', [target], c);
+  }
+
+  async below(prefix: string, c: Ctx): Promise<readonly string[]> {
+    c.signal.throwIfAborted();
+    const clean = prefix.replace(/\/+$/, '');
+    const points = (await mountTable()).map((m) => m.point).filter((p) => p === clean || p.startsWith(`${clean}/`));
+    return points.sort((a, b) => b.split('/').length - a.split('/').length || (a < b ? 1 : -1));
+  }
+}
+
+export class HelperNamespaces implements Namespaces {
+  readonly #helper: Helper;
+
+  constructor(helper: Helper) {
+    this.#helper = helper;
+  }
+
+  async pin(
+    folder: string,
+    o: { kinds: readonly PinnedNamespace[]; hostname?: string; sysctls?: Readonly<Record<string, string>> },
+    c: Ctx,
+  ): Promise<void> {
+    if (o.kinds.length === 0) throw new StatusError('Invalid', 'no namespace to pin');
+    const sysctls = Object.entries(o.sysctls ?? {}).map(([name, value]) => `${name}=${value}`);
+    await this.#helper.call('pin', [folder, o.kinds.join(','), o.hostname ?? '', ...sysctls], c);
+  }
+
+  async unpin(folder: string, c: Ctx): Promise<void> {
+    await this.#helper.call('unpin', [folder], c);
+  }
+}
+
+export interface MountEntry {
+  readonly point: string;
+  readonly type: string;
+  /** Options of the file system, e.g. the controllers of a cgroup v1 mount. */
+  readonly superOptions: readonly string[];
+}
+
+/** /proc/self/mountinfo (proc(5)); blanks in paths are octal escapes there. */
+export async function mountTable(path = '/proc/self/mountinfo'): Promise<readonly MountEntry[]> {
+  return parseMountTable(await readFile(path, 'utf8'));
+}
+
+export function parseMountTable(text: string): readonly MountEntry[] {
+  const out: MountEntry[] = [];
+  for (const line of text.split('\n')) {
+    const [left, right] = line.split(' - ');
+    if (left === undefined || right === undefined) continue;
+    const point = left.split(' ')[4];
+    const [type, , superOptions] = right.split(' ');
+    if (point === undefined || type === undefined) continue;
+    out.push({ point: unescapeOctal(point), type, superOptions: (superOptions ?? '').split(',') });
+  }
+  return out;
+}
+
+function unescapeOctal(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+}

@@ -1,0 +1,130 @@
+/**
+ * A kernel that only remembers: for unit tests of what uses the kernel ports. Every call is noted in `calls` in order;
+ * mounts, pins and cgroups are kept so that idempotence and leaks can be asked for; programs answer from a script.
+ */
+import { type Ctx, StatusError } from '#lib/base';
+import type { CgroupLimits, CgroupUsage, Kernel, OverlayMount, ProgramResult, Programs } from './kernel.ts';
+
+export interface RecordedCall {
+  /** 'programs.run', 'mounts.overlay', 'namespaces.pin', 'cgroups.ensure', 'removeTree', … */
+  readonly name: string;
+  readonly args: readonly unknown[];
+}
+
+type RunOptions = Parameters<Programs['run']>[1];
+
+export interface RecordingKernelOptions {
+  /** Answers of programs; default: success without output. */
+  readonly run?: (argv: readonly string[], o: RunOptions) => Partial<ProgramResult> & { text?: string };
+  /** Called before each call takes effect; throw here to inject a failure. */
+  readonly onCall?: (call: RecordedCall) => void;
+  readonly usage?: (path: string) => CgroupUsage;
+}
+
+export class RecordingKernel implements Kernel {
+  readonly calls: RecordedCall[] = [];
+  /** Target to what is mounted there. */
+  readonly mounted = new Map<string, { readonly type: string; readonly detail: unknown }>();
+  readonly pinned = new Set<string>();
+  readonly groups = new Map<string, CgroupLimits>();
+  readonly #o: RecordingKernelOptions;
+
+  constructor(o: RecordingKernelOptions = {}) {
+    this.#o = o;
+  }
+
+  /** The command lines run so far, joined by blanks. */
+  get commands(): readonly string[] {
+    return this.calls.filter((c) => c.name === 'programs.run').map((c) => (c.args[0] as readonly string[]).join(' '));
+  }
+
+  readonly programs: Kernel['programs'] = {
+    run: async (argv, o, c) => {
+      this.#note('programs.run', [argv, o], c);
+      const a = this.#o.run?.(argv, o) ?? {};
+      return { code: a.code ?? 0, stdout: a.stdout ?? Buffer.from(a.text ?? ''), stderr: a.stderr ?? Buffer.alloc(0) };
+    },
+  };
+
+  readonly mounts: Kernel['mounts'] = {
+    overlay: async (m: OverlayMount, c) => this.#mount('overlay', m.target, m, c),
+    bind: async (source, target, o, c) => this.#mount('bind', target, { source, ...o }, c),
+    tmpfs: async (target, o, c) => this.#mount('tmpfs', target, o, c),
+    unmount: async (target, c) => {
+      this.#note('mounts.unmount', [target], c);
+      this.mounted.delete(target);
+    },
+    below: async (prefix, c) => {
+      this.#note('mounts.below', [prefix], c);
+      const inside = [...this.mounted.keys()].filter((p) => p === prefix || p.startsWith(`${prefix}/`));
+      return inside.sort((a, b) => b.split('/').length - a.split('/').length || (a < b ? 1 : -1));
+    },
+  };
+
+  readonly namespaces: Kernel['namespaces'] = {
+    pin: async (folder, o, c) => {
+      this.#note('namespaces.pin', [folder, o], c);
+      for (const kind of o.kinds) this.pinned.add(`${folder}/${kind}`);
+    },
+    unpin: async (folder, c) => {
+      this.#note('namespaces.unpin', [folder], c);
+      for (const path of [...this.pinned]) if (path.startsWith(`${folder}/`)) this.pinned.delete(path);
+    },
+  };
+
+  readonly cgroups: Kernel['cgroups'] = {
+    version: 'v2',
+    ensure: async (path, limits, c) => {
+      this.#note('cgroups.ensure', [path, limits], c);
+      this.groups.set(path, { ...this.groups.get(path), ...limits });
+    },
+    usage: async (path, c) => {
+      this.#note('cgroups.usage', [path], c);
+      if (!this.groups.has(path)) return undefined;
+      const none = { cpuNs: 0, memoryBytes: 0, workingSetBytes: 0, pids: 0, oomKills: 0 };
+      return this.#o.usage?.(path) ?? none;
+    },
+    remove: async (path, c) => {
+      this.#note('cgroups.remove', [path], c);
+      for (const p of [...this.groups.keys()]) if (p === path || p.startsWith(`${path}/`)) this.groups.delete(p);
+    },
+    children: async (path, c) => {
+      this.#note('cgroups.children', [path], c);
+      const prefix = path === '/' ? '/' : `${path}/`;
+      const names = [...this.groups.keys()].filter((p) => p.startsWith(prefix)).map((p) => p.slice(prefix.length));
+      return [...new Set(names.map((n) => n.split('/')[0] ?? n))].sort();
+    },
+  };
+
+  async unpackLayer(
+    o: { root: string; input: NodeJS.ReadableStream },
+    c: Ctx,
+  ): Promise<{ entries: number; bytes: number }> {
+    this.#note('unpackLayer', [o.root], c);
+    let bytes = 0;
+    for await (const chunk of o.input) bytes += chunk.length;
+    return { entries: 0, bytes };
+  }
+
+  async removeTree(path: string, c: Ctx): Promise<void> {
+    this.#note('removeTree', [path], c);
+    const busy = [...this.mounted.keys()].find((p) => p === path || p.startsWith(`${path}/`));
+    if (busy !== undefined) throw new StatusError('Conflict', `remove: ${busy} is a mount point`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.calls.push({ name: 'close', args: [] });
+  }
+
+  #mount(type: string, target: string, detail: unknown, c: Ctx): void {
+    this.#note(`mounts.${type}`, [target, detail], c);
+    if (!this.mounted.has(target)) this.mounted.set(target, { type, detail });
+  }
+
+  #note(name: string, args: readonly unknown[], c: Ctx): void {
+    c.signal.throwIfAborted();
+    const call = { name, args };
+    this.calls.push(call);
+    this.#o.onCall?.(call);
+  }
+}

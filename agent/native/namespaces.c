@@ -1,0 +1,129 @@
+/*
+ * Pods have no pause container: their network, IPC and UTS namespaces live by bind mounts of /proc/self/ns/X on
+ * folder/{net,ipc,uts}. pin creates the missing ones, enters those that exist, and then (again) brings the loopback up,
+ * sets the host name and writes the sysctls, so that a pin that was interrupted is completed by repeating it.
+ */
+#include "helper.h"
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#define NSFS_MAGIC 0x6e736673
+
+static const struct {
+	const char *name;
+	int flag;
+} kinds[] = {{"net", CLONE_NEWNET}, {"ipc", CLONE_NEWIPC}, {"uts", CLONE_NEWUTS}};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+static void pin_path(char path[4096], const char *folder, const char *name)
+{
+	if (snprintf(path, 4096, "%s/%s", folder, name) >= 4096)
+		refuse(ENAMETOOLONG, "namespaces: %s is too long", folder);
+}
+
+static bool is_pinned(const char *path)
+{
+	struct statfs fs;
+	return statfs(path, &fs) == 0 && fs.f_type == NSFS_MAGIC;
+}
+
+static void loopback_up(void)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq r = {.ifr_name = "lo"};
+	if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &r) < 0)
+		fail("namespaces: loopback");
+	r.ifr_flags |= IFF_UP | IFF_RUNNING;
+	if (ioctl(fd, SIOCSIFFLAGS, &r) < 0)
+		fail("namespaces: loopback up");
+	close(fd);
+}
+
+/* name=value, with dots or slashes between the parts of the name; a component may not be "..". */
+static void write_sysctl(const char *assignment)
+{
+	char path[512] = "/proc/sys/";
+	const char *equals = strchr(assignment, '=');
+	size_t at = strlen(path);
+	if (!equals || equals == assignment || (size_t)(equals - assignment) > sizeof path - at - 1)
+		refuse(EINVAL, "namespaces: bad sysctl %s", assignment);
+	bool slashes = memchr(assignment, '/', (size_t)(equals - assignment)) != NULL;
+	for (const char *p = assignment; p < equals; p++)
+		path[at++] = !slashes && *p == '.' ? '/' : *p;
+	path[at] = 0;
+	if (strstr(path, "/../") || strstr(path, "//"))
+		refuse(EINVAL, "namespaces: bad sysctl %s", assignment);
+	if (write_text(path, equals + 1) < 0)
+		fail("namespaces: sysctl %s", assignment);
+}
+
+/* Fields: folder, comma-separated kinds, host name or "", sysctls as name=value… */
+void verb_pin(const struct fields *f)
+{
+	const char *folder = field_text(f, 0), *wanted = field_text(f, 1), *hostname = field_text(f, 2);
+	char path[4096];
+	int create = 0, have = 0;
+	if (mkdir(folder, 0700) < 0 && errno != EEXIST)
+		fail("namespaces: %s", folder);
+	for (int i = 0; i < KINDS; i++) {
+		if (!strstr(wanted, kinds[i].name))
+			continue;
+		have |= kinds[i].flag;
+		pin_path(path, folder, kinds[i].name);
+		if (!is_pinned(path)) {
+			create |= kinds[i].flag;
+			continue;
+		}
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 || setns(fd, kinds[i].flag) < 0)
+			fail("namespaces: enter %s", path);
+		close(fd);
+	}
+	if (create && unshare(create) < 0)
+		fail("namespaces: unshare");
+	if (have & CLONE_NEWNET)
+		loopback_up();
+	if ((have & CLONE_NEWUTS) && *hostname && sethostname(hostname, strlen(hostname)) < 0)
+		fail("namespaces: host name %s", hostname);
+	for (size_t i = 3; i < f->count; i++)
+		write_sysctl(field_text(f, i));
+	for (int i = 0; i < KINDS; i++) {
+		if (!(create & kinds[i].flag))
+			continue;
+		char self[32];
+		snprintf(self, sizeof self, "/proc/self/ns/%s", kinds[i].name);
+		pin_path(path, folder, kinds[i].name);
+		int fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
+		if (fd < 0)
+			fail("namespaces: %s", path);
+		close(fd);
+		if (mount(self, path, NULL, MS_BIND, NULL) < 0)
+			fail("namespaces: pin %s", path);
+	}
+}
+
+/* Fields: folder. */
+void verb_unpin(const struct fields *f)
+{
+	char path[4096];
+	for (int i = 0; i < KINDS; i++) {
+		pin_path(path, field_text(f, 0), kinds[i].name);
+		while (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+			;
+		if (errno != EINVAL && errno != ENOENT)
+			fail("namespaces: unpin %s", path);
+		if (unlink(path) < 0 && errno != ENOENT)
+			fail("namespaces: remove %s", path);
+	}
+	if (rmdir(field_text(f, 0)) < 0 && errno != ENOENT && errno != ENOTEMPTY)
+		fail("namespaces: remove %s", field_text(f, 0));
+}

@@ -1,0 +1,439 @@
+/*
+ * unpack: a layer tar into a folder that becomes one lower folder of an overlay mount.
+ *
+ * The archive is hostile. No name is ever resolved outside the folder: each parent is opened by openat2 with
+ * RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV (an absolute link or ".." leads back inside, as it will in the
+ * container), and the last component is only created, linked or removed by *at calls that do not follow links.
+ *
+ * Whiteouts become overlayfs' own form: `.wh.NAME` a character device 0:0, `.wh..wh..opq` the xattr
+ * trusted.overlay.opaque. They hide lower layers only, never entries of this layer, whichever comes first.
+ * (opencontainers/image-spec layer.md; kernel Documentation/filesystems/overlayfs.rst)
+ *
+ * Order per entry: data, owner, mode (chown clears set-uid), xattrs (chown clears security.capability), times; the times
+ * of folders last. The folder should be empty at the start. At the end the file system is synced: who gets the answer may
+ * rename and record the layer. Answer: "ENTRIES BYTES\n".
+ */
+#include "helper.h"
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+enum { ENTRIES_MAX = 10000000, LINKS_MAX = 40 };
+#define BYTES_MAX ((int64_t)1 << 42)
+#define RESOLVE (RESOLVE_AS_ROOT | RESOLVE_PLAIN_LINKS | RESOLVE_SAME_MOUNT)
+
+/* Folders whose times are set at the end, and hard links whose target has not come yet. */
+struct later {
+	struct later *next;
+	int64_t mtime;
+	long mtime_ns;
+	char *target;
+	char name[];
+};
+
+struct unpacker {
+	struct tar tar;
+	int root;
+	/* The parent opened last: entries of one folder follow each other. -1 = none. */
+	int parent;
+	char parent_name[PATH_MAX];
+	struct later *folders, *links;
+	int64_t entries, bytes;
+};
+
+/* A clean relative path: no leading '/', no "." or "..", no doubled '/'. "" is the root. */
+static void clean(char out[PATH_MAX], const char *path)
+{
+	size_t size = 0;
+	while (*path) {
+		size_t n = strcspn(path, "/");
+		if (n > 255)
+			refuse(ENAMETOOLONG, "unpack: a name of %zu bytes", n);
+		if (n == 2 && path[0] == '.' && path[1] == '.') {
+			while (size && out[--size] != '/')
+				;
+		} else if (n && !(n == 1 && *path == '.')) {
+			if (size + n + 2 > PATH_MAX)
+				refuse(ENAMETOOLONG, "unpack: a path longer than %d bytes", PATH_MAX);
+			if (size)
+				out[size++] = '/';
+			memcpy(out + size, path, n);
+			size += n;
+		}
+		path += n;
+		path += *path == '/';
+	}
+	out[size] = 0;
+}
+
+static bool is_whiteout(int folder, const char *name)
+{
+	struct stat s;
+	return fstatat(folder, name, &s, AT_SYMLINK_NOFOLLOW) == 0 && S_ISCHR(s.st_mode) && s.st_rdev == makedev(0, 0);
+}
+
+/* By /proc/self/fd: setxattr takes neither O_PATH descriptors nor a folder and a name. */
+static int set_xattr(int folder, const char *name, const char *key, const void *value, size_t size)
+{
+	char path[PATH_MAX + 64];
+	snprintf(path, sizeof path, "/proc/self/fd/%d/%s", folder, *name ? name : ".");
+	return lsetxattr(path, key, value, size, 0);
+}
+
+static void set_opaque(int folder, const char *name)
+{
+	if (set_xattr(folder, name, "trusted.overlay.opaque", "y", 1) < 0)
+		fail("unpack: mark %s opaque", name);
+}
+
+static void make_folder(int folder, const char *name)
+{
+	bool hides = is_whiteout(folder, name);
+	if (hides && unlinkat(folder, name, 0) < 0)
+		fail("unpack: replace whiteout %s", name);
+	if (mkdirat(folder, name, 0755) < 0)
+		fail("unpack: folder %s", name);
+	if (hides)
+		set_opaque(folder, name);
+}
+
+static int open_folder(struct unpacker *u, const char *path)
+{
+	return open_resolved(u->root, *path ? path : ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0, RESOLVE);
+}
+
+/*
+ * Opens a folder, making what is missing. A link to what is missing is followed by hand, one step, and tried again from
+ * the root: names are only ever joined here, the kernel resolves them.
+ */
+static int make_path(struct unpacker *u, const char *wanted, int links)
+{
+	char path[PATH_MAX], next[3 * PATH_MAX], target[PATH_MAX];
+	clean(path, wanted);
+	int folder = dup(u->root);
+	for (size_t at = 0; path[at];) {
+		size_t n = strcspn(path + at, "/");
+		char after = path[at + n], name[256];
+		memcpy(name, path + at, n);
+		name[n] = 0;
+		path[at + n] = 0;
+		int fd = open_folder(u, path);
+		if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
+			ssize_t size = readlinkat(folder, name, target, sizeof target - 1);
+			if (size >= 0) {
+				if (links == 0)
+					refuse(ELOOP, "unpack: too many links in %s", wanted);
+				target[size] = 0;
+				path[at] = 0;
+				snprintf(next, sizeof next, "%s/%s/%s", *target == '/' ? "" : path, target, after ? path + at + n + 1 : "");
+				close(folder);
+				return make_path(u, next, links - 1);
+			}
+			/* A file where a folder must be is an error of the archive, as it is to Docker. */
+			if (errno == ENOENT || is_whiteout(folder, name))
+				make_folder(folder, name);
+			fd = open_folder(u, path);
+		}
+		if (fd < 0)
+			fail("unpack: folder %s", path);
+		close(folder);
+		folder = fd;
+		path[at + n] = after;
+		at += n + (after != 0);
+	}
+	return folder;
+}
+
+static void forget_parent(struct unpacker *u)
+{
+	if (u->parent >= 0)
+		close(u->parent);
+	u->parent = -1;
+}
+
+/* The opened parent of a clean path; *name is its last component. */
+static int parent_of(struct unpacker *u, const char *path, const char **name)
+{
+	const char *slash = strrchr(path, '/');
+	size_t size = slash ? (size_t)(slash - path) : 0;
+	*name = slash ? slash + 1 : path;
+	if (u->parent >= 0 && strlen(u->parent_name) == size && !memcmp(u->parent_name, path, size))
+		return u->parent;
+	forget_parent(u);
+	memcpy(u->parent_name, path, size);
+	u->parent_name[size] = 0;
+	u->parent = open_folder(u, u->parent_name);
+	if (u->parent < 0)
+		u->parent = make_path(u, u->parent_name, LINKS_MAX);
+	return u->parent;
+}
+
+/* Whatever has the name goes away; a folder goes with all below it. */
+static void make_room(int folder, const char *name)
+{
+	if (unlinkat(folder, name, 0) == 0 || errno == ENOENT)
+		return;
+	remove_at(folder, name);
+}
+
+static void set_xattrs(const struct tar_entry *e, int folder, const char *name)
+{
+	const char *p = e->xattrs.data;
+	for (const char *end = p + e->xattrs.size; p < end;) {
+		const char *key = p + 4;
+		p += 4 + get_u32(p) + 1;
+		size_t size = get_u32(p);
+		const char *value = p + 4;
+		p += 4 + size;
+		/* overlayfs' own attributes would let an image redirect to other folders. */
+		if (!strncmp(key, "trusted.overlay.", 16) || !strncmp(key, "user.overlay.", 13))
+			continue;
+		if (set_xattr(folder, name, key, value, size) < 0 && errno != ENOTSUP &&
+		    !(errno == EPERM && (e->type != '0' && e->type != '5')))
+			fail("unpack: attribute %s of %s", key, name);
+	}
+}
+
+static void set_owner_and_mode(const struct tar_entry *e, int folder, const char *name)
+{
+	if (e->uid < 0 || e->gid < 0 || e->uid >= UINT32_MAX || e->gid >= UINT32_MAX)
+		refuse(EPROTO, "unpack: entry %s has an owner out of range", e->name.data);
+	if (fchownat(folder, name, (uid_t)e->uid, (gid_t)e->gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
+		fail("unpack: owner of %s", e->name.data);
+	/* fchmodat has no NOFOLLOW before Linux 6.6; nobody else writes here, and the name is not a link. */
+	if (e->type != '2' && fchmodat(folder, *name ? name : ".", e->mode, 0) < 0)
+		fail("unpack: mode of %s", e->name.data);
+	set_xattrs(e, folder, name);
+}
+
+static void set_times(int folder, const char *name, int64_t mtime, long mtime_ns)
+{
+	struct timespec t[2] = {{.tv_sec = mtime, .tv_nsec = mtime_ns}, {.tv_sec = mtime, .tv_nsec = mtime_ns}};
+	if (utimensat(folder, *name ? name : ".", t, AT_SYMLINK_NOFOLLOW) < 0 && errno != ENOENT && errno != EINVAL)
+		fail("unpack: times of %s", name);
+}
+
+static void remember(struct later **list, const char *name, const struct tar_entry *e, const char *target)
+{
+	struct later *l = must_alloc(sizeof *l + strlen(name) + 1);
+	strcpy(l->name, name);
+	l->mtime = e->mtime;
+	l->mtime_ns = e->mtime_ns;
+	l->target = target ? strdup(target) : NULL;
+	l->next = *list;
+	*list = l;
+}
+
+static void unpack_folder(struct unpacker *u, const char *path, int folder, const char *name)
+{
+	struct stat s;
+	if (*name && !(fstatat(folder, name, &s, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(s.st_mode))) {
+		if (!is_whiteout(folder, name))
+			make_room(folder, name);
+		make_folder(folder, name);
+	}
+	set_owner_and_mode(&u->tar.entry, folder, name);
+	remember(&u->folders, path, &u->tar.entry, NULL);
+}
+
+static void unpack_file(struct unpacker *u, int folder, const char *name)
+{
+	int64_t size = u->tar.entry.size;
+	int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		fail("unpack: file %s", u->tar.entry.name.data);
+	for (int64_t left = size; left > 0;) {
+		const char *data;
+		size_t n = tar_data(&u->tar, left > 1 << 20 ? 1 << 20 : (size_t)left, &data);
+		if (write_full(fd, data, n) < 0)
+			fail("unpack: write %s", u->tar.entry.name.data);
+		left -= (int64_t)n;
+	}
+	close(fd);
+	tar_pad(&u->tar, size);
+}
+
+/* False when the target is not there (yet). The target itself is not followed: a hard link may be to a link. */
+static bool make_link(struct unpacker *u, const char *path, const char *target)
+{
+	char clean_target[PATH_MAX];
+	clean(clean_target, target);
+	const char *slash = strrchr(clean_target, '/'), *target_name = slash ? slash + 1 : clean_target, *name;
+	if (!*target_name)
+		refuse(EPROTO, "unpack: %s is a hard link to the root", path);
+	char target_folder[PATH_MAX] = "";
+	if (slash)
+		memcpy(target_folder, clean_target, (size_t)(slash - clean_target));
+	int from = open_folder(u, target_folder);
+	struct stat s, t;
+	if (from < 0 || fstatat(from, target_name, &s, AT_SYMLINK_NOFOLLOW) < 0) {
+		if (from >= 0)
+			close(from);
+		return false;
+	}
+	if (S_ISDIR(s.st_mode))
+		refuse(EPROTO, "unpack: %s is a hard link to a folder", path);
+	int folder = parent_of(u, path, &name);
+	/* A link to itself keeps what is there. */
+	bool same = fstatat(folder, name, &t, AT_SYMLINK_NOFOLLOW) == 0 && t.st_dev == s.st_dev && t.st_ino == s.st_ino;
+	if (!same) {
+		make_room(folder, name);
+		if (linkat(from, target_name, folder, name, 0) < 0)
+			fail("unpack: hard link %s", path);
+	}
+	close(from);
+	return true;
+}
+
+static void unpack_special(struct unpacker *u, int folder, const char *name)
+{
+	struct tar_entry *e = &u->tar.entry;
+	int result;
+	if (e->type == '2') {
+		result = symlinkat(e->link.data, folder, name);
+	} else {
+		mode_t type = e->type == '3' ? S_IFCHR : e->type == '4' ? S_IFBLK : S_IFIFO;
+		if (e->device_major < 0 || e->device_major > 0xfff || e->device_minor < 0 || e->device_minor > 0xfffff)
+			refuse(EPROTO, "unpack: entry %s has a bad device number", e->name.data);
+		dev_t device = e->type == '6' ? 0 : makedev((unsigned)e->device_major, (unsigned)e->device_minor);
+		/* To overlayfs that device is a whiteout: an image may not write one by this door. */
+		if (e->type == '3' && device == makedev(0, 0))
+			refuse(EPROTO, "unpack: entry %s is character device 0:0", e->name.data);
+		result = mknodat(folder, name, type | 0600, device);
+	}
+	if (result < 0)
+		fail("unpack: entry %s", e->name.data);
+}
+
+/* True when the entry was a whiteout or another aufs marker. */
+static bool take_whiteout(int folder, const char *name)
+{
+	if (strncmp(name, ".wh.", 4))
+		return false;
+	if (!strcmp(name, ".wh..wh..opq")) {
+		set_opaque(folder, "");
+		return true;
+	}
+	/* .wh..wh.plnk, .wh..wh.aufs, .wh..wh.orph: left over by aufs. */
+	if (!strncmp(name, ".wh..wh.", 8))
+		return true;
+	const char *hidden = name + 4;
+	if (!*hidden || !strcmp(hidden, ".") || !strcmp(hidden, ".."))
+		refuse(EPROTO, "unpack: bad whiteout %s", name);
+	struct stat s;
+	if (fstatat(folder, hidden, &s, AT_SYMLINK_NOFOLLOW) == 0) {
+		/* An entry of this layer: a folder then shows nothing of the layers below, anything else hides them anyway. */
+		if (S_ISDIR(s.st_mode))
+			set_opaque(folder, hidden);
+		return true;
+	}
+	if (mknodat(folder, hidden, S_IFCHR, makedev(0, 0)) < 0)
+		fail("unpack: whiteout %s", name);
+	return true;
+}
+
+static void skip_data(struct unpacker *u)
+{
+	const char *data;
+	for (int64_t left = u->tar.entry.size; left > 0;)
+		left -= (int64_t)tar_data(&u->tar, left > 1 << 20 ? 1 << 20 : (size_t)left, &data);
+	tar_pad(&u->tar, u->tar.entry.size);
+}
+
+static void unpack_entry(struct unpacker *u)
+{
+	struct tar_entry *e = &u->tar.entry;
+	char path[PATH_MAX];
+	const char *name;
+	clean(path, e->name.data);
+	u->bytes += e->size;
+	if (++u->entries > ENTRIES_MAX || u->bytes > BYTES_MAX)
+		refuse(EFBIG, "unpack: the archive is too large");
+	if (!*path && e->type != '5')
+		refuse(EPROTO, "unpack: an entry has no name");
+	int folder = *path ? parent_of(u, path, &name) : (name = path, u->root);
+	if (take_whiteout(folder, name)) {
+		skip_data(u);
+		return;
+	}
+	if (e->type == '5') {
+		unpack_folder(u, path, folder, name);
+		return;
+	}
+	if (e->type == '1') {
+		if (!make_link(u, path, e->link.data))
+			remember(&u->links, path, e, e->link.data);
+		return;
+	}
+	make_room(folder, name);
+	if (e->type == '0')
+		unpack_file(u, folder, name);
+	else
+		unpack_special(u, folder, name);
+	set_owner_and_mode(e, folder, name);
+	set_times(folder, name, e->mtime, e->mtime_ns);
+}
+
+static struct later *in_order(struct later *list)
+{
+	struct later *out = NULL;
+	for (struct later *next; list; list = next) {
+		next = list->next;
+		list->next = out;
+		out = list;
+	}
+	return out;
+}
+
+/* Links, then the times of folders, both in the order of the archive: the last entry of a folder counts. */
+static void complete(struct unpacker *u)
+{
+	for (struct later *l = in_order(u->links); l; l = l->next)
+		if (!make_link(u, l->name, l->target))
+			refuse(EPROTO, "unpack: %s is a hard link to %s, which is not in this layer", l->name, l->target);
+	for (struct later *l = in_order(u->folders); l; l = l->next) {
+		const char *slash = strrchr(l->name, '/');
+		char above[PATH_MAX] = "";
+		if (slash)
+			memcpy(above, l->name, (size_t)(slash - l->name));
+		int fd = open_folder(u, above);
+		if (fd < 0)
+			continue; /* Replaced by a later entry. */
+		set_times(fd, slash ? slash + 1 : l->name, l->mtime, l->mtime_ns);
+		close(fd);
+	}
+}
+
+void unpack(const char *root, int input)
+{
+	static struct unpacker u;
+	u.parent = -1;
+	u.root = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (u.root < 0)
+		fail("unpack: %s", root);
+	umask(0);
+	tar_open(&u.tar, input);
+	while (tar_next(&u.tar))
+		unpack_entry(&u);
+	complete(&u);
+	if (syncfs(u.root) < 0)
+		fail("unpack: sync %s", root);
+	dprintf(1, "%lld %lld\n", (long long)u.entries, (long long)u.bytes);
+}
+
+/* Fields: root, socket of the agent that gives the archive, token to open with. */
+void verb_unpack(const struct fields *f)
+{
+	int fd = connect_unix(field_text(f, 1));
+	if (fd < 0)
+		fail("unpack: connect");
+	const char *token = field_text(f, 2);
+	if (write_full(fd, token, strlen(token)) < 0)
+		fail("unpack: connect");
+	unpack(field_text(f, 0), fd);
+}
