@@ -45,7 +45,7 @@ interface ResourceRow {
 /** Kinds whose strategy sets metadata.generation (those that have a `generation` line in pkg/registry/.../strategy.go). */
 const WITH_GENERATION = new Set(
   (
-    'pods replicationcontrollers deployments.apps replicasets.apps statefulsets.apps daemonsets.apps ' +
+    'pods replicationcontrollers endpointslices.discovery.k8s.io deployments.apps replicasets.apps statefulsets.apps daemonsets.apps ' +
     'cronjobs.batch jobs.batch ingresses.networking.k8s.io ingressclasses.networking.k8s.io ' +
     'networkpolicies.networking.k8s.io poddisruptionbudgets.policy flowschemas.flowcontrol.apiserver.k8s.io ' +
     'prioritylevelconfigurations.flowcontrol.apiserver.k8s.io customresourcedefinitions.apiextensions.k8s.io ' +

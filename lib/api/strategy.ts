@@ -1,10 +1,104 @@
+/**
+ * What the registry strategies do to an object between decoding and validation: status belongs to the status subresource,
+ * spec to the main endpoint, generation counts the changes of spec, system metadata is carried over. Hand-written per kind
+ * in kinds/strategies.ts, for all others the general rule below.
+ *
+ * Order in the server: decode, applyDefaults, set uid and creationTimestamp (create), prepare*, validate*.
+ * Source: pkg/registry/*\/*\/strategy.go, apiserver/pkg/registry/rest/{create,update,meta}.go.
+ */
+import { semanticEqual } from './equality.ts';
+import type { ObjectMeta } from './gen/types/meta-v1.ts';
+import { STRATEGIES } from './kinds/strategies.ts';
 import type { KindRef, KubeObject } from './object.ts';
+import { type KindInfo, kindInfo } from './registry.ts';
+import { decodeType } from './schema.ts';
+import { typeOf } from './type-table.ts';
 
-/** What the registry strategy does to a new object before defaults are validated: status dropped, generation 1, ... (in place). */
+type Json = Record<string, unknown>;
+
+/** Status dropped, generation 1, fields that only the system sets; in place. uid and creationTimestamp are the server's. */
 export function prepareCreate(kind: KindRef, object: KubeObject): void {
-  throw new Error(`not yet ${kind.kind} ${object.kind}`);
+  const info = kindInfo(kind);
+  const { metadata } = object;
+  delete metadata.deletionTimestamp;
+  delete metadata.deletionGracePeriodSeconds;
+  delete metadata.selfLink;
+  if (info.hasGeneration) metadata.generation = 1;
+  else delete metadata.generation;
+  const strategy = STRATEGIES[info.schema];
+  if (info.hasStatus && strategy?.keepsStatusOnCreate !== true) asJson(object)['status'] = zeroStatus(info);
+  strategy?.create?.(object);
 }
-/** `subresource` undefined = the main endpoint (keeps the old status); 'status' keeps the old spec. Changes `next` only. */
+
+/**
+ * `subresource` undefined: the main endpoint keeps the old status. 'status' keeps everything but status, labels and
+ * annotations. Others (approval, finalize, ephemeralcontainers, resize) keep all but what they are for. Changes `next` only.
+ */
 export function prepareUpdate(kind: KindRef, next: KubeObject, previous: KubeObject, subresource?: string): void {
-  throw new Error(`not yet ${kind.kind} ${next.kind} ${previous.kind} ${subresource ?? ''}`);
+  const info = kindInfo(kind);
+  const strategy = STRATEGIES[info.schema];
+  carryMetadata(next.metadata, previous.metadata);
+  if (subresource === undefined) {
+    if (info.hasStatus) copyField('status', next, previous);
+    strategy?.update?.(next, previous);
+  } else if (strategy?.subresources?.[subresource] !== undefined) {
+    strategy.subresources[subresource](next, previous);
+  } else if (subresource === 'status') {
+    keepAllBut(['status'], info, next, previous);
+  }
+  if (subresource !== 'status' && info.hasGeneration && isNewGeneration(info, next, previous))
+    next.metadata.generation = (previous.metadata.generation ?? 0) + 1;
+}
+
+/** System metadata that a client may leave out or cannot change. A different value given is left for validation to refuse. */
+function carryMetadata(next: ObjectMeta, previous: ObjectMeta): void {
+  next.uid ||= previous.uid;
+  next.creationTimestamp ??= previous.creationTimestamp;
+  delete next.generateName;
+  if (previous.generateName !== undefined) next.generateName = previous.generateName;
+  delete next.selfLink;
+  if (previous.generation === undefined) delete next.generation;
+  else next.generation = previous.generation;
+  if (previous.deletionTimestamp === undefined) {
+    delete next.deletionTimestamp;
+    delete next.deletionGracePeriodSeconds;
+    return;
+  }
+  next.deletionTimestamp = previous.deletionTimestamp;
+  if (previous.deletionGracePeriodSeconds === undefined) delete next.deletionGracePeriodSeconds;
+  else next.deletionGracePeriodSeconds = previous.deletionGracePeriodSeconds;
+}
+
+function isNewGeneration(info: KindInfo, next: KubeObject, previous: KubeObject): boolean {
+  const strategy = STRATEGIES[info.schema];
+  if (strategy?.generationOf !== undefined)
+    return !semanticEqual(strategy.generationOf(next), strategy.generationOf(previous));
+  if (typeOf(info.schema).byName.has('spec')) return !semanticEqual(asJson(next)['spec'], asJson(previous)['spec']);
+  return !semanticEqual(withoutMetadata(next), withoutMetadata(previous));
+}
+
+function withoutMetadata(o: KubeObject): Json {
+  const { metadata: _, ...rest } = asJson(o);
+  return rest;
+}
+
+/** The status that a decoder gives for an object without one. */
+function zeroStatus(info: KindInfo): unknown {
+  const { object } = decodeType(info.schema, {});
+  return (object as Json)['status'];
+}
+
+function keepAllBut(names: readonly string[], info: KindInfo, next: KubeObject, previous: KubeObject): void {
+  for (const { name } of typeOf(info.schema).fields)
+    if (name !== 'metadata' && !names.includes(name)) copyField(name, next, previous);
+}
+
+function copyField(name: string, next: KubeObject, previous: KubeObject): void {
+  const kept = asJson(previous)[name];
+  if (kept === undefined) delete asJson(next)[name];
+  else asJson(next)[name] = structuredClone(kept);
+}
+
+function asJson(o: KubeObject): Json {
+  return o as unknown as Json;
 }
