@@ -1,0 +1,269 @@
+/**
+ * The network of one node, put together: see network.ts for the contract. What is in the kernel (links, addresses, nft table)
+ * outlives this process on purpose: disposing ends only DNS and the watch over the table, running pods keep their network,
+ * and the next agent's `configure` takes over. `teardownNetwork` (teardown.ts) removes everything.
+ */
+import { mkdir } from 'node:fs/promises';
+import type { Ctx, Random } from '#lib/base';
+import { assert, raceAbort, Scope, StatusError } from '#lib/base';
+import type { Programs } from '../kernel/kernel.ts';
+import { formatCidr, formatIpv4, gatewayOf, parseCidr } from './addresses.ts';
+import type { BridgeView, PodLink } from './bridge.ts';
+import { connectPod, disconnectPod, ensureBridge, isConnected, linkWithAddress } from './bridge.ts';
+import { Coalesced } from './coalesced.ts';
+import type { DnsServer } from './dns/server.ts';
+import { startDnsServer } from './dns/server.ts';
+import { Upstream } from './dns/upstream.ts';
+import { Zone } from './dns/zone.ts';
+import { acceptForwarding } from './forward-policy.ts';
+import { allocate, attachmentOf, hostPortConflict, release } from './ipam.ts';
+import { LedgerFile } from './ledger-file.ts';
+import type { NetworkNames } from './names.ts';
+import { networkNames, vethName } from './names.ts';
+import type { Attachment, HostPort, Network, NetworkConfig, SandboxId, ServiceTable } from './network.ts';
+import type { OverlayView, Peer } from './overlay.ts';
+import {
+  applyPeers,
+  ensureVxlan,
+  peerLines,
+  peersInKernel,
+  peersOf,
+  VXLAN_OVERHEAD_BYTES,
+  VXLAN_PORT,
+} from './overlay.ts';
+import { hostPortRules } from './services/host-ports.ts';
+import type { FilterView } from './services/nft.ts';
+import { rulesetOf } from './services/nft.ts';
+import type { RuleMemo } from './services/table.ts';
+import { serviceRules } from './services/table.ts';
+import { TableWriter } from './services/table-writer.ts';
+import { localnetMarker, ownsLocalnet, writeSysctls } from './sysctls.ts';
+
+export interface NetworkOptions {
+  readonly kernel: { readonly programs: Programs };
+  /** Names everything global in this network namespace. */
+  readonly instance: string;
+  /** For the addresses given away, e.g. $BERTH_HOME/network. */
+  readonly folder: string;
+  readonly random: Random;
+  /** Port of the DNS server on the gateway address; default 53. */
+  readonly dnsPort?: number;
+  /** Default 8472. The same on all nodes of a cluster. */
+  readonly vxlanPort?: number;
+  /** Default /etc/resolv.conf. */
+  readonly resolvConf?: string;
+}
+
+const HEAL_EVERY_MS = 30_000;
+const MTU_DEFAULT = 1500;
+
+export async function openNetwork(o: NetworkOptions, c: Ctx): Promise<Network> {
+  await mkdir(o.folder, { recursive: true, mode: 0o700 });
+  return new NodeNetwork(o, c);
+}
+
+/** What `configure` found out and made. */
+interface Running {
+  readonly config: NetworkConfig;
+  readonly bridge: BridgeView;
+  readonly overlay: OverlayView;
+  readonly filter: FilterView;
+  readonly ledger: LedgerFile;
+  readonly dns: DnsServer;
+}
+
+class NodeNetwork implements Network {
+  readonly #o: NetworkOptions;
+  readonly #names: NetworkNames;
+  readonly #scope: Scope;
+  readonly #c: Ctx;
+  readonly #writer: TableWriter;
+  readonly #peerRuns = new Coalesced(() => this.#writePeers());
+  #memo: RuleMemo = new Map();
+  #table: ServiceTable = { services: [], slices: [], nodes: [] };
+  #isSynced = false;
+  #zone: Zone | undefined;
+  /** undefined: read them from the kernel before the next change. */
+  #peers: ReadonlyMap<string, Peer> | undefined;
+  #running: Running | undefined;
+
+  constructor(o: NetworkOptions, c: Ctx) {
+    this.#o = o;
+    this.#names = networkNames(o.instance);
+    this.#scope = new Scope('network', c.signal);
+    this.#c = { ...c, signal: this.#scope.signal };
+    this.#writer = new TableWriter(o.kernel.programs, () => this.#ruleset(), this.#c);
+    this.#scope.spawn('heal', () => this.#heal());
+  }
+
+  get dnsServerIp(): string {
+    return this.#ready().bridge.gateway;
+  }
+
+  async configure(config: NetworkConfig, c: Ctx): Promise<void> {
+    const before = this.#running;
+    if (before && JSON.stringify(before.config) === JSON.stringify(config)) return;
+    const { programs } = this.#o.kernel;
+    const views = await this.#views(config, c);
+    const ledger = before?.ledger ?? (await LedgerFile.open(this.#o.folder, views.bridge.podCidr, c.log));
+    if (before && before.bridge.podCidr !== views.bridge.podCidr)
+      throw new StatusError('Conflict', `the pod block changed from ${before.bridge.podCidr}: restart the agent`);
+    await ensureBridge(programs, views.bridge, c);
+    const isNew = await ensureVxlan(programs, views.overlay, c);
+    const localnetLinks = [...views.filter.localnetLinks];
+    await writeSysctls(programs, { ownLinks: ownLinks(views.overlay), localnetLinks }, c);
+    await acceptForwarding(programs, { clusterCidr: config.clusterCidr, comment: this.#names.comment }, c);
+    this.#zone = new Zone(zoneOptions(config), this.#table);
+    this.#memo = new Map();
+    this.#peers = isNew ? new Map() : undefined;
+    const dns = before?.dns ?? (await this.#startDns(config, views.bridge.gateway));
+    this.#running = { config, ...views, ledger, dns };
+    await this.#writer.apply();
+    // Before the first table is known, peers that an earlier agent left must stay: running pods talk to them.
+    if (this.#isSynced) await this.#peerRuns.request();
+  }
+
+  async attach(
+    o: { id: SandboxId; netns: string; hostPorts: readonly HostPort[]; ip?: string },
+    c: Ctx,
+  ): Promise<Attachment> {
+    const { ledger, bridge } = this.#ready();
+    const { programs } = this.#o.kernel;
+    const known = ledger.ledger.held.get(o.id);
+    const { ip } = await ledger.change((l) => {
+      const conflict = hostPortConflict(l, o.id, o.hostPorts);
+      if (conflict)
+        throw new StatusError(
+          'Conflict',
+          `host port ${conflict.port.hostPort}/${conflict.port.protocol} is in use by sandbox ${conflict.holder}`,
+        );
+      return allocate(l, { id: o.id, hostPorts: o.hostPorts, wanted: o.ip });
+    });
+    const link: PodLink = { veth: vethName(this.#names, o.id), netns: o.netns, ip };
+    try {
+      const isWhole = known !== undefined && (await isConnected(programs, bridge, link, c));
+      if (known !== undefined && !isWhole) await disconnectPod(programs, link.veth, c);
+      if (!isWhole) await connectPod(programs, bridge, link, c);
+      if (o.hostPorts.length > 0 || (known?.hostPorts.length ?? 0) > 0) await raceAbort(this.#writer.apply(), c.signal);
+    } catch (e) {
+      // Nothing uses the address: connectPod removed the links. Known ones stay for the caller's detach.
+      if (known === undefined) await ledger.change((l) => ({ ledger: release(l, o.id) }));
+      throw e;
+    }
+    return attachmentOf(ledger.ledger, ip);
+  }
+
+  async detach(id: SandboxId, c: Ctx): Promise<void> {
+    const { ledger } = this.#ready();
+    await disconnectPod(this.#o.kernel.programs, vethName(this.#names, id), c);
+    const known = ledger.ledger.held.get(id);
+    if (known === undefined) return;
+    await ledger.change((l) => ({ ledger: release(l, id) }));
+    if (known.hostPorts.length > 0) await raceAbort(this.#writer.apply(), c.signal);
+  }
+
+  async attached(): Promise<readonly { id: SandboxId; ip: string }[]> {
+    const { ledger } = this.#ready();
+    return [...ledger.ledger.held].map(([id, holding]) => ({ id: id as SandboxId, ip: holding.ip }));
+  }
+
+  async sync(t: ServiceTable, c: Ctx): Promise<void> {
+    this.#table = t;
+    this.#isSynced = true;
+    const running = this.#running;
+    if (running === undefined) return;
+    this.#zone = new Zone(zoneOptions(running.config), t);
+    await raceAbort(Promise.all([this.#writer.apply(), this.#peerRuns.request()]), c.signal);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#scope[Symbol.asyncDispose]();
+  }
+
+  #ready(): Running {
+    if (this.#running === undefined)
+      throw new StatusError('Unavailable', 'the network is not configured yet: this node has no pod block');
+    return this.#running;
+  }
+
+  async #views(
+    config: NetworkConfig,
+    c: Ctx,
+  ): Promise<{ bridge: BridgeView; overlay: OverlayView; filter: FilterView }> {
+    const { programs } = this.#o.kernel;
+    const names = this.#names;
+    const uplink = await linkWithAddress(programs, config.nodeIp, c);
+    const isOutside = uplink !== undefined && uplink.name !== 'lo';
+    const uplinkMtu = isOutside ? uplink.mtu : MTU_DEFAULT;
+    const mtu = config.mode === 'vxlan' ? uplinkMtu - VXLAN_OVERHEAD_BYTES : uplinkMtu;
+    const podCidr = formatCidr(parseCidr(config.podCidr));
+    const gateway = formatIpv4(gatewayOf(parseCidr(podCidr)));
+    const shared = { names, gateway, podCidr, serviceCidr: formatCidr(parseCidr(config.serviceCidr)), mtu };
+    const clusterCidr = formatCidr(parseCidr(config.clusterCidr));
+    const { mode, nodeName, nodeIp } = config;
+    const overlay = { ...shared, mode, clusterCidr, nodeName, nodeIp, vxlanPort: this.#o.vxlanPort ?? VXLAN_PORT };
+    const localnetLinks = [...ownLinks(overlay), ...(isOutside ? [uplink.name] : [])];
+    const isMarked = isOutside && (await ownsLocalnet(programs, names.table, uplink.name, c));
+    const filter: FilterView = {
+      table: names.table,
+      bridge: names.bridge,
+      localnetLinks,
+      markers: isMarked ? [localnetMarker(uplink.name)] : [],
+      podCidr,
+      clusterCidr,
+      serviceCidr: shared.serviceCidr,
+      clusterDnsIp: config.clusterDnsIp,
+      dnsPort: this.#o.dnsPort ?? 53,
+    };
+    return { bridge: shared, overlay, filter };
+  }
+
+  async #startDns(config: NetworkConfig, gateway: string): Promise<DnsServer> {
+    const upstream = new Upstream({
+      resolvConf: this.#o.resolvConf ?? '/etc/resolv.conf',
+      own: [gateway, config.clusterDnsIp],
+      port: 53,
+      random: this.#o.random,
+    });
+    const zone = (): Zone => {
+      assert(this.#zone, 'the zone is made before the DNS server starts');
+      return this.#zone;
+    };
+    const dns = await startDnsServer({ host: gateway, port: this.#o.dnsPort ?? 53, zone, upstream }, this.#c);
+    return this.#scope.own(dns);
+  }
+
+  #ruleset(): ReturnType<typeof rulesetOf> {
+    const { config, filter, ledger } = this.#ready();
+    return rulesetOf(filter, serviceRules(this.#table, config, this.#memo), hostPortRules(ledger.ledger));
+  }
+
+  async #writePeers(): Promise<void> {
+    const { overlay } = this.#ready();
+    const { programs } = this.#o.kernel;
+    const next = peersOf(this.#table.nodes, overlay);
+    const prev = this.#peers ?? (await peersInKernel(programs, overlay, this.#c));
+    this.#peers = undefined;
+    await applyPeers(programs, peerLines(overlay, prev, next), this.#c);
+    this.#peers = next;
+  }
+
+  async #heal(): Promise<void> {
+    while (!this.#c.signal.aborted) {
+      await this.#c.clock.sleep(HEAL_EVERY_MS, this.#c.signal);
+      try {
+        await this.#writer.heal();
+      } catch (err) {
+        if (!this.#c.signal.aborted) this.#c.log.warn({ err }, 'the packet filter table cannot be checked');
+      }
+    }
+  }
+}
+
+function ownLinks(v: OverlayView): string[] {
+  return v.mode === 'vxlan' ? [v.names.bridge, v.names.vxlan] : [v.names.bridge];
+}
+
+function zoneOptions(config: NetworkConfig): { domain: string; serviceCidr: string; clusterCidr: string } {
+  return { domain: config.clusterDomain, serviceCidr: config.serviceCidr, clusterCidr: config.clusterCidr };
+}
