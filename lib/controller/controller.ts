@@ -33,7 +33,8 @@ export interface Reconciler {
 /** Where keys come from. */
 export interface Source {
   synced(signal: AbortSignal): Promise<void>;
-  subscribe(add: (key: string) => void): Disposable;
+  /** With a delay, changes that follow within it are dealt with together. */
+  subscribe(add: (key: string, delayMs?: number) => void): Disposable;
 }
 
 export interface ControllerOptions {
@@ -59,7 +60,7 @@ export function startController(o: ControllerOptions): Controller {
   const scope = new Scope(`controller ${o.name}`);
   const queue = new WorkQueue(o.backoff ? { ...o, backoff: o.backoff } : { clock: o.clock, random: o.random });
   scope.own(queue);
-  for (const s of o.sources) scope.own(s.subscribe((key) => queue.add(key)));
+  for (const s of o.sources) scope.own(s.subscribe((key, delayMs = 0) => queue.addAfter(key, delayMs)));
   scope.spawn(
     'workers',
     async (signal) => {
@@ -130,6 +131,11 @@ export function changesOf<T extends KubeObject>(
         for (const key of keys(previous, next)) add(key);
       }),
   };
+}
+
+/** The same keys, each `delayMs` after the first change that asks for it. */
+export function delayed(source: Source, delayMs: number): Source {
+  return { synced: (s) => source.synced(s), subscribe: (add) => source.subscribe((key) => add(key, delayMs)) };
 }
 
 /** The inverse of keyText. */

@@ -6,5 +6,6 @@ export type { IndexFunction } from './indexed-cache.ts';
 export * from './informer.ts';
 export * from './leader.ts';
 export * from './mutable-copy.ts';
+export * from './own-writes.ts';
 export * from './slow-start.ts';
 export * from './workqueue.ts';

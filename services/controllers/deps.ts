@@ -1,0 +1,26 @@
+/** What every controller of this process is given. */
+import type { Clock, Logger, Random } from '#lib/base';
+import type { Client } from '#lib/client';
+import type { EventRecorder, InformerFactory } from '#lib/controller';
+
+export interface ControllersConfig {
+  /** A node from which nothing was heard for this long is not ready. Default 5000. */
+  readonly nodeGraceMs?: number | undefined;
+  /** Pods get their addresses from here; default 10.42.0.0/16. */
+  readonly clusterCidr?: string | undefined;
+  /** Prefix length of each node's share; default 24. */
+  readonly nodeCidrMaskSize?: number | undefined;
+  /** PEM of the cluster's CA, published as ConfigMap kube-root-ca.crt in every namespace; absent = not published. */
+  readonly rootCaPem?: string | undefined;
+}
+
+export interface Deps {
+  readonly client: Client;
+  readonly informers: InformerFactory;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly config: ControllersConfig;
+  /** A recorder whose events come "From" this component. */
+  recorder(component: string): EventRecorder;
+}

@@ -1,0 +1,49 @@
+/**
+ * All controllers of the cluster over one set of informers. Run by whoever leads (lib/controller lead); stopping ends every
+ * reconcile that runs, then the informers.
+ */
+import type { Clock, Logger, Random } from '#lib/base';
+import { Scope } from '#lib/base';
+import type { Client } from '#lib/client';
+import { ClientEventRecorder, InformerFactory } from '#lib/controller';
+import { startDeploymentController } from './deployment/reconcile.ts';
+import type { ControllersConfig, Deps } from './deps.ts';
+import { startEndpointsController } from './endpoints/reconcile.ts';
+import { startEndpointSliceController } from './endpointslice/reconcile.ts';
+import { startReplicaSetController } from './replicaset/reconcile.ts';
+import { startRootCaController } from './root-ca/reconcile.ts';
+import { startServiceAccountController } from './serviceaccount/reconcile.ts';
+
+export type { ControllersConfig } from './deps.ts';
+
+export interface ControllersOptions {
+  /** With the leader's fence, when there is an election. */
+  readonly client: Client;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly config: ControllersConfig;
+  /** The process's informers; own ones are made (and stopped) when absent. */
+  readonly informers?: InformerFactory | undefined;
+}
+
+export async function startControllers(o: ControllersOptions): Promise<AsyncDisposable> {
+  const scope = new Scope('controllers');
+  const informers = o.informers ?? scope.own(new InformerFactory(o));
+  const deps: Deps = {
+    client: o.client,
+    clock: o.clock,
+    random: o.random,
+    log: o.log,
+    config: o.config,
+    informers,
+    recorder: (component) => scope.own(new ClientEventRecorder({ ...o, component })),
+  };
+  scope.own(startServiceAccountController(deps));
+  scope.own(startDeploymentController(deps));
+  scope.own(startReplicaSetController(deps));
+  scope.own(startEndpointSliceController(deps));
+  scope.own(startEndpointsController(deps));
+  if (o.config.rootCaPem !== undefined) scope.own(startRootCaController(deps, o.config.rootCaPem));
+  return scope;
+}
