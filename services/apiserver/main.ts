@@ -1,9 +1,78 @@
-import { StatusError } from '#lib/base';
+/**
+ * Wires the API server: watch cache, storage, admission, authorization, handlers, listeners. Several replicas may run on
+ * one store: nothing here is led, every write is a compare-and-swap.
+ */
+import { type Ctx, Scope } from '#lib/base';
+import type { NodeStreams } from '#lib/client';
+import { AdmissionChain } from './admission/chain.ts';
+import { NamespaceLifecycle } from './admission/namespace-lifecycle.ts';
+import { TaintNodesByCondition } from './admission/nodes.ts';
+import { DefaultTolerationSeconds, PriorityAdmission, ServiceAccountAdmission } from './admission/pods.ts';
+import { Api } from './api.ts';
+import { AuthorizerUnion } from './authz/authorizer.ts';
+import { NodeRules, PublicRules, Superusers } from './authz/built-in.ts';
+import { ensureBootstrapObjects } from './bootstrap/objects.ts';
+import { StoredKinds } from './cache/stored-kinds.ts';
+import { WatchCache } from './cache/watch-cache.ts';
+import type { Core } from './core.ts';
+import type { ResourceHooks } from './hooks.ts';
+import { namespaceHooks } from './kinds/namespaces.ts';
+import { podHooks } from './kinds/pods.ts';
 import type { ApiServer, ApiServerDeps } from './server.ts';
+import { Storage } from './storage.ts';
 
 export type { ApiServer, ApiServerConfig, ApiServerDeps, BearerVerifier, ListenAddress } from './server.ts';
 
+const DEFAULT_TOLERATION_SECONDS = 3;
+const EVENT_TTL_SECONDS = 3_600;
+const SERVICE_ACCOUNT_WAIT_MS = 5_000;
+
 /** Resolves when the cache is filled, the bootstrap objects exist and the listeners accept. */
 export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
-  throw new StatusError('Unimplemented', `not yet ${deps.config.serviceCidr}`);
+  const scope = new Scope('apiserver');
+  try {
+    const c: Ctx = { signal: scope.signal, clock: deps.clock, log: deps.log };
+    const core = await openCore(deps, scope, c);
+    const api = new Api(core);
+    await ensureBootstrapObjects(api, deps.config, c);
+    return {
+      handler: api,
+      addresses: [],
+      useNodeStreams: (_: NodeStreams) => undefined,
+      [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
+    };
+  } catch (e) {
+    await scope[Symbol.asyncDispose]();
+    throw e;
+  }
+}
+
+async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core> {
+  const { store, clock, random, log, config } = deps;
+  const kinds = new StoredKinds();
+  const cache = scope.own(await WatchCache.open({ store, kinds, clock, log, freeze: config.freeze === true }, c));
+  const storage = new Storage({ store, cache });
+  const admission = new AdmissionChain([
+    new NamespaceLifecycle(storage),
+    new ServiceAccountAdmission({ storage, clock, waitMs: config.serviceAccountWaitMs ?? SERVICE_ACCOUNT_WAIT_MS }),
+    new TaintNodesByCondition(),
+    new PriorityAdmission(storage),
+    new DefaultTolerationSeconds(config.defaultTolerationSeconds ?? DEFAULT_TOLERATION_SECONDS),
+  ]);
+  const hooks = new Map<string, ResourceHooks>([
+    ['/pods', podHooks],
+    ['/namespaces', namespaceHooks],
+  ]);
+  return {
+    storage,
+    cache,
+    kinds,
+    clock,
+    random,
+    log,
+    authorizer: new AuthorizerUnion([new Superusers(), new NodeRules(), new PublicRules()]),
+    admission,
+    hooks,
+    eventTtlSeconds: config.eventTtlSeconds ?? EVENT_TTL_SECONDS,
+  };
 }

@@ -1,0 +1,47 @@
+/**
+ * Admission: every plugin may change the draft (`admit`, in order), then every plugin may refuse it (`validate`, in order).
+ * Source: kubernetes pkg/kubeapiserver/options/plugins.go for the order.
+ */
+import type { DeepReadonly, KindInfo, KubeObject } from '#lib/api';
+import type { Ctx } from '#lib/base';
+import type { UserInfo } from '#lib/client';
+
+export type Operation = 'CREATE' | 'UPDATE' | 'DELETE' | 'CONNECT';
+
+export interface AdmissionRequest {
+  readonly operation: Operation;
+  readonly kind: KindInfo;
+  /** '' = the object itself. */
+  readonly subresource: string;
+  readonly namespace: string;
+  /** '' before a generated name is known. */
+  readonly name: string;
+  readonly user: UserInfo;
+  readonly dryRun: boolean;
+  /** The draft: `admit` may change it. Absent for DELETE and CONNECT. */
+  readonly object: KubeObject | undefined;
+  readonly previous: DeepReadonly<KubeObject> | undefined;
+  readonly warn: (text: string) => void;
+}
+
+export interface AdmissionPlugin {
+  readonly name: string;
+  admit?(request: AdmissionRequest, c: Ctx): Promise<void> | void;
+  validate?(request: AdmissionRequest, c: Ctx): Promise<void> | void;
+}
+
+export class AdmissionChain {
+  readonly #plugins: readonly AdmissionPlugin[];
+
+  constructor(plugins: readonly AdmissionPlugin[]) {
+    this.#plugins = plugins;
+  }
+
+  async admit(request: AdmissionRequest, c: Ctx): Promise<void> {
+    for (const p of this.#plugins) if (p.admit !== undefined) await p.admit(request, c);
+  }
+
+  async validate(request: AdmissionRequest, c: Ctx): Promise<void> {
+    for (const p of this.#plugins) if (p.validate !== undefined) await p.validate(request, c);
+  }
+}

@@ -1,0 +1,138 @@
+/**
+ * The API behind every transport: authorizes, finds the handler by verb and subresource, and gives results in the version
+ * that was asked for.
+ */
+
+import type { KubeObject } from '#lib/api';
+import { type KindInfo, kindInfo } from '#lib/api';
+import type { Ctx } from '#lib/base';
+import type { ApiRequest, ApiResult, RequestBase, RequestHandler, WatchEvent, WatchQuery } from '#lib/client';
+import { methodNotAllowed, pathNotFound } from './api-errors.ts';
+import type { Attributes } from './authz/authorizer.ts';
+import { requireAllowed } from './authz/require.ts';
+import type { Core, CoreResult, Target } from './core.ts';
+import { create, requireNoName } from './handlers/create.ts';
+import { deleteObject } from './handlers/delete.ts';
+import { deleteCollection } from './handlers/deletecollection.ts';
+import { get } from './handlers/get.ts';
+import { list } from './handlers/list.ts';
+import { patch } from './handlers/patch.ts';
+import { subresourceHandlers } from './handlers/subresources.ts';
+import { update } from './handlers/update.ts';
+import { virtualCreate } from './handlers/virtual.ts';
+import { openWatch, type WatchItem } from './handlers/watch.ts';
+
+export class Api implements RequestHandler {
+  readonly core: Core;
+
+  constructor(core: Core) {
+    this.core = core;
+  }
+
+  async handle(request: ApiRequest, c: Ctx): Promise<ApiResult> {
+    const result = await this.run(request, c);
+    if (result.type !== 'list') return result;
+    const { items, resourceVersion, remainingItemCount } = result;
+    const list = {
+      items: items.map((i) => i.object),
+      resourceVersion,
+      ...(result.continue === undefined ? {} : { continue: result.continue }),
+      ...(remainingItemCount === undefined ? {} : { remainingItemCount }),
+    };
+    return { type: 'list', list };
+  }
+
+  async *watch(request: RequestBase & { readonly query: WatchQuery }, c: Ctx): AsyncIterable<WatchEvent<KubeObject>> {
+    for await (const item of await this.openWatch(request, c)) {
+      if (item.type === 'bookmark') {
+        const { resourceVersion } = item;
+        yield { type: 'BOOKMARK', resourceVersion, ...(item.initialEventsEnd ? { initialEventsEnd: true } : {}) };
+      } else {
+        for (const e of item.events) yield { type: e.type, object: e.cached.object };
+      }
+    }
+  }
+
+  /** Authorized, with what a transport needs to send stored bytes. */
+  async run(request: ApiRequest, c: Ctx): Promise<CoreResult> {
+    const target = this.target(request);
+    await this.authorize(target, request.verb);
+    return await dispatch(this.core, target, c);
+  }
+
+  async openWatch(request: RequestBase & { readonly query: WatchQuery }, c: Ctx): Promise<AsyncIterable<WatchItem>> {
+    const target = this.target(request);
+    await this.authorize(target, 'watch');
+    return await openWatch(this.core, target, c);
+  }
+
+  target<R extends RequestBase>(request: R): Target<R> {
+    const info = kindInfo(request.kind);
+    return { ...request, info, stored: this.core.kinds.of(info) ?? info };
+  }
+
+  async authorize(target: Target, verb: string): Promise<void> {
+    const { info, user, namespace } = target;
+    const attributes: Attributes = {
+      type: 'resource',
+      user,
+      verb,
+      group: info.group,
+      version: info.version,
+      resource: info.resource,
+      subresource: target.subresource ?? '',
+      // A namespace is authorized as an object inside itself, as Kubernetes does.
+      namespace: info.resource === 'namespaces' && info.group === '' ? (target.name ?? '') : namespace,
+      name: target.name ?? '',
+    };
+    await requireAllowed(this.core.authorizer, attributes);
+  }
+}
+
+async function dispatch(core: Core, target: Target<ApiRequest>, c: Ctx): Promise<CoreResult> {
+  if (target.subresource !== undefined && target.subresource !== '') return await subresource(core, target, c);
+  if (!allows(target.info, target.verb)) throw methodNotAllowed(target.info, target.verb);
+  switch (target.verb) {
+    case 'get':
+      return await get(core, target, c);
+    case 'list':
+      return await list(core, target, c);
+    case 'create':
+      requireNoName(target.name);
+      return (await virtualCreate(core, target, c)) ?? (await create(core, target, c));
+    case 'update':
+      return await update(core, target, c);
+    case 'patch':
+      return await patch(core, target, c);
+    case 'delete':
+      return await deleteObject(core, target, c);
+    case 'deletecollection':
+      return await deleteCollection(core, target, c);
+  }
+}
+
+async function subresource(core: Core, target: Target<ApiRequest>, c: Ctx): Promise<CoreResult> {
+  const handlers = subresourceHandlers(target);
+  if (handlers === undefined) throw pathNotFound();
+  const refused = methodNotAllowed(target.info, target.verb);
+  switch (target.verb) {
+    case 'get':
+      if (handlers.get === undefined) throw refused;
+      return await handlers.get(core, target, c);
+    case 'create':
+      if (handlers.create === undefined) throw refused;
+      return await handlers.create(core, target, c);
+    case 'update':
+      if (handlers.update === undefined) throw refused;
+      return await handlers.update(core, target, c);
+    case 'patch':
+      if (handlers.patch === undefined) throw refused;
+      return await handlers.patch(core, target, c);
+    default:
+      throw refused;
+  }
+}
+
+function allows(kind: KindInfo, verb: string): boolean {
+  return kind.verbs.includes(verb);
+}

@@ -1,0 +1,124 @@
+/**
+ * What a fresh cluster must have before anybody uses it (kubernetes-api.md 25), made through the API itself, by any number
+ * of replicas at once: creating what exists already is success. The endpoints of the `kubernetes` service are kept to be
+ * this server's advertised address.
+ */
+import { type KindInfo, type KindRef, Kinds, type KubeObject, kindInfo } from '#lib/api';
+import { type Ctx, isKind } from '#lib/base';
+import { InProcessClient, type RequestHandler } from '#lib/client';
+import { nthAddress } from '../allocator/ipv4.ts';
+import type { ApiServerConfig } from '../server.ts';
+
+const NAMESPACES = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
+
+type NewObject = Omit<KubeObject, 'apiVersion' | 'kind'> & Record<string, unknown>;
+
+export async function ensureBootstrapObjects(handler: RequestHandler, config: ApiServerConfig, c: Ctx): Promise<void> {
+  const user = { name: 'system:apiserver', groups: ['system:masters', 'system:authenticated'] };
+  const client = new InProcessClient({ handler, user, userAgent: 'berth-apiserver' });
+  const ensure = async (kind: KindRef, object: NewObject): Promise<void> => {
+    const key = { namespace: object.metadata.namespace ?? '', name: object.metadata.name };
+    try {
+      await client.get(kind, key, c);
+      return;
+    } catch (e) {
+      if (!isKind(e, 'NotFound')) throw e;
+    }
+    try {
+      await client.create(kind, object, c);
+    } catch (e) {
+      if (!isKind(e, 'AlreadyExists')) throw e;
+    }
+  };
+  for (const name of NAMESPACES) await ensure(Kinds.namespaces, { metadata: { name } });
+  for (const [name, value, description] of PRIORITY_CLASSES)
+    await ensure(Kinds.priorityclasses, {
+      metadata: { name },
+      value,
+      preemptionPolicy: 'PreemptLowerPriority',
+      description,
+    });
+  await ensure(Kinds.services, kubernetesService(config));
+  await ensure(Kinds.services, dnsService(config));
+  await keepEndpoints(client, config, c);
+}
+
+const PRIORITY_CLASSES: readonly (readonly [string, number, string])[] = [
+  [
+    'system-cluster-critical',
+    2_000_000_000,
+    'Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.',
+  ],
+  [
+    'system-node-critical',
+    2_000_001_000,
+    'Used for system critical pods that must not be moved from their current node.',
+  ],
+];
+
+function kubernetesService(config: ApiServerConfig): NewObject {
+  const clusterIp = nthAddress(config.serviceCidr, 1);
+  return {
+    metadata: {
+      name: 'kubernetes',
+      namespace: 'default',
+      labels: { component: 'apiserver', provider: 'kubernetes' },
+    },
+    spec: {
+      type: 'ClusterIP',
+      clusterIP: clusterIp,
+      clusterIPs: [clusterIp],
+      ipFamilies: ['IPv4'],
+      ipFamilyPolicy: 'SingleStack',
+      sessionAffinity: 'None',
+      ports: [{ name: 'https', port: 443, protocol: 'TCP', targetPort: config.advertise.port }],
+    },
+  };
+}
+
+/** No selector: every node answers DNS itself at this address. */
+function dnsService(config: ApiServerConfig): NewObject {
+  const clusterIp = nthAddress(config.serviceCidr, 10);
+  return {
+    metadata: {
+      name: 'kube-dns',
+      namespace: 'kube-system',
+      labels: { 'k8s-app': 'kube-dns', 'kubernetes.io/cluster-service': 'true', 'kubernetes.io/name': 'CoreDNS' },
+    },
+    spec: {
+      type: 'ClusterIP',
+      clusterIP: clusterIp,
+      clusterIPs: [clusterIp],
+      ports: [
+        { name: 'dns', port: 53, protocol: 'UDP', targetPort: 53 },
+        { name: 'dns-tcp', port: 53, protocol: 'TCP', targetPort: 53 },
+      ],
+    },
+  };
+}
+
+async function keepEndpoints(client: InProcessClient, config: ApiServerConfig, c: Ctx): Promise<void> {
+  const { address, port } = config.advertise;
+  const metadata = { name: 'kubernetes', namespace: 'default' };
+  const skip = { 'endpointslice.kubernetes.io/skip-mirror': 'true' };
+  await put(client, kindInfo(Kinds.endpoints), c, {
+    metadata: { ...metadata, labels: skip },
+    subsets: [{ addresses: [{ ip: address }], ports: [{ name: 'https', port, protocol: 'TCP' }] }],
+  });
+  await put(client, kindInfo(Kinds.endpointslices), c, {
+    metadata: { ...metadata, labels: { 'kubernetes.io/service-name': 'kubernetes' } },
+    addressType: 'IPv4',
+    endpoints: [{ addresses: [address], conditions: { ready: true } }],
+    ports: [{ name: 'https', port, protocol: 'TCP' }],
+  });
+}
+
+async function put(client: InProcessClient, kind: KindInfo, c: Ctx, object: NewObject): Promise<void> {
+  const apiVersion = kind.group === '' ? kind.version : `${kind.group}/${kind.version}`;
+  try {
+    await client.create(kind, object, c);
+  } catch (e) {
+    if (!isKind(e, 'AlreadyExists')) throw e;
+    await client.update(kind, { ...object, apiVersion, kind: kind.kind }, c);
+  }
+}

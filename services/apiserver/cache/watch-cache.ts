@@ -1,0 +1,251 @@
+/**
+ * All objects of the store, decoded once, kept current by ONE store watch that feeds every resource's cache.
+ *
+ * Consistent read: one linearizable `store.currentRevision` (shared by all that wait for it), then a wait until the cache
+ * has applied that revision; nothing else is read from the store. Own writes are remembered until the watch brings them
+ * (`latest`), so that read-modify-write chains do not conflict with themselves and the watch reuses the decoded object.
+ *
+ * When the store forgets history faster than we read it (Expired), everything is listed anew and every watcher is told to
+ * do the same. Source: kubernetes staging/src/k8s.io/apiserver/pkg/storage/cacher.
+ */
+import type { KindInfo, KubeObject, ObjectKey } from '#lib/api';
+import { type Clock, type Ctx, isKind, type Logger, raceAbort, Scope, StatusError } from '#lib/base';
+import { modRevisionOf, parseObjectKey, REGISTRY_PREFIX, type Revision, type Store, type StoreEvent } from '#lib/store';
+import { type Cached, cachedOf, decodeStored, deepFreeze, storeKey } from './cached.ts';
+import { ResourceCache } from './resource-cache.ts';
+import type { StoredKinds } from './stored-kinds.ts';
+
+const PAGE_ENTRIES = 1_000;
+const RELIST_DELAY_MS = 500;
+/** How long a read waits for a revision that the cache has not seen: Kubernetes' blockTimeout. */
+const WAIT_MS = 3_000;
+
+interface Waiter {
+  readonly target: Revision;
+  readonly resolve: () => void;
+}
+
+export interface WatchCacheOptions {
+  readonly store: Store;
+  readonly kinds: StoredKinds;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly freeze: boolean;
+}
+
+export class WatchCache implements AsyncDisposable {
+  readonly #store: Store;
+  readonly #kinds: StoredKinds;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #freeze: boolean;
+  readonly #scope = new Scope('watch-cache');
+  /** By `group/resource`: versions of a group share one cache. */
+  #resources = new Map<string, ResourceCache>();
+  /** Own writes on their way to the store: the watch may bring them before the store has answered. */
+  readonly #intents = new Map<string, { readonly object: KubeObject; readonly bytes: Buffer }>();
+  /** Own writes that the watch has not brought yet, by store key. */
+  readonly #ahead = new Map<string, Cached | { readonly removedAt: Revision }>();
+  readonly #waiters = new Set<Waiter>();
+  #revision = 0n as Revision;
+
+  private constructor(o: WatchCacheOptions) {
+    this.#store = o.store;
+    this.#kinds = o.kinds;
+    this.#clock = o.clock;
+    this.#log = o.log;
+    this.#freeze = o.freeze;
+  }
+
+  /** Resolves when the cache holds everything. */
+  static async open(o: WatchCacheOptions, c: Ctx): Promise<WatchCache> {
+    const cache = new WatchCache(o);
+    await cache.#load(c);
+    cache.#scope.spawn('feed', (signal) => cache.#feed(signal));
+    return cache;
+  }
+
+  /** Everything up to here has been applied. */
+  get revision(): Revision {
+    return this.#revision;
+  }
+
+  of(kind: KindInfo): ResourceCache {
+    const id = resourceId(kind);
+    const found = this.#resources.get(id);
+    if (found !== undefined) return found;
+    const made = new ResourceCache(kind, this.#revision);
+    this.#resources.set(id, made);
+    return made;
+  }
+
+  resources(): Iterable<ResourceCache> {
+    return this.#resources.values();
+  }
+
+  /** The newest version this process knows of, own writes included. May be behind the store. */
+  latest(kind: KindInfo, key: ObjectKey): Cached | undefined {
+    const ahead = this.#ahead.get(storeKey(kind, key));
+    if (ahead !== undefined) return 'removedAt' in ahead ? undefined : ahead;
+    return this.of(kind).get(key.namespace, key.name);
+  }
+
+  /** Before the write of `object`, whose encoding is `bytes`: spares decoding it again. */
+  noteIntent(key: string, object: KubeObject, bytes: Buffer): void {
+    this.#intents.set(key, { object, bytes });
+  }
+
+  endIntent(key: string, bytes: Buffer): void {
+    if (this.#intents.get(key)?.bytes === bytes) this.#intents.delete(key);
+  }
+
+  noteWrite(cached: Cached): void {
+    if (this.#freeze) deepFreeze(cached.object);
+    if (cached.revision > this.#revision) this.#ahead.set(cached.key, cached);
+  }
+
+  noteRemoval(key: string, revision: Revision): void {
+    if (revision > this.#revision) this.#ahead.set(key, { removedAt: revision });
+  }
+
+  /** The revision that a linearizable read has now, once the cache has reached it. */
+  async consistent(c: Ctx): Promise<Revision> {
+    const target = await this.#store.currentRevision(c);
+    await this.reach(target, c);
+    return target;
+  }
+
+  /** Throws DeadlineExceeded (ResourceVersionTooLarge) when the revision does not come within 3 s. */
+  async reach(target: Revision, c: Ctx): Promise<void> {
+    if (this.#hasReached(target)) return;
+    let waiter: Waiter | undefined;
+    const timeUp = new AbortController();
+    const timer = this.#clock.after(WAIT_MS, () => timeUp.abort(tooLarge(target, this.#revision)));
+    try {
+      const reached = new Promise<void>((resolve) => {
+        waiter = { target, resolve };
+        this.#waiters.add(waiter);
+      });
+      await raceAbort(raceAbort(reached, timeUp.signal), c.signal);
+    } finally {
+      timer.cancel();
+      if (waiter !== undefined) this.#waiters.delete(waiter);
+    }
+  }
+
+  endWatchers(error?: StatusError): void {
+    for (const r of this.#resources.values()) r.endWatchers(error);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.endWatchers();
+    await this.#scope[Symbol.asyncDispose]();
+  }
+
+  /** Revisions of one transaction arrive together, so the transaction's number decides. */
+  #hasReached(target: Revision): boolean {
+    return modRevisionOf(this.#revision) >= modRevisionOf(target);
+  }
+
+  async #feed(signal: AbortSignal): Promise<void> {
+    const c: Ctx = { signal, clock: this.#clock, log: this.#log };
+    while (!signal.aborted) {
+      try {
+        for await (const events of this.#store.watch(this.#revision, c)) this.#apply(events);
+      } catch (e) {
+        if (signal.aborted) return;
+        if (!isKind(e, 'Expired')) this.#log.warn({ err: e }, 'the store watch failed');
+        await this.#relist(c);
+      }
+    }
+  }
+
+  async #relist(c: Ctx): Promise<void> {
+    while (!c.signal.aborted) {
+      try {
+        const before = this.#resources;
+        await this.#load(c);
+        const error = new StatusError('Expired', 'the watch cache was filled anew: list again', { reason: 'Expired' });
+        for (const r of before.values()) r.endWatchers(error);
+        return;
+      } catch (e) {
+        if (c.signal.aborted) return;
+        this.#log.warn({ err: e }, 'filling the watch cache failed');
+        await this.#clock.sleep(RELIST_DELAY_MS, c.signal);
+      }
+    }
+  }
+
+  async #load(c: Ctx): Promise<void> {
+    const resources = new Map<string, ResourceCache>();
+    let at: Revision | undefined;
+    let after: string | undefined;
+    for (;;) {
+      const page = await this.#store.list(REGISTRY_PREFIX, { limit: PAGE_ENTRIES, after, at }, c);
+      at ??= page.revision;
+      for (const entry of page.entries) {
+        const kind = this.#kinds.ofKey(entry.key);
+        if (kind === undefined) continue;
+        const id = resourceId(kind);
+        let resource = resources.get(id);
+        if (resource === undefined) {
+          resource = new ResourceCache(kind, at);
+          resources.set(id, resource);
+        }
+        resource.load(this.#decode(entry.key, entry.value, entry.revision));
+      }
+      after = page.entries.at(-1)?.key;
+      if (!page.more || after === undefined) break;
+    }
+    this.#resources = resources;
+    this.#advance(at);
+  }
+
+  #apply(events: readonly StoreEvent[]): void {
+    const nowMs = this.#clock.monotonic();
+    let last = this.#revision;
+    for (const event of events) {
+      last = event.type === 'put' ? event.entry.revision : event.revision;
+      const key = event.type === 'put' ? event.entry.key : event.key;
+      const kind = this.#kinds.ofKey(key);
+      if (kind === undefined) continue;
+      if (event.type === 'put') {
+        this.of(kind).put(this.#decode(key, event.entry.value, event.entry.revision), nowMs);
+      } else {
+        const parsed = parseObjectKey(key);
+        if (parsed !== undefined) this.of(kind).remove(parsed.namespace, parsed.name, event.revision, nowMs);
+      }
+    }
+    this.#advance(last);
+  }
+
+  #decode(key: string, bytes: Buffer, revision: Revision): Cached {
+    const ahead = this.#ahead.get(key);
+    if (ahead !== undefined && 'object' in ahead && ahead.revision === revision) return ahead;
+    const intent = this.#intents.get(key);
+    const isOwn = intent?.bytes.equals(bytes) === true;
+    const cached = isOwn ? cachedOf(key, intent.object, bytes, revision) : decodeStored(key, bytes, revision);
+    if (this.#freeze) deepFreeze(cached.object);
+    return cached;
+  }
+
+  #advance(revision: Revision): void {
+    if (revision > this.#revision) this.#revision = revision;
+    for (const [key, ahead] of this.#ahead)
+      if (('removedAt' in ahead ? ahead.removedAt : ahead.revision) <= this.#revision) this.#ahead.delete(key);
+    for (const w of [...this.#waiters]) if (this.#hasReached(w.target)) w.resolve();
+  }
+}
+
+function resourceId(kind: Pick<KindInfo, 'group' | 'resource'>): string {
+  return `${kind.group}/${kind.resource}`;
+}
+
+function tooLarge(asked: Revision, current: Revision): StatusError {
+  return new StatusError('DeadlineExceeded', `Too large resource version: ${asked}, current: ${current}`, {
+    details: {
+      retryAfterSeconds: 1,
+      causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],
+    },
+  });
+}

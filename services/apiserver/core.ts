@@ -1,0 +1,60 @@
+/** What the handlers share: one value, made in main.ts. */
+import type { DeepReadonly, KindInfo, KubeObject } from '#lib/api';
+import type { Clock, Logger, Random } from '#lib/base';
+import type { ApiRequest, RequestBase } from '#lib/client';
+import type { AdmissionChain } from './admission/chain.ts';
+import type { Authorizer } from './authz/authorizer.ts';
+import type { Cached } from './cache/cached.ts';
+import type { StoredKinds } from './cache/stored-kinds.ts';
+import type { WatchCache } from './cache/watch-cache.ts';
+import type { ResourceHooks } from './hooks.ts';
+import type { Storage } from './storage.ts';
+
+export interface Core {
+  readonly storage: Storage;
+  readonly cache: WatchCache;
+  readonly kinds: StoredKinds;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly authorizer: Authorizer;
+  readonly admission: AdmissionChain;
+  /** By `group/resource`: what one kind does beyond the generic path (addresses of services, finalizers of namespaces). */
+  readonly hooks: ReadonlyMap<string, ResourceHooks>;
+  readonly eventTtlSeconds: number;
+}
+
+/** A request whose kind has been looked up: `info` as asked for, `stored` as kept. */
+export type Target<R extends RequestBase = RequestBase> = R & { readonly info: KindInfo; readonly stored: KindInfo };
+
+export type TargetOf<V extends ApiRequest['verb']> = Target<Extract<ApiRequest, { verb: V }>>;
+
+export type CoreResult =
+  /** `cached` when the object is exactly what is stored: its bytes may be sent. */
+  | {
+      readonly type: 'object';
+      readonly object: DeepReadonly<KubeObject>;
+      readonly cached?: Cached | undefined;
+      readonly created?: boolean;
+    }
+  | {
+      readonly type: 'list';
+      readonly items: readonly Cached[];
+      readonly resourceVersion: string;
+      readonly continue?: string | undefined;
+      readonly remainingItemCount?: number | undefined;
+    }
+  | { readonly type: 'status'; readonly status: object; readonly code: number };
+
+export function objectResult(cached: Cached, created?: boolean): CoreResult {
+  return { type: 'object', object: cached.object, cached, ...(created === true ? { created } : {}) };
+}
+
+export function hooksOf(core: Core, kind: KindInfo): ResourceHooks {
+  return core.hooks.get(`${kind.group}/${kind.resource}`) ?? {};
+}
+
+/** For managedFields: the fieldManager, or the user agent up to its first slash. */
+export function managerOf(request: RequestBase, fieldManager: string | undefined): string {
+  return fieldManager ?? (request.userAgent ?? request.user.name).split('/')[0] ?? 'unknown';
+}

@@ -1,0 +1,205 @@
+/**
+ * PUT of an object or of its status, and the common end of every change (patch, scale): what the strategy keeps, defaults,
+ * admission, validation, field owners, and the removal of an object whose last finalizer went.
+ * Source: apiserver/pkg/registry/rest/update.go, registry/generic/registry/store.go Update.
+ */
+import {
+  applyDefaults,
+  type DeepReadonly,
+  invalidError,
+  type KindInfo,
+  type KubeObject,
+  prepareUpdate,
+  trackUpdate,
+  validateUpdate,
+} from '#lib/api';
+import { type Ctx, isKind, StatusError, timeText } from '#lib/base';
+import type { RequestBase, WriteOptions } from '#lib/client';
+import type { AdmissionRequest } from '../admission/chain.ts';
+import { conflict } from '../api-errors.ts';
+import type { Cached } from '../cache/cached.ts';
+import { type Core, type CoreResult, hooksOf, managerOf, objectResult, type Target } from '../core.ts';
+import type { Settle } from '../hooks.ts';
+import { checkName, decodeBody } from '../write/decode-body.ts';
+import { type Change, guaranteedUpdate } from '../write/guaranteed-update.ts';
+import { createDraft, isTracked } from './create.ts';
+
+/** PUT on a name that does not exist creates these. Source: AllowCreateOnUpdate of the strategies. */
+const CREATED_BY_PUT = new Set([
+  '/services',
+  '/endpoints',
+  '/events',
+  '/limitranges',
+  'coordination.k8s.io/leases',
+  'node.k8s.io/runtimeclasses',
+  'rbac.authorization.k8s.io/roles',
+  'rbac.authorization.k8s.io/rolebindings',
+  'rbac.authorization.k8s.io/clusterroles',
+  'rbac.authorization.k8s.io/clusterrolebindings',
+]);
+
+/** An update without resourceVersion is refused for these. Source: AllowUnconditionalUpdate of the strategies. */
+const CONDITIONAL_ONLY = new Set([
+  'policy/poddisruptionbudgets',
+  'coordination.k8s.io/leases',
+  'storage.k8s.io/csidrivers',
+  'storage.k8s.io/csinodes',
+  'storage.k8s.io/csistoragecapacities',
+  'storage.k8s.io/volumeattachments',
+  'node.k8s.io/runtimeclasses',
+  'admissionregistration.k8s.io/validatingwebhookconfigurations',
+  'admissionregistration.k8s.io/mutatingwebhookconfigurations',
+]);
+
+export type UpdateRequest = Target<RequestBase & { readonly options: WriteOptions }>;
+
+export async function update(
+  core: Core,
+  request: UpdateRequest & { readonly body: unknown },
+  c: Ctx,
+): Promise<CoreResult> {
+  const kind = request.stored;
+  const decode = (): KubeObject => {
+    const draft = decodeBody(request.body, request, request.options.fieldValidation);
+    checkName(draft, request.name ?? '');
+    return draft;
+  };
+  const first = decode();
+  requireRevision(kind, first);
+  let draft: KubeObject | undefined = first;
+  try {
+    return await changeObject(core, request, { next: () => draft ?? decode(), after: () => (draft = undefined) }, c);
+  } catch (e) {
+    const isMissing = isKind(e, 'NotFound') && request.subresource === undefined;
+    if (!isMissing || !CREATED_BY_PUT.has(idOf(kind))) throw e;
+    const made = decode();
+    delete made.metadata.resourceVersion;
+    return await createDraft(core, request, made, c);
+  }
+}
+
+export interface NextObject {
+  /** The draft wanted, from the current object; a new one each time after `after`. Must not change its argument. */
+  next(current: DeepReadonly<KubeObject>): KubeObject;
+  /** The draft given last has been used up. */
+  after?(): void;
+  /** managedFields are already in the draft (server-side apply). */
+  readonly isTracked?: boolean;
+}
+
+/** Reads, changes, writes; repeats after a lost race unless the draft names a resourceVersion. */
+export async function changeObject(core: Core, request: UpdateRequest, o: NextObject, c: Ctx): Promise<CoreResult> {
+  const kind = request.stored;
+  const { namespace } = request;
+  const name = request.name ?? '';
+  const dryRun = request.options.dryRun === true;
+  let settle: Settle | undefined;
+  const change = async (current: Cached): Promise<Change> => {
+    await settle?.(false);
+    settle = undefined;
+    const draft = o.next(current.object);
+    o.after?.();
+    checkPreconditions(kind, draft, current);
+    const admission = await prepare(core, request, draft, current, c);
+    settle = await hooksOf(core, kind).beginUpdate?.(draft, current.object, { kind, dryRun }, c);
+    const errors = validateUpdate(kind, draft, mutable(current.object), request.subresource);
+    if (errors.length > 0) throw invalidError(kind, name, errors);
+    await core.admission.validate(admission, c);
+    if (o.isTracked !== true) track(core, request, draft, current);
+    return isReadyToGo(core, kind, draft, current) ? { action: 'remove' } : { action: 'put', object: draft };
+  };
+  let isStored = false;
+  try {
+    const write = { fence: request.fence, ttlSeconds: kind.resource === 'events' ? core.eventTtlSeconds : undefined };
+    const outcome = await guaranteedUpdate(
+      core.storage,
+      { kind, key: { namespace, name }, dryRun, change, ...write },
+      c,
+    );
+    isStored = outcome.isWritten && !outcome.isRemoved;
+    if (outcome.isRemoved && outcome.isWritten) await hooksOf(core, kind).afterDelete?.(outcome.cached.object, c);
+    return objectResult(outcome.cached);
+  } finally {
+    await settle?.(isStored);
+  }
+}
+
+/** With a deletion timestamp, no finalizer and no grace left, the change is the removal. */
+function isReadyToGo(core: Core, kind: KindInfo, draft: KubeObject, current: Cached): boolean {
+  if (current.object.metadata.deletionTimestamp === undefined) return false;
+  if ((draft.metadata.finalizers ?? []).length > 0) return false;
+  if ((draft.metadata.deletionGracePeriodSeconds ?? 0) > 0) return false;
+  return hooksOf(core, kind).hasOwnFinalizers?.(draft as DeepReadonly<KubeObject>) !== true;
+}
+
+async function prepare(
+  core: Core,
+  request: UpdateRequest,
+  draft: KubeObject,
+  current: Cached,
+  c: Ctx,
+): Promise<AdmissionRequest> {
+  const kind = request.stored;
+  applyDefaults(kind, draft);
+  const admission: AdmissionRequest = {
+    operation: 'UPDATE',
+    kind,
+    subresource: request.subresource ?? '',
+    namespace: request.namespace,
+    name: request.name ?? '',
+    user: request.user,
+    dryRun: request.options.dryRun === true,
+    object: draft,
+    previous: current.object,
+    warn: request.warn ?? (() => undefined),
+  };
+  await core.admission.admit(admission, c);
+  prepareUpdate(kind, draft, mutable(current.object), request.subresource);
+  return admission;
+}
+
+function checkPreconditions(kind: KindInfo, draft: KubeObject, current: Cached): void {
+  const { resourceVersion, uid } = draft.metadata;
+  if (uid !== undefined && uid !== '' && uid !== current.object.metadata.uid)
+    throw conflict(
+      kind,
+      current.name,
+      `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${current.object.metadata.uid ?? ''}`,
+    );
+  if (resourceVersion !== undefined && resourceVersion !== '' && resourceVersion !== current.revision.toString())
+    throw conflict(kind, current.name);
+}
+
+function track(core: Core, request: UpdateRequest, draft: KubeObject, current: Cached): void {
+  if (!isTracked(request.stored)) return;
+  trackUpdate(request.stored, mutable(current.object), draft, {
+    manager: managerOf(request, request.options.fieldManager),
+    nowText: timeText(core.clock.now()),
+    subresource: request.subresource,
+  });
+}
+
+function requireRevision(kind: KindInfo, draft: KubeObject): void {
+  const { resourceVersion, name } = draft.metadata;
+  if (!CONDITIONAL_ONLY.has(idOf(kind)) || CREATED_BY_PUT.has(idOf(kind))) return;
+  if (resourceVersion !== undefined && resourceVersion !== '') return;
+  const cause = 'Invalid value: 0x0: must be specified for an update';
+  const message = `${kind.kind}.${kind.group} "${name}" is invalid: metadata.resourceVersion: ${cause}`;
+  throw new StatusError('Invalid', message, {
+    details: {
+      name,
+      group: kind.group,
+      kind: kind.kind,
+      causes: [{ reason: 'FieldValueInvalid', message: cause, field: 'metadata.resourceVersion' }],
+    },
+  });
+}
+
+function idOf(kind: KindInfo): string {
+  return `${kind.group}/${kind.resource}`;
+}
+
+/** lib/api's functions take the previous object as mutable and promise not to change it. */
+export function mutable(o: DeepReadonly<KubeObject>): KubeObject {
+  return o as KubeObject;
+}

@@ -1,0 +1,99 @@
+/** A request body as a draft of its kind: group, version, kind and namespace checked, unknown fields reported as asked. */
+import {
+  apiVersionOf,
+  decodeObject,
+  type FieldValidation,
+  invalidError,
+  type KindInfo,
+  type KubeObject,
+} from '#lib/api';
+import { isKind, StatusError } from '#lib/base';
+import { badRequest } from '../api-errors.ts';
+
+export interface DecodeRequest {
+  readonly info: KindInfo;
+  readonly namespace: string;
+  readonly name?: string | undefined;
+  readonly warn?: ((text: string) => void) | undefined;
+}
+
+/** Copies: the body stays the caller's. */
+export function decodeBody(body: unknown, request: DecodeRequest, validation: FieldValidation | undefined): KubeObject {
+  checkTypeMeta(body, request.info);
+  let decoded: { object: KubeObject; unknown: string[] };
+  try {
+    decoded = decodeObject(request.info, body);
+  } catch (e) {
+    if (!isKind(e, 'BadRequest')) throw e;
+    throw new StatusError('BadRequest', `${cannotBeHandled(request.info)}: ${e.message}`, { cause: e });
+  }
+  reportUnknown(decoded.unknown, request, validation);
+  const { object } = decoded;
+  object.apiVersion = apiVersionOf(request.info);
+  object.kind = request.info.kind;
+  object.metadata ??= { name: '' };
+  if (request.info.namespaced) {
+    const { namespace } = object.metadata;
+    if (namespace === undefined || namespace === '') object.metadata.namespace = request.namespace;
+    else if (namespace !== request.namespace)
+      throw badRequest('the namespace of the provided object does not match the namespace sent on the request');
+    if (object.metadata.namespace === '') throw badRequest('an empty namespace may not be set during creation');
+  } else {
+    delete object.metadata.namespace;
+  }
+  return object;
+}
+
+/** The name in a body of an update may be left out, but not differ from the URL's. */
+export function checkName(object: KubeObject, urlName: string): void {
+  if (object.metadata.name === undefined || object.metadata.name === '') object.metadata.name = urlName;
+  else if (object.metadata.name !== urlName)
+    throw badRequest(
+      `the name of the object (${object.metadata.name}) does not match the name on the URL (${urlName})`,
+    );
+}
+
+/** A patch reports unknown fields as 422 on `patch`, every other body as 400. */
+export function reportUnknown(
+  unknown: readonly string[],
+  request: Pick<DecodeRequest, 'info' | 'warn' | 'name'>,
+  validation: FieldValidation | undefined,
+  patch?: { readonly body: unknown },
+): void {
+  if (unknown.length === 0 || validation === 'Ignore') return;
+  if (validation !== 'Strict') {
+    for (const text of unknown) request.warn?.(text);
+    return;
+  }
+  const strict = `strict decoding error: ${unknown.join(', ')}`;
+  if (patch === undefined) throw badRequest(`${cannotBeHandled(request.info)}: ${strict}`);
+  throw invalidError(request.info, request.name ?? '', [
+    { type: 'Invalid', field: 'patch', value: goText(patch.body), detail: strict },
+  ]);
+}
+
+function cannotBeHandled(kind: KindInfo): string {
+  return `${kind.kind} in version "${kind.version}" cannot be handled as a ${kind.kind}`;
+}
+
+function checkTypeMeta(body: unknown, kind: KindInfo): void {
+  if (typeof body !== 'object' || body === null || Array.isArray(body))
+    throw badRequest(`${cannotBeHandled(kind)}: the body is not an object`);
+  const { apiVersion, kind: kindName } = body as { apiVersion?: unknown; kind?: unknown };
+  const expected = apiVersionOf(kind);
+  if (apiVersion !== undefined && apiVersion !== '' && apiVersion !== expected)
+    throw badRequest(
+      `the API version in the data (${apiVersion}) does not match the expected API version (${expected})`,
+    );
+  if (kindName !== undefined && kindName !== '' && kindName !== kind.kind)
+    throw badRequest(`${String(kindName)} in version "${kind.version}" cannot be handled as a ${kind.kind}`);
+}
+
+/** Go's %v of decoded JSON: `map[spec:map[foo:bar]]`. */
+function goText(value: unknown): string {
+  if (value === null || value === undefined) return '<nil>';
+  if (Array.isArray(value)) return `[${value.map(goText).join(' ')}]`;
+  if (typeof value !== 'object') return String(value);
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return `map[${entries.map(([k, v]) => `${k}:${goText(v)}`).join(' ')}]`;
+}
