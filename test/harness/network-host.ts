@@ -1,0 +1,48 @@
+/**
+ * One fake host's agent network, as a process of its own so that it can live in a network namespace (DNS listens there).
+ * Reads one JSON request a line on stdin `{id, method, params}`, answers `{id, result}` or `{id, error}`.
+ */
+import { createInterface } from 'node:readline';
+import type { Ctx } from '#lib/base';
+import { createLogger, messageOf, realClock, realRandom } from '#lib/base';
+import type { Network, NetworkConfig, SandboxId, ServiceTable } from '../../agent/network/network.ts';
+import { openNetwork } from '../../agent/network/open.ts';
+import { teardownNetwork } from '../../agent/network/teardown.ts';
+import { hostPrograms } from './host-programs.ts';
+
+interface Request {
+  readonly id: number;
+  readonly method: string;
+  readonly params: unknown;
+}
+
+const log = createLogger({ component: 'network-host', fd: 2, level: 'warn' });
+const c: Ctx = { signal: new AbortController().signal, clock: realClock, log };
+const kernel = { programs: hostPrograms };
+
+async function main(): Promise<void> {
+  const [instance = 'test', folder = '/tmp', resolvConf = '/etc/resolv.conf'] = process.argv.slice(2);
+  const network: Network = await openNetwork({ kernel, instance, folder, resolvConf, random: realRandom }, c);
+  const methods: Record<string, (params: never) => Promise<unknown>> = {
+    configure: (config: NetworkConfig) => network.configure(config, c),
+    attach: (o: Parameters<Network['attach']>[0]) => network.attach(o, c),
+    detach: (id: SandboxId) => network.detach(id, c),
+    attached: () => network.attached(c),
+    sync: (t: ServiceTable) => network.sync(t, c),
+    dispose: async () => network[Symbol.asyncDispose](),
+    teardown: () => teardownNetwork({ kernel, instance }, c),
+  };
+  for await (const line of createInterface({ input: process.stdin })) {
+    const request = JSON.parse(line) as Request;
+    const answer = (o: object): boolean => process.stdout.write(`${JSON.stringify({ id: request.id, ...o })}\n`);
+    const started = performance.now();
+    const run = methods[request.method];
+    const task = run ? run(request.params as never) : Promise.reject(new Error(`no method ${request.method}`));
+    void task.then(
+      (result) => answer({ result: result ?? null, ms: performance.now() - started }),
+      (e: unknown) => answer({ error: messageOf(e) }),
+    );
+  }
+}
+
+await main();

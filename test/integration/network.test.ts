@@ -1,0 +1,289 @@
+/**
+ * The agent's network on real kernel parts: two hosts (namespaces) on one switch, pods on both, a client outside. Root only;
+ * the machine's own network is not touched.
+ */
+import { createInterface } from 'node:readline';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Host, Pod } from '../harness/network-lab.ts';
+import { inside, Lab } from '../harness/network-lab.ts';
+import { DNS_CLIENT, ECHO_SERVER, TCP_CLIENT, TCP_KEEP, TCP_STORM, UDP_CLIENT } from '../harness/network-scripts.ts';
+
+const NODE = process.execPath;
+
+describe.skipIf(process.getuid?.() !== 0)('network on two hosts (root)', () => {
+  let lab: Lab;
+  let h1: Host;
+  let h2: Host;
+  let a1: Pod;
+  let b1: Pod;
+  let c2: Pod;
+
+  beforeAll(async () => {
+    lab = await Lab.open('bnet');
+    [h1, h2] = await Promise.all([lab.addHost(1), lab.addHost(2)]);
+    await Promise.all([h1.configure(), h2.configure()]);
+    [a1, b1, c2] = await Promise.all([
+      h1.addPod('a1', [{ hostIp: '', hostPort: 8088, containerPort: 8080, protocol: 'TCP' }]),
+      h1.addPod('b1'),
+      h2.addPod('c2'),
+    ]);
+    await sync([]);
+    await Promise.all(
+      [a1, b1, c2].map((pod, i) => lab.script(pod.netns, ECHO_SERVER, ['a1', 'b1', 'c2'][i] ?? '', '8080')),
+    );
+  }, 60_000);
+
+  afterAll(() => lab[Symbol.asyncDispose]());
+
+  async function sync(services: readonly { service: unknown; slices: readonly unknown[] }[]): Promise<number> {
+    const table = {
+      services: services.map((s) => s.service),
+      slices: services.flatMap((s) => s.slices),
+      nodes: [h1.node, h2.node],
+    };
+    const times = await Promise.all([h1.timed('sync', table), h2.timed('sync', table)]);
+    return Math.max(...times.map((t) => t.ms));
+  }
+
+  test('pods reach each other on one host and across hosts without translation', async () => {
+    expect(await talk(a1.netns, b1.ip, 8080)).toEqual({ [`b1 ${a1.ip}`]: 3 });
+    expect(await talk(a1.netns, c2.ip, 8080)).toEqual({ [`c2 ${a1.ip}`]: 3 });
+    expect(await talk(c2.netns, a1.ip, 8080)).toEqual({ [`a1 ${c2.ip}`]: 3 });
+    expect(await talk(h1.netns, c2.ip, 8080)).toEqual({ 'c2 10.42.1.1': 3 });
+    await inside(a1.netns, 'ping', '-c', '1', '-W', '2', c2.ip);
+    // A full-sized packet passes, so the MTU of pods leaves room for the tunnel.
+    await inside(a1.netns, 'ping', '-c', '1', '-W', '2', '-M', 'do', '-s', String(1450 - 28), c2.ip);
+  });
+
+  test('a pod reaches the outside with its node address', async () => {
+    await lab.script(lab.name('ext'), ECHO_SERVER, 'ext', '9000');
+    expect(await talk(a1.netns, '192.168.77.200', 9000)).toEqual({ [`ext ${h1.ip}`]: 3 });
+  });
+
+  test('a ClusterIP spreads over endpoints on both hosts, also to itself (hairpin), and TCP and UDP', async () => {
+    await sync([web([a1, c2]), udp([c2])]);
+    for (const from of [a1.netns, b1.netns, c2.netns]) {
+      const answers = await talk(from, '10.43.0.20', 80, 40);
+      expect(new Set(Object.keys(answers).map((text) => text.split(' ')[0]))).toEqual(new Set(['a1', 'c2']));
+    }
+    const fromHost = await talk(h1.netns, '10.43.0.20', 80, 40);
+    expect(Object.keys(fromHost)).toHaveLength(2);
+    // Clients are seen with their own address, except by themselves.
+    expect(Object.keys(await talk(b1.netns, '10.43.0.20', 80, 20)).every((t) => t.endsWith(` ${b1.ip}`))).toBe(true);
+    expect((await inside(a1.netns, NODE, '-e', UDP_CLIENT, '10.43.0.21', '5353')).trim()).toBe(`c2 ${a1.ip}`);
+  });
+
+  test('a service without endpoints, and an unused service address, refuse at once', async () => {
+    await sync([web([])]);
+    expect(await failures(a1.netns, '10.43.0.20', 80)).toEqual({ ECONNREFUSED: 1 });
+    expect(await failures(h1.netns, '10.43.0.99', 80)).toEqual({ ECONNREFUSED: 1 });
+    expect(await failures(lab.name('ext'), h1.ip, 30_080)).toEqual({ ECONNREFUSED: 1 });
+  });
+
+  test('node ports answer on every node, from outside, from the node, from 127.0.0.1 and from pods', async () => {
+    await sync([web([c2])]);
+    for (const host of [h1, h2]) {
+      expect(await answering(lab.name('ext'), host.ip, 30_080)).toEqual(['c2']);
+      expect(await answering(host.netns, '127.0.0.1', 30_080)).toEqual(['c2']);
+      expect(await answering(host.netns, host.ip, 30_080)).toEqual(['c2']);
+    }
+    expect(await answering(b1.netns, h2.ip, 30_080)).toEqual(['c2']);
+    expect(await answering(b1.netns, '10.42.1.1', 30_080)).toEqual(['c2']);
+    expect(await answering(lab.name('ext'), h1.ip, 80)).toEqual(['c2']);
+  });
+
+  test('host ports answer on their node only, also on 127.0.0.1 and from the pod itself', async () => {
+    expect(await answering(lab.name('ext'), h1.ip, 8088)).toEqual(['a1']);
+    expect(await answering(h1.netns, '127.0.0.1', 8088)).toEqual(['a1']);
+    expect(await answering(a1.netns, h1.ip, 8088)).toEqual(['a1']);
+    expect(await failures(lab.name('ext'), h2.ip, 8088)).toEqual({ ECONNREFUSED: 1 });
+  });
+
+  test('strangers cannot reach 127.0.0.0/8 of a node although it may be routed', async () => {
+    await lab.script(h1.netns, ECHO_SERVER, 'secret', '7777');
+    await inside(lab.name('ext'), 'ip', 'route', 'add', '127.0.0.2/32', 'via', h1.ip, 'dev', 'eth0');
+    await inside(lab.name('ext'), 'ip', 'route', 'del', 'local', '127.0.0.0/8', 'dev', 'lo', 'table', 'local');
+    expect(await failures(lab.name('ext'), '127.0.0.2', 7777)).toEqual({ ETIMEDOUT: 1 });
+  });
+
+  test('externalTrafficPolicy Local keeps the client address and answers only where an endpoint is', async () => {
+    await sync([web([c2], { externalTrafficPolicy: 'Local' })]);
+    expect(await talk(lab.name('ext'), h2.ip, 30_080)).toEqual({ 'c2 192.168.77.200': 3 });
+    expect(await failures(lab.name('ext'), h1.ip, 30_080)).toEqual({ ETIMEDOUT: 1 });
+    expect(await answering(h1.netns, '127.0.0.1', 30_080)).toEqual(['c2']);
+  });
+
+  test('session affinity sticks, also after other endpoints changed', async () => {
+    const sticky = { sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: { timeoutSeconds: 60 } } };
+    await sync([web([a1, c2], sticky)]);
+    const first = await answering(b1.netns, '10.43.0.20', 80, 20);
+    expect(first).toHaveLength(1);
+    await sync([web([a1, b1, c2], sticky)]);
+    expect(await answering(b1.netns, '10.43.0.20', 80, 20)).toEqual(first);
+    await sync([web([b1], sticky)]);
+    expect(await answering(b1.netns, '10.43.0.20', 80, 5)).toEqual(['b1']);
+  });
+
+  test('endpoints switch to and fro under new connections without one failure, and open connections stay', async () => {
+    await sync([web([a1, c2])]);
+    const keep = await lab.script(lab.name('ext'), TCP_KEEP, h1.ip, '30080');
+    const storm = await lab.script(lab.name('ext'), TCP_STORM, h1.ip, '30080', '8');
+    const report = lastLine(storm.child);
+    const times: number[] = [];
+    for (let i = 0; i < 40; i++) times.push(await sync([web(i % 2 === 0 ? [b1] : [a1, c2])]));
+    storm.child.stdin?.end();
+    const { failures: failed, connections, ms, answers } = JSON.parse(await report) as Storm;
+    times.sort((x, y) => x - y);
+    console.log(
+      `storm: ${connections} connections in ${ms} ms, sync median ${times[20]?.toFixed(1)} ms, max ${times[39]?.toFixed(1)} ms`,
+    );
+    expect(failed).toEqual({});
+    expect(connections).toBeGreaterThan(400);
+    expect(answers['b1']).toBeGreaterThan(0);
+    keep.child.stdin?.write('still here\n');
+    expect(await lastLine(keep.child, 1)).toBe('still here');
+  }, 60_000);
+
+  test('DNS from a pod: services, through both addresses, and the negative answers', async () => {
+    await sync([web([a1, c2])]);
+    for (const server of ['10.42.1.1', '10.43.0.10']) {
+      expect(await resolve(a1, server, 'web.default.svc.cluster.local', 'A')).toEqual(['10.43.0.20']);
+      expect(await resolve(a1, server, 'web.default.svc.cluster.local', 'AAAA')).toEqual({ code: 'ENODATA' });
+      expect(await resolve(a1, server, 'nothing.default.svc.cluster.local', 'A')).toEqual({ code: 'ENOTFOUND' });
+      expect(await resolve(a1, server, 'example.com', 'A')).toEqual({ code: 'ESERVFAIL' });
+    }
+  });
+
+  test('a killed agent leaves connections working; the next one takes over its addresses', async () => {
+    await h1.kill();
+    expect(await talk(a1.netns, c2.ip, 8080)).toEqual({ [`c2 ${a1.ip}`]: 3 });
+    h1.start();
+    await h1.configure();
+    const again = await h1.call('attach', { id: b1.id, netns: `/run/netns/${b1.netns}`, hostPorts: [] });
+    expect(again).toMatchObject({ ip: b1.ip, gateway: '10.42.1.1' });
+    expect(await h1.call('attached')).toEqual(
+      expect.arrayContaining([
+        { id: a1.id, ip: a1.ip },
+        { id: b1.id, ip: b1.ip },
+      ]),
+    );
+    expect(await answering(lab.name('ext'), h1.ip, 8088)).toEqual(['a1']);
+    expect(await talk(a1.netns, c2.ip, 8080)).toEqual({ [`c2 ${a1.ip}`]: 3 });
+    await sync([web([c2])]);
+    expect(await answering(b1.netns, '10.43.0.20', 80)).toEqual(['c2']);
+  });
+
+  test('the table comes back in one sync when somebody flushed the ruleset', async () => {
+    await inside(h1.netns, 'nft', 'flush', 'ruleset');
+    await sync([web([a1])]);
+    expect(await answering(b1.netns, '10.43.0.20', 80)).toEqual(['a1']);
+  });
+
+  test('detach frees the address late and removes the link; teardown leaves nothing', async () => {
+    const extra = await h1.addPod('x1');
+    await h1.call('detach', extra.id);
+    await h1.call('detach', extra.id);
+    const next = await h1.addPod('y1');
+    expect(next.ip).not.toBe(extra.ip);
+    for (const host of [h1, h2]) {
+      await host.call('dispose');
+      await host.call('teardown');
+      await host.call('teardown');
+      const links = (JSON.parse(await inside(host.netns, 'ip', '-j', 'link')) as { ifname: string }[]).map(
+        (l) => l.ifname,
+      );
+      expect(links.sort()).toEqual(['eth0', 'lo']);
+      expect(await inside(host.netns, 'nft', 'list', 'tables')).toBe('');
+      expect(await inside(host.netns, 'ip', 'route')).toBe(
+        `192.168.77.0/24 dev eth0 proto kernel scope link src ${host.ip} \n`,
+      );
+      expect(await inside(host.netns, 'cat', '/proc/sys/net/ipv4/conf/eth0/route_localnet')).toBe('0\n');
+    }
+  });
+});
+
+interface Storm {
+  readonly answers: Record<string, number>;
+  readonly failures: Record<string, number>;
+  readonly connections: number;
+  readonly ms: number;
+}
+
+async function connections(netns: string, host: string, port: number, count: number): Promise<Storm> {
+  return JSON.parse(await inside(netns, NODE, '-e', TCP_CLIENT, host, String(port), String(count), '1500')) as Storm;
+}
+
+/** Answers (`name client`) and how often; throws on any failure. */
+async function talk(netns: string, host: string, port: number, count = 3): Promise<Record<string, number>> {
+  const r = await connections(netns, host, port, count);
+  expect(r.failures).toEqual({});
+  return r.answers;
+}
+
+async function answering(netns: string, host: string, port: number, count = 3): Promise<string[]> {
+  return [...new Set(Object.keys(await talk(netns, host, port, count)).map((text) => text.split(' ')[0] ?? ''))];
+}
+
+async function failures(netns: string, host: string, port: number): Promise<Record<string, number>> {
+  return (await connections(netns, host, port, 1)).failures;
+}
+
+async function resolve(pod: Pod, server: string, name: string, type: string): Promise<unknown> {
+  return JSON.parse(await inside(pod.netns, NODE, '-e', DNS_CLIENT, server, name, type));
+}
+
+/** The last line before the program ends, or the first of `count`. */
+async function lastLine(
+  child: { stdout: NodeJS.ReadableStream | null },
+  count = Number.POSITIVE_INFINITY,
+): Promise<string> {
+  let last = '';
+  let n = 0;
+  for await (const line of createInterface({ input: child.stdout as NodeJS.ReadableStream })) {
+    last = line;
+    if (++n >= count) break;
+  }
+  return last;
+}
+
+function web(pods: readonly Pod[], spec: object = {}): { service: unknown; slices: unknown[] } {
+  return service('web', '10.43.0.20', { port: 80, protocol: 'TCP', nodePort: 30_080 }, pods, spec);
+}
+
+function udp(pods: readonly Pod[]): { service: unknown; slices: unknown[] } {
+  return service('udp', '10.43.0.21', { port: 5353, protocol: 'UDP', nodePort: 30_081 }, pods, {});
+}
+
+function service(
+  name: string,
+  clusterIP: string,
+  port: { port: number; protocol: string; nodePort: number },
+  pods: readonly Pod[],
+  spec: object,
+): { service: unknown; slices: unknown[] } {
+  const metadata = { name, namespace: 'default' };
+  const labels = { 'kubernetes.io/service-name': name };
+  const endpoints = pods.map((pod) => ({
+    addresses: [pod.ip],
+    conditions: { ready: true, serving: true, terminating: false },
+    nodeName: pod.ip.startsWith('10.42.1.') ? 'node1' : 'node2',
+  }));
+  return {
+    service: {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata,
+      spec: { type: 'LoadBalancer', clusterIP, ports: [port], ...spec },
+    },
+    slices: [
+      {
+        apiVersion: 'discovery.k8s.io/v1',
+        kind: 'EndpointSlice',
+        metadata: { name: `${name}-1`, namespace: 'default', labels },
+        addressType: 'IPv4',
+        endpoints,
+        ports: [{ name: '', protocol: port.protocol, port: 8080 }],
+      },
+    ],
+  };
+}
