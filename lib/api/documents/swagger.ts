@@ -1,0 +1,83 @@
+/**
+ * OpenAPI v2 (Swagger 2.0) from a v3 document: the same schemas and operations in the older notation, for clients that
+ * know only /openapi/v2.
+ * Source: github.com/OAI/OpenAPI-Specification versions/2.0.md; k8s.io/kube-openapi/pkg/schemaconv is the other direction.
+ */
+import { isObject } from '../patch/value.ts';
+import type { Schema } from './schemas.ts';
+
+const REF = '#/components/schemas/';
+
+/** The v2 form of a v3 document as documents/openapi.ts makes them. */
+export function swaggerOf(v3: Schema): object {
+  const components = asObject(v3['components']);
+  const schemas = asObject(components['schemas']);
+  return {
+    swagger: '2.0',
+    info: v3['info'],
+    paths: mapValues(asObject(v3['paths']), pathItem),
+    definitions: mapValues(schemas, schema),
+    securityDefinitions: components['securitySchemes'],
+    security: [{ BearerToken: [] }],
+  };
+}
+
+function asObject(value: unknown): Schema {
+  return isObject(value) ? value : {};
+}
+
+function mapValues(o: Schema, fn: (value: unknown) => unknown): Schema {
+  return Object.fromEntries(Object.entries(o).map(([key, value]) => [key, fn(value)]));
+}
+
+/** Refs move to #/definitions, an allOf of one becomes its ref, oneOf becomes the string form (Quantity, IntOrString). */
+function schema(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(schema);
+  if (!isObject(value)) return value;
+  const { $ref: ref, allOf, oneOf, ...rest } = value;
+  if (typeof ref === 'string') return { ...rest, $ref: ref.replace(REF, '#/definitions/') };
+  if (Array.isArray(allOf)) {
+    const { default: _default, ...extensions } = rest;
+    return { ...extensions, ...asObject(schema(allOf[0])) };
+  }
+  if (oneOf !== undefined) return { ...rest, type: 'string' };
+  return mapValues(rest, schema);
+}
+
+function pathItem(value: unknown): unknown {
+  const item = asObject(value);
+  return mapValues(item, (part) => (Array.isArray(part) ? part.map(parameter) : operation(asObject(part))));
+}
+
+function operation(o: Schema): Schema {
+  const { requestBody, responses, parameters, ...rest } = o;
+  const body = asObject(asObject(requestBody)['content']);
+  const [first] = Object.values(body);
+  const list = Array.isArray(parameters) ? parameters.map(parameter) : [];
+  if (first !== undefined)
+    list.push({
+      name: 'body',
+      in: 'body',
+      required: asObject(requestBody)['required'],
+      schema: schema(asObject(first)['schema']),
+    });
+  return {
+    ...rest,
+    consumes: first === undefined ? ['*/*'] : Object.keys(body),
+    produces: ['application/json', 'application/yaml', 'application/vnd.kubernetes.protobuf'],
+    schemes: ['https'],
+    ...(list.length > 0 ? { parameters: list } : {}),
+    responses: mapValues(asObject(responses), response),
+  };
+}
+
+function response(value: unknown): unknown {
+  const { description, content } = asObject(value);
+  const [first] = Object.values(asObject(content));
+  return { description, ...(first === undefined ? {} : { schema: schema(asObject(first)['schema']) }) };
+}
+
+function parameter(value: unknown): Schema {
+  const { schema: type, ...rest } = asObject(value);
+  return { ...rest, ...asObject(type) };
+}
