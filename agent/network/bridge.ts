@@ -3,12 +3,14 @@
  *
  *     pod netns: eth0 10.42.1.7/32, default via 10.42.1.1
  *        |
- *     host: v<instance><hash> -- bridge 10.42.1.1/32, route 10.42.1.0/24, route to the service block
+ *     host: v<instance><hash> -- bridge 10.42.1.1/32, route 10.42.1.0/24
  *
  * Pods have a /32: two pods of one node meet in the host's IP layer, not on the bridge. So service translation of local
  * traffic needs no br_netfilter (the reply always passes conntrack), and works with it too (docker switches it on: then
- * translated frames are bridged, for which the ports are in hairpin mode). The service block is routed to the bridge only
- * so that a host without a default route can reach services, with the gateway as its source address.
+ * translated frames are bridged, for which the ports are in hairpin mode). The service block is routed to `lo` only so that
+ * a host without a default route can reach services, with the gateway as its source address: no packet ever goes there,
+ * each is translated or refused (to the bridge would do too, but then the kernel sends redirects, which use up its budget
+ * for "port unreachable").
  */
 import type { Ctx } from '#lib/base';
 import type { Programs } from '../kernel/kernel.ts';
@@ -29,19 +31,28 @@ export async function ensureBridge(programs: Programs, v: BridgeView, c: Ctx): P
   const { bridge } = v.names;
   const found = await ipJson(programs, ['addr', 'show', 'dev', bridge], {}, c);
   const stale = staleAddresses(found?.[0], v.gateway);
-  await runBatch(programs, { program: 'ip', lines: bridgeLines(v, found !== undefined, stale) }, c);
+  // Setting an address, even the same, makes the kernel forget the pods' neighbour entries.
+  const has = found === undefined ? 'nothing' : found[0]?.['address'] === macOf('bridge', v.gateway) ? 'all' : 'link';
+  await runBatch(programs, { program: 'ip', lines: bridgeLines(v, has, stale) }, c);
 }
 
-export function bridgeLines(v: BridgeView, exists: boolean, staleAddresses: readonly string[]): string[] {
+export function bridgeLines(
+  v: BridgeView,
+  has: 'nothing' | 'link' | 'all',
+  staleAddresses: readonly string[],
+): string[] {
   const { bridge, routeProtocol } = v.names;
   const address = macOf('bridge', v.gateway);
   return [
-    ...(exists ? [] : [`link add ${bridge} type bridge stp_state 0 forward_delay 0 mcast_snooping 0`]),
-    `link set ${bridge} address ${address} mtu ${v.mtu} addrgenmode none up`,
+    ...(has === 'nothing'
+      ? [`link add ${bridge} address ${address} type bridge stp_state 0 forward_delay 0 mcast_snooping 0`]
+      : []),
+    ...(has === 'link' ? [`link set ${bridge} address ${address}`] : []),
+    `link set ${bridge} mtu ${v.mtu} addrgenmode none up`,
     ...staleAddresses.map((stale) => `addr del ${stale} dev ${bridge}`),
     `addr replace ${v.gateway}/32 dev ${bridge}`,
     `route replace ${v.podCidr} dev ${bridge} scope link src ${v.gateway} proto ${routeProtocol}`,
-    `route replace ${v.serviceCidr} dev ${bridge} scope link src ${v.gateway} proto ${routeProtocol}`,
+    `route replace ${v.serviceCidr} dev lo scope link src ${v.gateway} proto ${routeProtocol}`,
   ];
 }
 

@@ -91,7 +91,10 @@ export function peerLines(
   return { gone, wanted };
 }
 
-/** Makes the VXLAN link, or makes it anew when its parameters changed. True when it was made now (it has no peers yet). */
+/**
+ * Makes the VXLAN link, or makes it anew when its parameters changed (its MAC too: setting one forgets all neighbours).
+ * True when it was made now (it has no peers yet).
+ */
 export async function ensureVxlan(programs: Programs, v: OverlayView, c: Ctx): Promise<boolean> {
   const { vxlan } = v.names;
   const found = (await ipJson(programs, ['-d', 'link', 'show', 'dev', vxlan], {}, c))?.[0];
@@ -101,10 +104,12 @@ export async function ensureVxlan(programs: Programs, v: OverlayView, c: Ctx): P
   }
   const id = vxlanId(v.clusterCidr, v.serviceCidr);
   const isSame = found !== undefined && matches(found, id, v);
+  const mac = macOf('vxlan', v.gateway);
+  const type = `type vxlan id ${id} local ${v.nodeIp} dstport ${v.vxlanPort} nolearning`;
   const lines = [
     ...(found !== undefined && !isSame ? [`link del ${vxlan}`] : []),
-    ...(isSame ? [] : [`link add ${vxlan} type vxlan id ${id} local ${v.nodeIp} dstport ${v.vxlanPort} nolearning`]),
-    `link set ${vxlan} address ${macOf('vxlan', v.gateway)} mtu ${v.mtu} addrgenmode none up`,
+    ...(isSame ? [] : [`link add ${vxlan} address ${mac} ${type}`]),
+    `link set ${vxlan} mtu ${v.mtu} addrgenmode none up`,
     `addr replace ${v.gateway}/32 dev ${vxlan}`,
   ];
   await runBatch(programs, { program: 'ip', lines }, c);
@@ -134,7 +139,8 @@ export async function applyPeers(programs: Programs, lines: ReturnType<typeof pe
 function matches(link: Readonly<Record<string, unknown>>, id: number, v: OverlayView): boolean {
   const info = link['linkinfo'] as { info_data?: { id?: number; local?: string; port?: number } } | undefined;
   const data = info?.info_data;
-  return data?.id === id && data.local === v.nodeIp && data.port === v.vxlanPort;
+  const isOurs = link['address'] === macOf('vxlan', v.gateway);
+  return isOurs && data?.id === id && data.local === v.nodeIp && data.port === v.vxlanPort;
 }
 
 function gatewayText(podCidr: string): string {

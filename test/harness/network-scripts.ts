@@ -64,13 +64,13 @@ s.on('error', (e) => { console.log('error ' + e.code); process.exit(1); });
 s.on('close', () => { console.log('closed'); process.exit(1); });
 process.stdin.on('data', (d) => s.write(d));`;
 
-/** argv: host, port. One datagram; prints the answer or 'timeout'. */
+/** argv: host, port, size. One datagram (never fragmented by the sender's path MTU); prints the answer or 'timeout'. */
 export const UDP_CLIENT = `
 const u = require('dgram').createSocket('udp4');
-const [host, port] = process.argv.slice(1);
+const [host, port, size] = process.argv.slice(1);
 u.on('message', (m) => { console.log(String(m)); process.exit(); });
 u.on('error', (e) => { console.log('error ' + e.code); process.exit(); });
-u.connect(Number(port), host, () => u.send('x'));
+u.connect(Number(port), host, () => u.send('x'.repeat(Number(size || 1))));
 setTimeout(() => { console.log('timeout'); process.exit(); }, 2000);`;
 
 /** argv: server, name, type. Prints JSON of the answer data, or {code}. */

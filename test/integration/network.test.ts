@@ -50,9 +50,12 @@ describe.skipIf(process.getuid?.() !== 0)('network on two hosts (root)', () => {
     expect(await talk(a1.netns, c2.ip, 8080)).toEqual({ [`c2 ${a1.ip}`]: 3 });
     expect(await talk(c2.netns, a1.ip, 8080)).toEqual({ [`a1 ${c2.ip}`]: 3 });
     expect(await talk(h1.netns, c2.ip, 8080)).toEqual({ 'c2 10.42.1.1': 3 });
-    await inside(a1.netns, 'ping', '-c', '1', '-W', '2', c2.ip);
-    // A full-sized packet passes, so the MTU of pods leaves room for the tunnel.
-    await inside(a1.netns, 'ping', '-c', '1', '-W', '2', '-M', 'do', '-s', String(1450 - 28), c2.ip);
+    // A full-sized datagram passes: the MTU of pods leaves room for the tunnel.
+    expect((await inside(a1.netns, NODE, '-e', UDP_CLIENT, c2.ip, '8080', String(1450 - 28))).trim()).toBe(
+      `c2 ${a1.ip}`,
+    );
+    const [eth0] = JSON.parse(await inside(a1.netns, 'ip', '-j', 'link', 'show', 'eth0')) as { mtu: number }[];
+    expect(eth0?.mtu).toBe(1450);
   });
 
   test('a pod reaches the outside with its node address', async () => {

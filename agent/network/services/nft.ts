@@ -106,7 +106,10 @@ interface Draft {
 
 function baseChains(view: FilterView): [string, Chain][] {
   const links = view.localnetLinks.map((link) => `"${link}"`).join(', ');
-  const noService = ['ip daddr . meta l4proto . th dport @rejected reject', `ip daddr ${view.serviceCidr} reject`];
+  const noService = [
+    ...refuse(`ip daddr . meta l4proto . th dport @rejected`),
+    ...refuse(`ip daddr ${view.serviceCidr}`),
+  ];
   const dnatByPort = (map: string, key: string): string[] =>
     ['tcp', 'udp'].map((l4) => `meta l4proto ${l4} dnat ip to ${key}meta l4proto . th dport map @${map}`);
   return [
@@ -148,8 +151,8 @@ function baseChains(view: FilterView): [string, Chain][] {
       {
         hook: 'type filter hook input priority filter',
         rules: [
-          'ct state new ip daddr . meta l4proto . th dport @rejected reject',
-          'ct state new meta l4proto . th dport @rejected-ports reject',
+          ...refuse('ct state new ip daddr . meta l4proto . th dport @rejected'),
+          ...refuse('ct state new meta l4proto . th dport @rejected-ports'),
         ],
       },
     ],
@@ -169,6 +172,11 @@ function baseChains(view: FilterView): [string, Chain][] {
       },
     ],
   ];
+}
+
+/** TCP by a reset: unlike ICMP messages those are not rate-limited, so every client is told at once. */
+function refuse(match: string): string[] {
+  return [`meta l4proto tcp ${match} reject with tcp reset`, `${match} reject`];
 }
 
 function addDns(draft: Draft, view: FilterView): void {
