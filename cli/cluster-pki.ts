@@ -32,16 +32,32 @@ export class ClusterPki {
 
   /** For the API server and the gateway: reachable under every one of these names. */
   server(names: { dns: readonly string[]; ips: readonly string[] }): Promise<KeyPair> {
-    return this.#ensure('server', { commonName: 'berth-server', dnsNames: names.dns, ipAddresses: names.ips, usages: ['server'], days: DAYS });
+    return this.#ensure('server', {
+      commonName: 'berth-server',
+      dnsNames: names.dns,
+      ipAddresses: names.ips,
+      usages: ['server'],
+      days: DAYS,
+    });
   }
 
   admin(): Promise<KeyPair> {
-    return this.#ensure('admin', { commonName: 'admin', organizations: ['system:masters'], usages: ['client'], days: DAYS });
+    return this.#ensure('admin', {
+      commonName: 'admin',
+      organizations: ['system:masters'],
+      usages: ['client'],
+      days: DAYS,
+    });
   }
 
   /** The node certificate of an agent that `up` starts itself; other hosts join with a token. */
   node(name: string): Promise<KeyPair> {
-    return this.#ensure(`node-${name}`, { commonName: `system:node:${name}`, organizations: ['system:nodes'], usages: ['client'], days: DAYS });
+    return this.#ensure(`node-${name}`, {
+      commonName: `system:node:${name}`,
+      organizations: ['system:nodes'],
+      usages: ['client'],
+      days: DAYS,
+    });
   }
 
   async #ensure(name: string, request: CertificateRequest): Promise<KeyPair> {
@@ -57,14 +73,20 @@ export class ClusterPki {
     const certificate = new X509Certificate(pair.certPem);
     if (Date.parse(certificate.validTo) - this.#clock.now() < RENEW_BEFORE_MS) return false;
     const names = certificate.subjectAltName ?? '';
-    const wanted = [...(request.dnsNames ?? []).map((d) => `DNS:${d}`), ...(request.ipAddresses ?? []).map((i) => `IP Address:${i}`)];
+    const wanted = [
+      ...(request.dnsNames ?? []).map((d) => `DNS:${d}`),
+      ...(request.ipAddresses ?? []).map((i) => `IP Address:${i}`),
+    ];
     const held = new Set(names.split(', '));
     return wanted.every((w) => held.has(w));
   }
 
   async #read(name: string): Promise<KeyPair | undefined> {
     const at = join(this.#folder, name);
-    const [certPem, keyPem] = await Promise.all([readFile(`${at}.crt`, 'utf8').catch(() => undefined), readFile(`${at}.key`, 'utf8').catch(() => undefined)]);
+    const [certPem, keyPem] = await Promise.all([
+      readFile(`${at}.crt`, 'utf8').catch(() => undefined),
+      readFile(`${at}.key`, 'utf8').catch(() => undefined),
+    ]);
     return certPem === undefined || keyPem === undefined ? undefined : { certPem, keyPem };
   }
 

@@ -49,10 +49,20 @@ export function runFolder(instance: string): string {
 }
 
 /** The default instance has the well-known ports; any other gets its own block of ten, by its name. */
-export function defaultPorts(instance: string): Pick<ClusterLayout, 'apiPort' | 'gatewayPort' | 'registryPort' | 'etcdPort' | 'etcdPeerPort' | 'natsPort'> {
-  if (instance === DEFAULT_INSTANCE) return { apiPort: 6443, gatewayPort: 6444, registryPort: 5000, etcdPort: 2479, etcdPeerPort: 2480, natsPort: 4333 };
+export function defaultPorts(
+  instance: string,
+): Pick<ClusterLayout, 'apiPort' | 'gatewayPort' | 'registryPort' | 'etcdPort' | 'etcdPeerPort' | 'natsPort'> {
+  if (instance === DEFAULT_INSTANCE)
+    return { apiPort: 6443, gatewayPort: 6444, registryPort: 5000, etcdPort: 2479, etcdPeerPort: 2480, natsPort: 4333 };
   const base = 20_000 + (hashOf(instance) % 900) * 10;
-  return { apiPort: base, gatewayPort: base + 1, registryPort: base + 2, etcdPort: base + 3, etcdPeerPort: base + 4, natsPort: base + 5 };
+  return {
+    apiPort: base,
+    gatewayPort: base + 1,
+    registryPort: base + 2,
+    etcdPort: base + 3,
+    etcdPeerPort: base + 4,
+    natsPort: base + 5,
+  };
 }
 
 /** Second octets of the pod and service blocks: 42/43 for the default instance, others by their name. */
@@ -80,7 +90,11 @@ export async function readLayout(home: string): Promise<ClusterLayout | undefine
   });
   if (text === undefined) return undefined;
   const layout = JSON.parse(text) as ClusterLayout;
-  if (layout.version !== 1) throw new StatusError('Invalid', `${layoutPath(home)} has version ${String(layout.version)}, this Berth knows version 1`);
+  if (layout.version !== 1)
+    throw new StatusError(
+      'Invalid',
+      `${layoutPath(home)} has version ${String(layout.version)}, this Berth knows version 1`,
+    );
   return layout;
 }
 

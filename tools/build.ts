@@ -8,8 +8,10 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const REQUIRE = "import { createRequire as berthRequire } from 'node:module'; const require = berthRequire(import.meta.url);";
-const DIRNAME = "import { fileURLToPath as berthPath } from 'node:url'; const __filename = berthPath(import.meta.url); const __dirname = berthPath(new URL('.', import.meta.url));";
+const REQUIRE =
+  "import { createRequire as berthRequire } from 'node:module'; const require = berthRequire(import.meta.url);";
+const DIRNAME =
+  "import { fileURLToPath as berthPath } from 'node:url'; const __filename = berthPath(import.meta.url); const __dirname = berthPath(new URL('.', import.meta.url));";
 
 await build({
   absWorkingDir: root,

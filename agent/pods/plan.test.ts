@@ -19,16 +19,40 @@ function pod(o: Partial<PodObject['spec']> = {}, metadata: Partial<PodObject['me
 
 function running(attempt = 0, image = 'i'): ContainerObservation {
   const state: ContainerState = { phase: 'running', pid: 1, startedAtMs: NOW - 1000 };
-  return { ...EMPTY_OBSERVATION, started: true, ready: true, postStarted: true, latest: { id: `${attempt}` as ContainerId, attempt, state, image, imageId: 'x', stopSignal: 'SIGTERM' } };
+  return {
+    ...EMPTY_OBSERVATION,
+    started: true,
+    ready: true,
+    postStarted: true,
+    latest: { id: `${attempt}` as ContainerId, attempt, state, image, imageId: 'x', stopSignal: 'SIGTERM' },
+  };
 }
 
 function exited(exitCode: number, attempt = 0, ranMs = 100): ContainerObservation {
-  const state: ContainerState = { phase: 'exited', exitCode, signal: 0, oomKilled: false, startedAtMs: NOW - ranMs, finishedAtMs: NOW, lost: false };
-  return { ...EMPTY_OBSERVATION, latest: { id: `${attempt}` as ContainerId, attempt, state, image: 'i', imageId: 'x', stopSignal: 'SIGTERM' } };
+  const state: ContainerState = {
+    phase: 'exited',
+    exitCode,
+    signal: 0,
+    oomKilled: false,
+    startedAtMs: NOW - ranMs,
+    finishedAtMs: NOW,
+    lost: false,
+  };
+  return {
+    ...EMPTY_OBSERVATION,
+    latest: { id: `${attempt}` as ContainerId, attempt, state, image: 'i', imageId: 'x', stopSignal: 'SIGTERM' },
+  };
 }
 
 function seen(containers: Record<string, ContainerObservation>, o: Partial<PodObservation> = {}): PodObservation {
-  return { sandbox: { phase: 'ready', podIp: '10.0.0.2', readyAtMs: NOW }, containers, failure: undefined, startedAtMs: NOW, terminal: undefined, ...o };
+  return {
+    sandbox: { phase: 'ready', podIp: '10.0.0.2', readyAtMs: NOW },
+    containers,
+    failure: undefined,
+    startedAtMs: NOW,
+    terminal: undefined,
+    ...o,
+  };
 }
 
 const live = { terminating: false, nowMs: NOW };
@@ -39,17 +63,29 @@ describe('plan', () => {
   });
 
   test('starts every app container at once, and nothing that runs', () => {
-    const p = pod({ containers: [{ name: 'a', image: 'i' }, { name: 'b', image: 'i' }] as never });
+    const p = pod({
+      containers: [
+        { name: 'a', image: 'i' },
+        { name: 'b', image: 'i' },
+      ] as never,
+    });
     expect(plan(p, seen({}), live).actions.map((a) => a.do)).toEqual(['start', 'start']);
     expect(plan(p, seen({ a: running(), b: running() }), live).actions).toEqual([]);
   });
 
   test('runs init containers one after the other, sidecars count when started', () => {
-    const p = pod({ initContainers: [{ name: 's', image: 'i', restartPolicy: 'Always' }, { name: 'x', image: 'i' }] as never });
+    const p = pod({
+      initContainers: [
+        { name: 's', image: 'i', restartPolicy: 'Always' },
+        { name: 'x', image: 'i' },
+      ] as never,
+    });
     expect(plan(p, seen({}), live).actions).toEqual([{ do: 'start', container: 's', attempt: 0 }]);
     expect(plan(p, seen({ s: { ...running(), started: false } }), live).actions).toEqual([]);
     expect(plan(p, seen({ s: running() }), live).actions).toEqual([{ do: 'start', container: 'x', attempt: 0 }]);
-    expect(plan(p, seen({ s: running(), x: exited(0) }), live).actions).toEqual([{ do: 'start', container: 'a', attempt: 0 }]);
+    expect(plan(p, seen({ s: running(), x: exited(0) }), live).actions).toEqual([
+      { do: 'start', container: 'a', attempt: 0 },
+    ]);
   });
 
   test('restarts by policy, the first time at once and then after the back-off', () => {
@@ -62,19 +98,29 @@ describe('plan', () => {
 
   test('a changed image ends the running container; the pod grace applies', () => {
     const p = pod({ terminationGracePeriodSeconds: 7 });
-    expect(plan(p, seen({ a: running(0, 'old') }), live).actions).toMatchObject([{ do: 'stop', container: 'a', graceSeconds: 7 }]);
+    expect(plan(p, seen({ a: running(0, 'old') }), live).actions).toMatchObject([
+      { do: 'stop', container: 'a', graceSeconds: 7 },
+    ]);
   });
 
   test('the deadline fails the pod, and wakes for it', () => {
     const p = pod({ activeDeadlineSeconds: 5 });
     expect(plan(p, seen({ a: running() }), live).wakeAtMs).toBe(NOW + 5000);
-    expect(plan(p, seen({ a: running() }), { ...live, nowMs: NOW + 5000 }).actions).toMatchObject([{ do: 'fail', failure: { reason: 'DeadlineExceeded' } }]);
+    expect(plan(p, seen({ a: running() }), { ...live, nowMs: NOW + 5000 }).actions).toMatchObject([
+      { do: 'fail', failure: { reason: 'DeadlineExceeded' } },
+    ]);
   });
 
   test('termination: apps first, sidecars last in reverse order, then the sandbox', () => {
-    const p = pod({ initContainers: [{ name: 's1', image: 'i', restartPolicy: 'Always' }, { name: 's2', image: 'i', restartPolicy: 'Always' }] as never });
+    const p = pod({
+      initContainers: [
+        { name: 's1', image: 'i', restartPolicy: 'Always' },
+        { name: 's2', image: 'i', restartPolicy: 'Always' },
+      ] as never,
+    });
     const end = { terminating: true, nowMs: NOW };
-    const names = (o: PodObservation): string[] => plan(p, o, end).actions.map((a) => (a.do === 'stop' ? a.container : a.do));
+    const names = (o: PodObservation): string[] =>
+      plan(p, o, end).actions.map((a) => (a.do === 'stop' ? a.container : a.do));
     expect(names(seen({ s1: running(), s2: running(), a: running() }))).toEqual(['a']);
     expect(names(seen({ s1: running(), s2: running(), a: exited(0) }))).toEqual(['s2']);
     expect(names(seen({ s1: running(), s2: exited(0), a: exited(0) }))).toEqual(['s1']);
@@ -82,10 +128,20 @@ describe('plan', () => {
   });
 
   test('law: a terminating pod never starts anything, and a running container is always stopped', () => {
-    const observation = fc.oneof(fc.constant(EMPTY_OBSERVATION), fc.constant(running()), fc.integer({ min: 0, max: 255 }).map((e) => exited(e)));
+    const observation = fc.oneof(
+      fc.constant(EMPTY_OBSERVATION),
+      fc.constant(running()),
+      fc.integer({ min: 0, max: 255 }).map((e) => exited(e)),
+    );
     fc.assert(
       fc.property(observation, observation, fc.constantFrom('Always', 'OnFailure', 'Never'), (a, b, restartPolicy) => {
-        const p = pod({ restartPolicy, containers: [{ name: 'a', image: 'i' }, { name: 'b', image: 'i' }] as never });
+        const p = pod({
+          restartPolicy,
+          containers: [
+            { name: 'a', image: 'i' },
+            { name: 'b', image: 'i' },
+          ] as never,
+        });
         const { actions } = plan(p, seen({ a, b }), { terminating: true, nowMs: NOW });
         expect(actions.some((x) => x.do === 'start' || x.do === 'makeSandbox')).toBe(false);
         const runs = [a, b].filter((x) => x.latest?.state.phase === 'running').length;
@@ -105,10 +161,16 @@ describe('restart delay', () => {
 });
 
 describe('phase', () => {
-  const phase = (p: PodObject, o: Record<string, ContainerObservation>): string => phaseOf(p, seen(o), { terminating: false });
+  const phase = (p: PodObject, o: Record<string, ContainerObservation>): string =>
+    phaseOf(p, seen(o), { terminating: false });
 
   test('Pending until every app container has run once, then Running while any restarts', () => {
-    const p = pod({ containers: [{ name: 'a', image: 'i' }, { name: 'b', image: 'i' }] as never });
+    const p = pod({
+      containers: [
+        { name: 'a', image: 'i' },
+        { name: 'b', image: 'i' },
+      ] as never,
+    });
     expect(phase(p, { a: running() })).toBe('Pending');
     expect(phase(p, { a: running(), b: exited(1) })).toBe('Running');
     expect(phase(p, { a: exited(1, 3), b: exited(1, 3) })).toBe('Running');
@@ -122,6 +184,8 @@ describe('phase', () => {
   });
 
   test('a failed init container with restartPolicy Never fails the pod', () => {
-    expect(phase(pod({ restartPolicy: 'Never', initContainers: [{ name: 'x', image: 'i' }] as never }), { x: exited(2) })).toBe('Failed');
+    expect(
+      phase(pod({ restartPolicy: 'Never', initContainers: [{ name: 'x', image: 'i' }] as never }), { x: exited(2) }),
+    ).toBe('Failed');
   });
 });

@@ -35,14 +35,7 @@ export async function serveStream(
     case 'attach':
       return attach(d, worker, r, io, c);
     case 'portforward':
-      await forwardPort(
-        d,
-        { podIp: worker.podIp ?? d.settings.nodeIp,
-          port: r.port ?? 0,
-        },
-        io,
-        c,
-      );
+      await forwardPort(d, { podIp: worker.podIp ?? d.settings.nodeIp, port: r.port ?? 0 }, io, c);
       return { exitCode: 0 };
   }
 }

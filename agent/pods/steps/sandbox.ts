@@ -6,7 +6,7 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Ctx, StatusError, writeFileAtomic } from '#lib/base';
-import { hostsFile, resolvConf } from '../../network/hosts.ts';
+import { hostsText, podHostname as ownHostname, resolvConfText } from '../../network/hosts.ts';
 import type { HostPort, SandboxId } from '../../network/network.ts';
 import type { PodDeps } from '../deps.ts';
 import { containersOf, type PodObject } from '../model.ts';
@@ -33,7 +33,7 @@ export function podCgroup(d: PodDeps, pod: PodObject): string {
 
 export function podHostname(d: PodDeps, pod: PodObject): string {
   if (pod.spec.hostNetwork) return d.settings.nodeName;
-  return (pod.spec.hostname ?? pod.metadata.name).slice(0, 63).replace(/[-.]+$/, '');
+  return ownHostname(pod);
 }
 
 /** Throws StatusError; nothing half-made needs undoing, since a later call or `removeSandbox` goes on from there. */
@@ -96,18 +96,15 @@ async function writeEtc(
   pod: PodObject,
   o: { folder: string; hostname: string; podIp: string },
 ): Promise<void> {
-  const domain = d.settings.clusterDomain();
+  const clusterDomain = d.settings.clusterDomain();
   const etc = join(o.folder, 'etc');
   const upstream = await readFile('/etc/resolv.conf', 'utf8').catch(() => '');
   const nodeHosts = pod.spec.hostNetwork ? await readFile('/etc/hosts', 'utf8').catch(() => '') : '';
   await Promise.all([
-    writeFile(
-      join(etc, 'hosts'),
-      hostsFile({ pod, hostname: o.hostname, podIp: o.podIp, clusterDomain: domain, nodeHosts }),
-    ),
+    writeFile(join(etc, 'hosts'), hostsText(pod, { podIps: [o.podIp], clusterDomain, hostFile: nodeHosts })),
     writeFile(
       join(etc, 'resolv.conf'),
-      resolvConf({ pod, clusterDomain: domain, dnsServerIp: d.network.dnsServerIp, nodeResolvConf: upstream }),
+      resolvConfText(pod, { dnsServerIp: d.network.dnsServerIp, clusterDomain, hostFile: upstream }),
     ),
     writeFile(join(etc, 'hostname'), `${o.hostname}\n`),
   ]);

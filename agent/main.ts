@@ -1,0 +1,301 @@
+/**
+ * One node: opens the ports (kernel, images, runtime, network, volumes), re-adopts what an earlier agent left running, and
+ * follows the control plane's wish. Stopping it leaves every container running; `removeNode` (remove.ts) ends them.
+ *
+ * Order at start matters: the network is configured from the figures saved on disk, containers are found, and only then
+ * the session hands out pods (first those saved on disk, so that they run on without a control plane).
+ */
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  type Clock,
+  type Ctx,
+  type Logger,
+  messageOf,
+  type Random,
+  Scope,
+  StatusError,
+  writeFileAtomic,
+} from '#lib/base';
+import type { Images } from './images/images.ts';
+import { openImages } from './images/open.ts';
+import { openKernel } from './kernel/linux/open.ts';
+import type { Network } from './network/network.ts';
+import { openNetwork } from './network/open.ts';
+import { describeNode, type NodeOptions, nodeCapacity, nodeStatus } from './node.ts';
+import type { PodDeps } from './pods/deps.ts';
+import { PodManager } from './pods/manager.ts';
+import { NodeObjects } from './pods/objects.ts';
+import { serveStream } from './pods/streams.ts';
+import { startRegistryProxy } from './registry-proxy.ts';
+import { openRuntime } from './runtime/open.ts';
+import { startSession } from './session/client.ts';
+import type { ClusterInfo, DesiredChange, Session, SessionCredentials } from './session/session.ts';
+import { openVolumes } from './volumes/open.ts';
+
+export interface AgentConfig {
+  /** Names everything global: links, nft table, cgroup parent. */
+  readonly instance: string;
+  /** State of this node. */
+  readonly home: string;
+  readonly nodeName: string;
+  readonly nodeIp: string;
+  /** `host:port` of gateways. */
+  readonly gateways: readonly string[];
+  readonly helperPath: string;
+  /** 'auto' | 'crun' | 'runc' | path. */
+  readonly runtime: string;
+  readonly networkMode: 'vxlan' | 'routes';
+  /** The port pods' images name (`localhost:<port>`), served here for the cluster's registry at `registryUpstream`. */
+  readonly registryPort: number;
+  /** `host:port`; absent = the registry itself listens on this host's loopback. */
+  readonly registryUpstream?: string | undefined;
+  readonly logFolder: string;
+  readonly podsMax: number;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly taints: NodeOptions['taints'];
+  readonly version: string;
+  readonly nodePortRange: readonly [number, number];
+}
+
+export interface AgentDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+const LOG_BYTES_MAX = 10 << 20;
+const LOG_FILES_MAX = 5;
+const STARTS_MAX = 8;
+const STATUS_INTERVAL_MS = 10_000;
+const COLLECT_INTERVAL_MS = 300_000;
+const IMAGE_MIN_AGE_MS = 120_000;
+
+export async function startAgent(config: AgentConfig, d: AgentDeps): Promise<AsyncDisposable> {
+  const scope = new Scope('agent');
+  try {
+    await openAgent(config, d, scope);
+  } catch (e) {
+    await scope[Symbol.asyncDispose]();
+    throw e;
+  }
+  return scope;
+}
+
+async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promise<void> {
+  const { clock, random, log } = d;
+  const c: Ctx = { signal: scope.signal, clock, log };
+  const at = (name: string): string => join(config.home, name);
+  await mkdir(config.home, { recursive: true, mode: 0o711 });
+  const kernel = scope.own(await openKernel({ helperPath: config.helperPath, environment: process.env, random }));
+  const images = scope.own(
+    await openImages({ kernel, folder: at('images'), clock, random, log, insecureRegistries: [] }, c),
+  );
+  const runtime = scope.own(
+    await openRuntime({ kernel, folder: at('containers'), runtime: config.runtime, random }, c),
+  );
+  const network = scope.own(await openNetwork({ kernel, instance: config.instance, folder: at('network'), random }, c));
+  const objects = new NodeObjects();
+  const nodeOptions: NodeOptions = {
+    name: config.nodeName,
+    ip: config.nodeIp,
+    version: config.version,
+    podsMax: config.podsMax,
+    labels: config.labels,
+    taints: config.taints,
+    folder: config.home,
+    runtimeVersion: runtime.version,
+  };
+  const capacity = await nodeCapacity(nodeOptions);
+  const volumes = await openVolumes(
+    {
+      kernel,
+      folder: at('volumes'),
+      sources: {
+        configMap: (ns, name) => objects.get('configmaps', ns, name),
+        secret: (ns, name) => objects.get('secrets', ns, name),
+        serviceAccountToken: () => {
+          throw new StatusError('Unavailable', 'this control plane issues no service account tokens');
+        },
+        nodeAllocatable: () => capacity.allocatable,
+      },
+    },
+    c,
+  );
+  const cluster = new ClusterFigures(at('cluster-info.json'), network, config, c);
+  await cluster.load();
+  if (config.registryUpstream !== undefined) {
+    scope.own(await startRegistryProxy({ port: config.registryPort, upstream: config.registryUpstream, log }));
+  }
+  const settings: PodDeps['settings'] = {
+    nodeName: config.nodeName,
+    nodeIp: config.nodeIp,
+    folder: at('pods'),
+    logFolder: config.logFolder,
+    cgroupParent: `/${config.instance}`,
+    clusterDomain: () => cluster.domain,
+    allocatable: capacity.allocatable,
+    memoryBytes: capacity.memoryBytes,
+    logMaxBytes: LOG_BYTES_MAX,
+    logMaxFiles: LOG_FILES_MAX,
+    startsMax: STARTS_MAX,
+  };
+  let session: Session | undefined;
+  const reports: PodDeps['session'] = {
+    reportPodStatus: (pod, status) => session?.reportPodStatus(pod, status),
+    reportPodRemoved: (pod) => session?.reportPodRemoved(pod),
+    event: (event) => session?.event(event),
+  };
+  const pods: PodDeps = {
+    kernel,
+    images,
+    runtime,
+    network,
+    volumes,
+    objects,
+    session: reports,
+    settings,
+    clock,
+    random,
+    log,
+  };
+  const manager = scope.own(new PodManager(pods));
+  await mkdir(settings.folder, { recursive: true, mode: 0o711 });
+  await manager.open(c);
+  const follow = new Follow({ objects, manager, network, scope, c });
+  session = scope.own(
+    await startSession({
+      endpoints: config.gateways,
+      nodeName: config.nodeName,
+      credentials: () => credentials(config.home),
+      folder: at('session'),
+      bootId: (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim(),
+      agentVersion: config.version,
+      describeNode: async () => describeNode(nodeOptions, await images.list(c), clock),
+      onChange: (changes) => follow.apply(changes),
+      onSynced: (from) => follow.synced(from),
+      onWelcome: (info) => cluster.welcome(info, scope),
+      serveStream: (request, io, ctx) => serveStream(pods, manager, request, io, ctx),
+      clock,
+      random,
+      log: log.child({ part: 'session' }),
+    }),
+  );
+  const up = session;
+  scope.spawn('node status', (signal) => reportNode(up, nodeOptions, images, { ...c, signal }));
+  scope.spawn('image collection', (signal) => collectImages(images, config.home, { ...c, signal }));
+}
+
+/** What the control plane told about the cluster, kept on disk so that the network comes up without it. */
+class ClusterFigures {
+  readonly #path: string;
+  readonly #network: Network;
+  readonly #config: AgentConfig;
+  readonly #c: Ctx;
+  #text = '';
+  domain = 'cluster.local';
+
+  constructor(path: string, network: Network, config: AgentConfig, c: Ctx) {
+    this.#path = path;
+    this.#network = network;
+    this.#config = config;
+    this.#c = c;
+  }
+
+  async load(): Promise<void> {
+    const text = await readFile(this.#path, 'utf8').catch(() => undefined);
+    if (text === undefined) return;
+    await this.#configure(JSON.parse(text) as ClusterInfo);
+    this.#text = text;
+  }
+
+  welcome(info: ClusterInfo, scope: Scope): void {
+    const text = JSON.stringify(info);
+    if (text === this.#text || info.podCidr === '') return;
+    this.#text = text;
+    scope.spawn('network', async () => {
+      await this.#configure(info);
+      await writeFileAtomic(this.#path, text);
+    });
+  }
+
+  async #configure(info: ClusterInfo): Promise<void> {
+    const { nodeName, nodeIp, networkMode, nodePortRange } = this.#config;
+    this.domain = info.clusterDomain;
+    await this.#network.configure({ ...info, nodeName, nodeIp, mode: networkMode, nodePortRange }, this.#c);
+  }
+}
+
+/** Brings the session's changes to objects, pods and network, in that order. */
+class Follow {
+  readonly #o: { objects: NodeObjects; manager: PodManager; network: Network; scope: Scope; c: Ctx };
+  #isCleaned = false;
+
+  constructor(o: { objects: NodeObjects; manager: PodManager; network: Network; scope: Scope; c: Ctx }) {
+    this.#o = o;
+  }
+
+  apply(changes: readonly DesiredChange[]): void {
+    const { objects, manager } = this.#o;
+    for (const change of changes) objects.apply(change);
+    manager.apply(changes);
+    if (changes.some((x) => x.resource === 'services' || x.resource === 'endpointslices' || x.resource === 'nodes'))
+      this.#sync();
+  }
+
+  synced(from: 'disk' | 'gateway'): void {
+    this.#sync();
+    if (from !== 'gateway' || this.#isCleaned) return;
+    this.#isCleaned = true;
+    this.#o.scope.spawn('remove unwanted', () => this.#o.manager.removeUnwanted(this.#o.c));
+  }
+
+  #sync(): void {
+    const { objects, network, c } = this.#o;
+    const table = {
+      services: objects.list('services'),
+      slices: objects.list('endpointslices'),
+      nodes: objects.list('nodes'),
+    };
+    network.sync(table, c).catch((e: unknown) => c.log.warn({ err: e }, 'the service table could not be written'));
+  }
+}
+
+/** PEM files below `<home>/pki`: written by `berth up` or `berth join`, renewed in place. */
+async function credentials(home: string): Promise<SessionCredentials> {
+  const [ca, cert, key] = await Promise.all(
+    ['ca.crt', 'node.crt', 'node.key'].map((f) => readFile(join(home, 'pki', f), 'utf8')),
+  );
+  if (ca === undefined || cert === undefined || key === undefined)
+    throw new StatusError('NotFound', `no node certificate below ${home}/pki: run berth join`);
+  return { ca, cert, key };
+}
+
+/** Reports when something other than the time changed, and every five minutes. */
+async function reportNode(session: Session, o: NodeOptions, images: Images, c: Ctx): Promise<void> {
+  let last = '';
+  for (let sinceMs = 0; ; sinceMs += STATUS_INTERVAL_MS) {
+    await c.clock.sleep(STATUS_INTERVAL_MS, c.signal);
+    const status = await nodeStatus(o, await images.list(c), c.clock);
+    const text = JSON.stringify({ ...status, conditions: status.conditions?.map((x) => [x.type, x.status]) });
+    if (text === last && sinceMs % COLLECT_INTERVAL_MS !== 0) continue;
+    last = text;
+    session.reportNodeStatus(status);
+  }
+}
+
+async function collectImages(images: Images, folder: string, c: Ctx): Promise<void> {
+  const { statfs } = await import('node:fs/promises');
+  for (;;) {
+    await c.clock.sleep(COLLECT_INTERVAL_MS, c.signal);
+    try {
+      const disk = await statfs(folder);
+      if (Number(disk.bavail) / Number(disk.blocks) > 0.15) continue;
+      const freeBytes = Math.ceil(Number(disk.blocks) * disk.bsize * 0.2);
+      const freed = await images.collect({ freeBytes, minAgeMs: IMAGE_MIN_AGE_MS }, c);
+      if (freed > 0) c.log.info({ freedBytes: freed }, 'unused images removed');
+    } catch (e) {
+      c.log.warn({ err: messageOf(e) }, 'collecting images failed');
+    }
+  }
+}

@@ -1,0 +1,63 @@
+/** `berth agent`: one node in this process. Its certificate comes from `berth up` (same host) or `berth join`. */
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { createLogger, realClock, realRandom } from '#lib/base';
+import { startAgent } from '../../agent/main.ts';
+import { primaryIp } from '../../agent/node.ts';
+import { DEFAULT_INSTANCE, defaultHome } from '../layout.ts';
+import { helperPath, untilStopped } from '../process.ts';
+import { VERSION } from '../version.ts';
+
+export interface AgentOptions {
+  readonly instance?: string;
+  readonly home?: string;
+  readonly nodeName?: string;
+  readonly nodeIp?: string;
+  readonly gateway: readonly string[];
+  readonly runtime?: string;
+  readonly networkMode?: string;
+  readonly registryPort?: string;
+  readonly registryUpstream?: string;
+  readonly logFolder?: string;
+  readonly maxPods?: string;
+  readonly label?: readonly string[];
+  readonly taint?: readonly string[];
+  readonly logLevel?: string;
+}
+
+export async function runAgent(o: AgentOptions): Promise<void> {
+  const instance = o.instance ?? DEFAULT_INSTANCE;
+  const nodeName = o.nodeName ?? hostname().toLowerCase();
+  const log = createLogger({ component: 'agent', level: o.logLevel }).child({ node: nodeName });
+  await using _agent = await startAgent(
+    {
+      instance,
+      home: o.home ?? join(defaultHome(instance), 'nodes', nodeName),
+      nodeName,
+      nodeIp: o.nodeIp ?? (await primaryIp()),
+      gateways: o.gateway,
+      helperPath: helperPath(),
+      runtime: o.runtime ?? 'auto',
+      networkMode: o.networkMode === 'routes' ? 'routes' : 'vxlan',
+      registryPort: Number(o.registryPort ?? 5000),
+      registryUpstream: o.registryUpstream,
+      logFolder: o.logFolder ?? '/var/log',
+      podsMax: Number(o.maxPods ?? 250),
+      labels: Object.fromEntries((o.label ?? []).map((l) => [l.split('=', 1)[0] ?? '', l.slice(l.indexOf('=') + 1)])),
+      taints: (o.taint ?? []).map(parseTaint),
+      version: VERSION,
+      nodePortRange: [30_000, 32_767],
+    },
+    { clock: realClock, random: realRandom, log },
+  );
+  log.info({ gateways: o.gateway }, 'agent ready');
+  await untilStopped();
+  log.info({}, 'agent stopping; containers run on');
+}
+
+/** `key=value:Effect` or `key:Effect` */
+function parseTaint(text: string): { key: string; value?: string; effect: string } {
+  const [left = '', effect = 'NoSchedule'] = text.split(':');
+  const [key = '', value] = left.split('=');
+  return { key, effect, ...(value === undefined ? {} : { value }) };
+}

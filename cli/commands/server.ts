@@ -1,0 +1,182 @@
+/**
+ * `berth server`: API server, gateway, scheduler and controllers in one process over one store. Any number may run on the
+ * same store: API servers and gateways are all active, scheduler and controllers are led by an election.
+ */
+import { hostname } from 'node:os';
+import { type Ctx, createLogger, realClock, realRandom, Scope, StatusError } from '#lib/base';
+import { NatsBus } from '#lib/bus';
+import { InProcessClient, type UserInfo, type WriteFence } from '#lib/client';
+import { lead } from '#lib/controller';
+import { EtcdStore, LEADER_PREFIX, Maintenance } from '#lib/store';
+import { startApiServer } from '../../services/apiserver/main.ts';
+import { startControllers } from '../../services/controllers/main.ts';
+import { startGateway } from '../../services/gateway/main.ts';
+import { SecretTokens } from '../../services/gateway/tokens.ts';
+import { startScheduler } from '../../services/scheduler/main.ts';
+import { ClusterPki } from '../cluster-pki.ts';
+import { type ClusterLayout, DEFAULT_INSTANCE, defaultHome, pkiFolder, readLayout } from '../layout.ts';
+import { untilStopped } from '../process.ts';
+
+const MASTERS = ['system:masters', 'system:authenticated'];
+const LEASE_SECONDS = 5;
+
+export interface ServerOptions {
+  readonly layout: ClusterLayout;
+  readonly logLevel?: string | undefined;
+}
+
+/** Reads the layout that `up` wrote. */
+export async function serverCommand(o: { instance?: string; home?: string; logLevel?: string }): Promise<void> {
+  const home = o.home ?? defaultHome(o.instance ?? DEFAULT_INSTANCE);
+  const layout = await readLayout(home);
+  if (layout === undefined) throw new StatusError('NotFound', `no cluster below ${home}: 'berth up' makes one`);
+  await runServer({ layout, logLevel: o.logLevel });
+}
+
+export async function runServer(o: ServerOptions): Promise<void> {
+  const log = createLogger({ component: 'server', level: o.logLevel });
+  await using scope = new Scope('server');
+  const c: Ctx = { signal: scope.signal, clock: realClock, log };
+  await startServer(o.layout, scope, c);
+  log.info({ port: o.layout.apiPort }, 'server ready');
+  await untilStopped();
+  log.info({}, 'server stopping');
+}
+
+async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise<void> {
+  const { clock, log } = c;
+  const random = realRandom;
+  const pki = new ClusterPki(pkiFolder(layout), clock);
+  const etcd = { endpoints: [...etcdEndpoints(layout)], ...(await etcdTls(layout)) };
+  const store = scope.own(await EtcdStore.open(etcd, c));
+  const maintenance = scope.own(new Maintenance(store, etcd));
+  scope.spawn('maintenance', (signal) => maintenance.run({ ...c, signal }));
+  const bus = scope.own(
+    NatsBus.connect({ servers: [layout.natsUrl ?? `nats://127.0.0.1:${layout.natsPort}`] }, { clock, log }),
+  );
+  const ca = await pki.ca();
+  const serviceIp = firstAddress(layout.serviceCidr);
+  const ips = [...new Set(['127.0.0.1', layout.serverIp, serviceIp])];
+  const dns = [
+    'localhost',
+    hostname(),
+    'kubernetes',
+    'kubernetes.default',
+    'kubernetes.default.svc',
+    `kubernetes.default.svc.${layout.clusterDomain}`,
+  ];
+  const tls = await pki.server({ dns, ips });
+  const hosts = [...new Set(['127.0.0.1', layout.serverIp])];
+  const api = scope.own(
+    await startApiServer({
+      store,
+      clock,
+      random,
+      log: log.child({ part: 'apiserver' }),
+      listen: hosts.map((host) => ({ host, port: layout.apiPort })),
+      tls: { ...tls, caPem: ca.certPem },
+      config: { serviceCidr: layout.serviceCidr, advertise: { address: layout.serverIp, port: layout.apiPort } },
+    }),
+  );
+  const clientOf = (name: string, fence?: () => WriteFence | undefined): InProcessClient => {
+    const user: UserInfo = { name, groups: MASTERS };
+    return new InProcessClient({ handler: api.handler, user, ...(fence === undefined ? {} : { fence }) });
+  };
+  const gatewayClient = clientOf('system:berth-gateway');
+  const gateway = scope.own(
+    await startGateway({
+      client: gatewayClient,
+      host: layout.serverIp,
+      port: layout.gatewayPort,
+      ca,
+      tls,
+      tokens: new SecretTokens({ client: gatewayClient, clock, log }),
+      cluster: {
+        clusterDomain: layout.clusterDomain,
+        clusterDnsIp: nthAddress(layout.serviceCidr, 10),
+        clusterCidr: layout.clusterCidr,
+        serviceCidr: layout.serviceCidr,
+      },
+      bus,
+      clock,
+      random,
+      log: log.child({ part: 'gateway' }),
+    }),
+  );
+  api.useNodeStreams(gateway);
+  const led = { layout, store, scope, c, clientOf, caPem: ca.certPem };
+  leadParts(led);
+}
+
+interface Led {
+  readonly layout: ClusterLayout;
+  readonly store: EtcdStore;
+  readonly scope: Scope;
+  readonly c: Ctx;
+  readonly clientOf: (name: string, fence?: () => WriteFence | undefined) => InProcessClient;
+  readonly caPem: string;
+}
+
+/** Scheduler and controllers run where their election is won; their writes carry its fence. */
+function leadParts(o: Led): void {
+  const { store, scope, c } = o;
+  const identity = `${hostname()}-${process.pid}`;
+  const base = { admin: store.admin, identity, ttlSeconds: LEASE_SECONDS, random: realRandom };
+  scope.spawn('scheduler', (signal) =>
+    lead(
+      {
+        ...base,
+        key: `${LEADER_PREFIX}scheduler`,
+        start: ({ fence }) =>
+          startScheduler({
+            client: o.clientOf('system:kube-scheduler', () => fence),
+            clock: c.clock,
+            random: realRandom,
+            log: c.log.child({ part: 'scheduler' }),
+          }),
+      },
+      { ...c, signal },
+    ),
+  );
+  scope.spawn('controllers', (signal) =>
+    lead(
+      {
+        ...base,
+        key: `${LEADER_PREFIX}controllers`,
+        start: ({ fence }) =>
+          startControllers({
+            client: o.clientOf('system:kube-controller-manager', () => fence),
+            clock: c.clock,
+            random: realRandom,
+            log: c.log.child({ part: 'controllers' }),
+            config: { clusterCidr: o.layout.clusterCidr, rootCaPem: o.caPem },
+          }),
+      },
+      { ...c, signal },
+    ),
+  );
+}
+
+function etcdEndpoints(layout: ClusterLayout): readonly string[] {
+  return layout.etcdEndpoints ?? [`http://127.0.0.1:${layout.etcdPort}`];
+}
+
+async function etcdTls(layout: ClusterLayout): Promise<{ tls?: { ca: string; cert: string; key: string } }> {
+  if (layout.etcdTls === undefined) return {};
+  const { readFile } = await import('node:fs/promises');
+  const [ca, cert, key] = await Promise.all(
+    [layout.etcdTls.ca, layout.etcdTls.cert, layout.etcdTls.key].map((p) => readFile(p, 'utf8')),
+  );
+  return { tls: { ca: ca ?? '', cert: cert ?? '', key: key ?? '' } };
+}
+
+/** `10.43.0.0/16`, 1 -> `10.43.0.1` */
+export function nthAddress(cidr: string, n: number): string {
+  const parts = (cidr.split('/')[0] ?? '').split('.').map(Number);
+  const value = parts.reduce((sum, p) => sum * 256 + p, 0) + n;
+  return [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join('.');
+}
+
+function firstAddress(cidr: string): string {
+  return nthAddress(cidr, 1);
+}

@@ -1,0 +1,92 @@
+/** `berth`: one verb a file in cli/commands, loaded only when it is asked for. Errors say the next step; exit 2 = wrong use. */
+import { Command, CommanderError } from 'commander';
+import { messageOf, StatusError } from '#lib/base';
+import { VERSION } from './version.ts';
+
+const collect = (value: string, before: string[] = []): string[] => [...before, value];
+
+function program(): Command {
+  const berth = new Command('berth')
+    .description('A container platform: engine, builder, registry and orchestrator in one program')
+    .version(VERSION)
+    .showHelpAfterError()
+    .exitOverride();
+  addClusterCommands(berth);
+  addServiceCommands(berth);
+  return berth;
+}
+
+function addClusterCommands(berth: Command): void {
+  berth
+    .command('up')
+    .description('start a cluster on this machine, deploy the sample and show it answering')
+    .option('--instance <id>', 'name of the cluster; moves home, ports, links and CIDRs (default "berth")')
+    .option('--nodes <count>', 'hosts to run, each in a network namespace of its own (default: one node, this machine)')
+    .option('--home <folder>', 'where state is kept (default BERTH_HOME or /var/lib/berth)')
+    .option('--api-port <port>', 'of the Kubernetes API (default 6443)')
+    .option('--registry-port <port>', 'of the registry on every node (default 5000)')
+    .option(
+      '--server-ip <address>',
+      'where nodes and pods reach the control plane (default: the address of the default route)',
+    )
+    .option('--etcd-endpoints <urls>', 'comma-separated; use this etcd instead of a managed one')
+    .option('--etcd-ca <file>', 'PEM, with --etcd-cert and --etcd-key: mTLS to that etcd')
+    .option('--etcd-cert <file>')
+    .option('--etcd-key <file>')
+    .option('--nats <url>', 'use this NATS instead of a managed one')
+    .option('--log-folder <folder>', 'pods/ and containers/ are made below it (default /var/log)')
+    .option('--no-sample', 'start the cluster only')
+    .action(async (o) => process.exit(await (await import('./commands/up.ts')).up(o)));
+  berth
+    .command('down')
+    .description('stop the cluster; pods are ended')
+    .option('--instance <id>')
+    .option('--home <folder>')
+    .option('--purge', 'remove all state too')
+    .action(async (o) => process.exit(await (await import('./commands/down.ts')).down(o)));
+}
+
+function addServiceCommands(berth: Command): void {
+  berth
+    .command('server')
+    .description('run the control plane in this process (started by up or systemd)')
+    .option('--instance <id>')
+    .option('--home <folder>')
+    .option('--log-level <level>', 'debug, info, warn or error', 'info')
+    .action(async (o) => (await import('./commands/server.ts')).serverCommand(o));
+  berth
+    .command('agent')
+    .description('run this machine as a node (started by up, join or systemd)')
+    .requiredOption('--gateway <host:port>', 'of a control plane; repeatable', collect)
+    .option('--instance <id>')
+    .option('--home <folder>', 'state of this node')
+    .option('--node-name <name>')
+    .option('--node-ip <address>')
+    .option('--runtime <name>', 'auto, crun, runc or a path', 'auto')
+    .option('--network-mode <mode>', 'vxlan, or routes when all nodes share one L2 network', 'vxlan')
+    .option('--registry-port <port>', 'where pods find the registry on localhost', '5000')
+    .option('--registry-upstream <host:port>', 'where the registry really is')
+    .option('--log-folder <folder>', 'pods/ and containers/ are made below it', '/var/log')
+    .option('--max-pods <count>', '', '250')
+    .option('--label <key=value>', 'of the Node; repeatable', collect)
+    .option('--taint <key=value:Effect>', 'of the Node when it registers; repeatable', collect)
+    .option('--log-level <level>', 'debug, info, warn or error', 'info')
+    .action(async (o) => (await import('./commands/agent.ts')).runAgent(o));
+}
+
+async function main(): Promise<void> {
+  try {
+    await program().parseAsync(process.argv);
+  } catch (e) {
+    if (e instanceof CommanderError) {
+      process.exitCode = e.exitCode === 0 ? 0 : 2;
+      return;
+    }
+    process.stderr.write(`berth: ${messageOf(e)}\n`);
+    if (!(e instanceof StatusError) && e instanceof Error && e.stack !== undefined)
+      process.stderr.write(`${e.stack}\n`);
+    process.exitCode = e instanceof StatusError && (e.kind === 'Invalid' || e.kind === 'BadRequest') ? 2 : 1;
+  }
+}
+
+await main();

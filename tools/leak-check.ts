@@ -1,0 +1,105 @@
+/**
+ * What tests may not leave behind: processes of ours, mounts, network namespaces, links, nft tables, cgroups. `snapshot()`
+ * before a suite, `findLeaks(before)` after it: what is new and bears one of our names is a leak.
+ */
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+
+export type Snapshot = ReadonlyMap<string, string>;
+
+const OUR_PROCESS = /berth|\betcd\b.*(berth|vitest)|nats-server.*(berth|vitest)/;
+
+export function snapshot(): Snapshot {
+  const seen = new Map<string, string>();
+  for (const [id, text] of [
+    ...processes(),
+    ...mounts(),
+    ...listed('netns', 'ip', ['netns', 'list']),
+    ...links(),
+    ...tables(),
+    ...cgroups(),
+  ])
+    seen.set(id, text);
+  return seen;
+}
+
+/** Leaks since `before`, in words. Waits up to three seconds for what is still ending. */
+export function findLeaks(before: Snapshot): string[] {
+  for (let attempt = 0; ; attempt++) {
+    const leaks = [...snapshot()].filter(([id]) => !before.has(id)).map(([, text]) => text);
+    if (leaks.length === 0 || attempt === 15) return leaks;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+  }
+}
+
+type Found = [id: string, text: string];
+
+function processes(): Found[] {
+  const out: Found[] = [];
+  for (const pid of readdirSync('/proc')) {
+    if (!/^\d+$/.test(pid) || Number(pid) === process.pid || Number(pid) === process.ppid) continue;
+    try {
+      const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
+      const start = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[19];
+      const isOurs = OUR_PROCESS.test(command) && !/vitest|tsx|esbuild|biome|npm |tools\/(run|test)/.test(command);
+      if (isOurs) out.push([`process ${pid} ${start}`, `process ${pid}: ${command.slice(0, 160)}`]);
+    } catch {
+      // It ended between the two reads.
+    }
+  }
+  return out;
+}
+
+function mounts(): Found[] {
+  return readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .filter((l) => /berth/.test(l))
+    .map((l): Found => [`mount ${l}`, `mount ${l.slice(0, 160)}`]);
+}
+
+function links(): Found[] {
+  const text = output('ip', ['-o', 'link']);
+  return text
+    .split('\n')
+    .map((l) => /^\d+: ([^:@]+)/.exec(l)?.[1] ?? '')
+    .filter((n) => /^(berth|b[a-z0-9]+-)/.test(n))
+    .map((n): Found => [`link ${n}`, `link ${n}`]);
+}
+
+function tables(): Found[] {
+  return output('nft', ['list', 'tables'])
+    .split('\n')
+    .filter((l) => /berth/.test(l))
+    .map((l): Found => [`nft ${l}`, `nft ${l}`]);
+}
+
+function cgroups(): Found[] {
+  const out: Found[] = [];
+  const roots = ['/sys/fs/cgroup', ...safeList('/sys/fs/cgroup').map((n) => `/sys/fs/cgroup/${n}`)];
+  for (const r of roots)
+    for (const n of safeList(r)) if (/berth/.test(n)) out.push([`cgroup ${r}/${n}`, `cgroup ${r}/${n}`]);
+  return out;
+}
+
+function listed(what: string, program: string, args: string[]): Found[] {
+  return output(program, args)
+    .split('\n')
+    .filter((l) => l !== '')
+    .map((l): Found => [`${what} ${l.split(' ')[0]}`, `${what} ${l}`]);
+}
+
+function output(program: string, args: string[]): string {
+  try {
+    return execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  } catch {
+    return ''; // The program is not on this machine, so it can have left nothing.
+  }
+}
+
+function safeList(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return []; // Not a folder of this kind of host.
+  }
+}

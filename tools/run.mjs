@@ -1,0 +1,144 @@
+/**
+ * Entry of the npm scripts, in plain JavaScript because nothing is installed yet when it runs: installs missing Debian
+ * packages (their services stay off) and npm packages, builds when sources are newer than dist/, then hands over.
+ * `node tools/run.mjs up|down|test|test:unit|test:long|bench [arguments]`
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** What must be there: a program (looked up in PATH and the sbin folders) or a file, and the Debian package that has it. */
+const RUN_NEEDS = [
+  ['etcd', 'etcd-server'],
+  ['nats-server', 'nats-server'],
+  ['runc', 'runc'],
+  ['crun', 'crun'],
+  ['ip', 'iproute2'],
+  ['nft', 'nftables'],
+  ['nsenter', 'util-linux'],
+  ['musl-gcc', 'musl-tools'],
+  ['make', 'make'],
+  ['busybox', 'busybox-static'],
+];
+const TEST_NEEDS = [
+  ['skopeo', 'skopeo'],
+  ['curl', 'curl'],
+  ['git', 'git'],
+  ['iptables', 'iptables'],
+  ['ps', 'procps'],
+];
+
+function fail(lines) {
+  process.stderr.write(`${lines.join('\n')}\n`);
+  process.exit(2);
+}
+
+function has(program) {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/bin', '/bin'];
+  return folders.some((f) => f !== '' && existsSync(join(f, program)));
+}
+
+function run(command, args, options = {}) {
+  const result = spawnSync(command, args, { cwd: root, stdio: 'inherit', ...options });
+  if (result.error) fail([`${command}: ${result.error.message}`]);
+  return result.status ?? 1;
+}
+
+function ensurePackages(needs) {
+  const missing = needs.filter(([program]) => !has(program));
+  if (missing.length === 0) return;
+  const packages = [...new Set(missing.map(([, p]) => p))];
+  const isRoot = process.getuid?.() === 0;
+  if (!isRoot || !has('apt-get')) {
+    fail([
+      isRoot
+        ? 'apt-get is not on this machine, so these must be installed by hand:'
+        : 'Not root, so nothing can be installed. Missing:',
+      ...missing.map(([program, p]) => `  ${program.padEnd(14)} Debian package ${p}`),
+      `On Debian 12: sudo apt-get update && sudo apt-get install --no-install-recommends ${packages.join(' ')}`,
+    ]);
+  }
+  process.stdout.write(`installing ${packages.join(' ')}\n`);
+  const policy = '/usr/sbin/policy-rc.d';
+  const ours = !existsSync(policy);
+  if (ours) writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  try {
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+    const quiet = { env, stdio: ['ignore', 'ignore', 'inherit'] };
+    const install = () => run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], quiet);
+    if (install() !== 0) {
+      if (run('apt-get', ['update', '-qq'], quiet) !== 0 || install() !== 0)
+        fail([`apt-get could not install ${packages.join(' ')}: see the lines above`]);
+    }
+  } finally {
+    if (ours) rmSync(policy, { force: true });
+  }
+}
+
+function ensureModules() {
+  const marker = join(root, 'node_modules/.package-lock.json');
+  if (existsSync(marker) && statSync(marker).mtimeMs >= statSync(join(root, 'package-lock.json')).mtimeMs) return;
+  process.stdout.write('installing npm packages\n');
+  if (run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']) !== 0)
+    fail(['npm ci failed: see the lines above']);
+}
+
+function newest(folder) {
+  let time = 0;
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) time = Math.max(time, newest(path));
+    else if (/\.(ts|c|h|proto|json)$|^Makefile$/.test(entry.name)) time = Math.max(time, statSync(path).mtimeMs);
+  }
+  return time;
+}
+
+function ensureBuild() {
+  const stamp = join(root, 'dist/.built');
+  const sources = Math.max(
+    ...['lib', 'services', 'agent', 'cli', 'proto', 'deploy'].map((f) => newest(join(root, f))),
+    statSync(join(root, 'package.json')).mtimeMs,
+  );
+  if (existsSync(stamp) && statSync(stamp).mtimeMs >= sources && existsSync(join(root, 'dist/berth-helper'))) return;
+  process.stdout.write('building\n');
+  mkdirSync(join(root, 'dist'), { recursive: true });
+  if (run('node', ['node_modules/tsx/dist/cli.mjs', 'tools/build.ts']) !== 0)
+    fail(['the build failed: see the lines above']);
+  writeFileSync(stamp, '');
+}
+
+const [verb = '', ...rest] = process.argv.slice(2);
+const tsx = (file, args) => run('node', ['node_modules/tsx/dist/cli.mjs', file, ...args]);
+
+switch (verb) {
+  case 'up':
+    ensurePackages(RUN_NEEDS);
+    ensureModules();
+    ensureBuild();
+    process.exit(run('bin/berth', ['up', ...rest]));
+    break;
+  case 'down':
+    if (!existsSync(join(root, 'dist/berth.js')))
+      fail(["nothing was built here, so nothing can run: 'npm run up' starts a cluster"]);
+    process.exit(run('bin/berth', ['down', ...rest]));
+    break;
+  case 'test':
+  case 'test:unit':
+  case 'test:long':
+    if (verb !== 'test:unit') ensurePackages([...RUN_NEEDS, ...TEST_NEEDS]);
+    ensureModules();
+    if (verb !== 'test:unit') ensureBuild();
+    process.exit(tsx('tools/test.ts', [verb, ...rest]));
+    break;
+  case 'bench':
+    ensurePackages(RUN_NEEDS);
+    ensureModules();
+    ensureBuild();
+    process.exit(tsx('test/bench/main.ts', rest));
+    break;
+  default:
+    fail([`tools/run.mjs: unknown verb "${verb}"; it knows up, down, test, test:unit, test:long, bench`]);
+}

@@ -1,0 +1,90 @@
+/**
+ * `npm test`: lint, types, then the suites one after the other, each followed by the leak check. Ends with the plain line
+ * `N passed, N failed, N skipped` (a failed lint, type check or leak check counts as one failed test).
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { findLeaks, snapshot } from './leak-check.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+interface Totals {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+interface VitestReport {
+  numPassedTests: number;
+  numFailedTests: number;
+  numPendingTests: number;
+  numTodoTests: number;
+  success: boolean;
+}
+
+const SUITES: Readonly<Record<string, readonly string[]>> = {
+  test: ['unit', 'integration', 'e2e', 'faults'],
+  'test:unit': ['unit'],
+  'test:long': ['long'],
+};
+
+function command(title: string, argv: readonly string[], totals: Totals): boolean {
+  process.stdout.write(`\n== ${title}\n`);
+  const [program = '', ...args] = argv;
+  const ok = spawnSync(program, args, { cwd: root, stdio: 'inherit' }).status === 0;
+  if (ok) totals.passed++;
+  else totals.failed++;
+  return ok;
+}
+
+function suite(name: string, extra: readonly string[], totals: Totals): void {
+  process.stdout.write(`\n== ${name} tests\n`);
+  const folder = mkdtempSync(join(tmpdir(), 'berth-test-'));
+  const out = join(folder, 'report.json');
+  const before = snapshot();
+  const argv = [
+    'node_modules/vitest/vitest.mjs',
+    'run',
+    '--project',
+    name,
+    '--passWithNoTests',
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${out}`,
+    ...extra,
+  ];
+  const status = spawnSync('node', argv, { cwd: root, stdio: 'inherit' }).status;
+  try {
+    const report = JSON.parse(readFileSync(out, 'utf8')) as VitestReport;
+    totals.passed += report.numPassedTests;
+    totals.failed += report.numFailedTests;
+    totals.skipped += report.numPendingTests + report.numTodoTests;
+    if (status !== 0 && report.numFailedTests === 0) totals.failed++;
+  } catch {
+    totals.failed++;
+    process.stdout.write(`${name}: the runner left no report\n`);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  const leaks = findLeaks(before);
+  for (const l of leaks) process.stdout.write(`LEAK after ${name} tests: ${l}\n`);
+  if (leaks.length > 0) totals.failed++;
+}
+
+function main(): void {
+  const [verb = 'test', ...extra] = process.argv.slice(2);
+  const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
+  if (verb === 'test') {
+    command('lint', ['node_modules/.bin/biome', 'check', '.'], totals);
+    command('tidy', ['node', 'node_modules/tsx/dist/cli.mjs', 'tools/tidy.ts'], totals);
+    command('types', ['node_modules/.bin/tsc', '--noEmit'], totals);
+  }
+  for (const name of SUITES[verb] ?? []) suite(name, extra, totals);
+  process.stdout.write(`\n${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped\n`);
+  process.exitCode = totals.failed === 0 ? 0 : 1;
+}
+
+main();
