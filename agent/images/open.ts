@@ -1,26 +1,82 @@
 /** Wires the parts of agent/images into the `Images` contract. */
-import { type Clock, type Ctx, type Logger, type Random, StatusError } from '#lib/base';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock, Ctx, Logger, Random } from '#lib/base';
+import { DistributionClient, FolderContentStore } from '#lib/oci';
 import type { Kernel } from '../kernel/kernel.ts';
+import { copyFormat } from './copy.ts';
 import type { Images } from './images.ts';
+import { NodeImages } from './node-images.ts';
+import { overlayFormat, overlayWorks } from './overlay.ts';
+import { Pins } from './pins.ts';
+import { Puller } from './pull.ts';
+import { Records } from './records.ts';
+import { FolderSnapshotter, type RootFormat, type Snapshotter } from './snapshot.ts';
 
 export interface ImagesOptions {
   readonly kernel: Kernel;
-  /** `$BERTH_HOME`: content/, snapshots/, roots/ and images/ are made below. One filesystem. */
+  /** `$BERTH_HOME`: content/, snapshots/ and images/ are made below. One file system. */
   readonly folder: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
   /** Registries spoken to by plain http besides loopback ones, as host[:port]. */
   readonly insecureRegistries?: readonly string[];
-  /** PEM bundle trusted for https registries in addition to the system's, by host[:port]; '*' = any. */
+  /** PEM bundles trusted for https registries in addition to Node's own, by host[:port]; '*' = any. */
   readonly registryCas?: Readonly<Record<string, string>>;
-  /** Tried in this order before the registry itself: host[:port] -> base urls. */
+  /** Asked in this order before the registry itself: host[:port] -> base urls. */
   readonly mirrors?: Readonly<Record<string, readonly string[]>>;
   /** `auto` takes overlayfs where it works, else plain copies. Default auto. */
   readonly snapshotter?: 'auto' | 'overlay' | 'copy';
 }
 
-/** Removes what a crash left half-made, and is then ready. */
-export async function openImages(o: ImagesOptions, _c: Ctx): Promise<Images & AsyncDisposable> {
-  throw new StatusError('Unimplemented', `images below ${o.folder}`);
+/**
+ * Removes what a crash left half-made (unfinished blobs and layers), and is then ready. Container roots stay; those that are
+ * no longer mounted (a reboot) are mounted again by `mountRoot`.
+ */
+export async function openImages(o: ImagesOptions, c: Ctx): Promise<Images & AsyncDisposable> {
+  const { kernel, clock, random, log } = o;
+  await mkdir(o.folder, { recursive: true });
+  const content = await FolderContentStore.open(join(o.folder, 'content'), { keepIngests: false });
+  const records = await Records.open(join(o.folder, 'images'), clock, log);
+  const format = await chooseFormat(o, c);
+  /* The formats keep layers in different forms and must not meet. */
+  const snapshotFolder = join(o.folder, format.name === 'overlay' ? 'snapshots' : 'snapshots-copy');
+  await mkdir(snapshotFolder, { recursive: true, mode: 0o711 });
+  const snapshots = await FolderSnapshotter.open({ folder: snapshotFolder, format, kernel, random }, c);
+  await dropIncomplete(records, snapshots, log);
+  const pins = new Pins();
+  const client = new DistributionClient({
+    random,
+    insecureRegistries: o.insecureRegistries,
+    cas: o.registryCas,
+  });
+  const puller = new Puller({
+    registries: { client, mirrors: o.mirrors ?? {} },
+    content,
+    snapshots,
+    records,
+    pins,
+    kernel,
+    folder: o.folder,
+    scratch: join(snapshotFolder, 'trash', 'scratch'),
+  });
+  const images = new NodeImages({ puller, records, content, snapshots, pins, clock, folder: o.folder });
+  return Object.assign(images, { [Symbol.asyncDispose]: () => client[Symbol.asyncDispose]() });
+}
+
+/** An image whose layers are gone (another format, a cleaned folder) is no image: it is pulled again when wanted. */
+async function dropIncomplete(records: Records, snapshots: Snapshotter, log: Logger): Promise<void> {
+  const there = new Set((await snapshots.layers()).map((l) => l.chainId));
+  for (const r of records.all()) {
+    if (r.layers.every((l) => there.has(l.chainId))) continue;
+    log.warn({ image: r.reference }, 'layers of an image are missing: it must be pulled again');
+    await records.remove(r.reference);
+  }
+}
+
+async function chooseFormat(o: ImagesOptions, c: Ctx): Promise<RootFormat> {
+  const wanted = o.snapshotter ?? 'auto';
+  const isOverlay = wanted === 'overlay' || (wanted === 'auto' && (await overlayWorks(o.kernel, o.folder, c)));
+  return isOverlay ? overlayFormat(o.kernel) : copyFormat(o.kernel);
 }

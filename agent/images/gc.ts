@@ -1,0 +1,26 @@
+/** What may go: pure decisions over records, roots, layers and blobs. The collector does what they say (node-images.ts). */
+import type { Digest } from '#lib/base';
+import type { ImageRecord } from './records.ts';
+import type { RootSource } from './snapshot.ts';
+
+/** References to remove, least recently used first: images that no root uses and nobody used for `minAgeMs`. */
+export function planCollect(
+  records: readonly ImageRecord[],
+  roots: readonly RootSource[],
+  o: { readonly nowMs: number; readonly minAgeMs: number },
+): readonly ImageRecord[] {
+  const used = new Set(roots.map((r) => r.imageId));
+  return records
+    .filter((r) => !used.has(r.id) && o.nowMs - r.lastUsedMs >= o.minAgeMs)
+    .sort((a, b) => a.lastUsedMs - b.lastUsedMs || (a.reference < b.reference ? -1 : 1));
+}
+
+/** Chain ids that some record or root needs. */
+export function layersInUse(records: readonly ImageRecord[], roots: readonly RootSource[]): ReadonlySet<Digest> {
+  return new Set([...records.flatMap((r) => r.layers.map((l) => l.chainId)), ...roots.flatMap((r) => r.layers)]);
+}
+
+/** Blobs that some record needs: documents and stored layers. */
+export function blobsInUse(records: readonly ImageRecord[]): ReadonlySet<string> {
+  return new Set(records.flatMap((r) => [...r.documents, ...r.layers.map((l) => l.digest)]));
+}

@@ -1,0 +1,157 @@
+/** The `Images` contract on one node: finds, pulls and removes images, and makes container roots of them. */
+import { statfs } from 'node:fs/promises';
+import { type Clock, type Ctx, type Digest, StatusError } from '#lib/base';
+import { type FolderContentStore, formatReference, parseReference } from '#lib/oci';
+import { blobsInUse, layersInUse, planCollect } from './gc.ts';
+import type { Image, Images, PullOptions } from './images.ts';
+import type { Pins } from './pins.ts';
+import type { Puller } from './pull.ts';
+import type { ImageRecord, Records } from './records.ts';
+import type { RootSource, Snapshotter } from './snapshot.ts';
+
+export interface NodeImagesParts {
+  readonly puller: Puller;
+  readonly records: Records;
+  readonly content: FolderContentStore;
+  readonly snapshots: Snapshotter;
+  readonly pins: Pins;
+  readonly clock: Clock;
+  /** Whose file system `collect` makes room on. */
+  readonly folder: string;
+}
+
+export class NodeImages implements Images {
+  readonly #parts: NodeImagesParts;
+
+  constructor(parts: NodeImagesParts) {
+    this.#parts = parts;
+  }
+
+  async find(reference: string, c: Ctx): Promise<Image | undefined> {
+    c.signal.throwIfAborted();
+    const record = this.#record(reference);
+    return record && imageOf(record);
+  }
+
+  async pull(reference: string, o: PullOptions, c: Ctx): Promise<Image> {
+    const startedMs = c.clock.monotonic();
+    const record = await this.#parts.puller.pull(parseReference(reference), o, c);
+    const durationMs = Math.round(c.clock.monotonic() - startedMs);
+    c.log.info({ image: record.reference, digest: record.topDigest, durationMs }, 'image pulled');
+    return imageOf(record);
+  }
+
+  async list(c: Ctx): Promise<readonly Image[]> {
+    c.signal.throwIfAborted();
+    return this.#parts.records.all().map(imageOf);
+  }
+
+  async remove(reference: string, c: Ctx): Promise<void> {
+    const record = this.#record(reference);
+    if (!record) throw new StatusError('NotFound', `image ${reference} is not on this node`);
+    const others = this.#parts.records.all().filter((r) => r.id === record.id && r.reference !== record.reference);
+    const user = (await this.#parts.snapshots.roots()).find((r) => r.source?.imageId === record.id);
+    if (user && others.length === 0)
+      throw new StatusError('Conflict', `image ${record.reference} is used by container ${user.containerId}`);
+    await this.#parts.records.remove(record.reference);
+    await this.#sweep(c);
+  }
+
+  async mountRoot(containerId: string, image: Image, c: Ctx): Promise<string> {
+    const { pins, records, snapshots } = this.#parts;
+    const record = records.get(image.reference) ?? records.all().find((r) => r.id === image.id);
+    const known = record?.id === image.id ? record : records.all().find((r) => r.id === image.id);
+    if (!known) return this.#remount(containerId, image, c);
+    const layers = known.layers.map((l) => l.chainId);
+    using _pinned = await pins.pin(layers);
+    const path = await snapshots.mountRoot(containerId, { imageId: image.id, layers }, c);
+    await records.touch(image.id);
+    return path;
+  }
+
+  async removeRoot(containerId: string, c: Ctx): Promise<void> {
+    await this.#parts.snapshots.removeRoot(containerId, c);
+  }
+
+  async roots(c: Ctx): Promise<readonly string[]> {
+    c.signal.throwIfAborted();
+    return (await this.#parts.snapshots.roots()).map((r) => r.containerId);
+  }
+
+  async collect(o: { readonly freeBytes: number; readonly minAgeMs: number }, c: Ctx): Promise<number> {
+    const { clock, records } = this.#parts;
+    let freed = 0;
+    if ((await this.#freeBytes()) >= o.freeBytes) return freed;
+    freed += await this.#sweep(c);
+    const candidates = planCollect(records.all(), await this.#sources(), { nowMs: clock.now(), minAgeMs: o.minAgeMs });
+    for (const candidate of candidates) {
+      if ((await this.#freeBytes()) >= o.freeBytes) break;
+      /* Used or pulled again since the plan was made: it stays. */
+      const now = records.get(candidate.reference);
+      const isUsed = (await this.#sources()).some((r) => r.imageId === candidate.id);
+      if (isUsed || now?.lastUsedMs !== candidate.lastUsedMs) continue;
+      await records.remove(candidate.reference);
+      c.log.info({ image: candidate.reference }, 'unused image removed to make room');
+      freed += await this.#sweep(c);
+    }
+    return freed;
+  }
+
+  /** An image whose record is gone: only a root that exists already can be mounted. */
+  async #remount(containerId: string, image: Image, c: Ctx): Promise<string> {
+    const { pins, snapshots } = this.#parts;
+    const source = (await snapshots.roots()).find((r) => r.containerId === containerId)?.source;
+    if (!source) throw new StatusError('NotFound', `image ${image.reference} is not on this node: pull it again`);
+    using _pinned = await pins.pin(source.layers);
+    return snapshots.mountRoot(containerId, source, c);
+  }
+
+  /** By the reference as it is, else by digest: an image pulled by tag is also there under its digests. */
+  #record(reference: string): ImageRecord | undefined {
+    const ref = parseReference(reference);
+    const { records } = this.#parts;
+    const exact = records.get(formatReference(ref));
+    if (exact || ref.digest === undefined) return exact;
+    const prefix = `${ref.host}/${ref.repository}@`;
+    return records
+      .all()
+      .find((r) => r.repoDigest.startsWith(prefix) && (r.topDigest === ref.digest || r.manifestDigest === ref.digest));
+  }
+
+  /** Removes layers and blobs that nothing needs; gives the bytes. */
+  async #sweep(c: Ctx): Promise<number> {
+    const { content, pins, records, snapshots } = this.#parts;
+    let freed = 0;
+    const isLayerUsed = async (chainId: Digest): Promise<boolean> => {
+      const sources = await this.#sources();
+      return layersInUse(records.all(), sources).has(chainId);
+    };
+    for (const { chainId, bytes } of await snapshots.layers()) {
+      const remove = async (): Promise<boolean> => {
+        if (await isLayerUsed(chainId)) return false;
+        await snapshots.removeLayer(chainId, c);
+        return true;
+      };
+      if (await pins.removeUnlessPinned(chainId, remove)) freed += bytes;
+    }
+    for await (const { digest, sizeBytes } of content.list()) {
+      const remove = async (): Promise<boolean> => !blobsInUse(records.all()).has(digest) && content.remove(digest);
+      if (await pins.removeUnlessPinned(digest, remove)) freed += sizeBytes;
+    }
+    return freed;
+  }
+
+  async #sources(): Promise<readonly RootSource[]> {
+    return (await this.#parts.snapshots.roots()).flatMap((r) => (r.source ? [r.source] : []));
+  }
+
+  async #freeBytes(): Promise<number> {
+    const { bavail, bsize } = await statfs(this.#parts.folder);
+    return bavail * bsize;
+  }
+}
+
+function imageOf(r: ImageRecord): Image {
+  const { reference, id, repoDigest, sizeBytes, config } = r;
+  return { reference, id, repoDigest, sizeBytes, config };
+}

@@ -1,0 +1,235 @@
+/**
+ * Unpacked layers and container roots in folders.
+ *
+ *   layers/<chain id>/fs           what the layer adds, in the format's own form     layer.json  {entries, bytes}
+ *   roots/<container>/root.json    {imageId, layers}: what the root is made of, base first
+ *   roots/<container>/merged       the root, beside what the format needs (upper, work)
+ *   trash/                         half-made or half-removed things, emptied at the start
+ *
+ * A layer is unpacked in trash/ and renamed into place when its bytes were verified and synced: a visible layer is whole.
+ * Life of a root: mountRoot -> (process restarts: mountRoot again) -> removeRoot. conformance: snapshot-conformance.ts.
+ */
+import { mkdir, readdir, readFile, rename, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import {
+  assert,
+  type Ctx,
+  type Digest,
+  hexOf,
+  isDigest,
+  type Random,
+  StatusError,
+  syncFolder,
+  writeFileAtomic,
+} from '#lib/base';
+import { asArray, asSize, asString, parseJsonObject } from '#lib/oci';
+import type { Kernel } from '../kernel/kernel.ts';
+
+/** An uncompressed layer tar. `verify` is called after its end and throws when the bytes were not the expected ones. */
+export interface LayerInput {
+  readonly stream: Readable;
+  verify(): Promise<void>;
+}
+
+export interface LayerSize {
+  readonly entries: number;
+  readonly bytes: number;
+}
+
+/** What a root is made of. */
+export interface RootSource {
+  readonly imageId: Digest;
+  /** Chain ids, base first. */
+  readonly layers: readonly Digest[];
+}
+
+export interface Snapshotter {
+  hasLayer(chainId: Digest): Promise<boolean>;
+  /** Nothing happens when the layer is there. On failure nothing is left. */
+  addLayer(chainId: Digest, open: () => Promise<LayerInput>, c: Ctx): Promise<void>;
+  layers(): Promise<readonly { chainId: Digest; bytes: number }[]>;
+  /** Gone is fine. The caller knows that no root uses it. */
+  removeLayer(chainId: Digest, c: Ctx): Promise<void>;
+  /** The same id again gives the same root, whatever the source says, re-mounted if needed. NotFound when a layer is missing. */
+  mountRoot(containerId: string, source: RootSource, c: Ctx): Promise<string>;
+  /** Gone is fine. */
+  removeRoot(containerId: string, c: Ctx): Promise<void>;
+  /** `source` is undefined when a crash cut the root's making short; it can only be removed. */
+  roots(): Promise<readonly { containerId: string; source: RootSource | undefined }[]>;
+}
+
+/** How a format turns layers into a root: overlay.ts, copy.ts. */
+export interface RootFormat {
+  readonly name: 'overlay' | 'copy';
+  /** Unpacks a layer into the empty folder `target`, synced. */
+  unpack(target: string, stream: Readable, c: Ctx): Promise<LayerSize>;
+  /** Makes the root appear at `root/merged`; again is fine. `layers`: folders, base first, maybe none. */
+  build(root: string, layers: readonly string[], c: Ctx): Promise<void>;
+  /** Undoes what build mounted; gone is fine. The files are removed by the caller. */
+  dismantle(root: string, c: Ctx): Promise<void>;
+}
+
+const CONTAINER_ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$/;
+
+export class FolderSnapshotter implements Snapshotter {
+  readonly #folder: string;
+  readonly #format: RootFormat;
+  readonly #kernel: Kernel;
+  readonly #random: Random;
+
+  private constructor(o: { folder: string; format: RootFormat; kernel: Kernel; random: Random }) {
+    this.#folder = o.folder;
+    this.#format = o.format;
+    this.#kernel = o.kernel;
+    this.#random = o.random;
+  }
+
+  static async open(
+    o: { folder: string; format: RootFormat; kernel: Kernel; random: Random },
+    c: Ctx,
+  ): Promise<FolderSnapshotter> {
+    await o.kernel.removeTree(join(o.folder, 'trash'), c);
+    for (const part of ['layers', 'roots', 'trash'])
+      await mkdir(join(o.folder, part), { recursive: true, mode: 0o711 });
+    return new FolderSnapshotter(o);
+  }
+
+  hasLayer(chainId: Digest): Promise<boolean> {
+    return isThere(this.#layer(chainId));
+  }
+
+  async addLayer(chainId: Digest, open: () => Promise<LayerInput>, c: Ctx): Promise<void> {
+    if (await this.hasLayer(chainId)) return;
+    const temporary = this.#trash();
+    try {
+      await mkdir(join(temporary, 'fs'), { recursive: true });
+      const input = await open();
+      const size = await this.#format.unpack(join(temporary, 'fs'), input.stream, c);
+      await input.verify();
+      await writeFileAtomic(join(temporary, 'layer.json'), JSON.stringify(size));
+      await renameUnlessThere(temporary, this.#layer(chainId));
+    } finally {
+      if (await isThere(temporary)) await this.#remove(temporary, c);
+    }
+  }
+
+  async layers(): Promise<readonly { chainId: Digest; bytes: number }[]> {
+    const out: { chainId: Digest; bytes: number }[] = [];
+    for (const name of await readdir(join(this.#folder, 'layers'))) {
+      const chainId = `sha256:${name}`;
+      if (isDigest(chainId)) out.push({ chainId, bytes: await this.#layerBytes(chainId) });
+    }
+    return out;
+  }
+
+  async removeLayer(chainId: Digest, c: Ctx): Promise<void> {
+    await this.#discard(this.#layer(chainId), c);
+  }
+
+  async mountRoot(containerId: string, source: RootSource, c: Ctx): Promise<string> {
+    const root = this.#root(containerId);
+    const known = await this.#source(containerId);
+    if (!known) {
+      await mkdir(join(root, 'merged'), { recursive: true, mode: 0o711 });
+      /* Not synced: after a power loss the container is gone as well, and the folder's name is enough to remove it. */
+      await writeFileAtomic(join(root, 'root.json'), JSON.stringify(source), { durable: false });
+    }
+    const { layers } = known ?? source;
+    for (const chainId of layers)
+      if (!(await this.hasLayer(chainId)))
+        throw new StatusError('NotFound', `layer ${chainId} of the image is not unpacked on this node: pull it again`);
+    await this.#format.build(
+      root,
+      layers.map((l) => join(this.#layer(l), 'fs')),
+      c,
+    );
+    return join(root, 'merged');
+  }
+
+  async removeRoot(containerId: string, c: Ctx): Promise<void> {
+    const root = this.#root(containerId);
+    if (!(await isThere(root))) return;
+    await this.#format.dismantle(root, c);
+    await this.#discard(root, c);
+  }
+
+  async roots(): Promise<readonly { containerId: string; source: RootSource | undefined }[]> {
+    const names = (await readdir(join(this.#folder, 'roots'))).filter((n) => CONTAINER_ID.test(n)).sort();
+    const out: { containerId: string; source: RootSource | undefined }[] = [];
+    for (const containerId of names) out.push({ containerId, source: await this.#source(containerId) });
+    return out;
+  }
+
+  async #source(containerId: string): Promise<RootSource | undefined> {
+    const bytes = await readFile(join(this.#root(containerId), 'root.json')).catch(ignoreMissing);
+    if (!bytes || bytes.length === 0) return undefined;
+    const doc = parseJsonObject(bytes, `root.json of ${containerId}`);
+    const digest = (v: unknown, what: string): Digest => {
+      const text = asString(v, what);
+      if (!isDigest(text)) throw new StatusError('Invalid', `${what} is not a digest`);
+      return text;
+    };
+    return {
+      imageId: digest(doc['imageId'], 'root.imageId'),
+      layers: asArray(doc['layers'], 'root.layers').map((l) => digest(l, 'root.layers')),
+    };
+  }
+
+  async #layerBytes(chainId: Digest): Promise<number> {
+    const bytes = await readFile(join(this.#layer(chainId), 'layer.json')).catch(ignoreMissing);
+    return bytes ? asSize(parseJsonObject(bytes, 'layer.json')['bytes'], 'layer.bytes') : 0;
+  }
+
+  /** Away at once by a rename, then removed at leisure; a crash in between leaves it in trash/. */
+  async #discard(path: string, c: Ctx): Promise<void> {
+    const trash = this.#trash();
+    try {
+      await rename(path, trash);
+    } catch (e) {
+      if (isMissing(e)) return;
+      throw e;
+    }
+    await this.#remove(trash, c);
+  }
+
+  /** Cleaning up goes on when the caller was cancelled; the kernel's own time limits end it. */
+  async #remove(path: string, c: Ctx): Promise<void> {
+    await this.#kernel.removeTree(path, { ...c, signal: new AbortController().signal });
+  }
+
+  #layer(chainId: Digest): string {
+    return join(this.#folder, 'layers', hexOf(chainId));
+  }
+
+  #root(containerId: string): string {
+    assert(CONTAINER_ID.test(containerId), `bad container id ${containerId}`);
+    return join(this.#folder, 'roots', containerId);
+  }
+
+  #trash(): string {
+    return join(this.#folder, 'trash', this.#random.hex(8));
+  }
+}
+
+export async function isThere(path: string): Promise<boolean> {
+  return (await stat(path).catch(ignoreMissing)) !== undefined;
+}
+
+/** Another unpacker of the same layer may have been faster: its result is as good. */
+async function renameUnlessThere(source: string, target: string): Promise<void> {
+  try {
+    await rename(source, target);
+  } catch (e) {
+    if (!(e instanceof Error && 'code' in e && (e.code === 'ENOTEMPTY' || e.code === 'EEXIST'))) throw e;
+  }
+  await syncFolder(join(target, '..'));
+}
+
+function ignoreMissing(e: unknown): undefined {
+  if (!isMissing(e)) throw e;
+}
+
+function isMissing(e: unknown): boolean {
+  return e instanceof Error && 'code' in e && e.code === 'ENOENT';
+}
