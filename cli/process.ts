@@ -24,3 +24,27 @@ export function helperPath(): string {
   }
   throw new StatusError('NotFound', "the native helper is not built: run 'npm run build'");
 }
+
+/** This program, as the start of an argv. The heap's young generation is kept small: an idle cluster is mostly Node. */
+export function berthArgv(): string[] {
+  return [process.execPath, ...NODE_FLAGS, fileURLToPath(new URL('./berth.js', bundleFolder()))];
+}
+
+export function registryArgv(): string[] {
+  return [process.execPath, ...NODE_FLAGS, fileURLToPath(new URL('./registry.js', bundleFolder()))];
+}
+
+export function examplePath(name: string): string {
+  return fileURLToPath(new URL(`../deploy/examples/${name}`, bundleFolder()));
+}
+
+const NODE_FLAGS = ['--max-semi-space-size=2'];
+
+/** dist/, whether this runs from a chunk, from the entry, or from the sources. */
+function bundleFolder(): URL {
+  for (const candidate of ['./', '../', '../dist/']) {
+    const url = new URL(candidate, import.meta.url);
+    if (existsSync(new URL('berth.js', url))) return url;
+  }
+  throw new StatusError('NotFound', "the program is not built: run 'npm run build'");
+}

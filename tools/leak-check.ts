@@ -62,7 +62,7 @@ function links(): Found[] {
   return text
     .split('\n')
     .map((l) => /^\d+: ([^:@]+)/.exec(l)?.[1] ?? '')
-    .filter((n) => /^(berth|b[a-z0-9]+-)/.test(n))
+    .filter((n) => /^(berth|bth-|btx-|v[0-9a-f]{14}$|b[a-z0-9]+-h)/.test(n))
     .map((n): Found => [`link ${n}`, `link ${n}`]);
 }
 

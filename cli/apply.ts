@@ -1,0 +1,76 @@
+/** Applying decoded manifests: server-side apply by each object's own kind, told line by line as kubectl does. */
+import { allKinds, apiVersionOf, type KindInfo, type KubeObject, keyOf } from '#lib/api';
+import { type Ctx, isKind, StatusError } from '#lib/base';
+import type { Client } from '#lib/client';
+
+export interface ApplyOptions {
+  readonly namespace?: string | undefined;
+  readonly dryRun?: boolean | undefined;
+  readonly force?: boolean | undefined;
+}
+
+export interface Applied {
+  readonly kind: KindInfo;
+  readonly name: string;
+  readonly outcome: 'created' | 'configured' | 'unchanged';
+}
+
+const MANAGER = 'berth-apply';
+
+/** In the order given. Throws at the first that fails; those before it stay applied. */
+export async function applyManifests(
+  client: Client,
+  manifests: readonly unknown[],
+  o: ApplyOptions,
+  c: Ctx,
+  onApplied: (a: Applied) => void = () => undefined,
+): Promise<void> {
+  for (const m of manifests) {
+    if (m === null || m === undefined) continue;
+    onApplied(await applyOne(client, m, o, c));
+  }
+}
+
+async function applyOne(client: Client, manifest: unknown, o: ApplyOptions, c: Ctx): Promise<Applied> {
+  const kind = kindOf(manifest);
+  const object = structuredClone(manifest) as KubeObject;
+  if (kind.namespaced) object.metadata.namespace ??= o.namespace ?? 'default';
+  const key = keyOf(object);
+  const before = await client.get(kind, key, c).catch((e: unknown) => {
+    if (isKind(e, 'NotFound')) return undefined;
+    throw e;
+  });
+  const options = {
+    fieldManager: MANAGER,
+    force: o.force ?? true,
+    dryRun: o.dryRun,
+    fieldValidation: 'Strict' as const,
+  };
+  const after = await client.patch(kind, key, { type: 'apply', body: object }, c, options);
+  const outcome =
+    before === undefined
+      ? 'created'
+      : before.metadata.resourceVersion === after.metadata.resourceVersion
+        ? 'unchanged'
+        : 'configured';
+  return { kind, name: key.name, outcome };
+}
+
+/** Throws Invalid that names what is missing. */
+export function kindOf(manifest: unknown): KindInfo {
+  const m = manifest as Partial<KubeObject> | null;
+  if (typeof m !== 'object' || m === null)
+    throw new StatusError('Invalid', 'a manifest must be a mapping with apiVersion, kind and metadata');
+  if (typeof m.apiVersion !== 'string')
+    throw new StatusError('Invalid', 'apiVersion: Required value: for example v1 or apps/v1');
+  if (typeof m.kind !== 'string') throw new StatusError('Invalid', 'kind: Required value: for example Deployment');
+  if (typeof m.metadata?.name !== 'string')
+    throw new StatusError('Invalid', `metadata.name: Required value (in a ${m.kind})`);
+  const found = allKinds().find((k) => k.kind === m.kind && apiVersionOf(k) === m.apiVersion);
+  if (found === undefined)
+    throw new StatusError(
+      'Invalid',
+      `no kind "${m.kind}" in version "${m.apiVersion}": 'kubectl api-resources' lists them`,
+    );
+  return found;
+}

@@ -1,0 +1,72 @@
+/**
+ * `berth down`: ends pods, then the processes in reverse order, then everything of the instance in the kernel. With --purge
+ * the state goes too. Works on what a crash left as well: every step accepts that there is nothing.
+ */
+import { rm } from 'node:fs/promises';
+import { type Ctx, messageOf, realClock, silentLogger } from '#lib/base';
+import { removeNode } from '../../agent/remove.ts';
+import {
+  type ClusterLayout,
+  DEFAULT_INSTANCE,
+  defaultHome,
+  nodeHome,
+  readLayout,
+  runFolder,
+  tendSocket,
+} from '../layout.ts';
+import { createSteps } from '../output/steps.ts';
+import { helperPath } from '../process.ts';
+import { stopTend, tendStatus } from '../tend.ts';
+import { hostNet, removeHosts } from '../up/hosts.ts';
+
+export interface DownOptions {
+  readonly instance?: string;
+  readonly home?: string;
+  readonly purge?: boolean;
+}
+
+export async function down(o: DownOptions): Promise<number> {
+  const home = o.home ?? defaultHome(o.instance ?? DEFAULT_INSTANCE);
+  const c: Ctx = { signal: new AbortController().signal, clock: realClock, log: silentLogger };
+  try {
+    const layout = await readLayout(home);
+    if (layout === undefined) {
+      process.stdout.write(`No cluster below ${home}; nothing to stop.\n`);
+      return 0;
+    }
+    await stop(layout, o.purge === true, c);
+    return 0;
+  } catch (e) {
+    process.stderr.write(`berth down: ${messageOf(e)}\n`);
+    return 1;
+  }
+}
+
+async function stop(layout: ClusterLayout, purge: boolean, c: Ctx): Promise<void> {
+  const steps = createSteps(realClock);
+  const socket = tendSocket(layout);
+  await steps.run('stopping processes', async () => {
+    if ((await tendStatus(socket).catch(() => undefined)) !== undefined) await stopTend(socket);
+  });
+  await steps.run('ending containers, mounts and links', async () => {
+    for (const n of layout.nodes) {
+      const instance = n.netns ?? layout.instance;
+      await removeNode(
+        {
+          instance,
+          home: nodeHome(layout, n.name),
+          logFolder: layout.logFolder,
+          helperPath: helperPath(),
+          netns: n.netns,
+          purge,
+        },
+        c,
+      );
+    }
+  });
+  if (layout.nodes.some((n) => n.netns !== undefined)) {
+    await steps.run('removing hosts', () => removeHosts(hostNet(layout.instance, layout.clusterCidr), layout.nodes));
+  }
+  await rm(runFolder(layout.instance), { recursive: true, force: true });
+  if (purge) await steps.run(`removing ${layout.home}`, () => rm(layout.home, { recursive: true, force: true }));
+}

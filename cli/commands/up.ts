@@ -1,0 +1,181 @@
+/**
+ * `berth up`: from nothing to a page that answers. Each step is idempotent: after a crash or a reboot the same command goes
+ * on from what is there; on a running cluster it changes nothing.
+ */
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseAllDocuments } from 'yaml';
+import {
+  type Clock,
+  type Ctx,
+  isKind,
+  messageOf,
+  realClock,
+  StatusError,
+  silentLogger,
+  writeFileAtomic,
+} from '#lib/base';
+import { clusterAccess, HttpClient, newKubeconfig, writeKubeconfig } from '#lib/client';
+import { applyManifests } from '../apply.ts';
+import { ClusterPki } from '../cluster-pki.ts';
+import {
+  type ClusterLayout,
+  DEFAULT_INSTANCE,
+  defaultHome,
+  kubeconfigPath,
+  nodeHome,
+  pkiFolder,
+  readLayout,
+  runFolder,
+  tendSocket,
+  writeLayout,
+} from '../layout.ts';
+import { createSteps, type Steps } from '../output/steps.ts';
+import { berthArgv, examplePath, helperPath, registryArgv } from '../process.ts';
+import { startTend, tendStatus } from '../tend.ts';
+import { hostNet, makeHosts } from '../up/hosts.ts';
+import { checkPorts, layoutOf, type UpOptions } from '../up/layout-of.ts';
+import { processesOf } from '../up/processes.ts';
+import { pushSample } from '../up/sample.ts';
+import { fetchPage, readyNodes, waitForRollout, waitUntil } from '../up/wait.ts';
+
+const SAMPLE_NODE_PORT = 30080;
+const START_LIMIT_MS = 60_000;
+
+export async function up(o: UpOptions): Promise<number> {
+  const clock = realClock;
+  const c: Ctx = { signal: new AbortController().signal, clock, log: silentLogger };
+  try {
+    if (process.getuid?.() !== 0)
+      throw new StatusError('Invalid', 'berth up needs root: it makes namespaces, mounts and links. Run it with sudo.');
+    const home = o.home ?? defaultHome(o.instance ?? DEFAULT_INSTANCE);
+    const known = await readLayout(home);
+    if (known !== undefined && (await isRunning(known, c))) {
+      process.stdout.write(`The cluster "${known.instance}" is already running; nothing was changed.\n`);
+      tellWhere(known);
+      return 0;
+    }
+    await start(known ?? (await layoutOf(o)), o, createSteps(clock), c);
+    return 0;
+  } catch (e) {
+    process.stderr.write(`\nberth up: ${messageOf(e)}\n`);
+    return isKind(e, 'Invalid') ? 2 : 1;
+  }
+}
+
+async function isRunning(layout: ClusterLayout, c: Ctx): Promise<boolean> {
+  const status = await tendStatus(tendSocket(layout)).catch(() => undefined);
+  if (status === undefined) return false;
+  const client = await adminClient(layout).catch(() => undefined);
+  if (client === undefined) return false;
+  await using open = client;
+  return open
+    .raw({ method: 'GET', path: '/readyz' }, c)
+    .then((r) => r.statusCode === 200)
+    .catch(() => false);
+}
+
+async function start(layout: ClusterLayout, o: UpOptions, steps: Steps, c: Ctx): Promise<void> {
+  const begin = c.clock.monotonic();
+  const adopted = await tendStatus(tendSocket(layout)).catch(() => undefined);
+  if (adopted === undefined) await steps.run('checking ports', () => checkPorts(layout));
+  await steps.run('certificates and kubeconfig', () => prepare(layout, c.clock));
+  const net = hostNet(layout.instance, layout.clusterCidr);
+  if (layout.nodes.some((n) => n.netns !== undefined))
+    await steps.run(`${layout.nodes.length} hosts as network namespaces`, () => makeHosts(net, layout.nodes));
+  if (adopted === undefined) await steps.run('starting processes', () => startProcesses(layout));
+  await using client = await adminClient(layout);
+  await steps.run('waiting for the API server', () =>
+    waitUntil(
+      START_LIMIT_MS,
+      async () => (await client.raw({ method: 'GET', path: '/readyz' }, c)).statusCode === 200,
+      () => `the API server does not answer; see ${layout.home}/log/server.log`,
+      c,
+    ),
+  );
+  await steps.run(`waiting for ${layout.nodes.length === 1 ? 'the node' : `${layout.nodes.length} nodes`}`, () =>
+    waitUntil(
+      START_LIMIT_MS,
+      async () => (await readyNodes(client, c)) >= layout.nodes.length,
+      () => `not every node is Ready; see ${layout.home}/log`,
+      c,
+    ),
+  );
+  if (o.sample !== false) await deploySample(layout, client, steps, c);
+  process.stdout.write(`\nBerth is up after ${((c.clock.monotonic() - begin) / 1000).toFixed(1)}s.\n`);
+  tellWhere(layout);
+}
+
+async function prepare(layout: ClusterLayout, clock: Clock): Promise<void> {
+  await mkdir(join(layout.home, 'log'), { recursive: true, mode: 0o711 });
+  await mkdir(runFolder(layout.instance), { recursive: true, mode: 0o700 });
+  await writeLayout(layout);
+  const pki = new ClusterPki(pkiFolder(layout), clock);
+  const [ca, admin] = [await pki.ca(), await pki.admin()];
+  for (const n of layout.nodes) {
+    const pair = await pki.node(n.name);
+    const folder = join(nodeHome(layout, n.name), 'pki');
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await writeFileAtomic(join(folder, 'node.key'), pair.keyPem, { mode: 0o600 });
+    await writeFileAtomic(join(folder, 'node.crt'), pair.certPem);
+    await writeFileAtomic(join(folder, 'ca.crt'), ca.certPem);
+  }
+  const server = `https://${layout.nodes.some((n) => n.netns !== undefined) ? layout.serverIp : '127.0.0.1'}:${layout.apiPort}`;
+  await writeKubeconfig(
+    kubeconfigPath(layout),
+    newKubeconfig({ name: layout.instance, server, caPem: ca.certPem, certPem: admin.certPem, keyPem: admin.keyPem }),
+  );
+}
+
+async function startProcesses(layout: ClusterLayout): Promise<void> {
+  await startTend({
+    helperPath: helperPath(),
+    socket: tendSocket(layout),
+    folder: join(layout.home, 'tend'),
+    logFolder: join(layout.home, 'log'),
+    processes: processesOf(layout, { berth: berthArgv(), registry: registryArgv() }),
+  });
+}
+
+async function deploySample(layout: ClusterLayout, client: HttpClient, steps: Steps, c: Ctx): Promise<void> {
+  const registry = `localhost:${layout.registryPort}`;
+  await steps.run(`packing the sample image and pushing it to ${registry}`, () =>
+    pushSample(`${registry}/berth/hello:1`, c),
+  );
+  const yaml = (await readFile(examplePath('hello.yaml'), 'utf8')).replaceAll('localhost:5000', registry);
+  await steps.run('applying deploy/examples/hello.yaml', () =>
+    applyManifests(
+      client,
+      parseAllDocuments(yaml, { version: '1.1' }).map((d) => d.toJS() as unknown),
+      {},
+      c,
+    ),
+  );
+  await steps.run('waiting for 3 replicas', () =>
+    waitForRollout(client, { namespace: 'hello', name: 'hello' }, START_LIMIT_MS, c),
+  );
+  const url = `http://${layout.nodes[0]?.ip ?? '127.0.0.1'}:${SAMPLE_NODE_PORT}/`;
+  const page = await steps.run(`fetching ${url}`, () => fetchPage(url, 10_000, c));
+  process.stdout.write(`\n${page.trim()}\n`);
+}
+
+function tellWhere(layout: ClusterLayout): void {
+  const api = `https://${layout.serverIp}:${layout.apiPort}`;
+  process.stdout.write(`
+  API          ${api}
+  kubeconfig   ${kubeconfigPath(layout)}
+  registry     localhost:${layout.registryPort} (on every node)
+  state, logs  ${layout.home}
+
+Try next:
+  export KUBECONFIG=${kubeconfigPath(layout)}
+  kubectl get pods -A -o wide              (or: bin/berth get pods -A)
+  kubectl -n hello scale deploy/hello --replicas=5
+`);
+}
+
+async function adminClient(layout: ClusterLayout): Promise<HttpClient> {
+  const path = kubeconfigPath(layout);
+  const { readKubeconfig } = await import('#lib/client');
+  return new HttpClient({ access: await clusterAccess(await readKubeconfig(path), { path }), userAgent: 'berth-up' });
+}

@@ -1,0 +1,124 @@
+/** Options of `berth up` -> the layout of the cluster, with all mistakes reported together. */
+import { existsSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { hostname } from 'node:os';
+import { StatusError } from '#lib/base';
+import { primaryIp } from '../../agent/node.ts';
+import {
+  type ClusterLayout,
+  DEFAULT_INSTANCE,
+  defaultCidrs,
+  defaultHome,
+  defaultPorts,
+  type NodeLayout,
+} from '../layout.ts';
+import { hostLayout, hostNet } from './hosts.ts';
+
+export interface UpOptions {
+  readonly instance?: string;
+  readonly home?: string;
+  readonly nodes?: string;
+  readonly apiPort?: string;
+  readonly registryPort?: string;
+  readonly serverIp?: string;
+  readonly etcdEndpoints?: string;
+  readonly etcdCa?: string;
+  readonly etcdCert?: string;
+  readonly etcdKey?: string;
+  readonly nats?: string;
+  readonly logFolder?: string;
+  readonly sample?: boolean;
+}
+
+const NODES_MAX = 50;
+
+/** Throws Invalid with every mistake found. */
+export async function layoutOf(o: UpOptions): Promise<ClusterLayout> {
+  const mistakes = mistakesOf(o);
+  if (mistakes.length > 0) throw new StatusError('Invalid', mistakes.join('\n'));
+  const instance = o.instance ?? DEFAULT_INSTANCE;
+  const cidrs = defaultCidrs(instance);
+  const ports = defaultPorts(instance);
+  const net = hostNet(instance, cidrs.clusterCidr);
+  const count = o.nodes === undefined ? 0 : Number(o.nodes);
+  const serverIp = o.serverIp ?? (count > 0 ? `${net.prefix}.1` : await primaryIp());
+  const nodes: NodeLayout[] =
+    count > 0 ? hostLayout(instance, net, count) : [{ name: hostname().toLowerCase(), ip: serverIp }];
+  return {
+    version: 1,
+    instance,
+    home: o.home ?? defaultHome(instance),
+    serverIp,
+    ...ports,
+    ...(o.apiPort === undefined ? {} : { apiPort: Number(o.apiPort) }),
+    ...(o.registryPort === undefined ? {} : { registryPort: Number(o.registryPort) }),
+    ...(o.etcdEndpoints === undefined ? {} : { etcdEndpoints: o.etcdEndpoints.split(',') }),
+    ...(o.etcdCa === undefined || o.etcdCert === undefined || o.etcdKey === undefined
+      ? {}
+      : { etcdTls: { ca: o.etcdCa, cert: o.etcdCert, key: o.etcdKey } }),
+    ...(o.nats === undefined ? {} : { natsUrl: o.nats }),
+    ...cidrs,
+    clusterDomain: 'cluster.local',
+    logFolder: o.logFolder ?? '/var/log',
+    nodes,
+  };
+}
+
+function mistakesOf(o: UpOptions): string[] {
+  const out: string[] = [];
+  if (o.instance !== undefined && !/^[a-z][a-z0-9]{0,7}$/.test(o.instance))
+    out.push(`--instance ${o.instance}: one to eight lower-case letters and digits, a letter first (it names links)`);
+  if (
+    o.nodes !== undefined &&
+    !(Number.isInteger(Number(o.nodes)) && Number(o.nodes) >= 1 && Number(o.nodes) <= NODES_MAX)
+  )
+    out.push(`--nodes ${o.nodes}: a number from 1 to ${NODES_MAX}`);
+  for (const [flag, value] of [
+    ['--api-port', o.apiPort],
+    ['--registry-port', o.registryPort],
+  ] as const) {
+    if (value !== undefined && !(Number.isInteger(Number(value)) && Number(value) > 0 && Number(value) < 65_536))
+      out.push(`${flag} ${value}: a port from 1 to 65535`);
+  }
+  if (o.home !== undefined && !o.home.startsWith('/')) out.push(`--home ${o.home}: an absolute path`);
+  const tls = [o.etcdCa, o.etcdCert, o.etcdKey];
+  if (tls.some((t) => t !== undefined) && tls.some((t) => t === undefined))
+    out.push('--etcd-ca, --etcd-cert and --etcd-key go together');
+  for (const file of tls) if (file !== undefined && !existsSync(file)) out.push(`${file}: no such file`);
+  for (const url of o.etcdEndpoints?.split(',') ?? [])
+    if (!/^https?:\/\/[^/]+$/.test(url)) out.push(`--etcd-endpoints: "${url}" is not a URL like https://10.0.0.1:2379`);
+  return out;
+}
+
+/** Throws Invalid naming each port that something else listens on, and the option that moves it. */
+export async function checkPorts(layout: ClusterLayout): Promise<void> {
+  const wanted: [string, string, number, string][] = [
+    ['Kubernetes API', layout.serverIp, layout.apiPort, '--api-port'],
+    ['Kubernetes API', '127.0.0.1', layout.apiPort, '--api-port'],
+    ['gateway', layout.serverIp, layout.gatewayPort, '--instance'],
+    ['registry', '127.0.0.1', layout.registryPort, '--registry-port'],
+  ];
+  if (layout.etcdEndpoints === undefined)
+    wanted.push(
+      ['etcd', '127.0.0.1', layout.etcdPort, '--instance'],
+      ['etcd peers', '127.0.0.1', layout.etcdPeerPort, '--instance'],
+    );
+  if (layout.natsUrl === undefined) wanted.push(['NATS', '127.0.0.1', layout.natsPort, '--instance']);
+  const taken: string[] = [];
+  for (const [what, host, port, flag] of wanted) {
+    const problem = await portProblem(host, port);
+    if (problem !== undefined)
+      taken.push(`port ${port} on ${host}, for the ${what}, ${problem}: free it, or choose another with ${flag}`);
+  }
+  if (taken.length > 0) throw new StatusError('Invalid', taken.join('\n'));
+}
+
+function portProblem(host: string, port: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', (e: NodeJS.ErrnoException) =>
+      resolve(e.code === 'EADDRINUSE' ? 'is already in use' : e.message),
+    );
+    server.listen(port, host, () => server.close(() => resolve(undefined)));
+  });
+}

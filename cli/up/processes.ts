@@ -1,0 +1,113 @@
+/** The processes of a cluster on this host, in the order they start. The native helper's `tend` keeps them running. */
+import { join } from 'node:path';
+import { type ClusterLayout, nodeHome } from '../layout.ts';
+
+export interface ManagedProcess {
+  readonly name: string;
+  readonly argv: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** `program`: the berth command itself, as argv. */
+export function processesOf(
+  layout: ClusterLayout,
+  program: { readonly berth: readonly string[]; readonly registry: readonly string[] },
+): ManagedProcess[] {
+  const out: ManagedProcess[] = [];
+  if (layout.etcdEndpoints === undefined) out.push({ name: 'etcd', argv: etcdArguments(layout), env: { GOGC: '50' } });
+  if (layout.natsUrl === undefined) {
+    const folder = join(layout.home, 'nats');
+    out.push({
+      name: 'nats',
+      argv: [
+        'nats-server',
+        '-a',
+        '127.0.0.1',
+        '-p',
+        String(layout.natsPort),
+        '-js',
+        '-sd',
+        folder,
+        '--pid',
+        join(folder, 'pid'),
+      ],
+    });
+  }
+  const registryHost = layout.nodes.some((n) => n.netns !== undefined) ? [layout.serverIp, '127.0.0.1'] : ['127.0.0.1'];
+  out.push({
+    name: 'registry',
+    argv: [
+      ...program.registry,
+      '--folder',
+      join(layout.home, 'registry'),
+      '--host',
+      registryHost.join(','),
+      '--port',
+      String(layout.registryPort),
+    ],
+  });
+  out.push({ name: 'server', argv: [...program.berth, 'server', '--home', layout.home] });
+  for (const n of layout.nodes) out.push({ name: `agent-${n.name}`, argv: agentArguments(layout, n, program.berth) });
+  return out;
+}
+
+function etcdArguments(layout: ClusterLayout): string[] {
+  const client = `http://127.0.0.1:${layout.etcdPort}`;
+  const peer = `http://127.0.0.1:${layout.etcdPeerPort}`;
+  return [
+    'etcd',
+    '--name',
+    'berth',
+    '--data-dir',
+    join(layout.home, 'etcd'),
+    '--listen-client-urls',
+    client,
+    '--advertise-client-urls',
+    client,
+    '--listen-peer-urls',
+    peer,
+    '--initial-advertise-peer-urls',
+    peer,
+    '--initial-cluster',
+    `berth=${peer}`,
+    '--quota-backend-bytes',
+    String(2 * 1024 ** 3),
+    '--max-txn-ops',
+    '4096',
+    '--snapshot-count',
+    '10000',
+    '--log-level',
+    'warn',
+    '--logger',
+    'zap',
+  ];
+}
+
+function agentArguments(
+  layout: ClusterLayout,
+  node: ClusterLayout['nodes'][number],
+  berth: readonly string[],
+): string[] {
+  const inside = node.netns === undefined ? [] : ['nsenter', `--net=/run/netns/${node.netns}`, '--'];
+  const upstream = node.netns === undefined ? [] : ['--registry-upstream', `${layout.serverIp}:${layout.registryPort}`];
+  return [
+    ...inside,
+    ...berth,
+    'agent',
+    '--instance',
+    node.netns ?? layout.instance,
+    '--home',
+    nodeHome(layout, node.name),
+    '--node-name',
+    node.name,
+    '--node-ip',
+    node.ip,
+    '--gateway',
+    `${layout.serverIp}:${layout.gatewayPort}`,
+    '--registry-port',
+    String(layout.registryPort),
+    ...upstream,
+    '--log-folder',
+    layout.logFolder,
+  ];
+}
