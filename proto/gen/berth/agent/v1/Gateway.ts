@@ -1,0 +1,50 @@
+// Original file: proto/agent.proto
+
+import type * as grpc from '@grpc/grpc-js'
+import type { MethodDefinition } from '@grpc/proto-loader'
+import type { AgentMessage as _berth_agent_v1_AgentMessage, AgentMessage__Output as _berth_agent_v1_AgentMessage__Output } from '../../../berth/agent/v1/AgentMessage.ts';
+import type { GatewayMessage as _berth_agent_v1_GatewayMessage, GatewayMessage__Output as _berth_agent_v1_GatewayMessage__Output } from '../../../berth/agent/v1/GatewayMessage.ts';
+import type { JoinReply as _berth_agent_v1_JoinReply, JoinReply__Output as _berth_agent_v1_JoinReply__Output } from '../../../berth/agent/v1/JoinReply.ts';
+import type { JoinRequest as _berth_agent_v1_JoinRequest, JoinRequest__Output as _berth_agent_v1_JoinRequest__Output } from '../../../berth/agent/v1/JoinRequest.ts';
+import type { RenewRequest as _berth_agent_v1_RenewRequest, RenewRequest__Output as _berth_agent_v1_RenewRequest__Output } from '../../../berth/agent/v1/RenewRequest.ts';
+
+export interface GatewayClient extends grpc.Client {
+  Join(argument: _berth_agent_v1_JoinRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_berth_agent_v1_JoinReply__Output>): grpc.ClientUnaryCall;
+  Join(argument: _berth_agent_v1_JoinRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_berth_agent_v1_JoinReply__Output>): grpc.ClientUnaryCall;
+  Join(argument: _berth_agent_v1_JoinRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_berth_agent_v1_JoinReply__Output>): grpc.ClientUnaryCall;
+  Join(argument: _berth_agent_v1_JoinRequest, callback: grpc.requestCallback<_berth_agent_v1_JoinReply__Output>): grpc.ClientUnaryCall;
+  join(argument: _berth_agent_v1_JoinRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_berth_agent_v1_JoinReply__Output>): grpc.ClientUnaryCall;
+  join(argument: _berth_agent_v1_JoinRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_berth_agent_v1_JoinReply__Output>): grpc.ClientUnaryCall;
+  join(argument: _berth_agent_v1_JoinRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_berth_agent_v1_JoinReply__Output>): grpc.ClientUnaryCall;
+  join(argument: _berth_agent_v1_JoinRequest, callback: grpc.requestCallback<_berth_agent_v1_JoinReply__Output>): grpc.ClientUnaryCall;
+  
+  Renew(argument: _berth_agent_v1_RenewRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_berth_agent_v1_JoinReply__Output>): grpc.ClientUnaryCall;
+  Renew(argument: _berth_agent_v1_RenewRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_berth_agent_v1_JoinReply__Output>): grpc.ClientUnaryCall;
+  Renew(argument: _berth_agent_v1_RenewRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_berth_agent_v1_JoinReply__Output>): grpc.ClientUnaryCall;
+  Renew(argument: _berth_agent_v1_RenewRequest, callback: grpc.requestCallback<_berth_agent_v1_JoinReply__Output>): grpc.ClientUnaryCall;
+  renew(argument: _berth_agent_v1_RenewRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_berth_agent_v1_JoinReply__Output>): grpc.ClientUnaryCall;
+  renew(argument: _berth_agent_v1_RenewRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_berth_agent_v1_JoinReply__Output>): grpc.ClientUnaryCall;
+  renew(argument: _berth_agent_v1_RenewRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_berth_agent_v1_JoinReply__Output>): grpc.ClientUnaryCall;
+  renew(argument: _berth_agent_v1_RenewRequest, callback: grpc.requestCallback<_berth_agent_v1_JoinReply__Output>): grpc.ClientUnaryCall;
+  
+  Session(metadata: grpc.Metadata, options?: grpc.CallOptions): grpc.ClientDuplexStream<_berth_agent_v1_AgentMessage, _berth_agent_v1_GatewayMessage__Output>;
+  Session(options?: grpc.CallOptions): grpc.ClientDuplexStream<_berth_agent_v1_AgentMessage, _berth_agent_v1_GatewayMessage__Output>;
+  session(metadata: grpc.Metadata, options?: grpc.CallOptions): grpc.ClientDuplexStream<_berth_agent_v1_AgentMessage, _berth_agent_v1_GatewayMessage__Output>;
+  session(options?: grpc.CallOptions): grpc.ClientDuplexStream<_berth_agent_v1_AgentMessage, _berth_agent_v1_GatewayMessage__Output>;
+  
+}
+
+export interface GatewayHandlers extends grpc.UntypedServiceImplementation {
+  Join: grpc.handleUnaryCall<_berth_agent_v1_JoinRequest__Output, _berth_agent_v1_JoinReply>;
+  
+  Renew: grpc.handleUnaryCall<_berth_agent_v1_RenewRequest__Output, _berth_agent_v1_JoinReply>;
+  
+  Session: grpc.handleBidiStreamingCall<_berth_agent_v1_AgentMessage__Output, _berth_agent_v1_GatewayMessage>;
+  
+}
+
+export interface GatewayDefinition extends grpc.ServiceDefinition {
+  Join: MethodDefinition<_berth_agent_v1_JoinRequest, _berth_agent_v1_JoinReply, _berth_agent_v1_JoinRequest__Output, _berth_agent_v1_JoinReply__Output>
+  Renew: MethodDefinition<_berth_agent_v1_RenewRequest, _berth_agent_v1_JoinReply, _berth_agent_v1_RenewRequest__Output, _berth_agent_v1_JoinReply__Output>
+  Session: MethodDefinition<_berth_agent_v1_AgentMessage, _berth_agent_v1_GatewayMessage, _berth_agent_v1_AgentMessage__Output, _berth_agent_v1_GatewayMessage__Output>
+}

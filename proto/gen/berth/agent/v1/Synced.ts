@@ -1,0 +1,8 @@
+// Original file: proto/agent.proto
+
+
+export interface Synced {
+}
+
+export interface Synced__Output {
+}
