@@ -11,7 +11,7 @@ export interface ControllersConfig {
   /** Prefix length of each node's share; default 24. */
   readonly nodeCidrMaskSize?: number | undefined;
   /** PEM of the cluster's CA, published as ConfigMap kube-root-ca.crt in every namespace; absent = not published. */
-  readonly rootCaPem?: string | undefined;
+  readonly caPem?: string | undefined;
 }
 
 export interface Deps {

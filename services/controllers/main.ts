@@ -44,6 +44,6 @@ export async function startControllers(o: ControllersOptions): Promise<AsyncDisp
   scope.own(startReplicaSetController(deps));
   scope.own(startEndpointSliceController(deps));
   scope.own(startEndpointsController(deps));
-  if (o.config.rootCaPem !== undefined) scope.own(startRootCaController(deps, o.config.rootCaPem));
+  if (o.config.caPem !== undefined) scope.own(startRootCaController(deps, o.config.caPem));
   return scope;
 }

@@ -13,10 +13,10 @@ const NAME = 'kube-root-ca.crt';
 const DESCRIPTION =
   'Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters.';
 
-export function startRootCaController(deps: Deps, rootCaPem: string): Controller {
+export function startRootCaController(deps: Deps, caPem: string): Controller {
   const namespaces = deps.informers.informer(Kinds.namespaces);
   const maps = deps.informers.informer(Kinds.configmaps);
-  const data = { 'ca.crt': rootCaPem };
+  const data = { 'ca.crt': caPem };
   return startController({
     ...deps,
     name: 'root-ca',

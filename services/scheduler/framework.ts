@@ -1,0 +1,54 @@
+/**
+ * What a plugin is. A plugin looks at the pod and the cluster once (`prepare`) and gives a function to ask about each node,
+ * or undefined when it has nothing to say about this pod, which then costs nothing. Pure.
+ */
+import type { DeepReadonly, Service } from '#lib/api';
+import type { NodeInfo } from './node-info.ts';
+import type { PodInfo } from './pod-info.ts';
+
+/** Why not: in Kubernetes' words, several when several resources lack. Empty = the node will do. */
+export type Reasons = readonly string[];
+
+export const FITS: Reasons = [];
+
+/** What may turn an unschedulable pod into a schedulable one. */
+export type ClusterEvent = 'node-added' | 'node-changed' | 'pod-assigned' | 'pod-removed' | 'namespace-changed';
+
+export interface ClusterSnapshot {
+  readonly nodes: readonly NodeInfo[];
+  node(name: string): NodeInfo | undefined;
+  services(namespace: string): readonly DeepReadonly<Service>[];
+  namespaceLabels(namespace: string): Readonly<Record<string, string>> | undefined;
+}
+
+export interface FilterPlugin {
+  readonly name: string;
+  /** The pod is tried again when one of these happens. */
+  readonly wakesOn: ReadonlySet<ClusterEvent>;
+  prepare(p: PodInfo, s: ClusterSnapshot): ((n: NodeInfo) => Reasons) | undefined;
+}
+
+export interface ScorePlugin {
+  readonly name: string;
+  readonly weight: number;
+  /** Higher is better; `normalize` brings what plugins count to 0..100. */
+  prepare(p: PodInfo, s: ClusterSnapshot, feasible: readonly NodeInfo[]): ((n: NodeInfo) => number) | undefined;
+  readonly normalize: 'none' | 'to-max' | 'to-max-reversed' | 'to-range';
+}
+
+export interface Profile {
+  /** In order: a node is asked until the first plugin refuses it. */
+  readonly filters: readonly FilterPlugin[];
+  readonly scores: readonly ScorePlugin[];
+}
+
+export type Decision =
+  | { readonly type: 'bind'; readonly node: string }
+  | {
+      readonly type: 'unschedulable';
+      /** Reason -> number of nodes. */
+      readonly reasons: ReadonlyMap<string, number>;
+      readonly nodeCount: number;
+      /** The plugins that refused a node. */
+      readonly refusedBy: readonly FilterPlugin[];
+    };

@@ -1,0 +1,44 @@
+/** The default scheduler. Run by whoever leads; its writes carry the leader's fence through the client it is given. */
+import { Kinds } from '#lib/api';
+import type { Clock, Logger, Random } from '#lib/base';
+import { Scope } from '#lib/base';
+import type { Client } from '#lib/client';
+import { ClientEventRecorder, InformerFactory } from '#lib/controller';
+import { Binder } from './bind.ts';
+import { DEFAULT_PROFILE } from './profile.ts';
+import { Scheduler } from './scheduler.ts';
+
+const NAME = 'default-scheduler';
+
+export interface SchedulerStartOptions {
+  readonly client: Client;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** The process's informers; own ones are made (and stopped) when absent. */
+  readonly informers?: InformerFactory | undefined;
+}
+
+export async function startScheduler(o: SchedulerStartOptions): Promise<AsyncDisposable> {
+  const scope = new Scope('scheduler process');
+  const informers = o.informers ?? scope.own(new InformerFactory(o));
+  const events = scope.own(new ClientEventRecorder({ ...o, component: NAME }));
+  const scheduler = scope.own(
+    new Scheduler({
+      caches: {
+        nodes: informers.informer(Kinds.nodes),
+        pods: informers.informer(Kinds.pods),
+        services: informers.informer(Kinds.services),
+        namespaces: informers.informer(Kinds.namespaces),
+      },
+      binder: new Binder(o.client, events),
+      profile: DEFAULT_PROFILE,
+      schedulerName: NAME,
+      clock: o.clock,
+      random: o.random,
+      log: o.log,
+    }),
+  );
+  scheduler.start();
+  return scope;
+}
