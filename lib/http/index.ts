@@ -3,5 +3,6 @@ export { acceptWebSocketChannels, type ChannelConnection, type ChannelOptions } 
 export { acceptPortForward, type PortForwardConnection, type PortForwardPair } from './port-forward.ts';
 export { acceptRemoteCommand, type RemoteOutcome, type RemoteStreams, statusOfOutcome } from './remote-command.ts';
 export { createHttpServer, type HttpServer, type HttpServerOptions, type TlsOptions } from './server.ts';
-export { acceptSpdy, type SpdyConnection, type SpdyStream } from './spdy.ts';
+export { type SpdyConnection, type SpdyStream, spdyConnection } from './spdy.ts';
+export { acceptSpdy } from './spdy-accept.ts';
 export { hijack, isUpgrade, refuseUpgrade, upgradeOf } from './upgrade.ts';

@@ -25,6 +25,8 @@ export function applyServerSide(
 }
 
 /** managedFields of a write that is not an apply: changes next.metadata.managedFields. */
-export function trackUpdate(kind: KindRef, previous: KubeObject | undefined, next: KubeObject, o: TrackOptions): void {
-  throw new Error(`not yet ${kind.kind} ${String(previous)} ${next.kind} ${o.manager}`);
+export function trackUpdate(_kind: KindRef, previous: KubeObject | undefined, next: KubeObject, _o: TrackOptions): void {
+  const { managedFields } = previous?.metadata ?? {};
+  if (managedFields !== undefined) next.metadata.managedFields = managedFields;
+  else delete next.metadata.managedFields;
 }
