@@ -60,6 +60,11 @@ export class Api implements RequestHandler {
     return await dispatch(this.core, target, c);
   }
 
+  /** For a front that has called `authorize` before it read the body. */
+  async runAuthorized(request: ApiRequest, c: Ctx): Promise<CoreResult> {
+    return await dispatch(this.core, this.target(request), c);
+  }
+
   async openWatch(request: RequestBase & { readonly query: WatchQuery }, c: Ctx): Promise<AsyncIterable<WatchItem>> {
     const target = this.target(request);
     await this.authorize(target, 'watch');

@@ -2,8 +2,7 @@
  * Wires the API server: watch cache, storage, admission, authorization, handlers, listeners. Several replicas may run on
  * one store: nothing here is led, every write is a compare-and-swap.
  */
-import { type Ctx, Scope } from '#lib/base';
-import type { NodeStreams } from '#lib/client';
+import { type Ctx, Scope, StatusError } from '#lib/base';
 import { AdmissionChain } from './admission/chain.ts';
 import { NamespaceLifecycle } from './admission/namespace-lifecycle.ts';
 import { TaintNodesByCondition } from './admission/nodes.ts';
@@ -15,7 +14,9 @@ import { ensureBootstrapObjects } from './bootstrap/objects.ts';
 import { StoredKinds } from './cache/stored-kinds.ts';
 import { WatchCache } from './cache/watch-cache.ts';
 import type { Core } from './core.ts';
+import { Health } from './health.ts';
 import type { ResourceHooks } from './hooks.ts';
+import { listen, storeHealth } from './http/listen.ts';
 import { namespaceHooks } from './kinds/namespaces.ts';
 import { podHooks } from './kinds/pods.ts';
 import type { ApiServer, ApiServerDeps } from './server.ts';
@@ -32,14 +33,33 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
   const scope = new Scope('apiserver');
   try {
     const c: Ctx = { signal: scope.signal, clock: deps.clock, log: deps.log };
-    const core = await openCore(deps, scope, c);
-    const api = new Api(core);
+    const api = new Api(await openCore(deps, scope, c));
     await ensureBootstrapObjects(api, deps.config, c);
+    const nodes = { streams: deps.nodeStreams };
+    const health = new Health([
+      { name: 'ping', isLiveness: true, check: () => undefined },
+      storeHealth(api),
+      { name: 'watch-cache', isLiveness: false, check: () => api.core.cache.requireFed() },
+    ]);
+    const stopping = new AbortController();
+    const listeners = await listen({ deps, api, health, nodes: () => nodes.streams, stopping: stopping.signal });
+    const stop = async (): Promise<void> => {
+      health.stop();
+      stopping.abort(new StatusError('Unavailable', 'the server is shutting down'));
+      await listeners.close();
+      await scope[Symbol.asyncDispose]();
+    };
+    let stopped: Promise<void> | undefined;
     return {
       handler: api,
-      addresses: [],
-      useNodeStreams: (_: NodeStreams) => undefined,
-      [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
+      addresses: listeners.addresses,
+      useNodeStreams: (streams) => {
+        nodes.streams = streams;
+      },
+      [Symbol.asyncDispose]: () => {
+        stopped ??= stop();
+        return stopped;
+      },
     };
   } catch (e) {
     await scope[Symbol.asyncDispose]();

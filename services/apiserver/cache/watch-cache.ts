@@ -48,6 +48,7 @@ export class WatchCache implements AsyncDisposable {
   readonly #ahead = new Map<string, Cached | { readonly removedAt: Revision }>();
   readonly #waiters = new Set<Waiter>();
   #revision = 0n as Revision;
+  #isFed = true;
 
   private constructor(o: WatchCacheOptions) {
     this.#store = o.store;
@@ -133,6 +134,11 @@ export class WatchCache implements AsyncDisposable {
     }
   }
 
+  /** Throws while the cache has lost the store's history and is being filled anew. */
+  requireFed(): void {
+    if (!this.#isFed) throw new StatusError('Unavailable', 'the watch cache is being filled');
+  }
+
   endWatchers(error?: StatusError): void {
     for (const r of this.#resources.values()) r.endWatchers(error);
   }
@@ -155,7 +161,9 @@ export class WatchCache implements AsyncDisposable {
       } catch (e) {
         if (signal.aborted) return;
         if (!isKind(e, 'Expired')) this.#log.warn({ err: e }, 'the store watch failed');
+        this.#isFed = false;
         await this.#relist(c);
+        this.#isFed = true;
       }
     }
   }

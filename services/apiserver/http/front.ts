@@ -1,0 +1,269 @@
+/**
+ * The HTTP front: one request from bytes to bytes. Order as Kubernetes': audit id, authentication (401), authorization
+ * (403), decoding (400/415), admission and storage (lib and handlers), encoding.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { type KindInfo, kindByResource } from '#lib/api';
+import { type Clock, type Ctx, type Logger, type Random, StatusError, toStatusError } from '#lib/base';
+import type { ApiRequest, RequestBase, UserInfo } from '#lib/client';
+import type { Api } from '../api.ts';
+import { methodNotAllowed } from '../api-errors.ts';
+import type { Authenticator } from '../authn/authenticator.ts';
+import { requireAllowed } from '../authz/require.ts';
+import type { Metrics } from '../metrics.ts';
+import { readObject, readPatch } from './body.ts';
+import { type Form, negotiate } from './negotiate.ts';
+import { deleteOptions, fieldValidation, listQuery, watchQuery, writeOptions } from './options.ts';
+import type { PathRoutes } from './paths.ts';
+import { type RequestInfo, type ResourceInfo, requestInfo } from './request-info.ts';
+import { type Answer, sendBytes, sendError, sendResult } from './respond.ts';
+import type { StreamRoutes } from './streams.ts';
+import { sendWatch } from './watch-stream.ts';
+
+/** Of requests that are neither watches nor streams. */
+const REQUEST_MS = 60_000;
+const STREAMS = new Set(['log', 'exec', 'attach', 'portforward', 'proxy']);
+
+export interface FrontOptions {
+  readonly api: Api;
+  readonly authenticator: Authenticator;
+  readonly paths: PathRoutes;
+  readonly streams: StreamRoutes;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** Aborts when the server stops: watches end cleanly. */
+  readonly stopping: AbortSignal;
+}
+
+interface Call {
+  readonly req: IncomingMessage;
+  readonly answer: Answer;
+  readonly info: RequestInfo;
+  readonly query: URLSearchParams;
+  readonly warnings: Set<string>;
+  readonly c: Ctx;
+}
+
+export class Front {
+  readonly #o: FrontOptions;
+
+  constructor(o: FrontOptions) {
+    this.#o = o;
+  }
+
+  async handle(req: IncomingMessage, res: ServerResponse): Promise<void> {
+    const { url, info, query } = parsed(req);
+    const startedMs = this.#o.clock.monotonic();
+    const isLong = info.type === 'resource' && (info.verb === 'watch' || STREAMS.has(info.subresource ?? ''));
+    const abort = new AbortController();
+    // A stopping server ends its watches and lets short requests finish.
+    const signal = isLong ? AbortSignal.any([abort.signal, this.#o.stopping]) : abort.signal;
+    res.once('close', () => abort.abort(new DOMException('the client has gone', 'AbortError')));
+    const limit = isLong ? undefined : this.#o.clock.after(REQUEST_MS, () => abort.abort(timeout()), { unref: true });
+    const answer = this.#answer(req, res, query);
+    const c: Ctx = { signal, clock: this.#o.clock, log: this.#o.log };
+    const call: Call = { req, answer, info, query, warnings: new Set(), c };
+    this.#headers(req, res);
+    try {
+      await this.#serve(call);
+    } catch (e) {
+      await this.#failed(call, signal.aborted && signal.reason instanceof StatusError ? signal.reason : e, url);
+    } finally {
+      limit?.cancel();
+      this.#o.metrics.observe(info, res.statusCode, this.#o.clock.monotonic() - startedMs);
+    }
+  }
+
+  async upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const { info, query } = parsed(req);
+    const c: Ctx = { signal: this.#o.stopping, clock: this.#o.clock, log: this.#o.log };
+    const user = await this.#o.authenticator.authenticate(req, c.signal);
+    if (info.type === 'path') throw new StatusError('BadRequest', 'this path cannot be upgraded');
+    const base = this.#base(req, info, user);
+    await this.#o.api.authorize(this.#o.api.target(base), streamVerb(info));
+    await this.#o.streams.upgrade({ req, socket, head, query, base }, c);
+  }
+
+  async #serve(call: Call): Promise<void> {
+    const { req, info, answer, c } = call;
+    const user = await this.#o.authenticator.authenticate(req, c.signal);
+    if (info.type === 'path') {
+      await requireAllowed(this.#o.api.core.authorizer, { type: 'path', user, verb: info.verb, path: info.path });
+      await this.#o.paths.serve({ req, answer, path: info.path, query: call.query }, c);
+      return;
+    }
+    const kind = kindByResource(info.group, info.version, info.resource);
+    if (kind === undefined || !isWellPlaced(info, kind)) {
+      await this.#refuseUnknown(call, info, user);
+      return;
+    }
+    const base = this.#base(req, info, user, (text) => call.warnings.add(text));
+    if (info.verb === 'watch') {
+      const q = watchQuery(call.query, info.namespace);
+      const form = negotiate(req.headers.accept, true);
+      const items = await this.#o.api.openWatch({ ...base, query: q }, c);
+      await sendWatch({ ...answer, form }, kind, items, c);
+      return;
+    }
+    if (info.verb === 'get' && info.subresource === 'log') {
+      await this.#o.api.authorize(this.#o.api.target(base), 'get');
+      await this.#o.streams.log({ res: answer.res, query: call.query, base }, c);
+      return;
+    }
+    if (STREAMS.has(info.subresource ?? '')) {
+      await this.#o.api.authorize(this.#o.api.target(base), streamVerb(info));
+      throw new StatusError('BadRequest', 'Upgrade request required');
+    }
+    await this.#respond(call, kind, base);
+  }
+
+  async #respond(call: Call, kind: KindInfo, base: RequestBase): Promise<void> {
+    const { req, info, c } = call;
+    if (info.type !== 'resource') return;
+    // Before decoding, so that nobody learns from an answer what they may not do (403 comes before 400, 404 and 415).
+    await this.#o.api.authorize(this.#o.api.target(base), info.verb);
+    const isReview = info.verb === 'create' && !kind.verbs.includes('get');
+    const form = negotiate(req.headers.accept, !isReview && info.subresource !== 'scale');
+    const request = await this.#read(call, info, base);
+    const result = await this.#o.api.runAuthorized(request, c);
+    const { res } = call.answer;
+    if (call.warnings.size > 0) res.setHeader('warning', [...call.warnings].map(warningText));
+    await sendResult({ ...call.answer, form: formOf(form, result.type) }, kind, result);
+  }
+
+  async #read(call: Call, info: ResourceInfo, base: RequestBase): Promise<ApiRequest> {
+    const { req, query } = call;
+    const warn = (text: string): void => void call.warnings.add(text);
+    switch (info.verb) {
+      case 'get':
+        return { ...base, verb: 'get', resourceVersion: query.get('resourceVersion') ?? undefined };
+      case 'list':
+        return { ...base, verb: 'list', query: listQuery(query, info.namespace) };
+      case 'create': {
+        const report = { validation: fieldValidation(query, 'CreateOptions'), warn };
+        const body = (await readObject(req, report)) ?? {};
+        return { ...base, verb: 'create', body, options: writeOptions(query, 'CreateOptions') };
+      }
+      case 'update': {
+        const report = { validation: fieldValidation(query, 'UpdateOptions'), warn };
+        const body = (await readObject(req, report)) ?? {};
+        return { ...base, verb: 'update', body, options: writeOptions(query, 'UpdateOptions') };
+      }
+      case 'patch': {
+        const options = writeOptions(query, 'PatchOptions');
+        return { ...base, verb: 'patch', ...(await readPatch(req)), options };
+      }
+      case 'delete':
+      case 'deletecollection': {
+        const options = deleteOptions(query, await readObject(req, { validation: 'Ignore', warn }));
+        if (info.verb === 'delete') return { ...base, verb: 'delete', options };
+        return { ...base, verb: 'deletecollection', options, query: listQuery(query, info.namespace) };
+      }
+      case 'watch':
+        throw new StatusError('Internal', 'a watch is not read as a request');
+    }
+  }
+
+  #base(req: IncomingMessage, info: ResourceInfo, user: UserInfo, warn?: (text: string) => void): RequestBase {
+    const kind = kindByResource(info.group, info.version, info.resource);
+    if (kind === undefined) throw new StatusError('NotFound', 'the server could not find the requested resource');
+    return {
+      user,
+      kind,
+      namespace: info.namespace,
+      name: info.name,
+      subresource: info.subresource,
+      userAgent: req.headers['user-agent'],
+      ...(warn === undefined ? {} : { warn }),
+    };
+  }
+
+  /** Authorization comes before existence. */
+  async #refuseUnknown(call: Call, info: ResourceInfo, user: UserInfo): Promise<void> {
+    const { group, version, resource, namespace, name = '', subresource = '', verb } = info;
+    const attributes = {
+      type: 'resource',
+      user,
+      verb,
+      group,
+      version,
+      resource,
+      subresource,
+      namespace,
+      name,
+    } as const;
+    await requireAllowed(this.#o.api.core.authorizer, attributes);
+    const kind = kindByResource(group, version, resource);
+    if (kind?.namespaced === true && info.verb === 'create') throw methodNotAllowed(kind, verb);
+    await sendBytes(call.answer, 404, Buffer.from('404 page not found\n'), 'text/plain; charset=utf-8');
+  }
+
+  async #failed(call: Call, e: unknown, url: string): Promise<void> {
+    const { res } = call.answer;
+    const error = toStatusError(e);
+    if (error.kind === 'Internal') this.#o.log.error({ err: e, method: call.req.method, url }, 'request failed');
+    if (res.headersSent || res.destroyed) {
+      res.destroy();
+      return;
+    }
+    if (!call.req.readableEnded) call.req.resume();
+    await sendError(call.answer, error);
+  }
+
+  #headers(req: IncomingMessage, res: ServerResponse): void {
+    res.setHeader('audit-id', req.headersDistinct['audit-id']?.[0] ?? this.#o.random.uuid());
+    res.setHeader('cache-control', 'no-cache, private');
+  }
+
+  #answer(req: IncomingMessage, res: ServerResponse, query: URLSearchParams): Answer {
+    const agent = req.headers['user-agent'] ?? '';
+    const asked = query.get('pretty');
+    const include = query.get('includeObject');
+    return {
+      res,
+      form: { as: 'object', yaml: false },
+      pretty: asked === null ? /^(curl|Wget|Mozilla\/5\.0)/.test(agent) : asked === 'true' || asked === '1',
+      acceptsGzip: /\bgzip\b/.test(String(req.headers['accept-encoding'] ?? '')),
+      includeObject: include === 'None' || include === 'Object' ? include : 'Metadata',
+      now: () => this.#o.clock.now(),
+    };
+  }
+}
+
+function parsed(req: IncomingMessage): { url: string; info: RequestInfo; query: URLSearchParams } {
+  const url = req.url ?? '/';
+  const mark = url.indexOf('?');
+  const path = mark < 0 ? url : url.slice(0, mark);
+  const query = new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1));
+  return { url, info: requestInfo(req.method ?? 'GET', path, query), query };
+}
+
+/** Cluster-scoped kinds are not inside namespaces; namespaced ones are only listed and watched across them. */
+function isWellPlaced(info: ResourceInfo, kind: KindInfo): boolean {
+  if (!kind.namespaced) return info.namespace === '';
+  if (info.namespace !== '') return true;
+  const isReading = info.verb === 'list' || info.verb === 'watch' || info.verb === 'deletecollection';
+  return isReading && info.name === undefined;
+}
+
+/** exec by WebSocket is a GET but needs what a POST needs: create (Kubernetes 1.35). */
+function streamVerb(info: ResourceInfo): string {
+  return info.subresource === 'log' ? 'get' : 'create';
+}
+
+/** Statuses have no table. */
+function formOf(form: Form, type: string): Form {
+  return type === 'status' && form.as !== 'object' ? { as: 'object', yaml: false } : form;
+}
+
+function warningText(text: string): string {
+  return `299 - "${text.replace(/[\\"]/g, '\\$&').replace(/[\r\n]+/g, ' ')}"`;
+}
+
+function timeout(): StatusError {
+  const message = 'Timeout: request did not complete within the allotted timeout';
+  return new StatusError('DeadlineExceeded', message);
+}

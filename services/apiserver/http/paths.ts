@@ -1,0 +1,200 @@
+/** Paths that are no resources: discovery, OpenAPI, version, health, metrics. */
+import type { IncomingMessage } from 'node:http';
+import type { Discovery, OpenApi } from '#lib/api';
+import { type Ctx, StatusError } from '#lib/base';
+import type { Health } from '../health.ts';
+import type { Metrics } from '../metrics.ts';
+import { negotiate, parseAccept } from './negotiate.ts';
+import { type Answer, sendBytes, sendValue } from './respond.ts';
+
+export interface PathCall {
+  readonly req: IncomingMessage;
+  readonly answer: Answer;
+  readonly path: string;
+  readonly query: URLSearchParams;
+}
+
+export interface PathRoutesOptions {
+  readonly discovery: Discovery;
+  readonly openApi: OpenApi;
+  readonly health: Health;
+  readonly metrics: Metrics;
+  readonly version: object;
+}
+
+const YEAR_SECONDS = 31_536_000;
+
+export class PathRoutes {
+  readonly #o: PathRoutesOptions;
+
+  constructor(o: PathRoutesOptions) {
+    this.#o = o;
+  }
+
+  async serve(call: PathCall, c: Ctx): Promise<void> {
+    const path = call.path.length > 1 ? call.path.replace(/\/$/, '') : call.path;
+    const method = call.req.method ?? 'GET';
+    if (method !== 'GET' && method !== 'HEAD') {
+      await this.#notFound(call);
+      return;
+    }
+    const [, root = '', ...rest] = path.split('/');
+    switch (root) {
+      case '':
+        await sendValue(call.answer, 200, { paths: this.#paths() });
+        return;
+      case 'version':
+        await sendValue(call.answer, 200, this.#o.version);
+        return;
+      case 'healthz':
+      case 'livez':
+      case 'readyz':
+        await this.#health(call, root, rest.join('/'), c);
+        return;
+      case 'metrics':
+        await sendBytes(call.answer, 200, Buffer.from(this.#o.metrics.text()), 'text/plain; version=0.0.4');
+        return;
+      case 'api':
+      case 'apis':
+        await this.#discover(call, root, rest);
+        return;
+      case 'openapi':
+        await this.#openApi(call, rest);
+        return;
+      default:
+        await this.#notFound(call);
+    }
+  }
+
+  async #discover(call: PathCall, root: 'api' | 'apis', rest: readonly string[]): Promise<void> {
+    const { discovery } = this.#o;
+    if (rest.length === 0) {
+      const asked = aggregatedVersion(call.req.headers.accept);
+      if (asked !== undefined) {
+        const { body, etag } = discovery.aggregated(root, asked);
+        const type = `application/json;g=apidiscovery.k8s.io;v=${asked};as=APIGroupDiscoveryList`;
+        await this.#tagged(call, { bytes: () => Buffer.from(JSON.stringify(body)), etag, type });
+        return;
+      }
+    }
+    const document = root === 'api' ? this.#core(call, rest) : this.#group(rest);
+    if (document === undefined) {
+      await this.#notFound(call);
+      return;
+    }
+    await sendValue({ ...call.answer, form: negotiate(call.req.headers.accept, false) }, 200, document);
+  }
+
+  #core(call: PathCall, rest: readonly string[]): object | undefined {
+    const [version, ...more] = rest;
+    if (version === undefined) return this.#o.discovery.apiVersions(call.req.headers.host ?? '');
+    return more.length > 0 ? undefined : this.#o.discovery.apiResourceList('', version);
+  }
+
+  #group(rest: readonly string[]): object | undefined {
+    const [group, version, ...more] = rest;
+    if (group === undefined) return this.#o.discovery.apiGroupList();
+    if (version === undefined) return this.#o.discovery.apiGroup(group);
+    return more.length > 0 ? undefined : this.#o.discovery.apiResourceList(group, version);
+  }
+
+  async #openApi(call: PathCall, rest: readonly string[]): Promise<void> {
+    const [version, ...path] = rest;
+    const { openApi } = this.#o;
+    if (version === 'v2' && path.length === 0) {
+      const accept = call.req.headers.accept ?? '';
+      const isProtobufOnly = accept.includes('protobuf') && !/application\/json|\*\/\*/.test(accept);
+      if (isProtobufOnly)
+        throw new StatusError('NotAcceptable', 'only the following media types are accepted: application/json');
+      const { bytes, hash } = openApi.v2();
+      await this.#tagged(call, { bytes: () => bytes, etag: `"${hash}"`, type: 'application/json' });
+      return;
+    }
+    if (version !== 'v3') {
+      await this.#notFound(call);
+      return;
+    }
+    if (path.length === 0) {
+      await sendValue(call.answer, 200, openApi.index());
+      return;
+    }
+    const name = path.join('/');
+    const document = openApi.document(name);
+    if (document === undefined) {
+      await this.#notFound(call);
+      return;
+    }
+    const asked = call.query.get('hash');
+    const { res } = call.answer;
+    if (asked !== null && asked !== document.hash) {
+      res.writeHead(301, { location: `/openapi/v3/${name}?hash=${document.hash}` });
+      res.end();
+      return;
+    }
+    if (asked !== null) res.setHeader('cache-control', `public, immutable, max-age=${YEAR_SECONDS}`);
+    await this.#tagged(call, { bytes: () => document.bytes, etag: `"${document.hash}"`, type: 'application/json' });
+  }
+
+  async #tagged(call: PathCall, o: { bytes: () => Buffer; etag: string; type: string }): Promise<void> {
+    const { res } = call.answer;
+    res.setHeader('etag', o.etag);
+    res.setHeader('vary', 'Accept');
+    if (call.req.headers['if-none-match'] === o.etag) {
+      res.writeHead(304);
+      res.end();
+      return;
+    }
+    await sendBytes(call.answer, 200, o.bytes(), o.type);
+  }
+
+  async #health(call: PathCall, kind: 'healthz' | 'livez' | 'readyz', check: string, c: Ctx): Promise<void> {
+    const exclude = new Set(call.query.getAll('exclude'));
+    const report = await this.#o.health.report(kind, check, exclude, c);
+    if (report === undefined) {
+      await this.#notFound(call);
+      return;
+    }
+    const isVerbose = call.query.has('verbose') || !report.isHealthy;
+    const text = isVerbose ? report.text : 'ok';
+    await sendBytes(call.answer, report.isHealthy ? 200 : 500, Buffer.from(text), 'text/plain; charset=utf-8');
+  }
+
+  async #notFound(call: PathCall): Promise<void> {
+    await sendBytes(call.answer, 404, Buffer.from('404 page not found\n'), 'text/plain; charset=utf-8');
+  }
+
+  #paths(): string[] {
+    const fixed = [
+      '/api',
+      '/apis',
+      '/healthz',
+      '/livez',
+      '/metrics',
+      '/openapi/v2',
+      '/openapi/v3',
+      '/readyz',
+      '/version',
+    ];
+    const groups = this.#o.discovery.apiGroupList() as {
+      groups: { name: string; versions: { groupVersion: string }[] }[];
+    };
+    const versions = groups.groups.flatMap((g) => [
+      `/apis/${g.name}`,
+      ...g.versions.map((v) => `/apis/${v.groupVersion}`),
+    ]);
+    return [...fixed, '/api/v1', ...versions].sort();
+  }
+}
+
+/** The first entry of Accept decides between the aggregated and the legacy form. */
+function aggregatedVersion(accept: string | undefined): 'v2' | 'v2beta1' | undefined {
+  for (const { type, parameters } of parseAccept(accept ?? '')) {
+    const isAggregated =
+      parameters.get('g') === 'apidiscovery.k8s.io' && parameters.get('as') === 'APIGroupDiscoveryList';
+    if (type !== 'application/json') continue;
+    if (!isAggregated) return undefined;
+    const version = parameters.get('v');
+    if (version === 'v2' || version === 'v2beta1') return version;
+  }
+  return undefined;
+}

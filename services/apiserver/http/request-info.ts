@@ -1,0 +1,106 @@
+/**
+ * The URL grammar: path and method to verb, resource, namespace, name, subresource (kubernetes-api.md 2).
+ * Source: apiserver/pkg/endpoints/request/requestinfo.go.
+ */
+import type { Verb } from '#lib/client';
+
+export interface ResourceInfo {
+  readonly type: 'resource';
+  readonly verb: Verb;
+  readonly group: string;
+  readonly version: string;
+  readonly resource: string;
+  readonly namespace: string;
+  readonly name: string | undefined;
+  readonly subresource: string | undefined;
+  /** Behind the subresource, for proxies: `a/b`; '' when there is none. */
+  readonly rest: string;
+}
+
+export interface PathInfo {
+  readonly type: 'path';
+  readonly path: string;
+  /** The method in lower case. */
+  readonly verb: string;
+}
+
+export type RequestInfo = ResourceInfo | PathInfo;
+
+const NAMESPACE_SUBRESOURCES = new Set(['status', 'finalize']);
+
+export function requestInfo(method: string, path: string, query: URLSearchParams): RequestInfo {
+  const asPath: PathInfo = { type: 'path', path, verb: method.toLowerCase() };
+  const parts = path.split('/').filter((p) => p !== '');
+  const [root, first = '', second = ''] = parts;
+  if (root === 'api' && parts.length >= 3)
+    return resourceInfo(method, { group: '', version: first }, parts.slice(2), query);
+  if (root === 'apis' && parts.length >= 4)
+    return resourceInfo(method, { group: first, version: second }, parts.slice(3), query);
+  return asPath;
+}
+
+function resourceInfo(
+  method: string,
+  gv: { readonly group: string; readonly version: string },
+  parts: readonly string[],
+  query: URLSearchParams,
+): ResourceInfo {
+  const isWatchPath = parts[0] === 'watch' && parts.length > 1;
+  const [resource = '', name, subresource, ...rest] = isWatchPath ? parts.slice(1) : parts;
+  let at = { namespace: '', resource, name, subresource, rest };
+  if (resource === 'namespaces' && subresource !== undefined && !isNamespaceSubresource(subresource, rest)) {
+    const [innerName, innerSubresource, ...innerRest] = rest;
+    at = {
+      namespace: decode(name) ?? '',
+      resource: subresource,
+      name: innerName,
+      subresource: innerSubresource,
+      rest: innerRest,
+    };
+  }
+  const isWatch = isWatchPath || (method === 'GET' && isTrue(query.get('watch')) && at.subresource === undefined);
+  return {
+    type: 'resource',
+    ...gv,
+    verb: isWatch ? 'watch' : verbOf(method, at.name !== undefined),
+    resource: at.resource,
+    namespace: at.namespace,
+    name: decode(at.name),
+    subresource: at.subresource,
+    rest: at.rest.join('/'),
+  };
+}
+
+/** `/namespaces/x/status` is the namespace's own; `/namespaces/x/status/y` would be a resource called status. */
+function isNamespaceSubresource(part: string, rest: readonly string[]): boolean {
+  return NAMESPACE_SUBRESOURCES.has(part) && rest.length === 0;
+}
+
+function verbOf(method: string, isNamed: boolean): Verb {
+  switch (method) {
+    case 'POST':
+      return 'create';
+    case 'PUT':
+      return 'update';
+    case 'PATCH':
+      return 'patch';
+    case 'DELETE':
+      return isNamed ? 'delete' : 'deletecollection';
+    default:
+      return isNamed ? 'get' : 'list';
+  }
+}
+
+export function isTrue(text: string | null): boolean {
+  return text === 'true' || text === '1';
+}
+
+function decode(part: string | undefined): string | undefined {
+  if (part === undefined) return undefined;
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    // Not an escape: taken as it is, no object has such a name.
+    return part;
+  }
+}

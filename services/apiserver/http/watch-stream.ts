@@ -1,0 +1,98 @@
+/**
+ * A watch as newline-delimited JSON. A frame is encoded once per event and shared by all watchers; Tables are rendered per
+ * watcher (they differ in columns and objects asked for). Back-pressure: we stop taking events while the client does not
+ * read; its watcher is bounded and ends, and the client resumes.
+ */
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { apiVersionOf, type KindInfo } from '#lib/api';
+import { type Ctx, toStatusError } from '#lib/base';
+import { statusOfError } from '#lib/client';
+import { jsonParts } from '../cache/cached.ts';
+import type { SeenEvent } from '../cache/watcher.ts';
+import type { WatchItem } from '../handlers/watch.ts';
+import { type Answer, rendered } from './respond.ts';
+
+const END = Buffer.from('}\n');
+
+export async function sendWatch(a: Answer, kind: KindInfo, items: AsyncIterable<WatchItem>, c: Ctx): Promise<void> {
+  const { res } = a;
+  res.setHeader('content-type', 'application/json');
+  res.writeHead(200);
+  res.flushHeaders();
+  const encoder = new FrameEncoder(a, kind);
+  try {
+    for await (const item of items) {
+      if (!(await write(res, encoder.frames(item), c.signal))) return;
+    }
+  } catch (e) {
+    if (c.signal.aborted || res.destroyed) return;
+    const { status } = statusOfError(toStatusError(e));
+    res.write(`${JSON.stringify({ type: 'ERROR', object: status })}\n`);
+  } finally {
+    if (!res.destroyed) res.end();
+  }
+}
+
+/** False when the client has gone. */
+async function write(res: ServerResponse, bytes: Buffer, signal: AbortSignal): Promise<boolean> {
+  if (res.destroyed || signal.aborted) return false;
+  if (res.write(bytes)) return true;
+  try {
+    await once(res, 'drain', { signal });
+    return true;
+  } catch {
+    // Aborted: the connection closed, or the server is stopping.
+    return false;
+  }
+}
+
+class FrameEncoder {
+  readonly #a: Answer;
+  readonly #kind: KindInfo;
+  #isFirst = true;
+
+  constructor(a: Answer, kind: KindInfo) {
+    this.#a = a;
+    this.#kind = kind;
+  }
+
+  frames(item: WatchItem): Buffer {
+    if (item.type === 'bookmark') return this.#bookmark(item);
+    const frames = item.events.map((e) => this.#frame(e));
+    const [only] = frames;
+    return frames.length === 1 && only !== undefined ? only : Buffer.concat(frames);
+  }
+
+  #frame(seen: SeenEvent): Buffer {
+    const { form } = this.#a;
+    if (form.as === 'object') return plainFrame(seen);
+    const withColumns = this.#isFirst;
+    this.#isFirst = false;
+    const object = rendered(this.#a, form, this.#kind, [seen.cached.object], { isList: false, withColumns });
+    return Buffer.from(`${JSON.stringify({ type: seen.type, object })}\n`);
+  }
+
+  #bookmark(item: Extract<WatchItem, { type: 'bookmark' }>): Buffer {
+    const annotations = item.initialEventsEnd ? { annotations: { 'k8s.io/initial-events-end': 'true' } } : {};
+    const metadata = { resourceVersion: item.resourceVersion, creationTimestamp: null, ...annotations };
+    const { form } = this.#a;
+    const typeMeta =
+      form.as === 'object'
+        ? { kind: this.#kind.kind, apiVersion: apiVersionOf(this.#kind) }
+        : form.as === 'Table'
+          ? { kind: 'Table', apiVersion: `meta.k8s.io/${form.version}`, columnDefinitions: null, rows: [] }
+          : { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1' };
+    const shared = form.as === 'Table' ? { resourceVersion: item.resourceVersion, ...annotations } : metadata;
+    return Buffer.from(`${JSON.stringify({ type: 'BOOKMARK', object: { ...typeMeta, metadata: shared } })}\n`);
+  }
+}
+
+function plainFrame(seen: SeenEvent): Buffer {
+  const known = seen.event?.frames?.[seen.type];
+  if (known !== undefined) return known;
+  const [head, tail] = jsonParts(seen.cached);
+  const frame = Buffer.concat([Buffer.from(`{"type":"${seen.type}","object":${head}`), tail, END]);
+  if (seen.event !== undefined) seen.event.frames = { ...seen.event.frames, [seen.type]: frame };
+  return frame;
+}
