@@ -1,6 +1,7 @@
-export { applyDefaults } from './defaults.ts';
+export { applyDefaults, applyTypeDefaults } from './defaults.ts';
 export { type Discovery, discoveryOf } from './documents/discovery.ts';
 export { type OpenApi, openApiOf } from './documents/openapi.ts';
+export { semanticEqual } from './equality.ts';
 export { errorBody, type FieldError, type FieldErrorType, invalidError } from './field-error.ts';
 export { type FieldMatcher, type FieldRequirement, parseFieldSelector } from './field-selector.ts';
 export { Kinds } from './gen/kinds.ts';
@@ -17,6 +18,7 @@ export type * from './gen/types/core-v1.ts';
 export type { EndpointSlice } from './gen/types/discovery-v1.ts';
 export type { Condition, LabelSelector, ObjectMeta, OwnerReference, Status } from './gen/types/meta-v1.ts';
 export { findDuplicateFields } from './json-duplicates.ts';
+export { validateScale } from './kinds/workload-validation.ts';
 export {
   ageText,
   type ConditionLike,
@@ -70,5 +72,3 @@ export { prepareCreate, prepareUpdate } from './strategy.ts';
 export { partialMetadata, type TableOptions, tableOf } from './tables/table.ts';
 export { type FieldInfo, type TypeInfo, type TypeName, type TypeRef, typeOf } from './type-table.ts';
 export { type ValidationOptions, validateCreate, validateUpdate } from './validation.ts';
-export { semanticEqual } from './equality.ts';
-export { applyTypeDefaults } from './defaults.ts';

@@ -1,14 +1,32 @@
+/**
+ * Validation of whole objects: metadata by the rules common to all kinds, the rest by the kind's validator
+ * (kinds/*-validation.ts) or by the field table. Objects are decoded, defaulted and prepared before.
+ */
 import type { FieldError } from './field-error.ts';
+import { PARTS, VALIDATORS } from './kinds/validators.ts';
 import type { KindRef, KubeObject } from './object.ts';
+import { type KindInfo, kindInfo } from './registry.ts';
+import { validateByTable } from './validation/by-table.ts';
+import { validateMetadata, validateMetadataUpdate } from './validation/metadata.ts';
+import { dns1123Subdomain } from './validation/names.ts';
+import type { JsonObject } from './visit.ts';
 
 export interface ValidationOptions {
-  /** Inclusive range of service node ports. */
+  /** Inclusive range of service node ports; absent: any port. */
   readonly nodePortRange?: { readonly first: number; readonly last: number };
 }
 
+/** [] = valid. `object.metadata` already has its final name and namespace. */
 export function validateCreate(kind: KindRef, object: KubeObject, options: ValidationOptions = {}): FieldError[] {
-  throw new Error(`not yet ${kind.kind} ${object.kind} ${String(options)}`);
+  const info = kindInfo(kind);
+  const name = VALIDATORS[info.schema]?.name ?? dns1123Subdomain;
+  return [
+    ...validateMetadata(object.metadata, { namespaced: info.namespaced, name }),
+    ...validateBody(info, object, options),
+  ];
 }
+
+/** `subresource` as in prepareUpdate, which has run before. [] = valid. */
 export function validateUpdate(
   kind: KindRef,
   next: KubeObject,
@@ -16,5 +34,16 @@ export function validateUpdate(
   subresource?: string,
   options: ValidationOptions = {},
 ): FieldError[] {
-  throw new Error(`not yet ${kind.kind} ${next.kind} ${previous.kind} ${subresource ?? ''} ${String(options)}`);
+  const info = kindInfo(kind);
+  const rules = VALIDATORS[info.schema];
+  const errors = validateMetadataUpdate(next.metadata, previous.metadata);
+  if (subresource !== undefined) return [...errors, ...(rules?.subresources?.[subresource]?.(next, previous) ?? [])];
+  if (rules?.updateAlone !== true) errors.push(...validateBody(info, next, options));
+  return [...errors, ...(rules?.update?.(next, previous) ?? [])];
+}
+
+function validateBody(info: KindInfo, object: KubeObject, options: ValidationOptions): FieldError[] {
+  const validate = VALIDATORS[info.schema]?.object;
+  if (validate !== undefined) return validate(object, options);
+  return validateByTable(info.schema, object as unknown as JsonObject, PARTS);
 }

@@ -1,0 +1,260 @@
+/** The small core kinds. Source: pkg/apis/core/validation, pkg/apis/coordination/validation, pkg/apis/scheduling/validation. */
+import { duplicate, type FieldError, forbidden, invalid, required, tooLong } from '../field-error.ts';
+import type { Lease } from '../gen/types/coordination-v1.ts';
+import type {
+  Binding,
+  ConfigMap,
+  Event,
+  LimitRange,
+  Namespace,
+  Node,
+  PersistentVolumeClaim,
+  ResourceQuota,
+  Secret,
+  ServiceAccount,
+  Taint,
+} from '../gen/types/core-v1.ts';
+import { compareQuantity, parseQuantity, tryParseQuantity } from '../quantity.ts';
+import { Errors, eachItem, NOT_NEGATIVE } from '../validation/field-path.ts';
+import { validateFinalizers, validateLabelSelector } from '../validation/metadata.ts';
+import { configMapKey, isCidr, labelValue, qualifiedName } from '../validation/names.ts';
+
+const DATA_BYTES_MAX = 1024 * 1024;
+
+export function validateConfigMap(map: ConfigMap): FieldError[] {
+  const errors = new Errors();
+  let bytes = 0;
+  for (const [key, value] of Object.entries(map.data ?? {})) {
+    errors.check(`data[${key}]`, key, configMapKey);
+    if (map.binaryData !== undefined && Object.hasOwn(map.binaryData, key))
+      errors.add(invalid(`data[${key}]`, key, 'duplicate of key present in binaryData'));
+    bytes += Buffer.byteLength(value);
+  }
+  for (const [key, value] of Object.entries(map.binaryData ?? {})) {
+    errors.check(`binaryData[${key}]`, key, configMapKey);
+    bytes += Buffer.byteLength(value, 'base64');
+  }
+  if (bytes > DATA_BYTES_MAX) errors.add(tooLong('', DATA_BYTES_MAX));
+  return errors.list;
+}
+
+export function validateConfigMapUpdate(next: ConfigMap, previous: ConfigMap): FieldError[] {
+  const errors = new Errors();
+  if (previous.immutable !== true) return [];
+  if (next.immutable !== true) errors.add(forbidden('immutable', 'field is immutable when `immutable` is set'));
+  errors.add(...forbidChange('data', next.data, previous.data));
+  errors.add(...forbidChange('binaryData', next.binaryData, previous.binaryData));
+  return errors.list;
+}
+
+function forbidChange(field: string, next: unknown, previous: unknown): FieldError[] {
+  const probe = new Errors();
+  probe.immutable(field, next, previous);
+  return probe.list.map(() => forbidden(field, 'field is immutable when `immutable` is set'));
+}
+
+/** Keys that a typed secret must have; a list means all of them. */
+const SECRET_KEYS: Readonly<Record<string, readonly string[]>> = {
+  'kubernetes.io/dockercfg': ['.dockercfg'],
+  'kubernetes.io/dockerconfigjson': ['.dockerconfigjson'],
+  'kubernetes.io/ssh-auth': ['ssh-privatekey'],
+  'kubernetes.io/tls': ['tls.crt', 'tls.key'],
+};
+
+export function validateSecret(secret: Secret): FieldError[] {
+  const errors = new Errors();
+  const data = secret.data ?? {};
+  let bytes = 0;
+  for (const [key, value] of Object.entries(data)) {
+    errors.check(`data[${key}]`, key, configMapKey);
+    bytes += Buffer.byteLength(value, 'base64');
+  }
+  if (bytes > DATA_BYTES_MAX) errors.add(tooLong('data', DATA_BYTES_MAX));
+  const type = secret.type ?? '';
+  if (type === 'kubernetes.io/service-account-token') {
+    const name = secret.metadata.annotations?.['kubernetes.io/service-account.name'];
+    if (!name) errors.add(required('metadata.annotations[kubernetes.io/service-account.name]'));
+  } else if (type === 'kubernetes.io/basic-auth') {
+    if (data['username'] === undefined && data['password'] === undefined)
+      errors.add(required('data[username]'), required('data[password]'));
+  }
+  for (const key of SECRET_KEYS[type] ?? []) if (data[key] === undefined) errors.add(required(`data[${key}]`));
+  const docker = type.startsWith('kubernetes.io/dockercfg') ? '.dockercfg' : '.dockerconfigjson';
+  if (type.startsWith('kubernetes.io/dockerc') && data[docker] !== undefined && !isJsonObject(data[docker]))
+    errors.add(invalid(`data[${docker}]`, '<secret contents redacted>', 'invalid character in JSON'));
+  return errors.list;
+}
+
+function isJsonObject(base64: string): boolean {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(base64, 'base64').toString('utf8'));
+    return typeof value === 'object' && value !== null && !Array.isArray(value);
+  } catch {
+    // Not JSON: that is the answer.
+    return false;
+  }
+}
+
+export function validateSecretUpdate(next: Secret, previous: Secret): FieldError[] {
+  const errors = new Errors();
+  errors.immutable('type', next.type, previous.type);
+  if (previous.immutable !== true) return errors.list;
+  if (next.immutable !== true) errors.add(forbidden('immutable', 'field is immutable when `immutable` is set'));
+  errors.add(...forbidChange('data', next.data, previous.data));
+  return errors.list;
+}
+
+export function validateNamespace(ns: Namespace): FieldError[] {
+  return validateFinalizers(ns.spec?.finalizers, 'spec.finalizers');
+}
+
+const TAINT_EFFECTS = ['NoExecute', 'NoSchedule', 'PreferNoSchedule'];
+
+export function validateNode(node: Node): FieldError[] {
+  const errors = new Errors();
+  const taints = node.spec?.taints ?? [];
+  const seen = new Set<string>();
+  eachItem(taints, 'metadata.taints', (taint: Taint, at) => {
+    errors.check(`${at}.key`, taint.key, qualifiedName);
+    for (const m of labelValue(taint.value ?? '')) errors.add(invalid(`${at}.value`, taint.value, m));
+    errors.requiredOneOf(`${at}.effect`, taint.effect, TAINT_EFFECTS);
+    const key = `${taint.key}:${taint.effect}`;
+    if (seen.has(key)) errors.add({ ...duplicate(at, taint), detail: 'taints must be unique by key and effect pair' });
+    seen.add(key);
+  });
+  for (const [name, amount] of Object.entries(node.status?.capacity ?? {}))
+    if (parseQuantity(amount).nano < 0n) errors.add(invalid(`status.capacity[${name}]`, amount, NOT_NEGATIVE));
+  for (const [i, cidr] of (node.spec?.podCIDRs ?? []).entries())
+    if (!isCidr(cidr))
+      errors.add(
+        invalid(`spec.podCIDRs[${i}]`, cidr, 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)'),
+      );
+  return errors.list;
+}
+
+export function validateNodeUpdate(next: Node, previous: Node): FieldError[] {
+  const errors = new Errors();
+  const old = previous.spec ?? {};
+  const spec = next.spec ?? {};
+  if ((old.podCIDRs?.length ?? 0) > 0 && JSON.stringify(old.podCIDRs) !== JSON.stringify(spec.podCIDRs))
+    errors.add(forbidden('spec.podCIDRs', 'node updates may not change podCIDR except from "" to valid'));
+  if (old.providerID && spec.providerID !== old.providerID)
+    errors.add(forbidden('spec.providerID', 'node updates may not change providerID except from "" to valid'));
+  return errors.list;
+}
+
+export function validateEvent(event: Event): FieldError[] {
+  const errors = new Errors();
+  const namespace = event.metadata.namespace ?? '';
+  const about = event.involvedObject?.namespace ?? '';
+  if (about === '' ? namespace !== 'default' && namespace !== 'kube-system' && namespace !== '' : about !== namespace)
+    errors.add(invalid('involvedObject.namespace', about, 'does not match event.namespace'));
+  if (!event.eventTime) return errors.list;
+  if (!event.reportingComponent) errors.add(required('reportingController'));
+  else errors.check('reportingController', event.reportingComponent, qualifiedName);
+  if (!event.reportingInstance) errors.add(required('reportingInstance'));
+  if (!event.action) errors.add(required('action'));
+  if (!event.reason) errors.add(required('reason'));
+  if (event.message !== undefined && Buffer.byteLength(event.message) > 1024)
+    errors.add(invalid('message', '', 'can have at most 1024 characters'));
+  return errors.list;
+}
+
+export function validateServiceAccount(account: ServiceAccount): FieldError[] {
+  const errors = new Errors();
+  eachItem(account.imagePullSecrets, 'imagePullSecrets', (s, at) => {
+    if (!s.name) errors.add(required(`${at}.name`));
+  });
+  return errors.list;
+}
+
+export function validateLease(lease: Lease): FieldError[] {
+  const errors = new Errors();
+  const spec = lease.spec ?? {};
+  if (typeof spec.leaseDurationSeconds === 'number' && spec.leaseDurationSeconds <= 0)
+    errors.add(invalid('spec.leaseDurationSeconds', spec.leaseDurationSeconds, 'must be greater than 0'));
+  if (typeof spec.leaseTransitions === 'number' && spec.leaseTransitions < 0)
+    errors.add(invalid('spec.leaseTransitions', spec.leaseTransitions, 'must be greater than or equal to 0'));
+  if (spec.preferredHolder && !spec.strategy)
+    errors.add(forbidden('spec.preferredHolder', '`preferredHolder` can only be set when `strategy` is set'));
+  return errors.list;
+}
+
+export function validateBinding(binding: Binding): FieldError[] {
+  const errors = new Errors();
+  const { kind = '', name = '' } = binding.target ?? {};
+  if (kind !== '' && kind !== 'Node') errors.oneOf('target.kind', kind, ['Node', '<empty>']);
+  if (name === '') errors.add(required('target.name'));
+  return errors.list;
+}
+
+const ACCESS_MODES = ['ReadOnlyMany', 'ReadWriteMany', 'ReadWriteOnce', 'ReadWriteOncePod'];
+
+export function validateClaim(claim: PersistentVolumeClaim): FieldError[] {
+  const errors = new Errors();
+  const spec = claim.spec ?? {};
+  errors.add(...validateLabelSelector(spec.selector, 'spec.selector'));
+  if ((spec.accessModes?.length ?? 0) === 0)
+    errors.add(required('spec.accessModes', 'at least 1 access mode is required'));
+  for (const mode of spec.accessModes ?? []) errors.oneOf('spec.accessModes', mode, ACCESS_MODES);
+  const storage = spec.resources?.requests?.['storage'];
+  if (storage === undefined) errors.add(required('spec.resources[storage]'));
+  else if ((tryParseQuantity(storage)?.nano ?? 0n) <= 0n)
+    errors.add(invalid('spec.resources[storage]', storage, 'must be greater than zero'));
+  errors.oneOf('spec.volumeMode', spec.volumeMode, ['Block', 'Filesystem']);
+  return errors.list;
+}
+
+/** Immutable but for filling in the volume and growing the request of a bound claim. */
+export function validateClaimUpdate(next: PersistentVolumeClaim, previous: PersistentVolumeClaim): FieldError[] {
+  const errors = new Errors();
+  const comparable = structuredClone(next.spec);
+  const old = previous.spec;
+  if (!old.volumeName && comparable.volumeName) delete comparable.volumeName;
+  const wanted = next.spec.resources?.requests?.['storage'];
+  const had = old.resources?.requests?.['storage'];
+  if (wanted !== undefined && had !== undefined && comparable.resources?.requests !== undefined) {
+    if (compareQuantity(parseQuantity(wanted), parseQuantity(had)) < 0 && previous.status?.phase === 'Bound')
+      errors.add(forbidden('spec.resources.requests.storage', 'field can not be less than status.capacity'));
+    comparable.resources.requests['storage'] = had;
+  }
+  if (old.volumeAttributesClassName === undefined) delete comparable.volumeAttributesClassName;
+  else comparable.volumeAttributesClassName = old.volumeAttributesClassName;
+  const before = structuredClone(old);
+  if (!old.volumeName) delete before.volumeName;
+  const probe = new Errors();
+  probe.immutable('spec', comparable, before);
+  if (probe.list.length > 0)
+    errors.add(
+      forbidden(
+        'spec',
+        'spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims',
+      ),
+    );
+  return errors.list;
+}
+
+export function validateQuota(quota: ResourceQuota): FieldError[] {
+  const errors = new Errors();
+  for (const [name, amount] of Object.entries(quota.spec?.hard ?? {})) {
+    errors.check(`spec.hard[${name}]`, name, qualifiedName);
+    if (parseQuantity(amount).nano < 0n) errors.add(invalid(`spec.hard[${name}]`, amount, NOT_NEGATIVE));
+  }
+  return errors.list;
+}
+
+export function validateLimitRange(range: LimitRange): FieldError[] {
+  const errors = new Errors();
+  const types = new Set<string>();
+  eachItem(range.spec?.limits, 'spec.limits', (item, at) => {
+    errors.check(`${at}.type`, item.type, qualifiedName);
+    if (types.has(item.type)) errors.add({ ...duplicate(`${at}.type`, item.type), detail: '' });
+    types.add(item.type);
+    for (const [name, min] of Object.entries(item.min ?? {})) {
+      const max = item.max?.[name];
+      if (max !== undefined && compareQuantity(parseQuantity(min), parseQuantity(max)) > 0)
+        errors.add(invalid(`${at}.min[${name}]`, min, `min value ${min} is greater than max value ${max}`));
+    }
+  });
+  return errors.list;
+}

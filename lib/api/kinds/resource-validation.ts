@@ -1,0 +1,45 @@
+/** Resource requirements. Source: pkg/apis/core/validation ValidateResourceRequirements, validateResourceName. */
+import { type FieldError, invalid, required } from '../field-error.ts';
+import type { ResourceRequirements } from '../gen/types/core-v1.ts';
+import { compareQuantity, parseQuantity } from '../quantity.ts';
+import { Errors, NOT_NEGATIVE } from '../validation/field-path.ts';
+import { qualifiedName } from '../validation/names.ts';
+
+const STANDARD = ['cpu', 'memory', 'ephemeral-storage'];
+
+export function validateResources(r: ResourceRequirements, path: string): FieldError[] {
+  const errors = new Errors();
+  for (const [name, limit] of Object.entries(r.limits ?? {})) {
+    errors.add(...validateAmount(name, limit, `${path}.limits`));
+  }
+  for (const [name, request] of Object.entries(r.requests ?? {})) {
+    errors.add(...validateAmount(name, request, `${path}.requests`));
+    const limit = r.limits?.[name];
+    if (limit !== undefined && compareQuantity(parseQuantity(request), parseQuantity(limit)) > 0)
+      errors.add(invalid(`${path}.requests`, request, `must be less than or equal to ${name} limit of ${limit}`));
+    else if (isExtended(name)) {
+      if (limit === undefined)
+        errors.add(required(`${path}.limits`, `Limit must be set for non overcommitable resources`));
+      else if (compareQuantity(parseQuantity(request), parseQuantity(limit)) !== 0)
+        errors.add(invalid(`${path}.requests`, request, `must be equal to ${name} limit of ${limit}`));
+    }
+  }
+  return errors.list;
+}
+
+/** Not overcommittable: anything but cpu, memory and ephemeral storage. */
+function isExtended(name: string): boolean {
+  return !STANDARD.includes(name) && (name.includes('/') || name.startsWith('hugepages-'));
+}
+
+export function validateAmount(name: string, text: string, path: string): FieldError[] {
+  const errors = new Errors();
+  const at = `${path}[${name}]`;
+  errors.check(path, name, qualifiedName);
+  if (!name.includes('/') && !STANDARD.includes(name) && !name.startsWith('hugepages-'))
+    errors.add(invalid(path, name, 'must be a standard resource for containers'));
+  const amount = parseQuantity(text);
+  if (amount.nano < 0n) errors.add(invalid(at, text, NOT_NEGATIVE));
+  else if (isExtended(name) && amount.nano % 1_000_000_000n !== 0n) errors.add(invalid(at, text, 'must be an integer'));
+  return errors.list;
+}

@@ -1,0 +1,116 @@
+/** Per kind: how its objects are named and who validates them; a kind not listed is validated by the field table. */
+import type { FieldError } from '../field-error.ts';
+import type { PodTemplateSpec } from '../gen/types/core-v1.ts';
+import type { KubeObject } from '../object.ts';
+import type { TypeName } from '../type-table.ts';
+import { COMMON_PARTS, type PartValidator } from '../validation/by-table.ts';
+import { type Check, dns1035Label, dns1123Label, pathSegmentName } from '../validation/names.ts';
+import type { ValidationOptions } from '../validation.ts';
+import * as cluster from './cluster-validation.ts';
+import * as core from './core-validation.ts';
+import * as podUpdate from './pod-update-validation.ts';
+import { validatePod, validatePodTemplate } from './pod-validation.ts';
+import * as service from './service-validation.ts';
+import * as workload from './workload-validation.ts';
+
+type Update = (next: KubeObject, previous: KubeObject) => FieldError[];
+
+export interface Validator {
+  /** Default: DNS-1123 subdomain. */
+  readonly name?: Check;
+  /** Absent: by the field table. Metadata is validated before. */
+  readonly object?: (object: KubeObject, options: ValidationOptions) => FieldError[];
+  /** Main endpoint, beside `object` (or instead of it, see `updateAlone`). */
+  readonly update?: Update;
+  /** The update rules stand alone: what cannot change was validated at creation. */
+  readonly updateAlone?: boolean;
+  readonly subresources?: Readonly<Record<string, Update>>;
+}
+
+/** The table's key is the promise that objects have type T. */
+function validator<T extends KubeObject>(v: {
+  name?: Check;
+  object?: (object: T, options: ValidationOptions) => FieldError[];
+  update?: (next: T, previous: T) => FieldError[];
+  updateAlone?: boolean;
+  subresources?: Record<string, (next: T, previous: T) => FieldError[]>;
+}): Validator {
+  return v as unknown as Validator;
+}
+
+const NOTHING = (): FieldError[] => [];
+
+export const VALIDATORS: Readonly<Record<TypeName, Validator>> = {
+  'core/v1.Pod': validator({
+    object: validatePod,
+    update: podUpdate.validatePodUpdate,
+    updateAlone: true,
+    subresources: {
+      status: podUpdate.validatePodStatusUpdate,
+      ephemeralcontainers: (next, previous) => [
+        ...validatePod(next),
+        ...podUpdate.validateEphemeralUpdate(next, previous),
+      ],
+      resize: (next, previous) => [...validatePod(next), ...podUpdate.validateResize(next, previous)],
+    },
+  }),
+  'core/v1.PodTemplate': validator<KubeObject & { template: PodTemplateSpec }>({
+    object: (o) => validatePodTemplate(o.template, 'template'),
+  }),
+  'core/v1.ConfigMap': validator({ object: core.validateConfigMap, update: core.validateConfigMapUpdate }),
+  'core/v1.Secret': validator({ object: core.validateSecret, update: core.validateSecretUpdate }),
+  'core/v1.Namespace': validator({ name: dns1123Label, object: core.validateNamespace }),
+  'core/v1.Node': validator({ object: core.validateNode, update: core.validateNodeUpdate }),
+  'core/v1.Event': validator({ object: core.validateEvent }),
+  'events/v1.Event': validator({ object: NOTHING }),
+  'core/v1.ServiceAccount': validator({ object: core.validateServiceAccount }),
+  'core/v1.Binding': validator({ object: core.validateBinding }),
+  'core/v1.Service': validator({
+    name: dns1035Label,
+    object: service.validateService,
+    update: service.validateServiceUpdate,
+  }),
+  'core/v1.Endpoints': validator({ object: service.validateEndpoints }),
+  'core/v1.ReplicationController': validator({ object: workload.validateReplicationController }),
+  'core/v1.PersistentVolumeClaim': validator({ object: core.validateClaim, update: core.validateClaimUpdate }),
+  'core/v1.ResourceQuota': validator({ object: core.validateQuota }),
+  'core/v1.LimitRange': validator({ object: core.validateLimitRange }),
+  'discovery/v1.EndpointSlice': validator({
+    object: service.validateEndpointSlice,
+    update: service.validateEndpointSliceUpdate,
+  }),
+  'coordination/v1.Lease': validator({ object: core.validateLease }),
+  'apps/v1.Deployment': validator({ object: workload.validateDeployment, update: workload.validateSelectorUpdate }),
+  'apps/v1.ReplicaSet': validator({ object: workload.validateReplicaSet, update: workload.validateSelectorUpdate }),
+  'apps/v1.DaemonSet': validator({ object: workload.validateDaemonSet, update: workload.validateSelectorUpdate }),
+  'apps/v1.StatefulSet': validator({
+    object: workload.validateStatefulSet,
+    update: workload.validateStatefulSetUpdate,
+  }),
+  'apps/v1.ControllerRevision': validator({ object: NOTHING }),
+  'batch/v1.Job': validator({ object: workload.validateJob, update: workload.validateJobUpdate }),
+  'batch/v1.CronJob': validator({ object: workload.validateCronJob }),
+  'rbac/v1.Role': validator({ name: pathSegmentName, object: cluster.validateRole }),
+  'rbac/v1.ClusterRole': validator({ name: pathSegmentName, object: cluster.validateRole }),
+  'rbac/v1.RoleBinding': validator({
+    name: pathSegmentName,
+    object: cluster.validateRoleBinding,
+    update: cluster.validateRoleBindingUpdate,
+  }),
+  'rbac/v1.ClusterRoleBinding': validator({
+    name: pathSegmentName,
+    object: cluster.validateRoleBinding,
+    update: cluster.validateRoleBindingUpdate,
+  }),
+  'scheduling/v1.PriorityClass': validator({
+    object: cluster.validatePriorityClass,
+    update: cluster.validatePriorityClassUpdate,
+  }),
+  'networking/v1.Ingress': validator({ object: cluster.validateIngress }),
+};
+
+/** Validators of parts that occur in kinds validated by the table. */
+export const PARTS: Readonly<Record<TypeName, PartValidator>> = {
+  ...COMMON_PARTS,
+  'core/v1.PodTemplateSpec': (v, path) => validatePodTemplate(v as PodTemplateSpec, path),
+};
