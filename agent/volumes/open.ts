@@ -1,8 +1,29 @@
-/** Puts the volume plugins together. See volume.ts for the life story. */
-import { StatusError } from '#lib/base';
+/**
+ * Puts the volume plugins together: see volume.ts for the life story.
+ *
+ *     folder/pods/UID/volumes/NAME             emptyDir (also the mount point of its tmpfs), configMap
+ *     folder/pods/UID/subpaths/CONTAINER/N     binds of subPaths
+ *     folder/memory/UID/NAME                   secret, projected, downwardAPI: one tmpfs for all
+ */
+import { mkdir, open, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { DeepReadonly, Pod, Volume } from '#lib/api';
+import { parseQuantity, quantityToNumber } from '#lib/api';
 import type { Ctx } from '#lib/base';
+import { StatusError } from '#lib/base';
 import type { Kernel } from '../kernel/kernel.ts';
-import type { VolumeSources, Volumes } from './volume.ts';
+import { hasPayload, writePayload } from './atomic-writer.ts';
+import { configMapPayload } from './configmap.ts';
+import { downwardPayload } from './downwardapi.ts';
+import { prepareEmptyDir } from './emptydir.ts';
+import { prepareHostPath } from './hostpath.ts';
+import type { Payload } from './payload.ts';
+import { payloadDigest } from './payload.ts';
+import { projectedPayload } from './projected.ts';
+import { secretPayload } from './secret.ts';
+import { openInside } from './subpath.ts';
+import { TokenCache } from './tokens.ts';
+import type { PreparedVolume, SubPathRequest, VolumeSources, Volumes } from './volume.ts';
 
 export interface VolumesOptions {
   readonly kernel: Pick<Kernel, 'mounts' | 'removeTree'>;
@@ -11,6 +32,225 @@ export interface VolumesOptions {
   readonly sources: VolumeSources;
 }
 
-export function openVolumes(_o: VolumesOptions, _c: Ctx): Promise<Volumes> {
-  throw new StatusError('Unimplemented', 'volumes are being written');
+export async function openVolumes(o: VolumesOptions, _c: Ctx): Promise<Volumes> {
+  await mkdir(join(o.folder, 'pods'), { recursive: true, mode: 0o711 });
+  return new NodeVolumes(o);
+}
+
+/** Unmounts everything below `folder`, for `berth down`; the files go with the state folder. Idempotent. */
+export async function teardownVolumes(o: { kernel: Pick<Kernel, 'mounts'>; folder: string }, c: Ctx): Promise<void> {
+  for (const point of await o.kernel.mounts.below(o.folder, c)) await o.kernel.mounts.unmount(point, c);
+}
+
+class NodeVolumes implements Volumes {
+  readonly #o: VolumesOptions;
+  readonly #tokens: TokenCache;
+  /** Pod uid -> volume -> digest of what this process wrote. */
+  readonly #written = new Map<string, Map<string, string>>();
+  readonly #writing = new Map<string, Promise<string>>();
+  #memory: Promise<void> | undefined;
+
+  constructor(o: VolumesOptions) {
+    this.#o = o;
+    this.#tokens = new TokenCache(o.sources);
+  }
+
+  async prepare(o: { pod: DeepReadonly<Pod>; volumeName: string }, c: Ctx): Promise<PreparedVolume> {
+    const volume = (o.pod.spec?.volumes ?? []).find((v) => v.name === o.volumeName);
+    if (volume === undefined) throw new StatusError('Invalid', `the pod has no volume "${o.volumeName}"`);
+    const uid = uidOf(o.pod);
+    if (volume.hostPath !== undefined) return { hostPath: await prepareHostPath(volume.hostPath), readOnly: false };
+    if (volume.emptyDir !== undefined) {
+      const hostPath = this.#diskPath(uid, volume.name);
+      const memoryBytesMax = memoryLimit(o.pod);
+      const { mounts } = this.#o.kernel;
+      await prepareEmptyDir(hostPath, volume.emptyDir, { groupId: groupOf(o.pod), memoryBytesMax, mounts }, c);
+      return { hostPath, readOnly: false };
+    }
+    return { hostPath: await this.#writeFiles(o.pod, volume, c), readOnly: true };
+  }
+
+  async subPath(o: SubPathRequest, c: Ctx): Promise<PreparedVolume> {
+    const volume = await this.prepare(o, c);
+    const uid = uidOf(o.pod);
+    const folder = join(this.#podFolder(uid), 'subpaths', o.containerName);
+    const target = join(folder, String(o.mountIndex));
+    const inside = await openInside(volume.hostPath, o.subPath, { canCreate: !volume.readOnly });
+    try {
+      await mkdir(folder, { recursive: true, mode: 0o750 });
+      // A restarted container gets what the path means now: a file of the first start may have been replaced since.
+      await this.#o.kernel.mounts.unmount(target, c);
+      if ((await inside.stat()).isDirectory()) await mkdir(target, { recursive: true, mode: 0o750 });
+      else await (await open(target, 'a', 0o640)).close();
+      await this.#o.kernel.mounts.bind(`/proc/${process.pid}/fd/${inside.fd}`, target, { recursive: true }, c);
+    } finally {
+      await inside.close();
+    }
+    return { hostPath: target, readOnly: volume.readOnly };
+  }
+
+  async update(pod: DeepReadonly<Pod>, c: Ctx): Promise<void> {
+    let failure: unknown;
+    for (const volume of pod.spec?.volumes ?? []) {
+      if (!isFileVolume(volume)) continue;
+      try {
+        await this.#writeFiles(pod, volume, c);
+      } catch (e) {
+        c.signal.throwIfAborted();
+        failure ??= e;
+      }
+    }
+    if (failure !== undefined) throw failure;
+  }
+
+  uses(pod: DeepReadonly<Pod>, kind: 'ConfigMap' | 'Secret', name: string): boolean {
+    return (pod.spec?.volumes ?? []).some((v) => {
+      const projections = v.projected?.sources ?? [];
+      if (kind === 'ConfigMap')
+        return v.configMap?.name === name || projections.some((p) => p.configMap?.name === name);
+      return v.secret?.secretName === name || projections.some((p) => p.secret?.name === name);
+    });
+  }
+
+  nextUpdateAtMs(podUid: string): number | undefined {
+    return this.#tokens.nextRefreshAtMs(podUid);
+  }
+
+  async cleanup(podUid: string, c: Ctx): Promise<void> {
+    if (!isPlainName(podUid)) throw new StatusError('Invalid', `"${podUid}" is not a pod uid`);
+    const { mounts, removeTree } = this.#ports();
+    const folder = this.#podFolder(podUid);
+    for (const point of await mounts.below(folder, c)) await mounts.unmount(point, c);
+    await Promise.all([removeTree(folder, c), removeTree(join(this.#memoryFolder(), podUid), c)]);
+    this.#written.delete(podUid);
+    this.#tokens.forget(podUid);
+  }
+
+  async podsOnDisk(): Promise<readonly string[]> {
+    const lists = await Promise.all([namesIn(join(this.#o.folder, 'pods')), namesIn(this.#memoryFolder())]);
+    return [...new Set(lists.flat())].sort();
+  }
+
+  /** One writer for each volume: a container's start and an update may meet. */
+  async #writeFiles(pod: DeepReadonly<Pod>, volume: DeepReadonly<Volume>, c: Ctx): Promise<string> {
+    const key = `${uidOf(pod)}/${volume.name}`;
+    const before = this.#writing.get(key) ?? Promise.resolve('');
+    const own = before.catch(() => '').then(() => this.#writeNow(pod, volume, c));
+    this.#writing.set(key, own);
+    try {
+      return await own;
+    } finally {
+      if (this.#writing.get(key) === own) this.#writing.delete(key);
+    }
+  }
+
+  async #writeNow(pod: DeepReadonly<Pod>, volume: DeepReadonly<Volume>, c: Ctx): Promise<string> {
+    const uid = uidOf(pod);
+    const payload = await this.#payload(pod, volume, c);
+    const isOnDisk = volume.configMap !== undefined;
+    if (!isOnDisk) await this.#ensureMemory(c);
+    const target = isOnDisk ? this.#diskPath(uid, volume.name) : join(this.#memoryFolder(), uid, volume.name);
+    const groupId = groupOf(pod);
+    const digest = payloadDigest(payload, groupId);
+    const written = this.#written.get(uid) ?? new Map<string, string>();
+    if (written.get(volume.name) === digest && (await hasPayload(target))) return target;
+    await writePayload(target, payload, { groupId, clock: c.clock });
+    written.set(volume.name, digest);
+    this.#written.set(uid, written);
+    return target;
+  }
+
+  async #payload(pod: DeepReadonly<Pod>, volume: DeepReadonly<Volume>, c: Ctx): Promise<Payload> {
+    const { sources } = this.#o;
+    const namespace = pod.metadata.namespace ?? '';
+    const { configMap, secret, downwardAPI, projected } = volume;
+    if (configMap !== undefined) {
+      const found = sources.configMap(namespace, configMap.name ?? '');
+      return configMapPayload(configMap, found, configMap.defaultMode ?? 0o644);
+    }
+    if (secret !== undefined)
+      return secretPayload(secret, sources.secret(namespace, secret.secretName ?? ''), secret.defaultMode ?? 0o644);
+    if (downwardAPI !== undefined) {
+      const o = { defaultMode: downwardAPI.defaultMode ?? 0o644, allocatable: sources.nodeAllocatable() };
+      return downwardPayload(pod, downwardAPI.items ?? [], o);
+    }
+    if (projected !== undefined)
+      return projectedPayload(projected, { pod, volumeName: volume.name, sources, tokens: this.#tokens }, c);
+    const type = Object.keys(volume).find((key) => key !== 'name') ?? 'without a source';
+    throw new StatusError('Unimplemented', `volume "${volume.name}": volumes of type ${type} are not supported`);
+  }
+
+  /** Mounted once for each boot; a mount left by an earlier agent is kept, with the running pods' files. */
+  async #ensureMemory(c: Ctx): Promise<void> {
+    this.#memory ??= (async () => {
+      const path = this.#memoryFolder();
+      await mkdir(path, { recursive: true, mode: 0o711 });
+      await this.#o.kernel.mounts.tmpfs(path, { mode: 0o711 }, c);
+    })();
+    try {
+      await this.#memory;
+    } catch (e) {
+      this.#memory = undefined;
+      throw e;
+    }
+  }
+
+  #ports(): { mounts: Kernel['mounts']; removeTree: Kernel['removeTree'] } {
+    const { kernel } = this.#o;
+    return { mounts: kernel.mounts, removeTree: (path, c) => kernel.removeTree(path, c) };
+  }
+
+  #podFolder(uid: string): string {
+    return join(this.#o.folder, 'pods', uid);
+  }
+
+  #diskPath(uid: string, volumeName: string): string {
+    return join(this.#podFolder(uid), 'volumes', volumeName);
+  }
+
+  #memoryFolder(): string {
+    return join(this.#o.folder, 'memory');
+  }
+}
+
+function isFileVolume(v: DeepReadonly<Volume>): boolean {
+  return (
+    v.configMap !== undefined || v.secret !== undefined || v.downwardAPI !== undefined || v.projected !== undefined
+  );
+}
+
+function uidOf(pod: DeepReadonly<Pod>): string {
+  const { uid } = pod.metadata;
+  if (uid === undefined || !isPlainName(uid)) throw new StatusError('Invalid', `pod ${pod.metadata.name} has no uid`);
+  return uid;
+}
+
+/** It becomes a folder's name. */
+function isPlainName(text: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(text);
+}
+
+function groupOf(pod: DeepReadonly<Pod>): number | undefined {
+  return pod.spec?.securityContext?.fsGroup;
+}
+
+/** The sum of the containers' memory limits; undefined when one has none. */
+function memoryLimit(pod: DeepReadonly<Pod>): number | undefined {
+  let sum = 0;
+  for (const container of pod.spec?.containers ?? []) {
+    const text = container.resources?.limits?.['memory'];
+    if (text === undefined) return undefined;
+    sum += quantityToNumber(parseQuantity(text));
+  }
+  return sum > 0 ? Math.ceil(sum) : undefined;
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    await stat(folder);
+    return await readdir(folder);
+  } catch {
+    // Not made yet: no pod has anything there.
+    return [];
+  }
 }
