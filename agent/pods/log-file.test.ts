@@ -27,14 +27,14 @@ async function texts(o: { tailLines?: number; sinceMs?: number }): Promise<strin
 
 describe('readLog', () => {
   test('reads rotated files first, oldest to newest', async () => {
-    await writeFile(`${path}.20260101-000001`, line(1));
-    await writeFile(`${path}.20260101-000002`, line(2));
+    await writeFile(`${path}.2`, line(1));
+    await writeFile(`${path}.1`, line(2));
     await writeFile(path, line(3));
     expect(await texts({})).toEqual(['line 1', 'line 2', 'line 3']);
   });
 
   test('tail counts full lines over files and keeps the parts of a line together', async () => {
-    await writeFile(`${path}.20260101-000001`, line(1) + line(2));
+    await writeFile(`${path}.1`, line(1) + line(2));
     await writeFile(path, line(3, 'P') + line(4));
     expect(await texts({ tailLines: 2 })).toEqual(['line 2', 'line 3', 'line 4']);
     expect(await texts({ tailLines: 1 })).toEqual(['line 3', 'line 4']);
@@ -69,7 +69,7 @@ describe('readLog', () => {
     })();
     await eventually(() => got.length === 1);
     await appendFile(path, line(2));
-    await rename(path, `${path}.20260101-000001`);
+    await rename(path, `${path}.1`);
     await writeFile(path, line(3));
     await eventually(() => got.length === 3);
     await appendFile(path, line(4));

@@ -1,7 +1,7 @@
 /**
  * Reads a container's log as the supervisor writes it (CRI format: `RFC3339Nano stdout|stderr F|P text`), over rotated
- * files, from the first wanted line on, and follows it. Rotation: N.log is renamed to N.log.<timestamp> (older ones may be
- * gone) and a new N.log begins; a follower reads the renamed file to its end before it goes on with the new one.
+ * files, from the first wanted line on, and follows it. Rotation: N.log is renamed to N.log.1, N.log.1 to N.log.2, ... (the
+ * oldest goes) and a new N.log begins; a follower reads the renamed file to its end before it goes on with the new one.
  */
 import { watch } from 'node:fs';
 import { type FileHandle, open, readdir } from 'node:fs/promises';
@@ -71,13 +71,13 @@ function since(lines: readonly LogLine[], sinceMs: number | undefined): readonly
   return sinceMs === undefined ? lines : lines.filter((l) => Date.parse(l.time) >= sinceMs);
 }
 
-/** Older files of the same attempt, oldest first. */
+/** Older files of the same attempt (0.log.1 is the newest of them), oldest first. */
 async function rotatedFiles(path: string): Promise<string[]> {
   const name = basename(path);
   const all = await readdir(dirname(path)).catch(() => [] as string[]);
   return all
-    .filter((n) => n.startsWith(`${name}.`) && !n.endsWith('.tmp'))
-    .sort()
+    .filter((n) => n.startsWith(`${name}.`) && /^\d+$/.test(n.slice(name.length + 1)))
+    .sort((a, b) => Number(b.slice(name.length + 1)) - Number(a.slice(name.length + 1)))
     .map((n) => join(dirname(path), n));
 }
 

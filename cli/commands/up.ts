@@ -32,7 +32,7 @@ import {
 } from '../layout.ts';
 import { createSteps, type Steps } from '../output/steps.ts';
 import { berthArgv, examplePath, helperPath, registryArgv } from '../process.ts';
-import { startTend, tendStatus } from '../tend.ts';
+import { startTend, survivors, tendStatus } from '../tend.ts';
 import { hostNet, makeHosts } from '../up/hosts.ts';
 import { checkPorts, layoutOf, type UpOptions } from '../up/layout-of.ts';
 import { processesOf } from '../up/processes.ts';
@@ -78,12 +78,16 @@ async function isRunning(layout: ClusterLayout, c: Ctx): Promise<boolean> {
 async function start(layout: ClusterLayout, o: UpOptions, steps: Steps, c: Ctx): Promise<void> {
   const begin = c.clock.monotonic();
   const adopted = await tendStatus(tendSocket(layout)).catch(() => undefined);
-  if (adopted === undefined) await steps.run('checking ports', () => checkPorts(layout));
+  const alive = await survivors(join(layout.home, 'tend'));
+  if (adopted === undefined && alive.length === 0) await steps.run('checking ports', () => checkPorts(layout));
   await steps.run('certificates and kubeconfig', () => prepare(layout, c.clock));
   const net = hostNet(layout.instance, layout.clusterCidr);
   if (layout.nodes.some((n) => n.netns !== undefined))
     await steps.run(`${layout.nodes.length} hosts as network namespaces`, () => makeHosts(net, layout.nodes));
-  if (adopted === undefined) await steps.run('starting processes', () => startProcesses(layout));
+  if (adopted === undefined)
+    await steps.run(alive.length > 0 ? `taking over ${alive.length} running processes` : 'starting processes', () =>
+      startProcesses(layout),
+    );
   await using client = await adminClient(layout);
   await steps.run('waiting for the API server', () =>
     waitUntil(
