@@ -1,5 +1,5 @@
 /** What the handlers share: one value, made in main.ts. */
-import type { DeepReadonly, KindInfo, KubeObject } from '#lib/api';
+import type { DeepReadonly, KindInfo, KubeObject, ValidationOptions } from '#lib/api';
 import type { Clock, Logger, Random } from '#lib/base';
 import type { ApiRequest, RequestBase } from '#lib/client';
 import type { AdmissionChain } from './admission/chain.ts';
@@ -21,6 +21,7 @@ export interface Core {
   readonly admission: AdmissionChain;
   /** By `group/resource`: what one kind does beyond the generic path (addresses of services, finalizers of namespaces). */
   readonly hooks: ReadonlyMap<string, ResourceHooks>;
+  readonly validation: ValidationOptions;
   readonly eventTtlSeconds: number;
 }
 

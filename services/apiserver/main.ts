@@ -7,6 +7,9 @@ import { AdmissionChain } from './admission/chain.ts';
 import { NamespaceLifecycle } from './admission/namespace-lifecycle.ts';
 import { TaintNodesByCondition } from './admission/nodes.ts';
 import { DefaultTolerationSeconds, PriorityAdmission, ServiceAccountAdmission } from './admission/pods.ts';
+import { AddressAllocator } from './allocator/addresses.ts';
+import { NodePortAllocator } from './allocator/node-ports.ts';
+import { runRepair } from './allocator/repair.ts';
 import { Api } from './api.ts';
 import { AuthorizerUnion } from './authz/authorizer.ts';
 import { NodeRules, PublicRules, Superusers } from './authz/built-in.ts';
@@ -19,6 +22,7 @@ import type { ResourceHooks } from './hooks.ts';
 import { listen, storeHealth } from './http/listen.ts';
 import { namespaceHooks } from './kinds/namespaces.ts';
 import { podHooks } from './kinds/pods.ts';
+import { ServiceHooks } from './kinds/services.ts';
 import type { ApiServer, ApiServerDeps } from './server.ts';
 import { Storage } from './storage.ts';
 
@@ -26,6 +30,7 @@ export type { ApiServer, ApiServerConfig, ApiServerDeps, BearerVerifier, ListenA
 
 const DEFAULT_TOLERATION_SECONDS = 3;
 const EVENT_TTL_SECONDS = 3_600;
+const NODE_PORTS = { from: 30_000, to: 32_767 };
 const SERVICE_ACCOUNT_WAIT_MS = 5_000;
 
 /** Resolves when the cache is filled, the bootstrap objects exist and the listeners accept. */
@@ -79,7 +84,12 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     new PriorityAdmission(storage),
     new DefaultTolerationSeconds(config.defaultTolerationSeconds ?? DEFAULT_TOLERATION_SECONDS),
   ]);
+  const addresses = new AddressAllocator({ storage, cidr: config.serviceCidr, clock, random });
+  const range = config.nodePortRange ?? NODE_PORTS;
+  const ports = new NodePortAllocator({ storage, range, clock, random });
+  scope.spawn('repair', (signal) => runRepair({ storage, addresses, ports }, { ...c, signal }));
   const hooks = new Map<string, ResourceHooks>([
+    ['/services', new ServiceHooks({ addresses, ports })],
     ['/pods', podHooks],
     ['/namespaces', namespaceHooks],
   ]);
@@ -93,6 +103,7 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     authorizer: new AuthorizerUnion([new Superusers(), new NodeRules(), new PublicRules()]),
     admission,
     hooks,
+    validation: { nodePortRange: { first: range.from, last: range.to } },
     eventTtlSeconds: config.eventTtlSeconds ?? EVENT_TTL_SECONDS,
   };
 }

@@ -2,7 +2,8 @@
  * POST of an object: decode, default, admit, fill in what only the server knows, validate, store.
  * Source: apiserver/pkg/endpoints/handlers/create.go, registry/rest/create.go, registry/generic/registry/store.go.
  */
-import { applyDefaults, type DeepReadonly, invalidError, type KubeObject, prepareCreate } from '#lib/api';
+import { applyDefaults, type DeepReadonly, invalidError, type KubeObject, prepareCreate   validateCreate,
+} from '#lib/api';
 import { type Ctx, isKind, randomName, StatusError, timeText } from '#lib/base';
 import type { WriteOptions } from '#lib/client';
 import type { AdmissionRequest } from '../admission/chain.ts';
@@ -10,7 +11,7 @@ import { alreadyExists, badRequest } from '../api-errors.ts';
 import { type Cached, encodeStored } from '../cache/cached.ts';
 import { type Core, type CoreResult, hooksOf, managerOf, objectResult, type Target } from '../core.ts';
 import { decodeBody } from '../write/decode-body.ts';
-import { trackUpdate, validateCreate } from '../write/pending.ts';
+import { trackUpdate } from '../write/pending.ts';
 
 /** Kubernetes' bound: a generated name is at most this and five random characters. */
 const GENERATED_BASE_MAX = 58;
@@ -58,7 +59,7 @@ export async function createDraft(
   const settle = await hooksOf(core, kind).beginCreate?.(draft, { kind, dryRun }, c);
   let isStored = false;
   try {
-    const errors = validateCreate(kind, draft);
+    const errors = validateCreate(kind, draft, core.validation);
     if (errors.length > 0) throw invalidError(kind, draft.metadata.name, errors);
     await core.admission.validate(admission, c);
     const cached = dryRun

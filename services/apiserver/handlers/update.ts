@@ -10,6 +10,7 @@ import {
   type KindInfo,
   type KubeObject,
   prepareUpdate,
+  validateUpdate,
 } from '#lib/api';
 import { type Ctx, isKind, StatusError, timeText } from '#lib/base';
 import type { RequestBase, WriteOptions } from '#lib/client';
@@ -20,7 +21,7 @@ import { type Core, type CoreResult, hooksOf, managerOf, objectResult, type Targ
 import type { Settle } from '../hooks.ts';
 import { checkName, decodeBody } from '../write/decode-body.ts';
 import { type Change, guaranteedUpdate } from '../write/guaranteed-update.ts';
-import { trackUpdate, validateUpdate } from '../write/pending.ts';
+import { trackUpdate } from '../write/pending.ts';
 import { createDraft, isTracked } from './create.ts';
 
 /** PUT on a name that does not exist creates these. Source: AllowCreateOnUpdate of the strategies. */
@@ -101,7 +102,7 @@ export async function changeObject(core: Core, request: UpdateRequest, o: NextOb
     checkPreconditions(kind, draft, current);
     const admission = await prepare(core, request, draft, current, c);
     settle = await hooksOf(core, kind).beginUpdate?.(draft, current.object, { kind, dryRun }, c);
-    const errors = validateUpdate(kind, draft, mutable(current.object), request.subresource);
+    const errors = validateUpdate(kind, draft, mutable(current.object), request.subresource, core.validation);
     if (errors.length > 0) throw invalidError(kind, name, errors);
     await core.admission.validate(admission, c);
     if (o.isTracked !== true) track(core, request, draft, current);

@@ -9,6 +9,4 @@ function soon<T>(fn: () => T, fallback: T): T {
     throw e;
   }
 }
-export const validateCreate: typeof api.validateCreate = (...a) => soon(() => api.validateCreate(...a), []);
-export const validateUpdate: typeof api.validateUpdate = (...a) => soon(() => api.validateUpdate(...a), []);
 export const trackUpdate: typeof api.trackUpdate = (...a) => soon(() => api.trackUpdate(...a), undefined);
