@@ -59,7 +59,7 @@ export {
   type Subresource,
   schemaOf,
 } from './registry.ts';
-export { decodeAny, decodeObject, decodeType, type FieldValidation } from './schema.ts';
+export { canonicalObject, decodeAny, decodeObject, decodeType, type FieldValidation } from './schema.ts';
 export {
   isLabelValue,
   isQualifiedName,

@@ -75,10 +75,16 @@ export function decodeObject(kind: KindRef, value: unknown): Decoded<KubeObject>
       `${name} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: the kind in the data does not match the expected kind`,
     );
   const decoded = decodeFor(kind.kind, kind.version, kindInfo(kind).schema, value);
+  const { apiVersion: _v, kind: _k, ...rest } = decoded.object as Record<string, unknown>;
   return {
-    object: { ...decoded.object, apiVersion: expected, kind: kind.kind } as KubeObject,
+    object: { kind: kind.kind, apiVersion: expected, ...rest } as unknown as KubeObject,
     unknown: decoded.unknown,
   };
+}
+
+/** The object in canonical form (fields in declaration order, zero values as Go writes them): equal objects have equal texts. */
+export function canonicalObject(kind: KindRef, object: KubeObject): KubeObject {
+  return decodeObject(kind, object).object;
 }
 
 /** Decodes any struct type: DeleteOptions, Binding, Scale, Eviction, ...; BadRequest as above. */

@@ -20,10 +20,10 @@ export interface ValidationOptions {
 export function validateCreate(kind: KindRef, object: KubeObject, options: ValidationOptions = {}): FieldError[] {
   const info = kindInfo(kind);
   const name = VALIDATORS[info.schema]?.name ?? dns1123Subdomain;
-  return [
-    ...validateMetadata(object.metadata, { namespaced: info.namespaced, name }),
-    ...validateBody(info, object, options),
-  ];
+  const body = validateBody(info, object, options);
+  // Reviews and bindings are requests: they are not stored and need no name.
+  if (!info.verbs.includes('get')) return body;
+  return [...validateMetadata(object.metadata, { namespaced: info.namespaced, name }), ...body];
 }
 
 /** `subresource` as in prepareUpdate, which has run before. [] = valid. */
