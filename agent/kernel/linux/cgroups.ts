@@ -102,6 +102,12 @@ export class LinuxCgroups implements Cgroups {
     return memory === undefined ? undefined : join(memory, path, 'memory.oom_control');
   }
 
+  /** The file that lists the processes of a cgroup. */
+  procsFile(path: string): string | undefined {
+    const root = this.version === 'v2' ? this.mounts.v2 : (this.mounts.v1.get('pids') ?? this.#roots()[0]);
+    return root === undefined ? undefined : join(root, path, 'cgroup.procs');
+  }
+
   /** Every mounted tree, each once. */
   #roots(): string[] {
     const roots = new Set(this.mounts.v1.values());

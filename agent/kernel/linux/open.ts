@@ -2,7 +2,7 @@
 import { pipeline } from 'node:stream/promises';
 import { type Ctx, type Random, realRandom, StatusError } from '#lib/base';
 import type { Kernel } from '../kernel.ts';
-import { openCgroups } from './cgroups.ts';
+import { type LinuxCgroups, openCgroups } from './cgroups.ts';
 import { Helper } from './helper.ts';
 import { HelperMounts, HelperNamespaces } from './mounts.ts';
 import { baseEnvironment, HelperPrograms } from './programs.ts';
@@ -18,6 +18,7 @@ export interface KernelOptions {
 /** What agent/runtime needs beyond the ports: sessions are verbs of the helper. */
 export interface LinuxKernel extends Kernel {
   readonly helper: Helper;
+  readonly cgroups: LinuxCgroups;
 }
 
 export async function openKernel(o: KernelOptions): Promise<LinuxKernel> {

@@ -1,0 +1,255 @@
+/*
+ * The supervisor's socket. Frames both ways: u32 length (little-endian, of what follows), u8 type, payload.
+ *   to the supervisor:   A attach, u8 with stdin | I stdin bytes | C stdin ends | W resize, u16 columns, u16 rows
+ *                        K kill, u32 signal, u8 all | S status
+ *   to the client:       O stdout bytes | R stderr bytes | S status text | E exit record (JSON), then the end
+ * Each client has a bounded queue: one that does not read is dropped, the container is never held up. Stdin is the other
+ * way round: while the container does not read, its clients are not read either.
+ */
+#include "supervise.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { FRAME_MAX = 1 << 20, QUEUE_MAX = 1 << 20, READ_SIZE = 16384 };
+
+struct client {
+	int fd;
+	bool attached, with_stdin;
+	struct bytes in, out;
+};
+
+static struct client clients[CLIENTS_MAX];
+static int client_count, listener = -1;
+void (*clients_on_kill)(int signal, bool all);
+struct bytes clients_status;
+
+void clients_listen(const char *name)
+{
+	listener = listen_unix(name, 16);
+	if (listener < 0)
+		fail("supervise: listen at %s", name);
+}
+
+static void close_stdin(struct input *input)
+{
+	/* With a terminal stdin and stdout are one: it stays. */
+	if (input->tty || input->fd < 0)
+		return;
+	close(input->fd);
+	input->fd = -1;
+	bytes_free(&input->pending);
+}
+
+/* What is still queued is written first. */
+static void end_stdin(struct input *input)
+{
+	if (input->pending.size)
+		input->ending = true;
+	else
+		close_stdin(input);
+}
+
+static void drop(struct client *c, struct input *input)
+{
+	close(c->fd);
+	if (c->with_stdin && input->once)
+		end_stdin(input);
+	bytes_free(&c->in);
+	bytes_free(&c->out);
+	c->fd = -1;
+}
+
+/* Writes what is queued; false when the client is gone. */
+static bool flush(struct client *c)
+{
+	size_t at = 0;
+	while (at < c->out.size) {
+		ssize_t n = send(c->fd, c->out.data + at, c->out.size - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno != EAGAIN)
+			return false;
+		if (n < 0)
+			break;
+		at += (size_t)n;
+	}
+	if (at == c->out.size)
+		bytes_free(&c->out);
+	else
+		bytes_drop(&c->out, at);
+	return true;
+}
+
+static void queue(struct client *c, char type, const char *data, size_t size)
+{
+	char head[5];
+	if (c->fd < 0 || c->out.size > QUEUE_MAX)
+		return;
+	put_u32(head, (uint32_t)size + 1);
+	head[4] = type;
+	bytes_append(&c->out, head, 5);
+	bytes_append(&c->out, data, size);
+	if (!flush(c) || c->out.size > QUEUE_MAX)
+		shutdown(c->fd, SHUT_RDWR);
+}
+
+void clients_output(char type, const char *data, size_t size)
+{
+	for (int i = 0; i < client_count; i++)
+		if (clients[i].attached)
+			queue(&clients[i], type, data, size);
+}
+
+void clients_exit(const char *record, size_t size)
+{
+	for (int i = 0; i < client_count; i++)
+		queue(&clients[i], 'E', record, size);
+}
+
+void clients_flush(int timeout_ms)
+{
+	int64_t end = monotonic_ms() + timeout_ms;
+	for (int i = 0; i < client_count; i++) {
+		struct client *c = &clients[i];
+		while (c->fd >= 0 && c->out.size && flush(c) && c->out.size) {
+			int64_t left = end - monotonic_ms();
+			struct pollfd p = {.fd = c->fd, .events = POLLOUT};
+			if (left <= 0 || poll(&p, 1, (int)left) <= 0)
+				break;
+		}
+	}
+}
+
+static void feed(struct input *input)
+{
+	while (input->fd >= 0 && input->pending.size) {
+		ssize_t n = write(input->fd, input->pending.data, input->pending.size);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n < 0) {
+			/* The program closed its stdin. */
+			close_stdin(input);
+			break;
+		}
+		bytes_drop(&input->pending, (size_t)n);
+	}
+	bytes_free(&input->pending);
+	if (input->ending)
+		close_stdin(input);
+}
+
+static void take_frame(struct client *c, struct input *input, char type, const char *data, size_t size)
+{
+	if (type == 'A' && size >= 1) {
+		c->attached = true;
+		c->with_stdin = data[0] != 0;
+	} else if (type == 'I' && c->with_stdin && input->fd >= 0) {
+		bytes_append(&input->pending, data, size);
+		feed(input);
+	} else if (type == 'C' && c->with_stdin) {
+		if (input->once)
+			end_stdin(input);
+	} else if (type == 'W' && size >= 4 && input->tty && input->fd >= 0) {
+		const unsigned char *p = (const unsigned char *)data;
+		struct winsize w = {.ws_col = (unsigned short)(p[0] | p[1] << 8), .ws_row = (unsigned short)(p[2] | p[3] << 8)};
+		ioctl(input->fd, TIOCSWINSZ, &w);
+	} else if (type == 'K' && size >= 5) {
+		clients_on_kill((int)get_u32(data), data[4] != 0);
+	} else if (type == 'S') {
+		queue(c, 'S', clients_status.data, clients_status.size);
+	}
+}
+
+/* Frames that have come whole; those behind stdin bytes that the container does not take yet wait. */
+static bool take_frames(struct client *c, struct input *input)
+{
+	size_t at = 0;
+	bool ok = true;
+	while (c->in.size - at >= 5 && !(c->with_stdin && input->pending.size)) {
+		uint32_t size = get_u32(c->in.data + at);
+		if (size < 1 || size > FRAME_MAX) {
+			ok = false;
+			break;
+		}
+		if (c->in.size - at - 4 < size)
+			break;
+		take_frame(c, input, c->in.data[at + 4], c->in.data + at + 5, size - 1);
+		at += 4 + size;
+	}
+	if (at == c->in.size)
+		bytes_free(&c->in);
+	else
+		bytes_drop(&c->in, at);
+	return ok;
+}
+
+static bool is_blocked(const struct client *c, const struct input *input)
+{
+	return c->with_stdin && input->pending.size;
+}
+
+static void read_client(struct client *c, struct input *input)
+{
+	char data[READ_SIZE];
+	ssize_t n = recv(c->fd, data, sizeof data, MSG_DONTWAIT);
+	if (n > 0)
+		bytes_append(&c->in, data, (size_t)n);
+	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		drop(c, input);
+	if (c->fd >= 0 && !take_frames(c, input))
+		drop(c, input);
+}
+
+static void accept_clients(void)
+{
+	for (int fd; (fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0;) {
+		if (client_count == CLIENTS_MAX)
+			close(fd);
+		else
+			clients[client_count++] = (struct client){.fd = fd};
+	}
+}
+
+int clients_before_poll(struct pollfd *polls, struct input *input)
+{
+	int kept = 0;
+	for (int i = 0; i < client_count; i++)
+		if (clients[i].fd >= 0)
+			clients[kept++] = clients[i];
+	client_count = kept;
+	int n = 0;
+	polls[n++] = (struct pollfd){.fd = listener, .events = POLLIN};
+	polls[n++] = (struct pollfd){.fd = input->pending.size ? input->fd : -1, .events = POLLOUT};
+	for (int i = 0; i < client_count; i++) {
+		struct client *c = &clients[i];
+		/* A blocked one is left out, or its hanging up would be reported without end; its bytes are read later. */
+		short events = (short)(POLLIN | (c->out.size ? POLLOUT : 0));
+		polls[n++] = (struct pollfd){.fd = is_blocked(c, input) ? -1 : c->fd, .events = events};
+	}
+	return n;
+}
+
+void clients_after_poll(const struct pollfd *polls, struct input *input)
+{
+	bool fed = polls[1].revents != 0;
+	if (fed)
+		feed(input);
+	int count = client_count;
+	for (int i = 0; i < count; i++) {
+		struct client *c = &clients[i];
+		short events = polls[2 + i].revents;
+		if (c->fd >= 0 && (events & POLLOUT) && !flush(c))
+			drop(c, input);
+		if (c->fd >= 0 && fed && !take_frames(c, input))
+			drop(c, input);
+		if (c->fd >= 0 && (events & (POLLIN | POLLHUP | POLLERR)))
+			read_client(c, input);
+	}
+	if (polls[0].revents)
+		accept_clients();
+}

@@ -1,0 +1,82 @@
+/**
+ * The agent's connection to one container's supervisor (agent/native/supervise.c), open as long as the container lives:
+ * it brings the exit the moment it is durable, carries kills, and its end says that the supervisor is done or dead.
+ */
+import { connect, type Socket } from 'node:net';
+import { StatusError } from '#lib/base';
+import type { ExitFile, StartedFile } from './bundle.ts';
+import { type Deferred, deferred, encodeFrame, readFrames } from './streams.ts';
+
+export class SupervisorLink {
+  readonly #socket: Socket;
+  readonly #status: Deferred<StartedFile | ExitFile> = deferred();
+  readonly #closed: Deferred<void> = deferred();
+  #exit: ExitFile | undefined;
+
+  private constructor(socket: Socket, onExit: (e: ExitFile) => void) {
+    this.#socket = socket;
+    socket.unref();
+    readFrames(
+      socket,
+      (type, payload) => {
+        if (type === 'S') this.#status.resolve(JSON.parse(payload.toString()) as StartedFile | ExitFile);
+        if (type !== 'E') return;
+        this.#exit = JSON.parse(payload.toString()) as ExitFile;
+        onExit(this.#exit);
+      },
+      () => {
+        this.#status.reject(new StatusError('Unavailable', 'the supervisor has ended'));
+        this.#closed.resolve();
+      },
+    );
+  }
+
+  /** Undefined when no supervisor listens there. */
+  static async connect(path: string, onExit: (e: ExitFile) => void): Promise<SupervisorLink | undefined> {
+    const socket = await connectUnix(path);
+    return socket === undefined ? undefined : new SupervisorLink(socket, onExit);
+  }
+
+  /** The exit record, once it came. */
+  get exit(): ExitFile | undefined {
+    return this.#exit;
+  }
+
+  /** Resolves when the supervisor has ended: with an exit before it, everything of the container but its folder is gone. */
+  get closed(): Promise<void> {
+    return this.#closed.promise;
+  }
+
+  /** What the supervisor says; it answers once the container has started. */
+  status(): Promise<StartedFile | ExitFile> {
+    this.#socket.write(encodeFrame('S'));
+    return this.#status.promise;
+  }
+
+  kill(signal: number, all: boolean): void {
+    const payload = Buffer.alloc(5);
+    payload.writeUInt32LE(signal, 0);
+    payload.writeUInt8(all ? 1 : 0, 4);
+    if (this.#socket.writable) this.#socket.write(encodeFrame('K', payload));
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+}
+
+/** Undefined when nobody listens at the path. */
+export async function connectUnix(path: string): Promise<Socket | undefined> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(path);
+    const onError = (e: NodeJS.ErrnoException): void => {
+      if (e.code === 'ENOENT' || e.code === 'ECONNREFUSED' || e.code === 'ENOTDIR') resolve(undefined);
+      else reject(new StatusError('Unavailable', `cannot reach the supervisor at ${path}: ${e.message}`, { cause: e }));
+    };
+    socket.once('error', onError);
+    socket.once('connect', () => {
+      socket.off('error', onError);
+      resolve(socket);
+    });
+  });
+}
