@@ -8,7 +8,7 @@
  * Ends: each writable ends with Data{last}; each end sends End exactly once, after which it sends nothing. A call that
  * breaks destroys every stream and reports it through `onEnd`.
  */
-import { type Duplex, Readable, Writable } from 'node:stream';
+import { Readable, Writable } from 'node:stream';
 import { ERROR_KINDS, type ErrorKind, isKind, StatusError, toStatusError } from '#lib/base';
 import type { Frame, Frame__Output } from './gen/berth/streams/v1/Frame.ts';
 
@@ -20,8 +20,19 @@ const CHUNK_BYTES = 64 * 1024;
 
 export type Outcome = { readonly exitCode: number } | { readonly error: StatusError };
 
+/** What both ends' gRPC calls are. */
+export interface FrameCall {
+  readonly destroyed: boolean;
+  readonly writable: boolean;
+  write(frame: Frame): boolean;
+  pause(): unknown;
+  resume(): unknown;
+  on(event: string, fn: (value: never) => void): unknown;
+  off(event: string, fn: (value: never) => void): unknown;
+}
+
 export class FrameChannels {
-  readonly #call: Duplex;
+  readonly #call: FrameCall;
   readonly #readables = new Map<number, Readable>();
   readonly #writables = new Set<Writable>();
   /** Channels whose consumer is behind; the call flows only while there is none. */
@@ -33,7 +44,7 @@ export class FrameChannels {
   #isSent = false;
 
   /** Takes the call over: from now on every frame comes here. `onEnd` is called once: the peer's End, or the break. */
-  constructor(call: Duplex, o: { onEnd: (o: Outcome) => void }) {
+  constructor(call: FrameCall, o: { onEnd: (o: Outcome) => void }) {
     this.#call = call;
     this.#onEnd = o.onEnd;
     call.on('data', (frame: Frame__Output) => this.#receive(frame));

@@ -45,6 +45,8 @@ export interface GatewayDeps {
   readonly heartbeatIntervalMs?: number | undefined;
   /** Default 10000: how often a heard node's Lease is written. */
   readonly leaseIntervalMs?: number | undefined;
+  /** A node that was not heard for this long counts as silent (its Lease says so). Whole seconds; default 5000. */
+  readonly silentAfterMs?: number | undefined;
   /** Default 365. */
   readonly nodeCertificateDays?: number | undefined;
 }

@@ -1,0 +1,248 @@
+/**
+ * What each node needs to know, from one set of informers for all nodes: its own pods, the ConfigMaps, Secrets and
+ * ServiceAccounts those pods name, and all Services, EndpointSlices, Nodes and Namespaces. Secrets therefore reach only the nodes
+ * whose pods name them.
+ *
+ * Each session has a `Feed`: the changes still to be sent, one per object and always its newest state, so a slow node costs
+ * memory for the objects that changed and not for the number of changes. An object is encoded once for all nodes: the bytes
+ * are remembered beside the informer's own object for as long as that lives.
+ *
+ * Invariants: a pod's references are queued before the pod; the feed has been empty once = everything that existed at
+ * the start has been sent (the session then sends Synced).
+ */
+import { type DeepReadonly, type KindRef, Kinds, type KubeObject, keyText, type Pod } from '#lib/api';
+import type { Informer, InformerFactory } from '#lib/controller';
+import { type Reference, referencesOf } from './references.ts';
+
+export interface Change {
+  readonly type: 'UPSERT' | 'REMOVE';
+  readonly resource: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly object: Buffer;
+}
+
+const BROADCAST = [Kinds.nodes, Kinds.namespaces, Kinds.services, Kinds.endpointslices] as const;
+const REFERENCED = [Kinds.configmaps, Kinds.secrets, Kinds.serviceaccounts] as const;
+const NONE = Buffer.alloc(0);
+export const PODS_BY_NODE = 'nodeName';
+
+export class DesiredHub implements Disposable {
+  readonly pods: Informer<Pod>;
+  readonly #informers = new Map<string, Informer<KubeObject>>();
+  readonly #subscriptions: Disposable[] = [];
+  readonly #feeds = new Set<Feed>();
+  readonly #feedsByNode = new Map<string, Set<Feed>>();
+  /** Feeds by the referenced object they need. */
+  readonly #needs = new Map<string, Set<Feed>>();
+  readonly #bytes = new WeakMap<object, Buffer>();
+
+  constructor(factory: InformerFactory) {
+    this.pods = factory.informer(Kinds.pods, { indexes: { [PODS_BY_NODE]: (p) => [p.spec?.nodeName ?? ''] } });
+    for (const kind of [...BROADCAST, ...REFERENCED]) this.#open(factory, kind);
+  }
+
+  /** To be called once, when all informers are synced. */
+  start(): void {
+    for (const kind of BROADCAST)
+      this.#follow(kind.resource, (_key, previous, next) => {
+        for (const feed of this.#feeds) feed.put(this.#change(kind.resource, previous, next));
+      });
+    for (const kind of REFERENCED)
+      this.#follow(kind.resource, (key, previous, next) => {
+        const feeds = this.#needs.get(`${kind.resource}/${key}`) ?? [];
+        for (const feed of feeds) feed.put(this.#change(kind.resource, previous, next));
+      });
+    this.#subscriptions.push(this.pods.subscribe((previous, next) => this.#onPod(previous, next)));
+  }
+
+  /** Queues everything the node needs now and keeps it up to date until disposed. `wake` is called when there is something to send. */
+  open(nodeName: string, wake: () => void): Feed {
+    const feed = new Feed(nodeName, wake, (f) => this.#close(f));
+    this.#feeds.add(feed);
+    addTo(this.#feedsByNode, nodeName, feed);
+    for (const kind of BROADCAST)
+      for (const o of this.#informers.get(kind.resource)?.list() ?? [])
+        feed.put(this.#change(kind.resource, undefined, o));
+    for (const pod of this.pods.byIndex(PODS_BY_NODE, nodeName)) this.#putPod(feed, pod);
+    return feed;
+  }
+
+  [Symbol.dispose](): void {
+    for (const s of this.#subscriptions) s[Symbol.dispose]();
+    this.#feeds.clear();
+  }
+
+  #open<T extends KubeObject>(factory: InformerFactory, kind: KindRef<T>): void {
+    this.#informers.set(kind.resource, factory.informer<KubeObject>(kind));
+  }
+
+  #follow(
+    resource: string,
+    fn: (
+      key: string,
+      previous: DeepReadonly<KubeObject> | undefined,
+      next: DeepReadonly<KubeObject> | undefined,
+    ) => void,
+  ): void {
+    const informer = this.#informers.get(resource);
+    if (informer === undefined) return;
+    const subscription = informer.subscribe((previous, next) => {
+      const object = next ?? previous;
+      if (object !== undefined) fn(keyOfObject(object), previous, next);
+    });
+    this.#subscriptions.push(subscription);
+  }
+
+  #onPod(previous: DeepReadonly<Pod> | undefined, next: DeepReadonly<Pod> | undefined): void {
+    const before = previous?.spec?.nodeName ?? '';
+    const now = next?.spec?.nodeName ?? '';
+    // A pod is never moved; a name taken again by another pod can still look so.
+    if (previous !== undefined && before !== '' && (next === undefined || before !== now))
+      for (const feed of this.#feedsByNode.get(before) ?? []) this.#dropPod(feed, previous);
+    if (next !== undefined && now !== '') for (const feed of this.#feedsByNode.get(now) ?? []) this.#putPod(feed, next);
+  }
+
+  #putPod(feed: Feed, pod: DeepReadonly<Pod>): void {
+    const key = keyOfObject(pod);
+    const namespace = pod.metadata.namespace ?? '';
+    const { added, removed } = feed.setReferences(key, namespace, referencesOf(pod));
+    for (const id of added) {
+      addTo(this.#needs, id, feed);
+      const [resource = '', ...rest] = id.split('/');
+      const found = this.#informers.get(resource)?.get({ namespace, name: rest.at(-1) ?? '' });
+      if (found !== undefined) feed.put(this.#change(resource, undefined, found));
+    }
+    feed.put(this.#change('pods', undefined, pod));
+    this.#unneed(feed, removed);
+  }
+
+  #dropPod(feed: Feed, pod: DeepReadonly<Pod>): void {
+    const key = keyOfObject(pod);
+    feed.put(this.#change('pods', pod, undefined));
+    this.#unneed(feed, feed.setReferences(key, pod.metadata.namespace ?? '', []).removed);
+  }
+
+  #unneed(feed: Feed, ids: readonly string[]): void {
+    for (const id of ids) {
+      removeFrom(this.#needs, id, feed);
+      const [resource = '', namespace = '', name = ''] = id.split('/');
+      feed.put({ type: 'REMOVE', resource, namespace, name, uid: '', object: NONE });
+    }
+  }
+
+  #close(feed: Feed): void {
+    this.#feeds.delete(feed);
+    removeFrom(this.#feedsByNode, feed.nodeName, feed);
+    for (const id of feed.needs()) removeFrom(this.#needs, id, feed);
+  }
+
+  #change(
+    resource: string,
+    previous: DeepReadonly<KubeObject> | undefined,
+    next: DeepReadonly<KubeObject> | undefined,
+  ): Change {
+    const object = next ?? previous;
+    const { namespace = '', name = '', uid = '' } = object?.metadata ?? {};
+    if (next === undefined) return { type: 'REMOVE', resource, namespace, name, uid, object: NONE };
+    return { type: 'UPSERT', resource, namespace, name, uid, object: this.#encode(next) };
+  }
+
+  #encode(object: DeepReadonly<KubeObject>): Buffer {
+    const known = this.#bytes.get(object);
+    if (known !== undefined) return known;
+    const bytes = Buffer.from(JSON.stringify(object));
+    this.#bytes.set(object, bytes);
+    return bytes;
+  }
+}
+
+/** One session's changes still to be sent. */
+export class Feed implements Disposable {
+  readonly nodeName: string;
+  readonly #wake: () => void;
+  readonly #onClose: (f: Feed) => void;
+  /** Insertion order is sending order; a newer state takes the place of the older. */
+  readonly #waiting = new Map<string, Change>();
+  /** What each pod needs, and how many pods need each. */
+  readonly #byPod = new Map<string, readonly string[]>();
+  readonly #counts = new Map<string, number>();
+  #isClosed = false;
+
+  constructor(nodeName: string, wake: () => void, onClose: (f: Feed) => void) {
+    this.nodeName = nodeName;
+    this.#wake = wake;
+    this.#onClose = onClose;
+  }
+
+  put(change: Change): void {
+    if (this.#isClosed) return;
+    const wasEmpty = this.#waiting.size === 0;
+    this.#waiting.set(`${change.resource}/${change.namespace}/${change.name}`, change);
+    if (wasEmpty) this.#wake();
+  }
+
+  take(): Change | undefined {
+    for (const [key, change] of this.#waiting) {
+      this.#waiting.delete(key);
+      return change;
+    }
+    return undefined;
+  }
+
+  needs(): Iterable<string> {
+    return this.#counts.keys();
+  }
+
+  /** Ids `resource/namespace/name` that are needed now and were not, and the reverse. */
+  setReferences(
+    podKey: string,
+    namespace: string,
+    references: readonly Reference[],
+  ): { added: readonly string[]; removed: readonly string[] } {
+    const before = this.#byPod.get(podKey) ?? [];
+    const now = references.map((r) => `${r.resource}/${namespace}/${r.name}`);
+    const added: string[] = [];
+    const removed: string[] = [];
+    for (const id of now) {
+      const count = this.#counts.get(id) ?? 0;
+      if (count === 0) added.push(id);
+      this.#counts.set(id, count + 1);
+    }
+    for (const id of before) {
+      const count = (this.#counts.get(id) ?? 1) - 1;
+      if (count > 0) this.#counts.set(id, count);
+      else {
+        this.#counts.delete(id);
+        removed.push(id);
+      }
+    }
+    if (now.length === 0) this.#byPod.delete(podKey);
+    else this.#byPod.set(podKey, now);
+    return { added, removed };
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#onClose(this);
+    this.#waiting.clear();
+  }
+}
+
+function keyOfObject(o: DeepReadonly<KubeObject>): string {
+  return keyText({ namespace: o.metadata.namespace ?? '', name: o.metadata.name });
+}
+
+function addTo(map: Map<string, Set<Feed>>, key: string, feed: Feed): void {
+  const set = map.get(key);
+  if (set === undefined) map.set(key, new Set([feed]));
+  else set.add(feed);
+}
+
+function removeFrom(map: Map<string, Set<Feed>>, key: string, feed: Feed): void {
+  const set = map.get(key);
+  set?.delete(feed);
+  if (set?.size === 0) map.delete(key);
+}

@@ -1,0 +1,32 @@
+/**
+ * Who is at the other end: a node, by its certificate. TLS accepts connections without a certificate too, because a node
+ * that joins has none yet; every call but Join asks here first. gRPC gives the peer's certificate only when TLS verified it.
+ */
+import { ServerCredentials } from '@grpc/grpc-js';
+import { StatusError } from '#lib/base';
+import type { KeyPair } from '#lib/pki';
+
+const NODE_PREFIX = 'system:node:';
+const NODE_GROUP = 'system:nodes';
+
+interface PeerCall {
+  getAuthContext(): { readonly sslPeerCertificate?: { readonly subject: { CN?: unknown; O?: unknown } } };
+}
+
+/** The node's name. Throws Unauthorized. */
+export function nodeOf(call: PeerCall): string {
+  const subject = call.getAuthContext().sslPeerCertificate?.subject;
+  const { CN: commonName, O: groups } = subject ?? {};
+  const isNode = Array.isArray(groups) ? groups.includes(NODE_GROUP) : groups === NODE_GROUP;
+  if (typeof commonName !== 'string' || !commonName.startsWith(NODE_PREFIX) || !isNode)
+    throw new StatusError('Unauthorized', 'this call needs a node certificate: join first');
+  return commonName.slice(NODE_PREFIX.length);
+}
+
+export function serverCredentials(ca: string, tls: KeyPair): ServerCredentials {
+  const pairs = [{ cert_chain: Buffer.from(tls.certPem), private_key: Buffer.from(tls.keyPem) }];
+  const credentials = ServerCredentials.createSsl(Buffer.from(ca), pairs, true);
+  // createSsl can only demand a certificate of everybody; Join needs "verify if given" (crypto/tls VerifyClientCertIfGiven).
+  Object.assign(credentials._getConstructorOptions() ?? {}, { rejectUnauthorized: false });
+  return credentials;
+}

@@ -1,0 +1,282 @@
+/**
+ * The control plane's end of every node (design.md 0.3): a gRPC server with Join, Renew and Session for agents, and Streams for
+ * their second connections. Any number of gateways may run; an agent is connected to one.
+ */
+import { Metadata, Server, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js';
+import { Kinds, type Node } from '#lib/api';
+import { type Ctx, messageOf, Scope, StatusError } from '#lib/base';
+import { Subjects } from '#lib/bus';
+import type { NodeStream, NodeStreamRequest } from '#lib/client';
+import { ClientEventRecorder, InformerFactory } from '#lib/controller';
+import type { Hello__Output } from '#proto/gen/berth/agent/v1/Hello.ts';
+import type { JoinReply } from '#proto/gen/berth/agent/v1/JoinReply.ts';
+import type { JoinRequest__Output } from '#proto/gen/berth/agent/v1/JoinRequest.ts';
+import type { RenewRequest__Output } from '#proto/gen/berth/agent/v1/RenewRequest.ts';
+import { loadAgentProto } from '#proto/load.ts';
+import { withDeadline } from './deadline.ts';
+import { DesiredHub, PODS_BY_NODE } from './desired.ts';
+import type { Gateway, GatewayDeps, SessionInfo } from './gateway.ts';
+import { nodeOf, serverCredentials } from './identity.ts';
+import { certificate, type JoinDeps, join } from './join.ts';
+import { claimEpoch, epochOf, LEASE_NAMESPACE, registerNode, SESSION_ANNOTATION } from './registration.ts';
+import { Relay, type StreamCall } from './relay.ts';
+import { Reporter } from './report.ts';
+import { failCall, serviceError } from './service-error.ts';
+import { NodeSession, parseObject, type SessionCall, type SessionDeps, type SessionSettings } from './session.ts';
+
+export type { Gateway, GatewayDeps, SessionInfo, TokenVerifier } from './gateway.ts';
+
+/** Trailer of a refused hello: the highest epoch that the node has had. */
+export const EPOCH_METADATA = 'berth-epoch';
+const HELLO_MS = 10_000;
+const SILENCE_WRITE_MS = 5_000;
+
+const SERVER_OPTIONS = {
+  'grpc.keepalive_time_ms': 10_000,
+  'grpc.keepalive_timeout_ms': 5_000,
+  'grpc.enable_channelz': 0,
+  'grpc.max_receive_message_length': 16 * 1024 * 1024,
+  'grpc.max_send_message_length': 16 * 1024 * 1024,
+  'grpc-node.flow_control_window': 1024 * 1024,
+} as const;
+
+/** Resolves when the informers are filled and the port accepts. */
+export async function startGateway(d: GatewayDeps): Promise<Gateway> {
+  const gateway = new RunningGateway(d);
+  try {
+    await gateway.start();
+    return gateway;
+  } catch (e) {
+    await gateway[Symbol.asyncDispose]();
+    throw e;
+  }
+}
+
+class RunningGateway implements Gateway {
+  readonly #d: GatewayDeps;
+  readonly #scope = new Scope('gateway');
+  readonly #c: Ctx;
+  readonly #server = new Server(SERVER_OPTIONS);
+  readonly #factory: InformerFactory;
+  readonly #hub: DesiredHub;
+  readonly #relay: Relay;
+  readonly #sessions = new Map<string, NodeSession>();
+  readonly #sessionDeps: SessionDeps;
+  readonly #joinDeps: JoinDeps;
+  #port = 0;
+
+  constructor(d: GatewayDeps) {
+    this.#d = d;
+    const { client, clock, random, log } = d;
+    this.#c = { signal: this.#scope.signal, clock, log };
+    this.#factory = this.#scope.own(new InformerFactory({ client, clock, random, log }));
+    this.#hub = this.#scope.own(new DesiredHub(this.#factory));
+    this.#relay = new Relay(random);
+    const events = this.#scope.own(new ClientEventRecorder({ client, clock, random, log, component: 'kubelet' }));
+    const settings: SessionSettings = {
+      cluster: d.cluster,
+      heartbeatIntervalMs: d.heartbeatIntervalMs ?? 1_000,
+      leaseIntervalMs: d.leaseIntervalMs ?? 10_000,
+      silentAfterMs: d.silentAfterMs ?? 5_000,
+      identity: `gateway-${random.hex(4)}`,
+    };
+    this.#sessionDeps = {
+      client,
+      hub: this.#hub,
+      nodes: this.#factory.informer(Kinds.nodes),
+      reporter: new Reporter({ client, pods: this.#hub.pods }),
+      events,
+      settings,
+      onEnd: (s) => this.#onEnd(s),
+    };
+    this.#joinDeps = {
+      ca: d.ca,
+      tokens: d.tokens,
+      days: d.nodeCertificateDays ?? 365,
+      clock,
+      isConnected: async (nodeName) => this.#isConnected(nodeName),
+    };
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  sessions(): readonly SessionInfo[] {
+    return [...this.#sessions.values()].map((s) => ({
+      nodeName: s.nodeName,
+      epoch: s.epoch,
+      connectedAtMs: s.connectedAtMs,
+      silentForMs: s.silentForMs,
+      pods: this.#hub.pods.byIndex(PODS_BY_NODE, s.nodeName).length,
+    }));
+  }
+
+  async openStream(nodeName: string, request: NodeStreamRequest, c: Ctx): Promise<NodeStream> {
+    const session = this.#sessions.get(nodeName);
+    if (session === undefined) throw new StatusError('Unavailable', `node ${nodeName} is not connected`);
+    return this.#relay.openStream(nodeName, request, (id) => session.requestStream(id), c);
+  }
+
+  async start(): Promise<void> {
+    const leases = this.#factory.informer(Kinds.leases);
+    await this.#factory.synced(this.#c.signal);
+    this.#hub.start();
+    this.#scope.own(
+      leases.subscribe((_previous, lease) => {
+        if (lease === undefined || lease.metadata.namespace !== LEASE_NAMESPACE) return;
+        const session = this.#sessions.get(lease.metadata.name);
+        if (session !== undefined && (epochOf(lease) ?? 0n) > session.epoch) session.fence();
+      }),
+    );
+    const proto = loadAgentProto();
+    this.#server.addService(proto.Gateway.service, {
+      Join: (call: ServerUnaryCall<JoinRequest__Output, JoinReply>, done: sendUnaryData<JoinReply>) =>
+        this.#unary('join', done, () => join(call.request, this.#joinDeps)),
+      Renew: (call: ServerUnaryCall<RenewRequest__Output, JoinReply>, done: sendUnaryData<JoinReply>) =>
+        this.#unary('renew', done, async () => certificate(nodeOf(call), call.request.csr, this.#joinDeps)),
+      Session: (call: SessionCall) => this.#onSession(call),
+    });
+    this.#server.addService(proto.Streams.service, { Open: (call: StreamCall) => this.#onStream(call) });
+    this.#port = await this.#bind();
+    this.#c.log.info({ port: this.#port }, 'gateway listens');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const reason = new StatusError('Unavailable', 'this gateway is stopping');
+    this.#scope.abort();
+    this.#relay.closeAll(reason);
+    for (const session of [...this.#sessions.values()]) session.close(reason);
+    // Lets the errors above reach the agents, so that they dial again at once.
+    await this.#d.clock.sleep(20);
+    this.#server.forceShutdown();
+    await this.#scope[Symbol.asyncDispose]();
+  }
+
+  #bind(): Promise<number> {
+    const { host, port, ca, tls } = this.#d;
+    const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+    return new Promise((resolve, reject) => {
+      this.#server.bindAsync(address, serverCredentials(ca.certPem, tls), (e, bound) => {
+        if (e === null) resolve(bound);
+        else
+          reject(new StatusError('Unavailable', `the gateway cannot listen on ${address}: ${e.message}`, { cause: e }));
+      });
+    });
+  }
+
+  #unary(what: string, done: sendUnaryData<JoinReply>, fn: () => Promise<JoinReply>): void {
+    fn().then(
+      (reply) => done(null, reply),
+      (e: unknown) => {
+        this.#c.log.warn({ err: messageOf(e) }, `${what} was refused`);
+        done(serviceError(e));
+      },
+    );
+  }
+
+  #onStream(call: StreamCall): void {
+    call.on('error', () => undefined);
+    try {
+      this.#relay.accept(call, nodeOf(call));
+    } catch (e) {
+      failCall(call, e);
+    }
+  }
+
+  #onSession(call: SessionCall): void {
+    let session: NodeSession | undefined;
+    let hello: Promise<NodeSession | undefined> | undefined;
+    const late = this.#d.clock.after(HELLO_MS, () =>
+      failCall(call, new StatusError('DeadlineExceeded', 'no hello was said')),
+    );
+    const ended = (): void => {
+      late.cancel();
+      if (session !== undefined) void session.ended();
+      else void hello?.then((s) => s?.ended());
+    };
+    for (const event of ['end', 'error', 'close', 'cancelled']) call.on(event, ended);
+    call.on('data', (m) => {
+      if (session !== undefined) session.receive(m);
+      else if (hello === undefined && m.hello) {
+        late.cancel();
+        // Nothing more is read until the epoch is claimed.
+        call.pause();
+        hello = this.#onHello(call, m.hello).then((s) => {
+          session = s;
+          call.resume();
+          return s;
+        });
+      } else failCall(call, new StatusError('BadRequest', 'a session begins with hello'));
+    });
+  }
+
+  /** undefined when the session was refused: the call has been told. */
+  async #onHello(call: SessionCall, hello: Hello__Output): Promise<NodeSession | undefined> {
+    try {
+      const nodeName = nodeOf(call);
+      const node = parseObject<Node>(hello.node);
+      if (hello.node_name !== nodeName || node?.metadata?.name !== nodeName)
+        throw new StatusError('Forbidden', `the certificate names node ${nodeName}, hello ${hello.node_name}`);
+      const epoch = BigInt(hello.epoch);
+      const higher = await this.#claim(nodeName, epoch);
+      if (higher !== undefined) {
+        const metadata = new Metadata();
+        metadata.set(EPOCH_METADATA, higher.toString());
+        failCall(
+          call,
+          new StatusError('Conflict', `epoch ${epoch} is not above ${higher}`, { reason: 'Fenced' }),
+          metadata,
+        );
+        return undefined;
+      }
+      this.#sessions.get(nodeName)?.fence();
+      await registerNode(this.#d.client, node, this.#c);
+      if (call.destroyed || call.cancelled || this.#c.signal.aborted) return undefined;
+      const session = new NodeSession(call, { nodeName, epoch, status: node.status }, this.#sessionDeps, this.#c);
+      this.#sessions.get(nodeName)?.fence();
+      this.#sessions.set(nodeName, session);
+      session.open();
+      this.#d.bus?.publish(Subjects.session(nodeName), JSON.stringify({ node: nodeName, state: 'connected' }));
+      return session;
+    } catch (e) {
+      if (!this.#c.signal.aborted)
+        this.#c.log.warn({ node: hello.node_name, err: messageOf(e) }, 'a session was refused');
+      failCall(call, e);
+      return undefined;
+    }
+  }
+
+  #claim(nodeName: string, epoch: bigint): Promise<bigint | undefined> {
+    const { identity, leaseIntervalMs, silentAfterMs } = this.#sessionDeps.settings;
+    const state = {
+      session: 'connected' as const,
+      heardAtMs: this.#d.clock.now(),
+      durationSeconds: Math.max(1, Math.round((leaseIntervalMs + silentAfterMs) / 1000)),
+      holder: identity,
+    };
+    return claimEpoch(this.#d.client, nodeName, epoch, state, this.#c);
+  }
+
+  #onEnd(session: NodeSession): void {
+    const isLast = this.#sessions.get(session.nodeName) === session;
+    if (isLast) this.#sessions.delete(session.nodeName);
+    if (!isLast || this.#scope.signal.aborted) return;
+    this.#d.bus?.publish(
+      Subjects.session(session.nodeName),
+      JSON.stringify({ node: session.nodeName, state: 'ended' }),
+    );
+    this.#scope.spawn('silence', async () => {
+      using deadline = withDeadline(this.#c, SILENCE_WRITE_MS);
+      await session.reportSilence(deadline.c);
+    });
+  }
+
+  async #isConnected(nodeName: string): Promise<boolean> {
+    if (this.#sessions.has(nodeName)) return true;
+    const lease = this.#factory.informer(Kinds.leases).get({ namespace: LEASE_NAMESPACE, name: nodeName });
+    if (lease?.metadata.annotations?.[SESSION_ANNOTATION] !== 'connected') return false;
+    const renewedAt = Date.parse(lease.spec?.renewTime ?? '');
+    return this.#d.clock.now() < renewedAt + (lease.spec?.leaseDurationSeconds ?? 0) * 1000;
+  }
+}
