@@ -2,7 +2,13 @@
  * POST of an object: decode, default, admit, fill in what only the server knows, validate, store.
  * Source: apiserver/pkg/endpoints/handlers/create.go, registry/rest/create.go, registry/generic/registry/store.go.
  */
-import { applyDefaults, type DeepReadonly, invalidError, type KubeObject, prepareCreate   validateCreate,
+import {
+  applyDefaults,
+  type DeepReadonly,
+  invalidError,
+  type KubeObject,
+  prepareCreate,
+  validateCreate,
 } from '#lib/api';
 import { type Ctx, isKind, randomName, StatusError, timeText } from '#lib/base';
 import type { WriteOptions } from '#lib/client';
