@@ -21,6 +21,7 @@ import {
   Transport,
   transportError,
 } from './transport.ts';
+import { type BlobSource, type UploadOptions, type UploadPort, uploadBlob } from './upload.ts';
 
 export interface DistributionOptions extends TransportOptions {
   readonly random: Random;
@@ -35,9 +36,6 @@ export interface RemoteManifest {
   readonly mediaType: string;
   readonly digest: AnyDigest;
 }
-
-/** What a pushed blob is made of: bytes, or a stream that can be opened again for another attempt. */
-export type BlobSource = Uint8Array | ((start: number) => AsyncIterable<Uint8Array>);
 
 const ACCEPT = [
   MEDIA_TYPES.ociIndex,
@@ -201,35 +199,16 @@ export class RemoteRepository {
   async pushBlob(
     d: Pick<Descriptor, 'digest' | 'sizeBytes'>,
     source: BlobSource,
-    o: { readonly mountFrom?: string | undefined; readonly chunkBytes?: number | undefined },
+    o: UploadOptions,
     c: Ctx,
   ): Promise<'existed' | 'mounted' | 'uploaded'> {
     if (await this.hasBlob(d.digest, c)) return 'existed';
-    const open = (start: number): Uint8Array | AsyncIterable<Uint8Array> =>
-      source instanceof Uint8Array ? source.subarray(start) : source(start);
-    return this.#retried(async () => {
-      const location = await this.#startUpload(d.digest, o.mountFrom, c);
-      if (location === undefined) return 'mounted';
-      const end =
-        o.chunkBytes === undefined
-          ? { location, offset: 0 }
-          : await this.#pushChunks({ location, sizeBytes: d.sizeBytes, chunkBytes: o.chunkBytes, open }, c);
-      const isEmpty = end.offset === d.sizeBytes && d.sizeBytes > 0;
-      const url = new URL(end.location);
-      url.searchParams.set('digest', d.digest);
-      const answer = await this.#sendUrl(
-        {
-          method: 'PUT',
-          url: url.href,
-          headers: { 'content-type': 'application/octet-stream', 'content-length': `${d.sizeBytes - end.offset}` },
-          body: isEmpty ? undefined : () => open(end.offset),
-        },
-        c,
-      );
-      if (answer.status !== 201) throw await answerError(answer, this.#subject(d.digest), c);
-      await discard(answer);
-      return 'uploaded';
-    }, c);
+    const port: UploadPort = {
+      subject: this.#subject(d.digest),
+      send: (r) => this.#sendUrl(r, c),
+      url: (path) => this.#url(path),
+    };
+    return this.#retried(() => uploadBlob(port, d, source, o, c), c);
   }
 
   /** Stores a manifest under a tag or its digest; gives its digest. */
@@ -319,61 +298,6 @@ export class RemoteRepository {
       throw new StatusError('Unavailable', `registry ${this.host} ended ${d.digest} after ${ingest.offset} bytes`);
   }
 
-  /** The upload's URL; undefined when the blob was mounted. */
-  async #startUpload(digest: AnyDigest, mountFrom: string | undefined, c: Ctx): Promise<string | undefined> {
-    const query = mountFrom === undefined ? {} : { mount: digest, from: mountFrom };
-    const answer = await this.#send(
-      { method: 'POST', path: 'blobs/uploads/', headers: { 'content-length': '0' }, query },
-      c,
-    );
-    if (answer.status === 201 && mountFrom !== undefined) {
-      await discard(answer);
-      return undefined;
-    }
-    if (answer.status !== 202) throw await answerError(answer, this.#subject(digest), c);
-    await discard(answer);
-    return locationOf(answer);
-  }
-
-  async #pushChunks(
-    o: {
-      location: string;
-      sizeBytes: number;
-      chunkBytes: number;
-      open: (start: number) => Uint8Array | AsyncIterable<Uint8Array>;
-    },
-    c: Ctx,
-  ): Promise<{ location: string; offset: number }> {
-    let { location } = o;
-    let offset = 0;
-    while (offset < o.sizeBytes) {
-      const end = Math.min(offset + o.chunkBytes, o.sizeBytes);
-      const start = offset;
-      const answer = await this.#sendUrl(
-        {
-          method: 'PATCH',
-          url: location,
-          headers: {
-            'content-type': 'application/octet-stream',
-            'content-range': `${start}-${end - 1}`,
-            'content-length': `${end - start}`,
-          },
-          body: () => firstBytes(o.open(start), end - start),
-        },
-        c,
-      );
-      if (answer.status !== 202 && answer.status !== 416) throw await answerError(answer, this.#subject(location), c);
-      await discard(answer);
-      location = locationOf(answer);
-      const reached = /^(?:bytes=)?0-(\d+)$/.exec(answer.header('range') ?? '')?.[1];
-      if (answer.status === 416 && (reached === undefined || Number(reached) + 1 <= start))
-        throw new StatusError('Unavailable', `registry ${this.host} refuses the chunk at ${start}`);
-      offset = reached === undefined ? end : Number(reached) + 1;
-      if (offset > end) throw new StatusError('Invalid', `registry ${this.host} claims bytes that were not sent`);
-    }
-    return { location, offset };
-  }
-
   #get(
     path: string,
     headers: Record<string, string>,
@@ -411,28 +335,6 @@ export class RemoteRepository {
   #retried<T>(fn: () => Promise<T>, c: Ctx): Promise<T> {
     const { attempts, backoff, random } = this.#parts.options;
     return retry(fn, { attempts: attempts ?? 4, policy: backoff ?? BACKOFF, random }, c);
-  }
-}
-
-function locationOf(answer: HttpResponse): string {
-  const location = answer.header('location');
-  if (location === undefined) throw new StatusError('Invalid', 'the registry gave no Location for the upload');
-  return new URL(location, answer.url).href;
-}
-
-async function* firstBytes(
-  source: Uint8Array | AsyncIterable<Uint8Array>,
-  length: number,
-): AsyncGenerator<Uint8Array, void, void> {
-  if (source instanceof Uint8Array) {
-    yield source.subarray(0, length);
-    return;
-  }
-  let left = length;
-  for await (const piece of source) {
-    yield piece.subarray(0, left);
-    left -= Math.min(piece.length, left);
-    if (left === 0) return;
   }
 }
 

@@ -9,3 +9,4 @@ export * from './reference.ts';
 export * from './tar.ts';
 export * from './tar-header.ts';
 export { isLoopback, type TransportOptions } from './transport.ts';
+export type { BlobSource, UploadOptions } from './upload.ts';

@@ -46,17 +46,9 @@ export class Uploads implements AsyncDisposable {
   async use<T>(id: string, repository: string, fn: (ingest: Ingest) => Promise<T>): Promise<T> {
     if (!ID.test(id)) throw registryError('BLOB_UPLOAD_UNKNOWN');
     const ref = refOf(id, repository);
-    const before = this.#turns.get(ref) ?? Promise.resolve();
-    const result = before.then(async () => fn(await this.#ingest(ref)));
-    const settled = result.then(
-      () => undefined,
-      () => undefined,
-    );
-    this.#turns.set(ref, settled);
     try {
-      return await result;
+      return await this.#alone(ref, async () => fn(await this.#ingest(ref)));
     } finally {
-      if (this.#turns.get(ref) === settled) this.#turns.delete(ref);
       await this.#closeIdle();
     }
   }
@@ -71,9 +63,11 @@ export class Uploads implements AsyncDisposable {
     let removed = 0;
     for (const { ref, modifiedMs } of await this.#o.content.ingests()) {
       if (this.#turns.has(ref) || this.#o.clock.now() - modifiedMs < MAX_AGE_MS) continue;
-      await this.#open.get(ref)?.[Symbol.asyncDispose]();
-      this.#open.delete(ref);
-      await this.#o.content.removeIngest(ref);
+      await this.#alone(ref, async () => {
+        await this.#open.get(ref)?.[Symbol.asyncDispose]();
+        this.#open.delete(ref);
+        await this.#o.content.removeIngest(ref);
+      });
       removed++;
     }
     return removed;
@@ -85,6 +79,22 @@ export class Uploads implements AsyncDisposable {
     await Promise.allSettled(this.#turns.values());
     for (const ingest of this.#open.values()) await ingest[Symbol.asyncDispose]();
     this.#open.clear();
+  }
+
+  /** One at a time on `ref`, in the order of calling. */
+  async #alone<T>(ref: string, fn: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(ref) ?? Promise.resolve();
+    const result = before.then(fn);
+    const settled = result.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#turns.set(ref, settled);
+    try {
+      return await result;
+    } finally {
+      if (this.#turns.get(ref) === settled) this.#turns.delete(ref);
+    }
   }
 
   async #ingest(ref: string): Promise<Ingest> {
@@ -109,8 +119,10 @@ export class Uploads implements AsyncDisposable {
     for (const [ref, ingest] of this.#open) {
       if (this.#open.size <= OPEN_UPLOADS_MAX) return;
       if (this.#turns.has(ref)) continue;
-      this.#open.delete(ref);
-      await ingest[Symbol.asyncDispose]();
+      await this.#alone(ref, async () => {
+        this.#open.delete(ref);
+        await ingest[Symbol.asyncDispose]();
+      });
     }
   }
 
@@ -122,17 +134,7 @@ export class Uploads implements AsyncDisposable {
       } catch (e) {
         this.#o.log.warn({ err: e }, 'sweep of abandoned uploads failed');
       }
-      await new Promise<void>((resolve) => {
-        const timer = this.#o.clock.after(SWEEP_EVERY_MS, resolve, { unref: true });
-        this.#stop.signal.addEventListener(
-          'abort',
-          () => {
-            timer.cancel();
-            resolve();
-          },
-          { once: true },
-        );
-      });
+      await this.#o.clock.sleep(SWEEP_EVERY_MS, this.#stop.signal).catch(() => undefined); // stopped: the loop ends
     }
   }
 }
