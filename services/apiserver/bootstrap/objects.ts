@@ -40,7 +40,13 @@ export async function ensureBootstrapObjects(handler: RequestHandler, config: Ap
     });
   await ensure(Kinds.services, kubernetesService(config));
   await ensure(Kinds.services, dnsService(config));
-  await keepEndpoints(client, config, c);
+  // Endpoints on loopback mean every pod itself, so the API refuses them: such a server is only reached from its own host.
+  if (config.advertise.address.startsWith('127.'))
+    c.log.warn(
+      { address: config.advertise.address },
+      'the advertised address is loopback: no endpoints for `kubernetes`',
+    );
+  else await keepEndpoints(client, config, c);
 }
 
 const PRIORITY_CLASSES: readonly (readonly [string, number, string])[] = [
