@@ -23,6 +23,7 @@ const TCP_CONNECTIONS_MAX = 256;
 const TCP_IDLE_MS = 10_000;
 const TCP_MESSAGE_BYTES_MAX = 65_535;
 const CNAME_DEPTH_MAX = 8;
+const ADDITIONALS_MAX = 4;
 
 const AUTHORITATIVE = 1 << 10;
 const TRUNCATED = 1 << 9;
@@ -73,13 +74,11 @@ class Answerer {
 
   /** undefined: not a question, no answer. Never throws. */
   async answer(message: Buffer, transport: 'udp' | 'tcp'): Promise<Buffer | undefined> {
+    if (message.length < 12 || ((message[2] ?? 0) & 0x80) !== 0) return undefined;
+    if (((message[2] ?? 0) & 0x78) !== 0) return headerOnly(message, 'NOTIMP');
     const query = parseQuery(message);
-    if (query === undefined) return formatError(message);
-    const question = query.questions?.[0];
-    if (query.type !== 'query') return undefined;
-    if (((message[2] ?? 0) & 0x78) !== 0) return encodeReply(query, { code: 'NOTIMP' }, transport);
-    if (question === undefined || query.questions?.length !== 1)
-      return encodeReply(query, { code: 'FORMERR' }, transport);
+    const question = query?.questions?.[0];
+    if (query === undefined || question === undefined) return headerOnly(message, 'FORMERR');
     try {
       const zone = this.#zone();
       const local = zone.lookup(question);
@@ -118,18 +117,20 @@ interface Reply {
   readonly isAuthoritative?: boolean;
 }
 
+/** One question, no answers, few additional records. Checked before decoding: the decoder believes the header's counts. */
 function parseQuery(message: Buffer): DecodedPacket | undefined {
+  const [questions, answers, authorities, additionals] = [4, 6, 8, 10].map((at) => message.readUInt16BE(at));
+  if (questions !== 1 || answers !== 0 || authorities !== 0 || (additionals ?? 0) > ADDITIONALS_MAX) return undefined;
   try {
-    return message.length < 12 ? undefined : decode(message);
+    return decode(message);
   } catch {
     // Not a DNS message: the caller answers FORMERR.
     return undefined;
   }
 }
 
-function formatError(message: Buffer): Buffer | undefined {
-  if (message.length < 12 || (message[2] ?? 0x80) >= 0x80) return undefined;
-  return encode({ type: 'response', id: message.readUInt16BE(0), flags: CODES.FORMERR });
+function headerOnly(message: Buffer, code: Code): Buffer {
+  return encode({ type: 'response', id: message.readUInt16BE(0), flags: CODES[code] });
 }
 
 function encodeReply(query: DecodedPacket, reply: Reply, transport: 'udp' | 'tcp', zone?: string): Buffer {

@@ -204,10 +204,10 @@ function addService(draft: Draft, view: FilterView, rule: ServiceRule): void {
     for (const ip of rule.clusterIps)
       offer(draft.services, `${ip} . ${rule.protocol} . ${rule.port}`, `goto ${internal}`);
   }
-  const outside = [...rule.externalIps, ...rule.balancerIps];
-  if (outside.length === 0 && rule.nodePort === undefined) return;
+  if (rule.externalIps.length + rule.balancerIps.length === 0 && rule.nodePort === undefined) return;
   if (!hasBackends) {
-    for (const ip of outside) offer(draft.rejected, `${ip} . ${rule.protocol} . ${rule.port}`, '');
+    // Not for a balancer's addresses: those are the nodes' own, where the port may be somebody else's until then.
+    for (const ip of rule.externalIps) offer(draft.rejected, `${ip} . ${rule.protocol} . ${rule.port}`, '');
     if (rule.nodePort !== undefined) offer(draft.rejectedPorts, `${rule.protocol} . ${rule.nodePort}`, '');
     return;
   }
