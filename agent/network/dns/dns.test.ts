@@ -139,10 +139,11 @@ describe('server', () => {
 
   test('answers from the zone with authority, repeats the question as it was spelled', async () => {
     const r = await ask(`WEB.${SVC}`, 'A');
-    expect(r).toMatchObject({ id: 7, rcode: 'NOERROR', flag_aa: true, flag_ra: true, flag_rd: true });
+    expect(codeOf(r)).toBe('NOERROR');
+    expect(r).toMatchObject({ id: 7, flag_aa: true, flag_ra: true, flag_rd: true });
     expect(r.answers).toMatchObject([{ name: `WEB.${SVC}`, type: 'A', data: '10.43.0.20', ttl: 5 }]);
     const missing = await ask(`no.${SVC}`, 'A');
-    expect(missing.rcode).toBe('NXDOMAIN');
+    expect(codeOf(missing)).toBe('NXDOMAIN');
     expect(missing.authorities).toMatchObject([{ type: 'SOA', name: 'cluster.local' }]);
   });
 
@@ -187,10 +188,10 @@ describe('server', () => {
       (await askUdp(server.port, Buffer.concat([Buffer.from([0, 5]), Buffer.alloc(10), Buffer.alloc(3, 255)]))).id,
     ).toBe(5);
     const none = await askUdp(server.port, encode({ type: 'query', id: 3, questions: [] }));
-    expect(none.rcode).toBe('FORMERR');
+    expect(codeOf(none)).toBe('FORMERR');
     const notify = encode({ type: 'query', id: 4, flags: 4 << 11, questions: [{ name: 'x', type: 'A' }] });
-    expect((await askUdp(server.port, notify)).rcode).toBe('NOTIMP');
-    expect((await ask(`web.${SVC}`, 'A')).rcode).toBe('NOERROR');
+    expect(codeOf(await askUdp(server.port, notify))).toBe('NOTIMP');
+    expect(codeOf(await ask(`web.${SVC}`, 'A'))).toBe('NOERROR');
   });
 
   test('law: random bytes never end the server', async () => {
@@ -199,11 +200,10 @@ describe('server', () => {
     for (let i = 0; i < 500; i++) {
       const message = Buffer.from(Array.from({ length: random.below(60) }, () => random.below(256)));
       await new Promise<void>((resolve) => socket.send(message, server.port, '127.0.0.1', () => resolve()));
+      // Now and then a real question: it is answered, and the receive buffer is empty again.
+      if (i % 50 === 49) expect(codeOf(await ask(`web.${SVC}`, 'A'))).toBe('NOERROR');
     }
     await new Promise<void>((resolve) => socket.close(() => resolve()));
-    // As resolvers do: a question that got lost in the full receive buffer is asked again.
-    const again = async (): Promise<DecodedPacket> => ask(`web.${SVC}`, 'A').catch(() => ask(`web.${SVC}`, 'A'));
-    expect((await again()).rcode).toBe('NOERROR');
   });
 });
 
@@ -216,6 +216,10 @@ test('resolv.conf: comments, several searches, odd lines', () => {
     options: ['x', 'y:1', 'z'],
   });
 });
+
+function codeOf(p: DecodedPacket): string | undefined {
+  return ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP'][(p.flags ?? 0) & 15];
+}
 
 /** Answers every A question with 192.0.2.1 over UDP and 192.0.2.2 over TCP, on 127.0.0.2. */
 async function fakeUpstream(): Promise<{ port: number; close: () => Promise<void> }> {
