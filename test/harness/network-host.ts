@@ -2,13 +2,14 @@
  * One fake host's agent network, as a process of its own so that it can live in a network namespace (DNS listens there).
  * Reads one JSON request a line on stdin `{id, method, params}`, answers `{id, result}` or `{id, error}`.
  */
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Ctx } from '#lib/base';
 import { createLogger, messageOf, realClock, realRandom } from '#lib/base';
+import { openKernel } from '../../agent/kernel/linux/open.ts';
 import type { Network, NetworkConfig, SandboxId, ServiceTable } from '../../agent/network/network.ts';
 import { openNetwork } from '../../agent/network/open.ts';
 import { teardownNetwork } from '../../agent/network/teardown.ts';
-import { hostPrograms } from './host-programs.ts';
 
 interface Request {
   readonly id: number;
@@ -18,10 +19,11 @@ interface Request {
 
 const log = createLogger({ component: 'network-host', fd: 2, level: 'warn' });
 const c: Ctx = { signal: new AbortController().signal, clock: realClock, log };
-const kernel = { programs: hostPrograms };
 
 async function main(): Promise<void> {
   const [instance = 'test', folder = '/tmp', resolvConf = '/etc/resolv.conf'] = process.argv.slice(2);
+  const helperPath = join(import.meta.dirname, '../../dist/berth-helper');
+  await using kernel = await openKernel({ helperPath, environment: process.env });
   const network: Network = await openNetwork({ kernel, instance, folder, resolvConf, random: realRandom }, c);
   const methods: Record<string, (params: never) => Promise<unknown>> = {
     configure: (config: NetworkConfig) => network.configure(config, c),
@@ -46,3 +48,4 @@ async function main(): Promise<void> {
 }
 
 await main();
+process.exit();

@@ -179,8 +179,11 @@ export class Host {
   }
 
   async addPod(short: string, hostPorts: readonly unknown[] = []): Promise<Pod> {
+    return this.attachPod(short, await this.lab.addNamespace(short), hostPorts);
+  }
+
+  async attachPod(short: string, netns: string, hostPorts: readonly unknown[] = []): Promise<Pod> {
     const id = `${this.lab.id}-${short}`;
-    const netns = await this.lab.addNamespace(short);
     const { ip } = (await this.call('attach', { id, netns: `/run/netns/${netns}`, hostPorts })) as { ip: string };
     return { id, netns, ip };
   }

@@ -205,6 +205,145 @@ describe.skipIf(process.getuid?.() !== 0)('network on two hosts (root)', () => {
   });
 });
 
+describe.skipIf(process.getuid?.() !== 0)(
+  'network with plain routes, beside a firewall that drops forwarding (root)',
+  () => {
+    let lab: Lab;
+    let h1: Host;
+    let h2: Host;
+    let a1: Pod;
+    let b1: Pod;
+    let c2: Pod;
+
+    beforeAll(async () => {
+      lab = await Lab.open('brou');
+      [h1, h2] = await Promise.all([lab.addHost(1, { mode: 'routes' }), lab.addHost(2, { mode: 'routes' })]);
+      // As docker does it; and without br_netfilter, which the other suite has on.
+      await inside(h1.netns, 'iptables-nft', '-P', 'FORWARD', 'DROP');
+      await inside(h1.netns, 'iptables-nft', '-N', 'DOCKER-USER');
+      await inside(h1.netns, 'iptables-nft', '-I', 'FORWARD', '-j', 'DOCKER-USER');
+      await inside(h2.netns, 'iptables-legacy', '-P', 'FORWARD', 'DROP');
+      for (const h of [h1, h2])
+        await inside(h.netns, 'sh', '-c', 'echo 0 > /proc/sys/net/bridge/bridge-nf-call-iptables');
+      await Promise.all([h1.configure(), h2.configure()]);
+      [a1, b1, c2] = await Promise.all([h1.addPod('a1'), h1.addPod('b1'), h2.addPod('c2')]);
+      await sync([]);
+      await Promise.all(
+        [a1, b1, c2].map((pod, i) => lab.script(pod.netns, ECHO_SERVER, ['a1', 'b1', 'c2'][i] ?? '', '8080')),
+      );
+    }, 60_000);
+
+    afterAll(() => lab[Symbol.asyncDispose]());
+
+    async function sync(services: readonly { service: unknown; slices: readonly unknown[] }[]): Promise<void> {
+      const slices = services.flatMap((s) => s.slices);
+      const table = { services: services.map((s) => s.service), slices, nodes: [h1.node, h2.node] };
+      await Promise.all([h1.call('sync', table), h2.call('sync', table)]);
+    }
+
+    test('pods, services, hairpin and node ports work', async () => {
+      await sync([web([a1, c2])]);
+      expect(await talk(a1.netns, b1.ip, 8080)).toEqual({ [`b1 ${a1.ip}`]: 3 });
+      expect(await talk(b1.netns, c2.ip, 8080)).toEqual({ [`c2 ${b1.ip}`]: 3 });
+      expect((await answering(a1.netns, '10.43.0.20', 80, 40)).sort()).toEqual(['a1', 'c2']);
+      expect((await answering(b1.netns, '10.43.0.20', 80, 40)).sort()).toEqual(['a1', 'c2']);
+      expect((await answering(lab.name('ext'), h2.ip, 30_080, 40)).sort()).toEqual(['a1', 'c2']);
+      expect((await answering(h1.netns, '127.0.0.1', 30_080, 40)).sort()).toEqual(['a1', 'c2']);
+      const [eth0] = JSON.parse(await inside(a1.netns, 'ip', '-j', 'link', 'show', 'eth0')) as { mtu: number }[];
+      expect(eth0?.mtu).toBe(1500);
+    });
+
+    test('a node that leaves takes its route along; a second configure changes nothing', async () => {
+      await h1.configure();
+      const table = { services: [], slices: [], nodes: [h1.node] };
+      await h1.call('sync', table);
+      expect(await inside(h1.netns, 'ip', 'route', 'show', '10.42.2.0/24')).toBe('');
+      await sync([]);
+      expect(await inside(h1.netns, 'ip', 'route', 'show', '10.42.2.0/24')).toContain(`via ${h2.ip}`);
+    });
+
+    test('teardown withdraws the accept rules and leaves the firewall as it was', async () => {
+      expect(await inside(h1.netns, 'iptables-nft', '-S', 'DOCKER-USER')).toContain('10.42.0.0/16');
+      for (const host of [h1, h2]) await host.call('teardown');
+      expect(await inside(h1.netns, 'iptables-nft', '-S')).not.toContain('10.42');
+      expect(await inside(h2.netns, 'iptables-legacy', '-S')).not.toContain('10.42');
+      expect(await inside(h1.netns, 'nft', 'list', 'tables')).not.toContain('berth');
+      expect(await inside(h1.netns, 'ip', 'route', 'show', '10.42.0.0/16', 'table', 'all')).toBe('');
+    });
+  },
+);
+
+describe.skipIf(process.getuid?.() !== 0)('network at scale (root)', () => {
+  let lab: Lab;
+  let h1: Host;
+
+  beforeAll(async () => {
+    lab = await Lab.open('bsca');
+    h1 = await lab.addHost(1);
+    await h1.configure();
+  }, 60_000);
+
+  afterAll(() => lab[Symbol.asyncDispose]());
+
+  test('one endpoint changes among 1000 services of 10: few milliseconds, not a function of the size', async () => {
+    const pods = (shift: number): Pod[] =>
+      Array.from({ length: 10 }, (_, i) => ({ id: '', netns: '', ip: `10.42.9.${10 + ((i + shift) % 200)}` }));
+    const services = Array.from({ length: 1000 }, (_, i) => {
+      const port = { port: 80, protocol: 'TCP', nodePort: 30_000 + i };
+      return service(`s${i}`, `10.43.${10 + (i >> 8)}.${i & 255}`, port, pods(i), { type: 'NodePort' });
+    });
+    const table = (): object => ({
+      services: services.map((s) => s.service),
+      slices: services.flatMap((s) => s.slices),
+      nodes: [],
+    });
+    const whole = await h1.timed('sync', table());
+    const times: number[] = [];
+    for (let i = 0; i < 9; i++) {
+      const port = { port: 80, protocol: 'TCP', nodePort: 30_500 };
+      services[500] = service('s500', '10.43.11.244', port, pods(501 + i), { type: 'NodePort' });
+      times.push((await h1.timed('sync', table())).ms);
+    }
+    times.sort((a, b) => a - b);
+    console.log(
+      `1000 services: first sync ${whole.ms.toFixed(0)} ms, one endpoint ${times[4]?.toFixed(1)} ms (median of 9)`,
+    );
+    expect(times[4]).toBeLessThan(100);
+  });
+
+  test('attaching 20 pods: milliseconds each', async () => {
+    const names = Array.from({ length: 20 }, (_, i) => `p${i}`);
+    const namespaces: string[] = [];
+    for (const name of names) namespaces.push(await lab.addNamespace(name));
+    const started = performance.now();
+    const pods: Pod[] = [];
+    for (const [i, name] of names.slice(0, 10).entries()) pods.push(await h1.attachPod(name, namespaces[i] ?? ''));
+    const oneByOne = (performance.now() - started) / 10;
+    const together = performance.now();
+    const rest = names.slice(10).map((name, i) => h1.attachPod(name, namespaces[10 + i] ?? ''));
+    pods.push(...(await Promise.all(rest)));
+    console.log(
+      `attach: ${oneByOne.toFixed(1)} ms one by one, 10 at once in ${(performance.now() - together).toFixed(1)} ms`,
+    );
+    expect(new Set(pods.map((pod) => pod.ip)).size).toBe(20);
+    expect(oneByOne).toBeLessThan(200);
+  });
+
+  test('a namespace that is gone: attach fails, leaves no link and no address; detach is fine with it', async () => {
+    await expect(h1.attachPod('lost', 'no-such-namespace')).rejects.toThrow();
+    expect(JSON.stringify(await h1.call('attached'))).not.toContain('lost');
+    const links = await inside(h1.netns, 'ip', '-o', 'link');
+    expect(links.match(/ v[0-9a-f]{14}@/g)).toHaveLength(20);
+    await h1.call('detach', `${lab.id}-lost`);
+  });
+
+  test('a host port that is taken is refused and names the holder', async () => {
+    const port = [{ hostIp: '', hostPort: 9999, containerPort: 80, protocol: 'TCP' }];
+    await h1.addPod('first', port);
+    await expect(h1.addPod('second', port)).rejects.toThrow(/host port 9999\/TCP is in use by sandbox .*first/);
+  });
+});
+
 interface Storm {
   readonly answers: Record<string, number>;
   readonly failures: Record<string, number>;
