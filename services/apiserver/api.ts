@@ -21,6 +21,7 @@ import { subresourceHandlers } from './handlers/subresources.ts';
 import { update } from './handlers/update.ts';
 import { virtualCreate } from './handlers/virtual.ts';
 import { openWatch, type WatchItem } from './handlers/watch.ts';
+import { WatchEvents } from './watch-events.ts';
 
 export class Api implements RequestHandler {
   readonly core: Core;
@@ -42,15 +43,8 @@ export class Api implements RequestHandler {
     return { type: 'list', list };
   }
 
-  async *watch(request: RequestBase & { readonly query: WatchQuery }, c: Ctx): AsyncIterable<WatchEvent<KubeObject>> {
-    for await (const item of await this.openWatch(request, c)) {
-      if (item.type === 'bookmark') {
-        const { resourceVersion } = item;
-        yield { type: 'BOOKMARK', resourceVersion, ...(item.initialEventsEnd ? { initialEventsEnd: true } : {}) };
-      } else {
-        for (const e of item.events) yield { type: e.type, object: e.cached.object };
-      }
-    }
+  watch(request: RequestBase & { readonly query: WatchQuery }, c: Ctx): AsyncIterable<WatchEvent<KubeObject>> {
+    return new WatchEvents(() => this.openWatch(request, c));
   }
 
   /** Authorized, with what a transport needs to send stored bytes. */

@@ -109,11 +109,13 @@ export class WatchCache implements AsyncDisposable {
     if (revision > this.#revision) this.#ahead.set(key, { removedAt: revision });
   }
 
-  /** The revision that a linearizable read has now, once the cache has reached it. */
+  /**
+   * Waits until the cache has every write acknowledged before the call. Gives the cache's own revision: that of the last
+   * event applied, so that a watch from it misses nothing even while a big transaction is still arriving in pieces.
+   */
   async consistent(c: Ctx): Promise<Revision> {
-    const target = await this.#store.currentRevision(c);
-    await this.reach(target, c);
-    return target;
+    await this.reach(await this.#store.currentRevision(c), c);
+    return this.#revision;
   }
 
   /** Throws DeadlineExceeded (ResourceVersionTooLarge) when the revision does not come within 3 s. */

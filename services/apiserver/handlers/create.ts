@@ -8,6 +8,7 @@ import {
   invalidError,
   type KubeObject,
   prepareCreate,
+  trackUpdate,
   validateCreate,
 } from '#lib/api';
 import { type Ctx, isKind, randomName, StatusError, timeText } from '#lib/base';
@@ -17,7 +18,6 @@ import { alreadyExists, badRequest } from '../api-errors.ts';
 import { type Cached, encodeStored } from '../cache/cached.ts';
 import { type Core, type CoreResult, hooksOf, managerOf, objectResult, type Target } from '../core.ts';
 import { decodeBody } from '../write/decode-body.ts';
-import { trackUpdate } from '../write/pending.ts';
 
 /** Kubernetes' bound: a generated name is at most this and five random characters. */
 const GENERATED_BASE_MAX = 58;

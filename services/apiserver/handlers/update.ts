@@ -10,6 +10,7 @@ import {
   type KindInfo,
   type KubeObject,
   prepareUpdate,
+  trackUpdate,
   validateUpdate,
 } from '#lib/api';
 import { type Ctx, isKind, StatusError, timeText } from '#lib/base';
@@ -21,7 +22,6 @@ import { type Core, type CoreResult, hooksOf, managerOf, objectResult, type Targ
 import type { Settle } from '../hooks.ts';
 import { checkName, decodeBody } from '../write/decode-body.ts';
 import { type Change, guaranteedUpdate } from '../write/guaranteed-update.ts';
-import { trackUpdate } from '../write/pending.ts';
 import { createDraft, isTracked } from './create.ts';
 
 /** PUT on a name that does not exist creates these. Source: AllowCreateOnUpdate of the strategies. */
