@@ -10,9 +10,16 @@ import { startDeploymentController } from './deployment/reconcile.ts';
 import type { ControllersConfig, Deps } from './deps.ts';
 import { startEndpointsController } from './endpoints/reconcile.ts';
 import { startEndpointSliceController } from './endpointslice/reconcile.ts';
+import { startGarbageCollector } from './garbage-collector/reconcile.ts';
+import { startLoadBalancerController } from './load-balancer/reconcile.ts';
+import { startNamespaceController } from './namespace/reconcile.ts';
+import { startNodeIpamController } from './node-ipam/reconcile.ts';
+import { startNodeLifecycleController } from './node-lifecycle/reconcile.ts';
+import { startPodGcController } from './pod-gc/reconcile.ts';
 import { startReplicaSetController } from './replicaset/reconcile.ts';
 import { startRootCaController } from './root-ca/reconcile.ts';
 import { startServiceAccountController } from './serviceaccount/reconcile.ts';
+import { startTaintEvictionController } from './taint-eviction/reconcile.ts';
 
 export type { ControllersConfig } from './deps.ts';
 
@@ -44,6 +51,13 @@ export async function startControllers(o: ControllersOptions): Promise<AsyncDisp
   scope.own(startReplicaSetController(deps));
   scope.own(startEndpointSliceController(deps));
   scope.own(startEndpointsController(deps));
+  scope.own(startLoadBalancerController(deps));
+  scope.own(startNodeIpamController(deps));
+  const lifecycle = scope.own(startNodeLifecycleController(deps));
+  scope.own(startTaintEvictionController(deps, (node) => lifecycle.isSilent(node)));
+  scope.own(startPodGcController(deps));
+  scope.own(startNamespaceController(deps));
+  scope.own(startGarbageCollector(deps));
   if (o.config.caPem !== undefined) scope.own(startRootCaController(deps, o.config.caPem));
   return scope;
 }

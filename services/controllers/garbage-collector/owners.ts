@@ -1,0 +1,61 @@
+/**
+ * What is known of an owner. One that the graph does not show is asked of the API, by name and uid: the graph may be behind,
+ * and a new object of the old name is not the owner. Absence of a uid is final, so it is remembered.
+ */
+import type { DeepReadonly, KindInfo, OwnerReference } from '#lib/api';
+import { kindByGvk } from '#lib/api';
+import type { Ctx } from '#lib/base';
+import { isKind } from '#lib/base';
+import type { Client } from '#lib/client';
+import { type Item, isForeground, type OwnerGraph } from './graph.ts';
+import type { OwnerState } from './plan.ts';
+
+const REMEMBERED_MAX = 10_000;
+
+export class Owners {
+  readonly #client: Client;
+  readonly #graph: OwnerGraph;
+  readonly #absent = new Set<string>();
+
+  constructor(client: Client, graph: OwnerGraph) {
+    this.#client = client;
+    this.#graph = graph;
+  }
+
+  async statesFor(item: Item, c: Ctx): Promise<ReadonlyMap<string, OwnerState>> {
+    const states = new Map<string, OwnerState>();
+    for (const reference of item.object.metadata.ownerReferences ?? [])
+      states.set(reference.uid, await this.#stateOf(reference, item, c));
+    return states;
+  }
+
+  async #stateOf(reference: DeepReadonly<OwnerReference>, item: Item, c: Ctx): Promise<OwnerState> {
+    const kind = kindByGvk(reference.apiVersion, reference.kind);
+    const namespace = item.object.metadata.namespace ?? '';
+    // Kinds that we do not know, and owners in a namespace of dependents in none: nothing can be concluded.
+    if (!kind || (kind.namespaced && namespace === '')) return 'unknown';
+    const known = this.#graph.get(reference.uid);
+    if (known) {
+      const home = known.object.metadata.namespace ?? '';
+      // An owner must be in the namespace of its dependent, or in none.
+      return home !== '' && home !== namespace ? 'absent' : isForeground(known) ? 'waiting' : 'solid';
+    }
+    if (this.#absent.has(reference.uid)) return 'absent';
+    return this.#ask(kind, kind.namespaced ? namespace : '', reference, c);
+  }
+
+  async #ask(kind: KindInfo, namespace: string, reference: DeepReadonly<OwnerReference>, c: Ctx): Promise<OwnerState> {
+    try {
+      const object = await this.#client.get(kind, { namespace, name: reference.name }, c);
+      if (object.metadata.uid === reference.uid) return isForeground({ kind, object }) ? 'waiting' : 'solid';
+    } catch (e) {
+      if (!isKind(e, 'NotFound')) throw e;
+    }
+    this.#absent.add(reference.uid);
+    if (this.#absent.size > REMEMBERED_MAX) {
+      const [oldest] = this.#absent;
+      if (oldest !== undefined) this.#absent.delete(oldest);
+    }
+    return 'absent';
+  }
+}
