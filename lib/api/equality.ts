@@ -1,7 +1,8 @@
 /**
- * Equality of API values as Kubernetes compares them: absent, null, an empty list and an empty map are the same; the order of
- * map keys does not matter, that of lists does. Source: k8s.io/apimachinery/pkg/api/equality Semantic.DeepEqual.
- * Quantities and times are expected in canonical form, as decodeObject leaves them.
+ * Equality of API values in canonical form (as decodeObject leaves them), as Kubernetes compares them: absent, null and an
+ * empty list are the same; the order of map keys does not matter, that of lists does. `{}` differs from absent: in canonical
+ * form it is a set but empty struct (`podSelector: {}`), an empty map has been dropped.
+ * Source: k8s.io/apimachinery/pkg/api/equality Semantic.DeepEqual.
  */
 export function semanticEqual(a: unknown, b: unknown): boolean {
   if (a === b) return true;
@@ -26,9 +27,6 @@ function isNothing(v: unknown): boolean {
   return v === undefined || v === null;
 }
 
-/** Nothing, [], or {}. A pointer to an empty struct counts as empty too: the difference never shows in an update check. */
 function isEmpty(v: unknown): boolean {
-  if (isNothing(v)) return true;
-  if (Array.isArray(v)) return v.length === 0;
-  return typeof v === 'object' && v !== null && Object.keys(v).length === 0;
+  return isNothing(v) || (Array.isArray(v) && v.length === 0);
 }

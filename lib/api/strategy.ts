@@ -23,6 +23,7 @@ export function prepareCreate(kind: KindRef, object: KubeObject): void {
   delete metadata.deletionTimestamp;
   delete metadata.deletionGracePeriodSeconds;
   delete metadata.selfLink;
+  dropDoubleOwners(metadata);
   if (info.hasGeneration) metadata.generation = 1;
   else delete metadata.generation;
   const strategy = STRATEGIES[info.schema];
@@ -38,6 +39,7 @@ export function prepareUpdate(kind: KindRef, next: KubeObject, previous: KubeObj
   const info = kindInfo(kind);
   const strategy = STRATEGIES[info.schema];
   carryMetadata(next.metadata, previous.metadata);
+  dropDoubleOwners(next.metadata);
   if (subresource === undefined) {
     if (info.hasStatus) copyField('status', next, previous);
     strategy?.update?.(next, previous);
@@ -67,6 +69,14 @@ function carryMetadata(next: ObjectMeta, previous: ObjectMeta): void {
   next.deletionTimestamp = previous.deletionTimestamp;
   if (previous.deletionGracePeriodSeconds === undefined) delete next.deletionGracePeriodSeconds;
   else next.deletionGracePeriodSeconds = previous.deletionGracePeriodSeconds;
+}
+
+/** Two owner references of one uid are one. */
+function dropDoubleOwners(metadata: ObjectMeta): void {
+  const owners = metadata.ownerReferences;
+  if (owners === undefined || owners.length < 2) return;
+  const seen = new Set<string>();
+  metadata.ownerReferences = owners.filter(({ uid }) => !seen.has(uid) && seen.add(uid));
 }
 
 function isNewGeneration(info: KindInfo, next: KubeObject, previous: KubeObject): boolean {

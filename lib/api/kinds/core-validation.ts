@@ -34,7 +34,8 @@ export function validateConfigMap(map: ConfigMap): FieldError[] {
     errors.check(`binaryData[${key}]`, key, configMapKey);
     bytes += Buffer.byteLength(value, 'base64');
   }
-  if (bytes > DATA_BYTES_MAX) errors.add(tooLong('', DATA_BYTES_MAX));
+  // The empty path is printed this way.
+  if (bytes > DATA_BYTES_MAX) errors.add(tooLong('[]', DATA_BYTES_MAX));
   return errors.list;
 }
 

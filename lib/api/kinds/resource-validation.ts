@@ -5,7 +5,19 @@ import { compareQuantity, parseQuantity } from '../quantity.ts';
 import { Errors, NOT_NEGATIVE } from '../validation/field-path.ts';
 import { qualifiedName } from '../validation/names.ts';
 
+/** What a container may ask for without a domain prefix. */
 const STANDARD = ['cpu', 'memory', 'ephemeral-storage'];
+/** Standard names that are for quotas and claims only. */
+const OTHER_STANDARD = [
+  'storage',
+  'pods',
+  'services',
+  'replicationcontrollers',
+  'resourcequotas',
+  'secrets',
+  'configmaps',
+  'persistentvolumeclaims',
+];
 
 export function validateResources(r: ResourceRequirements, path: string): FieldError[] {
   const errors = new Errors();
@@ -15,14 +27,16 @@ export function validateResources(r: ResourceRequirements, path: string): FieldE
   for (const [name, request] of Object.entries(r.requests ?? {})) {
     errors.add(...validateAmount(name, request, `${path}.requests`));
     const limit = r.limits?.[name];
-    if (limit !== undefined && compareQuantity(parseQuantity(request), parseQuantity(limit)) > 0)
-      errors.add(invalid(`${path}.requests`, request, `must be less than or equal to ${name} limit of ${limit}`));
-    else if (isExtended(name)) {
-      if (limit === undefined)
-        errors.add(required(`${path}.limits`, `Limit must be set for non overcommitable resources`));
-      else if (compareQuantity(parseQuantity(request), parseQuantity(limit)) !== 0)
-        errors.add(invalid(`${path}.requests`, request, `must be equal to ${name} limit of ${limit}`));
+    if (limit === undefined) {
+      if (isExtended(name))
+        errors.add(required(`${path}.limits`, 'Limit must be set for non overcommitable resources'));
+      continue;
     }
+    const order = compareQuantity(parseQuantity(request), parseQuantity(limit));
+    if (isExtended(name) && order !== 0)
+      errors.add(invalid(`${path}.requests`, request, `must be equal to ${name} limit of ${limit}`));
+    else if (order > 0)
+      errors.add(invalid(`${path}.requests`, request, `must be less than or equal to ${name} limit of ${limit}`));
   }
   return errors.list;
 }
@@ -35,9 +49,12 @@ function isExtended(name: string): boolean {
 export function validateAmount(name: string, text: string, path: string): FieldError[] {
   const errors = new Errors();
   const at = `${path}[${name}]`;
-  errors.check(path, name, qualifiedName);
-  if (!name.includes('/') && !STANDARD.includes(name) && !name.startsWith('hugepages-'))
-    errors.add(invalid(path, name, 'must be a standard resource for containers'));
+  errors.check(at, name, qualifiedName);
+  if (!name.includes('/') && !STANDARD.includes(name) && !name.startsWith('hugepages-')) {
+    if (!OTHER_STANDARD.includes(name))
+      errors.add(invalid(at, name, 'must be a standard resource type or fully qualified'));
+    errors.add(invalid(at, name, 'must be a standard resource for containers'));
+  }
   const amount = parseQuantity(text);
   if (amount.nano < 0n) errors.add(invalid(at, text, NOT_NEGATIVE));
   else if (isExtended(name) && amount.nano % 1_000_000_000n !== 0n) errors.add(invalid(at, text, 'must be an integer'));
