@@ -74,8 +74,9 @@ export async function tendStatus(socket: string): Promise<readonly TendedProcess
     .map((l) => JSON.parse(l) as TendedProcess);
 }
 
+/** Resolves when the new one was started. */
 export async function restartTended(socket: string, name: string): Promise<void> {
-  const answer = JSON.parse(await ask(socket, `restart ${name}`, ASK_LIMIT_MS)) as { error?: string };
+  const answer = JSON.parse(await ask(socket, `restart ${name}`, STOP_LIMIT_MS)) as { error?: string };
   if (answer.error !== undefined) throw new StatusError('NotFound', `${name}: ${answer.error}`);
 }
 

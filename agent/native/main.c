@@ -30,12 +30,12 @@ int main(int argc, char **argv)
 		return serve_main();
 	if (!strcmp(verb, "supervise"))
 		return supervise_main(argc - 2, argv + 2);
+	if (!strcmp(verb, "tend"))
+		return tend_main(argc - 2, argv + 2);
 	if (!strcmp(verb, "unpack") && argc == 3) {
 		unpack(argv[2], 0);
 		return 0;
 	}
-	if (!strcmp(verb, "tend"))
-		return tend_main(argc - 2, argv + 2);
 	if (!strcmp(verb, "pause") && argc == 2)
 		return pause_main();
 	dprintf(2, "usage: berth-helper serve | supervise FOLDER | unpack ROOT | tend CONFIG | pause\n");

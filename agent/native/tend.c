@@ -1,17 +1,24 @@
 /*
- * tend: the small parent of `berth up`. Starts the processes of a config file in order, starts a dead one again with back-off
- * (100 ms doubling to 10 s, back to 100 ms after 10 s up), and stops them in reverse order. When it was killed itself, the
- * next one re-adopts what still lives by pid and start time (state file) and watches it through a pidfd.
+ * tend CONFIG: the small parent of `berth up`. Starts the configured processes in order, starts dead ones again (after 100
+ * ms, doubling to 10 s; from the beginning after 10 s up), and stops them in reverse order. It may itself be killed and
+ * started again at any time: what lives is re-adopted, nothing is started twice, no output is lost meanwhile, because the
+ * processes write to their log files themselves.
  *
- * Config, one `word value` a line, values to the end of the line:
- *   socket PATH          control socket (mode 0600): a line `status`, `stop` or `restart NAME`; answers are JSON lines
- *   state PATH           `NAME PID START-TICKS RESTARTS` per process, replaced atomically; PATH.lock is held by flock
- *   process NAME         begins a process; the lines below belong to it
- *     arg TEXT           argv, repeated
- *     env NAME=VALUE     added to this program's environment, repeated
- *     log PATH           stdout and stderr, appended
- *     log-bytes N        rotated (copied, then truncated) above this size; log-files N older copies are kept
+ * CONFIG, one `word value` a line, values to the end of the line, `#` begins a comment line:
+ *   socket PATH          control socket (mode 0600)
+ *   state PATH           what runs: `NAME PID START-TICKS RESTARTS STARTED-WALL-MS` per process; PATH.lock is held by flock
+ *   process NAME         begins a process (no blanks); the lines below belong to it, processes start in this order
+ *     arg TEXT           the program (searched in PATH) and its arguments, repeated
+ *     env NAME=VALUE     added to tend's own environment, repeated
+ *     cwd PATH           default /
+ *     log PATH           stdout and stderr, appended to
+ *     log-bytes N        rotated (copied to PATH.1 …, then truncated) above this size; default: never
+ *     log-files N        how many older ones are kept, default 1
+ *     stop-ms N          from SIGTERM to SIGKILL of its process group, default 15000
  * Exit codes: 0 stopped on request, 2 bad config, 3 another one holds the lock.
+ * Control: a line to the socket, answered by JSON lines when it is done: `status` (one line a process: name, pid or 0,
+ * restarts, upMs, phase, startTicks, lastExitCode or -1), `stop`, `restart NAME`.
+ * SIGTERM and SIGINT do as `stop`.
  */
 #include "helper.h"
 #include <poll.h>
@@ -20,7 +27,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/prctl.h>
 #include <sys/sendfile.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -29,179 +35,333 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PROCESSES_MAX 128
-#define WORDS_MAX 64
-#define CLIENTS_MAX 8
-#define BACKOFF_FIRST_MS 100
-#define BACKOFF_LAST_MS 10000
-#define UP_LONG_MS 10000
-#define STOP_MS 15000
-#define ROTATE_EVERY_MS 30000
+enum { PROCESSES_MAX = 64, ARGUMENTS_MAX = 256, CLIENTS_MAX = 16, LINE_MAX_BYTES = 512 };
+enum { BACKOFF_FIRST_MS = 100, BACKOFF_MAX_MS = 10000, STEADY_MS = 10000, ROTATION_CHECK_MS = 5000 };
 
 struct process {
-	const char *name, *log;
-	char *arguments[WORDS_MAX + 1], *variables[WORDS_MAX + 1];
-	int argument_count, variable_count, log_files;
+	const char *name, *cwd, *log;
+	char *argv[ARGUMENTS_MAX + 1], *env[ARGUMENTS_MAX + 1];
+	int argc, env_count, log_files, stop_ms;
 	long long log_bytes;
-	pid_t pid;
-	int pidfd;
+	pid_t pid; /* 0: not running */
 	unsigned long long start_ticks;
-	int64_t started_ms, next_ms, backoff_ms;
-	unsigned restarts;
+	int pidfd; /* of an adopted one, which is not our child; else -1 */
+	int64_t up_since_ms, next_start_ms, kill_at_ms, started_wall_ms;
+	int backoff_ms, last_status;
+	long long restarts;
+	bool asked_to_end, has_ended, restart_now;
+};
+
+struct client {
+	int fd;
+	const struct process *waits_for; /* restart */
+	bool waits_for_stop;
+	size_t size;
+	char line[LINE_MAX_BYTES];
 };
 
 static struct process processes[PROCESSES_MAX];
-static int count;
+static struct client clients[CLIENTS_MAX];
+static int process_count, client_count, listener;
+static bool stopping;
+static char boot_id[37];
 static const char *socket_path, *state_path;
 
-static void parse(char *text)
+static void take_key(const char *key, char *value)
 {
-	struct process *p = NULL;
-	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
-		while (*line == ' ')
-			line++;
-		char *value = strchr(line, ' ');
+	struct process *p = process_count ? &processes[process_count - 1] : NULL;
+	if (!strcmp(key, "socket"))
+		socket_path = value;
+	else if (!strcmp(key, "state"))
+		state_path = value;
+	else if (!strcmp(key, "process")) {
+		if (process_count == PROCESSES_MAX || strpbrk(value, " \"\\"))
+			refuse(2, "config: bad process %s, or more than %d", value, PROCESSES_MAX);
+		processes[process_count++] = (struct process){.name = value, .cwd = "/", .log_files = 1, .stop_ms = 15000, .pidfd = -1};
+	} else if (!p)
+		refuse(2, "config: \"%s\" stands before the first process", key);
+	else if (!strcmp(key, "arg") && p->argc < ARGUMENTS_MAX)
+		p->argv[p->argc++] = value;
+	else if (!strcmp(key, "env") && p->env_count < ARGUMENTS_MAX)
+		p->env[p->env_count++] = value;
+	else if (!strcmp(key, "cwd"))
+		p->cwd = value;
+	else if (!strcmp(key, "log"))
+		p->log = value;
+	else if (!strcmp(key, "log-bytes"))
+		p->log_bytes = atoll(value);
+	else if (!strcmp(key, "log-files"))
+		p->log_files = atoi(value);
+	else if (!strcmp(key, "stop-ms"))
+		p->stop_ms = atoi(value);
+	else
+		refuse(2, "config: \"%s\" is unknown, or there are too many", key);
+}
+
+static void read_tend_config(const char *path)
+{
+	static struct bytes text;
+	if (read_file(AT_FDCWD, path, &text, 1 << 20) < 0)
+		fail("%s", path);
+	for (char *line = strtok(text.data, "\n"); line; line = strtok(NULL, "\n")) {
+		line += strspn(line, " ");
 		if (!*line || *line == '#')
 			continue;
+		char *value = strchr(line, ' ');
 		if (!value)
 			refuse(2, "config: \"%s\" has no value", line);
-		*value++ = 0;
-		if (!strcmp(line, "socket"))
-			socket_path = value;
-		else if (!strcmp(line, "state"))
-			state_path = value;
-		else if (!strcmp(line, "process")) {
-			if (count == PROCESSES_MAX)
-				refuse(2, "config: more than %d processes", PROCESSES_MAX);
-			p = &processes[count++];
-			p->name = value;
-			p->pidfd = -1;
-			p->backoff_ms = BACKOFF_FIRST_MS;
-		} else if (!p)
-			refuse(2, "config: \"%s\" stands before the first process", line);
-		else if (!strcmp(line, "arg") && p->argument_count < WORDS_MAX)
-			p->arguments[p->argument_count++] = value;
-		else if (!strcmp(line, "env") && p->variable_count < WORDS_MAX)
-			p->variables[p->variable_count++] = value;
-		else if (!strcmp(line, "log"))
-			p->log = value;
-		else if (!strcmp(line, "log-bytes"))
-			p->log_bytes = atoll(value);
-		else if (!strcmp(line, "log-files"))
-			p->log_files = atoi(value);
-		else
-			refuse(2, "config: \"%s\" is unknown, or there are too many", line);
+		*value = 0;
+		take_key(line, value + 1);
 	}
-	if (!socket_path || !state_path || !count)
+	if (!socket_path || !state_path || !process_count)
 		refuse(2, "config: socket, state and at least one process are needed");
-	for (int i = 0; i < count; i++)
-		if (!processes[i].argument_count || !processes[i].log)
+	for (int i = 0; i < process_count; i++)
+		if (!processes[i].argc || !processes[i].log)
 			refuse(2, "config: process %s needs arg and log", processes[i].name);
 }
 
-static void save(void)
+/* Not synced: it describes processes. The first line names the boot: pids and ticks repeat after the next one. */
+static void write_state(void)
 {
-	struct bytes text = {0};
-	for (int i = 0; i < count; i++)
-		if (processes[i].pid > 0)
-			bytes_print(&text, "%s %d %llu %u\n", processes[i].name, processes[i].pid, processes[i].start_ticks, processes[i].restarts);
-	replace_file(state_path, text.data ? text.data : "", text.size, false);
-	bytes_free(&text);
+	struct bytes b = {0};
+	bytes_print(&b, "boot %s\n", boot_id);
+	for (int i = 0; i < process_count; i++)
+		if (processes[i].pid)
+			bytes_print(&b, "%s %d %llu %lld %lld\n", processes[i].name, (int)processes[i].pid, processes[i].start_ticks,
+				    processes[i].restarts, (long long)processes[i].started_wall_ms);
+	replace_file(state_path, b.data, b.size, false);
+	bytes_free(&b);
 }
 
-/* Watches a living process that may not be our child. */
-static void watch(struct process *p, pid_t pid, unsigned long long ticks)
+static struct process *find(const char *name)
 {
+	for (int i = 0; i < process_count; i++)
+		if (!strcmp(processes[i].name, name))
+			return &processes[i];
+	return NULL;
+}
+
+static int pidfd_open(pid_t pid)
+{
+	return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+/* A line of the state of an earlier instance: still the same process? */
+static void adopt(const char *name, pid_t pid, unsigned long long ticks, long long restarts, long long started)
+{
+	int fd = pidfd_open(pid);
+	struct process_stat s;
+	if (fd < 0 || !read_process(pid, &s) || s.start_ticks != ticks || s.state == 'Z') {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	struct process *p = find(name);
+	if (!p || p->pid) {
+		/* No longer configured: nobody else would ever end it. */
+		kill(pid, SIGTERM);
+		close(fd);
+		return;
+	}
 	p->pid = pid;
 	p->start_ticks = ticks;
-	p->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	p->started_ms = monotonic_ms();
+	p->pidfd = fd;
+	p->restarts = restarts;
+	p->started_wall_ms = started;
+	p->up_since_ms = monotonic_ms();
 }
 
-static void adopt(void)
+static void read_state(void)
 {
 	struct bytes text = {0};
-	if (read_file(AT_FDCWD, state_path, &text, 1 << 20) < 0)
-		return;
-	for (char *line = strtok(text.data, "\n"); line; line = strtok(NULL, "\n")) {
-		char name[256];
-		int pid = 0;
-		unsigned long long ticks = 0;
-		unsigned restarts = 0;
-		struct process_stat now;
-		if (sscanf(line, "%255s %d %llu %u", name, &pid, &ticks, &restarts) < 3)
-			continue;
-		for (int i = 0; i < count; i++) {
-			if (strcmp(processes[i].name, name) || processes[i].pid > 0)
-				continue;
-			processes[i].restarts = restarts;
-			if (read_process(pid, &now) && now.start_ticks == ticks && now.state != 'Z')
-				watch(&processes[i], pid, ticks);
+	if (read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &text, 64) == 0)
+		memcpy(boot_id, text.data, text.size < 36 ? text.size : 36);
+	text.size = 0;
+	if (read_file(AT_FDCWD, state_path, &text, 1 << 20) == 0) {
+		char *line = strtok(text.data, "\n");
+		bool same_boot = line && !strncmp(line, "boot ", 5) && !strcmp(line + 5, boot_id);
+		while (same_boot && (line = strtok(NULL, "\n"))) {
+			char name[256];
+			int pid;
+			unsigned long long ticks;
+			long long restarts, started;
+			if (sscanf(line, "%255s %d %llu %lld %lld", name, &pid, &ticks, &restarts, &started) == 5 && pid > 1)
+				adopt(name, pid, ticks, restarts, started);
 		}
 	}
 	bytes_free(&text);
 }
 
-static _Noreturn void become(struct process *p)
+/* Waits until the parent has noted it: a process that no state names would be started twice. */
+static _Noreturn void become(struct process *p, int gate)
 {
-	reset_signals();
+	char go;
+	if (read_full(gate, &go, 1) != 1)
+		_exit(0);
 	setsid();
-	int null = open("/dev/null", O_RDONLY);
-	int log = open(p->log, O_WRONLY | O_CREAT | O_APPEND, 0640);
-	if (null < 0 || log < 0)
-		_exit(126);
-	dup2(null, 0);
-	dup2(log, 1);
-	dup2(log, 2);
+	reset_signals();
+	int in = open("/dev/null", O_RDONLY), out = open(p->log, O_WRONLY | O_CREAT | O_APPEND, 0640);
+	/* Without a log it runs all the same. */
+	if (out < 0)
+		out = open("/dev/null", O_WRONLY);
+	dup2(in, 0);
+	dup2(out, 1);
+	dup2(out, 2);
 	close_from(3);
-	for (int i = 0; i < p->variable_count; i++)
-		putenv(p->variables[i]);
-	execvp(p->arguments[0], p->arguments);
-	dprintf(2, "{\"level\":60,\"component\":\"tend\",\"msg\":\"cannot run %s: %s\"}\n", p->arguments[0], strerror(errno));
+	if (chdir(p->cwd) < 0)
+		fail("tend: %s", p->cwd);
+	for (int i = 0; i < p->env_count; i++)
+		putenv(p->env[i]);
+	execvp(p->argv[0], p->argv);
+	dprintf(2, "{\"level\":60,\"component\":\"tend\",\"msg\":\"cannot run %s: %s\"}\n", p->argv[0], strerror(errno));
 	_exit(127);
 }
 
 static void start(struct process *p)
 {
-	pid_t pid = fork();
-	if (pid == 0)
-		become(p);
-	struct process_stat now = {0};
-	if (pid < 0 || !read_process(pid, &now)) {
-		p->next_ms = monotonic_ms() + p->backoff_ms;
+	int gate[2] = {-1, -1};
+	pid_t pid = pipe2(gate, O_CLOEXEC) < 0 ? -1 : fork();
+	if (pid == 0) {
+		close(gate[1]);
+		become(p, gate[0]);
+	}
+	close(gate[0]);
+	p->restart_now = p->asked_to_end = false;
+	if (pid < 0) {
+		close(gate[1]);
+		p->next_start_ms = monotonic_ms() + BACKOFF_MAX_MS;
 		return;
 	}
-	watch(p, pid, now.start_ticks);
-	save();
+	struct process_stat s = {0};
+	read_process(pid, &s);
+	p->pid = pid;
+	p->start_ticks = s.start_ticks;
+	p->pidfd = -1;
+	p->up_since_ms = monotonic_ms();
+	p->started_wall_ms = wall_ns() / 1000000;
+	if (p->has_ended)
+		p->restarts++;
+	write_state();
+	write_full(gate[1], "", 1);
+	close(gate[1]);
 }
 
-static bool lives(struct process *p)
+static void append_status(struct bytes *b)
 {
-	struct process_stat now;
-	return p->pid > 0 && read_process(p->pid, &now) && now.start_ticks == p->start_ticks && now.state != 'Z';
+	for (int i = 0; i < process_count; i++) {
+		struct process *p = &processes[i];
+		int code = !p->has_ended ? -1 : WIFSIGNALED(p->last_status) ? 128 + WTERMSIG(p->last_status) : WEXITSTATUS(p->last_status);
+		const char *phase = p->pid ? (p->asked_to_end ? "stopping" : "running") : stopping ? "stopped" : "waiting";
+		long long up = p->pid ? (long long)(wall_ns() / 1000000 - p->started_wall_ms) : 0;
+		bytes_print(b, "{\"name\":\"%s\",\"pid\":%d,\"restarts\":%lld,\"upMs\":%lld,\"phase\":\"%s\",\"startTicks\":%llu,\"lastExitCode\":%d}\n",
+			    p->name, (int)p->pid, p->restarts, up, phase, p->pid ? p->start_ticks : 0, code);
+	}
 }
 
-static void note_end(struct process *p)
+static void reply(struct client *c, const char *text, size_t size)
 {
+	/* Answers are small; who does not read them is not waited for. */
+	send(c->fd, text, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+	close(c->fd);
+	c->fd = -1;
+}
+
+static void reply_text(struct client *c, const char *text)
+{
+	reply(c, text, strlen(text));
+}
+
+static void ended(struct process *p, int status)
+{
+	int64_t now = monotonic_ms();
 	if (p->pidfd >= 0)
 		close(p->pidfd);
 	p->pidfd = -1;
-	waitpid(p->pid, NULL, WNOHANG);
 	p->pid = 0;
-	int64_t now = monotonic_ms();
-	if (now - p->started_ms >= UP_LONG_MS)
+	p->has_ended = true;
+	p->last_status = status;
+	if (p->restart_now) {
+		p->backoff_ms = 0;
+		p->next_start_ms = now;
+		return;
+	}
+	if (now - p->up_since_ms >= STEADY_MS || !p->backoff_ms)
 		p->backoff_ms = BACKOFF_FIRST_MS;
-	p->next_ms = now + p->backoff_ms;
-	p->backoff_ms = p->backoff_ms * 2 > BACKOFF_LAST_MS ? BACKOFF_LAST_MS : p->backoff_ms * 2;
-	p->restarts++;
-	save();
+	else
+		p->backoff_ms = p->backoff_ms * 2 < BACKOFF_MAX_MS ? p->backoff_ms * 2 : BACKOFF_MAX_MS;
+	p->next_start_ms = now + p->backoff_ms;
 }
 
+/* Its own pid still names it: a child is not reaped elsewhere, an adopted one is checked. */
+static void signal_process(struct process *p, int number, bool group)
+{
+	struct process_stat s;
+	if (p->pidfd >= 0 && (!read_process(p->pid, &s) || s.start_ticks != p->start_ticks))
+		return;
+	kill(group ? -p->pid : p->pid, number);
+}
+
+static void ask_to_end(struct process *p)
+{
+	if (p->asked_to_end)
+		return;
+	p->asked_to_end = true;
+	p->kill_at_ms = monotonic_ms() + p->stop_ms;
+	signal_process(p, SIGTERM, false);
+}
+
+static void take_line(struct client *c)
+{
+	struct bytes b = {0};
+	if (!strcmp(c->line, "status")) {
+		append_status(&b);
+		reply(c, b.data, b.size);
+	} else if (!strcmp(c->line, "stop")) {
+		stopping = c->waits_for_stop = true;
+	} else if (!strncmp(c->line, "restart ", 8)) {
+		struct process *p = find(c->line + 8);
+		if (!p || stopping) {
+			reply_text(c, p ? "{\"error\":\"stopping\"}\n" : "{\"error\":\"no such process\"}\n");
+		} else {
+			p->restart_now = true;
+			c->waits_for = p;
+			if (p->pid)
+				ask_to_end(p);
+			else
+				p->next_start_ms = monotonic_ms();
+		}
+	} else {
+		reply_text(c, "{\"error\":\"unknown command\"}\n");
+	}
+	bytes_free(&b);
+}
+
+static void read_control(struct client *c)
+{
+	ssize_t n = recv(c->fd, c->line + c->size, sizeof c->line - 1 - c->size, MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	c->size += n > 0 ? (size_t)n : 0;
+	char *newline = memchr(c->line, '\n', c->size);
+	if (newline && !c->waits_for && !c->waits_for_stop) {
+		*newline = 0;
+		c->size = 0;
+		take_line(c);
+	} else if (n <= 0 || c->size == sizeof c->line - 1) {
+		close(c->fd);
+		c->fd = -1;
+	}
+}
+
+/*
+ * By copy and truncation: the process holds the file open. What it writes between the last read and the truncation, a few
+ * µs, is lost; a pipe through this program would lose nothing, but hold the process up, or kill it, when this program dies.
+ */
 static void rotate(struct process *p)
 {
-	struct stat s;
 	char from[4200], to[4200];
-	if (!p->log_bytes || stat(p->log, &s) < 0 || s.st_size <= p->log_bytes)
+	struct stat s;
+	if (!p->log_bytes || stat(p->log, &s) < 0 || !S_ISREG(s.st_mode) || s.st_size <= p->log_bytes)
 		return;
 	for (int i = p->log_files; i > 1; i--) {
 		snprintf(from, sizeof from, "%s.%d", p->log, i - 1);
@@ -209,147 +369,118 @@ static void rotate(struct process *p)
 		rename(from, to);
 	}
 	snprintf(to, sizeof to, "%s.1", p->log);
-	int in = open(p->log, O_RDWR | O_CLOEXEC), out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
-	if (in >= 0 && out >= 0) {
-		while (sendfile(out, in, NULL, 1 << 20) > 0)
-			;
-		if (ftruncate(in, 0) < 0)
-			unlink(to);
-	}
+	int in = open(p->log, O_RDWR | O_CLOEXEC);
+	int out = p->log_files > 0 ? open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640) : -1;
+	bool ok = in >= 0;
+	for (ssize_t n = 1; ok && out >= 0 && n > 0;)
+		ok = (n = sendfile(out, in, NULL, 1 << 20)) >= 0;
+	/* On a full disk the old log goes, or it would never get better. */
+	if (in >= 0 && ftruncate(in, 0) < 0)
+		ok = false;
+	if (!ok && out >= 0)
+		unlink(to);
 	if (in >= 0)
 		close(in);
 	if (out >= 0)
 		close(out);
 }
 
-/* Reverse order, one after the other: agents before the server, etcd last. */
-static void stop_all(void)
+/* Starts what is due, kills what is overdue, stops in reverse order. The ms until the next thing to do. */
+static int step(void)
 {
-	for (int i = count - 1; i >= 0; i--) {
-		struct process *p = &processes[i];
-		if (!lives(p))
-			continue;
-		kill(p->pid, SIGTERM);
-		int64_t end = monotonic_ms() + STOP_MS;
-		while (lives(p) && monotonic_ms() < end) {
-			struct pollfd f = {.fd = p->pidfd, .events = POLLIN};
-			poll(&f, p->pidfd >= 0 ? 1 : 0, 50);
-			waitpid(p->pid, NULL, WNOHANG);
-		}
-		if (lives(p))
-			kill(p->pid, SIGKILL);
-		for (int k = 0; k < 100 && lives(p); k++) {
-			usleep(20000);
-			waitpid(p->pid, NULL, WNOHANG);
-		}
-		p->pid = 0;
-	}
-	save();
-}
-
-/* True when the answer is complete and this program shall stop afterwards. */
-static bool answer(int client, const char *line)
-{
-	struct bytes out = {0};
-	bool stop = false;
-	if (!strcmp(line, "status")) {
-		for (int i = 0; i < count; i++)
-			bytes_print(&out, "{\"name\":\"%s\",\"pid\":%d,\"restarts\":%u,\"upMs\":%lld}\n", processes[i].name, processes[i].pid,
-				    processes[i].restarts, processes[i].pid > 0 ? (long long)(monotonic_ms() - processes[i].started_ms) : 0LL);
-	} else if (!strncmp(line, "restart ", 8)) {
-		const char *error = "no such process";
-		for (int i = 0; i < count; i++)
-			if (!strcmp(processes[i].name, line + 8)) {
-				if (lives(&processes[i]))
-					kill(processes[i].pid, SIGTERM);
-				error = NULL;
-			}
-		bytes_print(&out, error ? "{\"error\":\"%s\"}\n" : "{\"ok\":true}\n", error);
-	} else if (!strcmp(line, "stop")) {
-		stop_all();
-		bytes_print(&out, "{\"ok\":true}\n");
-		stop = true;
-	} else
-		bytes_print(&out, "{\"error\":\"unknown request\"}\n");
-	write_full(client, out.data, out.size);
-	bytes_free(&out);
-	return stop;
-}
-
-static bool serve_client(int server)
-{
-	int client = accept4(server, NULL, NULL, SOCK_CLOEXEC);
-	if (client < 0)
-		return false;
-	struct timeval limit = {.tv_sec = 2};
-	setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-	char line[512];
-	size_t size = 0;
-	while (size < sizeof line - 1) {
-		ssize_t n = read(client, line + size, 1);
-		if (n <= 0 || line[size] == '\n')
+	int64_t now = monotonic_ms(), next = now + ROTATION_CHECK_MS;
+	for (int i = process_count - 1; stopping && i >= 0; i--)
+		if (processes[i].pid) {
+			ask_to_end(&processes[i]);
 			break;
-		size++;
+		}
+	for (int i = 0; i < process_count; i++) {
+		struct process *p = &processes[i];
+		if (p->pid && p->asked_to_end) {
+			if (now >= p->kill_at_ms) {
+				signal_process(p, SIGKILL, true);
+				p->kill_at_ms = now + 1000;
+			}
+			if (p->kill_at_ms < next)
+				next = p->kill_at_ms;
+		}
+		if (!p->pid && !stopping && now >= p->next_start_ms) {
+			start(p);
+			for (int k = 0; k < client_count; k++)
+				if (clients[k].fd >= 0 && clients[k].waits_for == p)
+					reply_text(&clients[k], "{\"ok\":true}\n");
+		}
+		if (!p->pid && !stopping && p->next_start_ms < next)
+			next = p->next_start_ms;
 	}
-	line[size] = 0;
-	bool stop = answer(client, line);
-	close(client);
-	return stop;
-}
-
-static int next_timeout(int64_t rotate_ms)
-{
-	int64_t now = monotonic_ms(), next = rotate_ms;
-	for (int i = 0; i < count; i++)
-		if (processes[i].pid <= 0 && processes[i].next_ms < next)
-			next = processes[i].next_ms;
 	return next > now ? (int)(next - now) : 0;
 }
 
-static int run(int signals, int server)
+static void reap(void)
 {
-	int64_t rotate_ms = monotonic_ms() + ROTATE_EVERY_MS;
-	for (;;) {
-		struct pollfd fds[PROCESSES_MAX + 2] = {{.fd = signals, .events = POLLIN}, {.fd = server, .events = POLLIN}};
-		for (int i = 0; i < count; i++)
-			fds[i + 2] = (struct pollfd){.fd = processes[i].pidfd, .events = POLLIN};
-		poll(fds, (nfds_t)count + 2, next_timeout(rotate_ms));
-		if (fds[0].revents) {
-			struct signalfd_siginfo info;
-			if (read(signals, &info, sizeof info) == sizeof info && info.ssi_signo != SIGCHLD) {
-				stop_all();
-				return 0;
+	int status;
+	bool changed = false;
+	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
+		for (int i = 0; i < process_count; i++)
+			if (processes[i].pid == pid && processes[i].pidfd < 0) {
+				ended(&processes[i], status);
+				changed = true;
 			}
+	if (changed)
+		write_state();
+}
+
+static void turn(int signals, int timeout_ms)
+{
+	struct pollfd polls[2 + PROCESSES_MAX + CLIENTS_MAX];
+	int n = 0, kept = 0;
+	for (int i = 0; i < client_count; i++)
+		if (clients[i].fd >= 0)
+			clients[kept++] = clients[i];
+	client_count = kept;
+	polls[n++] = (struct pollfd){.fd = signals, .events = POLLIN};
+	polls[n++] = (struct pollfd){.fd = listener, .events = POLLIN};
+	for (int i = 0; i < process_count; i++)
+		polls[n++] = (struct pollfd){.fd = processes[i].pidfd, .events = POLLIN};
+	for (int i = 0; i < client_count; i++)
+		polls[n++] = (struct pollfd){.fd = clients[i].fd, .events = POLLIN};
+	if (poll(polls, (nfds_t)n, timeout_ms) <= 0)
+		return;
+	struct signalfd_siginfo info;
+	while (polls[0].revents && read(signals, &info, sizeof info) == sizeof info)
+		if (info.ssi_signo != SIGCHLD)
+			stopping = true;
+	reap();
+	for (int i = 0; i < process_count; i++)
+		if (polls[2 + i].revents && processes[i].pidfd >= 0) {
+			ended(&processes[i], 255 << 8);
+			write_state();
 		}
-		if (fds[1].revents && serve_client(server))
-			return 0;
-		while (waitpid(-1, NULL, WNOHANG) > 0)
-			;
-		int64_t now = monotonic_ms();
-		for (int i = 0; i < count; i++) {
-			struct process *p = &processes[i];
-			if (p->pid > 0 && !lives(p))
-				note_end(p);
-			if (p->pid <= 0 && p->next_ms <= now)
-				start(p);
-		}
-		if (now >= rotate_ms) {
-			rotate_ms = now + ROTATE_EVERY_MS;
-			for (int i = 0; i < count; i++)
-				rotate(&processes[i]);
-		}
+	for (int i = 0; i < client_count; i++)
+		if (polls[2 + process_count + i].revents)
+			read_control(&clients[i]);
+	for (int fd; polls[1].revents && (fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0;) {
+		if (client_count == CLIENTS_MAX)
+			close(fd);
+		else
+			clients[client_count++] = (struct client){.fd = fd};
 	}
+}
+
+static bool all_ended(void)
+{
+	for (int i = 0; i < process_count; i++)
+		if (processes[i].pid)
+			return false;
+	return true;
 }
 
 int tend_main(int argc, char **argv)
 {
-	struct bytes config = {0};
-	char lock_path[4200];
 	if (argc != 1)
 		refuse(2, "usage: berth-helper tend CONFIG");
-	if (read_file(AT_FDCWD, argv[0], &config, 1 << 20) < 0)
-		fail("%s", argv[0]);
-	parse(config.data);
+	read_tend_config(argv[0]);
+	char lock_path[4200];
 	snprintf(lock_path, sizeof lock_path, "%s.lock", state_path);
 	int lock = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (lock < 0)
@@ -365,16 +496,24 @@ int tend_main(int argc, char **argv)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
-	int signals = signalfd(-1, &set, SFD_CLOEXEC);
-	unlink(socket_path);
-	int server = listen_unix(socket_path, CLIENTS_MAX);
-	if (server < 0 || signals < 0)
+	int signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	listener = listen_unix(socket_path, 8);
+	if (signals < 0 || listener < 0)
 		fail("%s", socket_path);
-	chmod(socket_path, 0600);
-	fcntl(server, F_SETFD, FD_CLOEXEC);
-	adopt();
-	int code = run(signals, server);
-	unlink(socket_path);
+	read_state();
+	int64_t checked_ms = monotonic_ms();
+	while (!stopping || !all_ended()) {
+		turn(signals, step());
+		for (int i = 0; i < process_count && monotonic_ms() - checked_ms >= ROTATION_CHECK_MS; i++)
+			rotate(&processes[i]);
+		if (monotonic_ms() - checked_ms >= ROTATION_CHECK_MS)
+			checked_ms = monotonic_ms();
+	}
 	unlink(state_path);
-	return code;
+	unlink(socket_path);
+	for (int i = 0; i < client_count; i++)
+		if (clients[i].fd >= 0 && clients[i].waits_for_stop)
+			send(clients[i].fd, "{\"ok\":true}\n", 12, MSG_NOSIGNAL | MSG_DONTWAIT);
+	/* Who asked for the stop sees the connection end when this process has. */
+	return 0;
 }
