@@ -66,12 +66,7 @@ async function apply(core: Core, request: PatchRequest, c: Ctx): Promise<CoreRes
     throw badRequest(
       'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
     );
-  const decode = (): KubeObject => {
-    const applied = decodeBody(request.body, request, request.options.fieldValidation);
-    checkName(applied, request.name ?? '');
-    if ((applied.metadata.managedFields ?? []).length > 0) throw badRequest('metadata.managedFields must be nil');
-    return applied;
-  };
+  const decode = (): KubeObject => appliedConfig(request);
   const options = {
     manager,
     force: request.options.force === true,
@@ -81,7 +76,10 @@ async function apply(core: Core, request: PatchRequest, c: Ctx): Promise<CoreRes
   const next = (current: DeepReadonly<KubeObject>): KubeObject => {
     const applied = decode();
     const wanted = applied.metadata.resourceVersion;
-    const merged = applyServerSide(request.stored, mutable(current), applied, options);
+    const merged = decodeObject(
+      request.stored,
+      applyServerSide(request.stored, mutable(current), applied, options),
+    ).object;
     if (wanted === undefined || wanted === '') delete merged.metadata.resourceVersion;
     else merged.metadata.resourceVersion = wanted;
     return merged;
@@ -92,7 +90,7 @@ async function apply(core: Core, request: PatchRequest, c: Ctx): Promise<CoreRes
     } catch (e) {
       if (!isKind(e, 'NotFound') || request.subresource !== undefined) throw e;
     }
-    const made = applyServerSide(request.stored, undefined, decode(), options);
+    const made = decodeObject(request.stored, applyServerSide(request.stored, undefined, decode(), options)).object;
     delete made.metadata.resourceVersion;
     applyDefaults(request.stored, made);
     try {
@@ -102,6 +100,21 @@ async function apply(core: Core, request: PatchRequest, c: Ctx): Promise<CoreRes
       if (!isKind(e, 'AlreadyExists')) throw e;
     }
   }
+}
+
+/**
+ * The configuration as the client wrote it: decoding would add fields that it does not mention (zero values that Go always
+ * writes), and the client would own them. The decoded form only serves to check it.
+ */
+function appliedConfig(request: PatchRequest): KubeObject {
+  const decoded = decodeBody(request.body, request, request.options.fieldValidation);
+  checkName(decoded, request.name ?? '');
+  if ((decoded.metadata.managedFields ?? []).length > 0) throw badRequest('metadata.managedFields must be nil');
+  const applied = structuredClone(request.body) as KubeObject;
+  const { apiVersion, kind } = decoded;
+  const { name, namespace } = decoded.metadata;
+  const metadata = { ...applied.metadata, name, ...(namespace === undefined ? {} : { namespace }) };
+  return { ...applied, apiVersion, kind, metadata };
 }
 
 function setsRevision(body: unknown): boolean {

@@ -74,7 +74,7 @@ async function changeScale(
     return draft;
   };
   const parent: Target & UpdateRequest = { ...request, subresource: undefined };
-  const result = await changeObject(core, parent, { next: nextParent }, c);
+  const result = await changeObject(core, parent, { next: nextParent, trackAs: 'scale' }, c);
   if (result.type !== 'object') return result;
   return { type: 'object', object: scaleOf(result.object) };
 }

@@ -85,6 +85,8 @@ export interface NextObject {
   after?(): void;
   /** managedFields are already in the draft (server-side apply). */
   readonly isTracked?: boolean;
+  /** Field owners are kept under this subresource, when it is not the request's (scale changes its parent). */
+  readonly trackAs?: string;
 }
 
 /** Reads, changes, writes; repeats after a lost race unless the draft names a resourceVersion. */
@@ -105,7 +107,7 @@ export async function changeObject(core: Core, request: UpdateRequest, o: NextOb
     const errors = validateUpdate(kind, draft, mutable(current.object), request.subresource, core.validation);
     if (errors.length > 0) throw invalidError(kind, name, errors);
     await core.admission.validate(admission, c);
-    if (o.isTracked !== true) track(core, request, draft, current);
+    if (o.isTracked !== true) track(core, request, draft, current, o.trackAs ?? request.subresource);
     return isReadyToGo(core, kind, draft, current) ? { action: 'remove' } : { action: 'put', object: draft };
   };
   let isStored = false;
@@ -170,12 +172,18 @@ function checkPreconditions(kind: KindInfo, draft: KubeObject, current: Cached):
     throw conflict(kind, current.name);
 }
 
-function track(core: Core, request: UpdateRequest, draft: KubeObject, current: Cached): void {
+function track(
+  core: Core,
+  request: UpdateRequest,
+  draft: KubeObject,
+  current: Cached,
+  subresource: string | undefined,
+): void {
   if (!isTracked(request.stored)) return;
   trackUpdate(request.stored, mutable(current.object), draft, {
     manager: managerOf(request, request.options.fieldManager),
     nowText: timeText(core.clock.now()),
-    subresource: request.subresource,
+    subresource,
   });
 }
 
