@@ -27,8 +27,10 @@ export interface FrameCall {
   write(frame: Frame): boolean;
   pause(): unknown;
   resume(): unknown;
-  on(event: string, fn: (value: never) => void): unknown;
-  off(event: string, fn: (value: never) => void): unknown;
+  on(event: 'data', fn: (frame: Frame__Output) => void): unknown;
+  on(event: 'error', fn: (e: Error) => void): unknown;
+  on(event: string, fn: () => void): unknown;
+  off(event: string, fn: () => void): unknown;
 }
 
 export class FrameChannels {

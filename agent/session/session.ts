@@ -68,6 +68,8 @@ export interface SessionDeps {
   readonly nodeName: string;
   /** Read again at each dial, so that a renewed certificate is taken. */
   credentials(): Promise<SessionCredentials>;
+  /** Keeps a renewed certificate where `credentials` finds it. Absent = certificates are renewed by somebody else. */
+  saveCredentials?(renewed: SessionCredentials): Promise<void>;
   /** For the wish, the epoch; made when absent, mode 0700. */
   readonly folder: string;
   readonly bootId: string;

@@ -24,7 +24,9 @@ export function nodeOf(call: PeerCall): string {
 }
 
 export function serverCredentials(ca: string, tls: KeyPair): ServerCredentials {
-  const pairs = [{ cert_chain: Buffer.from(tls.certPem), private_key: Buffer.from(tls.keyPem) }];
+  // The CA goes along, so that a joining node can compare its hash with the one in its join text.
+  const chain = `${tls.certPem.trimEnd()}\n${ca}`;
+  const pairs = [{ cert_chain: Buffer.from(chain), private_key: Buffer.from(tls.keyPem) }];
   const credentials = ServerCredentials.createSsl(Buffer.from(ca), pairs, true);
   // createSsl can only demand a certificate of everybody; Join needs "verify if given" (crypto/tls VerifyClientCertIfGiven).
   Object.assign(credentials._getConstructorOptions() ?? {}, { rejectUnauthorized: false });
