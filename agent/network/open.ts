@@ -34,7 +34,8 @@ import {
 import { hostPortRules } from './services/host-ports.ts';
 import type { FilterView } from './services/nft.ts';
 import { rulesetOf } from './services/nft.ts';
-import type { RuleMemo } from './services/table.ts';
+import { forgetUdpFlows, goneUdpBackends } from './services/stale-udp.ts';
+import type { RuleMemo, ServiceRule } from './services/table.ts';
 import { serviceRules } from './services/table.ts';
 import { TableWriter } from './services/table-writer.ts';
 import { localnetMarker, ownsLocalnet, writeSysctls } from './sysctls.ts';
@@ -79,6 +80,9 @@ class NodeNetwork implements Network {
   readonly #c: Ctx;
   readonly #writer: TableWriter;
   readonly #peerRuns = new Coalesced(() => this.#writePeers());
+  readonly #flowRuns = new Coalesced(() => this.#forgetFlows());
+  /** As of the last look at UDP flows. */
+  #flowRules: readonly ServiceRule[] = [];
   #memo: RuleMemo = new Map();
   #table: ServiceTable = { services: [], slices: [], nodes: [] };
   #isSynced = false;
@@ -117,7 +121,7 @@ class NodeNetwork implements Network {
     this.#memo = new Map();
     this.#peers = isNew ? new Map() : undefined;
     const dns = before?.dns ?? (await this.#startDns(config, views.bridge.gateway));
-    this.#running = { config, ...views, ledger, dns };
+    this.#running = { config, ...views, filter: { ...views.filter, dnsPort: dns.port }, ledger, dns };
     await this.#writer.apply();
     // Before the first table is known, peers that an earlier agent left must stay: running pods talk to them.
     if (this.#isSynced) await this.#peerRuns.request();
@@ -174,6 +178,7 @@ class NodeNetwork implements Network {
     if (running === undefined) return;
     this.#zone = new Zone(zoneOptions(running.config), t);
     await raceAbort(Promise.all([this.#writer.apply(), this.#peerRuns.request()]), c.signal);
+    await raceAbort(this.#flowRuns.request(), c.signal);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -229,13 +234,30 @@ class NodeNetwork implements Network {
       assert(this.#zone, 'the zone is made before the DNS server starts');
       return this.#zone;
     };
-    const dns = await startDnsServer({ host: gateway, port: this.#o.dnsPort ?? 53, zone, upstream }, this.#c);
-    return this.#scope.own(dns);
+    const wanted = { host: gateway, port: this.#o.dnsPort ?? 53, zone, upstream };
+    try {
+      return this.#scope.own(await startDnsServer(wanted, this.#c));
+    } catch (err) {
+      // Some other DNS server holds port 53 of every address: any port will do, the nft table leads there.
+      this.#c.log.warn(
+        { err, port: wanted.port },
+        'the DNS port is taken: another one is used, behind the packet filter',
+      );
+      return this.#scope.own(await startDnsServer({ ...wanted, port: 0 }, this.#c));
+    }
   }
 
   #ruleset(): ReturnType<typeof rulesetOf> {
     const { config, filter, ledger } = this.#ready();
     return rulesetOf(filter, serviceRules(this.#table, config, this.#memo), hostPortRules(ledger.ledger));
+  }
+
+  /** After the table: a flow forgotten before would be sent to the same endpoint again. */
+  async #forgetFlows(): Promise<void> {
+    const next = serviceRules(this.#table, this.#ready().config, this.#memo);
+    const gone = goneUdpBackends(this.#flowRules, next);
+    this.#flowRules = next;
+    await forgetUdpFlows(this.#o.kernel.programs, gone, this.#c);
   }
 
   async #writePeers(): Promise<void> {
@@ -251,8 +273,12 @@ class NodeNetwork implements Network {
   async #heal(): Promise<void> {
     while (!this.#c.signal.aborted) {
       await this.#c.clock.sleep(HEAL_EVERY_MS, this.#c.signal);
+      if (this.#running === undefined) continue;
       try {
         await this.#writer.heal();
+        // Docker may have been started since, and with it its DROP policy.
+        const { clusterCidr } = this.#running.overlay;
+        await acceptForwarding(this.#o.kernel.programs, { clusterCidr, comment: this.#names.comment }, this.#c);
       } catch (err) {
         if (!this.#c.signal.aborted) this.#c.log.warn({ err }, 'the packet filter table cannot be checked');
       }

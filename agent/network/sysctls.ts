@@ -44,11 +44,19 @@ export async function restoreLocalnet(programs: Programs, table: string, c: Ctx)
     await programs.run(['tee', ...links.map(localnetPath)], { stdin: '0', timeoutMs: TIMEOUT_MS }, c);
 }
 
+/** From the names of the chains alone: the whole table may be longer than what a program may print. */
 async function markedLinks(programs: Programs, table: string, c: Ctx): Promise<string[]> {
-  const result = await programs.run(['nft', 'list', 'table', 'ip', table], { timeoutMs: TIMEOUT_MS }, c);
+  const result = await programs.run(['nft', 'list', 'chains', 'ip'], { timeoutMs: TIMEOUT_MS }, c);
   if (result.code !== 0) return [];
-  const pattern = new RegExp(`chain ${MARKER}(\\S+) \\{`, 'g');
-  return [...result.stdout.toString().matchAll(pattern)].flatMap((m) => (m[1] === undefined ? [] : [m[1]]));
+  const links: string[] = [];
+  let current = '';
+  for (const line of result.stdout.toString().split('\n')) {
+    const [word, ...rest] = line.trim().split(/\s+/);
+    if (word === 'table') current = rest[1] ?? '';
+    else if (word === 'chain' && current === table && rest[0]?.startsWith(MARKER))
+      links.push(rest[0].slice(MARKER.length));
+  }
+  return links;
 }
 
 async function writeAll(programs: Programs, value: string, paths: readonly string[], c: Ctx): Promise<void> {

@@ -80,3 +80,12 @@ const [server, name, type] = process.argv.slice(1);
 const r = new Resolver({ timeout: 1000, tries: 2 });
 r.setServers([server]);
 r.resolve(name, type).then((a) => console.log(JSON.stringify(a)), (e) => console.log(JSON.stringify({ code: e.code })));`;
+
+/** argv: host, port. Sends a datagram from one and the same port for each line of stdin; prints each answer's first word. */
+export const UDP_KEEP = `
+const u = require('dgram').createSocket('udp4');
+const [host, port] = process.argv.slice(1);
+u.on('message', (m) => console.log(String(m).split(' ')[0]));
+u.on('error', () => {});
+u.bind(0, () => u.send('x', Number(port), host));
+process.stdin.on('data', () => u.send('x', Number(port), host));`;

@@ -2,13 +2,23 @@
  * The agent's network on real kernel parts: two hosts (namespaces) on one switch, pods on both, a client outside. Root only;
  * the machine's own network is not touched.
  */
+import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Host, Pod } from '../harness/network-lab.ts';
 import { inside, Lab } from '../harness/network-lab.ts';
-import { DNS_CLIENT, ECHO_SERVER, TCP_CLIENT, TCP_KEEP, TCP_STORM, UDP_CLIENT } from '../harness/network-scripts.ts';
+import {
+  DNS_CLIENT,
+  ECHO_SERVER,
+  TCP_CLIENT,
+  TCP_KEEP,
+  TCP_STORM,
+  UDP_CLIENT,
+  UDP_KEEP,
+} from '../harness/network-scripts.ts';
 
 const NODE = process.execPath;
+const hasConntrack = existsSync('/usr/sbin/conntrack');
 
 describe.skipIf(process.getuid?.() !== 0)('network on two hosts (root)', () => {
   let lab: Lab;
@@ -147,6 +157,19 @@ describe.skipIf(process.getuid?.() !== 0)('network on two hosts (root)', () => {
     expect(await lastLine(keep.child, 1)).toBe('still here');
   }, 60_000);
 
+  test.skipIf(!hasConntrack)(
+    'a UDP client that keeps its port is led to another endpoint when its own goes (conntrack)',
+    async () => {
+      await sync([udp([c2])]);
+      const { child, line } = await lab.script(b1.netns, UDP_KEEP, '10.43.0.21', '5353');
+      expect(line).toBe('c2');
+      await sync([udp([a1])]);
+      const next = lastLine(child, 1);
+      child.stdin?.write('x');
+      expect(await next).toBe('a1');
+    },
+  );
+
   test('DNS from a pod: services, through both addresses, and the negative answers', async () => {
     await sync([web([a1, c2])]);
     for (const server of ['10.42.1.1', '10.43.0.10']) {
@@ -251,6 +274,12 @@ describe.skipIf(process.getuid?.() !== 0)(
       expect((await answering(h1.netns, '127.0.0.1', 30_080, 40)).sort()).toEqual(['a1', 'c2']);
       const [eth0] = JSON.parse(await inside(a1.netns, 'ip', '-j', 'link', 'show', 'eth0')) as { mtu: number }[];
       expect(eth0?.mtu).toBe(1500);
+    });
+
+    test('DNS works although port 53 of the host is taken', async () => {
+      await sync([web([a1])]);
+      for (const server of ['10.42.2.1', '10.43.0.10'])
+        expect(await resolve(c2, server, 'web.default.svc.cluster.local', 'A')).toEqual(['10.43.0.20']);
     });
 
     test('a node that leaves takes its route along; a second configure changes nothing', async () => {

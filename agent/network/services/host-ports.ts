@@ -1,5 +1,6 @@
 /** Host ports of the pods on this node, from the ledger of addresses: pure. */
 
+import { isIpv4 } from '../addresses.ts';
 import type { Ledger } from '../ipam.ts';
 import { isAnyAddress } from '../ipam.ts';
 import type { L4Protocol } from './table.ts';
@@ -19,7 +20,8 @@ export function hostPortRules(ledger: Ledger): readonly HostPortRule[] {
   for (const holding of ledger.held.values())
     for (const port of holding.hostPorts) {
       const protocol = protocolOf(port.protocol);
-      if (protocol === undefined) continue;
+      const isPlain = isAnyAddress(port.hostIp) || isIpv4(port.hostIp);
+      if (protocol === undefined || !isPlain) continue;
       out.push({
         hostIp: isAnyAddress(port.hostIp) ? undefined : port.hostIp,
         hostPort: port.hostPort,

@@ -183,6 +183,19 @@ describe('service rules', () => {
     ).toEqual(['10.9.9.9']);
   });
 
+  test('odd values never reach the text: names, ports, ranges', () => {
+    const odd = {
+      type: 'LoadBalancer',
+      loadBalancerSourceRanges: ['10.0.0.0/8', '10.1.0.0/16', 'fd00::/8', '1.1.1.1/8; drop'],
+    };
+    const rule = serviceRules(tableOf(entry('s', odd, [LOCAL])), NODE)[0];
+    expect(rule?.sourceRanges).toEqual(['10.0.0.0/8', '10.1.0.0/16']);
+    expect(backends({ ports: [{ name: 'http', port: 0 }] }, [LOCAL])).toEqual([]);
+    const e = entry('s', {}, [LOCAL]);
+    const named = { ...e.service, metadata: { name: 's; flush ruleset', namespace: 'ns' } };
+    expect(serviceRules(tableOf({ ...e, service: named }), NODE)).toEqual([]);
+  });
+
   test('unchanged services are taken from the memo, changed and removed ones are not', () => {
     const memo = new Map();
     const a = entry('a', {}, [LOCAL]);

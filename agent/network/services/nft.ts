@@ -51,6 +51,7 @@ export interface FilterView {
   readonly clusterCidr: string;
   readonly serviceCidr: string;
   readonly clusterDnsIp: string;
+  /** Where our DNS server listens on the gateway address; port 53 leads there. */
   readonly dnsPort: number;
 }
 
@@ -188,6 +189,7 @@ function addDns(draft: Draft, view: FilterView): void {
       rules: [`meta l4proto ${protocol} dnat ip to ${gateway}:${view.dnsPort}`],
     });
     draft.services.set(`${view.clusterDnsIp} . ${protocol} . 53`, `goto ${chain}`);
+    if (view.dnsPort !== 53) draft.services.set(`${gateway} . ${protocol} . 53`, `goto ${chain}`);
   }
 }
 
@@ -230,11 +232,12 @@ function addExternal(draft: Draft, view: FilterView, rule: ServiceRule, clusterC
   if (rule.nodePort !== undefined) offer(draft.nodePorts, `${rule.protocol} . ${rule.nodePort}`, `goto ${chain}`);
   if (rule.balancerIps.length === 0) return;
   let entrance = chain;
-  if (rule.sourceRanges.length > 0) {
+  if (rule.isRestricted) {
     entrance = `lb-${rule.name}`;
     draft.chains.set(entrance, {
       hook: undefined,
-      rules: [`ip saddr { ${rule.sourceRanges.join(', ')} } goto ${chain}`, 'drop'],
+      // One rule each: in a set, overlapping blocks would be an error.
+      rules: [...rule.sourceRanges.map((range) => `ip saddr ${range} goto ${chain}`), 'drop'],
     });
   }
   for (const ip of rule.balancerIps) offer(draft.services, key(ip), `goto ${entrance}`);

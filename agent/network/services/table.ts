@@ -6,7 +6,7 @@
  * Headless and ExternalName services have no rules: they live in DNS only.
  */
 import type { DeepReadonly, EndpointSlice, Service } from '#lib/api';
-import { isIpv4 } from '../addresses.ts';
+import { formatCidr, isIpv4, parseCidr } from '../addresses.ts';
 import type { ServiceTable } from '../network.ts';
 
 export type L4Protocol = 'tcp' | 'udp' | 'sctp';
@@ -24,9 +24,11 @@ export interface ServiceRule {
   readonly clusterIps: readonly string[];
   /** externalIPs: never restricted. */
   readonly externalIps: readonly string[];
-  /** Addresses of a load balancer, restricted by `sourceRanges` (empty = everybody). */
+  /** Addresses of a load balancer, restricted by `sourceRanges` if `isRestricted`. */
   readonly balancerIps: readonly string[];
   readonly sourceRanges: readonly string[];
+  /** With ranges of which none is IPv4, nobody gets in. */
+  readonly isRestricted: boolean;
   readonly nodePort: number | undefined;
   /** Sorted, without doubles. */
   readonly backends: readonly Backend[];
@@ -95,13 +97,13 @@ function rulesOf(
   node: NodeView,
 ): ServiceRule[] {
   const spec = service.spec;
-  if (spec === undefined || spec.type === 'ExternalName') return [];
+  if (spec === undefined || spec.type === 'ExternalName' || !hasPlainName(service)) return [];
   const clusterIps = (spec.clusterIPs ?? (spec.clusterIP === undefined ? [] : [spec.clusterIP])).filter(isIpv4);
   if (clusterIps.length === 0) return [];
   const isExternal = spec.type === 'NodePort' || spec.type === 'LoadBalancer';
   return (spec.ports ?? []).flatMap((port): ServiceRule[] => {
     const protocol = protocolOf(port.protocol);
-    if (protocol === undefined) return [];
+    if (protocol === undefined || !isPort(port.port)) return [];
     const candidates = endpointsOf(slices, port.name ?? '', protocol);
     return [
       {
@@ -111,8 +113,9 @@ function rulesOf(
         clusterIps,
         externalIps: (spec.externalIPs ?? []).filter(isIpv4),
         balancerIps: spec.type === 'LoadBalancer' ? balancerAddresses(service, node) : [],
-        sourceRanges: spec.loadBalancerSourceRanges ?? [],
-        nodePort: isExternal && port.nodePort ? port.nodePort : undefined,
+        sourceRanges: (spec.loadBalancerSourceRanges ?? []).flatMap(rangeText),
+        isRestricted: (spec.loadBalancerSourceRanges ?? []).length > 0,
+        nodePort: isExternal && isPort(port.nodePort) ? port.nodePort : undefined,
         backends: usable(candidates),
         localBackends: usable(candidates.filter((e) => e.nodeName === node.nodeName)),
         internalLocal: spec.internalTrafficPolicy === 'Local',
@@ -124,6 +127,28 @@ function rulesOf(
       },
     ];
   });
+}
+
+/**
+ * What goes into nft's text is checked here, although the API checked it too: one odd value would make the kernel refuse
+ * the whole table, and with it every service.
+ */
+function hasPlainName(service: DeepReadonly<Service>): boolean {
+  const { namespace = '', name } = service.metadata;
+  return /^[a-z0-9][a-z0-9.-]{0,62}$/.test(name) && /^[a-z0-9][a-z0-9-]{0,62}$/.test(namespace);
+}
+
+function isPort(port: number | undefined): port is number {
+  return port !== undefined && Number.isInteger(port) && port > 0 && port < 65_536;
+}
+
+function rangeText(text: string): string[] {
+  try {
+    return [formatCidr(parseCidr(text.trim()))];
+  } catch {
+    // An IPv6 block: no client of this table can be in it.
+    return [];
+  }
 }
 
 /** What the status says; as long as nobody wrote one (a small cluster has no cloud), this node's own address. */
@@ -149,7 +174,7 @@ function endpointsOf(
     const port = (slice.ports ?? []).find(
       (p) => (p.name ?? '') === portName && protocolOf(p.protocol) === protocol,
     )?.port;
-    if (port === undefined) continue;
+    if (!isPort(port)) continue;
     for (const endpoint of slice.endpoints ?? []) {
       const ip = endpoint.addresses[0];
       if (ip === undefined || !isIpv4(ip)) continue;
