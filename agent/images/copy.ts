@@ -4,7 +4,7 @@
  * the layers one over another: removals first, then the layer's files, a file replacing whatever had its name.
  * (image-spec layer.md "Whiteouts": a whiteout hides lower layers only.)
  */
-import { lstat, mkdir, readdir, readFile, rename } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { type Ctx, StatusError, writeFileAtomic } from '#lib/base';
@@ -74,6 +74,7 @@ async function build(kernel: Kernel, root: string, layers: readonly string[], c:
     if (result.code !== 0)
       throw new StatusError('Internal', `copy of a layer failed: ${result.stderr.toString().trim()}`);
   }
+  await chmod(making, 0o755); // the root folder's mode in the container, whatever a layer or our umask says
   await rename(making, merged);
   await mkdir(done);
 }

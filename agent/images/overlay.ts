@@ -2,7 +2,7 @@
  * Roots as overlayfs mounts: layers are the lower folders, each container has an upper and a work folder. Nothing is copied,
  * so a root appears in about a millisecond however large the image is.
  */
-import { mkdir, rm } from 'node:fs/promises';
+import { chmod, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Ctx } from '#lib/base';
 import type { Kernel } from '../kernel/kernel.ts';
@@ -13,11 +13,13 @@ export function overlayFormat(kernel: Kernel): RootFormat {
     name: 'overlay',
     unpack: (target, stream, c) => kernel.unpackLayer({ root: target, input: stream }, c),
     async build(root, layers, c) {
-      for (const part of ['upper', 'work', 'merged']) await mkdir(join(root, part), { recursive: true, mode: 0o755 });
+      const upper = join(root, 'upper');
+      await Promise.all([upper, join(root, 'work'), join(root, 'merged')].map((p) => mkdir(p, { recursive: true })));
+      await chmod(upper, 0o755); // the root folder's mode in the container, whatever our umask is
       await kernel.mounts.overlay(
         {
           lower: layers.length > 0 ? [...layers].reverse() : [await emptyFolder(root)],
-          upper: join(root, 'upper'),
+          upper,
           work: join(root, 'work'),
           target: join(root, 'merged'),
         },

@@ -169,6 +169,7 @@ async function makeLayer(items: readonly Item[]): Promise<Layer> {
 async function inputOf(layer: Layer, expected: Digest): Promise<LayerInput> {
   return {
     stream: Readable.from([layer.bytes], { objectMode: false }),
+    close: async () => undefined,
     async verify() {
       const actual = `sha256:${createHash('sha256').update(layer.bytes).digest('hex')}`;
       if (actual !== expected) throw new StatusError('Invalid', `digest mismatch: ${actual}`);

@@ -18,18 +18,22 @@ import {
   type Digest,
   hexOf,
   isDigest,
+  isKind,
+  parseDigest,
   type Random,
   StatusError,
   syncFolder,
   writeFileAtomic,
 } from '#lib/base';
-import { asArray, asSize, asString, parseJsonObject } from '#lib/oci';
+import { asSize, asString, asStrings, parseJsonObject } from '#lib/oci';
 import type { Kernel } from '../kernel/kernel.ts';
 
 /** An uncompressed layer tar. `verify` is called after its end and throws when the bytes were not the expected ones. */
 export interface LayerInput {
   readonly stream: Readable;
   verify(): Promise<void>;
+  /** Lets go of files, also when the stream was never read. */
+  close(): Promise<void>;
 }
 
 export interface LayerSize {
@@ -104,9 +108,7 @@ export class FolderSnapshotter implements Snapshotter {
     const temporary = this.#trash();
     try {
       await mkdir(join(temporary, 'fs'), { recursive: true });
-      const input = await open();
-      const size = await this.#format.unpack(join(temporary, 'fs'), input.stream, c);
-      await input.verify();
+      const size = await this.#unpack(join(temporary, 'fs'), await open(), c);
       await writeFileAtomic(join(temporary, 'layer.json'), JSON.stringify(size));
       await renameUnlessThere(temporary, this.#layer(chainId));
     } finally {
@@ -131,14 +133,15 @@ export class FolderSnapshotter implements Snapshotter {
     const root = this.#root(containerId);
     const known = await this.#source(containerId);
     if (!known) {
-      await mkdir(join(root, 'merged'), { recursive: true, mode: 0o711 });
+      await mkdir(root, { recursive: true, mode: 0o711 });
       /* Not synced: after a power loss the container is gone as well, and the folder's name is enough to remove it. */
       await writeFileAtomic(join(root, 'root.json'), JSON.stringify(source), { durable: false });
     }
     const { layers } = known ?? source;
-    for (const chainId of layers)
-      if (!(await this.hasLayer(chainId)))
-        throw new StatusError('NotFound', `layer ${chainId} of the image is not unpacked on this node: pull it again`);
+    const there = await Promise.all(layers.map((l) => this.hasLayer(l)));
+    const missing = layers.find((_, i) => there[i] !== true);
+    if (missing !== undefined)
+      throw new StatusError('NotFound', `layer ${missing} of the image is not unpacked on this node: pull it again`);
     await this.#format.build(
       root,
       layers.map((l) => join(this.#layer(l), 'fs')),
@@ -161,19 +164,20 @@ export class FolderSnapshotter implements Snapshotter {
     return out;
   }
 
+  async #unpack(target: string, input: LayerInput, c: Ctx): Promise<LayerSize> {
+    try {
+      const size = await this.#format.unpack(target, input.stream, c);
+      await input.verify();
+      return size;
+    } finally {
+      await input.close();
+    }
+  }
+
   async #source(containerId: string): Promise<RootSource | undefined> {
     const bytes = await readFile(join(this.#root(containerId), 'root.json')).catch(ignoreMissing);
-    if (!bytes || bytes.length === 0) return undefined;
-    const doc = parseJsonObject(bytes, `root.json of ${containerId}`);
-    const digest = (v: unknown, what: string): Digest => {
-      const text = asString(v, what);
-      if (!isDigest(text)) throw new StatusError('Invalid', `${what} is not a digest`);
-      return text;
-    };
-    return {
-      imageId: digest(doc['imageId'], 'root.imageId'),
-      layers: asArray(doc['layers'], 'root.layers').map((l) => digest(l, 'root.layers')),
-    };
+    /* Not synced when written: after a power loss it may be empty or torn. */
+    return bytes && decodeSource(bytes);
   }
 
   async #layerBytes(chainId: Digest): Promise<number> {
@@ -214,6 +218,19 @@ export class FolderSnapshotter implements Snapshotter {
 
 export async function isThere(path: string): Promise<boolean> {
   return (await stat(path).catch(ignoreMissing)) !== undefined;
+}
+
+function decodeSource(bytes: Buffer): RootSource | undefined {
+  try {
+    const doc = parseJsonObject(bytes, 'root.json');
+    return {
+      imageId: parseDigest(asString(doc['imageId'], 'root.imageId')),
+      layers: asStrings(doc['layers'], 'root.layers').map(parseDigest),
+    };
+  } catch (e) {
+    if (isKind(e, 'Invalid')) return undefined;
+    throw e;
+  }
 }
 
 /** Another unpacker of the same layer may have been faster: its result is as good. */

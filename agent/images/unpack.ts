@@ -7,9 +7,9 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { type Duplex, pipeline, type Readable, Transform } from 'node:stream';
+import { type Duplex, pipeline, Readable } from 'node:stream';
 import zlib from 'node:zlib';
-import { type Ctx, type Digest, hexOf, StatusError } from '#lib/base';
+import { assert, type Ctx, type Digest, hexOf, StatusError } from '#lib/base';
 import { digestMismatch, type FolderContentStore } from '#lib/oci';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { LayerInput } from './snapshot.ts';
@@ -29,31 +29,34 @@ export interface LayerOpener {
 /** The uncompressed tar of blob `layer`; `verify` compares it with `diffId` after it was read to its end. */
 export async function openLayer(o: LayerOpener, layer: Digest, diffId: Digest, c: Ctx): Promise<LayerInput> {
   const hash = createHash('sha256');
-  let bytes = 0;
-  const meter = new Transform({
-    highWaterMark: CHUNK_BYTES,
-    transform(chunk: Buffer, _encoding, done) {
-      bytes += chunk.length;
-      hash.update(chunk);
-      const isTooLarge = bytes > UNPACKED_BYTES_MAX;
-      done(isTooLarge ? new StatusError('TooLarge', `layer ${layer} unpacks to more than 256 GiB`) : null, chunk);
-    },
-  });
+  let hasEnded = false;
   const { stream, cleanUp } = await decompressed(o, layer, c);
-  let failure: unknown;
-  const done = new Promise<void>((resolve) => {
-    pipeline([...stream, meter], (e) => {
-      failure = e ? asDamage(e, layer) : undefined;
-      resolve();
-    });
-  }).then(cleanUp);
+  const metered = async function* (): AsyncGenerator<Buffer, void, void> {
+    let bytes = 0;
+    try {
+      for await (const chunk of stream) {
+        if (!Buffer.isBuffer(chunk)) continue;
+        bytes += chunk.length;
+        if (bytes > UNPACKED_BYTES_MAX)
+          throw new StatusError('TooLarge', `layer ${layer} unpacks to more than 256 GiB`);
+        hash.update(chunk);
+        yield chunk;
+      }
+      hasEnded = true;
+    } catch (e) {
+      throw asDamage(e, layer);
+    }
+  };
   return {
-    stream: meter,
+    stream: Readable.from(metered(), { objectMode: false, highWaterMark: CHUNK_BYTES }),
     async verify() {
-      await done;
-      if (failure !== undefined) throw failure;
+      assert(hasEnded, `layer ${layer} was not read to its end`);
       const actual = `sha256:${hash.digest('hex')}`;
       if (actual !== diffId) throw digestMismatch(`${diffId} for the unpacked layer ${layer}`, actual);
+    },
+    async close() {
+      stream.destroy();
+      await cleanUp();
     },
   };
 }
@@ -64,22 +67,25 @@ async function decompressed(
   o: LayerOpener,
   layer: Digest,
   c: Ctx,
-): Promise<{ stream: (Readable | Duplex)[]; cleanUp: () => Promise<void> }> {
+): Promise<{ stream: Readable; cleanUp: () => Promise<void> }> {
   const nothing = async (): Promise<void> => undefined;
-  const compression = await compressionOf(o.content.pathOf(layer));
-  switch (compression) {
+  const through = async (stage: Duplex): Promise<{ stream: Readable; cleanUp: () => Promise<void> }> => {
+    const source = await o.content.read(layer);
+    /* A failure of the source ends the stage with the same error, which its reader then meets. */
+    pipeline(source, stage, () => undefined);
+    return { stream: stage, cleanUp: nothing };
+  };
+  switch (await compressionOf(o.content.pathOf(layer))) {
     case 'none':
-      return { stream: [await o.content.read(layer)], cleanUp: nothing };
+      return { stream: await o.content.read(layer), cleanUp: nothing };
     case 'gzip':
-      return { stream: [await o.content.read(layer), zlib.createGunzip({ chunkSize: CHUNK_BYTES })], cleanUp: nothing };
+      return through(zlib.createGunzip({ chunkSize: CHUNK_BYTES }));
     case 'zstd': {
       const builtIn = zstdOfNode();
-      if (builtIn) return { stream: [await o.content.read(layer), builtIn], cleanUp: nothing };
+      if (builtIn) return through(builtIn);
       const path = await unzstd(o, layer, c);
-      return {
-        stream: [createReadStream(path, { highWaterMark: CHUNK_BYTES })],
-        cleanUp: () => rm(path, { force: true }),
-      };
+      const stream = createReadStream(path, { highWaterMark: CHUNK_BYTES });
+      return { stream, cleanUp: () => rm(path, { force: true }) };
     }
   }
 }
@@ -118,8 +124,8 @@ async function unzstd(o: LayerOpener, layer: Digest, c: Ctx): Promise<string> {
 }
 
 /** zlib's own errors mean a damaged layer, not a fault of ours. */
-function asDamage(e: Error, layer: Digest): unknown {
-  const code = 'code' in e && typeof e.code === 'string' ? e.code : '';
-  if (!code.startsWith('Z_')) return e;
+function asDamage(e: unknown, layer: Digest): unknown {
+  const code = e instanceof Error && 'code' in e && typeof e.code === 'string' ? e.code : '';
+  if (!(e instanceof Error) || !code.startsWith('Z_')) return e;
   return new StatusError('Invalid', `layer ${layer} is damaged: ${e.message}`, { cause: e });
 }

@@ -4,6 +4,7 @@ export * from './digest.ts';
 export * from './distribution.ts';
 export * from './image.ts';
 export * from './json.ts';
+export * from './layout.ts';
 export * from './pack.ts';
 export * from './reference.ts';
 export * from './tar.ts';

@@ -77,8 +77,8 @@ export async function packImage(o: PackOptions): Promise<PackedImage> {
 
 /** Pushes a packed image by the distribution protocol under `tag`. Idempotent: what is there is not sent again. */
 export async function pushPacked(to: RemoteRepository, tag: string, image: PackedImage, c: Ctx): Promise<void> {
-  for (const [digest, bytes] of image.blobs)
-    if (digest !== image.manifestDigest) await to.pushBlob({ digest, sizeBytes: bytes.length }, bytes, {}, c);
+  const blobs = [...image.blobs].filter(([digest]) => digest !== image.manifestDigest);
+  await Promise.all(blobs.map(([digest, bytes]) => to.pushBlob({ digest, sizeBytes: bytes.length }, bytes, {}, c)));
   const manifest = image.blobs.get(image.manifestDigest);
   if (manifest) await to.putManifest(tag, image.manifestMediaType, manifest, c);
 }

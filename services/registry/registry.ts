@@ -3,7 +3,6 @@
  * of its own (main.ts), because hashing blobs must not delay the API, and imports little, because it mostly idles.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
 import { join } from 'node:path';
 import type { Clock, Logger, Random } from '#lib/base';
 import { StatusError } from '#lib/base';
@@ -46,7 +45,9 @@ export async function startRegistry(o: RegistryOptions): Promise<Registry> {
     answer(state, req, res).catch((e: unknown) => log.error({ err: e }, 'a request could not be answered'));
   };
   const limits = { requestTimeout: 0, headersTimeout: 60_000, keepAliveTimeout: 75_000, highWaterMark: 256 * 1024 };
-  const server = o.tls ? createTlsServer({ ...limits, ...o.tls }, listener) : createServer(limits, listener);
+  const server = o.tls
+    ? (await import('node:https')).createServer({ ...limits, ...o.tls }, listener)
+    : createServer(limits, listener);
   try {
     await listen(server, o.listen.host, o.listen.port);
   } catch (e) {

@@ -1,0 +1,310 @@
+/** Pulling against a scripted registry, with a kernel that only counts what it unpacks. */
+
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { type Ctx, type Digest, realClock, realRandom, sha256, silentLogger } from '#lib/base';
+import { MEDIA_TYPES, tarBytes, tarHeader } from '#lib/oci';
+import type { Kernel } from '../kernel/kernel.ts';
+import type { Images } from './images.ts';
+import { type ImagesOptions, openImages } from './open.ts';
+
+const c: Ctx = { signal: new AbortController().signal, clock: realClock, log: silentLogger };
+let folder: string;
+let server: Server;
+let host: string;
+/** Answers by path; a function may do anything. */
+let paths: Map<string, { type: string; body: Buffer } | ((req: IncomingMessage, res: ServerResponse) => void)>;
+let asked: string[];
+let home: string;
+let images: Images & AsyncDisposable;
+/** So many layers must be in the kernel at once before any goes on. */
+let together = 1;
+const waiting: (() => void)[] = [];
+let unpacking = { now: 0, most: 0, total: 0 };
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'berth-pull-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+beforeEach(async () => {
+  paths = new Map();
+  asked = [];
+  unpacking = { now: 0, most: 0, total: 0 };
+  server = createServer((req, res) => {
+    asked.push(`${req.method} ${req.url}`);
+    const answer = paths.get(req.url ?? '');
+    if (typeof answer === 'function') answer(req, res);
+    else if (answer)
+      res.writeHead(200, { 'content-type': answer.type, 'content-length': answer.body.length }).end(answer.body);
+    else res.writeHead(404).end('{"errors":[{"code":"MANIFEST_UNKNOWN","message":"no such image"}]}');
+  });
+  host = await new Promise((resolve) => {
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      resolve(`127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`);
+    });
+  });
+  home = await mkdtemp(join(folder, 'h-'));
+  images = await open();
+});
+afterEach(async () => {
+  await images[Symbol.asyncDispose]();
+  server.closeAllConnections();
+  server.close();
+});
+
+function open(o: Partial<ImagesOptions> = {}): Promise<Images & AsyncDisposable> {
+  const base = { kernel: countingKernel(), folder: home, clock: realClock, random: realRandom, log: silentLogger };
+  return openImages({ ...base, snapshotter: 'overlay', ...o }, c);
+}
+
+function countingKernel(): Kernel {
+  const never = (): never => {
+    throw new Error('not in this test');
+  };
+  const nothing = async (): Promise<void> => undefined;
+  return {
+    programs: { run: never },
+    mounts: { overlay: nothing, bind: never, tmpfs: never, unmount: nothing, below: async () => [] },
+    namespaces: { pin: never, unpin: never },
+    cgroups: { version: 'v2', ensure: never, usage: never, remove: never, children: never },
+    async unpackLayer({ root, input }) {
+      unpacking.most = Math.max(unpacking.most, ++unpacking.now);
+      unpacking.total++;
+      await meet();
+      let bytes = 0;
+      for await (const piece of input) bytes += piece.length;
+      await writeFile(join(root, 'unpacked'), `${bytes}`);
+      unpacking.now--;
+      return { entries: 1, bytes };
+    },
+    removeTree: (path) => rm(path, { recursive: true, force: true }),
+    [Symbol.asyncDispose]: nothing,
+  };
+}
+
+async function meet(): Promise<void> {
+  const met = new Promise<void>((resolve) => waiting.push(resolve));
+  if (waiting.length >= together) {
+    together = 1;
+    for (const go of waiting.splice(0)) go();
+  }
+  await met;
+}
+
+function put(path: string, type: string, body: Buffer): { mediaType: string; digest: Digest; size: number } {
+  paths.set(path, { type, body });
+  return { mediaType: type, digest: sha256(body), size: body.length };
+}
+
+function blob(name: string, type: string, body: Buffer): { mediaType: string; digest: Digest; size: number } {
+  return put(`/v2/${name}/blobs/${sha256(body)}`, type, body);
+}
+
+async function layerTar(content: string): Promise<Buffer> {
+  const data = Buffer.from(content);
+  return tarBytes([{ header: tarHeader({ type: 'file', path: 'f', sizeBytes: data.length }), data }]);
+}
+
+/** Offers name:tag with layers of the given contents. */
+async function offer(name: string, tag: string, contents: readonly string[]): Promise<Digest> {
+  const tars = await Promise.all(contents.map(layerTar));
+  const config = {
+    architecture: 'amd64',
+    os: 'linux',
+    config: { Cmd: ['x'] },
+    rootfs: { diff_ids: tars.map((t) => sha256(t)) },
+  };
+  const manifest = Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: MEDIA_TYPES.ociManifest,
+      config: blob(name, MEDIA_TYPES.ociConfig, Buffer.from(JSON.stringify(config))),
+      layers: tars.map((t) => blob(name, MEDIA_TYPES.ociLayerGzip, gzipSync(t))),
+    }),
+  );
+  put(`/v2/${name}/manifests/${tag}`, MEDIA_TYPES.ociManifest, manifest);
+  put(`/v2/${name}/manifests/${sha256(manifest)}`, MEDIA_TYPES.ociManifest, manifest);
+  return sha256(manifest);
+}
+
+const layerAsks = (): string[] => asked.filter((a) => a.includes('/blobs/')).sort();
+
+test('pull: many callers of one image and of images that share layers load and unpack each layer once', async () => {
+  await offer('a', 'v1', ['base', 'one', 'two', 'three', 'four']);
+  await offer('a', 'v2', ['base', 'other']);
+  together = 3;
+  const pulls = ['v1', 'v1', 'v2', 'v1', 'v2'].map((tag) => images.pull(`${host}/a:${tag}`, {}, c));
+  const [first, second] = await Promise.all(pulls);
+  expect(second).toEqual(first);
+  expect(new Set(layerAsks()).size).toBe(layerAsks().length);
+  expect(unpacking).toMatchObject({ now: 0, total: 6 });
+  expect(unpacking.most).toBeGreaterThanOrEqual(3);
+  expect(await images.list(c)).toHaveLength(2);
+});
+
+test('pull: again asks only for the manifest; a restart knows the image', async () => {
+  const digest = await offer('a', 'v1', ['base']);
+  const image = await images.pull(`${host}/a:v1`, {}, c);
+  expect(image).toMatchObject({ reference: `${host}/a:v1`, repoDigest: `${host}/a@${digest}`, config: { cmd: ['x'] } });
+  asked = [];
+  await images.pull(`${host}/a:v1`, {}, c);
+  expect(asked.filter((a) => !a.includes('manifests'))).toHaveLength(1);
+  await using again = await open();
+  expect(await again.find(`${host}/a:v1`, c)).toEqual(image);
+  expect(await again.find(`${host}/a@${digest}`, c)).toEqual(image);
+  expect(await again.find(`${host}/b@${digest}`, c)).toBeUndefined();
+});
+
+test('pull: a moved tag gives the new image; layers that vanished from disk drop their image at the start', async () => {
+  await offer('a', 'v1', ['old']);
+  const old = await images.pull(`${host}/a:v1`, {}, c);
+  await offer('a', 'v1', ['new']);
+  const now = await images.pull(`${host}/a:v1`, {}, c);
+  expect(now.id).not.toBe(old.id);
+  expect(await images.list(c)).toEqual([now]);
+  await rm(join(home, 'snapshots/layers'), { recursive: true });
+  await using again = await open();
+  expect(await again.list(c)).toEqual([]);
+});
+
+test('pull: progress is told to every caller', async () => {
+  await offer('a', 'v1', ['base', 'top']);
+  const [one, two] = [new Map<string, number>(), new Map<string, number>()];
+  const listen = (m: Map<string, number>) => (p: { layer: Digest; doneBytes: number; totalBytes: number }) =>
+    void m.set(p.layer, p.doneBytes / p.totalBytes);
+  await Promise.all([one, two].map((m) => images.pull(`${host}/a:v1`, { onProgress: listen(m) }, c)));
+  for (const m of [one, two]) expect([...m.values()]).toEqual([1, 1]);
+});
+
+test('pull: an index gives the image of this machine', async () => {
+  const own = await offer('a', 'own', ['base']);
+  const entry = (digest: Digest, architecture: string): object => {
+    const found = paths.get(`/v2/a/manifests/${digest}`);
+    const size = found && typeof found !== 'function' ? found.body.length : 0;
+    return { mediaType: MEDIA_TYPES.ociManifest, digest, size, platform: { os: 'linux', architecture } };
+  };
+  const index = (...manifests: object[]): Buffer => Buffer.from(JSON.stringify({ schemaVersion: 2, manifests }));
+  const machine = { x64: 'amd64' }[process.arch as string] ?? process.arch;
+  const good = put(
+    '/v2/a/manifests/multi',
+    MEDIA_TYPES.ociIndex,
+    index(entry(sha256('x'), 's390x'), entry(own, machine)),
+  );
+  const image = await images.pull(`${host}/a:multi`, {}, c);
+  expect(image.repoDigest).toBe(`${host}/a@${good.digest}`);
+  expect((await images.find(`${host}/a@${own}`, c))?.id).toBe(image.id);
+  put('/v2/a/manifests/foreign', MEDIA_TYPES.ociIndex, index(entry(own, 's390x')));
+  await expect(images.pull(`${host}/a:foreign`, {}, c)).rejects.toThrow(/no match for platform linux/);
+});
+
+test('pull: refused are artifacts, damaged layers, wrong diff ids; nothing of them shows', async () => {
+  const config = blob('a', 'application/x.chart', Buffer.from('{}'));
+  const layers = [blob('a', 'application/x.chart.layer', Buffer.from('chart'))];
+  put(
+    '/v2/a/manifests/chart',
+    MEDIA_TYPES.ociManifest,
+    Buffer.from(JSON.stringify({ schemaVersion: 2, config, layers })),
+  );
+  await expect(images.pull(`${host}/a:chart`, {}, c)).rejects.toThrow(/is not a container image/);
+  await offer('a', 'v1', ['base']);
+  const [layer] = [...paths.keys()].filter((p) => {
+    const found = paths.get(p);
+    return typeof found === 'object' && found.type === MEDIA_TYPES.ociLayerGzip;
+  });
+  const sound = paths.get(layer ?? '');
+  if (!layer || typeof sound !== 'object') throw new Error('no layer');
+  paths.set(layer, { ...sound, body: gzipSync(await layerTar('evil')) });
+  await expect(images.pull(`${host}/a:v1`, {}, c)).rejects.toMatchObject({ kind: 'Invalid' });
+  const broken = gzipSync(await layerTar('cut')).subarray(0, 40);
+  const tar = await layerTar('cut');
+  const manifest = {
+    schemaVersion: 2,
+    config: blob(
+      'a',
+      MEDIA_TYPES.ociConfig,
+      Buffer.from(JSON.stringify({ os: 'linux', rootfs: { diff_ids: [sha256(tar)] } })),
+    ),
+    layers: [blob('a', MEDIA_TYPES.ociLayerGzip, broken)],
+  };
+  put('/v2/a/manifests/broken', MEDIA_TYPES.ociManifest, Buffer.from(JSON.stringify(manifest)));
+  await expect(images.pull(`${host}/a:broken`, {}, c)).rejects.toThrow(/is damaged/);
+  expect(await images.list(c)).toEqual([]);
+  expect(await readdir(join(home, 'snapshots/layers'))).toEqual([]);
+  expect(await readdir(join(home, 'snapshots/trash'))).toEqual([]);
+});
+
+test('pull: a mirror is asked first, and what it cannot give comes from the registry', async () => {
+  await offer('a', 'v1', ['base']);
+  const onlyMirror = new Map<string, string[]>([[host, [`http://${host}/mirror`]]]);
+  const mirrors = Object.fromEntries(onlyMirror);
+  await using mirrored = await open({ mirrors });
+  await mirrored.pull(`${host}/a:v1`, {}, c);
+  expect(asked[0]).toBe(`GET /mirror/v2/a/manifests/v1?ns=${encodeURIComponent(host)}`);
+  for (const [path, answer] of [...paths]) paths.set(`/mirror${path}?ns=${encodeURIComponent(host)}`, answer);
+  asked = [];
+  await mirrored.remove(`${host}/a:v1`, c);
+  await mirrored.pull(`${host}/a:v1`, {}, c);
+  expect(asked.every((a) => a.startsWith('GET /mirror/'))).toBe(true);
+});
+
+test('pull: the last caller that leaves stops the download; the next pull goes on where it was', async () => {
+  await offer('a', 'v1', [realRandom.hex(200_000)]);
+  const [path] = [...paths]
+    .filter(([, v]) => typeof v === 'object' && v.type === MEDIA_TYPES.ociLayerGzip)
+    .map(([k]) => k);
+  const whole = paths.get(path ?? '');
+  if (path === undefined || typeof whole !== 'object') throw new Error('no layer');
+  const stop = new AbortController();
+  const ranges: (string | undefined)[] = [];
+  paths.set(path, (req, res) => {
+    ranges.push(req.headers.range);
+    if (ranges.length > 1) {
+      const start = Number(/bytes=(\d+)-/.exec(req.headers.range ?? '')?.[1] ?? 0);
+      res.writeHead(206, { 'content-range': `bytes ${start}-${whole.body.length - 1}/${whole.body.length}` });
+      res.end(whole.body.subarray(start));
+      return;
+    }
+    res.writeHead(200, { 'content-length': whole.body.length });
+    res.write(whole.body.subarray(0, 50_000));
+  });
+  const onProgress = (p: { doneBytes: number }): void => {
+    if (p.doneBytes === 50_000) stop.abort(new Error('gone'));
+  };
+  await expect(images.pull(`${host}/a:v1`, { onProgress }, { ...c, signal: stop.signal })).rejects.toThrow('gone');
+  expect(await images.list(c)).toEqual([]);
+  await images.pull(`${host}/a:v1`, {}, c);
+  expect(ranges).toEqual([undefined, 'bytes=50000-']);
+});
+
+test('pull: credentials are asked for by host and repository and make a flight of their own', async () => {
+  await offer('team/a', 'v1', ['base']);
+  const open = paths.get('/v2/team/a/manifests/v1');
+  if (typeof open !== 'object') throw new Error('no manifest');
+  const wanted = `Basic ${Buffer.from('me:pw').toString('base64')}`;
+  paths.set('/v2/team/a/manifests/v1', (req, res) => {
+    if (req.headers.authorization === wanted) res.writeHead(200, { 'content-type': open.type }).end(open.body);
+    else res.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end('{"errors":[{"code":"UNAUTHORIZED"}]}');
+  });
+  const credentials = (registryHost: string, repository: string) =>
+    registryHost === host && repository === 'team/a' ? { username: 'me', password: 'pw' } : undefined;
+  const results = await Promise.allSettled([
+    images.pull(`${host}/team/a:v1`, {}, c),
+    images.pull(`${host}/team/a:v1`, { credentials }, c),
+  ]);
+  expect(results.map((r) => r.status)).toEqual(['rejected', 'fulfilled']);
+  expect(results[0]).toMatchObject({ reason: { kind: 'Unauthorized' } });
+});
+
+test('mountRoot: an image that is not here is NotFound', async () => {
+  await offer('a', 'v1', ['base']);
+  const image = await images.pull(`${host}/a:v1`, {}, c);
+  await images.remove(`${host}/a:v1`, c);
+  await expect(images.mountRoot('x', image, c)).rejects.toMatchObject({ kind: 'NotFound' });
+  await expect(images.remove(`${host}/a:v1`, c)).rejects.toMatchObject({ kind: 'NotFound' });
+  expect(await images.roots(c)).toEqual([]);
+});
