@@ -47,8 +47,8 @@ export async function acceptWebSocketChannels(
   head: Buffer,
   o: ChannelOptions,
 ): Promise<ChannelConnection> {
-  const ws = await acceptWebSocket(req, socket, head, o.protocols);
-  return new WebSocketChannels(ws, o);
+  const { ws, protocol } = await acceptWebSocket(req, socket, head, o.protocols);
+  return new WebSocketChannels(ws, protocol, o);
 }
 
 /** The protocols a client offers, in its order. */
@@ -59,13 +59,16 @@ export function offeredProtocols(req: IncomingMessage): string[] {
     .filter((p) => p !== '');
 }
 
-/** The bare WebSocket with the first of our protocols that the client offers (none if it offers none). */
+/**
+ * The bare WebSocket with the first of our protocols that the client offers ('' if it offers none). The protocol is negotiated
+ * here and not by ws, which refuses names with a slash such as SPDY/3.1+portforward.k8s.io; `ws.protocol` stays empty.
+ */
 export function acceptWebSocket(
   req: IncomingMessage,
   socket: Duplex,
   head: Buffer,
   protocols: readonly string[],
-): Promise<WebSocket> {
+): Promise<{ ws: WebSocket; protocol: string }> {
   const offered = offeredProtocols(req);
   const chosen = protocols.find((p) => offered.includes(p));
   if (offered.length > 0 && chosen === undefined)
@@ -78,15 +81,16 @@ export function acceptWebSocket(
     clientTracking: false,
     perMessageDeflate: false,
     maxPayload: MESSAGE_BYTES_MAX,
-    handleProtocols: () => chosen ?? false,
   });
+  delete req.headers['sec-websocket-protocol'];
+  if (chosen !== undefined) server.on('headers', (headers) => headers.push(`Sec-WebSocket-Protocol: ${chosen}`));
   return new Promise((resolve, reject) => {
     // ws answers a broken handshake itself (400); the socket then closes without the callback.
     const onClose = (): void => reject(new StatusError('BadRequest', 'the WebSocket handshake failed'));
     socket.once('close', onClose);
     server.handleUpgrade(req, socket as Socket, head, (ws) => {
       socket.off('close', onClose);
-      resolve(ws);
+      resolve({ ws, protocol: chosen ?? '' });
     });
   });
 }
@@ -102,10 +106,10 @@ class WebSocketChannels implements ChannelConnection {
   readonly #full = new Set<number>();
   readonly #ended = new Set<number>();
 
-  constructor(ws: WebSocket, o: ChannelOptions) {
-    this.protocol = ws.protocol;
+  constructor(ws: WebSocket, protocol: string, o: ChannelOptions) {
+    this.protocol = protocol;
     this.#ws = ws;
-    this.#isText = ws.protocol.includes('base64');
+    this.#isText = protocol.includes('base64');
     for (const channel of o.readable) this.#inputs.set(channel, this.#makeInput(channel));
     for (const channel of o.writable) this.#outputs.set(channel, this.#makeOutput(channel));
     this.closed = new Promise((resolve) => {

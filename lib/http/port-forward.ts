@@ -53,7 +53,7 @@ export async function acceptPortForward(
     return new SpdyPortForward(connection, clock);
   }
   if (!offeredProtocols(req).includes(TUNNEL)) return acceptChannelForward(req, socket, head);
-  const ws = await acceptWebSocket(req, socket, head, [TUNNEL]);
+  const { ws } = await acceptWebSocket(req, socket, head, [TUNNEL]);
   return new SpdyPortForward(spdyConnection(createWebSocketStream(ws)), clock);
 }
 
