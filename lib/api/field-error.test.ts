@@ -46,7 +46,7 @@ describe('errorBody', () => {
     [forbidden('f', 'no'), 'Forbidden: no'],
     [duplicate('f', 'x'), 'Duplicate value: "x"'],
     [notFound('f', 'x'), 'Not found: "x"'],
-    [notSupported('f', 'z', ['b', 'a']), 'Unsupported value: "z": supported values: "a", "b"'],
+    [notSupported('f', 'z', ['b', 'a']), 'Unsupported value: "z": supported values: "b", "a"'],
     [tooLong('f', 63), 'Too long: may not be more than 63 bytes'],
     [tooMany('f', 3, 2), 'Too many: 3: must have at most 2 items'],
   ])('%j', (error, text) => {

@@ -108,14 +108,14 @@ export function duplicate(field: string, value: unknown): FieldError {
 export function notFound(field: string, value: unknown): FieldError {
   return { type: 'NotFound', field, value, detail: '' };
 }
-/** `supported` is sorted, as Kubernetes lists it. */
+/** `supported` in the order to show; Kubernetes sorts most, not all, of its lists. */
 export function notSupported(field: string, value: unknown, supported: readonly string[]): FieldError {
-  const list = [...supported].sort().map((v) => goQuote(v));
+  const list = supported.map((v) => goQuote(v));
   return { type: 'NotSupported', field, value, detail: `supported values: ${list.join(', ')}` };
 }
 export function tooLong(field: string, maxBytes: number): FieldError {
-  return { type: 'TooLong', field, detail: `may not be more than ${maxBytes} bytes` };
+  return { type: 'TooLong', field, detail: `may not be more than ${maxBytes} ${maxBytes === 1 ? 'byte' : 'bytes'}` };
 }
 export function tooMany(field: string, actual: number, max: number): FieldError {
-  return { type: 'TooMany', field, value: actual, detail: `must have at most ${max} items` };
+  return { type: 'TooMany', field, value: actual, detail: `must have at most ${max} ${max === 1 ? 'item' : 'items'}` };
 }

@@ -71,7 +71,7 @@ describe('the other core kinds', () => {
     const taint = { key: 'a', effect: 'NoSchedule' };
     expect(errorsOf(Kinds.nodes, { ...meta, spec: { taints: [taint] } })).toEqual([]);
     expect(errorsOf(Kinds.nodes, { ...meta, spec: { taints: [{ key: 'a', effect: 'X' }] } })).toEqual([
-      'metadata.taints[0].effect: Unsupported value: "X": supported values: "NoExecute", "NoSchedule", "PreferNoSchedule"',
+      'metadata.taints[0].effect: Unsupported value: "X": supported values: "NoSchedule", "PreferNoSchedule", "NoExecute"',
     ]);
     expect(errorsOf(Kinds.nodes, { ...meta, spec: { taints: [taint, taint] } })).toEqual([
       'metadata.taints[1]: Duplicate value: {"key":"a","effect":"NoSchedule"}: taints must be unique by key and effect pair',

@@ -1,5 +1,5 @@
 /** Containers of a pod. Source: pkg/apis/core/validation validateContainers, ValidateEnv, ValidateVolumeMounts, validateContainerPorts. */
-import { duplicate, type FieldError, forbidden, invalid, notFound, required } from '../field-error.ts';
+import { duplicate, type FieldError, forbidden, invalid, notFound, required, tooMany } from '../field-error.ts';
 import type {
   Container,
   ContainerPort,
@@ -11,6 +11,7 @@ import type {
   VolumeMount,
 } from '../gen/types/core-v1.ts';
 import { Errors, eachItem } from '../validation/field-path.ts';
+import { validateUnique } from '../validation/metadata.ts';
 import { configMapKey, dns1123Label, envVarName, portName, portNumber } from '../validation/names.ts';
 import { validateLifecycle, validateProbes } from './probe-validation.ts';
 import { validateResources } from './resource-validation.ts';
@@ -21,37 +22,30 @@ export function validateContainers(spec: PodSpec, volumes: Volumes, path: string
   const errors = new Errors();
   const containers = spec.containers ?? [];
   if (containers.length === 0) return [required(path)];
-  const initNames = new Set((spec.initContainers ?? []).map((c) => c.name));
   const names = new Set<string>();
   eachItem(containers, path, (c, at) => {
     errors.add(...validateContainer(c, volumes, at));
-    if (names.has(c.name) || initNames.has(c.name)) errors.add(duplicate(`${at}.name`, c.name));
+    if (names.has(c.name)) errors.add(duplicate(`${at}.name`, c.name));
     names.add(c.name);
-    errors.add(...validateLifecycle(c.lifecycle, `${at}.lifecycle`));
+    errors.add(...validateLifecycle(c.lifecycle, spec, `${at}.lifecycle`));
     errors.add(...validateProbes(c, at));
-    if (
-      c.restartPolicy !== undefined &&
-      c.restartPolicy !== 'Always' &&
-      c.restartPolicy !== 'OnFailure' &&
-      c.restartPolicy !== 'Never'
-    )
-      errors.oneOf(`${at}.restartPolicy`, c.restartPolicy, ['Always', 'OnFailure', 'Never']);
+    errors.add(...validateRestart(c, at));
   });
   errors.add(...hostPortConflicts(containers, path));
-  if (spec.hostNetwork) errors.add(...hostNetworkPorts(containers, path));
   return errors.list;
 }
 
 export function validateInitContainers(spec: PodSpec, volumes: Volumes, path: string): FieldError[] {
   const errors = new Errors();
-  const names = new Set<string>();
+  const names = new Set((spec.containers ?? []).map((c) => c.name));
   eachItem(spec.initContainers, path, (c, at) => {
     errors.add(...validateContainer(c, volumes, at));
+    errors.add(...validateRestart(c, at));
     if (names.has(c.name)) errors.add(duplicate(`${at}.name`, c.name));
-    names.add(c.name);
-    errors.oneOf(`${at}.restartPolicy`, c.restartPolicy, ['Always', 'OnFailure', 'Never']);
+    if (c.name) names.add(c.name);
+    errors.add(...hostPortConflicts([c], path));
     if (c.restartPolicy === 'Always') {
-      errors.add(...validateLifecycle(c.lifecycle, `${at}.lifecycle`));
+      errors.add(...validateLifecycle(c.lifecycle, spec, `${at}.lifecycle`));
       errors.add(...validateProbes(c, at));
       return;
     }
@@ -59,7 +53,24 @@ export function validateInitContainers(spec: PodSpec, volumes: Volumes, path: st
     for (const name of ['lifecycle', 'livenessProbe', 'readinessProbe', 'startupProbe'] as const)
       errors.forbid(`${at}.${name}`, c[name] !== undefined, text);
   });
-  if (spec.hostNetwork) errors.add(...hostNetworkPorts(spec.initContainers ?? [], path));
+  return errors.list;
+}
+
+const RESTART_POLICIES = ['Always', 'Never', 'OnFailure'];
+const RESTART_ACTIONS = ['Restart', 'RestartAllContainers'];
+
+function validateRestart(c: Container, at: string): FieldError[] {
+  const errors = new Errors();
+  const rules = c.restartPolicyRules ?? [];
+  if (c.restartPolicy === undefined && rules.length > 0)
+    errors.add(required(`${at}.restartPolicy`, 'must specify restartPolicy when restart rules are used'));
+  errors.oneOf(`${at}.restartPolicy`, c.restartPolicy, RESTART_POLICIES);
+  if (rules.length > 20) errors.add(tooMany(`${at}.restartPolicyRules`, rules.length, 20));
+  eachItem(rules, `${at}.restartPolicyRules`, (rule, where) => {
+    errors.oneOf(`${where}.action`, rule.action, RESTART_ACTIONS);
+    if (rule.exitCodes === undefined) errors.add(required(`${where}.exitCodes`, 'must be specified'));
+    else errors.oneOf(`${where}.exitCodes.operator`, rule.exitCodes.operator, ['In', 'NotIn']);
+  });
   return errors.list;
 }
 
@@ -77,6 +88,10 @@ export function validateEphemeralContainers(spec: PodSpec, volumes: Volumes, pat
     for (const name of ['ports', 'livenessProbe', 'readinessProbe', 'startupProbe', 'lifecycle'] as const)
       errors.forbid(`${at}.${name}`, c[name] !== undefined, text);
     errors.forbid(`${at}.resources`, Object.keys(c.resources ?? {}).length > 0, text);
+    eachItem(c.volumeMounts, `${at}.volumeMounts`, (m, where) => {
+      errors.forbid(`${where}.subPath`, Boolean(m.subPath), text);
+      errors.forbid(`${where}.subPathExpr`, Boolean(m.subPathExpr), text);
+    });
   });
   return errors.list;
 }
@@ -87,10 +102,7 @@ function validateContainer(c: Container, volumes: Volumes, at: string): FieldErr
   else errors.check(`${at}.name`, c.name, dns1123Label);
   const { image = '' } = c;
   if (image === '') errors.add(required(`${at}.image`));
-  else if (image.trim() !== image)
-    errors.add(invalid(`${at}.image`, image, 'must not have leading or trailing whitespace'));
-  if (c.terminationMessagePolicy)
-    errors.oneOf(`${at}.terminationMessagePolicy`, c.terminationMessagePolicy, ['File', 'FallbackToLogsOnError']);
+  errors.requiredOneOf(`${at}.terminationMessagePolicy`, c.terminationMessagePolicy, ['File', 'FallbackToLogsOnError']);
   errors.add(...validatePorts(c.ports, `${at}.ports`));
   errors.add(...validateEnv(c.env, `${at}.env`));
   errors.add(...validateEnvFrom(c.envFrom, `${at}.envFrom`));
@@ -102,10 +114,12 @@ function validateContainer(c: Container, volumes: Volumes, at: string): FieldErr
   });
   errors.requiredOneOf(`${at}.imagePullPolicy`, c.imagePullPolicy, ['Always', 'IfNotPresent', 'Never']);
   if (c.resources !== undefined) errors.add(...validateResources(c.resources, `${at}.resources`));
-  eachItem(c.resizePolicy, `${at}.resizePolicy`, (p, where) => {
-    errors.requiredOneOf(`${where}.resourceName`, p.resourceName, ['cpu', 'memory']);
-    errors.requiredOneOf(`${where}.restartPolicy`, p.restartPolicy, ['NotRequired', 'RestartContainer']);
-  });
+  const resized = (c.resizePolicy ?? []).map((p) => p.resourceName);
+  errors.add(...validateUnique(resized, (i) => `${at}.resizePolicy[${i}]`));
+  for (const p of c.resizePolicy ?? []) {
+    errors.requiredOneOf(`${at}.resizePolicy`, p.resourceName, ['cpu', 'memory']);
+    errors.requiredOneOf(`${at}.resizePolicy`, p.restartPolicy, ['NotRequired', 'RestartContainer']);
+  }
   if (c.securityContext !== undefined) errors.add(...validateSecurity(c.securityContext, `${at}.securityContext`));
   return errors.list;
 }
@@ -138,19 +152,6 @@ function hostPortConflicts(containers: readonly Container[], path: string): Fiel
       const text = `${p.hostIP ?? ''}/${p.hostPort}/${p.protocol ?? 'TCP'}`;
       if (taken.has(text)) errors.add(duplicate(`${where}.hostPort`, text));
       taken.add(text);
-    });
-  });
-  return errors.list;
-}
-
-function hostNetworkPorts(containers: readonly Container[], path: string): FieldError[] {
-  const errors = new Errors();
-  eachItem(containers, path, (c, at) => {
-    eachItem(c.ports, `${at}.ports`, (p, where) => {
-      if (p.hostPort !== p.containerPort)
-        errors.add(
-          invalid(`${where}.hostPort`, p.hostPort ?? 0, 'must match `containerPort` when `hostNetwork` is true'),
-        );
     });
   });
   return errors.list;

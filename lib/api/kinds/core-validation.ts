@@ -109,7 +109,7 @@ export function validateNamespace(ns: Namespace): FieldError[] {
   return validateFinalizers(ns.spec?.finalizers, 'spec.finalizers');
 }
 
-const TAINT_EFFECTS = ['NoExecute', 'NoSchedule', 'PreferNoSchedule'];
+const TAINT_EFFECTS = ['NoSchedule', 'PreferNoSchedule', 'NoExecute'];
 
 export function validateNode(node: Node): FieldError[] {
   const errors = new Errors();

@@ -6,7 +6,7 @@ import { semanticEqual } from '../equality.ts';
 import { type FieldError, forbidden, invalid } from '../field-error.ts';
 import type { Container, ContainerStatus, Pod, PodSpec, Toleration } from '../gen/types/core-v1.ts';
 import { Errors, eachItem } from '../validation/field-path.ts';
-import { betweenText } from '../validation/names.ts';
+import { betweenText, dns1123Subdomain, qualifiedName } from '../validation/names.ts';
 import { qosClassOf } from './pod-qos.ts';
 
 const INT32_MAX = 2 ** 31 - 1;
@@ -131,7 +131,7 @@ function isObject(v: unknown): v is Record<string, unknown> {
 }
 
 function annotationsOfMirror(next: Pod, previous: Pod): FieldError[] {
-  const key = 'kubernetes.io/config.mirror';
+  const key = MIRROR;
   const value = next.metadata.annotations?.[key];
   const old = previous.metadata.annotations?.[key];
   if (value === old) return [];
@@ -142,47 +142,75 @@ function annotationsOfMirror(next: Pod, previous: Pod): FieldError[] {
 
 export function validatePodStatusUpdate(next: Pod, previous: Pod): FieldError[] {
   const errors = new Errors();
-  const { status } = next;
-  const old = previous.status;
-  if (next.spec.nodeName !== previous.spec.nodeName)
-    errors.add(forbidden('spec.nodeName', 'may not be changed directly'));
-  if (status?.nominatedNodeName && next.spec.nodeName === undefined && status.nominatedNodeName.length > 253)
-    errors.add(invalid('status.nominatedNodeName', status.nominatedNodeName, 'must be no more than 253 bytes'));
-  errors.add(
-    ...validateTransitions(
-      status?.containerStatuses,
-      old?.containerStatuses,
-      'status.containerStatuses',
-      next.spec.restartPolicy,
-    ),
-  );
-  if (old?.qosClass !== undefined && status?.qosClass !== old.qosClass)
-    errors.add(invalid('status.qosClass', status?.qosClass ?? '', 'field is immutable'));
+  const status = next.status ?? {};
+  const old = previous.status ?? {};
+  const spec = previous.spec;
+  errors.add(...annotationsOfMirror(next, previous));
+  eachItem(status.conditions, 'status.conditions', (c, at) => {
+    if (!SYSTEM_CONDITIONS.includes(c.type)) errors.check(`${at}.Type`, c.type, qualifiedName);
+  });
+  if (next.spec.nodeName !== spec.nodeName) errors.add(forbidden('status.nodeName', 'may not be changed directly'));
+  if (status.nominatedNodeName && status.nominatedNodeName !== old.nominatedNodeName) {
+    errors.check('status.nominatedNodeName', status.nominatedNodeName, dns1123Subdomain);
+    if (spec.nodeName)
+      errors.add(forbidden('status.nominatedNodeName', 'may not be set on pods that are already bound to a node'));
+  }
+  if (old.qosClass !== undefined) errors.immutable('status.qosClass', status.qosClass, old.qosClass);
+  const restarts = (containers: readonly Container[] | undefined): Restarts => {
+    return (name, exitCode) =>
+      mayRestart(
+        containers?.find((c) => c.name === name),
+        spec.restartPolicy,
+        exitCode,
+      );
+  };
+  const transitions = (name: StatusList, may: Restarts): void =>
+    errors.add(...validateTransitions(status[name], old[name], `status.${name}`, may));
+  transitions('containerStatuses', restarts(spec.containers));
+  transitions('initContainerStatuses', restarts(spec.initContainers));
+  transitions('ephemeralContainerStatuses', () => false);
   return errors.list;
 }
 
-/** A container that may not restart cannot leave the terminated state. */
+const SYSTEM_CONDITIONS = ['PodScheduled', 'Ready', 'Initialized'];
+type StatusList = 'containerStatuses' | 'initContainerStatuses' | 'ephemeralContainerStatuses';
+type Restarts = (name: string, exitCode: number) => boolean;
+
+/** A container's own rules and policy come before the pod's policy. */
+function mayRestart(c: Container | undefined, podPolicy: string | undefined, exitCode: number): boolean {
+  for (const rule of c?.restartPolicyRules ?? []) {
+    const isListed = rule.exitCodes?.values?.includes(exitCode) ?? false;
+    const matches = rule.exitCodes !== undefined && (rule.exitCodes.operator === 'In') === isListed;
+    if (matches) return true;
+  }
+  const policy = c?.restartPolicy ?? podPolicy;
+  return policy === 'Always' || (policy === 'OnFailure' && exitCode !== 0);
+}
+
+/** A container that may not restart cannot leave the terminated state. Indexes are those of the old list. */
 function validateTransitions(
   next: readonly ContainerStatus[] | undefined,
   old: readonly ContainerStatus[] | undefined,
   path: string,
-  restartPolicy: string | undefined,
+  mayLeave: Restarts,
 ): FieldError[] {
   const errors = new Errors();
-  if (restartPolicy === 'Always') return [];
-  for (const before of old ?? []) {
+  eachItem(old, path, (before, at) => {
     const exit = before.state?.terminated;
-    if (exit === undefined || (exit.exitCode !== 0 && restartPolicy === 'OnFailure')) continue;
-    eachItem(next, path, (after, at) => {
-      if (after.name === before.name && after.state?.terminated === undefined)
-        errors.add(forbidden(`${at}.state`, 'may not be transitioned to non-terminated state'));
-    });
-  }
+    if (exit === undefined || mayLeave(before.name, exit.exitCode)) return;
+    const after = next?.find((s) => s.name === before.name);
+    if (after !== undefined && after.state?.terminated === undefined)
+      errors.add(forbidden(`${at}.state`, 'may not be transitioned to non-terminated state'));
+  });
   return errors.list;
 }
 
+const MIRROR = 'kubernetes.io/config.mirror';
+
 export function validateEphemeralUpdate(next: Pod, previous: Pod): FieldError[] {
   const errors = new Errors();
+  if (previous.metadata.annotations?.[MIRROR] !== undefined)
+    return [forbidden('[]', 'static pods do not support ephemeral containers')];
   const path = 'spec.ephemeralContainers';
   const wanted = new Map((next.spec.ephemeralContainers ?? []).map((c) => [c.name, c]));
   for (const old of previous.spec.ephemeralContainers ?? []) {
@@ -196,6 +224,7 @@ export function validateEphemeralUpdate(next: Pod, previous: Pod): FieldError[] 
 }
 
 export function validateResize(next: Pod, previous: Pod): FieldError[] {
+  if (previous.metadata.annotations?.[MIRROR] !== undefined) return [forbidden('[]', 'static pods cannot be resized')];
   const before = previous.status?.qosClass ?? qosClassOf(previous.spec);
   if (qosClassOf(next.spec) === before) return [];
   return [invalid('spec', before, 'Pod QOS Class may not change as a result of resizing')];

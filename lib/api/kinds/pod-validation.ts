@@ -20,12 +20,20 @@ import { validateResources } from './resource-validation.ts';
 import { validateVolumes } from './volume-validation.ts';
 
 const INT32_MAX = 2 ** 31 - 1;
-const DNS_POLICIES = ['ClusterFirst', 'ClusterFirstWithHostNet', 'Default', 'None'];
+const DNS_POLICIES = ['ClusterFirstWithHostNet', 'ClusterFirst', 'Default', 'None'];
 const EFFECTS = ['NoSchedule', 'PreferNoSchedule', 'NoExecute'];
 
 export function validatePod(pod: Pod): FieldError[] {
   const errors = new Errors();
   errors.add(...validatePodSpec(pod.spec, 'spec'));
+  for (const name of ['containers', 'initContainers'] as const)
+    eachItem(pod.spec[name], `spec.${name}`, (c, at) => {
+      if (c.image !== undefined && c.image.trim() !== c.image)
+        errors.add(invalid(`${at}.image`, c.image, 'must not have leading or trailing whitespace'));
+    });
+  errors.add(...hostNetworkPorts(pod.spec, 'spec', { isPod: true }));
+  if ((pod.spec.schedulingGates?.length ?? 0) > 0 && pod.spec.nodeName)
+    errors.add(forbidden('spec.nodeName', 'cannot be set until all schedulingGates have been cleared'));
   const mirror = pod.metadata.annotations?.['kubernetes.io/config.mirror'];
   if (mirror !== undefined && !pod.spec.nodeName)
     errors.add(
@@ -45,6 +53,7 @@ export function validatePodTemplate(template: PodTemplateSpec, path: string): Fi
   errors.add(...validateAnnotations(meta?.annotations, `${path}.metadata.annotations`));
   errors.add(...validateFinalizers(meta?.finalizers, `${path}.metadata.finalizers`));
   errors.add(...validatePodSpec(template.spec ?? ({} as PodSpec), `${path}.spec`));
+  if (template.spec !== undefined) errors.add(...hostNetworkPorts(template.spec, `${path}.spec`, { isPod: false }));
   if ((template.spec?.ephemeralContainers?.length ?? 0) > 0)
     errors.add(forbidden(`${path}.spec.ephemeralContainers`, 'ephemeral containers not allowed in pod template'));
   return errors.list;
@@ -61,24 +70,18 @@ export function validatePodSpec(spec: PodSpec, path: string): FieldError[] {
   errors.requiredOneOf(`${path}.dnsPolicy`, spec.dnsPolicy, DNS_POLICIES);
   errors.add(...validateLabels(spec.nodeSelector, `${path}.nodeSelector`));
   errors.add(...validateSecurityContext(spec, path));
-  eachItem(spec.imagePullSecrets, `${path}.imagePullSecrets`, (s, at) => {
-    if (!s.name) errors.add(required(`${at}.name`));
-  });
   errors.add(...validateAffinity(spec.affinity, `${path}.affinity`));
   errors.add(...validateDns(spec, path));
   errors.add(...validateNames(spec, path));
-  const { activeDeadlineSeconds: deadline, terminationGracePeriodSeconds: grace } = spec;
+  const { activeDeadlineSeconds: deadline } = spec;
   if (typeof deadline === 'number' && (deadline < 1 || deadline > INT32_MAX))
     errors.add(invalid(`${path}.activeDeadlineSeconds`, deadline, betweenText(1, INT32_MAX)));
-  if (typeof grace === 'number' && grace < 0)
-    errors.add(invalid(`${path}.terminationGracePeriodSeconds`, grace, 'must be greater than or equal to 0'));
   errors.add(...validateTolerations(spec.tolerations, `${path}.tolerations`));
   errors.add(...validateSpread(spec.topologySpreadConstraints, `${path}.topologySpreadConstraints`));
   errors.add(...validateGates(spec, path));
   if (spec.resources !== undefined) errors.add(...validateResources(spec.resources, `${path}.resources`));
-  for (const [name, amount] of Object.entries(spec.overhead ?? {}))
-    if (amount.startsWith('-'))
-      errors.add(invalid(`${path}.overhead[${name}]`, amount, 'must be greater than or equal to 0'));
+  if (spec.overhead !== undefined) errors.add(...validateResources({ limits: spec.overhead }, `${path}.overhead`));
+  errors.add(...validateHostUsers(spec, path));
   errors.oneOf(`${path}.preemptionPolicy`, spec.preemptionPolicy, ['PreemptLowerPriority', 'Never']);
   if (spec.os !== undefined) errors.requiredOneOf(`${path}.os.name`, spec.os.name, ['linux', 'windows']);
   return errors.list;
@@ -120,7 +123,7 @@ function validateSecurityContext(spec: PodSpec, path: string): FieldError[] {
   }
   for (const [i, id] of (context.supplementalGroups ?? []).entries())
     if (id < 0 || id > INT32_MAX) errors.add(invalid(`${at}.supplementalGroups[${i}]`, id, betweenText(0, INT32_MAX)));
-  errors.oneOf(`${at}.fsGroupChangePolicy`, context.fsGroupChangePolicy, ['OnRootMismatch', 'Always']);
+  errors.oneOf(`${at}.fsGroupChangePolicy`, context.fsGroupChangePolicy, ['Always', 'OnRootMismatch']);
   errors.add(
     ...validateUnique(
       (context.sysctls ?? []).map((s) => s.name),
@@ -189,8 +192,6 @@ function validateGates(spec: PodSpec, path: string): FieldError[] {
       (i) => `${path}.schedulingGates[${i}]`,
     ),
   );
-  if (gates.length > 0 && spec.nodeName)
-    errors.add(forbidden(`${path}.nodeName`, 'cannot be set until all schedulingGates have been cleared'));
   return errors.list;
 }
 
@@ -216,5 +217,30 @@ export function validateTolerations(list: readonly Toleration[] | undefined, pat
     } else errors.oneOf(`${at}.operator`, t.operator, ['Equal', 'Exists']);
     if (t.effect) errors.oneOf(`${at}.effect`, t.effect, EFFECTS);
   });
+  return errors.list;
+}
+
+/** On the host network a container's port is the host's. A template may leave the host port to the pod's defaults. */
+function hostNetworkPorts(spec: PodSpec, path: string, o: { isPod: boolean }): FieldError[] {
+  const errors = new Errors();
+  if (!spec.hostNetwork) return [];
+  eachItem(spec.containers, `${path}.containers`, (c, at) => {
+    eachItem(c.ports, `${at}.ports`, (p, where) => {
+      const hostPort = p.hostPort ?? 0;
+      if ((o.isPod || hostPort !== 0) && hostPort !== p.containerPort)
+        errors.add(invalid(`${where}.hostPort`, hostPort, 'must match `containerPort` when `hostNetwork` is true'));
+    });
+  });
+  return errors.list;
+}
+
+/** A user namespace of its own goes with none of the host's other namespaces. */
+function validateHostUsers(spec: PodSpec, path: string): FieldError[] {
+  const errors = new Errors();
+  if (spec.hostUsers !== false) return [];
+  const text = 'when `hostUsers` is false';
+  errors.forbid(`${path}.hostNetwork`, spec.hostNetwork === true, text);
+  errors.forbid(`${path}.HostPID`, spec.hostPID === true, text);
+  errors.forbid(`${path}.HostIPC`, spec.hostIPC === true, text);
   return errors.list;
 }

@@ -6,6 +6,7 @@ import type {
   GRPCAction,
   HTTPGetAction,
   Lifecycle,
+  PodSpec,
   Probe,
   SleepAction,
   TCPSocketAction,
@@ -57,14 +58,19 @@ function validateProbe(probe: Probe | undefined, path: string, oneSuccess: strin
   return errors.list;
 }
 
-export function validateLifecycle(lifecycle: Lifecycle | undefined, path: string): FieldError[] {
+export function validateLifecycle(lifecycle: Lifecycle | undefined, spec: PodSpec, path: string): FieldError[] {
   const errors = new Errors();
   for (const name of ['postStart', 'preStop'] as const) {
     const handler = lifecycle?.[name];
     if (handler !== undefined) errors.add(...validateHandler(handler, `${path}.${name}`));
   }
-  if (lifecycle?.stopSignal !== undefined && !/^SIG[A-Z0-9+-]+$/.test(lifecycle.stopSignal))
-    errors.add(invalid(`${path}.stopSignal`, lifecycle.stopSignal, 'must be a signal name such as SIGTERM'));
+  const signal = lifecycle?.stopSignal;
+  if (signal !== undefined) {
+    if (spec.os === undefined)
+      errors.add(forbidden(`${path}.stopSignal`, 'may not be set for containers with empty `spec.os.name`'));
+    else if (!/^SIG[A-Z0-9]+([+-]\d+)?$/.test(signal))
+      errors.add(invalid(`${path}.stopSignal`, signal, 'must be a signal name such as SIGTERM'));
+  }
   return errors.list;
 }
 

@@ -62,7 +62,7 @@ function walk(
   switch (t.k) {
     case 'string':
       if (t.enum !== undefined && value !== '' && !t.enum.includes(value as string))
-        errors.push(notSupported(path, value, t.enum));
+        errors.push(notSupported(path, value, [...t.enum].sort()));
       return;
     case 'list':
       for (const [i, item] of (value as unknown[]).entries()) walk(t.of, item, `${path}[${i}]`, parts, errors);

@@ -92,7 +92,7 @@ function validateOwners(owners: readonly OwnerReference[] | undefined): FieldErr
         invalid(
           'metadata.ownerReferences',
           owners,
-          `Only one reference can have Controller set to true. Found "true" in references for ${controller.name} and ${owner.name}`,
+          `Only one reference can have Controller set to true. Found "true" in references for ${controller.kind}/${controller.name} and ${owner.kind}/${owner.name}`,
         ),
       );
     else controller = owner;
@@ -102,13 +102,12 @@ function validateOwners(owners: readonly OwnerReference[] | undefined): FieldErr
 
 export function validateFinalizers(finalizers: readonly string[] | undefined, path: string): FieldError[] {
   const errors = new Errors();
-  for (const name of finalizers ?? []) {
-    errors.check(path, name, qualifiedName);
-    if (!name.includes('/') && !STANDARD_FINALIZERS.includes(name))
-      errors.add(invalid(path, name, 'name is neither a standard finalizer name nor is it fully qualified'));
-  }
+  for (const name of finalizers ?? []) errors.check(path, name, qualifiedName);
   if (finalizers?.includes('orphan') && finalizers.includes('foregroundDeletion'))
     errors.add(invalid(path, finalizers, 'finalizer orphan and foregroundDeletion cannot be both set'));
+  for (const [i, name] of (finalizers ?? []).entries())
+    if (!name.includes('/') && !STANDARD_FINALIZERS.includes(name))
+      errors.add(invalid(`${path}[${i}]`, name, 'name is neither a standard finalizer name nor is it fully qualified'));
   return errors.list;
 }
 

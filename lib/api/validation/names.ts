@@ -3,7 +3,6 @@
  * Kubernetes' words. Source: k8s.io/apimachinery/pkg/util/validation/validation.go.
  */
 const LABEL = '[a-z0-9]([-a-z0-9]*[a-z0-9])?';
-const LABEL_RELAXED = '[a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?';
 const SUBDOMAIN = `${LABEL}(\\.${LABEL})*`;
 const DNS1035 = '[a-z]([-a-z0-9]*[a-z0-9])?';
 const QUALIFIED = '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]';
@@ -21,7 +20,13 @@ const QUALIFIED_TEXT =
 
 export type Check = (value: string) => string[];
 
-export function maxLengthText(length: number): string {
+/** Names, ports, keys of data. */
+function maxLengthText(length: number): string {
+  return `must be no more than ${length} characters`;
+}
+
+/** Label keys and values say bytes (pkg/api/validate/content). */
+function maxBytesText(length: number): string {
   return `must be no more than ${length} bytes`;
 }
 
@@ -77,20 +82,20 @@ export function qualifiedName(value: string): string[] {
   if (parts.length === 2) {
     const prefix = parts[0] ?? '';
     if (prefix === '') errors.push('prefix part must be non-empty');
-    else errors.push(...dns1123Subdomain(prefix).map((e) => `prefix part ${e}`));
+    else errors.push(...dns1123Subdomain(prefix).map((e) => `prefix part ${e.replace(/ characters$/, ' bytes')}`));
   } else if (parts.length > 2) {
     const text = formatText(QUALIFIED_TEXT, QUALIFIED, 'MyName', 'my.name', '123-abc');
-    return [`a qualified name ${text} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`];
+    return [`a valid label key ${text} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`];
   }
   if (name === '') errors.push('name part must be non-empty');
-  else if (name.length > 63) errors.push(`name part ${maxLengthText(63)}`);
+  else if (name.length > 63) errors.push(`name part ${maxBytesText(63)}`);
   if (!QUALIFIED_RE.test(name))
     errors.push(`name part ${formatText(QUALIFIED_TEXT, QUALIFIED, 'MyName', 'my.name', '123-abc')}`);
   return errors;
 }
 
 export function labelValue(value: string): string[] {
-  const errors = value.length > 63 ? [maxLengthText(63)] : [];
+  const errors = value.length > 63 ? [maxBytesText(63)] : [];
   if (value === '' || QUALIFIED_RE.test(value)) return errors;
   const text =
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
@@ -123,12 +128,7 @@ function dotNames(value: string): string[] {
 export function envVarName(value: string): string[] {
   if (value === '') return ['environment variable name must be non-empty'];
   if (ENV_RELAXED.test(value)) return [];
-  return [
-    formatText(
-      "a valid environment variable name must consist only of printable ASCII characters other than '='",
-      '^[ -<>-~]+$',
-    ),
-  ];
+  return ["a valid environment variable name must consist only of printable ASCII characters other than '='"];
 }
 
 /** A named port: at most 15 of a-z, 0-9, single inner hyphens, with a letter. */
@@ -145,14 +145,6 @@ export function portName(value: string): string[] {
 
 export function portNumber(value: number): string[] {
   return value >= 1 && value <= 65535 ? [] : [betweenText(1, 65535)];
-}
-
-export function processSignalName(value: string): boolean {
-  return /^SIG[A-Z0-9+-]+$/.test(value);
-}
-
-export function relaxedDomainLabel(value: string): boolean {
-  return new RegExp(`^${LABEL_RELAXED}$`).test(value);
 }
 
 export function httpHeaderName(value: string): string[] {
