@@ -5,7 +5,7 @@
  *     folder/pods/UID/subpaths/CONTAINER/N     binds of subPaths
  *     folder/memory/UID/NAME                   secret, projected, downwardAPI: one tmpfs for all
  */
-import { mkdir, open, readdir, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, rmdir, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DeepReadonly, Pod, Volume } from '#lib/api';
 import { parseQuantity, quantityToNumber } from '#lib/api';
@@ -80,6 +80,7 @@ class NodeVolumes implements Volumes {
       await mkdir(folder, { recursive: true, mode: 0o750 });
       // A restarted container gets what the path means now: a file of the first start may have been replaced since.
       await this.#o.kernel.mounts.unmount(target, c);
+      await removeMountPoint(target);
       if ((await inside.stat()).isDirectory()) await mkdir(target, { recursive: true, mode: 0o750 });
       else await (await open(target, 'a', 0o640)).close();
       await this.#o.kernel.mounts.bind(`/proc/${process.pid}/fd/${inside.fd}`, target, { recursive: true }, c);
@@ -243,6 +244,15 @@ function memoryLimit(pod: DeepReadonly<Pod>): number | undefined {
     sum += quantityToNumber(parseQuantity(text));
   }
   return sum > 0 ? Math.ceil(sum) : undefined;
+}
+
+/** What was a file may be a folder now. Never recursive: should something still be mounted here, it must stay whole. */
+async function removeMountPoint(path: string): Promise<void> {
+  const isFolder = await stat(path).then(
+    (s) => s.isDirectory(),
+    () => undefined,
+  );
+  if (isFolder !== undefined) await (isFolder ? rmdir(path) : unlink(path));
 }
 
 async function namesIn(folder: string): Promise<string[]> {
