@@ -41,7 +41,10 @@ function schema(value: unknown): unknown {
     return { ...extensions, ...asObject(schema(allOf[0])) };
   }
   if (oneOf !== undefined) return { ...rest, type: 'string' };
-  return mapValues(rest, schema);
+  // Names of properties are not keywords: JSONSchemaProps has properties named $ref, allOf and oneOf.
+  return Object.fromEntries(
+    Object.entries(rest).map(([key, v]) => [key, key === 'properties' ? mapValues(asObject(v), schema) : schema(v)]),
+  );
 }
 
 function pathItem(value: unknown): unknown {
