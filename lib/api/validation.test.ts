@@ -299,6 +299,53 @@ describe('pods', () => {
     ).toEqual(['metadata.uid: Invalid value: "q": field is immutable']);
   });
 
+  test('a gated pod may be steered, not re-made', () => {
+    const gated = created(Kinds.pods, {
+      metadata: { name: 'p' },
+      spec: { containers: [OK], schedulingGates: [{ name: 'g' }, { name: 'h' }], nodeSelector: { a: 'b' } },
+    });
+    const update = (change: (p: typeof gated) => void): string[] => updateErrors(Kinds.pods, gated, change);
+    const terms = [{ matchExpressions: [{ key: 'k', operator: 'Exists' }] }];
+    const nodeAffinity = { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: terms } };
+    expect(
+      update(({ spec }) => {
+        spec.schedulingGates = [{ name: 'h' }];
+      }),
+    ).toEqual([]);
+    expect(
+      update(({ spec }) => {
+        spec.nodeSelector = { a: 'b', c: 'd' };
+      }),
+    ).toEqual([]);
+    expect(
+      update(({ spec }) => {
+        spec.affinity = { nodeAffinity };
+      }),
+    ).toEqual([]);
+    expect(
+      update(({ spec }) => {
+        spec.schedulingGates = [{ name: 'g' }, { name: 'new' }];
+      }),
+    ).toEqual(["spec.schedulingGates: Forbidden: only deletion is allowed, but found new scheduling gates 'new'"]);
+    expect(
+      update(({ spec }) => {
+        spec.nodeSelector = { a: 'c' };
+      }),
+    ).toEqual([
+      'spec.nodeSelector: Invalid value: {"a":"c"}: only additions to spec.nodeSelector are allowed (no mutations or deletions)',
+    ]);
+    expect(
+      update(({ spec }) => {
+        spec.affinity = { nodeAffinity, podAffinity: {} };
+      }),
+    ).toEqual([FORBIDDEN]);
+    expect(
+      updateErrors(Kinds.pods, pod(), ({ spec }) => {
+        spec.nodeSelector = { a: 'b' };
+      }),
+    ).toEqual([FORBIDDEN]);
+  });
+
   test('no new finalizer once deletion has begun', () => {
     const old = pod();
     old.metadata.deletionTimestamp = '2024-01-02T03:04:05Z';

@@ -19,8 +19,9 @@ export interface ValidationOptions {
 /** [] = valid. `object.metadata` already has its final name and namespace. */
 export function validateCreate(kind: KindRef, object: KubeObject, options: ValidationOptions = {}): FieldError[] {
   const info = kindInfo(kind);
-  const name = VALIDATORS[info.schema]?.name ?? dns1123Subdomain;
-  const body = validateBody(info, object, options);
+  const rules = VALIDATORS[info.schema];
+  const name = rules?.name ?? dns1123Subdomain;
+  const body = [...validateBody(info, object, options), ...(rules?.create?.(object) ?? [])];
   // Reviews and bindings are requests: they are not stored and need no name.
   if (!info.verbs.includes('get')) return body;
   return [...validateMetadata(object.metadata, { namespaced: info.namespaced, name }), ...body];
@@ -38,8 +39,7 @@ export function validateUpdate(
   const rules = VALIDATORS[info.schema];
   const errors = validateMetadataUpdate(next.metadata, previous.metadata);
   if (subresource !== undefined) return [...errors, ...(rules?.subresources?.[subresource]?.(next, previous) ?? [])];
-  if (rules?.updateAlone !== true) errors.push(...validateBody(info, next, options));
-  return [...errors, ...(rules?.update?.(next, previous) ?? [])];
+  return [...errors, ...validateBody(info, next, options), ...(rules?.update?.(next, previous) ?? [])];
 }
 
 function validateBody(info: KindInfo, object: KubeObject, options: ValidationOptions): FieldError[] {

@@ -20,12 +20,12 @@ export function validatePodUpdate(next: Pod, previous: Pod): FieldError[] {
   const { spec } = next;
   const { spec: old } = previous;
   for (const name of ['containers', 'initContainers'] as const) {
-    const error = sameContainers(spec[name] ?? [], old[name] ?? [], `spec.${name}`, errors);
-    if (error) return errors.list;
+    if (differInNumber(spec[name] ?? [], old[name] ?? [], `spec.${name}`, errors)) return errors.list;
   }
   errors.add(...validateDeadline(spec, old));
   errors.add(...onlyAddedTolerations(spec.tolerations, old.tolerations));
   errors.add(...onlyRemovedGates(spec, old));
+  errors.add(...onlyAddedNodeLabels(spec, old));
   const comparable = structuredClone(spec);
   restoreMutable(comparable, old);
   if (!semanticEqual(comparable, old))
@@ -35,16 +35,11 @@ export function validatePodUpdate(next: Pod, previous: Pod): FieldError[] {
 }
 
 /** True when the lists differ so much that comparing on makes no sense. */
-function sameContainers(next: readonly Container[], old: readonly Container[], path: string, errors: Errors): boolean {
+function differInNumber(next: readonly Container[], old: readonly Container[], path: string, errors: Errors): boolean {
   if (next.length !== old.length) {
     errors.add(forbidden(path, 'pod updates may not add or remove containers'));
     return true;
   }
-  eachItem(next, path, (c, at) => {
-    if (!c.image) errors.add({ type: 'Required', field: `${at}.image`, detail: '' });
-    else if (c.image.trim() !== c.image)
-      errors.add(invalid(`${at}.image`, c.image, 'must not have leading or trailing whitespace'));
-  });
   return false;
 }
 
@@ -87,6 +82,13 @@ function onlyRemovedGates(spec: PodSpec, old: PodSpec): FieldError[] {
   ];
 }
 
+function onlyAddedNodeLabels(spec: PodSpec, old: PodSpec): FieldError[] {
+  if ((old.schedulingGates?.length ?? 0) === 0) return [];
+  if (Object.entries(old.nodeSelector ?? {}).every(([k, v]) => spec.nodeSelector?.[k] === v)) return [];
+  const detail = 'only additions to spec.nodeSelector are allowed (no mutations or deletions)';
+  return [invalid('spec.nodeSelector', spec.nodeSelector ?? null, detail)];
+}
+
 /** Sets in `spec` what an update may change to its old value. */
 function restoreMutable(spec: PodSpec, old: PodSpec): void {
   for (const name of ['containers', 'initContainers'] as const)
@@ -98,11 +100,13 @@ function restoreMutable(spec: PodSpec, old: PodSpec): void {
   restore(spec, old, 'activeDeadlineSeconds');
   restore(spec, old, 'tolerations');
   restore(spec, old, 'schedulingGates');
+  // A gated pod may still be steered: its node selector was checked, node affinity may be added.
   if ((old.schedulingGates?.length ?? 0) > 0) {
-    // A gated pod may still be steered: narrower node selectors and affinity.
-    if (Object.entries(old.nodeSelector ?? {}).every(([k, v]) => spec.nodeSelector?.[k] === v))
-      restore(spec, old, 'nodeSelector');
-    if (old.affinity?.nodeAffinity === undefined) restore(spec, old, 'affinity');
+    restore(spec, old, 'nodeSelector');
+    if (old.affinity?.nodeAffinity === undefined && spec.affinity !== undefined) {
+      delete spec.affinity.nodeAffinity;
+      if (old.affinity === undefined && Object.keys(spec.affinity).length === 0) delete spec.affinity;
+    }
   }
   if (spec.terminationGracePeriodSeconds === 1 && (old.terminationGracePeriodSeconds ?? 0) < 0)
     restore(spec, old, 'terminationGracePeriodSeconds');

@@ -23,6 +23,18 @@ const INT32_MAX = 2 ** 31 - 1;
 const DNS_POLICIES = ['ClusterFirstWithHostNet', 'ClusterFirst', 'Default', 'None'];
 const EFFECTS = ['NoSchedule', 'PreferNoSchedule', 'NoExecute'];
 
+/** What a new pod cannot have. */
+export function validateNewPod({ spec }: Pod): FieldError[] {
+  const errors = new Errors();
+  errors.forbid('spec.ephemeralContainers', (spec.ephemeralContainers?.length ?? 0) > 0, 'cannot be set on create');
+  errors.forbid(
+    'spec.nodeName',
+    (spec.schedulingGates?.length ?? 0) > 0 && Boolean(spec.nodeName),
+    'cannot be set until all schedulingGates have been cleared',
+  );
+  return errors.list;
+}
+
 export function validatePod(pod: Pod): FieldError[] {
   const errors = new Errors();
   errors.add(...validatePodSpec(pod.spec, 'spec'));
@@ -32,8 +44,6 @@ export function validatePod(pod: Pod): FieldError[] {
         errors.add(invalid(`${at}.image`, c.image, 'must not have leading or trailing whitespace'));
     });
   errors.add(...hostNetworkPorts(pod.spec, 'spec', { isPod: true }));
-  if ((pod.spec.schedulingGates?.length ?? 0) > 0 && pod.spec.nodeName)
-    errors.add(forbidden('spec.nodeName', 'cannot be set until all schedulingGates have been cleared'));
   const mirror = pod.metadata.annotations?.['kubernetes.io/config.mirror'];
   if (mirror !== undefined && !pod.spec.nodeName)
     errors.add(

@@ -13,6 +13,7 @@ import {
   isIpv4,
   isIpv6,
   portNumber,
+  qualifiedName,
 } from '../validation/names.ts';
 import type { ValidationOptions } from '../validation.ts';
 import { validatePort } from './probe-validation.ts';
@@ -62,6 +63,7 @@ function validateServicePort(p: ServicePort, needsName: boolean, names: Set<stri
   for (const m of portNumber(p.port)) errors.add(invalid(`${at}.port`, p.port, m));
   errors.requiredOneOf(`${at}.protocol`, p.protocol, PROTOCOLS);
   errors.add(...validatePort(p.targetPort ?? 0, `${at}.targetPort`));
+  if (typeof p.appProtocol === 'string') errors.check(`${at}.appProtocol`, p.appProtocol, qualifiedName);
   return errors.list;
 }
 
@@ -194,8 +196,8 @@ function validateTraffic({ spec }: Service): FieldError[] {
     errors.add(forbidden('spec.loadBalancerClass', "may only be used when `type` is 'LoadBalancer'"));
   errors.oneOf('spec.trafficDistribution', spec.trafficDistribution, [
     'PreferClose',
-    'PreferSameNode',
     'PreferSameZone',
+    'PreferSameNode',
   ]);
   return errors.list;
 }

@@ -9,7 +9,7 @@ import type { ValidationOptions } from '../validation.ts';
 import * as cluster from './cluster-validation.ts';
 import * as core from './core-validation.ts';
 import * as podUpdate from './pod-update-validation.ts';
-import { validatePod, validatePodTemplate } from './pod-validation.ts';
+import { validateNewPod, validatePod, validatePodTemplate } from './pod-validation.ts';
 import * as service from './service-validation.ts';
 import * as workload from './workload-validation.ts';
 
@@ -20,10 +20,10 @@ export interface Validator {
   readonly name?: Check;
   /** Absent: by the field table. Metadata is validated before. */
   readonly object?: (object: KubeObject, options: ValidationOptions) => FieldError[];
-  /** Main endpoint, beside `object` (or instead of it, see `updateAlone`). */
+  /** Beside `object`, for new objects only. */
+  readonly create?: (object: KubeObject) => FieldError[];
+  /** Beside `object`, main endpoint. */
   readonly update?: Update;
-  /** The update rules stand alone: what cannot change was validated at creation. */
-  readonly updateAlone?: boolean;
   readonly subresources?: Readonly<Record<string, Update>>;
 }
 
@@ -32,7 +32,7 @@ function validator<T extends KubeObject>(v: {
   name?: Check;
   object?: (object: T, options: ValidationOptions) => FieldError[];
   update?: (next: T, previous: T) => FieldError[];
-  updateAlone?: boolean;
+  create?: (object: T) => FieldError[];
   subresources?: Record<string, (next: T, previous: T) => FieldError[]>;
 }): Validator {
   return v as unknown as Validator;
@@ -43,8 +43,8 @@ const NOTHING = (): FieldError[] => [];
 export const VALIDATORS: Readonly<Record<TypeName, Validator>> = {
   'core/v1.Pod': validator({
     object: validatePod,
+    create: validateNewPod,
     update: podUpdate.validatePodUpdate,
-    updateAlone: true,
     subresources: {
       status: podUpdate.validatePodStatusUpdate,
       ephemeralcontainers: (next, previous) => [
