@@ -68,12 +68,15 @@ export function tryParseQuantity(text: string): Quantity | undefined {
 /** BadRequest, with Go's words, when the text is not a quantity. */
 export function parseQuantity(text: string): Quantity {
   const q = tryParseQuantity(text);
-  if (q === undefined) throw new StatusError('BadRequest', QUANTITY_ERROR);
+  if (q === undefined) throw new StatusError('BadRequest', quantityError(text));
   return q;
 }
 
-export const QUANTITY_ERROR =
-  "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+/** Go's words for a text that is not a quantity. */
+export function quantityError(text: string): string {
+  if (/^[+-]?(\d+\.?\d*|\.\d+)[eEinumkKMGTP]+([+-]?\d+)?$/.test(text)) return "unable to parse quantity's suffix";
+  return "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+}
 
 /** Canonical text. A binary quantity below 1024, or with a fraction, is written in decimal notation. */
 export function formatQuantity(q: Quantity): string {

@@ -142,6 +142,7 @@ describe("decodeObject: refusals in Go's words", () => {
       { spec: { containers: [{ resources: { limits: { cpu: 'lots' } } }] } },
       "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
     ],
+    [{ spec: { overhead: { memory: '1ki' } } }, "unable to parse quantity's suffix"],
   ])('%j', (body, text) => {
     expect(messageOf(() => decodePod(body))).toBe(`Pod in version "v1" ${bad}${text}`);
   });

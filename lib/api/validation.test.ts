@@ -62,7 +62,7 @@ describe('metadata', () => {
     ],
     [
       { ownerReferences: [{ apiVersion: 'v1', kind: 'Pod', name: 'x', uid: '' }] },
-      ['metadata.ownerReferences[0].uid: Invalid value: "": must not be empty'],
+      ['metadata.ownerReferences.uid: Invalid value: "": must not be empty'],
     ],
   ])('%j', (metadata, expected) => {
     expect(podErrors({}, metadata)).toEqual(expected);

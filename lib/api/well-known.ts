@@ -2,7 +2,7 @@
  * The types with a JSON form of their own (times, quantities, int-or-string, raw JSON): JSON in, canonical JSON out.
  * Source: k8s.io/apimachinery pkg/apis/meta/v1/{time,micro_time,duration}.go, pkg/util/intstr, pkg/api/resource.
  */
-import { formatQuantity, QUANTITY_ERROR, tryParseQuantity } from './quantity.ts';
+import { formatQuantity, quantityError, tryParseQuantity } from './quantity.ts';
 
 /** A value of the right JSON type that says something wrong, in Go's words. */
 export class FormatError extends Error {}
@@ -38,7 +38,7 @@ export function canonicalQuantity(text: string): string {
   // Nearly all quantities are short and canonical already; a binary suffix below 1024 units (`1000Ki`) is canonical too.
   if (CANONICAL_QUANTITY.test(text)) return text;
   const q = tryParseQuantity(text.trim());
-  if (q === undefined) throw new FormatError(QUANTITY_ERROR);
+  if (q === undefined) throw new FormatError(quantityError(text.trim()));
   return formatQuantity(q);
 }
 

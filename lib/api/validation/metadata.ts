@@ -80,13 +80,15 @@ export function validateAnnotations(map: Readonly<Record<string, string>> | unde
 function validateOwners(owners: readonly OwnerReference[] | undefined): FieldError[] {
   const errors = new Errors();
   let controller: OwnerReference | undefined;
-  eachItem(owners, 'metadata.ownerReferences', (owner, path) => {
+  // Kubernetes 1.36 leaves the index out.
+  const path = 'metadata.ownerReferences';
+  for (const owner of owners ?? []) {
     if (!owner.apiVersion) errors.add(invalid(`${path}.apiVersion`, owner.apiVersion, 'version must not be empty'));
     for (const name of ['kind', 'name', 'uid'] as const)
       if (!owner[name]) errors.add(invalid(`${path}.${name}`, owner[name], 'must not be empty'));
     if (owner.kind === 'Event' && owner.apiVersion === 'v1')
       errors.add(invalid(path, owner, '/v1, Kind=Event is disallowed from being an owner'));
-    if (owner.controller !== true) return;
+    if (owner.controller !== true) continue;
     if (controller !== undefined)
       errors.add(
         invalid(
@@ -96,7 +98,7 @@ function validateOwners(owners: readonly OwnerReference[] | undefined): FieldErr
         ),
       );
     else controller = owner;
-  });
+  }
   return errors.list;
 }
 
