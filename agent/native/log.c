@@ -14,6 +14,9 @@
 static void reopen(struct log *l)
 {
 	l->fd = open(l->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+	/* For log collectors, whatever the umask. */
+	if (l->fd >= 0)
+		fchmod(l->fd, 0640);
 	struct stat s;
 	l->size = l->fd >= 0 && fstat(l->fd, &s) == 0 ? s.st_size : 0;
 }

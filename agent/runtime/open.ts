@@ -11,7 +11,7 @@
  */
 import { type FileHandle, mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { constants } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { type Ctx, StatusError, writeFileAtomic } from '#lib/base';
 import type { LinuxKernel } from '../kernel/linux/open.ts';
 import {
@@ -238,6 +238,7 @@ class OciRuntime implements OpenRuntime {
     c: Ctx,
   ): Promise<ContainerState & { phase: 'running' }> {
     const folder = join(this.#folder, o.id);
+    let begun = false;
     try {
       const config = supervisorConfig(o, {
         runtime: binary.path,
@@ -253,6 +254,7 @@ class OciRuntime implements OpenRuntime {
         writeFile(join(folder, 'config'), config, { mode: 0o600 }),
       ]);
       await writeFileAtomic(join(folder, 'container.json'), JSON.stringify(entry.file), { mode: 0o600 });
+      begun = true;
       const r = await this.#supervise(folder, [], c);
       if (r.code !== 0) throw startError('the container could not be started', r.stderr.toString());
       const started = JSON.parse(r.stdout.toString()) as StartedFile;
@@ -260,13 +262,13 @@ class OciRuntime implements OpenRuntime {
       await this.#watch(entry);
       return running(started);
     } catch (e) {
-      await this.#undoStart(entry, folder);
+      await this.#undoStart(entry, folder, begun);
       throw e;
     }
   }
 
   /** Under its own signal: a cancelled start must not leave a container behind. */
-  async #undoStart(entry: Entry, folder: string): Promise<void> {
+  async #undoStart(entry: Entry, folder: string, begun: boolean): Promise<void> {
     const c = this.#c;
     try {
       const link = await SupervisorLink.connect(this.#socketPath(entry.id), () => undefined);
@@ -275,6 +277,8 @@ class OciRuntime implements OpenRuntime {
         link.kill(constants.signals.SIGKILL, true);
         await link.closed;
       }
+      /* Also where the supervisor reported the failure itself: it may as well have been killed. */
+      if (begun) await this.#clean(entry.file, c);
       await this.#kernel.removeTree(folder, c);
       this.#entries.delete(entry.id);
     } catch (e) {
@@ -406,6 +410,8 @@ class OciRuntime implements OpenRuntime {
     if (r.code !== 0)
       c.log.warn({ container: file.id, text: r.stderr.toString() }, 'cannot clean up after a container');
     await this.#kernel.cgroups.remove(file.cgroupsPath, c);
+    /* A runtime that was killed before it wrote its state does not know the folder it made for it. */
+    await this.#kernel.removeTree(join(this.#stateFolder, basename(file.runtime), file.id), c);
   }
 
   #supervise(folder: string, how: readonly string[], c: Ctx): ReturnType<LinuxKernel['programs']['run']> {
