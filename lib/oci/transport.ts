@@ -31,12 +31,15 @@ export interface HttpResponse {
   header(name: string): string | undefined;
   /** Must be consumed, or given up by `discard`. */
   readonly body: Readable;
+  /** Reads and drops a small rest, so that the connection can be used again; cuts a large one. */
+  dump(): Promise<void>;
   /** Where the answer came from after redirects. */
   readonly url: string;
 }
 
 const REDIRECTS_MAX = 5;
 const ERROR_BYTES_MAX = 64 * 1024;
+const DUMP_BYTES_MAX = 128 * 1024;
 const DOCKER_HUB = 'registry-1.docker.io';
 
 export class Transport implements AsyncDisposable {
@@ -95,7 +98,8 @@ export class Transport implements AsyncDisposable {
         const value = headers[name];
         return Array.isArray(value) ? value.join(', ') : value;
       };
-      return { status: answer.statusCode, header, body: answer.body, url: request.url };
+      const dump = (): Promise<void> => answer.body.dump({ limit: DUMP_BYTES_MAX });
+      return { status: answer.statusCode, header, body: answer.body, url: request.url, dump };
     } catch (e) {
       throw transportError(e, host, c);
     }
@@ -150,8 +154,7 @@ export async function readAnswer(answer: HttpResponse, bytesMax: number, c: Ctx)
 }
 
 export async function discard(answer: HttpResponse): Promise<void> {
-  answer.body.on('error', () => undefined); // a body given up may still fail; nobody waits for it
-  answer.body.destroy();
+  await answer.dump().catch(() => undefined); // a body that nobody wants may fail
 }
 
 /** What a registry's answer with status >= 400 means, with the registry's own words. `subject` opens the message. */

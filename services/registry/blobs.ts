@@ -130,8 +130,18 @@ function isInOrder(x: Exchange, ingest: Ingest): boolean {
   return false;
 }
 
+/** What came before a lost connection stays, for the client to go on; after a failure of the disk the upload is gone. */
 async function receive(x: Exchange, ingest: Ingest): Promise<void> {
-  for await (const piece of x.req) if (Buffer.isBuffer(piece)) await ingest.write(piece);
+  for await (const piece of x.req) {
+    if (!Buffer.isBuffer(piece)) continue;
+    try {
+      await ingest.write(piece);
+    } catch (e) {
+      x.uploads.forget(ingest);
+      await ingest.abort();
+      throw e;
+    }
+  }
 }
 
 async function finish(x: Exchange, ingest: Ingest, digest: AnyDigest): Promise<void> {

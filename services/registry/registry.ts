@@ -31,6 +31,8 @@ export interface Registry extends AsyncDisposable {
   readonly host: string;
 }
 
+/** A connection without a byte for so long is cut. */
+const IDLE_MS = 5 * 60 * 1000;
 /** How long requests may take to end when the registry stops; then their connections are cut. */
 const CLOSE_MS = 3000;
 
@@ -48,6 +50,7 @@ export async function startRegistry(o: RegistryOptions): Promise<Registry> {
   const server = o.tls
     ? (await import('node:https')).createServer({ ...limits, ...o.tls }, listener)
     : createServer(limits, listener);
+  server.setTimeout(IDLE_MS); // a client that stalls in the middle of a chunk must not hold its upload for ever
   try {
     await listen(server, o.listen.host, o.listen.port);
   } catch (e) {

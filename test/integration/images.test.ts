@@ -191,6 +191,11 @@ describe('images: what goes wrong', () => {
       expect(await images.list(context)).toEqual([]);
       expect(await readdir(join(home, 'snapshots/layers'))).toEqual([]);
       expect(await readdir(join(home, 'snapshots/trash'))).toEqual([]);
+      const random = await tarOf([['random', Buffer.from(realRandom.hex(15_000_000), 'hex')]]);
+      const tooLarge = await pushLayers('big/random', 'v1', [
+        { bytes: random, tar: random, mediaType: MEDIA_TYPES.ociLayer },
+      ]);
+      await expect(images.pull(tooLarge, {}, context)).rejects.toMatchObject({ kind: 'Internal', reason: 'NoSpace' });
       const small = await tarOf([['f', Buffer.from('fits')]]);
       const fits = await pushLayers('big/fits', 'v1', [{ bytes: small, tar: small, mediaType: MEDIA_TYPES.ociLayer }]);
       await images.pull(fits, {}, context);
@@ -198,6 +203,30 @@ describe('images: what goes wrong', () => {
       await kernel.mounts.unmount(home, context);
     }
   });
+});
+
+test('a cancel in the middle of unpacking leaves nothing, and the next pull succeeds', async () => {
+  const home = await mkdtemp(join(folder, 'home-'));
+  await using images = await openImages(
+    { kernel, folder: home, clock: realClock, random: realRandom, log: silentLogger },
+    context,
+  );
+  const tar = await tarOf(Array.from({ length: 64 }, (_, i) => [`f${i}`, Buffer.alloc(2 * 1024 * 1024, i)] as const));
+  const reference = await pushLayers('big/cancel', 'v1', [
+    { bytes: gzipSync(tar, { level: 1 }), tar, mediaType: MEDIA_TYPES.ociLayerGzip },
+  ]);
+  const stop = new AbortController();
+  const pulling = images.pull(reference, {}, { ...context, signal: stop.signal });
+  const trash = join(home, 'snapshots/trash');
+  while ((await readdir(trash)).length === 0) await realClock.sleep(2);
+  stop.abort(new Error('changed my mind'));
+  await expect(pulling).rejects.toThrow('changed my mind');
+  expect(await readdir(trash)).toEqual([]);
+  expect(await readdir(join(home, 'snapshots/layers'))).toEqual([]);
+  const image = await images.pull(reference, {}, context);
+  const root = await images.mountRoot('cancelled', image, context);
+  expect(await readdir(root)).toHaveLength(64);
+  await images.removeRoot('cancelled', context);
 });
 
 test('collect removes the least recently used images that no root uses', async () => {

@@ -9,8 +9,9 @@ import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { realRandom, sha256 } from '#lib/base';
+import { realClock, realRandom, sha256, silentLogger } from '#lib/base';
 import { MEDIA_TYPES, packImage, tarBytes, tarHeader } from '#lib/oci';
+import { startRegistry } from '../../services/registry/registry.ts';
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '../..');
@@ -216,6 +217,40 @@ describe('registry: crashes', () => {
       stderr: expect.stringMatching(/--folder is missing[\s\S]*--port 99999[\s\S]*go together/),
     });
   });
+});
+
+test('registry: a full disk is told, leaves nothing half-made and heals', async () => {
+  const home = await mkdtemp(join(folder, 'small-'));
+  await run('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', home]);
+  try {
+    await using registry = await startRegistry({
+      listen: { host: '127.0.0.1', port: 0 },
+      folder: home,
+      log: silentLogger,
+      clock: realClock,
+      random: realRandom,
+    });
+    const large = Buffer.alloc(20_000_000, 1);
+    for (const path of [`?digest=${sha256(large)}`, '']) {
+      const started = await fetch(`${registry.url}/v2/a/blobs/uploads/${path}`, {
+        method: 'POST',
+        body: path === '' ? null : large,
+      });
+      const next = started.headers.get('location') ?? '';
+      const answer = path === '' ? await fetch(`${registry.url}${next}`, { method: 'PATCH', body: large }) : started;
+      expect([answer.status, await answer.text()]).toEqual([507, expect.stringContaining('ENOSPC')]);
+      expect(await readdir(join(home, 'content/ingest'))).toEqual([]);
+    }
+    expect((await fetch(`${registry.url}/v2/a/blobs/${sha256(large)}`)).status).toBe(404);
+    const small = Buffer.from('fits');
+    const fits = await fetch(`${registry.url}/v2/a/blobs/uploads/?digest=${sha256(small)}`, {
+      method: 'POST',
+      body: small,
+    });
+    expect(fits.status).toBe(201);
+  } finally {
+    await run('umount', [home]);
+  }
 });
 
 async function startUpload(name: string): Promise<string> {
