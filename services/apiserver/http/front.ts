@@ -8,7 +8,6 @@ import { type KindInfo, kindByResource } from '#lib/api';
 import { type Clock, type Ctx, type Logger, type Random, StatusError, toStatusError } from '#lib/base';
 import type { ApiRequest, RequestBase, UserInfo } from '#lib/client';
 import type { Api } from '../api.ts';
-import { methodNotAllowed } from '../api-errors.ts';
 import type { Authenticator } from '../authn/authenticator.ts';
 import { requireAllowed } from '../authz/require.ts';
 import type { Metrics } from '../metrics.ts';
@@ -96,7 +95,7 @@ export class Front {
       return;
     }
     const kind = kindByResource(info.group, info.version, info.resource);
-    if (kind === undefined || !isWellPlaced(info, kind)) {
+    if (kind === undefined || !isWellPlaced(info, kind) || isMisplacedVerb(info, kind)) {
       await this.#refuseUnknown(call, info, user);
       return;
     }
@@ -197,7 +196,7 @@ export class Front {
     } as const;
     await requireAllowed(this.#o.api.core.authorizer, attributes);
     const kind = kindByResource(group, version, resource);
-    if (kind?.namespaced === true && info.verb === 'create') throw methodNotAllowed(kind, verb);
+    if (kind !== undefined && isMisplacedVerb(info, kind)) throw notAllowedHere();
     await sendBytes(call.answer, 404, Buffer.from('404 page not found\n'), 'text/plain; charset=utf-8');
   }
 
@@ -247,6 +246,17 @@ function isWellPlaced(info: ResourceInfo, kind: KindInfo): boolean {
   if (info.namespace !== '') return true;
   const isReading = info.verb === 'list' || info.verb === 'watch' || info.verb === 'deletecollection';
   return isReading && info.name === undefined;
+}
+
+/** A verb that this place does not have: PUT of a collection, POST of a name, POST across all namespaces. */
+function isMisplacedVerb(info: ResourceInfo, kind: KindInfo): boolean {
+  if (info.subresource !== undefined) return false;
+  if (info.verb === 'update' || info.verb === 'patch') return info.name === undefined;
+  return info.verb === 'create' && (info.name !== undefined || (kind.namespaced && info.namespace === ''));
+}
+
+function notAllowedHere(): StatusError {
+  return new StatusError('MethodNotAllowed', 'the server does not allow this method on the requested resource');
 }
 
 /** exec by WebSocket is a GET but needs what a POST needs: create (Kubernetes 1.35). */

@@ -1,0 +1,303 @@
+import { gunzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type ConfigMap, encodeProtobuf, Kinds, type Pod } from '#lib/api';
+import { type Ctx, isKind } from '#lib/base';
+import type { HttpClient, RawRequest } from '#lib/client';
+import { testContext as c, eventually, MASTER, startTestServer, type TestServer } from './testing/server.ts';
+
+let server: TestServer;
+let admin: HttpClient;
+
+beforeAll(async () => {
+  server = await startTestServer({ listen: true });
+  admin = await server.http(MASTER);
+});
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
+});
+
+const CONFIGMAPS = '/api/v1/namespaces/default/configmaps';
+const key = (name: string): { namespace: string; name: string } => ({ namespace: 'default', name });
+
+interface Answer {
+  readonly code: number;
+  readonly headers: Record<string, string | string[] | undefined>;
+  readonly bytes: Buffer;
+  readonly json: Record<string, unknown>;
+}
+
+/** Errors too come back as answers. */
+async function call(
+  client: HttpClient,
+  request: Partial<RawRequest> & { path: string },
+  ctx: Ctx = c,
+): Promise<Answer> {
+  try {
+    const response = await client.raw({ method: 'GET', ...request }, ctx);
+    const bytes = Buffer.from(await response.body.arrayBuffer());
+    const isJson = String(response.headers['content-type']).startsWith('application/json');
+    const plain = response.headers['content-encoding'] === 'gzip' ? gunzipSync(bytes) : bytes;
+    const json = isJson ? (JSON.parse(plain.toString()) as Record<string, unknown>) : {};
+    return { code: response.statusCode, headers: response.headers, bytes, json };
+  } catch (e) {
+    if (!(e instanceof Error) || !('kind' in e)) throw e;
+    const { kind, message } = e as { kind: string } & Error;
+    return { code: 0, headers: {}, bytes: Buffer.from(''), json: { kind, message } };
+  }
+}
+
+describe('the typed client over https', () => {
+  test('create, get, update, patch, list, watch, delete', async () => {
+    const made = await admin.create<ConfigMap>(Kinds.configmaps, { metadata: key('h'), data: { a: '1' } }, c);
+    expect(await admin.get(Kinds.configmaps, key('h'), c)).toEqual(made);
+    const list = await admin.list<ConfigMap>(
+      Kinds.configmaps,
+      { namespace: 'default', fieldSelector: 'metadata.name=h' },
+      c,
+    );
+    expect(list.items).toEqual([made]);
+    const seen: string[] = [];
+    const watching = (async () => {
+      for await (const e of admin.watch<ConfigMap>(
+        Kinds.configmaps,
+        { namespace: 'default', resourceVersion: list.resourceVersion },
+        c,
+      )) {
+        if (e.type !== 'BOOKMARK') seen.push(`${e.type} ${e.object.data?.['a']} ${e.object.metadata.resourceVersion}`);
+        if (seen.length === 3) break;
+      }
+    })();
+    const updated = await admin.update<ConfigMap>(Kinds.configmaps, { ...made, data: { a: '2' } }, c);
+    const patched = await admin.patch<ConfigMap>(
+      Kinds.configmaps,
+      key('h'),
+      { type: 'merge', body: { data: { a: '3' } } },
+      c,
+    );
+    await admin.delete(Kinds.configmaps, key('h'), {}, c);
+    await watching;
+    expect(seen.slice(0, 2)).toEqual([
+      `MODIFIED 2 ${updated.metadata.resourceVersion}`,
+      `MODIFIED 3 ${patched.metadata.resourceVersion}`,
+    ]);
+    expect(seen[2]).toMatch(/^DELETED 3 /);
+    await expect(admin.get(Kinds.configmaps, key('h'), c)).rejects.toSatisfy(
+      (e) => isKind(e, 'NotFound') && e.details.name === 'h' && e.details.kind === 'configmaps',
+    );
+  });
+
+  test('a watch ends with Expired for a revision that is gone, and can be aborted', async () => {
+    const iterate = async (rv: string, ctx: Ctx): Promise<void> => {
+      for await (const _ of admin.watch(Kinds.configmaps, { resourceVersion: rv }, ctx)) return;
+    };
+    await expect(iterate('1', c)).rejects.toSatisfy((e) => isKind(e, 'Expired'));
+    const abort = new AbortController();
+    const quiet = iterate((await admin.list(Kinds.leases, {}, c)).resourceVersion, { ...c, signal: abort.signal });
+    abort.abort();
+    await expect(quiet).rejects.toSatisfy((e) => isKind(e, 'Cancelled'));
+  });
+});
+
+describe('bodies and answers (kubernetes-api.md 5, 11, 14)', () => {
+  test('protobuf and YAML bodies are decoded', async () => {
+    const object = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { ...key('proto') }, data: { a: 'b' } };
+    const proto = encodeProtobuf(object);
+    const contentType = 'application/vnd.kubernetes.protobuf';
+    expect((await call(admin, { method: 'POST', path: CONFIGMAPS, contentType, body: proto })).json).toMatchObject({
+      data: { a: 'b' },
+    });
+    const yaml = 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: yaml}\ndata: {a: b}\n';
+    const request = {
+      method: 'POST',
+      path: CONFIGMAPS,
+      contentType: 'application/yaml',
+      body: yaml,
+      accept: 'application/yaml',
+    } as const;
+    expect((await call(admin, request)).bytes.toString()).toContain('name: yaml');
+  });
+
+  test('415 for another type, 406 for what we cannot give, 400 for what is no JSON, 404 and 405 for paths', async () => {
+    const post = { method: 'POST', path: CONFIGMAPS, body: 'x' } as const;
+    expect((await call(admin, { ...post, contentType: 'text/plain' })).json).toMatchObject({
+      kind: 'UnsupportedMediaType',
+    });
+    expect((await call(admin, { ...post })).json).toMatchObject({ kind: 'BadRequest' });
+    expect((await call(admin, { path: CONFIGMAPS, accept: 'image/png' })).json).toMatchObject({
+      kind: 'NotAcceptable',
+    });
+    const patch = { method: 'PATCH', path: `${CONFIGMAPS}/x`, contentType: 'application/json', body: '{}' } as const;
+    expect((await call(admin, patch)).json['message']).toContain('application/strategic-merge-patch+json');
+    expect((await call(admin, { path: '/api/v1/nothings' })).json).toMatchObject({
+      kind: 'NotFound',
+      message: '404 page not found',
+    });
+    expect((await call(admin, { method: 'PUT', path: CONFIGMAPS, body: '{}' })).json).toMatchObject({
+      kind: 'MethodNotAllowed',
+    });
+    const review = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews';
+    const table = 'application/json;as=Table;g=meta.k8s.io;v=v1';
+    expect((await call(admin, { method: 'POST', path: review, body: '{}', accept: table })).json).toMatchObject({
+      kind: 'NotAcceptable',
+    });
+  });
+
+  test('Table and partial metadata by Accept, for one, for lists and for watches', async () => {
+    await admin.create<ConfigMap>(Kinds.configmaps, { metadata: key('t'), data: { a: 'b' } }, c);
+    const accept = 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json';
+    const table = (await call(admin, { path: CONFIGMAPS, accept })).json;
+    expect(table).toMatchObject({ kind: 'Table', apiVersion: 'meta.k8s.io/v1' });
+    expect((table['columnDefinitions'] as { name: string }[]).map((x) => x.name)).toEqual(['Name', 'Data', 'Age']);
+    const partial = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1';
+    const list = (await call(admin, { path: CONFIGMAPS, accept: partial })).json;
+    expect(list['kind']).toBe('PartialObjectMetadataList');
+    expect((list['items'] as object[])[0]).not.toHaveProperty('data');
+    const path = `${CONFIGMAPS}?watch=true&resourceVersion=0&timeoutSeconds=1&fieldSelector=metadata.name%3Dt`;
+    const watched = (await call(admin, { path, accept, stream: true })).bytes.toString().trim().split('\n');
+    expect(JSON.parse(watched[0] ?? '')).toMatchObject({
+      type: 'ADDED',
+      object: { kind: 'Table', rows: [{ cells: ['t', 1, expect.any(String)] }] },
+    });
+  });
+
+  test('list items have no kind of their own; the list carries the revision', async () => {
+    const list = (await call(admin, { path: CONFIGMAPS })).json;
+    expect(list).toMatchObject({
+      kind: 'ConfigMapList',
+      apiVersion: 'v1',
+      metadata: { resourceVersion: expect.stringMatching(/^\d+$/) },
+    });
+    for (const item of list['items'] as object[]) expect(item).not.toHaveProperty('kind');
+  });
+
+  test('unknown and duplicate fields: warnings by default, 400 when strict', async () => {
+    const body = '{"metadata":{"name":"w","namespace":"default"},"data":{"a":"1","a":"2"},"foo":1}';
+    const warned = await call(admin, { method: 'POST', path: `${CONFIGMAPS}?dryRun=All`, body });
+    expect(warned.code).toBe(201);
+    const { warning } = warned.headers;
+    expect(String(warning)).toContain('299 - "unknown field \\"foo\\""');
+    expect(String(warning)).toContain('duplicate field \\"data.a\\"');
+    const strict = await call(admin, { method: 'POST', path: `${CONFIGMAPS}?dryRun=All&fieldValidation=Strict`, body });
+    expect(strict.json).toMatchObject({ kind: 'BadRequest' });
+    expect((await call(admin, { method: 'POST', path: `${CONFIGMAPS}?dryRun=Some`, body })).json).toMatchObject({
+      kind: 'Invalid',
+    });
+  });
+
+  test('gzip only for big answers and only when asked; pretty on demand', async () => {
+    await admin.create<ConfigMap>(Kinds.configmaps, { metadata: key('big'), data: { a: 'x'.repeat(200_000) } }, c);
+    const plain = await call(admin, { path: `${CONFIGMAPS}/big` });
+    expect(plain.headers['content-encoding']).toBeUndefined();
+    const pretty = await call(admin, { path: `${CONFIGMAPS}/big?pretty=true` });
+    expect(pretty.bytes.toString().startsWith('{\n  "kind": "ConfigMap"')).toBe(true);
+    expect(plain.headers['audit-id']).toMatch(/^[0-9a-f-]{36}$/);
+    expect(plain.headers['cache-control']).toBe('no-cache, private');
+  });
+
+  test('an object above 3 MiB is 413', async () => {
+    const body = JSON.stringify({ metadata: { name: 'huge' }, data: { a: 'x'.repeat(3 * 1024 * 1024) } });
+    expect((await call(admin, { method: 'POST', path: CONFIGMAPS, body })).json).toMatchObject({ kind: 'TooLarge' });
+  });
+});
+
+describe('who may do what (kubernetes-api.md 17, 18)', () => {
+  test('anonymous: health and version, nothing else', async () => {
+    const nobody = await server.http();
+    for (const path of ['/healthz', '/livez', '/readyz', '/version'])
+      expect((await call(nobody, { path })).code).toBe(200);
+    expect((await call(nobody, { path: '/api' })).json).toMatchObject({
+      kind: 'Forbidden',
+      message: 'forbidden: User "system:anonymous" cannot get path "/api"',
+    });
+    expect((await call(nobody, { path: '/api/v1/pods' })).json['message']).toBe(
+      'pods is forbidden: User "system:anonymous" cannot list resource "pods" in API group "" at the cluster scope',
+    );
+  });
+
+  test('a user without rights: discovery and self reviews, and 403 before anything else', async () => {
+    const joe = await server.http({ commonName: 'joe', organizations: ['dev'] });
+    expect((await call(joe, { path: '/apis' })).code).toBe(200);
+    expect((await call(joe, { method: 'POST', path: CONFIGMAPS, body: 'no json' })).json).toMatchObject({
+      message:
+        'configmaps is forbidden: User "joe" cannot create resource "configmaps" in API group "" in the namespace "default"',
+    });
+    const spec = { resourceAttributes: { verb: 'get', resource: 'pods' } };
+    const path = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews';
+    const asked = await call(joe, { method: 'POST', path, body: JSON.stringify({ spec }) });
+    expect(asked.json).toMatchObject({ status: { allowed: false } });
+    const who = await call(joe, {
+      method: 'POST',
+      path: '/apis/authentication.k8s.io/v1/selfsubjectreviews',
+      body: '{}',
+    });
+    expect(who.json).toMatchObject({
+      status: { userInfo: { username: 'joe', groups: ['dev', 'system:authenticated'] } },
+    });
+  });
+
+  test('a node reads what its pods need and writes nothing', async () => {
+    const node = await server.http({ commonName: 'system:node:n1', organizations: ['system:nodes'] });
+    expect((await node.list<Pod>(Kinds.pods, {}, c)).items).toEqual([]);
+    await expect(node.list(Kinds.secrets, {}, c)).rejects.toSatisfy((e) => isKind(e, 'Forbidden'));
+    await expect(node.create(Kinds.configmaps, { metadata: key('n') }, c)).rejects.toSatisfy((e) =>
+      isKind(e, 'Forbidden'),
+    );
+  });
+
+  test('a bearer token that nobody knows is 401', async () => {
+    const response = await fetchAs(server, 'Bearer nonsense');
+    expect(response).toMatchObject({ code: 401, body: { reason: 'Unauthorized', message: 'Unauthorized' } });
+  });
+});
+
+describe('other paths', () => {
+  test('health by name, verbose and with exclusions', async () => {
+    expect((await call(admin, { path: '/readyz?verbose' })).bytes.toString()).toContain('[+]etcd ok\n');
+    expect((await call(admin, { path: '/readyz/ping' })).bytes.toString()).toBe('ok');
+    expect((await call(admin, { path: '/readyz?verbose&exclude=etcd' })).bytes.toString()).not.toContain('etcd');
+    expect((await call(admin, { path: '/livez/nothing' })).json).toMatchObject({ kind: 'NotFound' });
+  });
+
+  test('aggregated discovery with its Content-Type and ETag; OpenAPI by hash', async () => {
+    const accept = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json';
+    const first = await call(admin, { path: '/apis', accept });
+    expect(first.headers['content-type']).toBe('application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList');
+    expect(first.json['kind']).toBe('APIGroupDiscoveryList');
+    expect((await call(admin, { path: '/apis' })).json['kind']).toBe('APIGroupList');
+    const index = (await call(admin, { path: '/openapi/v3' })).json as {
+      paths: Record<string, { serverRelativeURL: string }>;
+    };
+    const url = index.paths['apis/apps/v1']?.serverRelativeURL ?? '';
+    const document = await call(admin, { path: url });
+    expect(document.headers['cache-control']).toContain('immutable');
+    expect(document.json).toHaveProperty('components.schemas');
+  });
+
+  test('metrics count requests', async () => {
+    const text = (await call(admin, { path: '/metrics' })).bytes.toString();
+    expect(text).toMatch(/apiserver_request_total\{verb="LIST",resource="configmaps",code="200"\} \d+/);
+  });
+
+  test('stopping: readyz fails while watches end cleanly', async () => {
+    await using other = await startTestServer({ listen: true });
+    const client = await other.http(MASTER);
+    let hasEnded = false;
+    const watching = (async () => {
+      for await (const e of client.watch(Kinds.namespaces, {}, c)) if (e.type === 'BOOKMARK') break;
+      hasEnded = true;
+    })();
+    await eventually(async () => expect((await client.list(Kinds.namespaces, {}, c)).items).toHaveLength(4));
+    await other.api[Symbol.asyncDispose]();
+    await watching;
+    expect(hasEnded).toBe(true);
+  });
+});
+
+async function fetchAs(s: TestServer, authorization: string): Promise<{ code: number; body: unknown }> {
+  const { Agent, request } = await import('undici');
+  const dispatcher = new Agent({ connect: { ca: s.ca.certPem } });
+  const response = await request(`${s.url}/api/v1/pods`, { headers: { authorization }, dispatcher });
+  const body = await response.body.json();
+  await dispatcher.close();
+  return { code: response.statusCode, body };
+}
