@@ -13,7 +13,11 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-const open = (cidr = '10.42.1.0/24'): Promise<LedgerFile> => LedgerFile.open(folder, cidr, silentLogger);
+const open = async (cidr = '10.42.1.0/24'): Promise<LedgerFile> => {
+  const file = await LedgerFile.open(folder, silentLogger);
+  file.useBlock(cidr, silentLogger);
+  return file;
+};
 const path = (): string => join(folder, 'addresses.json');
 
 test('an address is on disk before it is given, also when many are asked for at once', async () => {
@@ -31,6 +35,14 @@ test('an address is on disk before it is given, also when many are asked for at 
   await again.change((l) => ({ ledger: release(l, 's7') }));
   expect((await open()).ledger.held.has('s7')).toBe(false);
   expect(await readdir(folder)).toEqual(['addresses.json']);
+});
+
+test('before the block is known, what is held can be seen and released', async () => {
+  await (await open()).change((l) => allocate(l, { id: 'a', hostPorts: [] }));
+  const file = await LedgerFile.open(folder, silentLogger);
+  expect([...file.ledger.held.keys()]).toEqual(['a']);
+  await file.change((l) => ({ ledger: release(l, 'a') }));
+  expect((await open()).ledger.held.size).toBe(0);
 });
 
 test('a damaged file (power loss) is moved aside and counts as empty', async () => {

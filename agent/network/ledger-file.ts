@@ -12,6 +12,7 @@ import type { Holding, Ledger } from './ipam.ts';
 import { emptyLedger } from './ipam.ts';
 
 const FORMAT_VERSION = 1;
+const NO_LEDGER: Ledger = { cidr: '', last: undefined, held: new Map() };
 
 export class LedgerFile {
   readonly #path: string;
@@ -23,18 +24,20 @@ export class LedgerFile {
     this.#ledger = ledger;
   }
 
-  /** `cidr`: the block when there is no file yet, or when the file's block differs and nothing is held in it. */
-  static async open(folder: string, cidr: string, log: Logger): Promise<LedgerFile> {
+  /** Without a file: an empty ledger of no block. */
+  static async open(folder: string, log: Logger): Promise<LedgerFile> {
     const path = join(folder, 'addresses.json');
-    const found = await readLedger(path, log);
+    return new LedgerFile(path, (await readLedger(path, log)) ?? NO_LEDGER);
+  }
+
+  /** From now on addresses come from this block. What is held in another one stays held until it is released. */
+  useBlock(cidr: string, log: Logger): void {
     const wanted = emptyLedger(cidr);
-    if (found === undefined || found.cidr === wanted.cidr) return new LedgerFile(path, found ?? wanted);
-    if (found.held.size === 0) return new LedgerFile(path, wanted);
-    log.warn(
-      { from: found.cidr, to: wanted.cidr, held: found.held.size },
-      'the pod block changed while pods hold addresses',
-    );
-    return new LedgerFile(path, { ...wanted, held: found.held });
+    const { held, cidr: from } = this.#ledger;
+    if (from === wanted.cidr) return;
+    if (held.size > 0)
+      log.warn({ from, to: wanted.cidr, held: held.size }, 'the pod block changed while pods hold addresses');
+    this.#ledger = { ...wanted, held };
   }
 
   get ledger(): Ledger {

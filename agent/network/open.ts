@@ -57,10 +57,12 @@ export interface NetworkOptions {
 
 const HEAL_EVERY_MS = 30_000;
 const MTU_DEFAULT = 1500;
+/** How long an attach waits for the first configure. */
+const CONFIGURED_WITHIN_MS = 15_000;
 
 export async function openNetwork(o: NetworkOptions, c: Ctx): Promise<Network> {
   await mkdir(o.folder, { recursive: true, mode: 0o700 });
-  return new NodeNetwork(o, c);
+  return new NodeNetwork(o, await LedgerFile.open(o.folder, c.log), c);
 }
 
 /** What `configure` found out and made. */
@@ -69,12 +71,12 @@ interface Running {
   readonly bridge: BridgeView;
   readonly overlay: OverlayView;
   readonly filter: FilterView;
-  readonly ledger: LedgerFile;
   readonly dns: DnsServer;
 }
 
 class NodeNetwork implements Network {
   readonly #o: NetworkOptions;
+  readonly #ledger: LedgerFile;
   readonly #names: NetworkNames;
   readonly #scope: Scope;
   readonly #c: Ctx;
@@ -90,9 +92,13 @@ class NodeNetwork implements Network {
   /** undefined: read them from the kernel before the next change. */
   #peers: ReadonlyMap<string, Peer> | undefined;
   #running: Running | undefined;
+  #configuring: Promise<void> = Promise.resolve();
+  /** Attaches that wait for the first configure. */
+  readonly #waiting: (() => void)[] = [];
 
-  constructor(o: NetworkOptions, c: Ctx) {
+  constructor(o: NetworkOptions, ledger: LedgerFile, c: Ctx) {
     this.#o = o;
+    this.#ledger = ledger;
     this.#names = networkNames(o.instance);
     this.#scope = new Scope('network', c.signal);
     this.#c = { ...c, signal: this.#scope.signal };
@@ -104,14 +110,21 @@ class NodeNetwork implements Network {
     return this.#ready().bridge.gateway;
   }
 
-  async configure(config: NetworkConfig, c: Ctx): Promise<void> {
+  /** One after the other; resolves when this one is done. */
+  configure(config: NetworkConfig, c: Ctx): Promise<void> {
+    const own = this.#configuring.catch(() => undefined).then(() => this.#configure(config, c));
+    this.#configuring = own;
+    return own;
+  }
+
+  async #configure(config: NetworkConfig, c: Ctx): Promise<void> {
     const before = this.#running;
     if (before && JSON.stringify(before.config) === JSON.stringify(config)) return;
     const { programs } = this.#o.kernel;
     const views = await this.#views(config, c);
-    const ledger = before?.ledger ?? (await LedgerFile.open(this.#o.folder, views.bridge.podCidr, c.log));
     if (before && before.bridge.podCidr !== views.bridge.podCidr)
       throw new StatusError('Conflict', `the pod block changed from ${before.bridge.podCidr}: restart the agent`);
+    this.#ledger.useBlock(views.bridge.podCidr, c.log);
     await ensureBridge(programs, views.bridge, c);
     const isNew = await ensureVxlan(programs, views.overlay, c);
     const localnetLinks = [...views.filter.localnetLinks];
@@ -121,8 +134,9 @@ class NodeNetwork implements Network {
     this.#memo = new Map();
     this.#peers = isNew ? new Map() : undefined;
     const dns = before?.dns ?? (await this.#startDns(config, views.bridge.gateway));
-    this.#running = { config, ...views, filter: { ...views.filter, dnsPort: dns.port }, ledger, dns };
+    this.#running = { config, ...views, filter: { ...views.filter, dnsPort: dns.port }, dns };
     await this.#writer.apply();
+    for (const wake of this.#waiting.splice(0)) wake();
     // Before the first table is known, peers that an earlier agent left must stay: running pods talk to them.
     if (this.#isSynced) await this.#peerRuns.request();
   }
@@ -131,7 +145,8 @@ class NodeNetwork implements Network {
     o: { id: SandboxId; netns: string; hostPorts: readonly HostPort[]; ip?: string },
     c: Ctx,
   ): Promise<Attachment> {
-    const { ledger, bridge } = this.#ready();
+    const { bridge } = await this.#whenReady(c);
+    const ledger = this.#ledger;
     const { programs } = this.#o.kernel;
     const known = ledger.ledger.held.get(o.id);
     const { ip } = await ledger.change((l) => {
@@ -158,17 +173,16 @@ class NodeNetwork implements Network {
   }
 
   async detach(id: SandboxId, c: Ctx): Promise<void> {
-    const { ledger } = this.#ready();
+    const ledger = this.#ledger;
     await disconnectPod(this.#o.kernel.programs, vethName(this.#names, id), c);
     const known = ledger.ledger.held.get(id);
     if (known === undefined) return;
     await ledger.change((l) => ({ ledger: release(l, id) }));
-    if (known.hostPorts.length > 0) await raceAbort(this.#writer.apply(), c.signal);
+    if (known.hostPorts.length > 0 && this.#running !== undefined) await raceAbort(this.#writer.apply(), c.signal);
   }
 
   async attached(): Promise<readonly { id: SandboxId; ip: string }[]> {
-    const { ledger } = this.#ready();
-    return [...ledger.ledger.held].map(([id, holding]) => ({ id: id as SandboxId, ip: holding.ip }));
+    return [...this.#ledger.ledger.held].map(([id, holding]) => ({ id: id as SandboxId, ip: holding.ip }));
   }
 
   async sync(t: ServiceTable, c: Ctx): Promise<void> {
@@ -183,6 +197,18 @@ class NodeNetwork implements Network {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#scope[Symbol.asyncDispose]();
+  }
+
+  /** A new node gets its first pods together with its block: they wait for it instead of failing once. */
+  async #whenReady(c: Ctx): Promise<Running> {
+    if (this.#running === undefined) {
+      const configured = new Promise<void>((resolve) => this.#waiting.push(resolve));
+      using _timer = c.clock.after(CONFIGURED_WITHIN_MS, () => {
+        for (const wake of this.#waiting.splice(0)) wake();
+      });
+      await raceAbort(configured, c.signal);
+    }
+    return this.#ready();
   }
 
   #ready(): Running {
@@ -248,8 +274,8 @@ class NodeNetwork implements Network {
   }
 
   #ruleset(): ReturnType<typeof rulesetOf> {
-    const { config, filter, ledger } = this.#ready();
-    return rulesetOf(filter, serviceRules(this.#table, config, this.#memo), hostPortRules(ledger.ledger));
+    const { config, filter } = this.#ready();
+    return rulesetOf(filter, serviceRules(this.#table, config, this.#memo), hostPortRules(this.#ledger.ledger));
   }
 
   /** After the table: a flow forgotten before would be sent to the same endpoint again. */

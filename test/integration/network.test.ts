@@ -309,7 +309,13 @@ describe.skipIf(process.getuid?.() !== 0)('network at scale (root)', () => {
   beforeAll(async () => {
     lab = await Lab.open('bsca');
     h1 = await lab.addHost(1);
-    await h1.configure();
+    // What an agent does on a new node: look for leftovers, clean up, take pods, and only then learn its block.
+    expect(await h1.call('attached')).toEqual([]);
+    await h1.call('detach', 'unknown');
+    const early = h1.addPod('early');
+    await Promise.all([h1.configure(), h1.configure()]);
+    expect((await early).ip).toBe('10.42.1.2');
+    await h1.call('detach', `${lab.id}-early`);
   }, 60_000);
 
   afterAll(() => lab[Symbol.asyncDispose]());
