@@ -1,12 +1,21 @@
 /** Pulling against a scripted registry, with a kernel that only counts what it unpacks. */
 
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { type Ctx, type Digest, realClock, realRandom, sha256, silentLogger } from '#lib/base';
+import {
+  type Ctx,
+  type Digest,
+  realClock,
+  realRandom,
+  StatusError,
+  seededRandom,
+  sha256,
+  silentLogger,
+} from '#lib/base';
 import { MEDIA_TYPES, tarBytes, tarHeader } from '#lib/oci';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Images } from './images.ts';
@@ -299,6 +308,58 @@ test('pull: credentials are asked for by host and repository and make a flight o
   expect(results.map((r) => r.status)).toEqual(['rejected', 'fulfilled']);
   expect(results[0]).toMatchObject({ reason: { kind: 'Unauthorized' } });
 });
+
+test.each([1, 2, 3])(
+  'pull, mount, remove and collect at the same time never break an image (seed %s)',
+  async (seed) => {
+    const random = seededRandom(seed);
+    await using calm = await open({ clock: { ...realClock, now: () => Number.MAX_SAFE_INTEGER } });
+    const contents = [['a'], ['a', 'b'], ['a', 'b', 'c'], ['d', 'b']];
+    for (const [i, layers] of contents.entries()) await offer('s', `v${i}`, layers);
+    const reference = (): string => `${host}/s:v${random.below(contents.length)}`;
+    const roots = new Set<string>();
+    const expected = new Set(['NotFound', 'Conflict']);
+    const step = async (n: number): Promise<void> => {
+      const name = reference();
+      const choice = random.below(10);
+      if (choice < 4) await calm.pull(name, {}, c);
+      else if (choice < 6) await calm.remove(name, c);
+      else if (choice < 7) await calm.collect({ freeBytes: Number.MAX_SAFE_INTEGER, minAgeMs: 0 }, c);
+      else if (choice < 8) {
+        const [id] = roots;
+        if (id === undefined) return;
+        roots.delete(id);
+        await calm.removeRoot(id, c);
+      } else {
+        const image = (await calm.find(name, c)) ?? (await calm.pull(name, {}, c));
+        await calm.mountRoot(`c${n}`, image, c);
+        roots.add(`c${n}`);
+      }
+    };
+    const worker = async (w: number): Promise<void> => {
+      for (let i = 0; i < 40; i++)
+        await step(w * 1000 + i).catch((e: unknown) => {
+          if (!(e instanceof StatusError && expected.has(e.kind))) throw e;
+        });
+    };
+    await Promise.all([0, 1, 2, 3].map(worker));
+    const layers = new Set(await readdir(join(home, 'snapshots/layers')));
+    const hasLayers = async (file: string): Promise<boolean> => {
+      const digests = (await readFile(file, 'utf8')).match(/"(?:chainId|layers)":[^\]}]*/g)?.join() ?? '';
+      return [...digests.matchAll(/sha256:([0-9a-f]{64})/g)].every((m) => layers.has(m[1] ?? ''));
+    };
+    for (const id of roots) expect(await hasLayers(join(home, 'snapshots/roots', id, 'root.json'))).toBe(true);
+    for (const record of await readdir(join(home, 'images'))) {
+      const text = await readFile(join(home, 'images', record), 'utf8');
+      for (const m of text.matchAll(/"chainId":"sha256:([0-9a-f]{64})"/g)) expect(layers.has(m[1] ?? '')).toBe(true);
+    }
+    for (const id of await calm.roots(c)) await calm.removeRoot(id, c);
+    for (const image of await calm.list(c)) await calm.remove(image.reference, c);
+    await calm.collect({ freeBytes: Number.MAX_SAFE_INTEGER, minAgeMs: 0 }, c);
+    for (const rest of ['snapshots/layers', 'snapshots/trash', 'content/blobs/sha256', 'content/ingest', 'images'])
+      expect([rest, await readdir(join(home, rest))]).toEqual([rest, []]);
+  },
+);
 
 test('mountRoot: an image that is not here is NotFound', async () => {
   await offer('a', 'v1', ['base']);
