@@ -1,4 +1,5 @@
 export * from './client.ts';
+export * from './discovery.ts';
 export * from './handler.ts';
 export * from './http.ts';
 export * from './in-process.ts';
