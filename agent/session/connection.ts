@@ -6,7 +6,7 @@
  * the event loop are handed out together.
  */
 import type { ClientDuplexStream, ServiceError } from '@grpc/grpc-js';
-import { type Ctx, Scope, StatusError } from '#lib/base';
+import { type Ctx, Scope, StatusError, type Timer } from '#lib/base';
 import { breakOf } from '#proto/channels.ts';
 import type { AgentMessage } from '#proto/gen/berth/agent/v1/AgentMessage.ts';
 import type { GatewayMessage__Output } from '#proto/gen/berth/agent/v1/GatewayMessage.ts';
@@ -67,7 +67,7 @@ export async function runConnection(
   scope.signal.addEventListener('abort', () => call.cancel(), { once: true });
   scope.defer(() => d.outbox.close());
   const connection = new Connection(d, call, streams, own);
-  scope.spawn('heartbeats', (signal) => connection.beat({ ...own, signal }));
+  scope.own(connection);
   call.write({
     hello: {
       node_name: session.nodeName,
@@ -77,10 +77,11 @@ export async function runConnection(
       node,
     },
   });
-  return connection.ended();
+  // Awaited here, so that the scope outlives it.
+  return await connection.ended();
 }
 
-class Connection {
+class Connection implements Disposable {
   readonly #d: ConnectionDeps;
   readonly #call: Call;
   readonly #streams: StreamServer;
@@ -95,6 +96,7 @@ class Connection {
   #heartbeatMs = FIRST_HEARTBEAT_MS;
   #beats = 0n;
   #unanswered = 0;
+  #timer: Timer | undefined;
   #isOpen = false;
 
   constructor(d: ConnectionDeps, call: Call, streams: StreamServer, c: Ctx) {
@@ -109,22 +111,30 @@ class Connection {
     call.on('data', (m: GatewayMessage__Output) => this.#receive(m));
     call.on('error', (e: ServiceError) => this.#fail(reasonOf(e)));
     call.on('end', () => this.#fail(new StatusError('Unavailable', 'the gateway ended the session')));
+    this.#scheduleBeat();
   }
 
   ended(): Promise<never> {
     return this.#ended;
   }
 
-  async beat(c: Ctx): Promise<void> {
-    for (;;) {
-      await c.clock.sleep(this.#heartbeatMs, c.signal);
-      if (this.#unanswered >= UNANSWERED_HEARTBEATS_MAX) {
-        this.#fail(new StatusError('Unavailable', `the gateway left ${this.#unanswered} heartbeats unanswered`));
-        return;
-      }
-      this.#unanswered++;
-      this.#call.write({ heartbeat: { sequence: (++this.#beats).toString() } });
+  [Symbol.dispose](): void {
+    this.#timer?.cancel();
+  }
+
+  #scheduleBeat(): void {
+    this.#timer?.cancel();
+    if (!this.#c.signal.aborted) this.#timer = this.#c.clock.after(this.#heartbeatMs, () => this.#beat());
+  }
+
+  #beat(): void {
+    if (this.#unanswered >= UNANSWERED_HEARTBEATS_MAX) {
+      this.#fail(new StatusError('Unavailable', `the gateway left ${this.#unanswered} heartbeats unanswered`));
+      return;
     }
+    this.#unanswered++;
+    this.#call.write({ heartbeat: { sequence: (++this.#beats).toString() } });
+    this.#scheduleBeat();
   }
 
   #receive(m: GatewayMessage__Output): void {
@@ -142,6 +152,7 @@ class Connection {
 
   #welcome(w: Welcome__Output): void {
     this.#heartbeatMs = Math.max(w.heartbeat_interval_ms, 10);
+    this.#beat();
     this.#d.session.onWelcome?.({
       heartbeatIntervalMs: w.heartbeat_interval_ms,
       clusterDomain: w.cluster_domain,

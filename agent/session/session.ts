@@ -93,5 +93,8 @@ export interface Session extends AsyncDisposable {
   reportPodRemoved(pod: PodRef): void;
   reportNodeStatus(status: NodeStatus): void;
   /** Best effort, bounded: a report of what happened, not of what is. */
-  event(event: Omit<Event, 'apiVersion' | 'kind' | 'metadata'> & { metadata?: { namespace?: string } }): void;
+  event(
+    event: Pick<Event, 'involvedObject'> &
+      Partial<Omit<Event, 'apiVersion' | 'kind' | 'metadata'>> & { metadata?: { namespace?: string } },
+  ): void;
 }
