@@ -183,7 +183,8 @@ function settle(managers: Managers, id: string, c: Comparison): { managers: Mana
     }
     const lost = manager.set.intersection(written);
     if (!lost.isEmpty) conflicts.push({ manager, set: lost });
-    const set = manager.set.difference(lost).difference(c.removed);
+    const isLess = !lost.isEmpty || !manager.set.intersection(c.removed).isEmpty;
+    const set = isLess ? manager.set.difference(lost).difference(c.removed) : manager.set;
     if (!set.isEmpty) result.set(key, { ...manager, set });
   }
   return { managers: result, conflicts };

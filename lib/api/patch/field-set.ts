@@ -107,15 +107,29 @@ export class FieldSet {
 
 export const EMPTY: FieldSet = new FieldSet(new Set(), new Map());
 
+interface Draft {
+  readonly members: Set<string>;
+  readonly children: Map<string, Draft>;
+}
+
 export function setOfPaths(paths: Iterable<Path>): FieldSet {
-  const members = new Set<string>();
-  const below = new Map<string, Path[]>();
-  for (const [first, ...rest] of paths) {
-    if (first === undefined) continue;
-    if (rest.length === 0) members.add(first);
-    else below.set(first, [...(below.get(first) ?? []), rest]);
+  const root: Draft = { members: new Set(), children: new Map() };
+  for (const path of paths) {
+    let level = root;
+    for (const [i, element] of path.entries()) {
+      if (i === path.length - 1) level.members.add(element);
+      else {
+        const next: Draft = level.children.get(element) ?? { members: new Set(), children: new Map() };
+        level.children.set(element, next);
+        level = next;
+      }
+    }
   }
-  return new FieldSet(members, new Map([...below].map(([key, list]) => [key, setOfPaths(list)])));
+  return fromDraft(root);
+}
+
+function fromDraft(draft: Draft): FieldSet {
+  return new FieldSet(draft.members, new Map([...draft.children].map(([key, child]) => [key, fromDraft(child)])));
 }
 
 /** Reads FieldsV1; undefined if it is no such thing. */

@@ -17,6 +17,8 @@ export interface Manager {
   readonly subresource: string;
   readonly time: string | undefined;
   readonly set: FieldSet;
+  /** What `set` was read from: written back as it is while the set is the same. */
+  readonly source?: { readonly set: FieldSet; readonly fieldsV1: Record<string, unknown> } | undefined;
 }
 
 /** By `managerId`. */
@@ -44,6 +46,7 @@ export function parseManagers(entries: DeepReadonly<ManagedFieldsEntry[]> | unde
       subresource: entry.subresource ?? '',
       time: entry.time ?? undefined,
       set,
+      source: { set, fieldsV1: entry.fieldsV1 ?? {} },
     };
     const id = managerId(manager);
     const same = managers.get(id);
@@ -68,7 +71,7 @@ export function formatManagers(managers: Managers): ManagedFieldsEntry[] {
       apiVersion: m.apiVersion,
       ...(m.time === undefined ? {} : { time: m.time }),
       fieldsType: 'FieldsV1',
-      fieldsV1: m.set.toFieldsV1(),
+      fieldsV1: m.source?.set === m.set ? m.source.fieldsV1 : m.set.toFieldsV1(),
       ...(m.subresource === '' ? {} : { subresource: m.subresource }),
     }));
 }

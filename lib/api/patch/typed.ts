@@ -109,9 +109,11 @@ function comparePaths(v: { shape: Shape; previous: unknown; next: unknown }, pre
 
 function comparePart(v: { old: Part; p: Part }, path: Path, lists: Lists): void {
   const { old, p } = v;
+  // Most of an object is the same in most writes: to compare it whole is cheaper than part by part.
+  if (equalJson(old.value, p.value)) return;
   const isGranular = partsOf(p.shape, p.value) !== undefined && partsOf(old.shape, old.value) !== undefined;
   if (isGranular) comparePaths({ shape: p.shape, previous: old.value, next: p.value }, path, lists);
-  else if (!equalJson(old.value, p.value)) lists.modified.push(path);
+  else lists.modified.push(path);
 }
 
 /**
