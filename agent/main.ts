@@ -29,6 +29,7 @@ import { NodeObjects } from './pods/objects.ts';
 import { serveStream } from './pods/streams.ts';
 import { startRegistryProxy } from './registry-proxy.ts';
 import { openRuntime } from './runtime/open.ts';
+import { runtimeStateFolder } from './runtime-state.ts';
 import { startSession } from './session/client.ts';
 import type { ClusterInfo, DesiredChange, Session, SessionCredentials } from './session/session.ts';
 import { openVolumes } from './volumes/open.ts';
@@ -92,7 +93,10 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     await openImages({ kernel, folder: at('images'), clock, random, log, insecureRegistries: [] }, c),
   );
   const runtime = scope.own(
-    await openRuntime({ kernel, folder: at('containers'), runtime: config.runtime, random }, c),
+    await openRuntime(
+      { kernel, folder: at('containers'), runtime: config.runtime, stateFolder: runtimeStateFolder(config.instance) },
+      c,
+    ),
   );
   const network = scope.own(await openNetwork({ kernel, instance: config.instance, folder: at('network'), random }, c));
   const objects = new NodeObjects();
@@ -104,7 +108,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     labels: config.labels,
     taints: config.taints,
     folder: config.home,
-    runtimeVersion: runtime.version,
+    runtimeVersion: `berth://${runtime.defaultRuntime}`,
   };
   const capacity = await nodeCapacity(nodeOptions);
   const volumes = await openVolumes(

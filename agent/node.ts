@@ -42,7 +42,11 @@ export async function nodeCapacity(o: NodeOptions): Promise<NodeCapacity> {
     'hugepages-1Gi': '0',
     'hugepages-2Mi': '0',
   };
-  const allocatable = { ...capacity, memory: `${Math.floor(memoryBytes / 1024) - 100 * 1024}Ki`, 'ephemeral-storage': String(Math.floor(diskBytes * 0.9)) };
+  const allocatable = {
+    ...capacity,
+    memory: `${Math.floor(memoryBytes / 1024) - 100 * 1024}Ki`,
+    'ephemeral-storage': String(Math.floor(diskBytes * 0.9)),
+  };
   return { memoryBytes, allocatable, capacity };
 }
 
@@ -77,7 +81,9 @@ export async function nodeStatus(o: NodeOptions, images: readonly Image[], clock
     allocatable: { ...allocatable },
     conditions: await conditions(o, clock),
     nodeInfo: await nodeInfo(o),
-    images: images.slice(0, NODE_IMAGES_MAX).map((i) => ({ names: [i.repoDigest, i.reference], sizeBytes: i.sizeBytes })),
+    images: images
+      .slice(0, NODE_IMAGES_MAX)
+      .map((i) => ({ names: [i.repoDigest, i.reference], sizeBytes: i.sizeBytes })),
     daemonEndpoints: { kubeletEndpoint: { Port: 0 } },
   };
 }
@@ -92,8 +98,18 @@ async function conditions(o: NodeOptions, clock: Clock): Promise<NodeCondition[]
     return { type, status: on ? 'True' : 'False', reason, message, lastHeartbeatTime: now, lastTransitionTime: now };
   };
   return [
-    make('MemoryPressure', memoryLow, ['AgentHasInsufficientMemory', 'less than 100 MiB of memory are available'], ['AgentHasSufficientMemory', 'the agent has sufficient memory available']),
-    make('DiskPressure', diskLow, ['AgentHasDiskPressure', 'less than 10 % of the disk are free'], ['AgentHasNoDiskPressure', 'the agent has no disk pressure']),
+    make(
+      'MemoryPressure',
+      memoryLow,
+      ['AgentHasInsufficientMemory', 'less than 100 MiB of memory are available'],
+      ['AgentHasSufficientMemory', 'the agent has sufficient memory available'],
+    ),
+    make(
+      'DiskPressure',
+      diskLow,
+      ['AgentHasDiskPressure', 'less than 10 % of the disk are free'],
+      ['AgentHasNoDiskPressure', 'the agent has no disk pressure'],
+    ),
     make('PIDPressure', false, ['', ''], ['AgentHasSufficientPID', 'the agent has sufficient PIDs available']),
     make('Ready', true, ['AgentReady', 'the agent is posting ready status'], ['', '']),
   ];

@@ -9,6 +9,7 @@ import { openKernel } from './kernel/linux/open.ts';
 import { teardownNetwork } from './network/teardown.ts';
 import { LABELS } from './pods/steps/container.ts';
 import { openRuntime } from './runtime/open.ts';
+import { runtimeStateFolder } from './runtime-state.ts';
 
 export interface RemoveNodeOptions {
   readonly instance: string;
@@ -26,7 +27,7 @@ const AT_ONCE = 8;
 export async function removeNode(o: RemoveNodeOptions, c: Ctx): Promise<void> {
   await using kernel = await openKernel({ helperPath: o.helperPath, environment: process.env, random: realRandom });
   await using runtime = await openRuntime(
-    { kernel, folder: join(o.home, 'containers'), runtime: 'auto', random: realRandom },
+    { kernel, folder: join(o.home, 'containers'), runtime: 'auto', stateFolder: runtimeStateFolder(o.instance) },
     c,
   );
   const records = await runtime.list(c);
@@ -37,6 +38,7 @@ export async function removeNode(o: RemoveNodeOptions, c: Ctx): Promise<void> {
   await kernel.cgroups.remove(`/${o.instance}`, c);
   const programs = inNetns(kernel.programs, o.netns);
   await teardownNetwork({ kernel: { programs }, instance: o.instance }, c);
+  await rm(runtimeStateFolder(o.instance), { recursive: true, force: true });
   await kernel.removeTree(join(o.home, 'pods'), c);
   await kernel.removeTree(join(o.home, 'network'), c);
   if (o.purge) await removeLogs(o.logFolder, uids);

@@ -15,7 +15,7 @@ const DIRNAME =
 
 await build({
   absWorkingDir: root,
-  entryPoints: { berth: 'cli/main.ts' },
+  entryPoints: { berth: 'cli/main.ts', registry: 'services/registry/main.ts' },
   outdir: 'dist',
   bundle: true,
   splitting: true,

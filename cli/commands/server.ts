@@ -149,7 +149,7 @@ function leadParts(o: Led): void {
             clock: c.clock,
             random: realRandom,
             log: c.log.child({ part: 'controllers' }),
-            config: { clusterCidr: o.layout.clusterCidr, rootCaPem: o.caPem },
+            config: { clusterCidr: o.layout.clusterCidr, caPem: o.caPem },
           }),
       },
       { ...c, signal },

@@ -110,7 +110,7 @@ async function start(layout: ClusterLayout, o: UpOptions, steps: Steps, c: Ctx):
   tellWhere(layout);
 }
 
-async function prepare(layout: ClusterLayout, clock: Clock): Promise<void> {
+export async function prepare(layout: ClusterLayout, clock: Clock): Promise<void> {
   await mkdir(join(layout.home, 'log'), { recursive: true, mode: 0o711 });
   await mkdir(runFolder(layout.instance), { recursive: true, mode: 0o700 });
   await writeLayout(layout);
