@@ -6,6 +6,7 @@ import { isKind } from '#lib/base';
 import type { Controller, Informer, Outcome } from '#lib/controller';
 import { DONE, delayed, isEqualJson, mutableCopy, objectsOf, parseKeyText, startController } from '#lib/controller';
 import type { Deps } from '../deps.ts';
+import { isNamespaceGoing } from '../namespace-going.ts';
 import { podsOf, selectsPods, servicesOfPods } from '../service-pods.ts';
 import { type Content, OVER_CAPACITY, plan } from './plan.ts';
 
@@ -50,7 +51,11 @@ async function reconcile(key: ObjectKey, caches: Caches, deps: Deps, c: Ctx): Pr
   }
   if (!selectsPods(service)) return DONE;
   const nodeOf = (name: string): DeepReadonly<Node> | undefined => caches.nodes.get({ namespace: '', name });
-  await write(key, known, plan(service, podsOf(service, caches.pods), nodeOf), deps, c);
+  try {
+    await write(key, known, plan(service, podsOf(service, caches.pods), nodeOf), deps, c);
+  } catch (e) {
+    if (!isNamespaceGoing(e)) throw e;
+  }
   return DONE;
 }
 

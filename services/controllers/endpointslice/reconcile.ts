@@ -6,6 +6,7 @@ import { hexOf, isKind, sha256 } from '#lib/base';
 import type { Controller, Informer, Outcome } from '#lib/controller';
 import { DONE, keysFrom, mutableCopy, objectsOf, parseKeyText, startController } from '#lib/controller';
 import type { Deps } from '../deps.ts';
+import { isNamespaceGoing } from '../namespace-going.ts';
 import { podsOf, selectsPods, servicesOfPods } from '../service-pods.ts';
 import { portsKey, ZONE } from './endpoints.ts';
 import { type Action, MANAGED_BY, MANAGER, plan, SERVICE_NAME, type SliceContent } from './plan.ts';
@@ -66,8 +67,12 @@ async function reconcile(key: ObjectKey, caches: Caches, deps: Deps, c: Ctx): Pr
     return DONE;
   }
   const nodeOf = (name: string): DeepReadonly<Node> | undefined => caches.nodes.get({ namespace: '', name });
-  for (const action of plan({ service, pods: podsOf(service, caches.pods), slices, nodeOf }))
-    await apply(service, action, deps, c);
+  try {
+    for (const action of plan({ service, pods: podsOf(service, caches.pods), slices, nodeOf }))
+      await apply(service, action, deps, c);
+  } catch (e) {
+    if (!isNamespaceGoing(e)) throw e;
+  }
   return DONE;
 }
 

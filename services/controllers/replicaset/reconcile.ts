@@ -19,6 +19,7 @@ import {
 import type { Deps } from '../deps.ts';
 import { controllerIndex } from '../indexes.ts';
 import { instantOf } from '../instant.ts';
+import { isNamespaceGoing } from '../namespace-going.ts';
 import { type Caches, observe } from './observe.ts';
 import { type Action, type Failure, plan, withFailure } from './plan.ts';
 import { setsConcernedBy } from './sources.ts';
@@ -27,6 +28,8 @@ const WORKERS = 8;
 /** Creates and deletes of one pass; the rest follows when these are seen. */
 const BURST = 500;
 const WIDTH = 64;
+/** While the informer does not show our own doing: in case what it should show came and went unseen. */
+const RECHECK_MS = 60_000;
 
 export function startReplicaSetController(deps: Deps): Controller {
   const caches: Caches = {
@@ -83,7 +86,9 @@ class ReplicaSetReconciler implements Reconciler {
         }
     await this.#writeStatus(seen.set, mayAct ? withFailure(status, failure, now) : status, c);
     if (cause !== undefined && !isNamespaceGoing(cause)) throw cause;
-    return wakeAtMs === undefined ? DONE : { afterMs: wakeAtMs - now.ms };
+    const waitMs = wakeAtMs === undefined ? Number.POSITIVE_INFINITY : Math.max(wakeAtMs - now.ms, 1);
+    const afterMs = mayAct ? waitMs : Math.min(waitMs, RECHECK_MS);
+    return afterMs === Number.POSITIVE_INFINITY ? DONE : { afterMs };
   }
 
   async #apply(set: DeepReadonly<ReplicaSet>, action: Action, c: Ctx): Promise<void> {
@@ -177,9 +182,4 @@ class ReplicaSetReconciler implements Reconciler {
       if (!isKind(e, 'NotFound')) throw e;
     }
   }
-}
-
-/** A namespace that is being deleted takes nothing new: that is no failure of the set. */
-function isNamespaceGoing(e: unknown): boolean {
-  return isKind(e, 'Forbidden') && (e.details.causes ?? []).some((cause) => cause.reason === 'NamespaceTerminating');
 }
