@@ -309,6 +309,25 @@ test('pull: credentials are asked for by host and repository and make a flight o
   expect(results[0]).toMatchObject({ reason: { kind: 'Unauthorized' } });
 });
 
+/** Records and roots that name a layer which is not there. A record goes before its layers and comes after them, so a second look decides. */
+async function brokenThings(): Promise<string[]> {
+  const look = async (path: string): Promise<boolean> => {
+    const text = await readFile(path, 'utf8').catch(() => '');
+    const chains = path.endsWith('root.json')
+      ? text.slice(text.indexOf('layers'))
+      : (text.match(/"chainId":"[^"]+"/g)?.join() ?? '');
+    const layers = new Set(await readdir(join(home, 'snapshots/layers')));
+    return [...chains.matchAll(/sha256:([0-9a-f]{64})/g)].some((m) => !layers.has(m[1] ?? ''));
+  };
+  const records = (await readdir(join(home, 'images'))).map((n) => join(home, 'images', n));
+  const roots = (await readdir(join(home, 'snapshots/roots'))).map((n) =>
+    join(home, 'snapshots/roots', n, 'root.json'),
+  );
+  const out: string[] = [];
+  for (const path of [...records, ...roots]) if ((await look(path)) && (await look(path))) out.push(path);
+  return out;
+}
+
 test.each([1, 2, 3])(
   'pull, mount, remove and collect at the same time never break an image (seed %s)',
   async (seed) => {
@@ -343,16 +362,7 @@ test.each([1, 2, 3])(
         });
     };
     await Promise.all([0, 1, 2, 3].map(worker));
-    const layers = new Set(await readdir(join(home, 'snapshots/layers')));
-    const hasLayers = async (file: string): Promise<boolean> => {
-      const digests = (await readFile(file, 'utf8')).match(/"(?:chainId|layers)":[^\]}]*/g)?.join() ?? '';
-      return [...digests.matchAll(/sha256:([0-9a-f]{64})/g)].every((m) => layers.has(m[1] ?? ''));
-    };
-    for (const id of roots) expect(await hasLayers(join(home, 'snapshots/roots', id, 'root.json'))).toBe(true);
-    for (const record of await readdir(join(home, 'images'))) {
-      const text = await readFile(join(home, 'images', record), 'utf8');
-      for (const m of text.matchAll(/"chainId":"sha256:([0-9a-f]{64})"/g)) expect(layers.has(m[1] ?? '')).toBe(true);
-    }
+    expect(await brokenThings()).toEqual([]);
     for (const id of await calm.roots(c)) await calm.removeRoot(id, c);
     for (const image of await calm.list(c)) await calm.remove(image.reference, c);
     await calm.collect({ freeBytes: Number.MAX_SAFE_INTEGER, minAgeMs: 0 }, c);

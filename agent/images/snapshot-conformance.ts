@@ -103,7 +103,7 @@ export function snapshotConformance(suite: SnapshotSuite): void {
       .mountRoot('c', { imageId: IMAGE, layers: [wrong] }, context)
       .catch((e: unknown) => e);
     equal(missing instanceof StatusError && missing.kind, 'NotFound');
-    await snapshotter.removeRoot('c', context);
+    equal(await snapshotter.roots(), []);
   });
 
   test('layers are listed with their bytes and removed', async ({ snapshotter, context }) => {

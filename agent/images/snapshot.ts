@@ -132,16 +132,16 @@ export class FolderSnapshotter implements Snapshotter {
   async mountRoot(containerId: string, source: RootSource, c: Ctx): Promise<string> {
     const root = this.#root(containerId);
     const known = await this.#source(containerId);
-    if (!known) {
-      await mkdir(root, { recursive: true, mode: 0o711 });
-      /* Not synced: after a power loss the container is gone as well, and the folder's name is enough to remove it. */
-      await writeFileAtomic(join(root, 'root.json'), JSON.stringify(source), { durable: false });
-    }
     const { layers } = known ?? source;
     const there = await Promise.all(layers.map((l) => this.hasLayer(l)));
     const missing = layers.find((_, i) => there[i] !== true);
     if (missing !== undefined)
       throw new StatusError('NotFound', `layer ${missing} of the image is not unpacked on this node: pull it again`);
+    if (!known) {
+      await mkdir(root, { recursive: true, mode: 0o711 });
+      /* Not synced: after a power loss the container is gone as well, and the folder's name is enough to remove it. */
+      await writeFileAtomic(join(root, 'root.json'), JSON.stringify(source), { durable: false });
+    }
     await this.#format.build(
       root,
       layers.map((l) => join(this.#layer(l), 'fs')),

@@ -2,7 +2,6 @@
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -426,8 +425,16 @@ describe('client: which scheme', () => {
       'subjectAltName=IP:127.0.0.1',
     ]);
     const pem = await readFile(cert, 'utf8');
-    const server = createTlsServer({ key: await readFile(key), cert: pem }, handle);
-    const tlsHost = await listen(server);
+    await using secure = await startRegistry({
+      listen: { host: '127.0.0.1', port: 0 },
+      folder: join(folder, 'tls'),
+      log: silentLogger,
+      clock: realClock,
+      random: realRandom,
+      tls: { key: await readFile(key, 'utf8'), cert: pem },
+    });
+    expect(secure.url).toBe(`https://${secure.host}`);
+    const tlsHost = secure.host;
     const trusting = newClient({ attempts: 1, cas: { [tlsHost]: pem } });
     await trusting.repository(tlsHost, 'a').pushBlob(BLOB, BYTES, {}, c);
     const doubting = newClient({ attempts: 1, cas: { [tlsHost]: '' } });
@@ -435,7 +442,5 @@ describe('client: which scheme', () => {
       kind: 'Unavailable',
     });
     for (const x of [trusting, doubting]) await x[Symbol.asyncDispose]();
-    server.closeAllConnections();
-    server.close();
   });
 });
