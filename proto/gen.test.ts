@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -23,10 +23,18 @@ test('proto/gen: generating again changes nothing', async () => {
   }
 });
 
-test('proto/load: finds the files beside itself, in a proto folder, and in a folder above', () => {
+test('proto/load: finds the files beside itself, in a proto folder, and in a folder above', async () => {
   expect(findProtoFolder(here)).toBe(here);
   expect(findProtoFolder(join(here, '..'))).toBe(here);
-  expect(findProtoFolder(join(here, '..', 'dist', 'deep'))).toBe(here);
+  const folder = await mkdtemp(join(tmpdir(), 'berth-proto-'));
+  try {
+    await mkdir(join(folder, 'dist', 'proto'), { recursive: true });
+    await writeFile(join(folder, 'dist', 'proto', 'agent.proto'), '');
+    expect(findProtoFolder(join(folder, 'dist'))).toBe(join(folder, 'dist', 'proto'));
+    expect(findProtoFolder(join(folder, 'dist', 'deep', 'deeper'))).toBe(join(folder, 'dist', 'proto'));
+  } finally {
+    await rm(folder, { recursive: true });
+  }
   expect(() => findProtoFolder('/proc/self')).toThrow(/agent.proto/);
 });
 

@@ -14,7 +14,7 @@ import type { ObjectChange__Output } from '#proto/gen/berth/agent/v1/ObjectChang
 import type { Welcome__Output } from '#proto/gen/berth/agent/v1/Welcome.ts';
 import type { AgentProto } from '#proto/load.ts';
 import { DesiredStore } from './desired.ts';
-import { CHANNEL_OPTIONS, channelCredentials } from './dial.ts';
+import { dial } from './dial.ts';
 import type { Outbox } from './outbox.ts';
 import type { DesiredChange, SessionCredentials, SessionDeps } from './session.ts';
 import { StreamServer } from './streams.ts';
@@ -56,12 +56,12 @@ export async function runConnection(
 ): Promise<never> {
   const { session, proto } = d;
   const node = Buffer.from(JSON.stringify(await session.describeNode()));
-  const credentials = channelCredentials(o.credentials);
-  const control = new proto.Gateway(o.endpoint, credentials, CHANNEL_OPTIONS);
+  const { credentials, options } = dial(o.endpoint, o.credentials);
+  const control = new proto.Gateway(o.endpoint, credentials, options);
   await using scope = new Scope('connection', c.signal);
   const own = { ...c, signal: scope.signal };
   scope.defer(() => control.close());
-  const second = new proto.Streams(o.endpoint, credentials, CHANNEL_OPTIONS);
+  const second = new proto.Streams(o.endpoint, credentials, options);
   const streams = scope.own(new StreamServer(second, session.serveStream, own));
   const call = control.Session();
   scope.signal.addEventListener('abort', () => call.cancel(), { once: true });

@@ -13,7 +13,7 @@ import { grpcError } from '#proto/channels.ts';
 import type { GatewayClient } from '#proto/gen/berth/agent/v1/Gateway.ts';
 import type { JoinReply__Output } from '#proto/gen/berth/agent/v1/JoinReply.ts';
 import { loadAgentProto } from '#proto/load.ts';
-import { CHANNEL_OPTIONS, channelCredentials } from './dial.ts';
+import { dial, hostOf } from './dial.ts';
 import type { SessionCredentials } from './session.ts';
 
 const CALL_MS = 15_000;
@@ -57,11 +57,9 @@ export async function renewCertificate(
 
 /** The PEM of the CA at the end of the gateway's chain, if its key has this hash. */
 async function fetchCa(endpoint: string, expectedHash: string, c: Ctx): Promise<string> {
-  const at = endpoint.lastIndexOf(':');
-  const host = endpoint.slice(0, at).replace(/^\[|\]$/g, '');
   const socket = connect({
-    host,
-    port: Number(endpoint.slice(at + 1)),
+    host: hostOf(endpoint),
+    port: Number(endpoint.slice(endpoint.lastIndexOf(':') + 1)),
     rejectUnauthorized: false,
     ALPNProtocols: ['h2'],
   });
@@ -102,7 +100,8 @@ async function unary(
   c: Ctx,
   fn: (client: GatewayClient, options: { deadline: number }, done: Done) => unknown,
 ): Promise<JoinReply__Output> {
-  const client = new (loadAgentProto().Gateway)(endpoint, channelCredentials(tls), CHANNEL_OPTIONS);
+  const { credentials, options } = dial(endpoint, tls);
+  const client = new (loadAgentProto().Gateway)(endpoint, credentials, options);
   try {
     const answer = new Promise<JoinReply__Output>((resolve, reject) => {
       fn(client, { deadline: c.clock.now() + CALL_MS }, (e, reply) => {

@@ -261,6 +261,7 @@ class RunningGateway implements Gateway {
   #onEnd(session: NodeSession): void {
     const isLast = this.#sessions.get(session.nodeName) === session;
     if (isLast) this.#sessions.delete(session.nodeName);
+    if (isLast) this.#relay.forget(session.nodeName);
     if (!isLast || this.#scope.signal.aborted) return;
     this.#d.bus?.publish(
       Subjects.session(session.nodeName),

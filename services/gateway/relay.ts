@@ -19,6 +19,7 @@ export type StreamCall = ServerDuplexStream<Frame__Output, Frame>;
 interface Expected {
   readonly nodeName: string;
   readonly resolve: (call: StreamCall) => void;
+  readonly reject: (e: StatusError) => void;
 }
 
 const ANSWER_MS = 10_000;
@@ -64,6 +65,12 @@ export class Relay {
     });
   }
 
+  /** The node's session ended: what waits for an answer of it need not wait on. */
+  forget(nodeName: string): void {
+    for (const e of this.#expected.values())
+      if (e.nodeName === nodeName) e.reject(new StatusError('Unavailable', `node ${nodeName} was disconnected`));
+  }
+
   closeAll(e: StatusError): void {
     for (const call of [...this.#open]) failCall(call, e);
   }
@@ -72,7 +79,7 @@ export class Relay {
     let timer: Timer | undefined;
     try {
       const answer = new Promise<StreamCall>((resolve, reject) => {
-        this.#expected.set(id, { nodeName, resolve });
+        this.#expected.set(id, { nodeName, resolve, reject });
         timer = c.clock.after(ANSWER_MS, () =>
           reject(
             new StatusError(

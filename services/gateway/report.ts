@@ -32,6 +32,9 @@ type Report = { readonly type: 'status'; readonly status: PodStatus } | { readon
 
 interface Waiting {
   readonly report: Report;
+  /** Of the newest report: an older session's must not decide over a newer one's. */
+  readonly author: Author;
+  readonly c: Ctx;
   readonly answers: ((r: ReportResult) => void)[];
 }
 
@@ -63,16 +66,16 @@ export class Reporter {
       const replaced = this.#waiting.get(pod.uid);
       // After "removed" a status has nothing left to say.
       const newest = replaced?.report.type === 'removed' ? replaced.report : report;
-      this.#waiting.set(pod.uid, { report: newest, answers: [...(replaced?.answers ?? []), resolve] });
-      if (!this.#busy.has(pod.uid)) void this.#drain(pod, author, c);
+      this.#waiting.set(pod.uid, { report: newest, author, c, answers: [...(replaced?.answers ?? []), resolve] });
+      if (!this.#busy.has(pod.uid)) void this.#drain(pod);
     });
   }
 
-  async #drain(pod: PodId, author: Author, c: Ctx): Promise<void> {
+  async #drain(pod: PodId): Promise<void> {
     this.#busy.add(pod.uid);
     for (let w = this.#waiting.get(pod.uid); w !== undefined; w = this.#waiting.get(pod.uid)) {
       this.#waiting.delete(pod.uid);
-      const result = await this.#write(pod, w.report, author, c);
+      const result = await this.#write(pod, w.report, w.author, w.c);
       for (const answer of w.answers) answer(result);
     }
     this.#busy.delete(pod.uid);

@@ -1,0 +1,86 @@
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { silentLogger } from '#lib/base';
+import { DesiredStore } from './desired.ts';
+import type { DesiredChange } from './session.ts';
+
+let folder = '';
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'berth-desired-'));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const open = (): ReturnType<typeof DesiredStore.open> => DesiredStore.open(folder, silentLogger);
+
+function held(name: string, uid: string, extra: object = {}): Parameters<DesiredStore['upsert']>[0] {
+  const object = { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: 'd', uid }, ...extra };
+  return { resource: 'pods', namespace: 'd', name, uid, bytes: Buffer.from(JSON.stringify(object)) };
+}
+
+function textOf(x: DesiredChange): string {
+  return x.type === 'upsert'
+    ? `+${x.resource} ${x.object.metadata.name} ${x.object.metadata.uid}`
+    : `-${x.resource} ${x.name} ${x.uid}`;
+}
+
+test('desired: a repeated state gives nothing, another uid under the name a removal first', async () => {
+  const { store } = await open();
+  expect(store.upsert(held('a', '1')).map(textOf)).toEqual(['+pods a 1']);
+  expect(store.upsert(held('a', '1'))).toEqual([]);
+  expect(store.upsert(held('a', '1', { spec: {} })).map(textOf)).toEqual(['+pods a 1']);
+  expect(store.upsert(held('a', '2')).map(textOf)).toEqual(['-pods a 1', '+pods a 2']);
+  expect(store.remove('pods', 'd', 'a').map(textOf)).toEqual(['-pods a 2']);
+  expect(store.remove('pods', 'd', 'a')).toEqual([]);
+  await store.flush();
+});
+
+test('desired: everything comes back from disk, pods last, after changes while saving', async () => {
+  const { store } = await open();
+  for (let i = 0; i < 100; i++) store.upsert(held(`p${i % 20}`, `${i}`));
+  store.upsert({ ...held('s', '1'), resource: 'secrets' });
+  for (let i = 0; i < 10; i++) store.remove('pods', 'd', `p${i}`);
+  await store.flush();
+  const { changes } = await open();
+  expect(changes.map(textOf)).toEqual([
+    '+secrets s 1',
+    ...Array.from({ length: 10 }, (_, i) => `+pods p${i + 10} ${i + 90}`),
+  ]);
+  expect((await readdir(join(folder, 'pods'))).filter((f) => !f.endsWith('.json'))).toEqual([]);
+});
+
+test('desired: a sync removes what was not named again, and only at its end', async () => {
+  const { store } = await open();
+  for (const name of ['keeps', 'goes', 'changes']) store.upsert(held(name, '1'));
+  store.beginSync();
+  store.upsert(held('keeps', '1'));
+  store.upsert(held('changes', '2'));
+  store.upsert(held('new', '1'));
+  expect(store.endSync().map(textOf)).toEqual(['-pods goes 1']);
+  expect(store.endSync()).toEqual([]);
+  await store.flush();
+});
+
+test('desired: an interrupted sync removes nothing, the next one starts over', async () => {
+  const { store } = await open();
+  store.upsert(held('a', '1'));
+  store.upsert(held('b', '1'));
+  store.beginSync();
+  store.upsert(held('a', '1'));
+  store.beginSync();
+  store.upsert(held('b', '1'));
+  expect(store.endSync().map(textOf)).toEqual(['-pods a 1']);
+  await store.flush();
+});
+
+test('desired: unreadable files and leftovers of a crash are skipped', async () => {
+  const { store } = await open();
+  store.upsert(held('a', '1'));
+  await store.flush();
+  await writeFile(join(folder, 'pods', 'd_broken.json'), '{"metadata":');
+  await writeFile(join(folder, 'pods', 'd_a.json.1.1.tmp'), 'x');
+  const { changes } = await open();
+  expect(changes.map(textOf)).toEqual(['+pods a 1']);
+  expect((await readdir(join(folder, 'pods'))).sort()).toEqual(['d_a.json', 'd_broken.json']);
+});
