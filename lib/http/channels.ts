@@ -37,6 +37,8 @@ export interface ChannelConnection extends AsyncDisposable {
 }
 
 const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
+/** What an input holds unread before the socket is paused. */
+const INPUT_BYTES_MAX = 256 * 1024;
 const CLOSE_CHANNEL = 255;
 const NORMAL_CLOSURE = 1000;
 
@@ -148,6 +150,7 @@ class WebSocketChannels implements ChannelConnection {
 
   #makeInput(channel: number): Readable {
     return new Readable({
+      highWaterMark: INPUT_BYTES_MAX,
       read: () => {
         if (this.#full.delete(channel) && this.#full.size === 0) this.#ws.resume();
       },

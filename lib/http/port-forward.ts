@@ -49,12 +49,12 @@ export async function acceptPortForward(
 ): Promise<PortForwardConnection> {
   const clock = o.clock ?? realClock;
   if (upgradeOf(req) !== 'websocket') {
-    const { connection } = await acceptSpdy(req, socket, head, { protocols: ['portforward.k8s.io'] });
+    const { connection } = await acceptSpdy(req, socket, head, { protocols: ['portforward.k8s.io'], clock });
     return new SpdyPortForward(connection, clock);
   }
   if (!offeredProtocols(req).includes(TUNNEL)) return acceptChannelForward(req, socket, head);
   const { ws } = await acceptWebSocket(req, socket, head, [TUNNEL]);
-  return new SpdyPortForward(spdyConnection(createWebSocketStream(ws)), clock);
+  return new SpdyPortForward(spdyConnection(createWebSocketStream(ws), clock), clock);
 }
 
 interface HalfPair {

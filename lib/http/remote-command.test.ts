@@ -2,7 +2,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
-import { realClock, StatusError, silentLogger } from '#lib/base';
+import { realClock, StatusError, silentLogger, VirtualClock } from '#lib/base';
 import { acceptPortForward, type PortForwardConnection } from './port-forward.ts';
 import { acceptRemoteCommand, type RemoteCommandOptions, type RemoteStreams } from './remote-command.ts';
 import { createHttpServer, type HttpServer, type HttpServerOptions } from './server.ts';
@@ -256,6 +256,34 @@ describe('acceptRemoteCommand over SPDY', () => {
   test('protocols we do not speak are refused with 403', async () => {
     const port = await commandServer({}, echo);
     await expect(SpdyClient.connect(port, ['v9.channel.k8s.io'])).rejects.toThrow('403');
+  });
+
+  test('a client that never opens its streams, or never ends its side, is cut', async () => {
+    const clock = new VirtualClock();
+    let outcome: Promise<unknown> = Promise.resolve();
+    const port = await listen((req, socket, head) => {
+      outcome = acceptRemoteCommand(req, socket, head, { ...ALL, clock }).catch((e: StatusError) => e.kind);
+      return outcome.then(() => undefined);
+    });
+    const idle = await SpdyClient.connect(port, ['v4.channel.k8s.io']);
+    while (clock.nextAt() === undefined) await new Promise((r) => setImmediate(r));
+    await clock.advance(30_000);
+    await idle.closed;
+    expect(await outcome).toBe('Cancelled');
+
+    let finished: Promise<void> | undefined;
+    const deaf = await listen(async (req, socket, head) => {
+      const s = await acceptRemoteCommand(req, socket, head, { ...ALL, stdin: false, stderr: false, clock });
+      finished = s.finish({ exitCode: 0 });
+    });
+    const client = await SpdyClient.connect(deaf, ['v4.channel.k8s.io'], { allowHalfOpen: true });
+    const error = client.open({ streamType: 'error' });
+    client.open({ streamType: 'stdout' });
+    await error.text();
+    while (clock.nextAt() === undefined) await new Promise((r) => setImmediate(r));
+    await clock.advance(10_000);
+    await finished;
+    await client.closed;
   });
 
   test('a frame of another version closes the connection', async () => {

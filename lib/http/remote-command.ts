@@ -10,7 +10,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
-import { ERROR_KINDS, StatusError } from '#lib/base';
+import { type Clock, ERROR_KINDS, realClock, StatusError } from '#lib/base';
 import { acceptWebSocketChannels } from './channels.ts';
 import { acceptSpdyCommand } from './spdy-command.ts';
 import { upgradeOf } from './upgrade.ts';
@@ -36,6 +36,7 @@ export interface RemoteCommandOptions {
   readonly stdout: boolean;
   readonly stderr: boolean;
   readonly tty: boolean;
+  readonly clock?: Clock | undefined;
 }
 
 /** What a transport gives to make RemoteStreams of. */
@@ -80,7 +81,7 @@ export async function acceptRemoteCommand(
   const transport =
     upgradeOf(req) === 'websocket'
       ? await acceptChannelCommand(req, socket, head, wanted)
-      : await acceptSpdyCommand(req, socket, head, wanted);
+      : await acceptSpdyCommand(req, socket, head, { ...wanted, clock: o.clock ?? realClock });
   return new CommandStreams(transport);
 }
 

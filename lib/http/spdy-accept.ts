@@ -5,7 +5,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { StatusError } from '#lib/base';
+import { type Clock, StatusError } from '#lib/base';
 import { type SpdyConnection, spdyConnection } from './spdy.ts';
 import { upgradeOf } from './upgrade.ts';
 
@@ -19,7 +19,7 @@ export async function acceptSpdy(
   req: IncomingMessage,
   socket: Duplex,
   head: Buffer,
-  o: { readonly protocols: readonly string[] },
+  o: { readonly protocols: readonly string[]; readonly clock: Clock },
 ): Promise<{ connection: SpdyConnection; protocol: string }> {
   if (upgradeOf(req) !== 'spdy/3.1')
     throw new StatusError(
@@ -40,5 +40,5 @@ export async function acceptSpdy(
   if (head.length > 0) socket.unshift(head);
   const chosen = protocol === '' ? '' : `X-Stream-Protocol-Version: ${protocol}\r\n`;
   socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: SPDY/3.1\r\nConnection: Upgrade\r\n${chosen}\r\n`);
-  return { connection: spdyConnection(socket), protocol };
+  return { connection: spdyConnection(socket, o.clock), protocol };
 }

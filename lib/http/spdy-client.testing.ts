@@ -74,7 +74,11 @@ export class SpdyClient {
     this.closed = this.#run();
   }
 
-  static async connect(port: number, protocols: readonly string[]): Promise<SpdyClient> {
+  static async connect(
+    port: number,
+    protocols: readonly string[],
+    o: { allowHalfOpen?: boolean } = {},
+  ): Promise<SpdyClient> {
     const req: ClientRequest = request({
       port,
       host: '127.0.0.1',
@@ -84,6 +88,7 @@ export class SpdyClient {
     return new Promise((resolve, reject) => {
       req.once('upgrade', (res, socket, head) => {
         socket.unshift(head);
+        socket.allowHalfOpen = o.allowHalfOpen ?? false;
         resolve(new SpdyClient(socket, String(res.headers['x-stream-protocol-version'] ?? '')));
       });
       req.once('response', (res) => reject(new Error(`status ${res.statusCode}`)));

@@ -5,7 +5,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { StatusError } from '#lib/base';
+import { type Clock, StatusError } from '#lib/base';
 import type { CommandTransport, RemoteCommandOptions } from './remote-command.ts';
 import { acceptSpdy } from './spdy-accept.ts';
 
@@ -16,15 +16,16 @@ const PROTOCOLS = [
   'v2.channel.k8s.io',
   'channel.k8s.io',
 ];
+const STREAMS_TIMEOUT_MS = 30_000;
 
-/** Does the handshake and waits for the streams. Throws Cancelled if the client goes away before it has opened them. */
+/** Does the handshake and waits for the streams. Throws Cancelled if the client goes away or takes longer than 30 s. */
 export async function acceptSpdyCommand(
   req: IncomingMessage,
   socket: Duplex,
   head: Buffer,
-  o: RemoteCommandOptions,
+  o: RemoteCommandOptions & { readonly clock: Clock },
 ): Promise<CommandTransport> {
-  const { connection, protocol } = await acceptSpdy(req, socket, head, { protocols: PROTOCOLS });
+  const { connection, protocol } = await acceptSpdy(req, socket, head, { protocols: PROTOCOLS, clock: o.clock });
   const hasResize = o.tty && !['', 'channel.k8s.io', 'v2.channel.k8s.io'].includes(protocol);
   const expected = new Set([
     'error',
@@ -34,6 +35,7 @@ export async function acceptSpdyCommand(
     ...(hasResize ? ['resize'] : []),
   ]);
   const streams = new Map<string, Duplex>();
+  const late = o.clock.after(STREAMS_TIMEOUT_MS, () => socket.destroy());
   await new Promise<void>((resolve, reject) => {
     connection.onStream(({ headers, data }) => {
       const type = headers.get('streamtype') ?? '';
@@ -47,7 +49,7 @@ export async function acceptSpdyCommand(
     void connection.closed.then(() =>
       reject(new StatusError('Cancelled', 'the client went away before it opened its streams')),
     );
-  });
+  }).finally(() => late.cancel());
   const error = streams.get('error');
   if (error === undefined) throw new StatusError('Internal', 'no error stream');
   // The client only reads these: drop what it might send, so that it cannot stop the connection.

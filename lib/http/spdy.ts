@@ -11,6 +11,7 @@
  * Source: SPDY Protocol Draft 3.1 (chromium.org/spdy); moby/spdystream connection.go.
  */
 import { Duplex } from 'node:stream';
+import type { Clock } from '#lib/base';
 import { HeaderPacker, HeaderUnpacker, type SpdyHeaders } from './spdy-headers.ts';
 
 export interface SpdyStream {
@@ -26,7 +27,7 @@ export interface SpdyConnection extends AsyncDisposable {
   onStream(fn: (stream: SpdyStream) => void): void;
   /** Resolves when the connection is gone. */
   readonly closed: Promise<void>;
-  /** Sends what is pending and GOAWAY, ends our side and waits for the client's end. Idempotent. */
+  /** Sends what is pending and GOAWAY, ends our side and waits up to 10 s for the client's end. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -47,15 +48,17 @@ const WRITE_BYTES_MAX = 32 * 1024;
 /** What one stream may hold unread before it stops the connection. */
 const STREAM_BYTES_MAX = 256 * 1024;
 const STREAMS_MAX = 1000;
+const CLOSE_GRACE_MS = 10_000;
 
 /** A connection over any byte stream. It owns `transport`. */
-export function spdyConnection(transport: Duplex): SpdyConnection {
-  return new Connection(transport);
+export function spdyConnection(transport: Duplex, clock: Clock): SpdyConnection {
+  return new Connection(transport, clock);
 }
 
 class Connection implements SpdyConnection {
   readonly closed: Promise<void>;
   readonly #transport: Duplex;
+  readonly #clock: Clock;
   readonly #packer = new HeaderPacker();
   readonly #unpacker = new HeaderUnpacker();
   readonly #streams = new Map<number, ServerStream>();
@@ -65,8 +68,9 @@ class Connection implements SpdyConnection {
   #replies: Promise<void> = Promise.resolve();
   #isClosing = false;
 
-  constructor(transport: Duplex) {
+  constructor(transport: Duplex, clock: Clock) {
     this.#transport = transport;
+    this.#clock = clock;
     this.closed = this.#run();
   }
 
@@ -81,6 +85,10 @@ class Connection implements SpdyConnection {
       this.#control(TYPE.goAway, 0, words(this.#lastId, 0));
       this.#transport.end();
       for (const stream of this.#streams.values()) stream.data.resume();
+      // A client that does not end its side would keep the connection, and whoever awaits this, for ever.
+      const cut = this.#clock.after(CLOSE_GRACE_MS, () => this.#transport.destroy());
+      await this.closed;
+      cut.cancel();
     }
     await this.closed;
   }
