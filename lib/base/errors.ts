@@ -71,7 +71,15 @@ export function toStatusError(e: unknown): StatusError {
 }
 
 export function messageOf(e: unknown): string {
-  return e instanceof Error ? e.message : String(e);
+  const first = firstFailure(e);
+  return first instanceof Error ? first.message : String(first);
+}
+
+/** What failed first, when closing a resource failed too (`await using` wraps both into a SuppressedError). */
+function firstFailure(e: unknown): unknown {
+  let at = e;
+  while (at instanceof Error && at.name === 'SuppressedError' && 'suppressed' in at && at.suppressed !== undefined) at = at.suppressed;
+  return at;
 }
 
 const REASONS: Partial<Record<ErrorKind, string>> = {

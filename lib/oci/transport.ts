@@ -84,7 +84,8 @@ export class Transport implements AsyncDisposable {
   async #once(request: HttpRequest, c: Ctx): Promise<HttpResponse> {
     const { host } = new URL(request.url);
     try {
-      const { request: call } = await import('undici');
+      const { default: undici } = await import('undici');
+      const call = undici.request;
       const body = request.body?.();
       const answer = await call(request.url, {
         dispatcher: await this.#agent(host),
@@ -116,13 +117,13 @@ export class Transport implements AsyncDisposable {
   }
 
   async #newAgent(ca: string | undefined): Promise<Agent> {
-    const { Agent } = await import('undici');
+    const { default: undici } = await import('undici');
     const idleMs = this.#options.idleTimeoutMs ?? 60_000;
     const connect = { timeout: Math.min(idleMs, 10_000) };
-    if (ca === undefined) return new Agent({ connect, headersTimeout: idleMs, bodyTimeout: idleMs });
+    if (ca === undefined) return new undici.Agent({ connect, headersTimeout: idleMs, bodyTimeout: idleMs });
     const { rootCertificates } = await import('node:tls');
     const trusted = [...rootCertificates, ca];
-    return new Agent({ connect: { ...connect, ca: trusted }, headersTimeout: idleMs, bodyTimeout: idleMs });
+    return new undici.Agent({ connect: { ...connect, ca: trusted }, headersTimeout: idleMs, bodyTimeout: idleMs });
   }
 
   #isInsecure(host: string): boolean {
