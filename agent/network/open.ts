@@ -3,6 +3,7 @@
  * outlives this process on purpose: disposing ends only DNS and the watch over the table, running pods keep their network,
  * and the next agent's `configure` takes over. `teardownNetwork` (teardown.ts) removes everything.
  */
+import { setMaxListeners } from 'node:events';
 import { mkdir } from 'node:fs/promises';
 import type { Ctx, Random } from '#lib/base';
 import { assert, raceAbort, Scope, StatusError } from '#lib/base';
@@ -88,6 +89,7 @@ class NodeNetwork implements Network {
   #memo: RuleMemo = new Map();
   #table: ServiceTable = { services: [], slices: [], nodes: [] };
   #isSynced = false;
+  #keepsTable = false;
   #zone: Zone | undefined;
   /** undefined: read them from the kernel before the next change. */
   #peers: ReadonlyMap<string, Peer> | undefined;
@@ -101,6 +103,8 @@ class NodeNetwork implements Network {
     this.#ledger = ledger;
     this.#names = networkNames(o.instance);
     this.#scope = new Scope('network', c.signal);
+    // Every forwarded DNS question waits on it.
+    setMaxListeners(0, this.#scope.signal);
     this.#c = { ...c, signal: this.#scope.signal };
     this.#writer = new TableWriter(o.kernel.programs, () => this.#ruleset(), this.#c);
     this.#scope.spawn('heal', () => this.#heal());
@@ -135,7 +139,9 @@ class NodeNetwork implements Network {
     this.#peers = isNew ? new Map() : undefined;
     const dns = before?.dns ?? (await this.#startDns(config, views.bridge.gateway));
     this.#running = { config, ...views, filter: { ...views.filter, dnsPort: dns.port }, dns };
-    await this.#writer.apply();
+    // The table of an earlier agent serves until this one knows the services: an empty one would cut them all off.
+    this.#keepsTable = !this.#isSynced && (await this.#writer.exists(this.#names.table));
+    await this.#applyTable();
     for (const wake of this.#waiting.splice(0)) wake();
     // Before the first table is known, peers that an earlier agent left must stay: running pods talk to them.
     if (this.#isSynced) await this.#peerRuns.request();
@@ -163,7 +169,7 @@ class NodeNetwork implements Network {
       const isWhole = known !== undefined && (await isConnected(programs, bridge, link, c));
       if (known !== undefined && !isWhole) await disconnectPod(programs, link.veth, c);
       if (!isWhole) await connectPod(programs, bridge, link, c);
-      if (o.hostPorts.length > 0 || (known?.hostPorts.length ?? 0) > 0) await raceAbort(this.#writer.apply(), c.signal);
+      if (o.hostPorts.length > 0 || (known?.hostPorts.length ?? 0) > 0) await raceAbort(this.#applyTable(), c.signal);
     } catch (e) {
       // Nothing uses the address: connectPod removed the links. Known ones stay for the caller's detach.
       if (known === undefined) await ledger.change((l) => ({ ledger: release(l, o.id) }));
@@ -178,7 +184,7 @@ class NodeNetwork implements Network {
     const known = ledger.ledger.held.get(id);
     if (known === undefined) return;
     await ledger.change((l) => ({ ledger: release(l, id) }));
-    if (known.hostPorts.length > 0 && this.#running !== undefined) await raceAbort(this.#writer.apply(), c.signal);
+    if (known.hostPorts.length > 0 && this.#running !== undefined) await raceAbort(this.#applyTable(), c.signal);
   }
 
   async attached(): Promise<readonly { id: SandboxId; ip: string }[]> {
@@ -191,7 +197,7 @@ class NodeNetwork implements Network {
     const running = this.#running;
     if (running === undefined) return;
     this.#zone = new Zone(zoneOptions(running.config), t);
-    await raceAbort(Promise.all([this.#writer.apply(), this.#peerRuns.request()]), c.signal);
+    await raceAbort(Promise.all([this.#applyTable(), this.#peerRuns.request()]), c.signal);
     await raceAbort(this.#flowRuns.request(), c.signal);
   }
 
@@ -209,6 +215,10 @@ class NodeNetwork implements Network {
       await raceAbort(configured, c.signal);
     }
     return this.#ready();
+  }
+
+  async #applyTable(): Promise<void> {
+    if (!this.#keepsTable || this.#isSynced) await this.#writer.apply();
   }
 
   #ready(): Running {

@@ -92,7 +92,7 @@ export function rulesetOf(
     ['hairpin', { declaration: 'set', type: 'ipv4_addr . ipv4_addr', elements: hairpin }],
   ]);
   for (const name of view.markers) draft.chains.set(name, { hook: undefined, rules: [] });
-  for (const [name, chain] of baseChains(view)) draft.chains.set(name, chain);
+  for (const [name, chain] of [...natChains(view), ...filterChains(view)]) draft.chains.set(name, chain);
   return { table: view.table, chains: draft.chains, collections, affinitySets: draft.affinitySets };
 }
 
@@ -105,12 +105,7 @@ interface Draft {
   readonly affinitySets: Map<string, number>;
 }
 
-function baseChains(view: FilterView): [string, Chain][] {
-  const links = view.localnetLinks.map((link) => `"${link}"`).join(', ');
-  const noService = [
-    ...refuse(`ip daddr . meta l4proto . th dport @rejected`),
-    ...refuse(`ip daddr ${view.serviceCidr}`),
-  ];
+function natChains(view: FilterView): [string, Chain][] {
   const dnatByPort = (map: string, key: string): string[] =>
     ['tcp', 'udp'].map((l4) => `meta l4proto ${l4} dnat ip to ${key}meta l4proto . th dport map @${map}`);
   return [
@@ -146,7 +141,28 @@ function baseChains(view: FilterView): [string, Chain][] {
         ],
       },
     ],
-    ['filter-forward', { hook: 'type filter hook forward priority filter', rules: noService }],
+  ];
+}
+
+function filterChains(view: FilterView): [string, Chain][] {
+  const links = view.localnetLinks.map((link) => `"${link}"`).join(', ');
+  const noService = [
+    ...refuse(`ip daddr . meta l4proto . th dport @rejected`),
+    ...refuse(`ip daddr ${view.serviceCidr}`),
+  ];
+  return [
+    [
+      'filter-forward',
+      {
+        hook: 'type filter hook forward priority filter',
+        rules: [
+          // Outside of the TCP window: not translated, so the client would see a stranger's packet and reset the connection.
+          `ct state invalid ip saddr ${view.clusterCidr} drop`,
+          `ct state invalid ip daddr ${view.clusterCidr} drop`,
+          ...noService,
+        ],
+      },
+    ],
     [
       'filter-input',
       {

@@ -33,13 +33,18 @@ export class TableWriter {
     return this.#runs.request();
   }
 
+  /** Whether the kernel has the table, whoever wrote it. */
+  async exists(table: string): Promise<boolean> {
+    const argv = ['nft', 'list', 'chain', 'ip', table, 'dispatch'];
+    const result = await this.#programs.run(argv, { timeoutMs: TIMEOUT_MS }, this.#c);
+    return result.code === 0 && result.stdout.includes('@services');
+  }
+
   /** Puts the table back when somebody flushed the ruleset (a firewall's restart does). */
   async heal(): Promise<void> {
     const held = this.#inKernel;
     if (held === undefined) return;
-    const argv = ['nft', 'list', 'chain', 'ip', held.table, 'dispatch'];
-    const result = await this.#programs.run(argv, { timeoutMs: TIMEOUT_MS }, this.#c);
-    if (result.code === 0 && result.stdout.includes('@services')) return;
+    if (await this.exists(held.table)) return;
     this.#c.log.warn({ table: held.table }, 'the packet filter table was gone: it is written again');
     if (this.#inKernel === held) this.#inKernel = undefined;
     await this.#runs.request();
