@@ -175,6 +175,12 @@ describe('openApiOf', () => {
         nodeSelector: { 'x-kubernetes-map-type': 'atomic', type: 'object', additionalProperties: { type: 'string' } },
       },
     });
+    expect(at(schemas, 'io.k8s.apimachinery.pkg.apis.meta.v1.OwnerReference', 'required')).toEqual([
+      'apiVersion',
+      'kind',
+      'name',
+      'uid',
+    ]);
     expect(at(schemas, 'io.k8s.api.core.v1.ContainerPort')).toMatchObject({
       required: ['containerPort'],
       properties: { protocol: { default: 'TCP' } },

@@ -24,7 +24,7 @@ export interface OpenApi {
 }
 
 /** Raise it when a change here changes the documents: clients keep a document for a year by its hash. */
-const FORMAT = 1;
+const FORMAT = 2;
 
 /** `version` is the version the server claims. A changed list of kinds means a new OpenApi. */
 export function openApiOf(kinds: readonly KindInfo[], version: string): OpenApi {

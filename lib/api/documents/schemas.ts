@@ -83,7 +83,6 @@ function structSchema(name: TypeName): Schema {
 }
 
 function isRequired(f: FieldInfo): boolean {
-  if (f.name === 'apiVersion' || f.name === 'kind' || f.name === 'metadata' || f.name === 'status') return f.required;
   return f.required || !(f.optional || f.omitempty || f.omitzero);
 }
 
