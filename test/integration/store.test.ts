@@ -1,5 +1,9 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Ctx, isKind } from '#lib/base';
+import { createCa, issue } from '#lib/pki';
 import { context, eventText, storeConformance, take } from '../../lib/store/conformance.ts';
 import { EtcdStore } from '../../lib/store/etcd.ts';
 import { Maintenance } from '../../lib/store/maintenance.ts';
@@ -178,6 +182,38 @@ test('Maintenance: compacts old history, gives space back, and takes a NOSPACE a
   expect(health.sizeBytes).toBeLessThan(quotaBytes / 2);
   await store.update('/fill', Buffer.from('again'), entry.revision, {}, c);
   await expect(store.list('/', { at: old }, c)).rejects.toMatchObject({ kind: 'Expired' });
+});
+
+describe('EtcdStore with mutual TLS', () => {
+  test('serves a client with a certificate of its CA and no other', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'berth-etcd-tls-'));
+    try {
+      const ca = await createCa('etcd');
+      const usages = ['server', 'client'] as const;
+      const server = await issue(ca, { commonName: 'etcd', ipAddresses: ['127.0.0.1'], usages, days: 1 });
+      const client = await issue(ca, { commonName: 'berth', usages: ['client'], days: 1 });
+      const file = (name: string): string => join(folder, name);
+      await writeFile(file('ca.crt'), ca.certPem);
+      await writeFile(file('server.crt'), server.certPem);
+      await writeFile(file('server.key'), server.keyPem);
+      const files = ['--cert-file', file('server.crt'), '--key-file', file('server.key')];
+      const args = ['--client-cert-auth', '--trusted-ca-file', file('ca.crt'), ...files];
+      await using etcd = await startEtcd({ https: true, args });
+      const c = context();
+      const tls = { ca: ca.certPem, cert: client.certPem, key: client.keyPem };
+      await using store = await EtcdStore.open({ endpoints: [etcd.endpoint], tls }, c);
+      const from = await store.currentRevision(c);
+      await store.create('/tls', value('1'), {}, c);
+      expect((await take(store.watch(from, c), 1)).map(eventText)).toEqual(['put /tls=1']);
+      const foreign = await issue(await createCa('other'), { commonName: 'berth', usages: ['client'], days: 1 });
+      const wrong = { ca: ca.certPem, cert: foreign.certPem, key: foreign.keyPem };
+      const refused = await EtcdStore.open({ endpoints: [etcd.endpoint], tls: wrong }, c).catch((e: unknown) => e);
+      expect(isKind(refused, 'Unavailable')).toBe(true);
+      c.abort();
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
 });
 
 test('EtcdStore.open: an etcd that is not there is Unavailable', async () => {
