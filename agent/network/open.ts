@@ -56,7 +56,9 @@ export interface NetworkOptions {
   readonly resolvConf?: string;
 }
 
-const HEAL_EVERY_MS = 30_000;
+const RETRY_EVERY_MS = 2_000;
+/** A look at the table and the firewall every 30 s. */
+const TICKS_A_CHECK = 15;
 const MTU_DEFAULT = 1500;
 /** How long an attach waits for the first configure. */
 const CONFIGURED_WITHIN_MS = 15_000;
@@ -306,17 +308,22 @@ class NodeNetwork implements Network {
     this.#peers = next;
   }
 
+  /** What failed is tried again soon; what others may have undone is looked after now and then. */
   async #heal(): Promise<void> {
-    while (!this.#c.signal.aborted) {
-      await this.#c.clock.sleep(HEAL_EVERY_MS, this.#c.signal);
+    for (let tick = 1; !this.#c.signal.aborted; tick++) {
+      await this.#c.clock.sleep(RETRY_EVERY_MS, this.#c.signal);
       if (this.#running === undefined) continue;
+      const isBehind = this.#isSynced && this.#peers === undefined;
+      if (tick % TICKS_A_CHECK !== 0 && !this.#writer.isFailed && !isBehind) continue;
       try {
         await this.#writer.heal();
+        if (isBehind) await this.#peerRuns.request();
+        if (tick % TICKS_A_CHECK !== 0) continue;
         // Docker may have been started since, and with it its DROP policy.
         const { clusterCidr } = this.#running.overlay;
         await acceptForwarding(this.#o.kernel.programs, { clusterCidr, comment: this.#names.comment }, this.#c);
       } catch (err) {
-        if (!this.#c.signal.aborted) this.#c.log.warn({ err }, 'the packet filter table cannot be checked');
+        if (!this.#c.signal.aborted) this.#c.log.warn({ err }, 'the network cannot be brought up to date');
       }
     }
   }

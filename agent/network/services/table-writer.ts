@@ -20,6 +20,7 @@ export class TableWriter {
   readonly #runs = new Coalesced(() => this.#run());
   readonly #wanted: () => Ruleset;
   #inKernel: Ruleset | undefined;
+  #isFailed = false;
 
   /** `wanted` is asked at the start of each run. */
   constructor(programs: Programs, wanted: () => Ruleset, c: Ctx) {
@@ -40,8 +41,14 @@ export class TableWriter {
     return result.code === 0 && result.stdout.includes('@services');
   }
 
-  /** Puts the table back when somebody flushed the ruleset (a firewall's restart does). */
+  /** The last run failed: what is wanted is not in the kernel. */
+  get isFailed(): boolean {
+    return this.#isFailed;
+  }
+
+  /** Tries again what failed, and puts the table back when somebody flushed the ruleset (a firewall's restart does). */
   async heal(): Promise<void> {
+    if (this.#isFailed) return this.#runs.request();
     const held = this.#inKernel;
     if (held === undefined) return;
     if (await this.exists(held.table)) return;
@@ -67,9 +74,11 @@ export class TableWriter {
       this.#c.log.warn({ table: wanted.table, problem }, 'the packet filter refused a change: the table is replaced');
     }
     this.#inKernel = undefined;
+    this.#isFailed = true;
     const problem = await this.#load(renderFull(wanted));
     if (problem !== undefined)
       throw new StatusError('Unavailable', `nft refused the table ${wanted.table}: ${problem}`);
+    this.#isFailed = false;
     this.#inKernel = wanted;
   }
 
