@@ -2,6 +2,7 @@
  * One fake host's agent network, as a process of its own so that it can live in a network namespace (DNS listens there).
  * Reads one JSON request a line on stdin `{id, method, params}`, answers `{id, result}` or `{id, error}`.
  */
+import { setMaxListeners } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Ctx } from '#lib/base';
@@ -18,7 +19,10 @@ interface Request {
 }
 
 const log = createLogger({ component: 'network-host', fd: 2, level: 'warn' });
-const c: Ctx = { signal: new AbortController().signal, clock: realClock, log };
+const { signal } = new AbortController();
+// Many operations wait on the one signal of the process.
+setMaxListeners(0, signal);
+const c: Ctx = { signal, clock: realClock, log };
 
 async function main(): Promise<void> {
   const [instance = 'test', folder = '/tmp', resolvConf = '/etc/resolv.conf'] = process.argv.slice(2);
