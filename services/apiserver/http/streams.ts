@@ -91,10 +91,16 @@ export class StreamRoutes {
         `unable to forward port because pod is not running. Current status=${pod.status?.phase ?? 'Unknown'}`,
       );
     const connection = await acceptPortForward(call.req, call.socket, call.head);
+    const gone = new AbortController();
+    const signal = AbortSignal.any([c.signal, gone.signal]);
     connection.onPair((pair) => {
-      this.#relayPort(pod, pair.port, pair.data, c).catch((e: unknown) => pair.fail(toStatusError(e).message));
+      this.#relayPort(pod, pair.port, pair.data, { ...c, signal }).catch((e: unknown) => {
+        if (!signal.aborted) pair.fail(toStatusError(e).message);
+      });
     });
+    // What a client leaves open when it goes is cut, so that nothing stays behind on the node.
     await connection.closed;
+    gone.abort();
   }
 
   async #relayPort(pod: DeepReadonly<Pod>, port: number, data: Duplex, c: Ctx): Promise<void> {
