@@ -1,0 +1,230 @@
+/**
+ * One container as the agent sees it: its files, its supervisor's connection, its state. The truth is on disk and in the
+ * supervisor; `settled` is pending while it is being found out (start, or re-adoption after a lost supervisor).
+ *
+ * What a start left half-way by a crash of the agent or the supervisor becomes is decided in `adopt`:
+ *   exit record            -> exited
+ *   supervisor answers     -> what it says
+ *   process lives          -> a new supervisor takes over, running
+ *   nothing lives          -> what may be left is killed and deleted; exited, 255, lost
+ */
+import { readFile } from 'node:fs/promises';
+import { constants } from 'node:os';
+import { basename, join } from 'node:path';
+import { type Ctx, StatusError, writeFileAtomic } from '#lib/base';
+import type { LinuxKernel } from '../kernel/linux/open.ts';
+import {
+  type ContainerFile,
+  type ExitFile,
+  exitedState,
+  lostExit,
+  processStartTicks,
+  readJson,
+  type StartedFile,
+} from './bundle.ts';
+import { startError } from './oci-binary.ts';
+import type { ContainerId, ContainerState } from './runtime.ts';
+import { SupervisorLink } from './supervisor.ts';
+
+const REMOVE_TIMEOUT_MS = 20_000;
+
+/** What the containers of one runtime share. */
+export interface ContainerHost {
+  readonly kernel: LinuxKernel;
+  readonly folder: string;
+  readonly stateFolder: string;
+  /** For what goes on after the call that caused it: re-adoption, undoing a cancelled start. */
+  readonly c: Ctx;
+  socketPath(id: ContainerId): string;
+  tellExit(id: ContainerId, state: ContainerState & { phase: 'exited' }): void;
+  readonly isClosed: boolean;
+}
+
+export class Container {
+  readonly id: ContainerId;
+  readonly file: ContainerFile;
+  /** Undefined until the first start or adoption has come to its end. */
+  state: ContainerState | undefined;
+  /** Resolves when `state` is known; never rejects. */
+  settled: Promise<void> = Promise.resolve();
+  readonly #host: ContainerHost;
+  #link: SupervisorLink | undefined;
+  #removed = false;
+
+  constructor(host: ContainerHost, id: ContainerId, file: ContainerFile) {
+    this.#host = host;
+    this.id = id;
+    this.file = file;
+  }
+
+  get folder(): string {
+    return join(this.#host.folder, this.id);
+  }
+
+  /** The folder's files are written: starts the supervisor and waits until the container's program was exec'd. */
+  async start(c: Ctx): Promise<ContainerState & { phase: 'running' }> {
+    const r = await this.#supervise([], c);
+    if (r.code !== 0) throw startError('the container could not be started', r.stderr.toString());
+    const state = running(JSON.parse(r.stdout.toString()) as StartedFile);
+    this.state = state;
+    await this.#watch();
+    return state;
+  }
+
+  /** After a failed or cancelled start: nothing stays but the folder. Under its own signal. */
+  async undoStart(): Promise<void> {
+    const link = await SupervisorLink.connect(this.#host.socketPath(this.id), () => undefined);
+    if (link) {
+      /* It is still starting: it will hear the kill once it has, or end by itself. */
+      link.kill(constants.signals.SIGKILL, true);
+      await link.closed;
+    }
+    /* Also where the supervisor reported the failure itself: it may as well have been killed. */
+    await this.#clean(this.#host.c);
+  }
+
+  /** At the agent's start, and when the supervisor was lost. */
+  async adopt(c: Ctx): Promise<void> {
+    if (await this.#adoptExit()) return;
+    const link = await SupervisorLink.connect(this.#host.socketPath(this.id), (e) => this.#exited(e));
+    if (link !== undefined) {
+      const status = await link.status().catch(() => undefined);
+      if (status !== undefined) {
+        this.#follow(link, status);
+        return;
+      }
+      /* It ended while we asked: either it left an exit record, or the questions below find out. */
+      link.close();
+      if (await this.#adoptExit()) return;
+    }
+    const started = await this.#findProcess();
+    if (started !== undefined && (await this.#supervise(['adopt'], c)).code === 0) {
+      this.state = running(started);
+      await this.#watch();
+      return;
+    }
+    await this.#clean(c);
+    const known = await readJson<StartedFile>(join(this.folder, 'started.json'));
+    const lost = lostExit(known?.startedAtMs ?? this.file.createdAtMs, c.clock.now());
+    await writeFileAtomic(join(this.folder, 'exit.json'), JSON.stringify(lost), { mode: 0o600 });
+    this.#exited(lost);
+  }
+
+  kill(signal: number, all: boolean): void {
+    this.#link?.kill(signal, all);
+  }
+
+  /** Ends what runs; nothing stays but the folder. */
+  async end(c: Ctx): Promise<void> {
+    this.#removed = true;
+    if (!(await this.#endSupervisor(c))) await this.#clean(c);
+    this.close();
+  }
+
+  /** Stops watching; the container goes on. */
+  close(): void {
+    this.#link?.close();
+    this.#link = undefined;
+  }
+
+  /** Connects to the supervisor of a container that is believed to run. */
+  async #watch(): Promise<void> {
+    const link = await SupervisorLink.connect(this.#host.socketPath(this.id), (e) => this.#exited(e));
+    if (link === undefined) {
+      /* It ended between its word and now. */
+      await this.adopt(this.#host.c);
+      return;
+    }
+    this.#follow(link, await link.status().catch(() => undefined));
+  }
+
+  /** The exit may have come before the connection: then the status is the exit record. */
+  #follow(link: SupervisorLink, status: StartedFile | ExitFile | undefined): void {
+    this.#link = link;
+    if (status !== undefined && 'exitCode' in status) this.#exited(status);
+    else if (status !== undefined) this.state = running(status);
+    void link.closed.then(() => this.#lost(link));
+  }
+
+  /** The supervisor's connection ended. Without an exit before it, it was killed. */
+  #lost(link: SupervisorLink): void {
+    if (this.#host.isClosed || this.#removed || this.#link !== link || this.state?.phase === 'exited') return;
+    this.#link = undefined;
+    this.settled = this.adopt(this.#host.c).catch((e: unknown) => {
+      this.#host.c.log.error({ container: this.id, err: e }, 'cannot take over a container that lost its supervisor');
+    });
+  }
+
+  async #adoptExit(): Promise<boolean> {
+    const exit = await readJson<ExitFile>(join(this.folder, 'exit.json'));
+    if (exit !== undefined) this.#exited(exit);
+    return exit !== undefined;
+  }
+
+  /**
+   * The living init of a container without a supervisor. Without started.json (the supervisor was killed in the moment of
+   * the start) the runtime's pid file names it, and its cgroup proves that the pid is not somebody else's by now.
+   */
+  async #findProcess(): Promise<StartedFile | undefined> {
+    const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+    const known = await readJson<StartedFile>(join(this.folder, 'started.json'));
+    if (known !== undefined) {
+      const alive = known.bootId === bootId && (await processStartTicks(known.pid)) === known.startTicks;
+      return alive ? known : undefined;
+    }
+    const text = await readFile(join(this.folder, 'pid'), 'utf8').catch(() => undefined);
+    const pid = Number(text);
+    if (text === undefined || !Number.isSafeInteger(pid) || pid <= 1) return undefined;
+    const cgroup = await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => '');
+    if (!cgroup.split('\n').some((line) => line.endsWith(`:${this.file.cgroupsPath}`))) return undefined;
+    const startTicks = await processStartTicks(pid);
+    if (startTicks === undefined) return undefined;
+    const found = { pid, startTicks, bootId, startedAtMs: this.file.createdAtMs };
+    await writeFileAtomic(join(this.folder, 'started.json'), JSON.stringify(found), { mode: 0o600, durable: false });
+    return found;
+  }
+
+  #exited(e: ExitFile): void {
+    if (this.state?.phase === 'exited') return;
+    const state = exitedState(e);
+    this.state = state;
+    this.#host.tellExit(this.id, state);
+  }
+
+  /** True when a supervisor was there and has ended orderly: then nothing of the container is left. */
+  async #endSupervisor(c: Ctx): Promise<boolean> {
+    const path = this.#host.socketPath(this.id);
+    const link = this.#link ?? (await SupervisorLink.connect(path, () => undefined).catch(() => undefined));
+    if (link === undefined) return false;
+    link.kill(constants.signals.SIGKILL, true);
+    const tooLong = new AbortController();
+    const timer = c.clock.sleep(REMOVE_TIMEOUT_MS, AbortSignal.any([c.signal, tooLong.signal])).then(
+      () => 'late' as const,
+      () => 'aborted' as const,
+    );
+    const first = await Promise.race([link.closed.then(() => 'closed' as const), timer]);
+    tooLong.abort();
+    c.signal.throwIfAborted();
+    if (first !== 'closed') throw new StatusError('DeadlineExceeded', `the supervisor of ${this.id} does not end`);
+    return link.exit !== undefined || this.state?.phase === 'exited';
+  }
+
+  /** What the runtime and the kernel may still hold of a container that has no supervisor. */
+  async #clean(c: Ctx): Promise<void> {
+    const r = await this.#supervise(['clean'], c);
+    if (r.code !== 0)
+      c.log.warn({ container: this.id, text: r.stderr.toString() }, 'cannot clean up after a container');
+    await this.#host.kernel.cgroups.remove(this.file.cgroupsPath, c);
+    /* A runtime that was killed before it wrote its state does not know the folder it made for it. */
+    await this.#host.kernel.removeTree(join(this.#host.stateFolder, basename(this.file.runtime), this.id), c);
+  }
+
+  #supervise(how: readonly string[], c: Ctx): ReturnType<LinuxKernel['programs']['run']> {
+    const { programs, helper } = this.#host.kernel;
+    return programs.run([helper.path, 'supervise', this.folder, ...how], {}, c);
+  }
+}
+
+function running(s: StartedFile): ContainerState & { phase: 'running' } {
+  return { phase: 'running', pid: s.pid, startedAtMs: s.startedAtMs };
+}
