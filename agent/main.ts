@@ -234,6 +234,8 @@ class ClusterFigures {
 class Follow {
   readonly #o: { objects: NodeObjects; manager: PodManager; network: Network; scope: Scope; c: Ctx };
   #isCleaned = false;
+  /** A half-replayed wish would reject services for a moment, so nothing is written before the first `synced`. */
+  #isSynced = false;
 
   constructor(o: { objects: NodeObjects; manager: PodManager; network: Network; scope: Scope; c: Ctx }) {
     this.#o = o;
@@ -248,6 +250,7 @@ class Follow {
   }
 
   synced(from: 'disk' | 'gateway'): void {
+    this.#isSynced = true;
     this.#sync();
     if (from !== 'gateway' || this.#isCleaned) return;
     this.#isCleaned = true;
@@ -255,6 +258,7 @@ class Follow {
   }
 
   #sync(): void {
+    if (!this.#isSynced) return;
     const { objects, network, c } = this.#o;
     const table = {
       services: objects.list('services'),

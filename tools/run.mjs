@@ -18,6 +18,7 @@ const RUN_NEEDS = [
   ['crun', 'crun'],
   ['ip', 'iproute2'],
   ['nft', 'nftables'],
+  ['conntrack', 'conntrack'],
   ['nsenter', 'util-linux'],
   ['musl-gcc', 'musl-tools'],
   ['make', 'make'],

@@ -19,18 +19,7 @@ export function processesOf(
     const folder = join(layout.home, 'nats');
     out.push({
       name: 'nats',
-      argv: [
-        'nats-server',
-        '-a',
-        '127.0.0.1',
-        '-p',
-        String(layout.natsPort),
-        '-js',
-        '-sd',
-        folder,
-        '--pid',
-        join(folder, 'pid'),
-      ],
+      argv: ['nats-server', '-a', '127.0.0.1', '-p', String(layout.natsPort), '-js', '-sd', folder],
     });
   }
   const registryHost = layout.nodes.some((n) => n.netns !== undefined) ? [layout.serverIp, '127.0.0.1'] : ['127.0.0.1'];

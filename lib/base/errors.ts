@@ -78,7 +78,8 @@ export function messageOf(e: unknown): string {
 /** What failed first, when closing a resource failed too (`await using` wraps both into a SuppressedError). */
 function firstFailure(e: unknown): unknown {
   let at = e;
-  while (at instanceof Error && at.name === 'SuppressedError' && 'suppressed' in at && at.suppressed !== undefined) at = at.suppressed;
+  while (at instanceof Error && at.name === 'SuppressedError' && 'suppressed' in at && at.suppressed !== undefined)
+    at = at.suppressed;
   return at;
 }
 
