@@ -78,7 +78,8 @@ export function applyServerSide(
   managers.set(id, { ...me, time: last?.time, set });
   const base = live === undefined ? undefined : withoutManagedFields(live);
   const merged = mergeTyped(shape, base, config);
-  const next = pruned(shape, merged, { last: last?.set ?? EMPTY, managers });
+  // Merged once more: a list that is applied empty has no path that would keep it from going with its last item.
+  const next = mergeTyped(shape, pruned(shape, merged, { last: last?.set ?? EMPTY, managers }), config);
   const comparison = compareTyped(shape, base ?? {}, next);
   const settled = settle(managers, id, comparison);
   checkConflicts(settled.conflicts, { shape, live, config, options: o });
