@@ -98,6 +98,21 @@ describe('deployments', () => {
     expect((await k.pods()).every((p) => p.spec.containers[0]?.image === 'web:2')).toBe(true);
   });
 
+  test('leaders that change in the middle of a rollout create nothing twice', async () => {
+    const k = await start();
+    await k.deploy('web', { replicas: 50, maxSurge: 0 });
+    const watch = k.watchCounts('web');
+    for (const least of [10, 25]) {
+      await k.eventually(async () => expect((await k.pods()).length).toBeGreaterThanOrEqual(least));
+      await k.stepDown();
+      await k.lead();
+    }
+    await k.untilRolledOut('web');
+    expect(watch.stop().mostPods).toBe(50);
+    expect(await k.pods()).toHaveLength(50);
+    expect(await k.replicaSets()).toHaveLength(1);
+  });
+
   test('history beyond the limit goes', async () => {
     const k = await start(1);
     await k.deploy('web', { replicas: 1, revisionHistoryLimit: 2 });
@@ -263,6 +278,39 @@ describe('nodes', () => {
     const pods = await k.pods();
     expect(pods.map((p) => p.metadata.name).toSorted()).toEqual(before);
     expect(pods.every((p) => p.metadata.deletionTimestamp === undefined)).toBe(true);
+  }, 60_000);
+
+  test('a short silence of the only node: its pods are not ready for a while, and are kept', async () => {
+    const k = await start(1);
+    await k.deploy('web', { replicas: 3 });
+    await k.untilRolledOut('web');
+    const before = (await k.pods()).map((p) => p.metadata.uid).toSorted();
+    k.silence('node-0');
+    await k.eventually(async () => expect((await k.pods()).every((p) => !k.isReady(p))).toBe(true));
+    await k.speak('node-0');
+    await k.eventually(async () => expect((await k.pods()).every((p) => k.isReady(p))).toBe(true));
+    expect((await k.pods()).map((p) => p.metadata.uid).toSorted()).toEqual(before);
+  }, 60_000);
+
+  test('a control plane away for longer than any grace evicts nobody on its return', async () => {
+    const k = await start(3);
+    await k.deploy('web', { replicas: 6 });
+    await k.untilRolledOut('web');
+    const before = (await k.pods()).map((p) => p.metadata.uid).toSorted();
+    k.cut();
+    await k.sleep(8_000);
+    // The nodes take a moment to find the way back.
+    for (const n of ['node-0', 'node-1', 'node-2']) k.silence(n);
+    k.mend();
+    await k.sleep(1_500);
+    for (const n of ['node-0', 'node-1', 'node-2']) await k.speak(n);
+    await k.sleep(5_000);
+    const pods = await k.pods();
+    expect(pods.map((p) => p.metadata.uid).toSorted()).toEqual(before);
+    expect(pods.every((p) => p.metadata.deletionTimestamp === undefined && k.isReady(p))).toBe(true);
+    const reasons = (await k.events()).map((e) => e.reason);
+    expect(reasons).not.toContain('NodeNotReady');
+    expect(reasons).not.toContain('TaintManagerEviction');
   }, 60_000);
 
   test('pods of a deleted node are removed', async () => {

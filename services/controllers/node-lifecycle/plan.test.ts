@@ -31,7 +31,7 @@ const texts = (taints: readonly Taint[] | undefined): string[] | undefined =>
 describe('node plan', () => {
   test('a ready node: nothing to do, and what marked it goes; taints of others stay', () => {
     expect(plan({ node: node({ ready: 'True' }), isSilent: false, isCutOff: false }, NOW)).toEqual({
-      arePodsUnready: false,
+      pods: 'restore',
     });
     const own = { key: 'dedicated', effect: 'NoSchedule' };
     const marked = [
@@ -55,10 +55,7 @@ describe('node plan', () => {
   });
 
   test('silent: Unknown, unreachable, pods not ready', () => {
-    const { conditions, taints, arePodsUnready } = plan(
-      { node: node({ ready: 'True' }), isSilent: true, isCutOff: false },
-      NOW,
-    );
+    const { conditions, taints, pods } = plan({ node: node({ ready: 'True' }), isSilent: true, isCutOff: false }, NOW);
     expect(conditions?.map((c) => [c.type, c.status, c.reason])).toEqual([
       ['Ready', 'Unknown', 'NodeStatusUnknown'],
       ['MemoryPressure', 'Unknown', 'NodeStatusUnknown'],
@@ -68,7 +65,7 @@ describe('node plan', () => {
     ]);
     expect(texts(taints)).toEqual(['unreachable:NoSchedule', 'unreachable:NoExecute']);
     expect(taints?.[1]?.timeAdded).toBe(NOW.text);
-    expect(arePodsUnready).toBe(true);
+    expect(pods).toBe('unready');
   });
 
   test('cut off: nothing is marked NoExecute, and what was marked is taken back', () => {

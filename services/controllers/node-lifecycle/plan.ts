@@ -35,8 +35,8 @@ export interface Plan {
   readonly conditions?: readonly NodeCondition[];
   /** The whole list, when it has to change. */
   readonly taints?: readonly Taint[];
-  /** Its pods are to be marked not ready. */
-  readonly arePodsUnready: boolean;
+  /** `unready`: its pods are to be marked so. `restore`: what was marked so for the node's silence is ready again. */
+  readonly pods: 'unready' | 'restore' | 'leave';
 }
 
 export function plan(seen: Observed, now: Instant): Plan {
@@ -48,7 +48,7 @@ export function plan(seen: Observed, now: Instant): Plan {
   return {
     ...(isChanged ? { conditions } : {}),
     ...(taints ? { taints } : {}),
-    arePodsUnready: seen.isSilent,
+    pods: seen.isSilent ? 'unready' : getCondition(conditions, 'Ready')?.status === 'True' ? 'restore' : 'leave',
   };
 }
 

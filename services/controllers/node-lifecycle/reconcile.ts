@@ -1,16 +1,16 @@
 /** Watches the nodes' Leases, judges silence, and keeps conditions, taints and their pods' readiness accordingly. */
-import type { DeepReadonly, Lease, Node, Pod } from '#lib/api';
-import { getCondition, Kinds } from '#lib/api';
+import type { DeepReadonly, Lease, Node, Pod, PodCondition } from '#lib/api';
+import { Kinds } from '#lib/api';
 import type { Ctx } from '#lib/base';
-import { isKind, messageOf, Scope, timeText } from '#lib/base';
+import { isKind, messageOf, Scope } from '#lib/base';
 import type { Controller, EventRecorder, Informer, Outcome, Reconciler } from '#lib/controller';
 import { changesOf, DONE, forEachLimited, objectsOf, startController } from '#lib/controller';
 import type { Deps } from '../deps.ts';
 import { BY_NODE, nodeIndex } from '../indexes.ts';
 import { instantOf } from '../instant.ts';
-import { isReady } from '../pod-state.ts';
 import { Heartbeats } from './heartbeats.ts';
 import { plan } from './plan.ts';
+import { restored, unready } from './pod-readiness.ts';
 
 export const LEASE_NAMESPACE = 'kube-node-lease';
 const PROBE_MS = 1_000;
@@ -138,28 +138,27 @@ class NodeReconciler implements Reconciler {
 
   async #apply(node: DeepReadonly<Node>, o: { isSilent: boolean; isCutOff: boolean }, c: Ctx): Promise<void> {
     const { client, clock } = this.#deps;
-    const { conditions, taints, arePodsUnready } = plan({ node, ...o }, instantOf(clock));
+    const { conditions, taints, pods } = plan({ node, ...o }, instantOf(clock));
     let latest = node;
     if (conditions) {
       const status = { ...node.status, conditions };
       latest = await client.update<Node>(Kinds.nodes, { ...node, status }, c, { subresource: 'status' });
     }
     if (taints) await client.update<Node>(Kinds.nodes, { ...latest, spec: { ...latest.spec, taints } }, c);
-    if (arePodsUnready)
-      await forEachLimited(this.#pods.byIndex(BY_NODE, node.metadata.name), WIDTH, (p) => this.#markUnready(p, c));
+    if (pods === 'leave') return;
+    const change = pods === 'unready' ? unready : restored;
+    await forEachLimited(this.#pods.byIndex(BY_NODE, node.metadata.name), WIDTH, async (pod) => {
+      const next = change(pod, instantOf(clock));
+      if (!next) return;
+      await this.#writePod(pod, next, c);
+      if (pods === 'unready') this.#events.event(pod, 'Warning', 'NodeNotReady', 'Node is not ready');
+    });
   }
 
-  async #markUnready(pod: DeepReadonly<Pod>, c: Ctx): Promise<void> {
-    if (!isReady(pod)) return;
-    const now = timeText(c.clock.now());
-    const ready = getCondition(pod.status?.conditions, 'Ready');
-    const conditions = (pod.status?.conditions ?? []).map((x) =>
-      x === ready ? { ...x, status: 'False', reason: 'NodeNotReady', message: '', lastTransitionTime: now } : x,
-    );
+  async #writePod(pod: DeepReadonly<Pod>, conditions: readonly DeepReadonly<PodCondition>[], c: Ctx): Promise<void> {
     try {
       const status = { ...pod.status, conditions };
       await this.#deps.client.update<Pod>(Kinds.pods, { ...pod, status }, c, { subresource: 'status' });
-      this.#events.event(pod, 'Warning', 'NodeNotReady', 'Node is not ready');
     } catch (e) {
       if (!isKind(e, 'NotFound')) throw e;
     }

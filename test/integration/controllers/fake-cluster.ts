@@ -22,6 +22,7 @@ import { startApiServer } from '../../../services/apiserver/main.ts';
 import { startControllers } from '../../../services/controllers/main.ts';
 import { startScheduler } from '../../../services/scheduler/main.ts';
 import { FakeKubelet } from './fake-kubelet.ts';
+import { Way } from './way.ts';
 
 const LEASE_SECONDS = 3;
 
@@ -41,7 +42,12 @@ export class FakeCluster implements AsyncDisposable {
   readonly #informers: InformerFactory;
   readonly #kubelet: FakeKubelet;
 
-  private constructor(scope: Scope, client: Client, c: Ctx) {
+  readonly #startLed: () => Promise<AsyncDisposable>;
+  #led: AsyncDisposable | undefined;
+  #way = new Way();
+
+  private constructor(scope: Scope, client: Client, c: Ctx, startLed: () => Promise<AsyncDisposable>) {
+    this.#startLed = startLed;
     this.#scope = scope;
     this.#client = client;
     this.#c = c;
@@ -67,13 +73,41 @@ export class FakeCluster implements AsyncDisposable {
     );
     const as = (name: string): Client =>
       new InProcessClient({ handler: api.handler, user: { name, groups: ['system:masters'] } });
-    const cluster = new FakeCluster(scope, as('admin'), c);
-    const config = { caPem: 'the CA', nodeGraceMs: LEASE_SECONDS * 1000 };
-    scope.own(await startControllers({ ...common, client: as('system:kube-controller-manager'), config }));
-    scope.own(await startScheduler({ ...common, client: as('system:kube-scheduler') }));
+    const way = new Way();
+    const cluster = new FakeCluster(scope, way.guard(as('admin')), c, async () => {
+      const led = new Scope('led');
+      const config = { caPem: 'the CA', nodeGraceMs: LEASE_SECONDS * 1000 };
+      const client = way.guard(as('system:kube-controller-manager'));
+      led.own(await startControllers({ ...common, client, config }));
+      led.own(await startScheduler({ ...common, client: way.guard(as('system:kube-scheduler')) }));
+      return led;
+    });
+    cluster.#way = way;
+    await cluster.lead();
+    scope.defer(() => cluster.stepDown());
     cluster.#kubelet.start();
     for (let i = 0; i < o.nodes; i++) await cluster.addNode(`node-${i}`);
     return cluster;
+  }
+
+  /** Starts controllers and scheduler, as a new leader does. */
+  async lead(): Promise<void> {
+    this.#led = await this.#startLed();
+  }
+
+  async stepDown(): Promise<void> {
+    const led = this.#led;
+    this.#led = undefined;
+    await led?.[Symbol.asyncDispose]();
+  }
+
+  /** Nobody reaches the API any more, watches included, until `mend`. */
+  cut(): void {
+    this.#way.isCut = true;
+  }
+
+  mend(): void {
+    this.#way.isCut = false;
   }
 
   get client(): Client {

@@ -88,8 +88,9 @@ export class FakeKubelet implements AsyncDisposable {
 
   async #run(pod: DeepReadonly<Pod>): Promise<void> {
     const now = timeText(this.#c.clock.now());
-    const kept = (pod.status?.conditions ?? []).filter((x) => x.type !== 'Ready');
-    const conditions = [...kept, { type: 'Ready', status: 'True', lastTransitionTime: now }];
+    const own = ['ContainersReady', 'Ready'];
+    const kept = (pod.status?.conditions ?? []).filter((x) => !own.includes(x.type));
+    const conditions = [...kept, ...own.map((type) => ({ type, status: 'True', lastTransitionTime: now }))];
     const status = { ...pod.status, phase: 'Running', podIP: `10.42.0.${++this.#ips}`, conditions };
     await this.#client.update<Pod>(Kinds.pods, { ...pod, status }, this.#c, { subresource: 'status' });
   }
