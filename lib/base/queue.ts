@@ -94,7 +94,12 @@ export class Queue<T> implements AsyncIterable<T> {
     });
   }
 
+  async #stop(): Promise<IteratorResult<T>> {
+    this.end();
+    return { done: true, value: undefined };
+  }
+
   [Symbol.asyncIterator](): AsyncIterator<T> {
-    return { next: () => this.next(), return: async () => (this.end(), { done: true, value: undefined }) };
+    return { next: () => this.next(), return: () => this.#stop() };
   }
 }

@@ -2,7 +2,7 @@
  * Structured concurrency: a `Scope` owns tasks and disposables. Disposing it aborts its signal, awaits its tasks and then
  * closes what it owns in reverse order. The first task that fails aborts the others; `done` rejects with that failure.
  */
-import { setMaxListeners, setMaxListeners } from 'node:events';
+import { setMaxListeners } from 'node:events';
 import type { Clock } from './clock.ts';
 import { toStatusError } from './errors.ts';
 import type { Logger } from './log.ts';
@@ -27,7 +27,6 @@ export class Scope implements AsyncDisposable {
     this.name = name;
     setMaxListeners(0, this.#controller.signal);
     // Every waiting call listens for as long as it waits; hundreds at once are no leak.
-    setMaxListeners(0, this.#controller.signal);
     const onAbort = (): void => this.#controller.abort(parent?.reason);
     if (parent?.aborted) this.#controller.abort(parent.reason);
     else parent?.addEventListener('abort', onAbort, { once: true });
