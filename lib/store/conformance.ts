@@ -118,6 +118,35 @@ function singleKeys(store: () => Store, c: Ctx): void {
     for (const e of entries) expect(await store().get(e.key, c)).toEqual(e);
   });
 
+  test('concurrent increments of a few keys lose none, and the watch has every step once, in order', async () => {
+    const from = await store().currentRevision(c);
+    const keys = [0, 1, 2].map((i) => `/count/${i}`);
+    for (const key of keys) await store().create(key, value('0'), {}, c);
+    const increment = async (key: string): Promise<void> => {
+      for (;;) {
+        const now = await store().get(key, c);
+        if (now === undefined) throw new Error(`${key} is gone`);
+        try {
+          await store().update(key, value(`${Number(now.value.toString()) + 1}`), now.revision, {}, c);
+          return;
+        } catch (e) {
+          if (!isKind(e, 'Conflict')) throw e;
+        }
+      }
+    };
+    const writers = Array.from({ length: 12 }, async (_, w) => {
+      for (let i = 0; i < 15; i++) await increment(keys[(w + i) % keys.length] as string);
+    });
+    await Promise.all(writers);
+    const events = await take(store().watch(from, c), keys.length + 12 * 15);
+    for (const key of keys) {
+      const steps = events.flatMap((e) =>
+        e.type === 'put' && e.entry.key === key ? [Number(e.entry.value.toString())] : [],
+      );
+      expect(steps).toEqual(Array.from({ length: 61 }, (_, i) => i));
+    }
+  });
+
   test('a cancelled context rejects', async () => {
     const own = context();
     own.abort();

@@ -1,7 +1,7 @@
 /** The gateway as the rest of the server sees it; `startGateway` in main.ts makes one. */
 import type { Clock, Logger, Random } from '#lib/base';
 import type { Bus } from '#lib/bus';
-import type { Client, NodeStreams } from '#lib/client';
+import type { Client, NodeStreams, WriteFence } from '#lib/client';
 import type { KeyPair } from '#lib/pki';
 
 export interface SessionInfo {
@@ -28,6 +28,11 @@ export interface TokenVerifier {
 
 export interface GatewayDeps {
   readonly client: Client;
+  /**
+   * A client whose every write commits only while the fence holds: for what is written in a session's name, so that an
+   * older session of a node cannot write, whichever replica it is at. Absent = only this replica's own checks.
+   */
+  readonly fencedClient?: ((fence: WriteFence) => Client) | undefined;
   readonly host: string;
   /** 0 = any free port. */
   readonly port: number;

@@ -18,7 +18,14 @@ import { DesiredHub, PODS_BY_NODE } from './desired.ts';
 import type { Gateway, GatewayDeps, SessionInfo } from './gateway.ts';
 import { nodeOf, serverCredentials } from './identity.ts';
 import { certificate, type JoinDeps, join } from './join.ts';
-import { claimEpoch, epochOf, LEASE_NAMESPACE, registerNode, SESSION_ANNOTATION } from './registration.ts';
+import {
+  claimEpoch,
+  epochOf,
+  LEASE_NAMESPACE,
+  openSessionRecord,
+  registerNode,
+  SESSION_ANNOTATION,
+} from './registration.ts';
 import { Relay, type StreamCall } from './relay.ts';
 import { Reporter } from './report.ts';
 import { failCall, serviceError } from './service-error.ts';
@@ -81,10 +88,9 @@ class RunningGateway implements Gateway {
       identity: `gateway-${random.hex(4)}`,
     };
     this.#sessionDeps = {
-      client,
       hub: this.#hub,
       nodes: this.#factory.informer(Kinds.nodes),
-      reporter: new Reporter({ client, pods: this.#hub.pods }),
+      reporter: new Reporter({ pods: this.#hub.pods }),
       events,
       settings,
       onEnd: (s) => this.#onEnd(s),
@@ -231,9 +237,17 @@ class RunningGateway implements Gateway {
         return undefined;
       }
       this.#sessions.get(nodeName)?.fence();
-      await registerNode(this.#d.client, node, this.#c);
+      const holder = this.#sessionDeps.settings.identity;
+      const fence = await openSessionRecord(this.#d.client, { nodeName, epoch, holder }, this.#c);
+      const client = this.#d.fencedClient?.(fence) ?? this.#d.client;
+      await registerNode(client, node, this.#c);
       if (call.destroyed || call.cancelled || this.#c.signal.aborted) return undefined;
-      const session = new NodeSession(call, { nodeName, epoch, status: node.status }, this.#sessionDeps, this.#c);
+      const session = new NodeSession(
+        call,
+        { nodeName, epoch, status: node.status, client },
+        this.#sessionDeps,
+        this.#c,
+      );
       this.#sessions.get(nodeName)?.fence();
       this.#sessions.set(nodeName, session);
       session.open();

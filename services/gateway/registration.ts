@@ -1,13 +1,14 @@
 /**
- * A node's API objects: the Node itself, made and kept from what the agent says of it, and its Lease, which carries the
- * heartbeats and the session's epoch (docs/plan/contracts.md, "Node heartbeats").
+ * A node's API objects: the Node itself, made and kept from what the agent says of it; its Lease in kube-node-lease, which
+ * carries the heartbeats and the highest epoch; and the record of its session, a Lease `berth-session-NODE` in kube-system.
  *
  * The agent owns: its own labels and annotations (others' keys stay), and the status but for conditions that others set.
  * Taints are the agent's only when the Node is made; after that they belong to operators and controllers, as does podCIDR.
  */
 import { type DeepReadonly, Kinds, type Lease, type Node, type NodeStatus } from '#lib/api';
-import { type Ctx, isKind, microTimeText } from '#lib/base';
-import type { Client } from '#lib/client';
+import { assert, type Ctx, isKind, microTimeText } from '#lib/base';
+import type { Client, WriteFence } from '#lib/client';
+import { modRevisionOf, objectKey, parseRevision } from '#lib/store';
 
 export const LEASE_NAMESPACE = 'kube-node-lease';
 export const EPOCH_ANNOTATION = 'berth.dev/session-epoch';
@@ -86,6 +87,31 @@ export function claimEpoch(
   });
 }
 
+/**
+ * Makes the record of who holds the node's session, new each time: its create revision is the fence of all that the
+ * session writes. An older session's record goes, and with it that session's right to write.
+ */
+export async function openSessionRecord(
+  client: Client,
+  o: { nodeName: string; epoch: bigint; holder: string },
+  c: Ctx,
+): Promise<WriteFence> {
+  const key = { namespace: 'kube-system', name: `berth-session-${o.nodeName}` };
+  const made = await retried(c, async () => {
+    const known = await absentAsUndefined(client.get(Kinds.leases, key, c));
+    if (known !== undefined) {
+      const { uid, resourceVersion } = known.metadata;
+      await absentAsUndefined(client.delete(Kinds.leases, key, { preconditions: { uid, resourceVersion } }, c));
+    }
+    const metadata = { ...key, annotations: { [EPOCH_ANNOTATION]: o.epoch.toString() } };
+    const spec = { holderIdentity: o.holder, acquireTime: microTimeText(c.clock.now()) };
+    return client.create(Kinds.leases, { metadata, spec }, c);
+  });
+  const revision = parseRevision(made.metadata.resourceVersion ?? '');
+  assert(revision !== undefined, 'a created object has a resourceVersion');
+  return { key: objectKey(Kinds.leases, key), createRevision: modRevisionOf(revision) };
+}
+
 /** False when a newer session has taken the node: then nothing was written. */
 export async function renewLease(
   client: Client,
@@ -140,7 +166,7 @@ async function retried<T>(c: Ctx, fn: () => Promise<T>): Promise<T> {
     try {
       return await fn();
     } catch (e) {
-      const isRace = isKind(e, 'Conflict') || isKind(e, 'AlreadyExists');
+      const isRace = (isKind(e, 'Conflict') && e.reason !== 'Fenced') || isKind(e, 'AlreadyExists');
       if (!isRace || attempt >= ATTEMPTS_MAX || c.signal.aborted) throw e;
     }
   }

@@ -16,6 +16,8 @@ import { mergePodStatus, sameStatus } from './pod-status.ts';
 /** Who reports. `isFenced` turns true when a newer session of the node exists. */
 export interface Author {
   readonly nodeName: string;
+  /** Fenced by the session's record. */
+  readonly client: Client;
   isFenced(): boolean;
 }
 
@@ -41,14 +43,12 @@ interface Waiting {
 const ATTEMPTS_MAX = 5;
 
 export class Reporter {
-  readonly #client: Client;
   readonly #pods: Informer<Pod>;
   /** Both by uid. */
   readonly #busy = new Set<string>();
   readonly #waiting = new Map<string, Waiting>();
 
-  constructor(o: { client: Client; pods: Informer<Pod> }) {
-    this.#client = o.client;
+  constructor(o: { pods: Informer<Pod> }) {
     this.#pods = o.pods;
   }
 
@@ -87,15 +87,15 @@ export class Reporter {
       try {
         if (author.isFenced()) return 'Conflict';
         // The informer may be behind: before a pod is called gone, the API is asked.
-        if (stored?.metadata.uid !== pod.uid) stored = await this.#client.get(Kinds.pods, pod, c);
+        if (stored?.metadata.uid !== pod.uid) stored = await author.client.get(Kinds.pods, pod, c);
         if (stored.metadata.uid !== pod.uid) return 'NotFound';
         if (stored.spec?.nodeName !== author.nodeName) return 'Forbidden';
-        if (report.type === 'removed') await this.#remove(stored, c);
-        else await this.#store(stored, report.status, c);
+        if (report.type === 'removed') await remove(author.client, stored, c);
+        else await store(author.client, stored, report.status, c);
         return '';
       } catch (e) {
         if (isKind(e, 'NotFound')) return report.type === 'removed' ? '' : 'NotFound';
-        if (isKind(e, 'Conflict') && attempt < ATTEMPTS_MAX) {
+        if (isKind(e, 'Conflict') && e.reason !== 'Fenced' && attempt < ATTEMPTS_MAX) {
           stored = undefined;
           continue;
         }
@@ -104,17 +104,17 @@ export class Reporter {
       }
     }
   }
+}
 
-  async #store(stored: DeepReadonly<Pod>, reported: PodStatus, c: Ctx): Promise<void> {
-    const status = mergePodStatus(stored.status, reported);
-    if (status === undefined || sameStatus(stored.status, status)) return;
-    await this.#client.update(Kinds.pods, { ...stored, status }, c, { subresource: 'status' });
-  }
+async function store(client: Client, stored: DeepReadonly<Pod>, reported: PodStatus, c: Ctx): Promise<void> {
+  const status = mergePodStatus(stored.status, reported);
+  if (status === undefined || sameStatus(stored.status, status)) return;
+  await client.update(Kinds.pods, { ...stored, status }, c, { subresource: 'status' });
+}
 
-  async #remove(stored: DeepReadonly<Pod>, c: Ctx): Promise<void> {
-    // Not being deleted: the node has let go of a pod that ended (evicted, finished); the object stays.
-    if (stored.metadata.deletionTimestamp === undefined) return;
-    const { uid, namespace = '', name } = stored.metadata;
-    await this.#client.delete(Kinds.pods, { namespace, name }, { gracePeriodSeconds: 0, preconditions: { uid } }, c);
-  }
+async function remove(client: Client, stored: DeepReadonly<Pod>, c: Ctx): Promise<void> {
+  // Not being deleted: the node has let go of a pod that ended (evicted, finished); the object stays.
+  if (stored.metadata.deletionTimestamp === undefined) return;
+  const { uid, namespace = '', name } = stored.metadata;
+  await client.delete(Kinds.pods, { namespace, name }, { gracePeriodSeconds: 0, preconditions: { uid } }, c);
 }

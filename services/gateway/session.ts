@@ -11,7 +11,7 @@
  */
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import type { Event, Node, NodeStatus, PodStatus } from '#lib/api';
-import { type Ctx, messageOf, Scope, StatusError } from '#lib/base';
+import { type Ctx, isKind, messageOf, Scope, StatusError } from '#lib/base';
 import type { Client } from '#lib/client';
 import type { EventRecorder, Informer } from '#lib/controller';
 import type { AgentMessage__Output } from '#proto/gen/berth/agent/v1/AgentMessage.ts';
@@ -19,7 +19,7 @@ import type { GatewayMessage } from '#proto/gen/berth/agent/v1/GatewayMessage.ts
 import type { DesiredHub, Feed } from './desired.ts';
 import type { ClusterSettings } from './gateway.ts';
 import { type LeaseState, renewLease, writeNodeStatus } from './registration.ts';
-import type { PodId, Reporter, ReportResult } from './report.ts';
+import type { Author, PodId, Reporter, ReportResult } from './report.ts';
 import { failCall } from './service-error.ts';
 
 export type SessionCall = ServerDuplexStream<AgentMessage__Output, GatewayMessage>;
@@ -34,7 +34,6 @@ export interface SessionSettings {
 }
 
 export interface SessionDeps {
-  readonly client: Client;
   readonly hub: DesiredHub;
   readonly nodes: Informer<Node>;
   readonly reporter: Reporter;
@@ -52,6 +51,8 @@ export class NodeSession {
   readonly nodeName: string;
   readonly epoch: bigint;
   readonly connectedAtMs: number;
+  /** Fenced by this session's record. */
+  readonly #client: Client;
   readonly #call: SessionCall;
   readonly #d: SessionDeps;
   readonly #c: Ctx;
@@ -71,13 +72,14 @@ export class NodeSession {
 
   constructor(
     call: SessionCall,
-    o: { nodeName: string; epoch: bigint; status: NodeStatus | undefined },
+    o: { nodeName: string; epoch: bigint; status: NodeStatus | undefined; client: Client },
     d: SessionDeps,
     c: Ctx,
   ) {
     this.nodeName = o.nodeName;
     this.epoch = o.epoch;
     this.#lastNodeStatus = o.status;
+    this.#client = o.client;
     this.#call = call;
     this.#d = d;
     this.#scope = new Scope(`session of ${o.nodeName}`, c.signal);
@@ -157,8 +159,8 @@ export class NodeSession {
     if (!this.#isFenced) await this.#writeLease('silent', c);
   }
 
-  #author(): { nodeName: string; isFenced: () => boolean } {
-    return { nodeName: this.nodeName, isFenced: () => this.#isFenced };
+  #author(): Author {
+    return { nodeName: this.nodeName, client: this.#client, isFenced: () => this.#isFenced };
   }
 
   #sendWelcome(podCidr: string): void {
@@ -238,7 +240,7 @@ export class NodeSession {
     const status = this.#lastNodeStatus;
     if (status === undefined || this.#isFenced) return;
     this.#scope.spawn('node status', async () => {
-      await writeNodeStatus(this.#d.client, this.nodeName, status, this.#c).catch((e: unknown) => {
+      await writeNodeStatus(this.#client, this.nodeName, status, this.#c).catch((e: unknown) => {
         if (!this.#c.signal.aborted) this.#c.log.warn({ err: messageOf(e) }, 'the node status was not stored');
       });
     });
@@ -268,7 +270,10 @@ export class NodeSession {
     // claimEpoch has just written it.
     let writtenAt = c.clock.monotonic();
     for (;;) {
+      const sleptFrom = c.clock.monotonic();
       await c.clock.sleep(heartbeatIntervalMs / 2, c.signal);
+      // This process stood still: heartbeats may be waiting in the socket. Silence counts only while we could have heard.
+      if (c.clock.monotonic() - sleptFrom > heartbeatIntervalMs * 1.5) continue;
       if (this.#state === 'connected' && this.silentForMs > heartbeatIntervalMs * MISSED_HEARTBEATS) {
         this.#state = 'silent';
         c.log.warn({ silentForMs: Math.round(this.silentForMs) }, 'node is silent');
@@ -291,9 +296,10 @@ export class NodeSession {
       holder: identity,
     };
     try {
-      if (!(await renewLease(this.#d.client, this.nodeName, this.epoch, state, c))) this.fence();
+      if (!(await renewLease(this.#client, this.nodeName, this.epoch, state, c))) this.fence();
     } catch (e) {
-      if (!c.signal.aborted) this.#c.log.warn({ err: messageOf(e) }, 'the node lease was not written');
+      if (isKind(e, 'Conflict') && e.reason === 'Fenced') this.fence();
+      else if (!c.signal.aborted) this.#c.log.warn({ err: messageOf(e) }, 'the node lease was not written');
     }
   }
 

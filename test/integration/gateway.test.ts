@@ -8,7 +8,7 @@ import { credentials } from '@grpc/grpc-js';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { Kinds, type Node, type Pod, type PodStatus } from '#lib/api';
 import { type Ctx, createLogger, isKind, realClock, realRandom, StatusError, silentLogger } from '#lib/base';
-import { type Client, InProcessClient, type NodeStreamRequest } from '#lib/client';
+import { type Client, InProcessClient, type NodeStreamRequest, type WriteFence } from '#lib/client';
 import { caHash, createCa, issue, joinText, type KeyPair, parseJoinText } from '#lib/pki';
 import { MemoryStore } from '#lib/store';
 import { loadAgentProto } from '#proto/load.ts';
@@ -17,6 +17,7 @@ import { joinCluster, renewCertificate } from '../../agent/session/join.ts';
 import type { DesiredChange, Session, SessionCredentials, SessionDeps } from '../../agent/session/session.ts';
 import { type ApiServer, startApiServer } from '../../services/apiserver/main.ts';
 import { type Gateway, startGateway } from '../../services/gateway/main.ts';
+import { openSessionRecord } from '../../services/gateway/registration.ts';
 import { createJoinToken, SecretTokens } from '../../services/gateway/tokens.ts';
 import { eventually, freePort } from '../harness/process.ts';
 import { CuttingProxy } from '../harness/proxy.ts';
@@ -26,6 +27,7 @@ const clock = realClock;
 const log = process.env['BERTH_TEST_LOG'] ? createLogger({ component: 'test', level: 'debug' }) : silentLogger;
 const c: Ctx = { signal: new AbortController().signal, clock, log };
 
+const user = { name: 'system:berth-gateway', groups: ['system:masters', 'system:authenticated'] };
 let api: ApiServer;
 let client: Client;
 let ca: KeyPair;
@@ -35,6 +37,7 @@ let gateway: Gateway;
 async function openGateway(port = 0): Promise<Gateway> {
   return startGateway({
     client,
+    fencedClient: (fence) => new InProcessClient({ handler: api.handler, user, fence: () => fence }),
     host: '127.0.0.1',
     port,
     ca,
@@ -66,7 +69,6 @@ beforeAll(async () => {
     listen: [],
     config: { serviceCidr: '10.43.0.0/16', advertise: { address: '127.0.0.1', port: 6443 } },
   });
-  const user = { name: 'system:berth-gateway', groups: ['system:masters', 'system:authenticated'] };
   client = new InProcessClient({ handler: api.handler, user });
   // As the serviceaccount controller would.
   await client.create(Kinds.serviceaccounts, { metadata: { name: 'default', namespace: 'default' } }, c);
@@ -528,6 +530,22 @@ describe('silence and fencing', () => {
     await eventually(() => epochs().length <= 1, 'only one session is left');
     await one.stop();
     await eventually(() => two.session.connected, 'the second stays');
+  });
+
+  test('what an older session writes is refused by the store itself', async () => {
+    const record = { nodeName, holder: 'x' };
+    const old = await openSessionRecord(client, { ...record, epoch: 1n }, c);
+    const pod = await createPod(`${nodeName}-fenced`, nodeName);
+    const writer = (fence: WriteFence): Client =>
+      new InProcessClient({ handler: api.handler, user, fence: () => fence });
+    await writer(old).update(Kinds.pods, { ...pod, status: { phase: 'Pending' } }, c, { subresource: 'status' });
+    const now = await openSessionRecord(client, { ...record, epoch: 2n }, c);
+    const stored = await client.get(Kinds.pods, refOf(pod), c);
+    const write = (fence: WriteFence): Promise<unknown> =>
+      writer(fence).update(Kinds.pods, { ...stored, status: running }, c, { subresource: 'status' });
+    await expect(write(old)).rejects.toMatchObject({ kind: 'Conflict', reason: 'Fenced' });
+    await write(now);
+    expect((await client.get(Kinds.pods, refOf(pod), c)).status?.phase).toBe('Running');
   });
 
   test('a certificate for another node gives no session, and none at all neither', async () => {
