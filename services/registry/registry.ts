@@ -2,7 +2,9 @@
  * The image registry: OCI distribution spec 1.1 over node:http, content-addressed on disk, crash-safe. It runs in a process
  * of its own (main.ts), because hashing blobs must not delay the API, and imports little, because it mostly idles.
  */
+
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createNetServer, type Server as NetServer } from 'node:net';
 import { join } from 'node:path';
 import type { Clock, Logger, Random } from '#lib/base';
 import { StatusError } from '#lib/base';
@@ -14,7 +16,8 @@ import { route } from './routes.ts';
 import { Uploads } from './uploads.ts';
 
 export interface RegistryOptions {
-  readonly listen: { readonly host: string; readonly port: number };
+  /** `alsoHosts`: more addresses of this machine that answer on the same port (plain http only). */
+  readonly listen: { readonly host: string; readonly port: number; readonly alsoHosts?: readonly string[] };
   /** Everything the registry keeps lies below; made when absent. */
   readonly folder: string;
   readonly log: Logger;
@@ -51,8 +54,14 @@ export async function startRegistry(o: RegistryOptions): Promise<Registry> {
     ? (await import('node:https')).createServer({ ...limits, ...o.tls }, listener)
     : createServer(limits, listener);
   server.setTimeout(IDLE_MS); // a client that stalls in the middle of a chunk must not hold its upload for ever
+  const extra: NetServer[] = [];
   try {
     await listen(server, o.listen.host, o.listen.port);
+    for (const also of o.listen.alsoHosts ?? []) {
+      const more = createNetServer((socket) => server.emit('connection', socket));
+      extra.push(more);
+      await listen(more, also, portOf(server));
+    }
   } catch (e) {
     await uploads[Symbol.asyncDispose]();
     const text = `the registry cannot listen on ${o.listen.host}:${o.listen.port}: ${String(e)}`;
@@ -64,6 +73,7 @@ export async function startRegistry(o: RegistryOptions): Promise<Registry> {
     url: `${o.tls ? 'https' : 'http'}://${host}`,
     host,
     [Symbol.asyncDispose]: () => {
+      for (const more of extra) more.close();
       closing ??= close(server, clock).then(() => uploads[Symbol.asyncDispose]());
       return closing;
     },
@@ -83,7 +93,7 @@ async function answer(state: RegistryState, req: IncomingMessage, res: ServerRes
   }
 }
 
-function listen(server: Server, host: string, port: number): Promise<void> {
+function listen(server: NetServer, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen({ host, port }, () => {
