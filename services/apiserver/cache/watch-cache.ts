@@ -19,6 +19,10 @@ const PAGE_ENTRIES = 1_000;
 const RELIST_DELAY_MS = 500;
 /** How long a read waits for a revision that the cache has not seen: Kubernetes' blockTimeout. */
 const WAIT_MS = 3_000;
+/** Far above the delay of a watch that works. */
+const NUDGE_MS = 250;
+const NUDGE_PREFIX = '/berth/progress/';
+const NUDGE_TTL_SECONDS = 60;
 
 interface Waiter {
   readonly target: Revision;
@@ -49,6 +53,7 @@ export class WatchCache implements AsyncDisposable {
   readonly #waiters = new Set<Waiter>();
   #revision = 0n as Revision;
   #isFed = true;
+  #isNudging = false;
 
   private constructor(o: WatchCacheOptions) {
     this.#store = o.store;
@@ -121,18 +126,20 @@ export class WatchCache implements AsyncDisposable {
   /** Throws DeadlineExceeded (ResourceVersionTooLarge) when the revision does not come within 3 s. */
   async reach(target: Revision, c: Ctx): Promise<void> {
     if (this.#hasReached(target)) return;
-    let waiter: Waiter | undefined;
     const timeUp = new AbortController();
-    const timer = this.#clock.after(WAIT_MS, () => timeUp.abort(tooLarge(target, this.#revision)));
+    const limit = this.#clock.after(WAIT_MS, () => timeUp.abort(tooLarge(target, this.#revision)));
+    const nudge = this.#clock.after(NUDGE_MS, () => this.#nudge(c));
+    const waiter: { target: Revision; resolve: () => void } = { target, resolve: () => undefined };
+    const reached = new Promise<void>((resolve) => {
+      waiter.resolve = resolve;
+    });
+    this.#waiters.add(waiter);
     try {
-      const reached = new Promise<void>((resolve) => {
-        waiter = { target, resolve };
-        this.#waiters.add(waiter);
-      });
       await raceAbort(raceAbort(reached, timeUp.signal), c.signal);
     } finally {
-      timer.cancel();
-      if (waiter !== undefined) this.#waiters.delete(waiter);
+      limit.cancel();
+      nudge.cancel();
+      this.#waiters.delete(waiter);
     }
   }
 
@@ -153,6 +160,22 @@ export class WatchCache implements AsyncDisposable {
   /** Revisions of one transaction arrive together, so the transaction's number decides. */
   #hasReached(target: Revision): boolean {
     return modRevisionOf(this.#revision) >= modRevisionOf(target);
+  }
+
+  /**
+   * In an etcd that others use too, the store's revision moves without an event for us, and the cache would never be seen
+   * to reach it. A write of our own makes an event behind it. One at a time; never needed on an etcd of our own.
+   */
+  #nudge(c: Ctx): void {
+    if (this.#isNudging) return;
+    this.#isNudging = true;
+    const key = `${NUDGE_PREFIX}${this.#revision}`;
+    this.#store
+      .create(key, Buffer.from('{}'), { ttlSeconds: NUDGE_TTL_SECONDS }, c)
+      .catch((err: unknown) => this.#log.debug({ err }, 'nudging the watch failed'))
+      .finally(() => {
+        this.#isNudging = false;
+      });
   }
 
   async #feed(signal: AbortSignal): Promise<void> {

@@ -1,0 +1,167 @@
+import { afterEach, expect, test } from 'vitest';
+import { Kinds, type KubeObject, kindInfo } from '#lib/api';
+import { type Ctx, isKind, realClock, silentLogger } from '#lib/base';
+import {
+  type Entry,
+  MemoryStore,
+  objectKey,
+  type Revision,
+  readRevision,
+  type Store,
+  type StoreEvent,
+} from '#lib/store';
+import { Storage } from '../storage.ts';
+import { encodeStored, jsonParts } from './cached.ts';
+import { StoredKinds } from './stored-kinds.ts';
+import { WatchCache } from './watch-cache.ts';
+
+const KIND = kindInfo(Kinds.configmaps);
+const abort = new AbortController();
+const c: Ctx = { signal: abort.signal, clock: realClock, log: silentLogger };
+const opened: WatchCache[] = [];
+
+afterEach(async () => {
+  for (const cache of opened.splice(0)) await cache[Symbol.asyncDispose]();
+});
+
+async function open(store: Store): Promise<WatchCache> {
+  const cache = await WatchCache.open(
+    { store, kinds: new StoredKinds(), clock: realClock, log: silentLogger, freeze: true },
+    c,
+  );
+  opened.push(cache);
+  return cache;
+}
+
+function configMap(name: string, data: Record<string, string> = {}): KubeObject {
+  return {
+    kind: 'ConfigMap',
+    apiVersion: 'v1',
+    metadata: { name, namespace: 'default', uid: name },
+    data,
+  } as KubeObject;
+}
+
+async function write(store: Store, name: string): Promise<Entry> {
+  return await store.create(objectKey(KIND, { namespace: 'default', name }), encodeStored(configMap(name)), {}, c);
+}
+
+const everything = { namespace: '', matches: undefined };
+
+test('cached bytes: the revision is spliced in, the rest is as stored', async () => {
+  const store = new MemoryStore({ clock: realClock });
+  const storage = new Storage({ store, cache: await open(store) });
+  const made = await storage.create(KIND, configMap('ä', { k: '"}' }), {}, c);
+  const [head, tail] = jsonParts(made);
+  expect(JSON.parse(head + tail.toString('utf8'))).toEqual(made.object);
+  expect(made.object.metadata.resourceVersion).toBe(made.revision.toString());
+  expect(made.bytes.toString()).not.toContain('resourceVersion');
+});
+
+test('own writes are readable at once and are not decoded again when the watch brings them', async () => {
+  const store = new MemoryStore({ clock: realClock });
+  const cache = await open(store);
+  const storage = new Storage({ store, cache });
+  const made = await storage.create(KIND, configMap('a'), {}, c);
+  expect(cache.latest(KIND, made)).toBeDefined();
+  await cache.consistent(c);
+  expect(cache.of(KIND).get('default', 'a')?.object).toBe(made.object);
+  const removed = await storage.remove(KIND, made, {}, c);
+  expect(cache.latest(KIND, made)).toBeUndefined();
+  expect(removed.revision).toBeGreaterThan(made.revision);
+});
+
+test('a consistent read sees what another process has written', async () => {
+  const store = new MemoryStore({ clock: realClock });
+  const cache = await open(store);
+  for (let i = 0; i < 50; i++) {
+    await write(store, `n${i}`);
+    await cache.consistent(c);
+    expect(cache.of(KIND).get('default', `n${i}`)).toBeDefined();
+  }
+});
+
+/** Others write into the same etcd: the revision moves on, and no event comes. */
+class SharedStore extends MemoryStore {
+  foreign = 0n;
+  nudges = 0;
+
+  override async currentRevision(ctx: Ctx): Promise<Revision> {
+    const own = await super.currentRevision(ctx);
+    return readRevision(own / 128n + this.foreign);
+  }
+
+  override async create(key: string, value: Buffer, o: object, ctx: Ctx): Promise<Entry> {
+    if (key.startsWith('/berth/progress/')) {
+      this.nudges++;
+      this.foreign = 0n;
+    }
+    return await super.create(key, value, o, ctx);
+  }
+}
+
+test('an etcd shared with others: a read nudges the watch instead of hanging', async () => {
+  const store = new SharedStore({ clock: realClock });
+  const cache = await open(store);
+  store.foreign = 1n;
+  await cache.consistent(c);
+  expect(store.nudges).toBe(1);
+});
+
+/** Loses history on demand, as a store that was compacted while the watch was away. */
+class ForgetfulStore extends MemoryStore {
+  forget: (() => void) | undefined;
+
+  override async *watch(from: Revision, ctx: Ctx): AsyncIterable<readonly StoreEvent[]> {
+    const cut = new AbortController();
+    this.forget = () => cut.abort();
+    yield* super.watch(from, { ...ctx, signal: AbortSignal.any([ctx.signal, cut.signal]) });
+    if (ctx.signal.aborted) return;
+    await write(this, 'while-away');
+    await this.admin.compact(await this.currentRevision(ctx), ctx);
+  }
+}
+
+test('lost history: everything is listed anew and watchers are told to do the same', async () => {
+  const store = new ForgetfulStore({ clock: realClock });
+  const cache = await open(store);
+  await write(store, 'a');
+  await cache.consistent(c);
+  const watcher = cache.of(KIND).watchNow(everything, { withState: false });
+  store.forget?.();
+  await expect(watcher.take(c.signal)).rejects.toSatisfy((e) => isKind(e, 'Expired'));
+  await cache.consistent(c);
+  expect([...cache.of(KIND).items('')].map((x) => x.name)).toEqual(['a', 'while-away']);
+});
+
+test('a watcher that does not read is ended, the others go on', async () => {
+  const store = new MemoryStore({ clock: realClock });
+  const storage = new Storage({ store, cache: await open(store) });
+  const { cache } = storage;
+  const slow = cache.of(KIND).watchNow(everything, { withState: false });
+  const quick = cache.of(KIND).watchNow(everything, { withState: false });
+  let current = await storage.create(KIND, configMap('a'), {}, c);
+  let seen = 0;
+  for (let i = 0; i < 10_001; i++) {
+    const object = configMap('a', { i: String(i) });
+    current = await storage.replace(KIND, current, { object, bytes: encodeStored(object) }, {}, c);
+    if (i % 1_000 === 0) {
+      await cache.consistent(c);
+      seen += (await quick.take(c.signal))?.length ?? 0;
+    }
+  }
+  expect(seen).toBe(10_002);
+  await slow.take(c.signal);
+  await expect(slow.take(c.signal)).rejects.toSatisfy((e) => isKind(e, 'Expired'));
+});
+
+test('the ring: a watch resumes from any revision it still holds, and gets Expired beyond', async () => {
+  const store = new MemoryStore({ clock: realClock });
+  const cache = await open(store);
+  const first = await write(store, 'n0');
+  for (let i = 1; i < 20; i++) await write(store, `n${i}`);
+  await cache.consistent(c);
+  const events = await cache.of(KIND).watchFrom(first.revision, everything).take(c.signal);
+  expect(events?.map((e) => e.cached.name)).toEqual(Array.from({ length: 19 }, (_, i) => `n${i + 1}`));
+  expect(() => cache.of(KIND).watchFrom(1n as Revision, everything)).toThrow('too old resource version');
+});
