@@ -117,7 +117,7 @@ function portProblem(host: string, port: number): Promise<string | undefined> {
   return new Promise((resolve) => {
     const server = createServer();
     server.once('error', (e: NodeJS.ErrnoException) =>
-      resolve(e.code === 'EADDRINUSE' ? 'is already in use' : e.message),
+      resolve(e.code === 'EADDRINUSE' ? 'is already in use' : e.code === 'EADDRNOTAVAIL' ? undefined : e.message),
     );
     server.listen(port, host, () => server.close(() => resolve(undefined)));
   });
