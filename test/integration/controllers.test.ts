@@ -298,11 +298,11 @@ describe('nodes', () => {
     await k.untilRolledOut('web');
     const before = (await k.pods()).map((p) => p.metadata.uid).toSorted();
     k.cut();
-    await k.sleep(8_000);
+    await k.sleep(6_500);
     // The nodes take a moment to find the way back.
     for (const n of ['node-0', 'node-1', 'node-2']) k.silence(n);
     k.mend();
-    await k.sleep(1_500);
+    await k.sleep(2_500);
     for (const n of ['node-0', 'node-1', 'node-2']) await k.speak(n);
     await k.sleep(5_000);
     const pods = await k.pods();
