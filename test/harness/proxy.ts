@@ -5,6 +5,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 export class CuttingProxy implements AsyncDisposable {
   readonly #server: Server;
   readonly #pairs = new Set<{ near: Socket; far: Socket }>();
+  readonly #dead = new WeakSet<Socket>();
   #mode: 'pass' | 'refuse' | 'swallow' = 'pass';
   /** Connections accepted so far. */
   accepted = 0;
@@ -42,6 +43,12 @@ export class CuttingProxy implements AsyncDisposable {
     if (mode === 'refuse') this.cut();
   }
 
+  /** Connections swallowed so far stay dead; new ones pass. */
+  passNew(): void {
+    for (const pair of this.#pairs) this.#dead.add(pair.near);
+    this.#mode = 'pass';
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#server.close();
     this.cut();
@@ -59,8 +66,8 @@ export class CuttingProxy implements AsyncDisposable {
     far.on('error', () => far.destroy());
     const pair = { near, far };
     this.#pairs.add(pair);
-    this.#forward(near, far);
-    this.#forward(far, near);
+    this.#forward(near, near, far);
+    this.#forward(near, far, near);
     const close = (): void => {
       this.#pairs.delete(pair);
       near.destroy();
@@ -70,9 +77,9 @@ export class CuttingProxy implements AsyncDisposable {
     far.on('close', close);
   }
 
-  #forward(from: Socket, to: Socket): void {
+  #forward(near: Socket, from: Socket, to: Socket): void {
     from.on('data', (piece) => {
-      if (this.#mode === 'swallow') return;
+      if (this.#mode === 'swallow' || this.#dead.has(near)) return;
       if (!to.write(piece)) {
         from.pause();
         to.once('drain', () => from.resume());

@@ -80,6 +80,33 @@ describe('EtcdStore under faults', () => {
     expect(proxy.accepted).toBeGreaterThan(3);
   });
 
+  test('a backlog of many megabytes, which etcd sends in fragments, comes whole', async () => {
+    const from = await direct.currentRevision(c);
+    const keys = Array.from({ length: 60 }, (_, i) => `/big/${i}`);
+    const made = await Promise.all(keys.map((key) => direct.create(key, Buffer.alloc(200_000, 1), {}, c)));
+    await Promise.all(made.map((e) => direct.update(e.key, Buffer.alloc(200_000, 2), e.revision, {}, c)));
+    const events = await take(direct.watch(from, c), 120);
+    const seen = events.map((e) =>
+      e.type === 'put' ? `${e.entry.key} ${e.entry.value[0]} ${e.previous?.value[0] ?? '-'}` : '',
+    );
+    expect(new Set(seen)).toEqual(new Set(keys.flatMap((key) => [`${key} 1 -`, `${key} 2 1`])));
+    expect(seen).toHaveLength(120);
+  });
+
+  test('a half-open connection is noticed by keepalive, and the watch goes on', async () => {
+    await using proxy = await CuttingProxy.start(etcd.port);
+    await using cut = await EtcdStore.open({ endpoints: [`http://127.0.0.1:${proxy.port}`] }, c);
+    const from = await direct.currentRevision(c);
+    const watching = take(cut.watch(from, c), 2);
+    await direct.create('/half/1', value('1'), {}, c);
+    await eventually(async () => (await cut.get('/half/1', c)) !== undefined, 'it is connected');
+    proxy.setMode('swallow');
+    await direct.create('/half/2', value('1'), {}, c);
+    // What is lost in a half-open connection is lost for good: let it pass for new connections only.
+    proxy.passNew();
+    expect((await watching).map(eventText)).toEqual(['put /half/1=1', 'put /half/2=1']);
+  });
+
   test('a watch whose place was compacted while it was cut off throws Expired', async () => {
     await using proxy = await CuttingProxy.start(etcd.port);
     await using cut = await EtcdStore.open({ endpoints: [`http://127.0.0.1:${proxy.port}`] }, c);
