@@ -20,37 +20,20 @@
  * restarts, upMs, phase, startTicks, lastExitCode or -1), `stop`, `restart NAME`.
  * SIGTERM and SIGINT do as `stop`.
  */
-#include "helper.h"
+#include "tend.h"
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/sendfile.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PROCESSES_MAX = 64, ARGUMENTS_MAX = 256, CLIENTS_MAX = 16, LINE_MAX_BYTES = 512 };
+enum { CLIENTS_MAX = 16, LINE_MAX_BYTES = 512 };
 enum { BACKOFF_FIRST_MS = 100, BACKOFF_MAX_MS = 10000, STEADY_MS = 10000, ROTATION_CHECK_MS = 5000 };
-
-struct process {
-	const char *name, *cwd, *log;
-	char *argv[ARGUMENTS_MAX + 1], *env[ARGUMENTS_MAX + 1];
-	int argc, env_count, log_files, stop_ms;
-	long long log_bytes;
-	pid_t pid; /* 0: not running */
-	unsigned long long start_ticks;
-	int pidfd; /* of an adopted one, which is not our child; else -1 */
-	int64_t up_since_ms, next_start_ms, kill_at_ms, started_wall_ms;
-	int backoff_ms, last_status;
-	long long restarts;
-	bool asked_to_end, has_ended, restart_now;
-};
 
 struct client {
 	int fd;
@@ -60,137 +43,9 @@ struct client {
 	char line[LINE_MAX_BYTES];
 };
 
-static struct process processes[PROCESSES_MAX];
 static struct client clients[CLIENTS_MAX];
-static int process_count, client_count, listener;
+static int client_count, listener;
 static bool stopping;
-static char boot_id[37];
-static const char *socket_path, *state_path;
-
-static void take_key(const char *key, char *value)
-{
-	struct process *p = process_count ? &processes[process_count - 1] : NULL;
-	if (!strcmp(key, "socket"))
-		socket_path = value;
-	else if (!strcmp(key, "state"))
-		state_path = value;
-	else if (!strcmp(key, "process")) {
-		if (process_count == PROCESSES_MAX || strpbrk(value, " \"\\"))
-			refuse(2, "config: bad process %s, or more than %d", value, PROCESSES_MAX);
-		processes[process_count++] = (struct process){.name = value, .cwd = "/", .log_files = 1, .stop_ms = 15000, .pidfd = -1};
-	} else if (!p)
-		refuse(2, "config: \"%s\" stands before the first process", key);
-	else if (!strcmp(key, "arg") && p->argc < ARGUMENTS_MAX)
-		p->argv[p->argc++] = value;
-	else if (!strcmp(key, "env") && p->env_count < ARGUMENTS_MAX)
-		p->env[p->env_count++] = value;
-	else if (!strcmp(key, "cwd"))
-		p->cwd = value;
-	else if (!strcmp(key, "log"))
-		p->log = value;
-	else if (!strcmp(key, "log-bytes"))
-		p->log_bytes = atoll(value);
-	else if (!strcmp(key, "log-files"))
-		p->log_files = atoi(value);
-	else if (!strcmp(key, "stop-ms"))
-		p->stop_ms = atoi(value);
-	else
-		refuse(2, "config: \"%s\" is unknown, or there are too many", key);
-}
-
-static void read_tend_config(const char *path)
-{
-	static struct bytes text;
-	if (read_file(AT_FDCWD, path, &text, 1 << 20) < 0)
-		fail("%s", path);
-	for (char *line = strtok(text.data, "\n"); line; line = strtok(NULL, "\n")) {
-		line += strspn(line, " ");
-		if (!*line || *line == '#')
-			continue;
-		char *value = strchr(line, ' ');
-		if (!value)
-			refuse(2, "config: \"%s\" has no value", line);
-		*value = 0;
-		take_key(line, value + 1);
-	}
-	if (!socket_path || !state_path || !process_count)
-		refuse(2, "config: socket, state and at least one process are needed");
-	for (int i = 0; i < process_count; i++)
-		if (!processes[i].argc || !processes[i].log)
-			refuse(2, "config: process %s needs arg and log", processes[i].name);
-}
-
-/* Not synced: it describes processes. The first line names the boot: pids and ticks repeat after the next one. */
-static void write_state(void)
-{
-	struct bytes b = {0};
-	bytes_print(&b, "boot %s\n", boot_id);
-	for (int i = 0; i < process_count; i++)
-		if (processes[i].pid)
-			bytes_print(&b, "%s %d %llu %lld %lld\n", processes[i].name, (int)processes[i].pid, processes[i].start_ticks,
-				    processes[i].restarts, (long long)processes[i].started_wall_ms);
-	replace_file(state_path, b.data, b.size, false);
-	bytes_free(&b);
-}
-
-static struct process *find(const char *name)
-{
-	for (int i = 0; i < process_count; i++)
-		if (!strcmp(processes[i].name, name))
-			return &processes[i];
-	return NULL;
-}
-
-static int pidfd_open(pid_t pid)
-{
-	return (int)syscall(SYS_pidfd_open, pid, 0);
-}
-
-/* A line of the state of an earlier instance: still the same process? */
-static void adopt(const char *name, pid_t pid, unsigned long long ticks, long long restarts, long long started)
-{
-	int fd = pidfd_open(pid);
-	struct process_stat s;
-	if (fd < 0 || !read_process(pid, &s) || s.start_ticks != ticks || s.state == 'Z') {
-		if (fd >= 0)
-			close(fd);
-		return;
-	}
-	struct process *p = find(name);
-	if (!p || p->pid) {
-		/* No longer configured: nobody else would ever end it. */
-		kill(pid, SIGTERM);
-		close(fd);
-		return;
-	}
-	p->pid = pid;
-	p->start_ticks = ticks;
-	p->pidfd = fd;
-	p->restarts = restarts;
-	p->started_wall_ms = started;
-	p->up_since_ms = monotonic_ms();
-}
-
-static void read_state(void)
-{
-	struct bytes text = {0};
-	if (read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &text, 64) == 0)
-		memcpy(boot_id, text.data, text.size < 36 ? text.size : 36);
-	text.size = 0;
-	if (read_file(AT_FDCWD, state_path, &text, 1 << 20) == 0) {
-		char *line = strtok(text.data, "\n");
-		bool same_boot = line && !strncmp(line, "boot ", 5) && !strcmp(line + 5, boot_id);
-		while (same_boot && (line = strtok(NULL, "\n"))) {
-			char name[256];
-			int pid;
-			unsigned long long ticks;
-			long long restarts, started;
-			if (sscanf(line, "%255s %d %llu %lld %lld", name, &pid, &ticks, &restarts, &started) == 5 && pid > 1)
-				adopt(name, pid, ticks, restarts, started);
-		}
-	}
-	bytes_free(&text);
-}
 
 /* Waits until the parent has noted it: a process that no state names would be started twice. */
 static _Noreturn void become(struct process *p, int gate)
@@ -319,7 +174,7 @@ static void take_line(struct client *c)
 	} else if (!strcmp(c->line, "stop")) {
 		stopping = c->waits_for_stop = true;
 	} else if (!strncmp(c->line, "restart ", 8)) {
-		struct process *p = find(c->line + 8);
+		struct process *p = find_process(c->line + 8);
 		if (!p || stopping) {
 			reply_text(c, p ? "{\"error\":\"stopping\"}\n" : "{\"error\":\"no such process\"}\n");
 		} else {
@@ -351,38 +206,6 @@ static void read_control(struct client *c)
 		close(c->fd);
 		c->fd = -1;
 	}
-}
-
-/*
- * By copy and truncation: the process holds the file open. What it writes between the last read and the truncation, a few
- * µs, is lost; a pipe through this program would lose nothing, but hold the process up, or kill it, when this program dies.
- */
-static void rotate(struct process *p)
-{
-	char from[4200], to[4200];
-	struct stat s;
-	if (!p->log_bytes || stat(p->log, &s) < 0 || !S_ISREG(s.st_mode) || s.st_size <= p->log_bytes)
-		return;
-	for (int i = p->log_files; i > 1; i--) {
-		snprintf(from, sizeof from, "%s.%d", p->log, i - 1);
-		snprintf(to, sizeof to, "%s.%d", p->log, i);
-		rename(from, to);
-	}
-	snprintf(to, sizeof to, "%s.1", p->log);
-	int in = open(p->log, O_RDWR | O_CLOEXEC);
-	int out = p->log_files > 0 ? open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640) : -1;
-	bool ok = in >= 0;
-	for (ssize_t n = 1; ok && out >= 0 && n > 0;)
-		ok = (n = sendfile(out, in, NULL, 1 << 20)) >= 0;
-	/* On a full disk the old log goes, or it would never get better. */
-	if (in >= 0 && ftruncate(in, 0) < 0)
-		ok = false;
-	if (!ok && out >= 0)
-		unlink(to);
-	if (in >= 0)
-		close(in);
-	if (out >= 0)
-		close(out);
 }
 
 /* Starts what is due, kills what is overdue, stops in reverse order. The ms until the next thing to do. */
@@ -505,7 +328,7 @@ int tend_main(int argc, char **argv)
 	while (!stopping || !all_ended()) {
 		turn(signals, step());
 		for (int i = 0; i < process_count && monotonic_ms() - checked_ms >= ROTATION_CHECK_MS; i++)
-			rotate(&processes[i]);
+			rotate_log(&processes[i]);
 		if (monotonic_ms() - checked_ms >= ROTATION_CHECK_MS)
 			checked_ms = monotonic_ms();
 	}
