@@ -10,6 +10,7 @@ import { lead } from '#lib/controller';
 import { EtcdStore, LEADER_PREFIX, Maintenance } from '#lib/store';
 import { startApiServer } from '../../services/apiserver/main.ts';
 import { startControllers } from '../../services/controllers/main.ts';
+import { startEventCopies } from '../../services/events/main.ts';
 import { startGateway } from '../../services/gateway/main.ts';
 import { SecretTokens } from '../../services/gateway/tokens.ts';
 import { startScheduler } from '../../services/scheduler/main.ts';
@@ -104,13 +105,14 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
     }),
   );
   api.useNodeStreams(gateway);
-  const led = { layout, store, scope, c, clientOf, caPem: ca.certPem };
+  const led = { layout, store, bus, scope, c, clientOf, caPem: ca.certPem };
   leadParts(led);
 }
 
 interface Led {
   readonly layout: ClusterLayout;
   readonly store: EtcdStore;
+  readonly bus: NatsBus;
   readonly scope: Scope;
   readonly c: Ctx;
   readonly clientOf: (name: string, fence?: () => WriteFence | undefined) => InProcessClient;
@@ -133,6 +135,23 @@ function leadParts(o: Led): void {
             clock: c.clock,
             random: realRandom,
             log: c.log.child({ part: 'scheduler' }),
+          }),
+      },
+      { ...c, signal },
+    ),
+  );
+  scope.spawn('event copies', (signal) =>
+    lead(
+      {
+        ...base,
+        key: `${LEADER_PREFIX}event-copies`,
+        start: () =>
+          startEventCopies({
+            client: o.clientOf('system:berth-events'),
+            bus: o.bus,
+            clock: c.clock,
+            random: realRandom,
+            log: c.log.child({ part: 'events' }),
           }),
       },
       { ...c, signal },
