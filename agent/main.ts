@@ -5,6 +5,7 @@
  * Order at start matters: the network is configured from the figures saved on disk, containers are found, and only then
  * the session hands out pods (first those saved on disk, so that they run on without a control plane).
  */
+import { X509Certificate } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -172,6 +173,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
       endpoints: config.gateways,
       nodeName: config.nodeName,
       credentials: () => credentials(config.home),
+      saveCredentials: (made) => saveCredentials(config.home, made),
       folder: at('session'),
       bootId: (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim(),
       agentVersion: config.version,
@@ -269,14 +271,33 @@ class Follow {
   }
 }
 
-/** PEM files below `<home>/pki`: written by `berth up` or `berth join`, renewed in place. */
+/**
+ * PEM files below `<home>/pki`, written by `berth up` or `berth join`, or a later renewal, which is one file so that a crash
+ * never leaves a certificate beside another one's key. Whichever lasts longer is taken.
+ */
 async function credentials(home: string): Promise<SessionCredentials> {
-  const [ca, cert, key] = await Promise.all(
-    ['ca.crt', 'node.crt', 'node.key'].map((f) => readFile(join(home, 'pki', f), 'utf8')),
+  const files = ['ca.crt', 'node.crt', 'node.key'].map((f) =>
+    readFile(join(home, 'pki', f), 'utf8').catch(() => undefined),
   );
-  if (ca === undefined || cert === undefined || key === undefined)
-    throw new StatusError('NotFound', `no node certificate below ${home}/pki: run berth join`);
-  return { ca, cert, key };
+  const [ca, cert, key] = await Promise.all(files);
+  const given = ca === undefined || cert === undefined || key === undefined ? undefined : { ca, cert, key };
+  const renewed = await readRenewed(home);
+  const best = [given, renewed].filter((x) => x !== undefined).sort((a, b) => validTo(b) - validTo(a))[0];
+  if (best === undefined) throw new StatusError('NotFound', `no node certificate below ${home}/pki: run berth join`);
+  return best;
+}
+
+async function readRenewed(home: string): Promise<SessionCredentials | undefined> {
+  const text = await readFile(join(home, 'pki/renewed.json'), 'utf8').catch(() => undefined);
+  return text === undefined ? undefined : (JSON.parse(text) as SessionCredentials);
+}
+
+function validTo(c: SessionCredentials): number {
+  return Date.parse(new X509Certificate(c.cert).validTo);
+}
+
+async function saveCredentials(home: string, made: SessionCredentials): Promise<void> {
+  await writeFileAtomic(join(home, 'pki/renewed.json'), JSON.stringify(made), { mode: 0o600 });
 }
 
 /** Reports when something other than the time changed, and every five minutes. */

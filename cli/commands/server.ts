@@ -87,6 +87,7 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
   const gateway = scope.own(
     await startGateway({
       client: gatewayClient,
+      fencedClient: (fence) => clientOf('system:berth-gateway', () => fence),
       host: layout.serverIp,
       port: layout.gatewayPort,
       ca,

@@ -43,5 +43,7 @@ function event(name: string): Omit<Event, 'apiVersion' | 'kind'> {
     reason: 'Test',
     message: 'm',
     type: 'Normal',
+    reportingComponent: '',
+    reportingInstance: '',
   };
 }
