@@ -73,6 +73,7 @@ export class Helper implements AsyncDisposable {
     /* One signal (an agent's, a pod's) may have hundreds of requests open; each takes its listener off again. */
     setMaxListeners(0, signal);
     await this.#admitRequest(signal);
+    signal.throwIfAborted();
     const id = this.#nextId;
     this.#nextId = (this.#nextId % 0xffffffff) + 1;
     return new Promise<Answer>((resolve, reject) => {
