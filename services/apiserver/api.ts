@@ -10,6 +10,7 @@ import type { ApiRequest, ApiResult, RequestBase, RequestHandler, WatchEvent, Wa
 import { methodNotAllowed, pathNotFound } from './api-errors.ts';
 import type { Attributes } from './authz/authorizer.ts';
 import { requireAllowed } from './authz/require.ts';
+import { cachedFromStored, fromStored, isConverted } from './conversion.ts';
 import type { Core, CoreResult, Target } from './core.ts';
 import { create, requireNoName } from './handlers/create.ts';
 import { deleteObject } from './handlers/delete.ts';
@@ -51,18 +52,20 @@ export class Api implements RequestHandler {
   async run(request: ApiRequest, c: Ctx): Promise<CoreResult> {
     const target = this.target(request);
     await this.authorize(target, request.verb);
-    return await dispatch(this.core, target, c);
+    return converted(target, await dispatch(this.core, target, c));
   }
 
   /** For a front that has called `authorize` before it read the body. */
   async runAuthorized(request: ApiRequest, c: Ctx): Promise<CoreResult> {
-    return await dispatch(this.core, this.target(request), c);
+    const target = this.target(request);
+    return converted(target, await dispatch(this.core, target, c));
   }
 
   async openWatch(request: RequestBase & { readonly query: WatchQuery }, c: Ctx): Promise<AsyncIterable<WatchItem>> {
     const target = this.target(request);
     await this.authorize(target, 'watch');
-    return await openWatch(this.core, target, c);
+    const items = await openWatch(this.core, target, c);
+    return isConverted(target.info, target.stored) ? convertedWatch(target, items) : items;
   }
 
   target<R extends RequestBase>(request: R): Target<R> {
@@ -129,6 +132,31 @@ async function subresource(core: Core, target: Target<ApiRequest>, c: Ctx): Prom
       return await handlers.patch(core, target, c);
     default:
       throw refused;
+  }
+}
+
+/** The result in the version that was asked for; subresources of another kind are never converted. */
+function converted(target: Target, result: CoreResult): CoreResult {
+  const { info, stored } = target;
+  if (!isConverted(info, stored)) return result;
+  if (result.type === 'list') return { ...result, items: result.items.map((i) => cachedFromStored(info, stored, i)) };
+  if (result.type !== 'object' || result.object.kind !== stored.kind) return result;
+  if (result.cached === undefined) return { ...result, object: fromStored(info, stored, result.object) };
+  const cached = cachedFromStored(info, stored, result.cached);
+  return { ...result, cached, object: cached.object };
+}
+
+async function* convertedWatch({ info, stored }: Target, items: AsyncIterable<WatchItem>): AsyncIterable<WatchItem> {
+  for await (const item of items) {
+    if (item.type !== 'events') yield item;
+    else {
+      const events = item.events.map((e) => ({
+        type: e.type,
+        cached: cachedFromStored(info, stored, e.cached),
+        event: undefined,
+      }));
+      yield { type: 'events', events };
+    }
   }
 }
 

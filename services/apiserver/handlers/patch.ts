@@ -15,6 +15,7 @@ import {
 import { type Ctx, isKind, timeText } from '#lib/base';
 import type { PatchType, WriteOptions } from '#lib/client';
 import { badRequest, conflict } from '../api-errors.ts';
+import { fromStored, isConverted, toStored } from '../conversion.ts';
 import type { Core, CoreResult, Target } from '../core.ts';
 import { checkName, decodeBody, reportUnknown } from '../write/decode-body.ts';
 import { createDraft } from './create.ts';
@@ -33,7 +34,7 @@ export async function patch(core: Core, request: PatchRequest, c: Ctx): Promise<
 
 /** The patched object as a draft; its resourceVersion is kept only when the patch set one (then it is a condition). */
 export function patched(request: PatchRequest, current: DeepReadonly<KubeObject>): KubeObject {
-  const result = applyPatch(request, current);
+  const result = applyPatch(request, fromStored(request.info, request.stored, current));
   const { object, unknown } = decodeObject(request.info, result);
   reportUnknown(unknown, request, request.options.fieldValidation, { body: request.body });
   checkName(object, request.name ?? '');
@@ -43,7 +44,7 @@ export function patched(request: PatchRequest, current: DeepReadonly<KubeObject>
     throw conflict(request.stored, request.name ?? '', 'Precondition failed: the UID of an object cannot be patched');
   if (object.metadata.resourceVersion === current.metadata.resourceVersion && !setsRevision(request.body))
     delete object.metadata.resourceVersion;
-  return object;
+  return toStored(request.info, request.stored, object);
 }
 
 export function applyPatch(
@@ -110,6 +111,7 @@ function appliedConfig(request: PatchRequest): KubeObject {
   const decoded = decodeBody(request.body, request, request.options.fieldValidation);
   checkName(decoded, request.name ?? '');
   if ((decoded.metadata.managedFields ?? []).length > 0) throw badRequest('metadata.managedFields must be nil');
+  if (isConverted(request.info, request.stored)) return decoded;
   const applied = structuredClone(request.body) as KubeObject;
   const { apiVersion, kind } = decoded;
   const { name, namespace } = decoded.metadata;

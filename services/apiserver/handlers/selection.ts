@@ -1,6 +1,7 @@
 /** Label and field selectors of a request as one test on cached objects, and the shortcut when they name one object. */
 import { parseFieldSelector, parseLabelSelector } from '#lib/api';
 import type { Cached } from '../cache/cached.ts';
+import { fromStored } from '../conversion.ts';
 import type { Target } from '../core.ts';
 
 export interface Selection {
@@ -11,14 +12,15 @@ export interface Selection {
 }
 
 export function selectionOf(
-  request: Pick<Target, 'info' | 'namespace' | 'name'>,
+  request: Pick<Target, 'info' | 'stored' | 'namespace' | 'name'>,
   q: { readonly labelSelector?: string | undefined; readonly fieldSelector?: string | undefined },
 ): Selection {
+  const { info, stored } = request;
   const labels = q.labelSelector ? parseLabelSelector(q.labelSelector) : undefined;
   const fields = q.fieldSelector ? parseFieldSelector(request.info, q.fieldSelector) : undefined;
   const tests: ((cached: Cached) => boolean)[] = [];
   if (labels !== undefined && !labels.isEmpty) tests.push((o) => labels.matches(o.object.metadata.labels));
-  if (fields !== undefined && !fields.isEmpty) tests.push((o) => fields.matches(o.object));
+  if (fields !== undefined && !fields.isEmpty) tests.push((o) => fields.matches(fromStored(info, stored, o.object)));
   const byField = fields?.requirements.find((r) => r.path === 'metadata.name' && r.op === '=')?.value;
   const name = request.name ?? byField;
   if (request.name !== undefined) tests.push((o) => o.name === request.name);

@@ -9,15 +9,17 @@ import {
 } from '#lib/api';
 import { isKind, StatusError } from '#lib/base';
 import { badRequest } from '../api-errors.ts';
+import { toStored } from '../conversion.ts';
 
 export interface DecodeRequest {
   readonly info: KindInfo;
+  readonly stored: KindInfo;
   readonly namespace: string;
   readonly name?: string | undefined;
   readonly warn?: ((text: string) => void) | undefined;
 }
 
-/** Copies: the body stays the caller's. */
+/** A draft of the stored version. Copies: the body stays the caller's. */
 export function decodeBody(body: unknown, request: DecodeRequest, validation: FieldValidation | undefined): KubeObject {
   checkTypeMeta(body, request.info);
   let decoded: { object: KubeObject; unknown: string[] };
@@ -41,7 +43,7 @@ export function decodeBody(body: unknown, request: DecodeRequest, validation: Fi
   } else {
     delete object.metadata.namespace;
   }
-  return object;
+  return toStored(request.info, request.stored, object);
 }
 
 /** The name in a body of an update may be left out, but not differ from the URL's. */
