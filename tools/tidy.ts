@@ -29,7 +29,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   cli: ['lib', 'services', 'agent'],
   test: ['lib', 'services', 'agent', 'cli', 'proto', 'tools'],
   tools: [],
-  proto: [],
+  proto: ['lib/base'],
 };
 
 /** Packages with one door (design.md 5.8). */
