@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type ConfigMap, type Deployment, Kinds, type Namespace, type Node, type Pod, type Service } from '#lib/api';
 import { isKind, realClock } from '#lib/base';
-import type { Client } from '#lib/client';
+import { type Client, InProcessClient } from '#lib/client';
 import { MemoryStore } from '#lib/store';
 import { testContext as c, startTestServer, type TestServer } from './testing/server.ts';
 
@@ -287,6 +287,22 @@ describe('nodes', () => {
   test('a new node has the not-ready taint', async () => {
     const node = await client.create<Node>(Kinds.nodes, { metadata: { name: 'n1' }, spec: {} }, c);
     expect(node.spec?.taints).toEqual([{ key: 'node.kubernetes.io/not-ready', effect: 'NoSchedule' }]);
+  });
+});
+
+describe('fencing (design.md 0.4)', () => {
+  test('a leader that lost its key cannot write, whatever the verb', async () => {
+    const held = await server.store.admin.acquire('/berth/leader/test', 'me', { ttlSeconds: 5 }, c);
+    const user = { name: 'system:leader', groups: ['system:masters'] };
+    const leader = new InProcessClient({ handler: server.api.handler, user, fence: () => held.fence });
+    await leader.create(Kinds.configmaps, { metadata: { ...key('a') } }, c);
+    await held[Symbol.asyncDispose]();
+    const isFenced = (e: unknown): boolean => isKind(e, 'Conflict') && e.reason === 'Fenced';
+    await expect(leader.create(Kinds.configmaps, { metadata: { ...key('b') } }, c)).rejects.toSatisfy(isFenced);
+    const body = { data: { x: '1' } };
+    await expect(leader.patch(Kinds.configmaps, key('a'), { type: 'merge', body }, c)).rejects.toSatisfy(isFenced);
+    await expect(leader.delete(Kinds.configmaps, key('a'), {}, c)).rejects.toSatisfy(isFenced);
+    expect((await client.list(Kinds.configmaps, { namespace: 'default' }, c)).items).toHaveLength(1);
   });
 });
 

@@ -2,6 +2,7 @@
  * Wires the API server: watch cache, storage, admission, authorization, handlers, listeners. Several replicas may run on
  * one store: nothing here is led, every write is a compare-and-swap.
  */
+import { setMaxListeners } from 'node:events';
 import { type Ctx, Scope, StatusError } from '#lib/base';
 import { AdmissionChain } from './admission/chain.ts';
 import { NamespaceLifecycle } from './admission/namespace-lifecycle.ts';
@@ -47,6 +48,8 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
       { name: 'watch-cache', isLiveness: false, check: () => api.core.cache.requireFed() },
     ]);
     const stopping = new AbortController();
+    // One listener for each watch: their number is not a leak.
+    setMaxListeners(0, stopping.signal);
     const listeners = await listen({ deps, api, health, nodes: () => nodes.streams, stopping: stopping.signal });
     const stop = async (): Promise<void> => {
       health.stop();

@@ -66,9 +66,7 @@ async function startWatcher(
 async function* run(core: Core, q: WatchQuery, start: Start, c: Ctx): AsyncIterable<WatchItem> {
   const { watcher } = start;
   const seconds = q.timeoutSeconds !== undefined && q.timeoutSeconds > 0 ? q.timeoutSeconds : defaultSeconds(core);
-  const timeUp = new AbortController();
-  const stop = AbortSignal.any([c.signal, timeUp.signal]);
-  const timers: Timer[] = [core.clock.after(seconds * 1000, () => timeUp.abort(), { unref: true })];
+  const timeUp = core.clock.after(seconds * 1000, () => watcher.end(), { unref: true });
   const withBookmarks = q.allowWatchBookmarks === true;
   let bookmarkTimer: Timer | undefined;
   let isDue = false;
@@ -85,7 +83,7 @@ async function* run(core: Core, q: WatchQuery, start: Start, c: Ctx): AsyncItera
   try {
     if (initialEnd !== undefined) watcher.poke();
     for (;;) {
-      const events = await watcher.take(stop);
+      const events = await watcher.take(c.signal);
       if (events === undefined) break;
       if (events.length > 0) yield { type: 'events', events };
       if (initialEnd !== undefined) {
@@ -99,7 +97,7 @@ async function* run(core: Core, q: WatchQuery, start: Start, c: Ctx): AsyncItera
     if (withBookmarks && watcher.isIdle && !c.signal.aborted)
       yield { type: 'bookmark', resourceVersion: core.cache.revision.toString(), initialEventsEnd: false };
   } finally {
-    for (const t of timers) t.cancel();
+    timeUp.cancel();
     bookmarkTimer?.cancel();
     watcher.end();
   }

@@ -58,8 +58,10 @@ export class Front {
     const startedMs = this.#o.clock.monotonic();
     const isLong = info.type === 'resource' && (info.verb === 'watch' || STREAMS.has(info.subresource ?? ''));
     const abort = new AbortController();
+    const { signal } = abort;
     // A stopping server ends its watches and lets short requests finish.
-    const signal = isLong ? AbortSignal.any([abort.signal, this.#o.stopping]) : abort.signal;
+    const onStop = (): void => abort.abort(this.#o.stopping.reason);
+    if (isLong) this.#o.stopping.addEventListener('abort', onStop, { once: true });
     res.once('close', () => abort.abort(new DOMException('the client has gone', 'AbortError')));
     const limit = isLong ? undefined : this.#o.clock.after(REQUEST_MS, () => abort.abort(timeout()), { unref: true });
     const answer = this.#answer(req, res, query);
@@ -72,6 +74,7 @@ export class Front {
       await this.#failed(call, signal.aborted && signal.reason instanceof StatusError ? signal.reason : e, url);
     } finally {
       limit?.cancel();
+      this.#o.stopping.removeEventListener('abort', onStop);
       this.#o.metrics.observe(info, res.statusCode, this.#o.clock.monotonic() - startedMs);
     }
   }
