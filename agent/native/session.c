@@ -6,6 +6,7 @@
  *
  * Frames as in clients.c. From the agent: I stdin bytes | C stdin ends | W resize. To the agent: S started | O stdout |
  * R stderr | then one of E exit code as u32, X why it could not start as JSON.
+ * After the last frame this side is shut down; the agent closes.
  * The agent's reading speed is passed on: while its queue is long the process's output is not read.
  */
 #include "supervise.h"
@@ -271,6 +272,12 @@ static _Noreturn void run(struct session *s, int signals)
 	s->outputs[0] = s->outputs[1] = -1;
 	for (flush(s); s->to_agent.size; turn(s, signals, -1))
 		;
+	/* The agent closes once it has read the end. Until then it may write: a socket closed before would answer that with
+	 * an error, on which the agent would drop what it has not read yet, the exit code among it. */
+	shutdown(s->socket, SHUT_WR);
+	char ignored[4096];
+	for (ssize_t n = 1; n > 0 || (n < 0 && errno == EINTR);)
+		n = recv(s->socket, ignored, sizeof ignored, 0);
 	reap_all();
 	_exit(0);
 }

@@ -177,6 +177,19 @@ for (const program of ['crun', 'runc']) {
       expect(await h.exec(o.id, { argv: ['sh', '-c', 'sleep 500 & echo left'] })).toEqual([0, 'left\n', '']);
     });
 
+    test('exec: an end of input sent to a program that has ended costs neither its output nor its exit code', async () => {
+      const o = sh('sleep 1000');
+      await h.runtime.start(o, h.c);
+      for (let round = 0; round < 40; round++) {
+        const s = await h.runtime.exec(o.id, { argv: ['sh', '-c', 'echo out; exit 5'], tty: false, stdin: true }, h.c);
+        const out = collect(s.stdout);
+        s.stderr.resume();
+        s.stdin.write('x');
+        s.stdin.end();
+        expect([await s.exit, await out.end]).toEqual([5, 'out\n']);
+      }
+    });
+
     test('exec: ends with its session, at its time limit, when its stdin is destroyed, when the agent goes', async () => {
       const o = sh('sleep 1000');
       await h.runtime.start(o, h.c);
