@@ -3,7 +3,7 @@
  * mapped to StatusError, watches decoded line by line. A watch holds a connection of its own; nothing is retried here
  * (retries belong to lib/base/backoff and to the informers).
  */
-import { type Dispatcher, Pool } from 'undici';
+import type { Dispatcher, Pool } from 'undici';
 import { apiVersionOf, type DeepReadonly, type KindRef, type KubeObject, type ObjectKey } from '#lib/api';
 import { type Ctx, StatusError } from '#lib/base';
 import type {
@@ -43,7 +43,9 @@ export interface RawRequest {
 export type RawResponse = Pick<Dispatcher.ResponseData, 'statusCode' | 'headers' | 'body'>;
 
 export class HttpClient implements Client, AsyncDisposable {
-  readonly #pool: Pool;
+  readonly #origin: string;
+  readonly #connect: Record<string, unknown>;
+  #pool: Promise<Pool> | undefined;
   readonly #base: string;
   readonly #headers: Record<string, string>;
   readonly #timeoutMs: number;
@@ -54,7 +56,8 @@ export class HttpClient implements Client, AsyncDisposable {
     this.#base = url.pathname.replace(/\/$/, '');
     this.#timeoutMs = o.timeoutMs ?? 60_000;
     this.#warn = o.warn;
-    this.#pool = new Pool(url.origin, { connect: tlsOptions(o.access), keepAliveTimeout: 30_000 });
+    this.#origin = url.origin;
+    this.#connect = tlsOptions(o.access);
     this.#headers = {
       'user-agent': o.userAgent ?? 'berth',
       ...(o.access.token === undefined ? {} : { authorization: `Bearer ${o.access.token}` }),
@@ -164,7 +167,8 @@ export class HttpClient implements Client, AsyncDisposable {
   async raw(request: RawRequest, c: Ctx): Promise<RawResponse> {
     let response: Dispatcher.ResponseData;
     try {
-      response = await this.#pool.request({
+      this.#pool ??= this.#open();
+      response = await (await this.#pool).request({
         method: request.method,
         path: `${this.#base}${request.path}`,
         headers: {
@@ -187,7 +191,13 @@ export class HttpClient implements Client, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#pool.destroy();
+    await (await this.#pool)?.destroy();
+  }
+
+  /** Loaded when first used: the server has this file in its bundle, but not 10 MB of HTTP client in its memory. */
+  async #open(): Promise<Pool> {
+    const { default: undici } = await import('undici');
+    return new undici.Pool(this.#origin, { connect: this.#connect, keepAliveTimeout: 30_000 });
   }
 }
 
