@@ -47,7 +47,7 @@ test('kubeconfig: written readable by its owner only, read back the same', async
   });
 });
 
-test('kubeconfig: merging keeps what the user has, and the current context unless asked', () => {
+test('kubeconfig: merging keeps what the user has, and the current context unless asked', async () => {
   const text = `
 apiVersion: v1
 kind: Config
@@ -57,7 +57,7 @@ clusters: [{name: c, cluster: {server: https://x, extensions: []}}, {name: berth
 users: [{name: u, user: {exec: {command: login}}}]
 contexts: [{name: mine, context: {cluster: c, user: u, namespace: n}}]
 `;
-  const mine = parseKubeconfig(text);
+  const mine = await parseKubeconfig(text);
   const merged = mergeKubeconfig(mine, berth, { setCurrent: false });
   expect(merged).toMatchObject({ preferences: { colors: true }, 'current-context': 'mine' });
   expect(merged.clusters).toEqual([mine.clusters[0], berth.clusters[0]]);
@@ -72,7 +72,7 @@ contexts: [{name: mine, context: {cluster: c, user: u, namespace: n}}]
 test('kubeconfig: files beside it are read; what is missing is named', async () => {
   await writeFile(join(folder, 'ca.crt'), 'CA2');
   const path = join(folder, 'config');
-  const config = parseKubeconfig(`
+  const config = await parseKubeconfig(`
 current-context: a
 clusters: [{name: c, cluster: {server: https://x, certificate-authority: ca.crt}}]
 users: [{name: u, user: {token: secret}}]
@@ -82,5 +82,5 @@ contexts: [{name: a, context: {cluster: c, user: u, namespace: n}}, {name: b, co
   await expect(clusterAccess(config, { context: 'b' })).rejects.toThrow('no cluster "gone"');
   await expect(clusterAccess(config, { context: 'z' })).rejects.toThrow('no context "z"');
   await expect(readKubeconfig(join(folder, 'nope'))).rejects.toSatisfy((e) => isKind(e, 'NotFound'));
-  expect(() => parseKubeconfig('- a')).toThrow('must be a YAML mapping');
+  await expect(parseKubeconfig('- a')).rejects.toThrow('must be a YAML mapping');
 });

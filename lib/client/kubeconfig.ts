@@ -5,7 +5,6 @@
  */
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { parse, stringify } from 'yaml';
 import { StatusError, writeFileAtomic } from '#lib/base';
 
 export interface KubeconfigCluster {
@@ -54,7 +53,8 @@ export interface ClusterAccess {
 }
 
 /** Throws Invalid for anything but a mapping; absent lists become empty ones. */
-export function parseKubeconfig(text: string): Kubeconfig {
+export async function parseKubeconfig(text: string): Promise<Kubeconfig> {
+  const { parse } = await yaml();
   const raw: unknown = parse(text);
   if (raw !== null && (typeof raw !== 'object' || Array.isArray(raw)))
     throw new StatusError('Invalid', 'a kubeconfig must be a YAML mapping');
@@ -79,7 +79,7 @@ export async function readKubeconfig(path: string): Promise<Kubeconfig> {
     throw new StatusError('NotFound', `cannot read the kubeconfig ${path}`, { cause: e });
   }
   try {
-    return parseKubeconfig(text);
+    return await parseKubeconfig(text);
   } catch (e) {
     throw new StatusError('Invalid', `${path} is not a kubeconfig: ${e instanceof Error ? e.message : String(e)}`, {
       cause: e,
@@ -89,6 +89,7 @@ export async function readKubeconfig(path: string): Promise<Kubeconfig> {
 
 /** Readable by its owner only: it holds a private key. */
 export async function writeKubeconfig(path: string, config: Kubeconfig): Promise<void> {
+  const { stringify } = await yaml();
   await writeFileAtomic(path, stringify(config, { lineWidth: 0 }), { mode: 0o600 });
 }
 
@@ -177,6 +178,11 @@ export async function clusterAccess(
     token,
     namespace: context.namespace ?? '',
   };
+}
+
+/** Loaded when first used: servers have this file in their bundle and never read a kubeconfig. */
+async function yaml(): Promise<typeof import('yaml')> {
+  return (await import('yaml')).default;
 }
 
 function mergeNamed<T extends { name: string }>(base: readonly T[], added: readonly T[]): T[] {

@@ -1,6 +1,5 @@
 /** A request body by its Content-Type: JSON, YAML or Kubernetes protobuf, as a plain value. */
 import type { IncomingMessage } from 'node:http';
-import { parse as parseYaml } from 'yaml';
 import { decodeProtobuf, type FieldValidation, findDuplicateFields } from '#lib/api';
 import { messageOf, StatusError } from '#lib/base';
 import type { PatchType } from '#lib/client';
@@ -33,7 +32,7 @@ export async function readObject(req: IncomingMessage, report: Reporter): Promis
     case 'application/json':
       return parseJson(bytes, report);
     case 'application/yaml':
-      return parseYamlBody(bytes);
+      return await parseYamlBody(bytes);
     case 'application/vnd.kubernetes.protobuf':
       return decodeProtobuf(bytes).object;
     default:
@@ -45,7 +44,7 @@ export async function readPatch(req: IncomingMessage): Promise<{ patchType: Patc
   const patchType = PATCHES.get(mediaType(req));
   if (patchType === undefined) throw unsupported([...PATCHES.keys()].join(', '));
   const bytes = await readBody(req, BODY_BYTES_MAX);
-  const body = patchType === 'apply' ? parseYamlBody(bytes) : parseJson(bytes, undefined);
+  const body = patchType === 'apply' ? await parseYamlBody(bytes) : parseJson(bytes, undefined);
   return { patchType, body };
 }
 
@@ -65,9 +64,11 @@ function parseJson(bytes: Buffer, report: Reporter | undefined): unknown {
   return value;
 }
 
-function parseYamlBody(bytes: Buffer): unknown {
+/** The YAML library is loaded with the first YAML body. */
+async function parseYamlBody(bytes: Buffer): Promise<unknown> {
+  const { default: yaml } = await import('yaml');
   try {
-    return parseYaml(bytes.toString('utf8'), { maxAliasCount: 100 });
+    return yaml.parse(bytes.toString('utf8'), { maxAliasCount: 100 });
   } catch (e) {
     throw badRequest(`error decoding YAML: ${messageOf(e)}`);
   }

@@ -5,7 +5,6 @@
 import type { ServerResponse } from 'node:http';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import { stringify as toYaml } from 'yaml';
 import { apiVersionOf, type DeepReadonly, type KindInfo, type KubeObject, partialMetadata, tableOf } from '#lib/api';
 import type { StatusError } from '#lib/base';
 import { statusOfError } from '#lib/client';
@@ -51,7 +50,8 @@ export async function sendError(a: Answer, e: StatusError): Promise<void> {
 /** Any value as JSON or YAML. */
 export async function sendValue(a: Answer, code: number, value: object): Promise<void> {
   if (a.form.as === 'object' && a.form.yaml) {
-    await sendBytes(a, code, Buffer.from(toYaml(value)), 'application/yaml');
+    const { default: yaml } = await import('yaml');
+    await sendBytes(a, code, Buffer.from(yaml.stringify(value)), 'application/yaml');
     return;
   }
   const json = a.pretty ? `${JSON.stringify(value, undefined, 2)}\n` : `${JSON.stringify(value)}\n`;
