@@ -74,6 +74,7 @@ const problems: string[] = [];
 const files = tracked();
 for (const file of files) if (/\.(ts|c|h)$/.test(file) && existsSync(join(root, file))) check(file);
 checkPaths();
+checkLock();
 for (const p of problems) process.stdout.write(`${p}\n`);
 process.stdout.write(`tidy: ${files.length} files, ${problems.length} problems\n`);
 process.exitCode = problems.length === 0 ? 0 : 1;
@@ -164,6 +165,22 @@ function checkPaths(): void {
     for (const m of text.matchAll(/`((?:lib|services|agent|cli|tools|test|proto|deploy|docs|bin)\/[\w./-]+)`/g)) {
       const path = m[1] ?? '';
       if (!path.includes('…') && !existsSync(join(root, path))) problems.push(`${file}: \`${path}\` is not there`);
+    }
+  }
+}
+
+/** `npm ci` refuses a lock file that lacks an optional package of another platform, which `npm i` here forgets to write. */
+function checkLock(): void {
+  const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, { optionalDependencies?: Record<string, string> }>;
+  };
+  for (const [name, p] of Object.entries(lock.packages)) {
+    for (const optional of Object.keys(p.optionalDependencies ?? {})) {
+      const found = [`${name}/node_modules/${optional}`, `node_modules/${optional}`].some((k) => k in lock.packages);
+      if (!found)
+        problems.push(
+          `package-lock.json: ${optional}, optional for ${name}, has no entry: npm ci would fail; add one as its siblings have`,
+        );
     }
   }
 }
