@@ -55,6 +55,7 @@ export async function up(o: UpOptions): Promise<number> {
       tellWhere(known);
       return 0;
     }
+    if (known !== undefined) refuseOtherShape(known, o);
     await start(known ?? (await layoutOf(o)), o, createSteps(clock), c);
     return 0;
   } catch (e) {
@@ -63,16 +64,44 @@ export async function up(o: UpOptions): Promise<number> {
   }
 }
 
+/** A cluster keeps the shape it was made with: ports, addresses and hosts stand in certificates and objects. */
+function refuseOtherShape(known: ClusterLayout, o: UpOptions): void {
+  const hosts = known.nodes.filter((n) => n.netns !== undefined).length;
+  const given: [string, string | undefined, string][] = [
+    ['--nodes', o.nodes, String(hosts)],
+    ['--api-port', o.apiPort, String(known.apiPort)],
+    ['--registry-port', o.registryPort, String(known.registryPort)],
+    ['--server-ip', o.serverIp, known.serverIp],
+    ['--etcd-endpoints', o.etcdEndpoints, (known.etcdEndpoints ?? []).join(',')],
+    ['--nats', o.nats, known.natsUrl ?? ''],
+  ];
+  const other = given.filter(([, asked, is]) => asked !== undefined && asked !== is);
+  if (other.length === 0) return;
+  const lines = other.map(
+    ([flag, asked, is]) =>
+      `${flag} ${asked}: the cluster below ${known.home} was made with ${is === '' || is === '0' ? 'none' : is}`,
+  );
+  throw new StatusError(
+    'Invalid',
+    `${lines.join('\n')}\n'berth down --home ${known.home} --purge' removes it with all its state; another --instance runs beside it`,
+  );
+}
+
 async function isRunning(layout: ClusterLayout, c: Ctx): Promise<boolean> {
   const status = await tendStatus(tendSocket(layout)).catch(() => undefined);
   if (status === undefined) return false;
   const client = await adminClient(layout).catch(() => undefined);
   if (client === undefined) return false;
   await using open = client;
-  return open
-    .raw({ method: 'GET', path: '/readyz' }, c)
-    .then((r) => r.statusCode === 200)
-    .catch(() => false);
+  // Awaited before `open` is closed at the end of this block.
+  const ready = await isReady(open, c).catch(() => false);
+  return ready;
+}
+
+async function isReady(client: HttpClient, c: Ctx): Promise<boolean> {
+  const answer = await client.raw({ method: 'GET', path: '/readyz' }, c);
+  await answer.body.dump();
+  return answer.statusCode === 200;
 }
 
 async function start(layout: ClusterLayout, o: UpOptions, steps: Steps, c: Ctx): Promise<void> {
@@ -92,7 +121,7 @@ async function start(layout: ClusterLayout, o: UpOptions, steps: Steps, c: Ctx):
   await steps.run('waiting for the API server', () =>
     waitUntil(
       START_LIMIT_MS,
-      async () => (await client.raw({ method: 'GET', path: '/readyz' }, c)).statusCode === 200,
+      () => isReady(client, c),
       () => `the API server does not answer; see ${layout.home}/log/server.log`,
       c,
     ),
