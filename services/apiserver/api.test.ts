@@ -66,6 +66,23 @@ describe('bootstrap', () => {
   });
 });
 
+describe('replicas', () => {
+  test('the endpoints of `kubernetes` are the replicas that live', async () => {
+    const addresses = async (): Promise<unknown> => {
+      const slice = await client.get<EndpointSlice>(Kinds.endpointslices, key('kubernetes'), c);
+      return slice.endpoints?.map((e) => e.addresses[0]);
+    };
+    const advertise = { address: '192.0.2.2', port: 6443 };
+    const second = await startTestServer({ store: server.store, config: { advertise } });
+    expect(await addresses()).toEqual(['192.0.2.1', '192.0.2.2']);
+    expect(await client.get(Kinds.endpoints, key('kubernetes'), c)).toMatchObject({
+      subsets: [{ addresses: [{ ip: '192.0.2.1' }, { ip: '192.0.2.2' }], ports: [{ port: 6443 }] }],
+    });
+    await second[Symbol.asyncDispose]();
+    expect(await addresses()).toEqual(['192.0.2.1']);
+  });
+});
+
 describe('writes', () => {
   test('create sets uid, creationTimestamp, resourceVersion; a set resourceVersion is refused (6)', async () => {
     const made = await client.create<ConfigMap>(Kinds.configmaps, { metadata: { ...key('a') }, data: { x: '1' } }, c);

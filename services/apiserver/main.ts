@@ -3,7 +3,8 @@
  * one store: nothing here is led, every write is a compare-and-swap.
  */
 import { setMaxListeners } from 'node:events';
-import { type Ctx, Scope, StatusError } from '#lib/base';
+import { type Ctx, raceAbort, Scope, StatusError } from '#lib/base';
+import { InProcessClient } from '#lib/client';
 import { AdmissionChain } from './admission/chain.ts';
 import { NamespaceLifecycle } from './admission/namespace-lifecycle.ts';
 import { TaintNodesByCondition } from './admission/nodes.ts';
@@ -14,6 +15,7 @@ import { runRepair } from './allocator/repair.ts';
 import { Api } from './api.ts';
 import { AuthorizerUnion } from './authz/authorizer.ts';
 import { NodeRules, PublicRules, Superusers } from './authz/built-in.ts';
+import { EndpointsKeeper } from './bootstrap/endpoints.ts';
 import { ensureBootstrapObjects } from './bootstrap/objects.ts';
 import { StoredKinds } from './cache/stored-kinds.ts';
 import { WatchCache } from './cache/watch-cache.ts';
@@ -32,6 +34,7 @@ export type { ApiServer, ApiServerConfig, ApiServerDeps, BearerVerifier, ListenA
 const DEFAULT_TOLERATION_SECONDS = 3;
 const EVENT_TTL_SECONDS = 3_600;
 const NODE_PORTS = { from: 30_000, to: 32_767 };
+const LEAVE_MS = 2_000;
 const SERVICE_ACCOUNT_WAIT_MS = 5_000;
 
 /** Resolves when the cache is filled, the bootstrap objects exist and the listeners accept. */
@@ -40,7 +43,10 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
   try {
     const c: Ctx = { signal: scope.signal, clock: deps.clock, log: deps.log };
     const api = new Api(await openCore(deps, scope, c));
-    await ensureBootstrapObjects(api, deps.config, c);
+    const user = { name: 'system:apiserver', groups: ['system:masters', 'system:authenticated'] };
+    const client = new InProcessClient({ handler: api, user, userAgent: 'berth-apiserver' });
+    await ensureBootstrapObjects(client, deps.config, c);
+    const endpoints = await keepEndpoints(deps, client, scope, c);
     const nodes = { streams: deps.nodeStreams };
     const health = new Health([
       { name: 'ping', isLiveness: true, check: () => undefined },
@@ -53,6 +59,7 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     const listeners = await listen({ deps, api, health, nodes: () => nodes.streams, stopping: stopping.signal });
     const stop = async (): Promise<void> => {
       health.stop();
+      await leave(endpoints, c);
       stopping.abort(new StatusError('Unavailable', 'the server is shutting down'));
       await listeners.close();
       await scope[Symbol.asyncDispose]();
@@ -72,6 +79,37 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
   } catch (e) {
     await scope[Symbol.asyncDispose]();
     throw e;
+  }
+}
+
+/** Endpoints on loopback would mean every pod itself, and the API refuses them: such a server is for its own host only. */
+async function keepEndpoints(
+  deps: ApiServerDeps,
+  client: InProcessClient,
+  scope: Scope,
+  c: Ctx,
+): Promise<EndpointsKeeper | undefined> {
+  const self = deps.config.advertise;
+  if (self.address.startsWith('127.')) {
+    deps.log.warn({ address: self.address }, 'the advertised address is loopback: no endpoints for `kubernetes`');
+    return undefined;
+  }
+  const keeper = new EndpointsKeeper({ client, self });
+  await keeper.announce(c);
+  scope.spawn('endpoints', (signal) => keeper.run({ ...c, signal }));
+  return keeper;
+}
+
+/** Bounded: a store that does not answer must not keep a server from stopping. */
+async function leave(endpoints: EndpointsKeeper | undefined, c: Ctx): Promise<void> {
+  const limit = new AbortController();
+  const timer = c.clock.after(LEAVE_MS, () => limit.abort());
+  try {
+    await raceAbort(endpoints?.leave({ ...c, signal: limit.signal }) ?? Promise.resolve(), limit.signal);
+  } catch (err) {
+    c.log.warn({ err }, 'the endpoints of `kubernetes` keep this address until its lease ends');
+  } finally {
+    timer.cancel();
   }
 }
 

@@ -1,11 +1,10 @@
 /**
  * What a fresh cluster must have before anybody uses it (kubernetes-api.md 25), made through the API itself, by any number
- * of replicas at once: creating what exists already is success. The endpoints of the `kubernetes` service are kept to be
- * this server's advertised address.
+ * of replicas at once: creating what exists already is success.
  */
-import { type KindInfo, type KindRef, Kinds, type KubeObject, kindInfo } from '#lib/api';
+import { type KindRef, Kinds, type KubeObject } from '#lib/api';
 import { type Ctx, isKind } from '#lib/base';
-import { InProcessClient, type RequestHandler } from '#lib/client';
+import type { Client } from '#lib/client';
 import { nthAddress } from '../allocator/ipv4.ts';
 import type { ApiServerConfig } from '../server.ts';
 
@@ -13,9 +12,7 @@ const NAMESPACES = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
 
 type NewObject = Omit<KubeObject, 'apiVersion' | 'kind'> & Record<string, unknown>;
 
-export async function ensureBootstrapObjects(handler: RequestHandler, config: ApiServerConfig, c: Ctx): Promise<void> {
-  const user = { name: 'system:apiserver', groups: ['system:masters', 'system:authenticated'] };
-  const client = new InProcessClient({ handler, user, userAgent: 'berth-apiserver' });
+export async function ensureBootstrapObjects(client: Client, config: ApiServerConfig, c: Ctx): Promise<void> {
   const ensure = async (kind: KindRef, object: NewObject): Promise<void> => {
     const key = { namespace: object.metadata.namespace ?? '', name: object.metadata.name };
     try {
@@ -40,13 +37,6 @@ export async function ensureBootstrapObjects(handler: RequestHandler, config: Ap
     });
   await ensure(Kinds.services, kubernetesService(config));
   await ensure(Kinds.services, dnsService(config));
-  // Endpoints on loopback mean every pod itself, so the API refuses them: such a server is only reached from its own host.
-  if (config.advertise.address.startsWith('127.'))
-    c.log.warn(
-      { address: config.advertise.address },
-      'the advertised address is loopback: no endpoints for `kubernetes`',
-    );
-  else await keepEndpoints(client, config, c);
 }
 
 const PRIORITY_CLASSES: readonly (readonly [string, number, string])[] = [
@@ -101,30 +91,4 @@ function dnsService(config: ApiServerConfig): NewObject {
       ],
     },
   };
-}
-
-async function keepEndpoints(client: InProcessClient, config: ApiServerConfig, c: Ctx): Promise<void> {
-  const { address, port } = config.advertise;
-  const metadata = { name: 'kubernetes', namespace: 'default' };
-  const skip = { 'endpointslice.kubernetes.io/skip-mirror': 'true' };
-  await put(client, kindInfo(Kinds.endpoints), c, {
-    metadata: { ...metadata, labels: skip },
-    subsets: [{ addresses: [{ ip: address }], ports: [{ name: 'https', port, protocol: 'TCP' }] }],
-  });
-  await put(client, kindInfo(Kinds.endpointslices), c, {
-    metadata: { ...metadata, labels: { 'kubernetes.io/service-name': 'kubernetes' } },
-    addressType: 'IPv4',
-    endpoints: [{ addresses: [address], conditions: { ready: true } }],
-    ports: [{ name: 'https', port, protocol: 'TCP' }],
-  });
-}
-
-async function put(client: InProcessClient, kind: KindInfo, c: Ctx, object: NewObject): Promise<void> {
-  const apiVersion = kind.group === '' ? kind.version : `${kind.group}/${kind.version}`;
-  try {
-    await client.create(kind, object, c);
-  } catch (e) {
-    if (!isKind(e, 'AlreadyExists')) throw e;
-    await client.update(kind, { ...object, apiVersion, kind: kind.kind }, c);
-  }
 }
