@@ -18,7 +18,7 @@
 #define FS_IMMUTABLE_FL 0x10
 #define FS_APPEND_FL 0x20
 
-enum { DEPTH_MAX = 200 };
+enum { DEPTH_MAX = 200, ROUNDS_MAX = 6 };
 
 static int top;
 static unsigned long moved;
@@ -62,21 +62,27 @@ static void remove_folder(int parent, int depth, const char *name)
 			fail("remove: move %s", name);
 		return;
 	}
-	int fd = open_resolved(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0, RESOLVE_SAME_MOUNT);
-	if (fd < 0 && errno == ENOENT)
-		return;
-	if (fd < 0 && errno == EXDEV)
-		refuse(EBUSY, "remove: %s is a mount point", name);
-	if (fd < 0)
-		fail("remove: open %s", name);
-	if (depth == 0)
-		top = fd;
-	empty(fd, depth, name);
-	if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
-		return;
-	make_mutable(parent);
-	if (unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-		fail("remove: folder %s", name);
+	/* Whoever still writes there (a program that is being killed) may add entries meanwhile: a few rounds. */
+	for (int round = 0;; round++) {
+		int fd = open_resolved(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0, RESOLVE_SAME_MOUNT);
+		if (fd < 0 && errno == ENOENT)
+			return;
+		if (fd < 0 && errno == EXDEV)
+			refuse(EBUSY, "remove: %s is a mount point", name);
+		if (fd < 0)
+			fail("remove: open %s", name);
+		if (depth == 0)
+			top = fd;
+		empty(fd, depth, name);
+		if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+			return;
+		if (errno == EPERM)
+			make_mutable(parent);
+		else if (errno != ENOTEMPTY || round == ROUNDS_MAX)
+			fail("remove: folder %s", name);
+		else
+			usleep(2000U << round);
+	}
 }
 
 static void remove_below(int parent, int depth, const char *name)

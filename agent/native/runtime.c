@@ -116,6 +116,7 @@ static void mount_controllers(void)
 	bytes_free(&text);
 }
 
+char inherited_oom_score[16];
 const int no_stdio[3] = {-1, -1, -1};
 
 pid_t start_runtime(const struct config *c, const char *log, const char *const *command, const int stdio[3])
@@ -139,6 +140,9 @@ pid_t start_runtime(const struct config *c, const char *log, const char *const *
 		return pid;
 	/* A runtime left half-way by a killed supervisor would start what nobody watches. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* What the bundle says is set by the runtime; without a word the container gets the agent's, not the supervisor's. */
+	if (*inherited_oom_score)
+		write_text("/proc/self/oom_score_adj", inherited_oom_score);
 	reset_signals();
 	int none = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (int i = 0; i < 3; i++)

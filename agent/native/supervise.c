@@ -27,7 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { START_TIMEOUT_MS = 60000, DELETE_TIMEOUT_MS = 10000, DRAIN_MS = 2000, FLUSH_MS = 500 };
+enum { START_TIMEOUT_MS = 60000, DELETE_TIMEOUT_MS = 10000, DRAIN_MS = 2000, FLUSH_MS = 500, EXIT_RECORD_SIZE = 512 };
 
 static struct config config;
 static struct log container_log;
@@ -81,6 +81,25 @@ static _Noreturn void report_failure(int status)
 	_exit(1);
 }
 
+/* The exit record's place on disk, so that a disk that is full by then cannot lose it. JSON ends in blanks as well. */
+static void reserve_exit(void)
+{
+	char blanks[EXIT_RECORD_SIZE];
+	memset(blanks, ' ', sizeof blanks);
+	blanks[sizeof blanks - 1] = '\n';
+	replace_file("exit.reserved", blanks, sizeof blanks, false);
+}
+
+static bool write_exit(const struct bytes *record)
+{
+	int fd = open("exit.reserved", O_WRONLY | O_CLOEXEC), folder = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool ok = fd >= 0 && record->size < EXIT_RECORD_SIZE && write_full(fd, record->data, record->size - 1) == 0 && fsync(fd) == 0 &&
+		  rename("exit.reserved", "exit.json") == 0 && fsync(folder) == 0;
+	close_one(&fd);
+	close_one(&folder);
+	return ok;
+}
+
 static void write_started(void)
 {
 	struct bytes boot = {0};
@@ -89,6 +108,7 @@ static void write_started(void)
 		    (int)init_pid, init_ticks, boot.size >= 36 ? 36 : 0, boot.data ? boot.data : "", (long long)started_ms, (int)getpid());
 	bytes_free(&boot);
 	/* Not synced: after a power loss no container runs whatever this says. */
+	reserve_exit();
 	if (replace_file("started.json", clients_status.data, clients_status.size, false) < 0)
 		fail("supervise: started.json");
 }
@@ -166,8 +186,9 @@ static void finish(int status)
 		    adopted ? 255 : number ? 128 + number : WEXITSTATUS(status), number,
 		    count_oom_kills(config.oom_file) > 0 ? "true" : "false", (long long)started_ms, (long long)(wall_ns() / 1000000),
 		    adopted ? "true" : "false");
-	/* On a full disk the agent still hears it from the socket; a start after that finds no record and says lost. */
-	replace_file("exit.json", record.data, record.size, true);
+	/* If neither can be written the agent still hears it from the socket; one that starts later says lost. */
+	if (!write_exit(&record))
+		replace_file("exit.json", record.data, record.size, true);
 	clients_exit(record.data, record.size);
 	bytes_free(&clients_status);
 	clients_status = record;
@@ -249,6 +270,16 @@ static void adopt(void)
 	write_started();
 }
 
+/* The last to be killed when memory is short: it is small, and the container's exit status would be lost. */
+static void lower_oom_score(void)
+{
+	struct bytes text = {0};
+	if (read_file(AT_FDCWD, "/proc/self/oom_score_adj", &text, 16) == 0 && text.size < sizeof inherited_oom_score &&
+	    write_text("/proc/self/oom_score_adj", "-999") == 0)
+		memcpy(inherited_oom_score, text.data, text.size);
+	bytes_free(&text);
+}
+
 /* For a container without a supervisor: nothing of it is left when this returns but its folder. */
 static void clean_up(void)
 {
@@ -280,6 +311,7 @@ static _Noreturn void supervisor(int report, bool takes_over)
 	if (none < 0 || dup2(none, 0) < 0 || dup2(report, 1) < 0 || dup2(report, 2) < 0)
 		_exit(EIO);
 	close_from(3);
+	lower_oom_score();
 	int signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	clients_on_kill = on_kill;
 	clients_listen("sock");

@@ -30,6 +30,8 @@ void read_config(const char *path, struct config *out);
  */
 pid_t start_runtime(const struct config *c, const char *log, const char *const *command, const int stdio[3]);
 extern const int no_stdio[3];
+/* The oom_score_adj that this process began with, when it lowered its own. */
+extern char inherited_oom_score[16];
 /*
  * Before the end: what the runtime left as our children, up to 200 ms. A zombie that is handed on to the host's init keeps
  * its process namespace, and so the container's own end, waiting until that init finds the time.

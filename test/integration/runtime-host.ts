@@ -210,6 +210,15 @@ export function collect(stream: NodeJS.ReadableStream): { text: () => string; en
   return { text: () => text, end: new Promise((resolve) => stream.once('end', () => resolve(text))) };
 }
 
+/** It may have ended in this moment. */
+export function killHard(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (e) {
+    if (!(e instanceof Error && 'code' in e && e.code === 'ESRCH')) throw e;
+  }
+}
+
 export function processesWith(mark: string): number[] {
   const out: number[] = [];
   for (const pid of readdirSync('/proc').filter((n) => /^\d+$/.test(n))) {

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { realClock } from '#lib/base';
 import { runtimeConformance } from '../../agent/runtime/conformance.ts';
 import type { ContainerId } from '../../agent/runtime/runtime.ts';
-import { collect, conformanceHarness, eventually, processesWith, RuntimeHost } from './runtime-host.ts';
+import { collect, conformanceHarness, eventually, killHard, processesWith, RuntimeHost } from './runtime-host.ts';
 
 for (const program of ['crun', 'runc']) {
   runtimeConformance(program, () => conformanceHarness(program));
@@ -231,14 +231,17 @@ for (const program of ['crun', 'runc']) {
       const before = await h.runtime.start(o, h.c);
       const [first = 0] = h.supervisors();
       process.kill(first, 'SIGKILL');
-      const second = await eventually('a successor', () => h.supervisors().find((p) => p !== first));
+      const second = await eventually('a successor', () => {
+        const [only, ...more] = h.supervisors();
+        return only !== first && more.length === 0 ? only : undefined;
+      });
       expect(await h.runtime.state(o.id, h.c)).toEqual(before);
       const seen = h.log(o).length;
       await eventually('more lines', () => (h.log(o).length > seen + 5 ? true : undefined));
       const numbers = h.log(o).map((l) => Number(l.split(' ')[2]));
       expect(numbers).toEqual(numbers.map((_, i) => i + 1));
       /* Killed while no agent watches: the next agent takes it over. */
-      await h.restartAgent(async () => process.kill(second, 'SIGKILL') as unknown as undefined);
+      await h.restartAgent(async () => killHard(second));
       expect(await h.runtime.list(h.c)).toEqual([{ id: o.id, labels: o.labels, state: before }]);
       const told: ContainerId[] = [];
       using _subscription = h.runtime.onExit((id) => told.push(id));
@@ -265,7 +268,7 @@ for (const program of ['crun', 'runc']) {
           processesWith(`supervise ${join(h.containers, o.id)}`).length > 0 ? true : undefined,
         );
         await realClock.sleep(delayMs);
-        for (const pid of processesWith(`supervise ${join(h.containers, o.id)}`)) process.kill(pid, 'SIGKILL');
+        for (const pid of processesWith(`supervise ${join(h.containers, o.id)}`)) killHard(pid);
         await started;
         await h.restartAgent();
         const [record] = await h.runtime.list(h.c);
@@ -279,6 +282,30 @@ for (const program of ['crun', 'runc']) {
         }
         await h.runtime.remove(o.id, h.c);
       }
+    });
+
+    test('a full disk: the container runs on, its exit is recorded all the same', async () => {
+      const o = sh('read x; i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo $i; done; exit 12', { stdin: true });
+      const small = join(h.containers, o.id);
+      await h.runtime[Symbol.asyncDispose]();
+      await h.kernel.mounts.tmpfs(h.containers, { sizeBytes: 1 << 20 }, h.c);
+      h.runtime = await h.openRuntime();
+      const full = { ...o, log: { ...o.log, path: join(h.containers, 'log') } };
+      await h.runtime.start(full, h.c);
+      const s = await h.runtime.attach(o.id, h.c);
+      s.stdout.resume();
+      s.stderr.resume();
+      await h.kernel.programs.run(['sh', '-c', `cat /dev/zero > ${join(h.containers, 'filler')}`], {}, h.c);
+      s.stdin.write('\n');
+      expect(await h.exited(o.id)).toMatchObject({ exitCode: 12 });
+      expect(JSON.parse(readFileSync(join(small, 'exit.json'), 'utf8'))).toMatchObject({ exitCode: 12, lost: false });
+      /* No record of the log is cut short. */
+      const text = readFileSync(full.log.path, 'utf8');
+      expect(text === '' || text.endsWith('\n')).toBe(true);
+      await h.runtime.remove(o.id, h.c);
+      await h.runtime[Symbol.asyncDispose]();
+      await h.kernel.mounts.unmount(h.containers, h.c);
+      h.runtime = await h.openRuntime();
     });
 
     test('limits that this host does not allow are clamped', async () => {
