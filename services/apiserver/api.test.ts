@@ -1,5 +1,14 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type ConfigMap, type Deployment, Kinds, type Namespace, type Node, type Pod, type Service } from '#lib/api';
+import {
+  type ConfigMap,
+  type Deployment,
+  type EndpointSlice,
+  Kinds,
+  type Namespace,
+  type Node,
+  type Pod,
+  type Service,
+} from '#lib/api';
 import { isKind, realClock } from '#lib/base';
 import { type Client, InProcessClient } from '#lib/client';
 import { MemoryStore } from '#lib/store';
