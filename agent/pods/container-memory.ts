@@ -1,5 +1,5 @@
 /** What a worker remembers of one container between two plans; the mutable counterpart of ContainerObservation. */
-import type { Attempt, ContainerObservation, ContainerSpec, WaitingReason } from './model.ts';
+import type { Attempt, ContainerObservation, ContainerSpec, PodObject, WaitingReason } from './model.ts';
 import type { Prober } from './probes.ts';
 import type { Stop } from './steps/stop.ts';
 
@@ -12,6 +12,7 @@ export class ContainerMemory {
   started = false;
   ready = false;
   postStarted = false;
+  firstAttempt = 0;
   endRequested: { reason: string; graceSeconds?: number | undefined } | undefined;
   /** A start or stop is under way: the plan's further wishes for this container wait. */
   busy = false;
@@ -21,8 +22,8 @@ export class ContainerMemory {
   ended: PromiseWithResolve = promiseWithResolve();
 
   observe(): ContainerObservation {
-    const { latest, previous, waiting, retryAtMs, started, ready, postStarted, endRequested } = this;
-    return { latest, previous, waiting, retryAtMs, started, ready, postStarted, endRequested };
+    const { latest, previous, waiting, retryAtMs, started, ready, postStarted, endRequested, firstAttempt } = this;
+    return { latest, previous, waiting, retryAtMs, started, ready, postStarted, endRequested, firstAttempt };
   }
 
   /** A new attempt runs. */
@@ -62,4 +63,13 @@ function promiseWithResolve(): PromiseWithResolve {
     resolve = r;
   });
   return { promise, resolve };
+}
+
+/** Attempts that only the API remembers count: restartCount never goes back. */
+export function newMemory(pod: PodObject, name: string): ContainerMemory {
+  const memory = new ContainerMemory();
+  const all = [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])];
+  const known = all.find((s) => s.name === name);
+  if (known?.containerID !== undefined && known.containerID !== '') memory.firstAttempt = known.restartCount + 1;
+  return memory;
 }

@@ -42,6 +42,8 @@ export interface ContainerObservation {
   readonly endRequested: { readonly reason: string; readonly graceSeconds?: number | undefined } | undefined;
   /** postStart has returned, or there is none. */
   readonly postStarted: boolean;
+  /** Number of the first attempt: above 0 when the API knows of attempts whose records are gone (the host was emptied). */
+  readonly firstAttempt: number;
 }
 
 export type SandboxObservation =
@@ -95,6 +97,7 @@ export const EMPTY_OBSERVATION: ContainerObservation = {
   ready: false,
   endRequested: undefined,
   postStarted: false,
+  firstAttempt: 0,
 };
 
 export interface RoledContainer {

@@ -96,6 +96,11 @@ describe('plan', () => {
     expect(plan(pod({ restartPolicy: 'OnFailure' }), seen({ a: exited(0) }), live).actions).toEqual([]);
   });
 
+  test('an attempt that only the API remembers counts', () => {
+    const known = { ...EMPTY_OBSERVATION, firstAttempt: 4 };
+    expect(plan(pod(), seen({ a: known }), live).actions).toEqual([{ do: 'start', container: 'a', attempt: 4 }]);
+  });
+
   test('a changed image ends the running container; the pod grace applies', () => {
     const p = pod({ terminationGracePeriodSeconds: 7 });
     expect(plan(p, seen({ a: running(0, 'old') }), live).actions).toMatchObject([

@@ -94,7 +94,7 @@ function planContainer(
   const name = c.spec.name;
   const latest = o.latest;
   if (latest === undefined) {
-    out.startAt(name, 0, o.retryAtMs, nowMs);
+    out.startAt(name, o.firstAttempt, o.retryAtMs, nowMs);
     return;
   }
   if (latest.state.phase === 'running') {

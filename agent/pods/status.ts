@@ -77,7 +77,7 @@ function containerStatus(
       role === 'init'
         ? latest?.state.phase === 'exited' && latest.state.exitCode === 0
         : isContainerReady(seen, spec.name),
-    restartCount: latest?.attempt ?? 0,
+    restartCount: latest?.attempt ?? Math.max(seenContainer.firstAttempt - 1, 0),
     image: latest?.image ?? spec.image ?? '',
     imageID: latest?.imageId ?? '',
   };

@@ -7,7 +7,7 @@
 import { assertNever, type Ctx, messageOf, Scope, toStatusError } from '#lib/base';
 import type { ContainerId, ContainerState } from '../runtime/runtime.ts';
 import { ContainerActions } from './container-actions.ts';
-import { ContainerMemory } from './container-memory.ts';
+import { ContainerMemory, newMemory } from './container-memory.ts';
 import type { PodDeps } from './deps.ts';
 import {
   type Action,
@@ -86,7 +86,7 @@ export class PodWorker implements AsyncDisposable {
       slots: o.slots,
       kick: () => this.kick(),
     });
-    for (const { spec } of containersOf(pod)) this.#containers.set(spec.name, new ContainerMemory());
+    for (const { spec } of containersOf(pod)) this.#containers.set(spec.name, newMemory(pod, spec.name));
     if (o.adopted !== undefined) this.#adopt(o.adopted);
   }
 
