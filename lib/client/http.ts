@@ -40,12 +40,16 @@ export interface RawRequest {
   readonly stream?: boolean | undefined;
 }
 
+const REQUEST_CONNECTIONS = 16;
+
 export type RawResponse = Pick<Dispatcher.ResponseData, 'statusCode' | 'headers' | 'body'>;
 
 export class HttpClient implements Client, AsyncDisposable {
   readonly #origin: string;
   readonly #connect: Record<string, unknown>;
-  #pool: Promise<Pool> | undefined;
+  /** Requests share a few connections (a TLS handshake costs more than a request); each stream has its own. */
+  #requests: Promise<Pool> | undefined;
+  #streams: Promise<Pool> | undefined;
   readonly #base: string;
   readonly #headers: Record<string, string>;
   readonly #timeoutMs: number;
@@ -167,8 +171,8 @@ export class HttpClient implements Client, AsyncDisposable {
   async raw(request: RawRequest, c: Ctx): Promise<RawResponse> {
     let response: Dispatcher.ResponseData;
     try {
-      this.#pool ??= this.#open();
-      response = await (await this.#pool).request({
+      const pool = await this.#pool(request.stream === true);
+      response = await pool.request({
         method: request.method,
         path: `${this.#base}${request.path}`,
         headers: {
@@ -191,13 +195,23 @@ export class HttpClient implements Client, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await (await this.#pool)?.destroy();
+    await (await this.#requests)?.destroy();
+    await (await this.#streams)?.destroy();
   }
 
-  /** Loaded when first used: the server has this file in its bundle, but not 10 MB of HTTP client in its memory. */
-  async #open(): Promise<Pool> {
+  #pool(isStream: boolean): Promise<Pool> {
+    if (isStream) {
+      this.#streams ??= this.#open(null);
+      return this.#streams;
+    }
+    this.#requests ??= this.#open(REQUEST_CONNECTIONS);
+    return this.#requests;
+  }
+
+  /** Loaded when first used: the server has this file in its bundle, but not 20 MB of HTTP client in its memory. */
+  async #open(connections: number | null): Promise<Pool> {
     const { default: undici } = await import('undici');
-    return new undici.Pool(this.#origin, { connect: this.#connect, keepAliveTimeout: 30_000 });
+    return new undici.Pool(this.#origin, { connect: this.#connect, connections, keepAliveTimeout: 30_000 });
   }
 }
 
