@@ -32,6 +32,7 @@ import { startRegistryProxy } from './registry-proxy.ts';
 import { openRuntime } from './runtime/open.ts';
 import { runtimeStateFolder } from './runtime-state.ts';
 import { startSession } from './session/client.ts';
+import { Reports } from './session/reports.ts';
 import type { ClusterInfo, DesiredChange, Session, SessionCredentials } from './session/session.ts';
 import { openVolumes } from './volumes/open.ts';
 
@@ -50,7 +51,7 @@ export interface AgentConfig {
   readonly networkMode: 'vxlan' | 'routes';
   /** The port pods' images name (`localhost:<port>`), served here for the cluster's registry at `registryUpstream`. */
   readonly registryPort: number;
-  /** `host:port`; absent = the registry itself listens on this host's loopback. */
+  /** `host:port` or `tls://host:port`; absent = the registry itself listens on this host's loopback. */
   readonly registryUpstream?: string | undefined;
   readonly logFolder: string;
   readonly podsMax: number;
@@ -130,7 +131,8 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const cluster = new ClusterFigures(at('cluster-info.json'), network, config, c);
   await cluster.load();
   if (config.registryUpstream !== undefined) {
-    scope.own(await startRegistryProxy({ port: config.registryPort, upstream: config.registryUpstream, log }));
+    const proxy = { port: config.registryPort, upstream: config.registryUpstream, log };
+    scope.own(await startRegistryProxy({ ...proxy, credentials: () => credentials(config.home) }));
   }
   const settings: PodDeps['settings'] = {
     nodeName: config.nodeName,
@@ -145,12 +147,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     logMaxFiles: LOG_FILES_MAX,
     startsMax: STARTS_MAX,
   };
-  let session: Session | undefined;
-  const reports: PodDeps['session'] = {
-    reportPodStatus: (pod, status) => session?.reportPodStatus(pod, status),
-    reportPodRemoved: (pod) => session?.reportPodRemoved(pod),
-    event: (event) => session?.event(event),
-  };
+  const reports = new Reports();
   const pods: PodDeps = {
     kernel,
     images,
@@ -168,7 +165,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   await mkdir(settings.folder, { recursive: true, mode: 0o711 });
   await manager.open(c);
   const follow = new Follow({ objects, manager, network, scope, c });
-  session = scope.own(
+  const session = scope.own(
     await startSession({
       endpoints: config.gateways,
       nodeName: config.nodeName,
@@ -187,8 +184,8 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
       log: log.child({ part: 'session' }),
     }),
   );
-  const up = session;
-  scope.spawn('node status', (signal) => reportNode(up, nodeOptions, images, { ...c, signal }));
+  reports.attach(session);
+  scope.spawn('node status', (signal) => reportNode(session, nodeOptions, images, { ...c, signal }));
   scope.spawn('image collection', (signal) => collectImages(images, config.home, { ...c, signal }));
 }
 
