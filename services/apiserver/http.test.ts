@@ -1,4 +1,5 @@
 import { gunzipSync } from 'node:zlib';
+import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ConfigMap, encodeProtobuf, Kinds, type Pod } from '#lib/api';
 import { type Ctx, isKind } from '#lib/base';
@@ -188,6 +189,11 @@ describe('bodies and answers (kubernetes-api.md 5, 11, 14)', () => {
     await admin.create<ConfigMap>(Kinds.configmaps, { metadata: key('big'), data: { a: 'x'.repeat(200_000) } }, c);
     const plain = await call(admin, { path: `${CONFIGMAPS}/big` });
     expect(plain.headers['content-encoding']).toBeUndefined();
+    const zipped = await fetchAs(server, { 'accept-encoding': 'gzip' }, `${CONFIGMAPS}/big`);
+    expect(zipped.headers['content-encoding']).toBe('gzip');
+    expect(gunzipSync(zipped.bytes).equals(plain.bytes)).toBe(true);
+    const small = await fetchAs(server, { 'accept-encoding': 'gzip' }, `${CONFIGMAPS}/t`);
+    expect(small.headers['content-encoding']).toBeUndefined();
     const pretty = await call(admin, { path: `${CONFIGMAPS}/big?pretty=true` });
     expect(pretty.bytes.toString().startsWith('{\n  "kind": "ConfigMap"')).toBe(true);
     expect(plain.headers['audit-id']).toMatch(/^[0-9a-f-]{36}$/);
@@ -245,8 +251,13 @@ describe('who may do what (kubernetes-api.md 17, 18)', () => {
   });
 
   test('a bearer token that nobody knows is 401', async () => {
-    const response = await fetchAs(server, 'Bearer nonsense');
-    expect(response).toMatchObject({ code: 401, body: { reason: 'Unauthorized', message: 'Unauthorized' } });
+    const { code, bytes } = await fetchAs(server, { authorization: 'Bearer nonsense' }, '/api/v1/pods');
+    expect(code).toBe(401);
+    expect(JSON.parse(bytes.toString())).toMatchObject({
+      kind: 'Status',
+      reason: 'Unauthorized',
+      message: 'Unauthorized',
+    });
   });
 });
 
@@ -273,6 +284,15 @@ describe('other paths', () => {
     expect(document.json).toHaveProperty('components.schemas');
   });
 
+  test('OpenAPI v2 as JSON, and its head as protobuf for kubectl', async () => {
+    expect((await call(admin, { path: '/openapi/v2' })).json).toMatchObject({ swagger: '2.0' });
+    const accept = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
+    const head = await call(admin, { path: '/openapi/v2', accept });
+    expect(head.headers['content-type']).toBe(accept);
+    expect(head.bytes.toString('latin1')).toMatch(/^\n\x032\.0\x12.\n\nKubernetes\x12.v1\.36\.0\+berth$/);
+    expect((await call(admin, { path: '/openapi/v2', accept: 'text/html' })).status).toBe(406);
+  });
+
   test('metrics count requests', async () => {
     const text = (await call(admin, { path: '/metrics' })).bytes.toString();
     expect(text).toMatch(/apiserver_request_total\{verb="LIST",resource="configmaps",code="200"\} \d+/);
@@ -293,11 +313,15 @@ describe('other paths', () => {
   });
 });
 
-async function fetchAs(s: TestServer, authorization: string): Promise<{ code: number; body: unknown }> {
-  const { Agent, request } = await import('undici');
-  const dispatcher = new Agent({ connect: { ca: s.ca.certPem } });
-  const response = await request(`${s.url}/api/v1/pods`, { headers: { authorization }, dispatcher });
-  const body = await response.body.json();
-  await dispatcher.close();
-  return { code: response.statusCode, body };
+/** With headers of one's own and the administrator's certificate, unless a token is given. */
+async function fetchAs(s: TestServer, headers: Record<string, string>, path: string): Promise<Omit<Answer, 'json'>> {
+  const pair = headers['authorization'] === undefined ? await s.issueClient('admin', ['system:masters']) : undefined;
+  const dispatcher = new Agent({ connect: { ca: s.ca.certPem, cert: pair?.certPem, key: pair?.keyPem } });
+  try {
+    const response = await request(`${s.url}${path}`, { headers, dispatcher });
+    const bytes = Buffer.from(await response.body.arrayBuffer());
+    return { code: response.statusCode, headers: response.headers, bytes };
+  } finally {
+    await dispatcher.close();
+  }
 }

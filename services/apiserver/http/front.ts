@@ -131,8 +131,7 @@ export class Front {
     const form = negotiate(req.headers.accept, !isReview && info.subresource !== 'scale');
     const request = await this.#read(call, info, base);
     const result = await this.#o.api.runAuthorized(request, c);
-    const { res } = call.answer;
-    if (call.warnings.size > 0) res.setHeader('warning', [...call.warnings].map(warningText));
+    sendWarnings(call);
     await sendResult({ ...call.answer, form: formOf(form, result.type) }, kind, result);
   }
 
@@ -212,6 +211,7 @@ export class Front {
       return;
     }
     if (!call.req.readableEnded) call.req.resume();
+    sendWarnings(call);
     await sendError(call.answer, error);
   }
 
@@ -270,6 +270,10 @@ function streamVerb(info: ResourceInfo): string {
 /** Statuses have no table. */
 function formOf(form: Form, type: string): Form {
   return type === 'status' && form.as !== 'object' ? { as: 'object', yaml: false } : form;
+}
+
+function sendWarnings(call: Call): void {
+  if (call.warnings.size > 0) call.answer.res.setHeader('warning', [...call.warnings].map(warningText));
 }
 
 function warningText(text: string): string {

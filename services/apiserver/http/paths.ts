@@ -1,6 +1,6 @@
 /** Paths that are no resources: discovery, OpenAPI, version, health, metrics. */
 import type { IncomingMessage } from 'node:http';
-import type { Discovery, OpenApi } from '#lib/api';
+import { type Discovery, type OpenApi, SWAGGER_PROTOBUF } from '#lib/api';
 import { type Ctx, StatusError } from '#lib/base';
 import type { Health } from '../health.ts';
 import type { Metrics } from '../metrics.ts';
@@ -103,9 +103,16 @@ export class PathRoutes {
     const { openApi } = this.#o;
     if (version === 'v2' && path.length === 0) {
       const accept = call.req.headers.accept ?? '';
-      const isProtobufOnly = accept.includes('protobuf') && !/application\/json|\*\/\*/.test(accept);
-      if (isProtobufOnly)
-        throw new StatusError('NotAcceptable', 'only the following media types are accepted: application/json');
+      const wantsJson = accept === '' || /application\/json|\*\/\*/.test(accept);
+      if (!wantsJson && accept.includes(SWAGGER_PROTOBUF)) {
+        await sendBytes(call.answer, 200, openApi.v2Head(), SWAGGER_PROTOBUF);
+        return;
+      }
+      if (!wantsJson)
+        throw new StatusError(
+          'NotAcceptable',
+          `only the following media types are accepted: application/json, ${SWAGGER_PROTOBUF}`,
+        );
       const { bytes, hash } = openApi.v2();
       await this.#tagged(call, { bytes: () => bytes, etag: `"${hash}"`, type: 'application/json' });
       return;
