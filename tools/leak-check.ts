@@ -4,6 +4,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 
 export type Snapshot = ReadonlyMap<string, string>;
 
@@ -18,6 +19,7 @@ export function snapshot(): Snapshot {
     ...links(),
     ...tables(),
     ...cgroups(),
+    ...folders(),
   ])
     seen.set(id, text);
   return seen;
@@ -79,6 +81,13 @@ function cgroups(): Found[] {
   for (const r of roots)
     for (const n of safeList(r)) if (/berth/.test(n)) out.push([`cgroup ${r}/${n}`, `cgroup ${r}/${n}`]);
   return out;
+}
+
+/** Temporary folders of ours. */
+function folders(): Found[] {
+  return safeList(tmpdir())
+    .filter((n) => n.startsWith('berth-'))
+    .map((n): Found => [`folder ${n}`, `folder ${tmpdir()}/${n}`]);
 }
 
 function listed(what: string, program: string, args: string[]): Found[] {
