@@ -94,7 +94,12 @@ function onFirstUse(make: () => OpenApi): OpenApi {
     made ??= make();
     return made;
   };
-  return { index: () => get().index(), document: (path) => get().document(path), v2: () => get().v2() };
+  return {
+    index: () => get().index(),
+    document: (path) => get().document(path),
+    v2: () => get().v2(),
+    v2Head: () => get().v2Head(),
+  };
 }
 
 function versionInfo(): object {
