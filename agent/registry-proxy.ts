@@ -3,33 +3,36 @@
  * byte for byte, to where the registry runs.
  */
 import { connect, createServer, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { type Logger, StatusError } from '#lib/base';
 
 export interface RegistryProxyOptions {
   readonly port: number;
-  /** host:port */
+  /** `host:port`, or `tls://host:port`: then the node's certificate is shown, and the other end must be of the same CA. */
   readonly upstream: string;
+  /** For `tls://`; read at every connection, so that a renewed certificate is taken. */
+  readonly credentials: () => Promise<{ readonly ca: string; readonly cert: string; readonly key: string }>;
   readonly log: Logger;
 }
 
 export async function startRegistryProxy(o: RegistryProxyOptions): Promise<AsyncDisposable> {
-  const colon = o.upstream.lastIndexOf(':');
-  const host = o.upstream.slice(0, colon);
-  const port = Number(o.upstream.slice(colon + 1));
   const open = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (near) => {
-    const far = connect({ host, port, allowHalfOpen: true });
-    for (const s of [near, far]) {
-      open.add(s);
-      s.on('close', () => open.delete(s));
-    }
-    near.on('error', () => far.destroy());
-    far.on('error', (e) => {
+    open.add(near);
+    near.on('close', () => open.delete(near));
+    near.on('error', () => undefined);
+    const failed = (e: unknown): void => {
       o.log.debug({ err: e, upstream: o.upstream }, 'registry connection failed');
       near.destroy();
-    });
-    near.pipe(far);
-    far.pipe(near);
+    };
+    dial(o).then((far) => {
+      open.add(far);
+      far.on('close', () => open.delete(far));
+      far.on('error', failed);
+      near.on('close', () => far.destroy());
+      near.pipe(far);
+      far.pipe(near);
+    }, failed);
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', (e: NodeJS.ErrnoException) =>
@@ -46,4 +49,12 @@ export async function startRegistryProxy(o: RegistryProxyOptions): Promise<Async
         server.close(() => resolve());
       }),
   };
+}
+
+async function dial(o: RegistryProxyOptions): Promise<Socket> {
+  const isTls = o.upstream.startsWith('tls://');
+  const address = isTls ? o.upstream.slice('tls://'.length) : o.upstream;
+  const colon = address.lastIndexOf(':');
+  const to = { host: address.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(address.slice(colon + 1)) };
+  return isTls ? connectTls({ ...to, ...(await o.credentials()) }) : connect({ ...to, allowHalfOpen: true });
 }

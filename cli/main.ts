@@ -1,6 +1,8 @@
 /** `berth`: one verb a file in cli/commands, loaded only when it is asked for. Errors say the next step; exit 2 = wrong use. */
 import { Command, CommanderError } from 'commander';
 import { messageOf, StatusError } from '#lib/base';
+import { hintOf } from './client/hints.ts';
+import { addClientCommands } from './client-commands.ts';
 import { VERSION } from './version.ts';
 
 const collect = (value: string, before: string[] = []): string[] => [...before, value];
@@ -13,6 +15,7 @@ function program(): Command {
     .exitOverride();
   addClusterCommands(berth);
   addServiceCommands(berth);
+  addClientCommands(berth);
   return berth;
 }
 
@@ -82,7 +85,8 @@ async function main(): Promise<void> {
       process.exitCode = e.exitCode === 0 ? 0 : 2;
       return;
     }
-    process.stderr.write(`berth: ${messageOf(e)}\n`);
+    const hint = hintOf(e);
+    process.stderr.write(`berth: ${messageOf(e)}\n${hint === undefined ? '' : `${hint}\n`}`);
     if (!(e instanceof StatusError) && e instanceof Error && e.stack !== undefined)
       process.stderr.write(`${e.stack}\n`);
     process.exitCode = e instanceof StatusError && (e.kind === 'Invalid' || e.kind === 'BadRequest') ? 2 : 1;

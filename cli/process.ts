@@ -35,7 +35,12 @@ export function registryArgv(): string[] {
 }
 
 export function examplePath(name: string): string {
-  return fileURLToPath(new URL(`../deploy/examples/${name}`, bundleFolder()));
+  return deployPath(`examples/${name}`);
+}
+
+/** A file below deploy/. */
+export function deployPath(name: string): string {
+  return fileURLToPath(new URL(`../deploy/${name}`, bundleFolder()));
 }
 
 const NODE_FLAGS = ['--max-semi-space-size=2'];

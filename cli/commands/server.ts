@@ -17,6 +17,7 @@ import { startScheduler } from '../../services/scheduler/main.ts';
 import { ClusterPki } from '../cluster-pki.ts';
 import { type ClusterLayout, DEFAULT_INSTANCE, defaultHome, pkiFolder, readLayout } from '../layout.ts';
 import { untilStopped } from '../process.ts';
+import { openRegistryDoor } from '../registry-door.ts';
 
 const MASTERS = ['system:masters', 'system:authenticated'];
 const LEASE_SECONDS = 5;
@@ -106,6 +107,12 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
     }),
   );
   api.useNodeStreams(gateway);
+  // Hosts that are network namespaces reach the registry on the bridge; real ones come through the door, by certificate.
+  if (layout.nodes.every((n) => n.netns === undefined)) {
+    const { registryPort, serverIp } = layout;
+    const door = { host: serverIp, port: registryPort, registryPort, tls, caPem: ca.certPem, log };
+    scope.own(await openRegistryDoor(door));
+  }
   const led = { layout, store, bus, scope, c, clientOf, caPem: ca.certPem };
   leadParts(led);
 }

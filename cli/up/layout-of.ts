@@ -97,6 +97,7 @@ export async function checkPorts(layout: ClusterLayout): Promise<void> {
     ['Kubernetes API', '127.0.0.1', layout.apiPort, '--api-port'],
     ['gateway', layout.serverIp, layout.gatewayPort, '--instance'],
     ['registry', '127.0.0.1', layout.registryPort, '--registry-port'],
+    ['registry', layout.serverIp, layout.registryPort, '--registry-port'],
   ];
   if (layout.etcdEndpoints === undefined)
     wanted.push(

@@ -97,7 +97,7 @@ export function acceptWebSocket(
   });
 }
 
-class WebSocketChannels implements ChannelConnection {
+export class WebSocketChannels implements ChannelConnection {
   readonly protocol: string;
   readonly closed: Promise<void>;
   readonly #ws: WebSocket;

@@ -1,4 +1,5 @@
 export { type BodyReader, readBody } from './body.ts';
+export { type ChannelDial, type DialledChannels, dialChannels } from './channel-client.ts';
 export { acceptWebSocketChannels, type ChannelConnection, type ChannelOptions } from './channels.ts';
 export { acceptPortForward, type PortForwardConnection, type PortForwardPair } from './port-forward.ts';
 export { acceptRemoteCommand, type RemoteOutcome, type RemoteStreams, statusOfOutcome } from './remote-command.ts';

@@ -15,6 +15,8 @@ export interface JoinInfo {
   readonly token: string;
   /** `sha256:<hex>` as caHash gives it. */
   readonly caHash: string;
+  /** Where image names expect the cluster's registry on every node's loopback, and where the control plane serves it by mTLS. */
+  readonly registryPort?: number | undefined;
 }
 
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz0123456789';
@@ -47,7 +49,8 @@ export function secretMatches(token: string, storedHash: string): boolean {
 }
 
 export function joinText(info: JoinInfo): string {
-  const body = { e: info.endpoints, t: info.token, h: info.caHash };
+  const { endpoints: e, token: t, caHash: h, registryPort: r } = info;
+  const body = { e, t, h, ...(r === undefined ? {} : { r }) };
   return PREFIX + Buffer.from(JSON.stringify(body)).toString('base64url');
 }
 
@@ -66,7 +69,8 @@ export function parseJoinText(text: string): JoinInfo {
   if (!Array.isArray(endpoints) || endpoints.length === 0 || typeof token !== 'string' || typeof hash !== 'string')
     throw invalid();
   if (!/^sha256:[a-f0-9]{64}$/.test(hash) || !TOKEN.test(token)) throw invalid();
-  return { endpoints: endpoints.map(String), token, caHash: hash };
+  const port = 'r' in body && Number.isInteger(body.r) ? { registryPort: Number(body.r) } : {};
+  return { endpoints: endpoints.map(String), token, caHash: hash, ...port };
 }
 
 function invalid(cause?: unknown): StatusError {

@@ -1,0 +1,82 @@
+/**
+ * A machine that joined a cluster: what `berth join` chose, kept as `<home>/nodes/<name>/node.json`, so that the agent starts
+ * again after a reboot with the same figures, and `berth leave` and `berth status` know of it.
+ */
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { StatusError, writeFileAtomic } from '#lib/base';
+import { nodeHome, runFolder } from './layout.ts';
+
+export interface JoinedNode {
+  readonly version: 1;
+  readonly instance: string;
+  readonly home: string;
+  readonly nodeName: string;
+  readonly nodeIp: string;
+  readonly gateways: readonly string[];
+  readonly registryPort: number;
+  /** `host:port`; where the agent passes `localhost:<registryPort>` on to. */
+  readonly registryUpstream: string;
+  readonly networkMode: string;
+  readonly runtime: string;
+  readonly logFolder: string;
+  readonly maxPods: string;
+  readonly labels: readonly string[];
+  readonly taints: readonly string[];
+}
+
+function recordPath(home: string, nodeName: string): string {
+  return join(nodeHome({ home }, nodeName), 'node.json');
+}
+
+export async function writeJoined(node: JoinedNode): Promise<void> {
+  await writeFileAtomic(recordPath(node.home, node.nodeName), `${JSON.stringify(node, null, 2)}\n`);
+}
+
+/** The nodes that joined from this home; at most one, unless `--node-name` was used for more. */
+export async function readJoined(home: string): Promise<JoinedNode[]> {
+  const out: JoinedNode[] = [];
+  for (const name of (await readdir(join(home, 'nodes')).catch(() => [])).sort()) {
+    const path = recordPath(home, name);
+    const text = await readFile(path, 'utf8').catch(() => undefined);
+    if (text === undefined) continue;
+    const node = JSON.parse(text) as JoinedNode;
+    if (node.version !== 1)
+      throw new StatusError('Invalid', `${path} has version ${String(node.version)}, this Berth knows version 1`);
+    out.push(node);
+  }
+  return out;
+}
+
+export function joinedSocket(node: Pick<JoinedNode, 'instance' | 'nodeName'>): string {
+  return join(runFolder(node.instance), `tend-${node.nodeName}.sock`);
+}
+
+/** The options of `berth agent`, in one order, so that a unit file made twice is the same. */
+export function agentFlags(n: JoinedNode): string[] {
+  return [
+    '--instance',
+    n.instance,
+    '--home',
+    nodeHome(n, n.nodeName),
+    '--node-name',
+    n.nodeName,
+    '--node-ip',
+    n.nodeIp,
+    ...n.gateways.flatMap((g) => ['--gateway', g]),
+    '--registry-port',
+    String(n.registryPort),
+    '--registry-upstream',
+    n.registryUpstream,
+    '--network-mode',
+    n.networkMode,
+    '--runtime',
+    n.runtime,
+    '--log-folder',
+    n.logFolder,
+    '--max-pods',
+    n.maxPods,
+    ...n.labels.flatMap((l) => ['--label', l]),
+    ...n.taints.flatMap((t) => ['--taint', t]),
+  ];
+}
