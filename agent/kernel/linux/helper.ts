@@ -8,7 +8,8 @@
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { setMaxListeners } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -45,7 +46,8 @@ export class Helper implements AsyncDisposable {
   }
 
   static async open(o: { helperPath: string; random: Random }): Promise<Helper> {
-    const folder = await mkdtemp(join(tmpdir(), 'berth-kernel-'));
+    await removeStaleFolders();
+    const folder = await mkdtemp(join(tmpdir(), `${FOLDER_PREFIX}${process.pid}-`));
     const server = createServer();
     const helper = new Helper(o.helperPath, o.random, folder, server);
     server.on('connection', (socket) => helper.#admit(socket));
@@ -204,4 +206,15 @@ const ERRNO_KINDS: Readonly<Record<number, 'NotFound' | 'AlreadyExists' | 'Confl
 function errnoError(a: Answer): StatusError {
   const text = a.stderr.toString().trim();
   return new StatusError(ERRNO_KINDS[a.code] ?? 'Internal', text || `the native helper failed with ${a.code}`);
+}
+
+const FOLDER_PREFIX = 'berth-kernel-';
+
+/** Folders of processes that were killed: their names carry the process id. */
+async function removeStaleFolders(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const pid = new RegExp(`^${FOLDER_PREFIX}(\\d+)-`).exec(name)?.[1];
+    if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
+    await rm(join(tmpdir(), name), { recursive: true, force: true });
+  }
 }
