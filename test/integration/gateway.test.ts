@@ -1,211 +1,38 @@
 /** Gateway and agent session over real gRPC and TLS on loopback, against the real API server on the memory store. */
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
-import { pipeline } from 'node:stream/promises';
 import { credentials } from '@grpc/grpc-js';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { Kinds, type Node, type Pod, type PodStatus } from '#lib/api';
-import { type Ctx, createLogger, isKind, realClock, realRandom, StatusError, silentLogger } from '#lib/base';
-import { type Client, InProcessClient, type NodeStreamRequest, type WriteFence } from '#lib/client';
-import { caHash, createCa, issue, joinText, type KeyPair, parseJoinText } from '#lib/pki';
-import { MemoryStore } from '#lib/store';
+import { describe, expect, test } from 'vitest';
+import { Kinds, type Pod } from '#lib/api';
+import { isKind } from '#lib/base';
+import { type Client, InProcessClient, type WriteFence } from '#lib/client';
+import { caHash, createCa, joinText, parseJoinText } from '#lib/pki';
 import { loadAgentProto } from '#proto/load.ts';
-import { startSession } from '../../agent/session/client.ts';
 import { joinCluster, renewCertificate } from '../../agent/session/join.ts';
-import type { DesiredChange, Session, SessionCredentials, SessionDeps } from '../../agent/session/session.ts';
-import { type ApiServer, startApiServer } from '../../services/apiserver/main.ts';
-import { type Gateway, startGateway } from '../../services/gateway/main.ts';
 import { openSessionRecord } from '../../services/gateway/registration.ts';
-import { createJoinToken, SecretTokens } from '../../services/gateway/tokens.ts';
+import { createJoinToken } from '../../services/gateway/tokens.ts';
 import { eventually, freePort } from '../harness/process.ts';
 import { CuttingProxy } from '../harness/proxy.ts';
 
-const random = realRandom;
-const clock = realClock;
-const log = process.env['BERTH_TEST_LOG'] ? createLogger({ component: 'test', level: 'debug' }) : silentLogger;
-const c: Ctx = { signal: new AbortController().signal, clock, log };
+import {
+  api,
+  c,
+  ca,
+  client,
+  createPod,
+  gateway,
+  nodeName,
+  nodeObject,
+  openGateway,
+  random,
+  refOf,
+  running,
+  TestAgent,
+  useGateway,
+  user,
+} from './gateway/fixture.ts';
 
-const user = { name: 'system:berth-gateway', groups: ['system:masters', 'system:authenticated'] };
-let api: ApiServer;
-let client: Client;
-let ca: KeyPair;
-let tls: KeyPair;
-let gateway: Gateway;
-
-async function openGateway(port = 0): Promise<Gateway> {
-  return startGateway({
-    client,
-    fencedClient: (fence) => new InProcessClient({ handler: api.handler, user, fence: () => fence }),
-    host: '127.0.0.1',
-    port,
-    ca,
-    tls,
-    tokens: new SecretTokens({ client, clock, log }),
-    cluster: {
-      clusterDomain: 'cluster.local',
-      clusterDnsIp: '10.43.0.10',
-      clusterCidr: '10.42.0.0/16',
-      serviceCidr: '10.43.0.0/16',
-    },
-    heartbeatIntervalMs: 100,
-    leaseIntervalMs: 500,
-    silentAfterMs: 1_000,
-    clock,
-    random,
-    log,
-  });
-}
-
-beforeAll(async () => {
-  ca = await createCa('berth test');
-  tls = await issue(ca, { commonName: 'berth-server', ipAddresses: ['127.0.0.1'], usages: ['server'], days: 1 });
-  api = await startApiServer({
-    store: new MemoryStore({ clock }),
-    clock,
-    random,
-    log,
-    listen: [],
-    config: { serviceCidr: '10.43.0.0/16', advertise: { address: '127.0.0.1', port: 6443 } },
-  });
-  client = new InProcessClient({ handler: api.handler, user });
-  // As the serviceaccount controller would.
-  await client.create(Kinds.serviceaccounts, { metadata: { name: 'default', namespace: 'default' } }, c);
-  gateway = await openGateway();
-});
-
-afterAll(async () => {
-  await gateway[Symbol.asyncDispose]();
-  await api[Symbol.asyncDispose]();
-});
-
-/** One agent: its folder, what it heard, and its session. */
-class TestAgent implements AsyncDisposable {
-  readonly name: string;
-  readonly folder: string;
-  readonly seen = new Map<string, unknown>();
-  readonly changes: DesiredChange[] = [];
-  readonly synced: string[] = [];
-  welcomes = 0;
-  certificateName: string | undefined;
-  session!: Session;
-  readonly #endpoints: readonly string[];
-  #credentials: SessionCredentials | undefined;
-  #serve: SessionDeps['serveStream'] = async () => ({ exitCode: 0 });
-
-  constructor(name: string, folder: string, endpoints: readonly string[]) {
-    this.name = name;
-    this.folder = folder;
-    this.#endpoints = endpoints;
-  }
-
-  static async create(name: string, endpoints = [`127.0.0.1:${gateway.port}`]): Promise<TestAgent> {
-    const agent = new TestAgent(name, await mkdtemp(join(tmpdir(), 'berth-agent-')), endpoints);
-    return agent;
-  }
-
-  serve(fn: SessionDeps['serveStream']): void {
-    this.#serve = fn;
-  }
-
-  async start(): Promise<void> {
-    const pair = await issue(ca, {
-      commonName: `system:node:${this.certificateName ?? this.name}`,
-      organizations: ['system:nodes'],
-      usages: ['client'],
-      days: 1,
-    });
-    this.#credentials ??= { ca: ca.certPem, cert: pair.certPem, key: pair.keyPem };
-    const own = this.#credentials;
-    this.session = await startSession({
-      endpoints: this.#endpoints,
-      nodeName: this.name,
-      credentials: async () => own,
-      folder: this.folder,
-      bootId: 'boot',
-      agentVersion: 'test',
-      describeNode: async () => nodeObject(this.name),
-      onChange: (changes) => this.#apply(changes),
-      onSynced: (from) => this.synced.push(from),
-      onWelcome: () => {
-        this.welcomes++;
-      },
-      serveStream: (request, io, ctx) => this.#serve(request, io, ctx),
-      clock,
-      random,
-      log,
-    });
-  }
-
-  async stop(): Promise<void> {
-    await this.session[Symbol.asyncDispose]();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop();
-    await rm(this.folder, { recursive: true, force: true });
-  }
-
-  pod(name: string): Pod | undefined {
-    return this.seen.get(`pods/default/${name}`) as Pod | undefined;
-  }
-
-  #apply(changes: readonly DesiredChange[]): void {
-    for (const change of changes) {
-      this.changes.push(change);
-      if (change.type === 'remove') this.seen.delete(`${change.resource}/${change.namespace}/${change.name}`);
-      else {
-        const { namespace = '', name } = change.object.metadata;
-        this.seen.set(`${change.resource}/${namespace}/${name}`, change.object);
-      }
-    }
-  }
-}
-
-function nodeObject(name: string): Node {
-  return {
-    apiVersion: 'v1',
-    kind: 'Node',
-    metadata: { name, labels: { 'kubernetes.io/hostname': name } },
-    spec: {},
-    status: {
-      capacity: { cpu: '4', memory: '8Gi', pods: '250' },
-      allocatable: { cpu: '4', memory: '8Gi', pods: '250' },
-      conditions: [{ type: 'Ready', status: 'True', reason: 'AgentReady', message: 'ready' }],
-    },
-  };
-}
-
-/** A node with its pod CIDR, as the node-ipam controller would leave it. */
-async function createNode(name: string, index: number): Promise<void> {
-  await client.create(Kinds.nodes, { metadata: { name }, spec: { podCIDR: `10.42.${index}.0/24` } }, c);
-}
-
-async function createPod(name: string, nodeName: string, spec: Partial<Pod['spec']> = {}): Promise<Pod> {
-  const created = await client.create(
-    Kinds.pods,
-    {
-      metadata: { name, namespace: 'default' },
-      spec: { containers: [{ name: 'main', image: 'busybox' }], nodeName, ...spec },
-    },
-    c,
-  );
-  return created as Pod;
-}
-
-const running: PodStatus = {
-  phase: 'Running',
-  podIP: '10.42.0.5',
-  conditions: [{ type: 'Ready', status: 'True' }],
-};
-
-let nodeNumber = 0;
-let nodeName = '';
-beforeEach(async () => {
-  nodeName = `node-${++nodeNumber}`;
-  await createNode(nodeName, nodeNumber);
-});
+useGateway();
 
 describe('join', () => {
   const info = async (): Promise<ReturnType<typeof parseJoinText>> => {
@@ -566,112 +393,3 @@ describe('silence and fencing', () => {
     expect(agent.seen.size).toBe(0);
   });
 });
-
-describe('streams', () => {
-  const request = (extra: Partial<NodeStreamRequest>): NodeStreamRequest => ({
-    kind: 'exec',
-    pod: { namespace: 'default', name: 'p', uid: 'u' },
-    container: 'main',
-    command: ['cat'],
-    stdin: true,
-    stdout: true,
-    stderr: true,
-    ...extra,
-  });
-
-  async function connected(serve: SessionDeps['serveStream']): Promise<TestAgent> {
-    const agent = await TestAgent.create(nodeName);
-    agent.serve(serve);
-    await agent.start();
-    await eventually(() => agent.session.connected, 'it connects');
-    return agent;
-  }
-
-  test('ten megabytes through stdin and stdout come back whole, with the exit code after the last byte', async () => {
-    await using _agent = await connected(async (_request, io) => {
-      await pipeline(io.stdin, io.stdout);
-      io.stderr.write('done');
-      return { exitCode: 3 };
-    });
-    const stream = await gateway.openStream(nodeName, request({}), c);
-    const piece = Buffer.alloc(1_000_000, 'x');
-    const sent = (async () => {
-      for (let i = 0; i < 10; i++)
-        if (!stream.stdin.write(piece)) await new Promise((r) => stream.stdin.once('drain', r));
-      stream.stdin.end();
-    })();
-    const [out, err] = await Promise.all([text(stream.stdout), text(stream.stderr), sent]);
-    expect(out.length).toBe(10_000_000);
-    expect(err).toBe('done');
-    expect(await stream.result).toEqual({ exitCode: 3 });
-  });
-
-  test('the request arrives as it was asked, sizes of the terminal too', async () => {
-    const seen: unknown[] = [];
-    await using _agent = await connected(async (r, io) => {
-      seen.push(r);
-      await new Promise<void>((resolve) => {
-        io.onResize((w, h) => {
-          seen.push([w, h]);
-          if (w === 100) resolve();
-        });
-      });
-      return { exitCode: 0 };
-    });
-    const logs = { follow: true, tailLines: 5, stream: 'Stderr' as const };
-    const stream = await gateway.openStream(nodeName, request({ kind: 'logs', tty: true, logs }), c);
-    stream.resize(80, 24);
-    stream.resize(100, 30);
-    await stream.result;
-    expect(seen[0]).toMatchObject({ kind: 'logs', tty: true, command: ['cat'], logs });
-    expect(seen.at(-1)).toEqual([100, 30]);
-  });
-
-  test('an error of the node arrives as itself', async () => {
-    await using _agent = await connected(async () => {
-      throw new StatusError('NotFound', 'no such container');
-    });
-    const stream = await gateway.openStream(nodeName, request({}), c);
-    await expect(stream.result).rejects.toMatchObject({ kind: 'NotFound', message: 'no such container' });
-    expect(await text(stream.stdout)).toBe('');
-  });
-
-  test('a client that goes away ends the work on the node', async () => {
-    let ended: () => void = () => undefined;
-    const wasCut = new Promise<void>((resolve) => {
-      ended = resolve;
-    });
-    await using _agent = await connected(async (_request, io, ctx) => {
-      io.stdout.write('started');
-      await new Promise<void>((resolve) => ctx.signal.addEventListener('abort', () => resolve(), { once: true }));
-      ended();
-      throw new StatusError('Cancelled', 'cut');
-    });
-    const stream = await gateway.openStream(nodeName, request({}), c);
-    await new Promise((resolve) => stream.stdout.once('data', resolve));
-    await stream[Symbol.asyncDispose]();
-    await wasCut;
-  });
-
-  test('a node that dies rejects the result', async () => {
-    const agent = await connected(async (_request, io, ctx) => {
-      io.stdout.write('started');
-      await new Promise<void>((resolve) => ctx.signal.addEventListener('abort', () => resolve(), { once: true }));
-      throw new StatusError('Cancelled', 'cut');
-    });
-    const stream = await gateway.openStream(nodeName, request({}), c);
-    await new Promise((resolve) => stream.stdout.once('data', resolve));
-    stream.stdout.on('error', () => undefined);
-    await agent[Symbol.asyncDispose]();
-    await expect(stream.result).rejects.toThrow();
-  });
-
-  test('a node that is not connected is Unavailable', async () => {
-    const e = await gateway.openStream('nobody', request({}), c).catch((x: unknown) => x);
-    expect(isKind(e, 'Unavailable')).toBe(true);
-  });
-});
-
-function refOf(p: Pod): { namespace: string; name: string; uid: string } {
-  return { namespace: 'default', name: p.metadata.name, uid: p.metadata.uid ?? '' };
-}
