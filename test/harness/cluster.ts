@@ -30,6 +30,8 @@ export interface TestCluster {
   readonly ctx: Ctx;
   /** What `up` printed. */
   readonly output: string;
+  /** Of programs that speak to the cluster: KUBECONFIG, and a HOME for their caches. */
+  readonly env: Readonly<Record<string, string>>;
   kubectl(...args: string[]): Promise<CommandResult>;
   berth(...args: string[]): Promise<CommandResult>;
   stop(): Promise<void>;
@@ -69,6 +71,7 @@ export async function startCluster(o: TestClusterOptions): Promise<TestCluster> 
     client,
     ctx: { signal: new AbortController().signal, clock: realClock, log: silentLogger },
     output: up.stdout,
+    env,
     kubectl: (...a) => run('kubectl', a, env, 120_000),
     berth: (...a) => run(BERTH, a, env, 120_000),
     stop: async () => {

@@ -13,6 +13,7 @@ import type { TypeName } from '../type-table.ts';
 import { pathsOf } from './operations.ts';
 import { componentsOf, type Schema } from './schemas.ts';
 import { swaggerOf } from './swagger.ts';
+import { swaggerHeadProtobuf } from './swagger-protobuf.ts';
 
 export interface OpenApi {
   /** /openapi/v3 */
@@ -21,6 +22,8 @@ export interface OpenApi {
   document(path: string): { readonly bytes: Buffer; readonly hash: string } | undefined;
   /** /openapi/v2 as JSON. */
   v2(): { readonly bytes: Buffer; readonly hash: string };
+  /** /openapi/v2 as protobuf: its head only (see swagger-protobuf.ts). */
+  v2Head(): Buffer;
 }
 
 /** Raise it when a change here changes the documents: clients keep a document for a year by its hash. */
@@ -61,6 +64,7 @@ export function openApiOf(kinds: readonly KindInfo[], version: string): OpenApi 
       return list && keep(path, hashOf(path, list), () => documentOf(list, version));
     },
     v2: () => keep('v2', hashOf('v2', kinds), () => swaggerOf(documentOf(kinds, version))),
+    v2Head: () => swaggerHeadProtobuf('Kubernetes', version),
   };
 }
 

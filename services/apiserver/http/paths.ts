@@ -1,6 +1,6 @@
 /** Paths that are no resources: discovery, OpenAPI, version, health, metrics. */
 import type { IncomingMessage } from 'node:http';
-import { type Discovery, type OpenApi, SWAGGER_PROTOBUF } from '#lib/api';
+import { type Discovery, type OpenApi, SWAGGER_PROTOBUF, SWAGGER_PROTOBUF_ASKED } from '#lib/api';
 import { type Ctx, StatusError } from '#lib/base';
 import type { Health } from '../health.ts';
 import type { Metrics } from '../metrics.ts';
@@ -104,7 +104,7 @@ export class PathRoutes {
     if (version === 'v2' && path.length === 0) {
       const accept = call.req.headers.accept ?? '';
       const wantsJson = accept === '' || /application\/json|\*\/\*/.test(accept);
-      if (!wantsJson && accept.includes(SWAGGER_PROTOBUF)) {
+      if (!wantsJson && [SWAGGER_PROTOBUF, SWAGGER_PROTOBUF_ASKED].some((type) => accept.includes(type))) {
         await sendBytes(call.answer, 200, openApi.v2Head(), SWAGGER_PROTOBUF);
         return;
       }
