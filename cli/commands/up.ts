@@ -33,6 +33,7 @@ import {
 import { createSteps, type Steps } from '../output/steps.ts';
 import { berthArgv, examplePath, helperPath, registryArgv } from '../process.ts';
 import { startTend, survivors, tendStatus } from '../tend.ts';
+import { checkEtcd } from '../up/external.ts';
 import { hostNet, makeHosts } from '../up/hosts.ts';
 import { checkPorts, layoutOf, type UpOptions } from '../up/layout-of.ts';
 import { processesOf } from '../up/processes.ts';
@@ -109,6 +110,8 @@ async function start(layout: ClusterLayout, o: UpOptions, steps: Steps, c: Ctx):
   const adopted = await tendStatus(tendSocket(layout)).catch(() => undefined);
   const alive = await survivors(join(layout.home, 'tend'));
   if (adopted === undefined && alive.length === 0) await steps.run('checking ports', () => checkPorts(layout));
+  if (layout.etcdEndpoints !== undefined)
+    await steps.run(`asking etcd at ${layout.etcdEndpoints.join(', ')}`, () => checkEtcd(layout));
   await steps.run('certificates and kubeconfig', () => prepare(layout, c.clock));
   const net = hostNet(layout.instance, layout.clusterCidr);
   if (layout.nodes.some((n) => n.netns !== undefined))

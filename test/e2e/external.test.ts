@@ -129,7 +129,7 @@ describe('external etcd and NATS', () => {
       {},
       100_000,
     );
-    expect(up.code).not.toBe(0);
+    expect(up.code).toBe(2);
     expect(up.stderr).toContain('http://127.0.0.1:1');
     const down = await run(BERTH, ['down', '--home', other, '--purge'], {}, 60_000);
     expect(down.code).toBe(0);
