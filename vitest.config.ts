@@ -11,7 +11,13 @@ const projects = [
 export default defineConfig({
   test: {
     projects: projects.map((p) => ({
-      test: { ...p, hookTimeout: p.testTimeout, pool: 'forks', isolate: p.name !== 'unit', fileParallelism: p.name === 'unit' },
+      test: {
+        ...p,
+        hookTimeout: p.testTimeout,
+        pool: 'forks',
+        isolate: p.name !== 'unit',
+        fileParallelism: p.name === 'unit',
+      },
     })),
   },
 });
