@@ -225,4 +225,25 @@ function addHostCommands(berth: Command): void {
   withAccess(berth.command('status').description('print what runs here, its addresses and the nodes'))
     .option('--home <folder>')
     .action(exits(async (o) => (await import('./commands/status.ts')).statusCommand(o)));
+  berth
+    .command('doctor')
+    .description('check whether this host is fit, and say what to do; exit 1 when something must be done first')
+    .option('--instance <id>')
+    .option('--home <folder>')
+    .option('--node', 'of a host that only joins: without etcd, NATS and their ports')
+    .action(exits(async (o) => (await import('./commands/doctor.ts')).doctorCommand(o)));
+  const completion = berth
+    .command('completion')
+    .description("print a shell's completion script")
+    .argument('<shell>', 'bash, zsh or fish')
+    .action(exits(async (shell) => (await import('./commands/completion.ts')).completionCommand(shell)));
+  examples(
+    completion,
+    'source <(berth completion bash)             # or add this line to ~/.bashrc',
+    'berth completion fish > ~/.config/fish/completions/berth.fish',
+  );
+  berth
+    .command('__complete', { hidden: true })
+    .argument('[words...]')
+    .action(exits(async (words) => (await import('./commands/completion.ts')).answerCompletion(berth, words)));
 }
