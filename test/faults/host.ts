@@ -122,3 +122,20 @@ export async function setHostLink(t: TestCluster, node: string, state: 'up' | 'd
   const link = `b${t.layout.instance}`.slice(0, 9);
   await execute('ip', ['link', 'set', `${link}-h${ip?.split('.')[3] ?? ''}`, state]);
 }
+
+/**
+ * Kills one tended process and keeps it from being started again until the result is disposed: its parent stands still
+ * meanwhile. Calls to the parent hang as long.
+ */
+export async function keepAway(t: TestCluster, name: string): Promise<Disposable> {
+  const { pid } = await tended(t, name);
+  const parent = await signal(t, 'parent', 'SIGSTOP');
+  process.kill(pid, 'SIGKILL');
+  return { [Symbol.dispose]: () => void process.kill(parent, 'SIGCONT') };
+}
+
+/** Stops one tended process in its tracks until the result is disposed. */
+export async function standStill(t: TestCluster, name: string): Promise<Disposable> {
+  const pid = await signal(t, name, 'SIGSTOP');
+  return { [Symbol.dispose]: () => void process.kill(pid, 'SIGCONT') };
+}
