@@ -51,12 +51,12 @@ export async function up(o: UpOptions): Promise<number> {
       throw new StatusError('Invalid', 'berth up needs root: it makes namespaces, mounts and links. Run it with sudo.');
     const home = o.home ?? defaultHome(o.instance ?? DEFAULT_INSTANCE);
     const known = await readLayout(home);
+    if (known !== undefined) refuseOtherShape(known, o);
     if (known !== undefined && (await isRunning(known, c))) {
       process.stdout.write(`The cluster "${known.instance}" is already running; nothing was changed.\n`);
       tellWhere(known);
       return 0;
     }
-    if (known !== undefined) refuseOtherShape(known, o);
     await start(known ?? (await layoutOf(o)), o, createSteps(clock), c);
     return 0;
   } catch (e) {

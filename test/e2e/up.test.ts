@@ -1,0 +1,146 @@
+/** What a user sees of `berth up` and `berth down`: the page, a second call, state over a stop, ports, and an empty machine after. */
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Kinds } from '#lib/api';
+import { realClock } from '#lib/base';
+import { defaultPorts } from '../../cli/layout.ts';
+import { findLeaks, snapshot } from '../../tools/leak-check.ts';
+import { eventually, run, startCluster, type TestCluster } from '../harness/cluster.ts';
+import { getDeployment, readyPods } from './workload.ts';
+
+const BERTH = fileURLToPath(new URL('../../bin/berth', import.meta.url));
+
+describe('berth up', () => {
+  const before = snapshot();
+  let t: TestCluster;
+
+  beforeAll(async () => {
+    t = await startCluster({ name: 'up', sample: true });
+  });
+  afterAll(async () => {
+    if (existsSync(t.layout.home)) await t.stop();
+  });
+
+  const up = (): ReturnType<TestCluster['berth']> => t.berth('up', '--home', t.layout.home);
+
+  test('prints each step, the page, where everything is and what to try', () => {
+    expect(t.output).toContain('<h1>Hello from Berth</h1>');
+    for (const part of ['ok   waiting for the API server', t.kubeconfig, t.registry, 'Try next:', 'kubectl'])
+      expect(t.output).toContain(part);
+  });
+
+  test('the page answers on every node and through the node port of localhost', async () => {
+    for (const host of [t.layout.nodes[0]?.ip, '127.0.0.1']) {
+      const answer = await fetch(`http://${host}:30080/`, { signal: AbortSignal.timeout(5000) });
+      expect(await answer.text()).toContain('Hello from Berth');
+    }
+  });
+
+  test('a second call says that it runs, changes nothing, and is quick', async () => {
+    const pods = (await readyPods(t, 'hello', 'app=hello', 3)).map((p) => p.metadata.uid);
+    const version = (await getDeployment(t, 'hello', 'hello')).metadata.resourceVersion;
+    const begin = realClock.monotonic();
+    const again = await up();
+    expect(realClock.monotonic() - begin).toBeLessThan(5000);
+    expect(again).toMatchObject({ code: 0 });
+    expect(again.stdout).toContain('already running; nothing was changed');
+    expect((await readyPods(t, 'hello', 'app=hello', 3)).map((p) => p.metadata.uid)).toEqual(pods);
+    expect((await getDeployment(t, 'hello', 'hello')).metadata.resourceVersion).toBe(version);
+  });
+
+  test('another shape is refused and names the option', async () => {
+    const other = await t.berth('up', '--home', t.layout.home, '--nodes', '2');
+    expect(other.code).toBe(2);
+    expect(other.stderr).toContain('--nodes 2');
+  });
+
+  test('down and up again: all state is there, and restartCount has not gone back', async () => {
+    await t.client.create(
+      Kinds.configmaps,
+      { metadata: { name: 'kept', namespace: 'default' }, data: { a: 'b' } },
+      t.ctx,
+    );
+    const pods = (await readyPods(t, 'hello', 'app=hello', 3)).map((p) => p.metadata.uid);
+    expect((await t.berth('down', '--home', t.layout.home)).code).toBe(0);
+    const left = snapshot();
+    expect([...left.keys()].filter((k) => !k.startsWith('folder') && left.get(k)?.includes(t.layout.home))).toEqual([]);
+    const again = await up();
+    expect(again.code, again.stderr).toBe(0);
+    expect((await t.client.get(Kinds.configmaps, { namespace: 'default', name: 'kept' }, t.ctx)).data).toEqual({
+      a: 'b',
+    });
+    const now = await eventually('the same pods run again', 30_000, async () => {
+      const ready = await readyPods(t, 'hello', 'app=hello', 3);
+      return ready.every((p) => p.status?.containerStatuses?.[0]?.restartCount === 1) ? ready : undefined;
+    });
+    expect(now.map((p) => p.metadata.uid).sort()).toEqual([...pods].sort());
+  });
+
+  test('down --purge leaves nothing: no process, mount, netns, link, table, cgroup, file', async () => {
+    await t.stop();
+    expect(findLeaks(before)).toEqual([]);
+    expect(existsSync(t.layout.home)).toBe(false);
+    expect(existsSync(`/run/berth-${t.layout.instance}`)).toBe(false);
+    expect(existsSync(`/run/berth-runtime/${t.layout.instance}`)).toBe(false);
+  });
+});
+
+describe('berth up that cannot', () => {
+  test('a port that is taken: exit 2, the port and the option, nothing made', async () => {
+    const instance = `tp${process.pid % 1000}`;
+    const home = join(await mkdtemp(join(tmpdir(), 'berth-taken-')), 'home');
+    const { apiPort } = defaultPorts(instance);
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(apiPort, '127.0.0.1', resolve));
+    const up = await run(BERTH, ['up', '--instance', instance, '--home', home], {}, 60_000);
+    server.close();
+    expect(up.code).toBe(2);
+    expect(up.stderr).toMatch(new RegExp(`port ${apiPort} on 127\\.0\\.0\\.1.*already in use.*--api-port`));
+    expect(existsSync(home)).toBe(false);
+    await rm(join(home, '..'), { recursive: true, force: true });
+  });
+
+  test('wrong options: exit 2 with all mistakes at once', async () => {
+    const up = await run(
+      BERTH,
+      ['up', '--instance', 'Bad_Name', '--nodes', 'x', '--home', 'relative', '--api-port', '99999'],
+      {},
+      60_000,
+    );
+    expect(up.code).toBe(2);
+    for (const part of ['--instance Bad_Name', '--nodes x', '--home relative', '--api-port 99999'])
+      expect(up.stderr).toContain(part);
+  });
+
+  test('not root: says so, exit 2', async () => {
+    const up = await run(
+      'setpriv',
+      [
+        '--reuid=65534',
+        '--regid=65534',
+        '--clear-groups',
+        BERTH,
+        'up',
+        '--instance',
+        'tq',
+        '--home',
+        '/tmp/berth-none',
+      ],
+      {},
+      60_000,
+    );
+    expect(up.code).toBe(2);
+    expect(up.stderr).toContain('needs root');
+  });
+
+  test('down where nothing is: says so, exit 0', async () => {
+    const down = await run(BERTH, ['down', '--home', '/tmp/berth-none'], {}, 60_000);
+    expect(down).toMatchObject({ code: 0 });
+    expect(down.stdout).toContain('nothing to stop');
+  });
+});
