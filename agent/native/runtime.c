@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -117,6 +116,7 @@ static void mount_controllers(void)
 }
 
 char inherited_oom_score[16];
+int runtime_lock = -1;
 const int no_stdio[3] = {-1, -1, -1};
 
 pid_t start_runtime(const struct config *c, const char *log, const char *const *command, const int stdio[3])
@@ -138,8 +138,6 @@ pid_t start_runtime(const struct config *c, const char *log, const char *const *
 		fail("fork");
 	if (pid)
 		return pid;
-	/* A runtime left half-way by a killed supervisor would start what nobody watches. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	/* What the bundle says is set by the runtime; without a word the container gets the agent's, not the supervisor's. */
 	if (*inherited_oom_score)
 		write_text("/proc/self/oom_score_adj", inherited_oom_score);
@@ -151,7 +149,11 @@ pid_t start_runtime(const struct config *c, const char *log, const char *const *
 	/* Its own failures go where those of the runtime go: to fd 2, read by the caller when the start failed. */
 	if (c->private_cgroups)
 		mount_controllers();
-	close_from(3);
+	/* A start that is under way holds the lock, whatever becomes of its supervisor; the runtime closes it at the exec. */
+	int lowest = 3;
+	if (runtime_lock >= 0 && (runtime_lock == 3 ? fcntl(3, F_SETFD, 0) == 0 : dup2(runtime_lock, 3) == 3))
+		lowest = 4;
+	close_from(lowest);
 	execvp(argv[0], (char *const *)argv);
 	fail("%s", argv[0]);
 }

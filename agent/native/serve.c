@@ -110,9 +110,11 @@ static void answer_error(uint32_t id, int error, const char *text)
 	bytes_free(&err);
 }
 
-static _Noreturn void child(int verb, const struct fields *f, const int pipes[6])
+static _Noreturn void child(pid_t parent, int verb, const struct fields *f, const int pipes[6])
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(0);
 	setpgid(0, 0);
 	reset_signals();
 	int in = pipes[0] >= 0 ? pipes[0] : open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -138,13 +140,13 @@ static void start(uint32_t id, int verb, char *data, size_t size)
 	}
 	int pipes[6] = {-1, -1, -1, -1, -1, -1};
 	bool feed = has_stdin(verb, &f);
-	pid_t pid = -1;
+	pid_t pid = -1, own = getpid();
 	if (job_count >= JOBS_MAX)
 		errno = EAGAIN;
 	else if ((!feed || pipe2(pipes, O_CLOEXEC) == 0) && pipe2(pipes + 2, O_CLOEXEC) == 0 && pipe2(pipes + 4, O_CLOEXEC) == 0) {
 		pid = fork();
 		if (pid == 0)
-			child(verb, &f, pipes);
+			child(own, verb, &f, pipes);
 	}
 	if (pid < 0) {
 		answer_error(id, errno, strerror(errno));

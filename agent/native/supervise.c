@@ -10,6 +10,10 @@
  *   supervisor: subreaper, so that the container's init becomes its child -> runtime `run --detach` -> started.json -> loop
  *   -> init ended -> log drained, exit.json on disk -> clients told -> drain <= 2 s -> runtime `delete` -> end.
  *
+ * `lock` is held (flock) by all of these and by the runtime's processes until the container's program is exec'd: who gets
+ * it knows that nothing is being started any more. `supervise FOLDER wait` does only that, `supervise FOLDER clean` then
+ * kills and deletes what is left.
+ *
  * A crash between any two steps leaves a state that can be read back: the runtime wrote `pid` and its own state before the
  * program ran, and `supervise FOLDER adopt` takes over a container whose supervisor was killed (log, attach and kill go
  * on; its exit status is lost, so it is reported as 255). The container itself never dies with its supervisor, because its
@@ -27,8 +31,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { START_TIMEOUT_MS = 60000, DELETE_TIMEOUT_MS = 10000, DRAIN_MS = 2000, FLUSH_MS = 500, EXIT_RECORD_SIZE = 512 };
+enum { START_TIMEOUT_MS = 60000, DELETE_TIMEOUT_MS = 10000, DRAIN_MS = 2000, FLUSH_MS = 500, LOCK_TIMEOUT_MS = 15000 };
 
+/* Where a supervisor keeps its lock. */
+#define LOCK 3
 static struct config config;
 static struct log container_log;
 static struct input container_stdin = {.fd = -1};
@@ -81,25 +87,6 @@ static _Noreturn void report_failure(int status)
 	_exit(1);
 }
 
-/* The exit record's place on disk, so that a disk that is full by then cannot lose it. JSON ends in blanks as well. */
-static void reserve_exit(void)
-{
-	char blanks[EXIT_RECORD_SIZE];
-	memset(blanks, ' ', sizeof blanks);
-	blanks[sizeof blanks - 1] = '\n';
-	replace_file("exit.reserved", blanks, sizeof blanks, false);
-}
-
-static bool write_exit(const struct bytes *record)
-{
-	int fd = open("exit.reserved", O_WRONLY | O_CLOEXEC), folder = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool ok = fd >= 0 && record->size < EXIT_RECORD_SIZE && write_full(fd, record->data, record->size - 1) == 0 && fsync(fd) == 0 &&
-		  rename("exit.reserved", "exit.json") == 0 && fsync(folder) == 0;
-	close_one(&fd);
-	close_one(&folder);
-	return ok;
-}
-
 static void write_started(void)
 {
 	struct bytes boot = {0};
@@ -129,7 +116,9 @@ static void start_container(void)
 	const char *with_pipes[] = {"run", "--detach", "--pid-file", "pid", config.id, NULL};
 	const char *with_tty[] = {"run", "--detach", "--pid-file", "pid", "--console-socket", "console", config.id, NULL};
 	const int stdio[3] = {in[0], writers[0], writers[1]};
+	runtime_lock = LOCK;
 	int status = wait_runtime(start_runtime(&config, "runtime.log", config.tty ? with_tty : with_pipes, stdio), START_TIMEOUT_MS);
+	runtime_lock = -1;
 	init_pid = read_pid_file("pid");
 	struct process_stat s;
 	if (!WIFEXITED(status) || WEXITSTATUS(status) || !init_pid || !read_process(init_pid, &s))
@@ -293,7 +282,7 @@ static void clean_up(void)
 	unlink("sock");
 }
 
-static _Noreturn void supervisor(int report, bool takes_over)
+static _Noreturn void supervisor(int lock, int report, bool takes_over)
 {
 	setsid();
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -308,9 +297,10 @@ static _Noreturn void supervisor(int report, bool takes_over)
 	signal(SIGINT, SIG_IGN);
 	int none = open("/dev/null", O_RDWR | O_CLOEXEC);
 	/* Until the start is known fd 1 and 2 speak to the first process. */
-	if (none < 0 || dup2(none, 0) < 0 || dup2(report, 1) < 0 || dup2(report, 2) < 0)
+	if (none < 0 || dup2(none, 0) < 0 || dup2(report, 1) < 0 || dup2(report, 2) < 0 || dup2(lock, LOCK) < 0)
 		_exit(EIO);
-	close_from(3);
+	fcntl(LOCK, F_SETFD, FD_CLOEXEC);
+	close_from(LOCK + 1);
 	lower_oom_score();
 	int signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	clients_on_kill = on_kill;
@@ -338,12 +328,18 @@ static _Noreturn void supervisor(int report, bool takes_over)
 
 int supervise_main(int argc, char **argv)
 {
-	bool adopts = argc == 2 && !strcmp(argv[1], "adopt"), cleans = argc == 2 && !strcmp(argv[1], "clean");
-	if (argc < 1 || argc > 2 || (argc == 2 && !adopts && !cleans))
-		refuse(EINVAL, "usage: berth-helper supervise FOLDER [adopt | clean]");
+	const char *how = argc == 2 ? argv[1] : "";
+	bool adopts = !strcmp(how, "adopt"), cleans = !strcmp(how, "clean"), waits = !strcmp(how, "wait");
+	if (argc < 1 || argc > 2 || (argc == 2 && !adopts && !cleans && !waits))
+		refuse(EINVAL, "usage: berth-helper supervise FOLDER [adopt | clean | wait]");
 	if (chdir(argv[0]) < 0)
 		fail("supervise: %s", argv[0]);
 	umask(077);
+	int lock = take_lock(cleans || waits ? LOCK_TIMEOUT_MS : 0);
+	if (lock < 0)
+		fail("supervise: another one is at work in %s", argv[0]);
+	if (waits)
+		return 0;
 	read_config("config", &config);
 	if (cleans) {
 		clean_up();
@@ -358,7 +354,8 @@ int supervise_main(int argc, char **argv)
 	if (pid < 0)
 		fail("supervise: fork");
 	if (pid == 0)
-		supervisor(pipes[1], adopts);
+		supervisor(lock, pipes[1], adopts);
+	close(lock);
 	close(pipes[1]);
 	char text[16384];
 	ssize_t n = read_full(pipes[0], text, sizeof text);

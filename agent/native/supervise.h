@@ -30,6 +30,8 @@ void read_config(const char *path, struct config *out);
  */
 pid_t start_runtime(const struct config *c, const char *log, const char *const *command, const int stdio[3]);
 extern const int no_stdio[3];
+/* A descriptor that the runtime's processes hold as well, or -1. */
+extern int runtime_lock;
 /* The oom_score_adj that this process began with, when it lowered its own. */
 extern char inherited_oom_score[16];
 /*
@@ -50,6 +52,13 @@ int accept_console(int listener, const char *name);
 bool wait_for_exec(pid_t pid);
 long long count_oom_kills(const char *file);
 void kill_cgroup(const char *procs_file, int signal);
+
+/* folder.c */
+/* The lock, within a time limit; -1 and errno. */
+int take_lock(int timeout_ms);
+void reserve_exit(void);
+/* Durable; false when it could not be written. */
+bool write_exit(const struct bytes *record);
 
 /* log.c */
 struct line {

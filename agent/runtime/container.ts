@@ -97,6 +97,8 @@ export class Container {
       link.close();
       if (await this.#adoptExit()) return;
     }
+    /* A runtime that outlived its supervisor may still be starting the container. */
+    await this.#supervise(['wait'], c);
     const started = await this.#findProcess();
     if (started !== undefined && (await this.#supervise(['adopt'], c)).code === 0) {
       this.state = running(started);

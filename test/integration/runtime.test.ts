@@ -308,6 +308,15 @@ for (const program of ['crun', 'runc']) {
       h.runtime = await h.openRuntime();
     });
 
+    test('the program gets stdin, stdout and stderr and no other descriptor', async () => {
+      const o = sh('ls /proc/self/fd | tr "\\n" " "; echo; sleep 1000');
+      await h.runtime.start(o, h.c);
+      /* The fourth is of ls itself. */
+      await eventually('the list', () => (h.log(o).includes('stdout F 0 1 2 3 ') ? true : undefined));
+      const [, listed] = await h.exec(o.id, { argv: ['ls', '/proc/self/fd'] });
+      expect(listed.trim().split('\n')).toEqual(['0', '1', '2', '3']);
+    });
+
     test('limits that this host does not allow are clamped', async () => {
       const o = sh('sleep 1000');
       o.spec.process.oomScoreAdj = -999;

@@ -1,0 +1,43 @@
+/* What keeps a container's folder (supervise.c) true: the lock and the exit record. All in the current folder. */
+#include "supervise.h"
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+enum { EXIT_RECORD_SIZE = 512 };
+
+/* The lock, within a time limit; -1 and errno. */
+int take_lock(int timeout_ms)
+{
+	int fd = open("lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	for (int64_t end = monotonic_ms() + timeout_ms; fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0; usleep(2000))
+		if (errno != EWOULDBLOCK || monotonic_ms() >= end) {
+			int error = errno;
+			close(fd);
+			errno = error;
+			return -1;
+		}
+	return fd;
+}
+
+/* The exit record's place on disk, so that a disk that is full by then cannot lose it. JSON ends in blanks as well. */
+void reserve_exit(void)
+{
+	char blanks[EXIT_RECORD_SIZE];
+	memset(blanks, ' ', sizeof blanks);
+	blanks[sizeof blanks - 1] = '\n';
+	replace_file("exit.reserved", blanks, sizeof blanks, false);
+}
+
+bool write_exit(const struct bytes *record)
+{
+	int fd = open("exit.reserved", O_WRONLY | O_CLOEXEC), folder = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool ok = fd >= 0 && record->size < EXIT_RECORD_SIZE && write_full(fd, record->data, record->size - 1) == 0 && fsync(fd) == 0 &&
+		  rename("exit.reserved", "exit.json") == 0 && fsync(folder) == 0;
+	if (fd >= 0)
+		close(fd);
+	if (folder >= 0)
+		close(folder);
+	return ok;
+}
