@@ -107,8 +107,7 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
     }),
   );
   api.useNodeStreams(gateway);
-  // Hosts that are network namespaces reach the registry on the bridge; real ones come through the door, by certificate.
-  if (layout.nodes.every((n) => n.netns === undefined)) {
+  if (!layout.serverIp.startsWith('127.')) {
     const { registryPort, serverIp } = layout;
     const door = { host: serverIp, port: registryPort, registryPort, tls, caPem: ca.certPem, log };
     scope.own(await openRegistryDoor(door));

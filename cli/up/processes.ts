@@ -22,7 +22,6 @@ export function processesOf(
       argv: ['nats-server', '-a', '127.0.0.1', '-p', String(layout.natsPort), '-js', '-sd', folder],
     });
   }
-  const registryHost = layout.nodes.some((n) => n.netns !== undefined) ? [layout.serverIp, '127.0.0.1'] : ['127.0.0.1'];
   out.push({
     name: 'registry',
     argv: [
@@ -30,7 +29,7 @@ export function processesOf(
       '--folder',
       join(layout.home, 'registry'),
       '--host',
-      registryHost.join(','),
+      '127.0.0.1',
       '--port',
       String(layout.registryPort),
     ],
@@ -78,7 +77,8 @@ function agentArguments(
   berth: readonly string[],
 ): string[] {
   const inside = node.netns === undefined ? [] : ['nsenter', `--net=/run/netns/${node.netns}`, '--'];
-  const upstream = node.netns === undefined ? [] : ['--registry-upstream', `${layout.serverIp}:${layout.registryPort}`];
+  const upstream =
+    node.netns === undefined ? [] : ['--registry-upstream', `tls://${layout.serverIp}:${layout.registryPort}`];
   return [
     ...inside,
     ...berth,

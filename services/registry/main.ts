@@ -1,5 +1,5 @@
 /**
- * The registry as a process: `main.ts --folder PATH [--host 127.0.0.1[,ADDRESS...]] [--port 5000] [--tls-key FILE --tls-cert FILE]
+ * The registry as a process: `main.ts --folder PATH [--host 127.0.0.1] [--port 5000] [--tls-key FILE --tls-cert FILE]
  * [--log-level info]`; each flag also as BERTH_REGISTRY_<NAME>. Prints one line of JSON when it listens, ends on SIGTERM.
  */
 import { readFile } from 'node:fs/promises';
@@ -42,9 +42,8 @@ async function main(): Promise<void> {
   const [key, cert] = await Promise.all(
     [s['tls-key'], s['tls-cert']].map((f) => (f === undefined ? undefined : readFile(f, 'utf8'))),
   );
-  const [host = '127.0.0.1', ...alsoHosts] = (s.host ?? '127.0.0.1').split(',');
   const registry = await startRegistry({
-    listen: { host, port: Number(s.port ?? 5000), alsoHosts },
+    listen: { host: s.host ?? '127.0.0.1', port: Number(s.port ?? 5000) },
     folder: s.folder ?? '',
     log,
     clock: realClock,

@@ -4,7 +4,6 @@
  */
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createNetServer, type Server as NetServer } from 'node:net';
 import { join } from 'node:path';
 import type { Clock, Logger, Random } from '#lib/base';
 import { StatusError } from '#lib/base';
@@ -16,8 +15,7 @@ import { route } from './routes.ts';
 import { Uploads } from './uploads.ts';
 
 export interface RegistryOptions {
-  /** `alsoHosts`: more addresses of this machine that answer on the same port (plain http only). */
-  readonly listen: { readonly host: string; readonly port: number; readonly alsoHosts?: readonly string[] };
+  readonly listen: { readonly host: string; readonly port: number };
   /** Everything the registry keeps lies below; made when absent. */
   readonly folder: string;
   readonly log: Logger;
@@ -54,14 +52,8 @@ export async function startRegistry(o: RegistryOptions): Promise<Registry> {
     ? (await import('node:https')).createServer({ ...limits, ...o.tls }, listener)
     : createServer(limits, listener);
   server.setTimeout(IDLE_MS); // a client that stalls in the middle of a chunk must not hold its upload for ever
-  const extra: NetServer[] = [];
   try {
     await listen(server, o.listen.host, o.listen.port);
-    for (const also of o.listen.alsoHosts ?? []) {
-      const more = createNetServer((socket) => server.emit('connection', socket));
-      extra.push(more);
-      await listen(more, also, portOf(server));
-    }
   } catch (e) {
     await uploads[Symbol.asyncDispose]();
     const text = `the registry cannot listen on ${o.listen.host}:${o.listen.port}: ${String(e)}`;
@@ -73,7 +65,6 @@ export async function startRegistry(o: RegistryOptions): Promise<Registry> {
     url: `${o.tls ? 'https' : 'http'}://${host}`,
     host,
     [Symbol.asyncDispose]: () => {
-      for (const more of extra) more.close();
       closing ??= close(server, clock).then(() => uploads[Symbol.asyncDispose]());
       return closing;
     },
@@ -93,7 +84,7 @@ async function answer(state: RegistryState, req: IncomingMessage, res: ServerRes
   }
 }
 
-function listen(server: NetServer, host: string, port: number): Promise<void> {
+function listen(server: Server, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen({ host, port }, () => {
