@@ -11,8 +11,8 @@
  *   -> init ended -> log drained, exit.json on disk -> clients told -> drain <= 2 s -> runtime `delete` -> end.
  *
  * `lock` is held (flock) by all of these and by the runtime's processes until the container's program is exec'd: who gets
- * it knows that nothing is being started any more. `supervise FOLDER wait` does only that, `supervise FOLDER clean` then
- * kills and deletes what is left.
+ * it knows that nothing is being started any more. `supervise FOLDER wait` does only that (or ends with EALREADY when a
+ * supervisor answers), `supervise FOLDER clean` kills and deletes what is left.
  *
  * A crash between any two steps leaves a state that can be read back: the runtime wrote `pid` and its own state before the
  * program ran, and `supervise FOLDER adopt` takes over a container whose supervisor was killed (log, attach and kill go
@@ -282,6 +282,21 @@ static void clean_up(void)
 	unlink("sock");
 }
 
+/* With `kills` whoever holds it loses the reason to; without, the answer of a living supervisor ends the wait. */
+static int insist_on_lock(bool kills)
+{
+	for (int64_t end = monotonic_ms() + LOCK_TIMEOUT_MS;;) {
+		int fd = take_lock(20);
+		if (fd >= 0 || errno != EWOULDBLOCK || monotonic_ms() >= end)
+			return fd;
+		if (kills)
+			kill_cgroup(config.procs_file, SIGKILL);
+		else if (connect_unix("sock") >= 0)
+			refuse(EALREADY, "supervise: a supervisor answers");
+		errno = EWOULDBLOCK;
+	}
+}
+
 static _Noreturn void supervisor(int lock, int report, bool takes_over)
 {
 	setsid();
@@ -335,12 +350,12 @@ int supervise_main(int argc, char **argv)
 	if (chdir(argv[0]) < 0)
 		fail("supervise: %s", argv[0]);
 	umask(077);
-	int lock = take_lock(cleans || waits ? LOCK_TIMEOUT_MS : 0);
+	read_config("config", &config);
+	int lock = cleans || waits ? insist_on_lock(cleans) : take_lock(0);
 	if (lock < 0)
 		fail("supervise: another one is at work in %s", argv[0]);
 	if (waits)
 		return 0;
-	read_config("config", &config);
 	if (cleans) {
 		clean_up();
 		return 0;

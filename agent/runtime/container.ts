@@ -27,6 +27,7 @@ import type { ContainerId, ContainerState } from './runtime.ts';
 import { SupervisorLink } from './supervisor.ts';
 
 const REMOVE_TIMEOUT_MS = 20_000;
+const ADOPT_ATTEMPTS = 5;
 
 /** What the containers of one runtime share. */
 export interface ContainerHost {
@@ -83,33 +84,27 @@ export class Container {
     await this.#clean(this.#host.c);
   }
 
-  /** At the agent's start, and when the supervisor was lost. */
+  /**
+   * At the agent's start, and when the supervisor was lost. Nothing is killed unless the lock of supervise.c proved that no
+   * supervisor lives and no start is under way; another agent on the same folder (one that is just ending) may be adopting
+   * too, so who comes second looks again.
+   */
   async adopt(c: Ctx): Promise<void> {
-    if (await this.#adoptExit()) return;
-    const link = await SupervisorLink.connect(this.#host.socketPath(this.id), (e) => this.#exited(e));
-    if (link !== undefined) {
-      const status = await link.status().catch(() => undefined);
-      if (status !== undefined) {
-        this.#follow(link, status);
+    for (let attempt = 0; attempt < ADOPT_ATTEMPTS; attempt++) {
+      if ((await this.#adoptExit()) || (await this.#adoptSupervisor())) return;
+      if ((await this.#supervise(['wait'], c)).code !== 0) continue;
+      if (await this.#adoptExit()) return;
+      const started = await this.#findProcess();
+      if (started === undefined) {
+        await this.#declareLost(c);
         return;
       }
-      /* It ended while we asked: either it left an exit record, or the questions below find out. */
-      link.close();
-      if (await this.#adoptExit()) return;
-    }
-    /* A runtime that outlived its supervisor may still be starting the container. */
-    await this.#supervise(['wait'], c);
-    const started = await this.#findProcess();
-    if (started !== undefined && (await this.#supervise(['adopt'], c)).code === 0) {
+      if ((await this.#supervise(['adopt'], c)).code !== 0) continue;
       this.state = running(started);
       await this.#watch();
       return;
     }
-    await this.#clean(c);
-    const known = await readJson<StartedFile>(join(this.folder, 'started.json'));
-    const lost = lostExit(known?.startedAtMs ?? this.file.createdAtMs, c.clock.now());
-    await writeFileAtomic(join(this.folder, 'exit.json'), JSON.stringify(lost), { mode: 0o600 });
-    this.#exited(lost);
+    throw new StatusError('Unavailable', `the state of container ${this.id} cannot be found out`);
   }
 
   kill(signal: number, all: boolean): void {
@@ -155,6 +150,27 @@ export class Container {
     this.settled = this.adopt(this.#host.c).catch((e: unknown) => {
       this.#host.c.log.error({ container: this.id, err: e }, 'cannot take over a container that lost its supervisor');
     });
+  }
+
+  async #adoptSupervisor(): Promise<boolean> {
+    const link = await SupervisorLink.connect(this.#host.socketPath(this.id), (e) => this.#exited(e));
+    if (link === undefined) return false;
+    const status = await link.status().catch(() => undefined);
+    if (status === undefined) {
+      /* It ended while we asked. */
+      link.close();
+      return false;
+    }
+    this.#follow(link, status);
+    return true;
+  }
+
+  async #declareLost(c: Ctx): Promise<void> {
+    await this.#clean(c);
+    const known = await readJson<StartedFile>(join(this.folder, 'started.json'));
+    const lost = lostExit(known?.startedAtMs ?? this.file.createdAtMs, c.clock.now());
+    await writeFileAtomic(join(this.folder, 'exit.json'), JSON.stringify(lost), { mode: 0o600 });
+    this.#exited(lost);
   }
 
   async #adoptExit(): Promise<boolean> {

@@ -177,6 +177,8 @@ class OciRuntime implements OpenRuntime, ContainerHost {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.isClosed) return;
     this.isClosed = true;
+    /* What is being found out needs the handle, and would take its absence for a lost supervisor. */
+    for (const container of this.#containers.values()) await container.settled;
     for (const container of this.#containers.values()) container.close();
     await this.#handle.close();
   }
