@@ -65,9 +65,12 @@ export function openClient(o: EtcdEndpoints, ownConnection: boolean): Etcd3 {
     hosts: [...o.endpoints],
     faultHandling: { host: () => noop, global: noop },
     grpcOptions: {
-      'grpc.keepalive_time_ms': 10_000,
-      'grpc.keepalive_timeout_ms': 5_000,
-      'grpc.keepalive_permit_without_calls': 1,
+      // etcd hangs up on who pings more often than every 5 s, or while no call is under way (its PermitWithoutStream is
+      // false). Both together are below a call's deadline, so that a call on a half-open connection breaks that connection
+      // instead of leaving it to the next; the streams connection always has a call, the watch.
+      'grpc.keepalive_time_ms': 6_000,
+      'grpc.keepalive_timeout_ms': 3_000,
+      'grpc.keepalive_permit_without_calls': 0,
       'grpc.max_receive_message_length': 256 * 1024 * 1024,
       'grpc.max_send_message_length': 256 * 1024 * 1024,
       'grpc.enable_channelz': 0,

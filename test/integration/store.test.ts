@@ -70,9 +70,11 @@ describe('EtcdStore under faults', () => {
         if (seen.length >= 1500) return;
       }
     })();
-    for (let round = 0; round < 10; round++) {
-      await putMany(direct, `/cut/${round}/`, 100, c);
+    for (let round = 0; round < 5; round++) {
+      await putMany(direct, `/cut/${round}/`, 200, c);
+      const before = proxy.accepted;
       proxy.cut();
+      await eventually(async () => proxy.accepted > before, 'it dials again');
     }
     await watching;
     const reference = await take(direct.watch(from, c), 1500);
@@ -102,9 +104,11 @@ describe('EtcdStore under faults', () => {
     await eventually(async () => (await cut.get('/half/1', c)) !== undefined, 'it is connected');
     proxy.setMode('swallow');
     await direct.create('/half/2', value('1'), {}, c);
+    const reading = cut.get('/half/2', c);
     // What is lost in a half-open connection is lost for good: let it pass for new connections only.
     proxy.passNew();
     expect((await watching).map(eventText)).toEqual(['put /half/1=1', 'put /half/2=1']);
+    expect((await reading)?.key).toBe('/half/2');
   });
 
   test('a watch whose place was compacted while it was cut off throws Expired', async () => {
