@@ -74,7 +74,8 @@ describe('EtcdStore under faults', () => {
       await putMany(direct, `/cut/${round}/`, 200, c);
       const before = proxy.accepted;
       proxy.cut();
-      await eventually(async () => proxy.accepted > before, 'it dials again');
+      // After the last round the watch may have seen everything, and nobody needs a connection.
+      if (round < 4) await eventually(async () => proxy.accepted > before, 'it dials again');
     }
     await watching;
     const reference = await take(direct.watch(from, c), 1500);
