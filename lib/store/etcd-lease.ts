@@ -13,7 +13,7 @@ import { type Clock, type Ctx, isKind, messageOf, type Random, Scope, StatusErro
 import { call } from './etcd-client.ts';
 import type { KeySpace } from './etcd-keys.ts';
 import { watchRange } from './etcd-watch.ts';
-import { type Fence, type HeldKey, readRevision } from './store.ts';
+import { type Fence, type HeldKey, type Revision, readRevision } from './store.ts';
 import { encodeValue } from './value-header.ts';
 
 export interface LeaseDeps {
@@ -25,6 +25,7 @@ export interface LeaseDeps {
 
 const BUCKET_MS = 60_000;
 const BUCKET_KEYS_MAX = 100;
+const RECHECK_MS = 3_000;
 
 interface Bucket {
   readonly leaseId: Promise<string>;
@@ -112,25 +113,32 @@ async function tryCreate(
   return holder?.lease === o.leaseId ? BigInt(holder.create_revision) : undefined;
 }
 
+/**
+ * A watch tells at once; every few seconds the key is read again, so that an event that never comes (an etcd that crashed
+ * and came back while its disk was full was seen to swallow one) delays an election and does not end it.
+ */
 async function untilAbsent(deps: LeaseDeps, key: string, c: Ctx): Promise<void> {
   const request = { key: deps.keys.bytes(key), keys_only: true };
-  const answer = await call(`reading ${key}`, (o) => deps.kv.kv.range(request, o), c, deps.random);
-  if (answer.kvs.length === 0) return;
+  for (;;) {
+    const answer = await call(`reading ${key}`, (o) => deps.kv.kv.range(request, o), c, deps.random);
+    if (answer.kvs.length === 0) return;
+    await deletedWithin(deps, key, readRevision(BigInt(answer.header.revision)), c);
+    c.signal.throwIfAborted();
+  }
+}
+
+/** Resolves at the key's removal, or after RECHECK_MS. */
+async function deletedWithin(deps: LeaseDeps, key: string, from: Revision, c: Ctx): Promise<void> {
   await using scope = new Scope(`wait for ${key}`, c.signal);
-  const from = readRevision(BigInt(answer.header.revision));
+  using _recheck = c.clock.after(RECHECK_MS, () => scope.abort());
+  const place = { client: deps.streams, keys: deps.keys, random: deps.random };
   try {
-    for await (const events of watchRange(
-      { client: deps.streams, keys: deps.keys, random: deps.random },
-      { key: deps.keys.bytes(key) },
-      from,
-      { ...c, signal: scope.signal },
-    ))
+    for await (const events of watchRange(place, { key: deps.keys.bytes(key) }, from, { ...c, signal: scope.signal }))
       if (events.some((e) => e.type === 'delete')) return;
   } catch (e) {
-    if (!isKind(e, 'Expired')) throw e;
-    // Compacted while waiting: look again.
+    // Compacted while waiting, or time to look again.
+    if (!isKind(e, 'Expired') && !scope.signal.aborted) throw e;
   }
-  c.signal.throwIfAborted();
 }
 
 /** Best effort under a deadline of its own, since it runs after a cancel: an unrevoked lease ends by itself. */
