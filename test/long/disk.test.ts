@@ -32,7 +32,12 @@ beforeAll(async () => {
 afterAll(async () => {
   if (process.env['BERTH_DEBUG']) {
     const k = ['--kubeconfig', join(HOME, 'kubeconfig')];
-    for (const a of [['get', 'pods', '-A', '-o', 'wide'], ['-n', 'hello', 'describe', 'pods'], ['get', 'events', '-A']]) process.stdout.write((await run('kubectl', [...k, ...a], {}, 10_000)).stdout);
+    for (const a of [
+      ['get', 'pods', '-A', '-o', 'wide'],
+      ['-n', 'hello', 'describe', 'pods'],
+      ['get', 'events', '-A'],
+    ])
+      process.stdout.write((await run('kubectl', [...k, ...a], {}, 10_000)).stdout);
     process.stdout.write((await run('sh', ['-c', `tail -n 15 ${HOME}/log/*.log | cut -c1-400`], {}, 10_000)).stdout);
   }
   await rm(FILL, { force: true });
