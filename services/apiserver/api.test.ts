@@ -197,6 +197,10 @@ describe('writes', () => {
     );
     const made = await client.create(Kinds.configmaps, body, c);
     expect(made).not.toHaveProperty('dataa');
+    const wrong = { metadata: { ...key('b') }, data: { x: 5 } } as unknown as ConfigMap;
+    await expect(client.create(Kinds.configmaps, wrong, c)).rejects.toThrow(
+      /^ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go/,
+    );
   });
 });
 
@@ -232,6 +236,21 @@ describe('pods', () => {
     await expect(client.create(Kinds.pods, pod('p', { namespace: 'nope' }), c)).rejects.toThrow(
       'namespaces "nope" not found',
     );
+  });
+
+  test('a pod that waited at a gate is bound without the reason it waited for', async () => {
+    const gated = pod('g');
+    (gated.spec as { schedulingGates?: unknown }).schedulingGates = [{ name: 'a.b/c' }];
+    const made = await client.create<Pod>(Kinds.pods, gated, c);
+    expect(made.status?.conditions?.[0]).toMatchObject({ type: 'PodScheduled', reason: 'SchedulingGated' });
+    const body = [{ op: 'remove', path: '/spec/schedulingGates' }];
+    await client.patch(Kinds.pods, key('g'), { type: 'json', body }, c);
+    await bind('g');
+    const [scheduled, ...others] = (await client.get<Pod>(Kinds.pods, key('g'), c)).status?.conditions ?? [];
+    expect(scheduled).toMatchObject({ type: 'PodScheduled', status: 'True' });
+    expect(scheduled?.reason).toBeUndefined();
+    expect(scheduled?.message).toBeUndefined();
+    expect(others).toEqual([]);
   });
 
   test('binding sets the node once', async () => {

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Kinds, type Pod } from '#lib/api';
-import { StatusError } from '#lib/base';
+import { realClock, StatusError } from '#lib/base';
 import { type NodeStream, type NodeStreamRequest, type NodeStreams, newKubeconfig, writeKubeconfig } from '#lib/client';
 import {
   testContext as c,
@@ -35,11 +35,12 @@ class ScriptedNode implements NodeStreams {
     const stdin = new PassThrough();
     const stdout = new PassThrough();
     const stderr = new PassThrough();
-    const result = this.#run(request, { stdin, stdout, stderr }).then((exitCode) => {
-      stdout.end();
-      stderr.end();
-      return { exitCode };
-    });
+    const result = this.#run(request, { stdin, stdout, stderr })
+      .finally(() => {
+        stdout.end();
+        stderr.end();
+      })
+      .then((exitCode) => ({ exitCode }));
     result.catch(() => undefined);
     return {
       stdin,
@@ -52,7 +53,11 @@ class ScriptedNode implements NodeStreams {
   }
 
   async #run(request: NodeStreamRequest, io: Record<'stdin' | 'stdout' | 'stderr', PassThrough>): Promise<number> {
+    if (request.kind === 'logs' && request.logs?.previous)
+      throw new StatusError('BadRequest', 'previous terminated container "main" in pod "p" not found');
+    if (request.kind === 'logs' && request.logs?.tailLines === 0) return 0;
     if (request.kind === 'logs') {
+      if (request.logs?.sinceSeconds !== undefined) await realClock.sleep(1_500);
       io.stdout.write('line 1\nline 2\n');
       return 0;
     }
@@ -136,6 +141,11 @@ describe.skipIf(!hasKubectl)('kubectl streams (needs /usr/bin/kubectl)', () => {
       container: 'main',
       logs: { tailLines: 5, timestamps: true, follow: true },
     });
+    expect(await kubectl(['logs', 'p', '--tail=0'])).toMatchObject({ code: 0, out: '', err: '' });
+    expect(await kubectl(['logs', 'p', '--since=9s'])).toMatchObject({ code: 0, out: 'line 1\nline 2\n' });
+    const refused = await kubectl(['logs', 'p', '--previous']);
+    expect(refused.code).toBe(1);
+    expect(refused.err).toContain('(BadRequest): previous terminated container "main" in pod "p" not found');
     expect((await kubectl(['logs', 'p', '-c', 'broken'])).err).toContain('container "broken" is waiting to start');
     expect((await kubectl(['logs', 'p', '-c', 'nope'])).err).toContain('container nope is not valid for pod p');
     expect((await kubectl(['logs', 'missing'])).err).toContain('pods "missing" not found');

@@ -2,7 +2,7 @@
  * POST pods/NAME/binding: a pod gets its node, once. Source: pkg/registry/core/pod/storage/storage.go BindingREST.
  * The hot path of a rollout: the draft shares everything it does not change with the cached pod.
  */
-import { type Binding, type DeepReadonly, decodeType, type KubeObject, type Pod, setCondition } from '#lib/api';
+import { type Binding, type DeepReadonly, decodeType, type KubeObject, type Pod } from '#lib/api';
 import { type Ctx, StatusError, timeText } from '#lib/base';
 import { badRequest, conflict } from '../api-errors.ts';
 import type { Cached } from '../cache/cached.ts';
@@ -59,6 +59,8 @@ function bound(pod: DeepReadonly<Pod>, binding: Binding, nodeName: string, nowTe
   const condition = { type: 'PodScheduled', status: 'True', lastTransitionTime: nowText };
   const { annotations, labels } = binding.metadata ?? {};
   const observed = pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation };
+  /* A new condition, not a changed one: why the pod waited before (Unschedulable, SchedulingGated) is over. */
+  const others = (pod.status?.conditions ?? []).filter((x) => x.type !== condition.type);
   return {
     ...pod,
     metadata: {
@@ -69,7 +71,7 @@ function bound(pod: DeepReadonly<Pod>, binding: Binding, nodeName: string, nowTe
     spec: { ...pod.spec, nodeName },
     status: {
       ...pod.status,
-      conditions: setCondition(pod.status?.conditions, { ...condition, ...observed }, nowText),
+      conditions: [...others, { ...condition, ...observed }],
     },
   };
 }

@@ -1,4 +1,5 @@
 /** Bytes toward containers: log, exec, attach, port-forward, over the NodeStreams port that the gateway implements. */
+import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -10,6 +11,8 @@ import type { Api } from '../api.ts';
 import { badRequest } from '../api-errors.ts';
 import { readObject } from '../handlers/get.ts';
 import { isTrue } from './request-info.ts';
+
+const SILENCE_MS = 500;
 
 export interface StreamCall {
   readonly req: IncomingMessage;
@@ -34,6 +37,8 @@ export class StreamRoutes {
     const container = containerName(pod, call.query.get('container'), `a container name must be specified for pod`);
     const stream = await this.#open(pod, { kind: 'logs', container, logs }, c);
     try {
+      /* What the node refuses (a container that has not started) is an answer of its own, not an empty log. */
+      if (await endsEmpty(stream, c)) await stream.result;
       call.res.writeHead(200, { 'content-type': 'text/plain' });
       call.res.flushHeaders();
       await pipeline(stream.stdout, call.res, { signal: c.signal });
@@ -108,8 +113,8 @@ export class StreamRoutes {
     try {
       const up = pipeline(data, stream.stdin, { signal: c.signal });
       const down = pipeline(stream.stdout, data, { signal: c.signal });
-      await Promise.all([up, down]);
-      await stream.result;
+      /* A node that refuses ends its output too: the refusal must not wait for the client to close. */
+      await Promise.all([up, down, stream.result]);
     } finally {
       await stream[Symbol.asyncDispose]();
     }
@@ -130,6 +135,22 @@ export class StreamRoutes {
     if (nodes === undefined) throw new StatusError('Unavailable', 'this server has no connection to nodes');
     const { namespace = '', name, uid = '' } = pod.metadata;
     return await nodes.openStream(node, { ...request, pod: { namespace, name, uid } }, c);
+  }
+}
+
+/** True if the node has ended the stream without a byte; a log that is merely silent (follow) is known by the time. */
+async function endsEmpty(stream: NodeStream, c: Ctx): Promise<boolean> {
+  const { stdout } = stream;
+  const done = new AbortController();
+  const signal = AbortSignal.any([c.signal, done.signal]);
+  try {
+    /* `readable` without a byte is the end of one that was awaited; a stream that had ended before only says `end`. */
+    const spoke = once(stdout, 'readable', { signal }).then(() => stdout.readableLength === 0);
+    const ended = once(stdout, 'end', { signal }).then(() => true);
+    const silent = c.clock.sleep(SILENCE_MS, signal).then(() => false);
+    return await Promise.race([spoke, ended, silent]);
+  } finally {
+    done.abort();
   }
 }
 

@@ -7,7 +7,6 @@ import {
   type KindInfo,
   type KubeObject,
 } from '#lib/api';
-import { isKind, StatusError } from '#lib/base';
 import { badRequest } from '../api-errors.ts';
 import { toStored } from '../conversion.ts';
 
@@ -22,13 +21,7 @@ export interface DecodeRequest {
 /** A draft of the stored version. Copies: the body stays the caller's. */
 export function decodeBody(body: unknown, request: DecodeRequest, validation: FieldValidation | undefined): KubeObject {
   checkTypeMeta(body, request.info);
-  let decoded: { object: KubeObject; unknown: string[] };
-  try {
-    decoded = decodeObject(request.info, body);
-  } catch (e) {
-    if (!isKind(e, 'BadRequest')) throw e;
-    throw new StatusError('BadRequest', `${cannotBeHandled(request.info)}: ${e.message}`, { cause: e });
-  }
+  const decoded = decodeObject(request.info, body);
   reportUnknown(decoded.unknown, request, validation);
   const { object } = decoded;
   object.apiVersion = apiVersionOf(request.info);
