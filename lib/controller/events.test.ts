@@ -56,6 +56,15 @@ function setUp() {
 }
 
 describe('event recorder', () => {
+  test('the containers of one pod are told apart', async () => {
+    const { clock, store, recorder } = setUp();
+    for (const name of ['a', 'b', 'a'])
+      recorder.event({ ...about, fieldPath: `spec.containers{${name}}` }, 'Normal', 'Pulled', 'image present');
+    await clock.advance(0);
+    expect(store.summary()).toEqual(['Pulled x2: image present', 'Pulled x1: image present']);
+    await recorder[Symbol.asyncDispose]();
+  });
+
   test('the same event within 10 minutes counts up; after that it is a new one', async () => {
     const { clock, store, recorder } = setUp();
     for (let i = 0; i < 3; i++) recorder.event(about, 'Warning', 'Failed', 'no room');

@@ -2,7 +2,7 @@
  * Event objects as `kubectl describe` shows them. Recording never blocks and never fails: events go through a bounded queue
  * to one writer; what the API refuses, or what is too much, is dropped.
  *
- * De-duplicated: the same source, object, type, reason and message within 10 minutes is one Event whose count rises. More
+ * De-duplicated: the same source, object, part of it (fieldPath: one container), type, reason and message within 10 minutes is one Event whose count rises. More
  * than 10 different messages of one reason about one object within 10 minutes become one "(combined from similar events)".
  * Rate limit: 25 at once for one object, then one per 5 minutes. Source: k8s.io/client-go tools/record/events_cache.go.
  */
@@ -114,7 +114,8 @@ export class ClientEventRecorder implements EventRecorder, AsyncDisposable {
   }
 
   #combine(e: Pending): { message: string; key: string } {
-    const group = [e.about.kind, namespaceOf(e.about), e.about.name, e.about.uid, e.type, e.reason].join('\n');
+    const { kind, name, uid, fieldPath } = e.about;
+    const group = [kind, namespaceOf(e.about), name, uid, fieldPath, e.type, e.reason].join('\n');
     let similar = this.#similar.get(group);
     if (!similar || e.atMs - similar.sinceMs > WINDOW_MS) similar = { messages: new Set(), sinceMs: e.atMs };
     remember(this.#similar, group, similar);
