@@ -28,7 +28,7 @@ export async function startExec(helper: Helper, folder: string, r: ExecRequest, 
   if (r.argv.length === 0) throw new StatusError('Invalid', 'exec: no program');
   const spec = JSON.parse(await readFile(join(folder, 'config.json'), 'utf8')) as OciSpec;
   const process = JSON.stringify(execProcess(spec.process, r));
-  const stream = helper.expectStream();
+  const stream = await helper.expectStream();
   try {
     const fields = [helper.streamsPath, stream.token, folder, process, r.tty ? 1 : 0, r.stdin ? 1 : 0];
     await helper.call('session', fields, c);

@@ -201,6 +201,13 @@ describe('cgroups', () => {
 });
 
 describe('unpackLayer', () => {
+  test('works on after a cleaner of temporary files took the socket away', async () => {
+    rmSync(join(k.helper.streamsPath, '..'), { recursive: true });
+    const unpack = (name: string): Promise<{ entries: number }> =>
+      k.unpackLayer({ root: make(name), input: Readable.from([Buffer.alloc(1024)]) }, c);
+    expect(await Promise.all([unpack('a'), unpack('b')])).toMatchObject([{ entries: 0 }, { entries: 0 }]);
+  });
+
   test('an input that fails is the error; a cancel ends the child', async () => {
     const root = make('root');
     async function* broken(): AsyncGenerator<Buffer> {

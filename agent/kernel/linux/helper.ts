@@ -9,7 +9,7 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { setMaxListeners } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,7 +29,9 @@ export class Helper implements AsyncDisposable {
   readonly path: string;
   readonly #random: Random;
   readonly #folder: string;
-  readonly #server: Server;
+  #server: Server | undefined;
+  /** The folder is being made again. */
+  #listening: Promise<void> | undefined;
   readonly #expected = new Map<string, (socket: Socket) => void>();
   readonly #open = new Map<number, Open>();
   /** Requests that wait until fewer than IN_FLIGHT_MAX are open. */
@@ -38,24 +40,17 @@ export class Helper implements AsyncDisposable {
   #nextId = 1;
   #closed = false;
 
-  private constructor(path: string, random: Random, folder: string, server: Server) {
+  private constructor(path: string, random: Random, folder: string) {
     this.path = path;
     this.#random = random;
     this.#folder = folder;
-    this.#server = server;
   }
 
   static async open(o: { helperPath: string; random: Random }): Promise<Helper> {
     await removeStaleFolders();
     const folder = await mkdtemp(join(tmpdir(), `${FOLDER_PREFIX}${process.pid}-`));
-    const server = createServer();
-    const helper = new Helper(o.helperPath, o.random, folder, server);
-    server.on('connection', (socket) => helper.#admit(socket));
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(helper.streamsPath, resolve);
-    });
-    server.unref();
+    const helper = new Helper(o.helperPath, o.random, folder);
+    await helper.#listen();
     helper.#start();
     return helper;
   }
@@ -109,8 +104,17 @@ export class Helper implements AsyncDisposable {
     return a.stdout.toString();
   }
 
-  /** A token for a verb's child to connect with, and its connection once it came. Call `forget` when the verb failed. */
-  expectStream(): { token: string; socket: Promise<Socket>; forget: () => void } {
+  /**
+   * A token for a verb's child to connect with, and its connection once it came. Call `forget` when the verb failed.
+   * What cleans temporary files may take the socket away from under a process of months: it is made again.
+   */
+  async expectStream(): Promise<{ token: string; socket: Promise<Socket>; forget: () => void }> {
+    if (!existsSync(this.streamsPath) && !this.#closed) {
+      this.#listening ??= this.#listen().finally(() => {
+        this.#listening = undefined;
+      });
+    }
+    await this.#listening;
     const token = this.#random.hex(TOKEN_BYTES / 2);
     const socket = new Promise<Socket>((resolve) => this.#expected.set(token, resolve));
     return { token, socket, forget: () => void this.#expected.delete(token) };
@@ -125,8 +129,23 @@ export class Helper implements AsyncDisposable {
       child.stdin.end();
       await ended;
     }
-    this.#server.close();
+    await this.#listening?.catch(() => undefined);
+    this.#server?.close();
     await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  async #listen(): Promise<void> {
+    /* First, since closing unlinks the path. Its connections live on. */
+    this.#server?.close();
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    const server = createServer();
+    this.#server = server;
+    server.on('connection', (socket) => this.#admit(socket));
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(this.streamsPath, resolve);
+    });
+    server.unref();
   }
 
   #start(): ChildProcessWithoutNullStreams {

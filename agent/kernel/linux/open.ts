@@ -44,7 +44,7 @@ async function unpackLayer(
   o: { root: string; input: NodeJS.ReadableStream },
   c: Ctx,
 ): Promise<{ entries: number; bytes: number }> {
-  const stream = helper.expectStream();
+  const stream = await helper.expectStream();
   const feeding = new AbortController();
   let inputError: unknown;
   const feed = stream.socket.then((socket) =>
