@@ -4,10 +4,10 @@ import type { ContainerId } from '../runtime/runtime.ts';
 import type { ContainerMemory } from './container-memory.ts';
 import type { PodDeps } from './deps.ts';
 import { runHandler } from './hooks.ts';
-import type { ContainerSpec, PodObject, RoledContainer } from './model.ts';
+import { type Attempt, type ContainerSpec, type PodObject, podText, type RoledContainer } from './model.ts';
 import type { PodEvents } from './pod-events.ts';
 import { Prober } from './probes.ts';
-import { retryDelayMs } from './restart.ts';
+import { type RestartPolicy, restartDelayMs, restarts, retryDelayMs } from './restart.ts';
 import type { Slots } from './slots.ts';
 import { startContainer } from './steps/container.ts';
 import { StartFailure } from './steps/image.ts';
@@ -16,6 +16,7 @@ import { Stop } from './steps/stop.ts';
 
 const POST_START_LIMIT_MS = 120_000;
 const PULL_BACKOFF_SHOWN_AFTER_MS = 1500;
+const START_ERROR_CODE = 128;
 
 export interface ActionHost {
   readonly pod: () => PodObject;
@@ -44,12 +45,6 @@ export class ContainerActions {
     const pod = this.#host.pod();
     try {
       if (m.latest !== undefined && m.previous !== undefined) await this.discard(m.previous.id, ctx);
-      if (o.attempt > 1)
-        events.warning(
-          'BackOff',
-          `Back-off restarting failed container ${c.spec.name} in pod ${pod.metadata.name}`,
-          c.spec.name,
-        );
       const attempt = await this.#host.slots.use(
         () =>
           startContainer(
@@ -61,19 +56,37 @@ export class ContainerActions {
       );
       m.began(attempt, c.spec);
       const now = await this.#d.runtime.state(attempt.id, ctx);
-      if (now?.phase === 'exited' && m.latest?.state.phase === 'running') m.exited(now);
-      else {
+      if (now?.phase === 'exited' && m.latest?.state.phase === 'running') {
+        m.exited(now);
+        this.tellBackOff(c, m);
+      } else {
         this.probe(c.spec, m, o.sandbox.podIp, { adopted: false });
         if (!m.postStarted) void this.#postStart(c.spec, m, o.sandbox.podIp, ctx);
       }
     } catch (e) {
       if (toStatusError(e).kind === 'Cancelled' || ctx.signal.aborted) return;
-      this.#failed(c.spec, m, e);
+      this.#failed(c, o.attempt, m, e);
     }
   }
 
-  #failed(spec: ContainerSpec, m: ContainerMemory, e: unknown): void {
+  /** The container has ended and its next attempt will wait: says so when the wait begins. */
+  tellBackOff(c: RoledContainer, m: ContainerMemory): void {
+    const pod = this.#host.pod();
+    const { latest } = m;
+    if (latest?.state.phase !== 'exited' || restartDelayMs(latest) === 0) return;
+    if (!restarts((pod.spec.restartPolicy ?? 'Always') as RestartPolicy, c.role, latest.state.exitCode)) return;
+    const { name } = c.spec;
+    this.#host.events.warning('BackOff', `Back-off restarting failed container ${name} in pod ${podText(pod)}`, name);
+  }
+
+  #failed({ spec, role }: RoledContainer, attempt: number, m: ContainerMemory, e: unknown): void {
     const reason = e instanceof StartFailure ? e.reason : 'CreateContainerError';
+    const policy = (this.#host.pod().spec.restartPolicy ?? 'Always') as RestartPolicy;
+    if (reason === 'RunContainerError' && !restarts(policy, role, START_ERROR_CODE)) {
+      m.began(this.#startError(spec, attempt, messageOf(e)), spec);
+      this.#host.kick();
+      return;
+    }
     if (reason !== 'ErrImagePull') this.#host.events.warning('Failed', `Error: ${messageOf(e)}`, spec.name);
     m.waiting = { reason, message: messageOf(e) };
     m.retryAtMs = this.#d.clock.now() + retryDelayMs(m.failures++);
@@ -93,6 +106,21 @@ export class ContainerActions {
       },
       { unref: true },
     );
+  }
+
+  /** A program that cannot be run and will not be tried again has ended. Source: containerd (exit 128, StartError). */
+  #startError(spec: ContainerSpec, attempt: number, message: string): Attempt {
+    const nowMs = this.#d.clock.now();
+    const times = { startedAtMs: nowMs, finishedAtMs: nowMs };
+    return {
+      id: this.#d.random.hex(32) as ContainerId,
+      attempt,
+      state: { phase: 'exited', exitCode: START_ERROR_CODE, signal: 0, oomKilled: false, lost: false, ...times },
+      image: spec.image ?? '',
+      imageId: '',
+      stopSignal: '',
+      startError: message,
+    };
   }
 
   async #postStart(spec: ContainerSpec, m: ContainerMemory, podIp: string, ctx: Ctx): Promise<void> {

@@ -7,18 +7,22 @@ import { request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import type { DeepReadonly, LifecycleHandler } from '#lib/api';
-import { type Ctx, messageOf } from '#lib/base';
+import { type Ctx, isKind, messageOf } from '#lib/base';
 import type { PodDeps } from './deps.ts';
 import type { Attempt, ContainerSpec } from './model.ts';
 
 export interface HandlerResult {
   readonly ok: boolean;
   readonly message: string;
+  /** The handler could not be tried at all (no session to the container, no such port): says nothing about the container. */
+  readonly errored?: boolean;
 }
 
 export type Handler = Pick<DeepReadonly<LifecycleHandler>, 'exec' | 'httpGet' | 'tcpSocket' | 'sleep'>;
 
 const BODY_BYTES_MAX = 10 << 10;
+
+class NoSuchPort extends Error {}
 
 export interface HandlerTarget {
   readonly container: ContainerSpec;
@@ -44,7 +48,9 @@ export async function runHandler(
     if (h.sleep !== undefined) await d.clock.sleep(h.sleep.seconds * 1000, c.signal);
     return { ok: true, message: '' };
   } catch (e) {
-    return { ok: false, message: messageOf(e) };
+    /* An unanswered connection and a time limit are the container's doing; a failed exec is ours. */
+    const errored = e instanceof NoSuchPort || (h.exec !== undefined && !isKind(e, 'DeadlineExceeded'));
+    return { ok: false, message: messageOf(e), errored };
   }
 }
 
@@ -128,6 +134,6 @@ function portNumber(port: number | string, container: ContainerSpec): number {
   if (typeof port === 'number') return port;
   const named = container.ports?.find((p) => p.name === port)?.containerPort ?? Number(port);
   if (!Number.isInteger(named) || named < 1 || named > 65535)
-    throw new Error(`container ${container.name} has no port named "${port}"`);
+    throw new NoSuchPort(`container ${container.name} has no port named "${port}"`);
   return named;
 }

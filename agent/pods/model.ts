@@ -25,6 +25,8 @@ export interface Attempt {
   readonly stopSignal: string;
   /** Set when the agent ended it (liveness, changed image, postStart failure): the message of the termination. */
   readonly killReason?: string | undefined;
+  /** Its program was never run: the runtime's message. */
+  readonly startError?: string | undefined;
 }
 
 export interface ContainerObservation {
@@ -127,4 +129,10 @@ export function isRunning(o: ContainerObservation): boolean {
 
 export function succeeded(o: ContainerObservation): boolean {
   return o.latest?.state.phase === 'exited' && o.latest.state.exitCode === 0;
+}
+
+/** `name_namespace(uid)`: how a pod is named in messages. Source: kubernetes pkg/kubelet/util/format/pod.go. */
+export function podText(pod: PodObject): string {
+  const { name, namespace, uid } = pod.metadata;
+  return `${name}_${namespace ?? ''}(${uid ?? ''})`;
 }

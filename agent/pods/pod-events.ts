@@ -20,7 +20,7 @@ export function podEvents(d: PodDeps, pod: () => PodObject): PodEvents {
         namespace: p.metadata.namespace ?? 'default',
         name: p.metadata.name,
         uid: p.metadata.uid ?? '',
-        ...(container === undefined ? {} : { fieldPath: `spec.containers{${container}}` }),
+        ...(container === undefined ? {} : { fieldPath: fieldPathOf(p, container) }),
       },
       reason,
       message: message.slice(0, 1024),
@@ -37,4 +37,12 @@ export function podEvents(d: PodDeps, pod: () => PodObject): PodEvents {
     normal: (reason, message, container) => emit('Normal', reason, message, container),
     warning: (reason, message, container) => emit('Warning', reason, message, container),
   };
+}
+
+function fieldPathOf(pod: PodObject, container: string): string {
+  const within = (list: readonly { readonly name: string }[] | undefined): boolean =>
+    list?.some((x) => x.name === container) ?? false;
+  if (within(pod.spec.initContainers)) return `spec.initContainers{${container}}`;
+  if (within(pod.spec.ephemeralContainers)) return `spec.ephemeralContainers{${container}}`;
+  return `spec.containers{${container}}`;
 }

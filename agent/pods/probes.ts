@@ -60,8 +60,8 @@ export class Prober implements AsyncDisposable {
     await c.clock.sleep((p.initialDelaySeconds ?? 0) * 1000, c.signal);
     for (let failures = 0; ; ) {
       const result = await this.#once('Startup', p, c);
-      if (result) return true;
-      failures++;
+      if (result === true) return true;
+      if (result === false) failures++;
       if (failures >= (p.failureThreshold ?? 3)) {
         this.#sink.unhealthy(
           `Container ${this.#target.container.name} failed startup probe, will be restarted`,
@@ -82,6 +82,11 @@ export class Prober implements AsyncDisposable {
     let nextMs = c.clock.monotonic();
     for (;;) {
       const ok = await this.#once(type, p, c);
+      if (ok === undefined) {
+        nextMs = Math.max(nextMs + periodMs, c.clock.monotonic());
+        await c.clock.sleep(nextMs - c.clock.monotonic(), c.signal);
+        continue;
+      }
       run = ok === last ? run + 1 : 1;
       last = ok;
       const threshold = ok ? (p.successThreshold ?? 1) : (p.failureThreshold ?? 3);
@@ -107,9 +112,15 @@ export class Prober implements AsyncDisposable {
   /** Before the first success of readiness the next try comes sooner than the period: a container is ready when it is. */
   #wasReady = false;
 
-  async #once(type: ProbeType, p: DeepReadonly<Probe>, c: Ctx): Promise<boolean> {
+  /** undefined: the probe could not be made; it counts neither as success nor as failure. */
+  async #once(type: ProbeType, p: DeepReadonly<Probe>, c: Ctx): Promise<boolean | undefined> {
     const result = await runHandler(this.#d, p, this.#target, (p.timeoutSeconds ?? 1) * 1000, c);
     if (c.signal.aborted) throw c.signal.reason;
+    if (result.errored === true) {
+      const message = `${type} probe errored and resulted in unknown state: ${result.message}`;
+      this.#events.warning('Unhealthy', message, this.#target.container.name);
+      return undefined;
+    }
     if (!result.ok && !(type === 'Readiness' && !this.#wasReady && this.#quiet())) {
       this.#events.warning('Unhealthy', `${type} probe failed: ${result.message}`, this.#target.container.name);
     }

@@ -13,6 +13,7 @@ import {
   observationOf,
   type PodObject,
   type PodObservation,
+  podText,
 } from './model.ts';
 import { conditionsOf, isContainerReady, phaseOf } from './phase.ts';
 import { qosClassOf } from './resources.ts';
@@ -24,6 +25,12 @@ export interface NodeFacts {
   readonly terminating: boolean;
   /** Termination messages read from disk, by container id. */
   readonly terminationMessages: Readonly<Record<string, string>>;
+}
+
+interface StateFacts extends NodeFacts {
+  readonly policy: RestartPolicy;
+  readonly initsDone: boolean;
+  readonly podText: string;
 }
 
 export function statusOf(pod: PodObject, seen: PodObservation, facts: NodeFacts): PodStatus {
@@ -52,7 +59,7 @@ export function statusOf(pod: PodObject, seen: PodObservation, facts: NodeFacts)
     (c) => c.role !== 'init' || observationOf(seen, c.spec.name).latest?.state.phase === 'exited',
   );
   for (const { role, spec } of containersOf(pod)) {
-    const entry = containerStatus(role, spec, seen, { ...facts, policy, initsDone });
+    const entry = containerStatus(role, spec, seen, { ...facts, policy, initsDone, podText: podText(pod) });
     lists[role === 'sidecar' ? 'init' : role].push(entry);
   }
   if (lists.init.length > 0) status.initContainerStatuses = lists.init;
@@ -65,13 +72,13 @@ function containerStatus(
   role: ContainerRole,
   spec: ContainerSpec,
   seen: PodObservation,
-  o: NodeFacts & { policy: RestartPolicy; initsDone: boolean },
+  o: StateFacts,
 ): ContainerStatus {
   const seenContainer = observationOf(seen, spec.name);
   const latest = seenContainer.latest;
   const out: ContainerStatus = {
     name: spec.name,
-    state: currentState(role, seenContainer, o),
+    state: currentState(role, seenContainer, { ...o, container: spec.name }),
     lastState: {},
     ready:
       role === 'init'
@@ -92,11 +99,7 @@ function containerStatus(
   return out;
 }
 
-function currentState(
-  role: ContainerRole,
-  c: ContainerObservation,
-  o: NodeFacts & { policy: RestartPolicy; initsDone: boolean },
-): ApiState {
+function currentState(role: ContainerRole, c: ContainerObservation, o: StateFacts & { container: string }): ApiState {
   const latest = c.latest;
   if (latest === undefined) {
     if (c.waiting !== undefined) return { waiting: { ...c.waiting } };
@@ -110,7 +113,7 @@ function currentState(
   if (again && c.waiting !== undefined) return { waiting: { ...c.waiting } };
   const delay = restartDelayMs(latest);
   if (again && delay > 0) {
-    const message = `back-off ${Math.round(delay / 1000)}s restarting failed container`;
+    const message = `back-off ${durationText(delay)} restarting failed container=${o.container} pod=${o.podText}`;
     return { waiting: { reason: 'CrashLoopBackOff', message } };
   }
   return { terminated: terminated(latest, o.terminationMessages) };
@@ -118,15 +121,20 @@ function currentState(
 
 function terminated(a: Attempt, messages: Readonly<Record<string, string>>): NonNullable<ApiState['terminated']> {
   if (a.state.phase !== 'exited') return { exitCode: 0 };
-  const reason = a.state.oomKilled
-    ? 'OOMKilled'
-    : a.state.lost
-      ? 'ContainerStatusUnknown'
-      : a.state.exitCode === 0
-        ? 'Completed'
-        : 'Error';
+  const reason =
+    a.startError !== undefined
+      ? 'StartError'
+      : a.state.oomKilled
+        ? 'OOMKilled'
+        : a.state.lost
+          ? 'ContainerStatusUnknown'
+          : a.state.exitCode === 0
+            ? 'Completed'
+            : 'Error';
   const message =
-    messages[a.id] ?? (a.state.lost ? 'The container ended while nobody could see its exit status' : undefined);
+    a.startError ??
+    messages[a.id] ??
+    (a.state.lost ? 'The container ended while nobody could see its exit status' : undefined);
   return {
     exitCode: a.state.exitCode,
     ...(a.state.signal > 0 ? { signal: a.state.signal } : {}),
@@ -136,4 +144,10 @@ function terminated(a: Attempt, messages: Readonly<Record<string, string>>): Non
     finishedAt: timeText(a.state.finishedAtMs),
     containerID: `berth://${a.id}`,
   };
+}
+
+/** Go's text of a duration in whole seconds: 10s, 2m40s, 5m0s. */
+function durationText(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  return seconds < 60 ? `${seconds}s` : `${Math.floor(seconds / 60)}m${seconds % 60}s`;
 }

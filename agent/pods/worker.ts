@@ -23,6 +23,7 @@ import { type PodEvents, podEvents } from './pod-events.ts';
 import type { Slots } from './slots.ts';
 import { StatusReporter } from './status-reporter.ts';
 import {
+  MountFailure,
   makeSandbox,
   podCgroup,
   podFolder,
@@ -130,9 +131,11 @@ export class PodWorker implements AsyncDisposable {
   }
 
   exited(id: ContainerId, state: ContainerState & { phase: 'exited' }): void {
-    for (const m of this.#containers.values()) {
+    for (const [name, m] of this.#containers) {
       if (m.latest?.id !== id || m.latest.state.phase === 'exited') continue;
       m.exited(state);
+      const container = containersOf(this.#pod).find((c) => c.spec.name === name);
+      if (this.#phase === 'sync' && container !== undefined) this.#actions.tellBackOff(container, m);
       void m.prober?.[Symbol.asyncDispose]();
       m.prober = undefined;
     }
@@ -318,12 +321,8 @@ export class PodWorker implements AsyncDisposable {
         this.#sandboxSeen = { phase: 'failed', message, retryAtMs: 0 };
         return;
       }
-      const isVolume = kind === 'NotFound' || kind === 'Invalid';
-      const reason = isVolume ? 'FailedMount' : 'FailedCreatePodSandBox';
-      this.#events.warning(
-        reason,
-        isVolume ? `MountVolume.SetUp failed: ${message}` : `Failed to create pod sandbox: ${message}`,
-      );
+      if (e instanceof MountFailure) this.#events.warning('FailedMount', message);
+      else this.#events.warning('FailedCreatePodSandBox', `Failed to create pod sandbox: ${message}`);
       const retryAtMs = c.clock.now() + Math.min(1000 * 2 ** this.#sandboxFailures++, SANDBOX_RETRY_MAX_MS);
       this.#sandboxSeen = { phase: 'failed', message, retryAtMs };
     }

@@ -5,7 +5,7 @@
  */
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Ctx, StatusError, writeFileAtomic } from '#lib/base';
+import { type Ctx, StatusError, toStatusError, writeFileAtomic } from '#lib/base';
 import { hostsText, podHostname as ownHostname, resolvConfText } from '../../network/hosts.ts';
 import type { HostPort, SandboxId } from '../../network/network.ts';
 import type { PodDeps } from '../deps.ts';
@@ -35,6 +35,9 @@ export function podHostname(d: PodDeps, pod: PodObject): string {
   if (pod.spec.hostNetwork) return d.settings.nodeName;
   return ownHostname(pod);
 }
+
+/** A volume could not be made ready: the pod's event says FailedMount. */
+export class MountFailure extends StatusError {}
 
 /** Throws StatusError; nothing half-made needs undoing, since a later call or `removeSandbox` goes on from there. */
 export async function makeSandbox(d: PodDeps, pod: PodObject, c: Ctx): Promise<Sandbox> {
@@ -88,7 +91,16 @@ async function shareMemory(d: PodDeps, folder: string, c: Ctx): Promise<void> {
 }
 
 async function prepareVolumes(d: PodDeps, pod: PodObject, c: Ctx): Promise<void> {
-  await Promise.all((pod.spec.volumes ?? []).map((v) => d.volumes.prepare({ pod, volumeName: v.name }, c)));
+  const prepare = async ({ name }: { readonly name: string }): Promise<void> => {
+    try {
+      await d.volumes.prepare({ pod, volumeName: name }, c);
+    } catch (e) {
+      const { kind, message } = toStatusError(e);
+      if (kind === 'Cancelled') throw e;
+      throw new MountFailure(kind, `MountVolume.SetUp failed for volume "${name}" : ${message}`, { cause: e });
+    }
+  };
+  await Promise.all((pod.spec.volumes ?? []).map(prepare));
 }
 
 async function writeEtc(

@@ -1,0 +1,101 @@
+import { Readable } from 'node:stream';
+import { describe, expect, test } from 'vitest';
+import { StatusError, seededRandom, silentLogger, VirtualClock } from '#lib/base';
+import type { ContainerId, ExecRequest, StreamSession } from '../runtime/runtime.ts';
+import type { PodDeps } from './deps.ts';
+import type { HandlerTarget } from './hooks.ts';
+import type { Attempt, ContainerSpec } from './model.ts';
+import { Prober } from './probes.ts';
+
+const STATE = { phase: 'running', pid: 1, startedAtMs: 0 } as const;
+
+/** One probed container whose exec answers as told: an exit code, or no session at all. */
+function setUp(container: Partial<ContainerSpec>) {
+  const clock = new VirtualClock();
+  const said: string[] = [];
+  const told: string[] = [];
+  let answer: () => Promise<StreamSession> = async () => sessionOf(0);
+  const runtime = { exec: (_id: ContainerId, _r: ExecRequest) => answer() };
+  const d = { clock, random: seededRandom(1), log: silentLogger, runtime } as unknown as PodDeps;
+  const attempt = { id: 'c', attempt: 0, state: STATE, image: 'i', imageId: 'x', stopSignal: '' } as unknown as Attempt;
+  const target: HandlerTarget = {
+    container: { name: 'a', ...container } as ContainerSpec,
+    attempt,
+    podIp: '127.0.0.1',
+  };
+  const events = {
+    normal: () => undefined,
+    warning: (_reason: string, message: string) => void said.push(message),
+  };
+  const prober = new Prober(d, target, events, {
+    started: () => void told.push('started'),
+    ready: (is) => void told.push(is ? 'ready' : 'unready'),
+    unhealthy: (reason) => void told.push(reason),
+  });
+  prober.start({ clock, log: silentLogger }, { adopted: false });
+  const fails = (e: StatusError): void => {
+    answer = async () => Promise.reject(e);
+  };
+  const exits = (code: number): void => {
+    answer = async () => sessionOf(code);
+  };
+  return { clock, said, told, prober, fails, exits };
+}
+
+function sessionOf(code: number): StreamSession {
+  return {
+    stdout: Readable.from([]),
+    stderr: Readable.from([]),
+    exit: Promise.resolve(code),
+    [Symbol.asyncDispose]: async () => undefined,
+  } as unknown as StreamSession;
+}
+
+const probe = { exec: { command: ['x'] }, periodSeconds: 1, timeoutSeconds: 1, failureThreshold: 2 };
+
+describe('probes', () => {
+  test('liveness: failures in a row end the container', async () => {
+    const t = setUp({ livenessProbe: probe });
+    await t.clock.advance(5_000);
+    t.exits(1);
+    await t.clock.advance(1_000);
+    expect(t.told).toEqual([]);
+    await t.clock.advance(1_000);
+    expect(t.told).toEqual(['Container a failed liveness probe, will be restarted']);
+    await t.prober[Symbol.asyncDispose]();
+  });
+
+  test('an exec that cannot be made says nothing about the container, a time limit does', async () => {
+    const t = setUp({ livenessProbe: probe });
+    await t.clock.advance(1_000);
+    t.fails(new StatusError('NotFound', 'session: connect: No such file or directory'));
+    await t.clock.advance(20_000);
+    expect(t.told).toEqual([]);
+    expect(t.said[0]).toBe(
+      'Liveness probe errored and resulted in unknown state: session: connect: No such file or directory',
+    );
+    t.fails(new StatusError('DeadlineExceeded', 'x took longer than 1000 ms'));
+    await t.clock.advance(3_000);
+    expect(t.told).toEqual(['Container a failed liveness probe, will be restarted']);
+    await t.prober[Symbol.asyncDispose]();
+  });
+
+  test('startup: errors neither pass nor count', async () => {
+    const t = setUp({ startupProbe: probe });
+    t.fails(new StatusError('Unavailable', 'the exec session was lost'));
+    await t.clock.advance(10_000);
+    expect(t.told).toEqual([]);
+    t.exits(0);
+    await t.clock.advance(2_000);
+    expect(t.told).toEqual(['started']);
+    await t.prober[Symbol.asyncDispose]();
+  });
+
+  test('a probe of a port that the container does not name errs, one that nobody answers fails', async () => {
+    const unnamed = setUp({ livenessProbe: { ...probe, exec: undefined, tcpSocket: { port: 'web' } } as never });
+    await unnamed.clock.advance(10_000);
+    expect(unnamed.told).toEqual([]);
+    expect(unnamed.said[0]).toContain('container a has no port named "web"');
+    await unnamed.prober[Symbol.asyncDispose]();
+  });
+});

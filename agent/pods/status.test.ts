@@ -1,0 +1,60 @@
+import { describe, expect, test } from 'vitest';
+import type { ContainerId } from '../runtime/runtime.ts';
+import {
+  type Attempt,
+  type ContainerObservation,
+  EMPTY_OBSERVATION,
+  type PodObject,
+  type PodObservation,
+} from './model.ts';
+import { statusOf } from './status.ts';
+
+const NOW = 1_700_000_000_000;
+const facts = { hostIp: '10.0.0.1', nowMs: NOW, terminating: false, terminationMessages: {} };
+
+function pod(restartPolicy: string): PodObject {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'p', namespace: 'n', uid: 'u' },
+    spec: { containers: [{ name: 'a', image: 'i' }], restartPolicy },
+  } as PodObject;
+}
+
+function ended(attempt: number, more: Partial<Attempt> = {}): ContainerObservation {
+  const state = { phase: 'exited', exitCode: 128, signal: 0, oomKilled: false, lost: false } as const;
+  const id = 'f00' as ContainerId;
+  const times = { startedAtMs: NOW, finishedAtMs: NOW };
+  return {
+    ...EMPTY_OBSERVATION,
+    latest: { id, attempt, state: { ...state, ...times }, image: 'i', imageId: '', stopSignal: '', ...more },
+  };
+}
+
+const seen = (a: ContainerObservation): PodObservation => ({
+  sandbox: { phase: 'ready', podIp: '10.0.0.2', readyAtMs: NOW },
+  containers: { a },
+  failure: undefined,
+  startedAtMs: NOW,
+  terminal: undefined,
+});
+
+describe('statusOf', () => {
+  test('a program that could not be run, and will not be tried again, has ended with StartError', () => {
+    const status = statusOf(pod('Never'), seen(ended(0, { startError: 'no such file' })), facts);
+    expect(status.phase).toBe('Failed');
+    expect(status.containerStatuses?.[0]?.state?.terminated).toMatchObject({
+      exitCode: 128,
+      reason: 'StartError',
+      message: 'no such file',
+    });
+  });
+
+  test('waiting for the next attempt names the container, the pod and the delay as Go does', () => {
+    const messageAt = (attempt: number): string | undefined =>
+      statusOf(pod('Always'), seen(ended(attempt)), facts).containerStatuses?.[0]?.state?.waiting?.message;
+    expect(messageAt(1)).toBe('back-off 10s restarting failed container=a pod=p_n(u)');
+    expect(messageAt(5)).toBe('back-off 2m40s restarting failed container=a pod=p_n(u)');
+    expect(messageAt(9)).toBe('back-off 5m0s restarting failed container=a pod=p_n(u)');
+  });
+});
