@@ -1,5 +1,6 @@
 /** Applying decoded manifests: server-side apply by each object's own kind, told line by line as kubectl does. */
-import { allKinds, apiVersionOf, type KindInfo, type KubeObject, keyOf } from '#lib/api';
+import { isDeepStrictEqual } from 'node:util';
+import { allKinds, apiVersionOf, type DeepReadonly, type KindInfo, type KubeObject, keyOf } from '#lib/api';
 import { type Ctx, isKind, StatusError } from '#lib/base';
 import type { Client } from '#lib/client';
 
@@ -48,12 +49,14 @@ async function applyOne(client: Client, manifest: unknown, o: ApplyOptions, c: C
   };
   const after = await client.patch(kind, key, { type: 'apply', body: object }, c, options);
   const outcome =
-    before === undefined
-      ? 'created'
-      : before.metadata.resourceVersion === after.metadata.resourceVersion
-        ? 'unchanged'
-        : 'configured';
+    before === undefined ? 'created' : isDeepStrictEqual(said(before), said(after)) ? 'unchanged' : 'configured';
   return { kind, name: key.name, outcome };
+}
+
+/** Without the revision, which a dry run does not move, and the record of who set what. */
+function said(object: DeepReadonly<KubeObject>): object {
+  const { resourceVersion: _, managedFields: __, ...metadata } = object.metadata;
+  return { ...object, metadata };
 }
 
 /** Throws Invalid that names what is missing. */

@@ -179,7 +179,9 @@ describe('exec', () => {
 
   test('what cannot be run: the reason, not an exit code', async () => {
     const s = t.session();
-    await expect(exec('one', ['missing'], {}, s, terminal())).rejects.toThrow('executable file not found');
+    await expect(exec('one', ['missing'], {}, s, terminal())).rejects.toThrow(
+      /^exec: "missing": executable file not found$/,
+    );
     await expect(exec('two', ['ls'], {}, s, terminal())).rejects.toThrow('choose one of: [a b]');
     await expect(exec('nobody', ['ls'], {}, s, terminal())).rejects.toThrow('pods "nobody" not found');
     await expect(exec('lost', ['ls'], {}, s, terminal())).rejects.toThrow('node gone is not connected');

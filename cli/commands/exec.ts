@@ -148,7 +148,8 @@ export function exitCodeOf(text: string): number {
   if (status.status === 'Success') return 0;
   const cause = status.details?.causes?.find((x) => x.reason === 'ExitCode');
   if (status.reason === 'NonZeroExitCode' && cause?.message !== undefined) return Number(cause.message);
-  const e = errorOfStatus(status.code ?? 500, status, text);
+  // On this channel the kubelet leaves the type out.
+  const e = errorOfStatus(status.code ?? 500, { ...status, kind: 'Status' }, text);
   // What cannot be run in a container is no wrong use of this command.
   throw isKind(e, 'Invalid') || isKind(e, 'BadRequest') ? new StatusError('Internal', e.message, { cause: e }) : e;
 }
