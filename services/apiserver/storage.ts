@@ -8,6 +8,7 @@ import type { Entry, Fence, Revision, Store, WriteOptions } from '#lib/store';
 import { alreadyExists, conflict } from './api-errors.ts';
 import { atRevision, type Cached, cachedOf, decodeStored, encodeStored, storeKey } from './cache/cached.ts';
 import type { WatchCache } from './cache/watch-cache.ts';
+import { Turns } from './write/turns.ts';
 
 export interface StorageWrite {
   readonly fence?: Fence | undefined;
@@ -17,6 +18,8 @@ export interface StorageWrite {
 export class Storage {
   readonly store: Store;
   readonly cache: WatchCache;
+  /** Of writers that lost a race, by store key. */
+  readonly turns = new Turns();
 
   constructor(o: { store: Store; cache: WatchCache }) {
     this.store = o.store;

@@ -1,12 +1,12 @@
 /**
  * Read-modify-write with our own retry: starts from what the cache knows, which may be stale, and only believes a refusal
- * (conflict, not found, no change) once it has been decided on a fresh read. Equal content writes nothing and keeps the
+ * (conflict, not found, no change) once it has been decided on a fresh read. Who loses a race tries again in turn. Equal content writes nothing and keeps the
  * resourceVersion. Source: apiserver/pkg/storage/etcd3/store.go GuaranteedUpdate.
  */
 import type { KindInfo, KubeObject, ObjectKey } from '#lib/api';
 import { type Ctx, StatusError } from '#lib/base';
 import { notFound } from '../api-errors.ts';
-import { type Cached, encodeStored } from '../cache/cached.ts';
+import { type Cached, encodeStored, storeKey } from '../cache/cached.ts';
 import { isSameContent, isStale, type Storage, type StorageWrite } from '../storage.ts';
 
 export type Change =
@@ -34,6 +34,21 @@ export interface GuaranteedUpdate extends StorageWrite {
 
 /** Throws NotFound when there is no such object. */
 export async function guaranteedUpdate(storage: Storage, o: GuaranteedUpdate, c: Ctx): Promise<UpdateOutcome> {
+  const atOnce = await tryUpdate(storage, o, 1, c);
+  if (atOnce !== undefined) return atOnce;
+  using _turn = await storage.turns.take(storeKey(o.kind, o.key), c);
+  const inTurn = await tryUpdate(storage, o, ATTEMPTS_MAX, c);
+  if (inTurn !== undefined) return inTurn;
+  throw new StatusError('DeadlineExceeded', `${o.kind.resource} "${o.key.name}" changes too often to be written`);
+}
+
+/** undefined: lost the race `attempts` times. */
+async function tryUpdate(
+  storage: Storage,
+  o: GuaranteedUpdate,
+  attempts: number,
+  c: Ctx,
+): Promise<UpdateOutcome | undefined> {
   let current = storage.latest(o.kind, o.key);
   let isFresh = false;
   const refresh = async (): Promise<Cached> => {
@@ -43,7 +58,7 @@ export async function guaranteedUpdate(storage: Storage, o: GuaranteedUpdate, c:
     return found;
   };
   current ??= await refresh();
-  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+  for (let lost = 0; ; ) {
     let change: Change;
     try {
       change = await o.change(current);
@@ -71,10 +86,10 @@ export async function guaranteedUpdate(storage: Storage, o: GuaranteedUpdate, c:
       return { cached: await storage.replace(o.kind, current, next, o, c), isRemoved: false, isWritten: true };
     } catch (e) {
       if (!isStale(e)) throw e;
+      if (++lost >= attempts) return undefined;
       current = await refresh();
     }
   }
-  throw new StatusError('DeadlineExceeded', `${o.kind.resource} "${o.key.name}" changes too often to be written`);
 }
 
 function isUnchanged(current: Cached, object: KubeObject, bytes: Buffer): boolean {
