@@ -9,7 +9,10 @@ export function hintOf(e: unknown): string | undefined {
         ? "The API server cannot be reached: 'berth status' tells what runs, 'berth up' starts the cluster."
         : undefined;
     case 'Unauthorized':
-      return 'The server does not know this user: see which kubeconfig is used (--kubeconfig, KUBECONFIG), or take $BERTH_HOME/kubeconfig.';
+      // The API's own word; a join token that is refused says more by itself.
+      return e.message === 'Unauthorized'
+        ? 'The server does not know this user: see which kubeconfig is used (--kubeconfig, KUBECONFIG), or take $BERTH_HOME/kubeconfig.'
+        : undefined;
     case 'Forbidden':
       return e.message.includes('User "')
         ? 'Ask as another user (--kubeconfig, --context), or have an administrator grant it.'

@@ -13,7 +13,7 @@ import { removeNode } from '../../agent/remove.ts';
 import { joinCluster } from '../../agent/session/join.ts';
 import { wrongUse } from '../client/arguments.ts';
 import { agentFlags, type JoinedNode, joinedSocket, readJoined, writeJoined } from '../joined.ts';
-import { DEFAULT_INSTANCE, defaultHome, defaultPorts, nodeHome, readLayout } from '../layout.ts';
+import { DEFAULT_INSTANCE, defaultHome, defaultPorts, nodeHome, readLayout, runFolder } from '../layout.ts';
 import { createSteps, type Steps } from '../output/steps.ts';
 import { berthArgv, helperPath } from '../process.ts';
 import { installAgentUnit, removeAgentUnit, requireSystemd } from '../systemd.ts';
@@ -253,5 +253,7 @@ export async function leaveCommand(o: { instance?: string; home?: string; purge?
     if (o.purge === true) await steps.run(`removing ${folder}`, () => rm(folder, { recursive: true, force: true }));
     process.stdout.write(`On the cluster: berth delete node ${n.nodeName}\n`);
   }
+  for (const instance of new Set(nodes.map((n) => n.instance)))
+    await rm(runFolder(instance), { recursive: true, force: true });
   return 0;
 }

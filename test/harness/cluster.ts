@@ -103,6 +103,8 @@ export function run(
         resolve({ code, stdout, stderr });
       },
     );
+    // A program that ends before it has read its input is no error of ours.
+    child.stdin?.on('error', () => undefined);
     child.stdin?.end(input ?? '');
   });
 }
