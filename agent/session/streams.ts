@@ -99,7 +99,8 @@ export class StreamServer implements AsyncDisposable {
       channels.sendEnd({ exitCode });
     } catch (e) {
       isSent = true;
-      await Promise.all([ended(stdout), ended(stderr)]);
+      // The ends of the outputs come with the error, never before it: a refusal must not look like an empty answer.
+      await Promise.all([flushed(stdout), flushed(stderr)]);
       channels.sendEnd({ error: toStatusError(e) });
     }
     call.end();
@@ -112,6 +113,12 @@ async function ended(stream: Writable): Promise<void> {
   if (stream.destroyed) return;
   if (!stream.writableEnded) stream.end();
   await finished(stream).catch(() => undefined);
+}
+
+/** Until what was written has been sent; the stream stays open. */
+async function flushed(stream: Writable): Promise<void> {
+  if (stream.destroyed || stream.writableEnded) return ended(stream);
+  await new Promise<void>((resolve) => stream.write(new Uint8Array(0), () => resolve()));
 }
 
 const KINDS = { LOGS: 'logs', EXEC: 'exec', ATTACH: 'attach', PORT_FORWARD: 'portforward' } as const;

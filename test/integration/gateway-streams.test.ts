@@ -79,6 +79,23 @@ describe('streams', () => {
     expect(await text(stream.stdout)).toBe('');
   });
 
+  test('a refusal is known when the output ends, what was written before it arrives', async () => {
+    await using _agent = await connected(async (r, io) => {
+      if (r.kind === 'exec') io.stdout.write('x'.repeat(1_000_000));
+      throw new StatusError('Unavailable', 'refused');
+    });
+    const stream = await gateway.openStream(nodeName, request({ kind: 'portforward' }), c);
+    let told: unknown;
+    stream.result.catch((e: unknown) => {
+      told = e;
+    });
+    expect(await text(stream.stdout)).toBe('');
+    expect(told).toMatchObject({ kind: 'Unavailable', message: 'refused' });
+    const late = await gateway.openStream(nodeName, request({}), c);
+    expect((await text(late.stdout)).length).toBe(1_000_000);
+    await expect(late.result).rejects.toMatchObject({ message: 'refused' });
+  });
+
   test('a client that goes away ends the work on the node', async () => {
     let ended: () => void = () => undefined;
     const wasCut = new Promise<void>((resolve) => {
