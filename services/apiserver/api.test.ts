@@ -223,6 +223,9 @@ describe('pods', () => {
     const critical = pod('q');
     (critical.spec as { priorityClassName?: string }).priorityClassName = 'system-node-critical';
     expect((await client.create<Pod>(Kinds.pods, critical, c)).spec?.priority).toBe(2_000_001_000);
+    const [creator, another] = made.metadata.managedFields ?? [];
+    expect(Object.keys(creator?.fieldsV1 ?? {})).toEqual(['f:metadata', 'f:spec']);
+    expect(another).toBeUndefined();
     const unknown = pod('r');
     (unknown.spec as { priorityClassName?: string }).priorityClassName = 'nope';
     await expect(client.create(Kinds.pods, unknown, c)).rejects.toThrow('no PriorityClass with name nope was found');

@@ -97,7 +97,10 @@ function track(core: Core, request: Target & { readonly options: WriteOptions },
   delete draft.metadata.managedFields;
   if (!isTracked(request.stored)) return;
   const manager = managerOf(request, request.options.fieldManager);
-  trackUpdate(request.stored, undefined, draft, { manager, nowText: timeText(core.clock.now()) });
+  const tracked: KubeObject & { status?: unknown } = { ...draft };
+  /* A status that creation gives (a Pod's phase) is the server's, and later its writer's, not the creator's. */
+  if (request.stored.hasStatus) delete tracked.status;
+  trackUpdate(request.stored, undefined, tracked, { manager, nowText: timeText(core.clock.now()) });
 }
 
 /** True when the name was made here, and so may be made again after a collision. */
