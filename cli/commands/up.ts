@@ -5,6 +5,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
+import { Kinds } from '#lib/api';
 import {
   type Clock,
   type Ctx,
@@ -40,6 +41,7 @@ import { processesOf } from '../up/processes.ts';
 import { pushSample } from '../up/sample.ts';
 import { fetchPage, readyNodes, waitForRollout, waitUntil } from '../up/wait.ts';
 
+const SAMPLE = { namespace: 'hello', name: 'hello' };
 const SAMPLE_NODE_PORT = 30080;
 const START_LIMIT_MS = 60_000;
 
@@ -173,7 +175,27 @@ async function startProcesses(layout: ClusterLayout): Promise<void> {
   });
 }
 
+/**
+ * A sample that is there already belongs to the user: what was changed of it stays, and if it does not answer, that is told
+ * only. It is there when the last of its objects, the Service, is.
+ */
 async function deploySample(layout: ClusterLayout, client: HttpClient, steps: Steps, c: Ctx): Promise<void> {
+  const absent = (e: unknown): undefined => {
+    if (!isKind(e, 'NotFound')) throw e;
+  };
+  if ((await client.get(Kinds.services, SAMPLE, c).catch(absent)) === undefined) {
+    await applySample(layout, client, steps, c);
+    await showSample(layout, client, steps, c);
+    return;
+  }
+  const deployment = await client.get(Kinds.deployments, SAMPLE, c).catch(absent);
+  if (deployment !== undefined && deployment.spec.replicas !== 0)
+    await showSample(layout, client, steps, c).catch((e: unknown) =>
+      process.stdout.write(`\nThe sample does not answer: ${messageOf(e)}\n`),
+    );
+}
+
+async function applySample(layout: ClusterLayout, client: HttpClient, steps: Steps, c: Ctx): Promise<void> {
   const registry = `localhost:${layout.registryPort}`;
   await steps.run(`packing the sample image and pushing it to ${registry}`, () =>
     pushSample(`${registry}/berth/hello:1`, c),
@@ -187,8 +209,12 @@ async function deploySample(layout: ClusterLayout, client: HttpClient, steps: St
       c,
     ),
   );
-  await steps.run('waiting for 3 replicas', () =>
-    waitForRollout(client, { namespace: 'hello', name: 'hello' }, START_LIMIT_MS, c),
+}
+
+async function showSample(layout: ClusterLayout, client: HttpClient, steps: Steps, c: Ctx): Promise<void> {
+  const { spec } = await client.get(Kinds.deployments, SAMPLE, c);
+  await steps.run(`waiting for ${spec.replicas ?? 1} replicas`, () =>
+    waitForRollout(client, SAMPLE, START_LIMIT_MS, c),
   );
   const url = `http://${layout.nodes[0]?.ip ?? '127.0.0.1'}:${SAMPLE_NODE_PORT}/`;
   const page = await steps.run(`fetching ${url}`, () => fetchPage(url, 10_000, c));

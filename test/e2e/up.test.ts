@@ -59,13 +59,19 @@ describe('berth up', () => {
     expect(other.stderr).toContain('--nodes 2');
   });
 
-  test('down and up again: all state is there, and restartCount has not gone back', async () => {
+  test('down and up again: all state is there, the changed sample too, and restartCount has not gone back', async () => {
     await t.client.create(
       Kinds.configmaps,
       { metadata: { name: 'kept', namespace: 'default' }, data: { a: 'b' } },
       t.ctx,
     );
-    const pods = (await readyPods(t, 'hello', 'app=hello', 3)).map((p) => p.metadata.uid);
+    await t.client.patch(
+      Kinds.deployments,
+      { namespace: 'hello', name: 'hello' },
+      { type: 'merge', body: { spec: { replicas: 4 } } },
+      t.ctx,
+    );
+    const pods = (await readyPods(t, 'hello', 'app=hello', 4)).map((p) => p.metadata.uid);
     expect((await t.berth('down', '--home', t.layout.home)).code).toBe(0);
     const left = snapshot();
     expect([...left.keys()].filter((k) => !k.startsWith('folder') && left.get(k)?.includes(t.layout.home))).toEqual([]);
@@ -75,7 +81,7 @@ describe('berth up', () => {
       a: 'b',
     });
     const now = await eventually('the same pods run again', 30_000, async () => {
-      const ready = await readyPods(t, 'hello', 'app=hello', 3);
+      const ready = await readyPods(t, 'hello', 'app=hello', 4);
       return ready.every((p) => p.status?.containerStatuses?.[0]?.restartCount === 1) ? ready : undefined;
     });
     expect(now.map((p) => p.metadata.uid).sort()).toEqual([...pods].sort());
