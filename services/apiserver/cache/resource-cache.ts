@@ -16,6 +16,10 @@ const RING_EVENTS_MIN = 256;
 const RING_EVENTS_MAX = 100 * 1024;
 /** Kubernetes' eventFreshDuration. */
 const RING_MS = 75_000;
+/** Dropped events that still lie in the array. */
+const RING_SLACK = 64;
+/** Of stored bytes: a few large objects that change often must not fill the memory. */
+const RING_BYTES_MAX = 64 << 20;
 /** Encoded frames are kept only on the newest events. */
 const FRAMES_KEPT = 64;
 
@@ -31,6 +35,7 @@ export class ResourceCache {
   readonly #watchers = new Set<Watcher>();
   #ring: CacheEvent[] = [];
   #head = 0;
+  #ringBytes = 0;
   #droppedRevision: Revision;
   #changedRevision: Revision;
   #size = 0;
@@ -151,6 +156,7 @@ export class ResourceCache {
   #emit(event: CacheEvent): void {
     this.#changedRevision = event.revision;
     this.#ring.push(event);
+    this.#ringBytes += event.cached.bytes.length;
     this.#trim(event.atMs);
     for (const w of this.#watchers) w.offer(event);
   }
@@ -161,12 +167,14 @@ export class ResourceCache {
     for (;;) {
       const count = this.#ring.length - this.#head;
       const oldest = this.#ring[this.#head];
-      if (oldest === undefined || count <= RING_EVENTS_MIN) break;
-      if (count <= RING_EVENTS_MAX && nowMs - oldest.atMs < RING_MS) break;
+      if (oldest === undefined) break;
+      const isWanted = count <= RING_EVENTS_MIN || (count <= RING_EVENTS_MAX && nowMs - oldest.atMs < RING_MS);
+      if (isWanted && this.#ringBytes <= RING_BYTES_MAX) break;
+      this.#ringBytes -= oldest.cached.bytes.length;
       this.#droppedRevision = oldest.revision;
       this.#head++;
     }
-    if (this.#head > RING_EVENTS_MIN && this.#head * 2 > this.#ring.length) {
+    if (this.#head > RING_SLACK && this.#head * 2 > this.#ring.length) {
       this.#ring = this.#ring.slice(this.#head);
       this.#head = 0;
     }

@@ -165,3 +165,49 @@ test('the ring: a watch resumes from any revision it still holds, and gets Expir
   expect(events?.map((e) => e.cached.name)).toEqual(Array.from({ length: 19 }, (_, i) => `n${i + 1}`));
   expect(() => cache.of(KIND).watchFrom(1n as Revision, everything)).toThrow('too old resource version');
 });
+
+test('history and what waits for a slow watcher are bounded in bytes', async () => {
+  const store = new MemoryStore({ clock: realClock });
+  const cache = await open(store);
+  const storage = new Storage({ store, cache });
+  let latest = await storage.create(KIND, configMap('big'), {}, c);
+  await cache.consistent(c);
+  const { revision } = latest;
+  const slow = cache.of(KIND).watchFrom(revision, everything);
+  for (let i = 0; i < 90; i++) {
+    const object = configMap('big', { text: `${i}`.padEnd(1 << 20, 'x') });
+    latest = await storage.replace(KIND, latest, { object, bytes: encodeStored(object) }, {}, c);
+    await cache.consistent(c);
+  }
+  const waiting = (await slow.take(abort.signal)) ?? [];
+  expect(waiting.length).toBeGreaterThan(60);
+  expect(waiting.length).toBeLessThan(70);
+  await expect(slow.take(abort.signal)).rejects.toSatisfy((e) => isKind(e, 'Expired'));
+  expect(() => cache.of(KIND).watchFrom(revision, everything)).toThrow('too old resource version');
+  const kept = cache.of(KIND).watchFrom((latest.revision - 128n * 40n) as Revision, everything);
+  expect(await kept.take(abort.signal)).toHaveLength(40);
+});
+
+test('what stops to match is told as it matched, with the revision of the change', async () => {
+  const store = new MemoryStore({ clock: realClock });
+  const cache = await open(store);
+  const storage = new Storage({ store, cache });
+  const labelled = (label: string): KubeObject => {
+    const object = configMap('a');
+    return { ...object, metadata: { ...object.metadata, labels: { label } } };
+  };
+  const made = await storage.create(KIND, labelled('yes'), {}, c);
+  await cache.consistent(c);
+  const matches = (x: { object: { metadata: { labels?: { readonly [k: string]: string } | undefined } } }): boolean =>
+    x.object.metadata.labels?.['label'] === 'yes';
+  const watcher = cache.of(KIND).watchFrom(made.revision, { namespace: '', matches });
+  const object = labelled('no');
+  const next = await storage.replace(KIND, made, { object, bytes: encodeStored(object) }, {}, c);
+  await cache.consistent(c);
+  const [event] = (await watcher.take(abort.signal)) ?? [];
+  expect(event).toMatchObject({ type: 'DELETED', cached: { revision: next.revision } });
+  expect(event?.cached.object.metadata).toMatchObject({
+    labels: { label: 'yes' },
+    resourceVersion: next.revision.toString(),
+  });
+});

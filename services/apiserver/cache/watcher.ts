@@ -5,7 +5,7 @@
  */
 import { StatusError } from '#lib/base';
 import type { Revision } from '#lib/store';
-import type { Cached } from './cached.ts';
+import { atRevision, type Cached } from './cached.ts';
 
 export type ChangeType = 'ADDED' | 'MODIFIED' | 'DELETED';
 
@@ -37,12 +37,15 @@ export interface Filter {
 
 /** Events that wait for one watcher, beyond those it started with. */
 const WATCHER_EVENTS_MAX = 10_000;
+const WATCHER_BYTES_MAX = 64 << 20;
 
 export class Watcher implements Disposable {
   readonly #filter: Filter;
   readonly #release: (w: Watcher) => void;
   #buffer: SeenEvent[];
   #initialLeft: number;
+  /** Of the events beyond those it started with. */
+  #waitingBytes = 0;
   #wake: (() => void) | undefined;
   #ended = false;
   #isPoked = false;
@@ -63,13 +66,15 @@ export class Watcher implements Disposable {
     if (this.#ended) return;
     const seen = seenBy(this.#filter, event);
     if (seen === undefined) return;
-    if (this.#buffer.length - this.#initialLeft >= WATCHER_EVENTS_MAX) {
+    const isFull = this.#buffer.length - this.#initialLeft >= WATCHER_EVENTS_MAX;
+    if (isFull || this.#waitingBytes >= WATCHER_BYTES_MAX) {
       this.end(
         new StatusError('Expired', 'the watcher is too slow: resume from the last event', { reason: 'Expired' }),
       );
       return;
     }
     this.#buffer.push(seen);
+    this.#waitingBytes += seen.cached.bytes.length;
     this.#wake?.();
   }
 
@@ -87,6 +92,7 @@ export class Watcher implements Disposable {
         const batch = this.#buffer;
         this.#buffer = [];
         this.#initialLeft = 0;
+        this.#waitingBytes = 0;
         this.#isPoked = false;
         return batch;
       }
@@ -130,5 +136,8 @@ export function seenBy(filter: Filter, event: CacheEvent): SeenEvent | undefined
   const after = filter.matches(event.cached);
   if (before && after) return { type: 'MODIFIED', cached: event.cached, event };
   if (after) return { type: 'ADDED', cached: event.cached, event };
-  return before ? { type: 'DELETED', cached: event.cached, event } : undefined;
+  /* It stops to match: told with what matched, as of now. */
+  return before && event.previous !== undefined
+    ? { type: 'DELETED', cached: atRevision(event.previous, event.revision), event }
+    : undefined;
 }

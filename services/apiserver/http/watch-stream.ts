@@ -14,6 +14,7 @@ import type { WatchItem } from '../handlers/watch.ts';
 import { type Answer, rendered } from './respond.ts';
 
 const END = Buffer.from('}\n');
+const PIECE_BYTES = 256 << 10;
 
 export async function sendWatch(a: Answer, kind: KindInfo, items: AsyncIterable<WatchItem>, c: Ctx): Promise<void> {
   const { res } = a;
@@ -23,7 +24,7 @@ export async function sendWatch(a: Answer, kind: KindInfo, items: AsyncIterable<
   const encoder = new FrameEncoder(a, kind);
   try {
     for await (const item of items) {
-      if (!(await write(res, encoder.frames(item), c.signal))) return;
+      for (const piece of encoder.pieces(item)) if (!(await write(res, piece, c.signal))) return;
     }
   } catch (e) {
     if (c.signal.aborted || res.destroyed) return;
@@ -57,11 +58,24 @@ class FrameEncoder {
     this.#kind = kind;
   }
 
-  frames(item: WatchItem): Buffer {
-    if (item.type === 'bookmark') return this.#bookmark(item);
-    const frames = item.events.map((e) => this.#frame(e));
-    const [only] = frames;
-    return frames.length === 1 && only !== undefined ? only : Buffer.concat(frames);
+  /** Small frames joined, so that a burst is few writes; what a slow client has waiting is never one large copy. */
+  *pieces(item: WatchItem): Iterable<Buffer> {
+    if (item.type === 'bookmark') {
+      yield this.#bookmark(item);
+      return;
+    }
+    let waiting: Buffer[] = [];
+    let bytes = 0;
+    for (const event of item.events) {
+      const frame = this.#frame(event);
+      waiting.push(frame);
+      bytes += frame.length;
+      if (bytes < PIECE_BYTES) continue;
+      yield joined(waiting);
+      waiting = [];
+      bytes = 0;
+    }
+    if (bytes > 0) yield joined(waiting);
   }
 
   #frame(seen: SeenEvent): Buffer {
@@ -86,6 +100,11 @@ class FrameEncoder {
     const shared = form.as === 'Table' ? { resourceVersion: item.resourceVersion, ...annotations } : metadata;
     return Buffer.from(`${JSON.stringify({ type: 'BOOKMARK', object: { ...typeMeta, metadata: shared } })}\n`);
   }
+}
+
+function joined(frames: readonly Buffer[]): Buffer {
+  const [only] = frames;
+  return frames.length === 1 && only !== undefined ? only : Buffer.concat(frames);
 }
 
 function plainFrame(seen: SeenEvent): Buffer {

@@ -2,6 +2,7 @@
  * Writers of one object that lost a race wait in line for it, in the order they came: n writers that all try again at once
  * do n² work for n writes. Held only around one read-modify-write; a writer holds one turn at a time, so none wait in a ring.
  */
+import { setMaxListeners } from 'node:events';
 import type { Ctx } from '#lib/base';
 
 export class Turns {
@@ -18,6 +19,8 @@ export class Turns {
   }
 
   #wait(line: (() => void)[], signal: AbortSignal): Promise<void> {
+    /* One signal (a test's, a controller's) may have many writers waiting; each takes its listener off again. */
+    setMaxListeners(0, signal);
     return new Promise((resolve, reject) => {
       const onAbort = (): void => {
         line.splice(line.indexOf(go), 1);
