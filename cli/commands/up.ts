@@ -39,6 +39,7 @@ import { hostNet, makeHosts } from '../up/hosts.ts';
 import { checkPorts, layoutOf, type UpOptions } from '../up/layout-of.ts';
 import { processesOf } from '../up/processes.ts';
 import { pushSample } from '../up/sample.ts';
+import { checkSpace } from '../up/space.ts';
 import { fetchPage, readyNodes, waitForRollout, waitUntil } from '../up/wait.ts';
 
 const SAMPLE = { namespace: 'hello', name: 'hello' };
@@ -111,7 +112,11 @@ async function start(layout: ClusterLayout, o: UpOptions, steps: Steps, c: Ctx):
   const begin = c.clock.monotonic();
   const adopted = await tendStatus(tendSocket(layout)).catch(() => undefined);
   const alive = await survivors(join(layout.home, 'tend'));
-  if (adopted === undefined && alive.length === 0) await steps.run('checking ports', () => checkPorts(layout));
+  if (adopted === undefined && alive.length === 0)
+    await steps.run('checking ports and disk', async () => {
+      await checkPorts(layout);
+      await checkSpace(layout);
+    });
   if (layout.etcdEndpoints !== undefined)
     await steps.run(`asking etcd at ${layout.etcdEndpoints.join(', ')}`, () => checkEtcd(layout));
   await steps.run('certificates and kubeconfig', () => prepare(layout, c.clock));

@@ -105,6 +105,8 @@ export function run(
     );
     // A program that ends before it has read its input is no error of ours.
     child.stdin?.on('error', () => undefined);
+    // A program that never reads its input may have ended before this is written.
+    child.stdin?.on('error', () => undefined);
     child.stdin?.end(input ?? '');
   });
 }

@@ -1,4 +1,5 @@
 /** A full disk: a small tmpfs holds the whole state. Clear refusals while it is full, nothing lost, nothing half-made after. */
+import { existsSync } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -48,6 +49,20 @@ afterAll(async () => {
 });
 
 describe('a full disk', () => {
+  test('`berth up` says how much is missing, exit 2, and makes nothing', async () => {
+    await fill();
+    try {
+      const home = join(FOLDER, 'second');
+      const up = await run(BERTH, ['up', '--instance', `te${process.pid % 1000}`, '--home', home], {}, 60_000);
+      expect(up.code, up.stdout + up.stderr).toBe(2);
+      expect(up.stderr).toContain(`0 MiB are free below ${home}, 192 MiB are needed`);
+      expect(existsSync(home)).toBe(false);
+      expect(existsSync(`/run/berth-te${process.pid % 1000}`)).toBe(false);
+    } finally {
+      await rm(FILL, { force: true });
+    }
+  });
+
   test('is refused clearly, loses nothing, and heals by itself', async () => {
     const before = await pods();
     expect(before).toHaveLength(3);
