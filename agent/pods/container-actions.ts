@@ -45,15 +45,8 @@ export class ContainerActions {
     const pod = this.#host.pod();
     try {
       if (m.latest !== undefined && m.previous !== undefined) await this.discard(m.previous.id, ctx);
-      const attempt = await this.#host.slots.use(
-        () =>
-          startContainer(
-            this.#d,
-            { pod, role: c.role, spec: c.spec, attempt: o.attempt, sandbox: o.sandbox, events },
-            ctx,
-          ),
-        ctx,
-      );
+      const request = { pod, role: c.role, spec: c.spec, attempt: o.attempt, sandbox: o.sandbox, events };
+      const attempt = await startContainer(this.#d, request, this.#host.slots, ctx);
       m.began(attempt, c.spec);
       const now = await this.#d.runtime.state(attempt.id, ctx);
       if (now?.phase === 'exited' && m.latest?.state.phase === 'running') {

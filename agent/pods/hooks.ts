@@ -5,9 +5,9 @@
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';
-import { text } from 'node:stream/consumers';
+import type { Readable } from 'node:stream';
 import type { DeepReadonly, LifecycleHandler } from '#lib/api';
-import { type Ctx, isKind, messageOf } from '#lib/base';
+import { type Ctx, isKind, messageOf, raceAbort } from '#lib/base';
 import type { PodDeps } from './deps.ts';
 import type { Attempt, ContainerSpec } from './model.ts';
 
@@ -62,8 +62,22 @@ async function execHandler(
   c: Ctx,
 ): Promise<HandlerResult> {
   await using session = await d.runtime.exec(t.attempt.id, { argv, tty: false, stdin: false, timeoutMs }, c);
-  const [output, errors, code] = await Promise.all([text(session.stdout), text(session.stderr), session.exit]);
-  return { ok: code === 0, message: (output + errors).slice(0, BODY_BYTES_MAX) };
+  const outputs = [begin(session.stdout), begin(session.stderr)];
+  for (const o of outputs) o.catch(() => undefined); // Without the exit code they do not matter.
+  const code = await raceAbort(session.exit, c.signal);
+  const texts = await raceAbort(Promise.all(outputs), c.signal);
+  return { ok: code === 0, message: texts.join('').slice(0, BODY_BYTES_MAX) };
+}
+
+/** Reads to the end and keeps only the first part: a program may write for as long as it is let. */
+async function begin(stream: Readable): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    if (size < BODY_BYTES_MAX) chunks.push(chunk.subarray(0, BODY_BYTES_MAX - size));
+    size += chunk.length;
+  }
+  return Buffer.concat(chunks).toString('utf8');
 }
 
 function httpHandler(
@@ -86,9 +100,7 @@ function httpHandler(
     rejectUnauthorized: false,
   };
   return new Promise((resolve, reject) => {
-    const deadline = c.clock.after(timeoutMs, () =>
-      req.destroy(new Error(`context deadline exceeded after ${timeoutMs} ms`)),
-    );
+    /* Throws at once for what HTTP cannot say (a blank in the path): before any timer is set. */
     const req = (isTls ? httpsRequest : httpRequest)(o, (res) => {
       const chunks: Buffer[] = [];
       let size = 0;
@@ -105,8 +117,14 @@ function httpHandler(
           message: ok ? Buffer.concat(chunks).toString('utf8') : `HTTP probe failed with statuscode: ${status}`,
         });
       });
-      res.on('error', reject);
+      res.on('error', (e) => {
+        deadline.cancel();
+        reject(e);
+      });
     });
+    const deadline = c.clock.after(timeoutMs, () =>
+      req.destroy(new Error(`context deadline exceeded after ${timeoutMs} ms`)),
+    );
     req.on('error', (e) => {
       deadline.cancel();
       reject(e);

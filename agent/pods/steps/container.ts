@@ -15,6 +15,7 @@ import { environmentOf, expand } from '../env.ts';
 import type { Attempt, ContainerRole, ContainerSpec, PodObject } from '../model.ts';
 import type { PodEvents } from '../pod-events.ts';
 import { containerFigures, oomScoreAdj } from '../resources.ts';
+import type { Slots } from '../slots.ts';
 import { resolveUser } from '../user.ts';
 import { ensureImage, StartFailure } from './image.ts';
 import { podLogFolder, type Sandbox } from './sandbox.ts';
@@ -38,8 +39,13 @@ export const LABELS = {
   stopSignal: 'berth.stop-signal',
 } as const;
 
-export async function startContainer(d: PodDeps, r: StartRequest, c: Ctx): Promise<Attempt> {
+/** `slots` bounds what costs this machine; a pull waits for others and holds none, or slow ones would stop every start. */
+export async function startContainer(d: PodDeps, r: StartRequest, slots: Slots, c: Ctx): Promise<Attempt> {
   const image = await ensureImage(d, r.pod, r.spec, r.events, c);
+  return slots.use(() => createContainer(d, r, image, c), c);
+}
+
+async function createContainer(d: PodDeps, r: StartRequest, image: Image, c: Ctx): Promise<Attempt> {
   const id = d.random.hex(32) as ContainerId;
   try {
     return await createAndStart(d, r, { image, id }, c);

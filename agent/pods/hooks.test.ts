@@ -1,0 +1,83 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
+import { afterEach, describe, expect, test } from 'vitest';
+import { type Ctx, silentLogger, VirtualClock } from '#lib/base';
+import type { StreamSession } from '../runtime/runtime.ts';
+import type { PodDeps } from './deps.ts';
+import { type Handler, type HandlerResult, type HandlerTarget, runHandler } from './hooks.ts';
+
+const open: { close(): void }[] = [];
+
+afterEach(() => {
+  for (const o of open.splice(0)) o.close();
+});
+
+function setUp(session?: StreamSession) {
+  const clock = new VirtualClock();
+  const stop = new AbortController();
+  const c: Ctx = { signal: stop.signal, clock, log: silentLogger };
+  const d = { clock, runtime: { exec: async () => session } } as unknown as PodDeps;
+  const t = { container: { name: 'a' }, attempt: { id: 'c' }, podIp: '127.0.0.1' } as unknown as HandlerTarget;
+  const run = (h: Handler): Promise<HandlerResult> => runHandler(d, h, t, 1000, c);
+  return { clock, run, stop };
+}
+
+async function serve(answer: (path: string) => { status: number; body: Buffer }): Promise<number> {
+  const server = createServer((req, res) => {
+    const { status, body } = answer(req.url ?? '');
+    res.writeHead(status).end(body);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  open.push(server);
+  return (server.address() as AddressInfo).port;
+}
+
+function endless(exit: Promise<number>): { session: StreamSession; read: () => number } {
+  let count = 0;
+  const stdout = new Readable({
+    read() {
+      count++;
+      this.push(count > 200 ? null : Buffer.alloc(64 << 10, 97));
+    },
+  });
+  const session = { stdout, stderr: Readable.from([]), exit, [Symbol.asyncDispose]: async () => undefined };
+  return { session: session as unknown as StreamSession, read: () => count };
+}
+
+describe('handlers', () => {
+  test('a path that HTTP cannot say is a failed probe, and no timer is left to throw', async () => {
+    const { clock, run } = setUp();
+    const result = await run({ httpGet: { path: '/with blank', port: 80 } });
+    expect(result).toMatchObject({ ok: false });
+    await clock.advance(5_000);
+    expect(clock.nextAt()).toBeUndefined();
+  });
+
+  test('HTTP: the status decides, the message keeps the beginning of the body', async () => {
+    const port = await serve((path) => ({ status: path === '/ok' ? 204 : 503, body: Buffer.alloc(0) }));
+    const { clock, run } = setUp();
+    expect(await run({ httpGet: { path: '/ok', port } })).toMatchObject({ ok: true });
+    expect(await run({ httpGet: { path: '/no', port } })).toEqual({
+      ok: false,
+      message: 'HTTP probe failed with statuscode: 503',
+    });
+    expect(clock.nextAt()).toBeUndefined();
+  });
+
+  test('exec: all output is read, little of it is kept', async () => {
+    const { session, read } = endless(Promise.resolve(1));
+    const result = await setUp(session).run({ exec: { command: ['yes'] } });
+    expect(result.ok).toBe(false);
+    expect(result.message.length).toBe(10 << 10);
+    expect(read()).toBe(201);
+  });
+
+  test('exec: an abort does not wait for a program that goes on', async () => {
+    const { session } = endless(new Promise(() => undefined));
+    const { run, stop } = setUp(session);
+    const result = run({ exec: { command: ['sleep'] } });
+    stop.abort(new DOMException('over', 'AbortError'));
+    expect(await result).toMatchObject({ ok: false });
+  });
+});
