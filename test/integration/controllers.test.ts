@@ -5,6 +5,9 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { FakeCluster } from './controllers/fake-cluster.ts';
 
+/** Longer than the default toleration (3 s), shorter than that and a node's grace (2 s) together. */
+const LATER_MS = 4_000;
+
 const clusters: FakeCluster[] = [];
 
 async function start(nodes = 3): Promise<FakeCluster> {
@@ -278,6 +281,40 @@ describe('nodes', () => {
     const pods = await k.pods();
     expect(pods.map((p) => p.metadata.name).toSorted()).toEqual(before);
     expect(pods.every((p) => p.metadata.deletionTimestamp === undefined)).toBe(true);
+    // They return one after the other: the later one is no lost node, its silence begins when the outage ends.
+    await k.speak('node-0');
+    await k.sleep(LATER_MS);
+    expect((await k.pods()).filter((p) => p.metadata.deletionTimestamp !== undefined)).toEqual([]);
+    await k.speak('node-1');
+    await k.eventually(async () => expect((await k.pods()).every((p) => k.isReady(p))).toBe(true));
+    await k.sleep(LATER_MS);
+    expect((await k.pods()).map((p) => p.metadata.name).toSorted()).toEqual(before);
+    // One that stays away is lost after all.
+    k.silence('node-1');
+    await k.eventually(async () => {
+      expect((await k.pods()).filter((p) => p.spec.nodeName !== 'node-1' && k.isReady(p))).toHaveLength(6);
+    }, 20_000);
+  }, 60_000);
+
+  test('after most nodes were silent: one that stays away is lost, a grace period later', async () => {
+    const k = await start(3);
+    await k.deploy('web', { replicas: 6 });
+    await k.untilRolledOut('web');
+    k.silence('node-0');
+    k.silence('node-1');
+    await k.eventually(async () => {
+      const silent = (await k.nodes()).filter((n) =>
+        n.status?.conditions?.some((x) => x.type === 'Ready' && x.status === 'Unknown'),
+      );
+      expect(silent).toHaveLength(2);
+    });
+    await k.sleep(LATER_MS);
+    await k.speak('node-0');
+    await k.eventually(async () => {
+      const lost = (await k.pods()).filter((p) => p.spec.nodeName === 'node-1');
+      expect(lost.every((p) => p.metadata.deletionTimestamp !== undefined)).toBe(true);
+      expect((await k.pods()).filter((p) => p.spec.nodeName !== 'node-1' && k.isReady(p))).toHaveLength(6);
+    }, 20_000);
   }, 60_000);
 
   test('a short silence of the only node: its pods are not ready for a while, and are kept', async () => {

@@ -50,6 +50,11 @@ export class Heartbeats {
     return wasClosed;
   }
 
+  /** Judges nobody by the past: every silence begins at zero. For the end of a time in which most nodes were silent. */
+  listenAnew(): void {
+    if (this.#openSinceMs !== undefined) this.#openSinceMs = this.#clock.monotonic();
+  }
+
   /** Call with every version of a node's Lease. True when it is a new sign of life, or the end of one. */
   sawLease(node: string, lease: DeepReadonly<Lease>): boolean {
     const renewTime = lease.spec?.renewTime ?? '';

@@ -86,6 +86,7 @@ class NodeReconciler implements Reconciler {
   readonly #pods: Informer<Pod>;
   readonly #events: EventRecorder;
   readonly #silent = new Set<string>();
+  #wasCutOff = false;
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -121,9 +122,26 @@ class NodeReconciler implements Reconciler {
       if (isSilent) this.#events.event(node, 'Normal', 'NodeNotReady', `Node ${name} status is now: NodeNotReady`);
       this.onFlip();
     }
-    const isCutOff = this.#silent.size * 2 > this.nodes.list().length;
+    const isCutOff = this.#isCutOff();
+    if (this.#silent.has(name) !== isSilent) return { afterMs: 1 };
     await this.#apply(node, { isSilent, isCutOff }, c);
     return verdict.type === 'silent' ? DONE : { afterMs: Math.max(verdict.untilMs - c.clock.monotonic(), 1) };
+  }
+
+  /**
+   * Whether most nodes are silent. When that ends, the nodes return one after the other, and those that have not yet are no
+   * lost ones: all have a whole grace period from then on.
+   */
+  #isCutOff(): boolean {
+    const isCutOff = this.#silent.size * 2 > this.nodes.list().length;
+    const isOver = this.#wasCutOff && !isCutOff;
+    this.#wasCutOff = isCutOff;
+    if (isOver) {
+      this.heartbeats.listenAnew();
+      this.#silent.clear();
+      this.onFlip();
+    }
+    return isCutOff;
   }
 
   /** Before a node is called silent the API is asked once more: the informer may be behind. */
