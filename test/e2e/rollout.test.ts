@@ -73,6 +73,12 @@ describe('rolling update under load (root)', () => {
     expect(await cluster.kubectl('-n', NS, 'scale', 'deployment/hello', '--replicas=0')).toMatchObject({ code: 0 });
     await eventually('no pods', 30_000, async () => (await podsOf(cluster, NS)).length === 0);
     const targets = cluster.layout.nodes.map((n) => ({ host: n.ip, port: NODE_PORT }));
+    // The nodes hear that the last endpoint is gone a moment after its pod is; until then they send to nobody.
+    for (const target of targets)
+      await eventually(`${target.host} refuses`, 10_000, async () => {
+        const probe = await new Load({ targets: [target], perSecond: 50, expected: '' }).stop();
+        return probe.failures.length > 0 && probe.failures.every((f) => f.reason.includes('ECONNREFUSED'));
+      });
     const load = new Load({ targets, perSecond: 50, expected: 'Hello from Berth' });
     await eventually('load', 10_000, async () => load.seconds >= 1);
     const report = await load.stop();
