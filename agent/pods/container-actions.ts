@@ -7,9 +7,9 @@ import { runHandler } from './hooks.ts';
 import { type Attempt, type ContainerSpec, type PodObject, podText, type RoledContainer } from './model.ts';
 import type { PodEvents } from './pod-events.ts';
 import { Prober } from './probes.ts';
-import { type RestartPolicy, restartDelayMs, restarts, retryDelayMs } from './restart.ts';
+import { type RestartPolicy, restartDelayMs, restarts, retryDelayMs, runsAgain } from './restart.ts';
 import type { Slots } from './slots.ts';
-import { startContainer } from './steps/container.ts';
+import { forgetAttempt, startContainer } from './steps/container.ts';
 import { StartFailure } from './steps/image.ts';
 import type { Sandbox } from './steps/sandbox.ts';
 import { Stop } from './steps/stop.ts';
@@ -44,7 +44,11 @@ export class ContainerActions {
     const { events } = this.#host;
     const pod = this.#host.pod();
     try {
-      if (m.latest !== undefined && m.previous !== undefined) await this.discard(m.previous.id, ctx);
+      if (m.latest !== undefined && m.previous !== undefined) {
+        await this.discard(m.previous.id, ctx);
+        await forgetAttempt(this.#d, pod, c.spec.name, m.previous);
+        m.previous = undefined;
+      }
       const request = { pod, role: c.role, spec: c.spec, attempt: o.attempt, sandbox: o.sandbox, events };
       const attempt = await startContainer(this.#d, request, this.#host.slots, ctx);
       m.began(attempt, c.spec);
@@ -67,8 +71,9 @@ export class ContainerActions {
     const pod = this.#host.pod();
     const { latest } = m;
     if (latest?.state.phase !== 'exited' || restartDelayMs(latest) === 0) return;
-    if (!restarts((pod.spec.restartPolicy ?? 'Always') as RestartPolicy, c.role, latest.state.exitCode)) return;
-    const { name } = c.spec;
+    const { name, image = '' } = c.spec;
+    if (latest.killReason !== undefined && latest.image !== image) return;
+    if (!runsAgain((pod.spec.restartPolicy ?? 'Always') as RestartPolicy, c.role, latest, image)) return;
     this.#host.events.warning('BackOff', `Back-off restarting failed container ${name} in pod ${podText(pod)}`, name);
   }
 
@@ -164,6 +169,12 @@ export class ContainerActions {
   ): Promise<void> {
     const attempt = m.latest;
     if (attempt?.state.phase !== 'running') return;
+    /* An end that came in the moment of the start, before anybody listened, or a record that was taken away. */
+    const now = await this.#d.runtime.state(attempt.id, ctx);
+    if (now?.phase !== 'running') {
+      m.exited(now ?? this.#lost(attempt.state.startedAtMs));
+      return;
+    }
     const stop = new Stop(this.#d, {
       spec,
       attempt,
@@ -180,6 +191,11 @@ export class ContainerActions {
     } finally {
       m.stop = undefined;
     }
+  }
+
+  #lost(startedAtMs: number): Attempt['state'] {
+    const end = { exitCode: 255, signal: 0, oomKilled: false, lost: true };
+    return { phase: 'exited', ...end, startedAtMs, finishedAtMs: this.#d.clock.now() };
   }
 
   /** Record and root of an attempt that nobody needs any more. */

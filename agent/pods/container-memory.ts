@@ -48,6 +48,8 @@ export class ContainerMemory {
     this.started = false;
     this.ready = false;
     this.endRequested = undefined;
+    void this.prober?.[Symbol.asyncDispose]();
+    this.prober = undefined;
     this.ended.resolve();
   }
 }

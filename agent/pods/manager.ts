@@ -5,15 +5,15 @@
  */
 import { readdir } from 'node:fs/promises';
 import { type Ctx, Scope } from '#lib/base';
-import type { SandboxId } from '../network/network.ts';
-import type { ContainerRecord } from '../runtime/runtime.ts';
+import type { ContainerId } from '../runtime/runtime.ts';
 import type { DesiredChange } from '../session/session.ts';
+import { type AdoptedPod, adoptable, type Exited, idsOf, noteEnd } from './adopted.ts';
 import type { PodDeps } from './deps.ts';
-import type { Attempt, PodObject } from './model.ts';
+import type { PodObject } from './model.ts';
 import { Slots } from './slots.ts';
 import { LABELS } from './steps/container.ts';
-import { savedPod } from './steps/sandbox.ts';
-import { type AdoptedPod, PodWorker } from './worker.ts';
+import { removeNamelessPod, savedPod } from './steps/sandbox.ts';
+import { PodWorker } from './worker.ts';
 
 export class PodManager implements AsyncDisposable {
   readonly #d: PodDeps;
@@ -21,6 +21,9 @@ export class PodManager implements AsyncDisposable {
   readonly #workers = new Map<string, PodWorker>();
   readonly #slots: Slots;
   #adopted = new Map<string, AdoptedPod>();
+  /** Of an earlier agent: records that are neither the latest attempt nor the one before, roots that no record names. */
+  #orphans: ContainerId[] = [];
+  #orphanRoots: string[] = [];
 
   constructor(d: PodDeps) {
     this.#d = d;
@@ -33,13 +36,26 @@ export class PodManager implements AsyncDisposable {
 
   /** Looks at what runs on this node. Call before the session starts. */
   async open(c: Ctx): Promise<void> {
-    const [records, attached] = await Promise.all([this.#d.runtime.list(c), this.#d.network.attached(c)]);
-    const addresses = new Map(attached.map((a) => [a.id as string, a.ip]));
-    this.#adopted = adoptable(records, (uid) => addresses.get(uid));
+    /* Ends are heard from before the look on: what ends before its pod has a worker must not count as running. */
+    let ended: Map<string, Exited> | undefined = new Map();
     const subscription = this.#d.runtime.onExit((id, state) => {
+      ended?.set(id, state);
+      for (const pod of this.#adopted.values()) noteEnd(pod, id, state);
       for (const w of this.#workers.values()) w.exited(id, state);
     });
     this.#scope.defer(() => subscription[Symbol.dispose]());
+    const [records, attached, roots] = await Promise.all([
+      this.#d.runtime.list(c),
+      this.#d.network.attached(c),
+      this.#d.images.roots(c),
+    ]);
+    const known = new Set(records.map((r) => r.id as string));
+    this.#orphanRoots = roots.filter((id) => !known.has(id));
+    this.#adopted = adoptable(records, new Map(attached.map((a) => [a.id as string, a.ip])));
+    const kept = new Set([...this.#adopted.values()].flatMap(idsOf));
+    this.#orphans = records.filter((r) => r.labels[LABELS.uid] !== undefined && !kept.has(r.id)).map((r) => r.id);
+    for (const pod of this.#adopted.values()) for (const [id, state] of ended) noteEnd(pod, id, state);
+    ended = undefined;
     if (records.length > 0)
       this.#d.log.info(
         { containers: records.length, pods: this.#adopted.size },
@@ -68,24 +84,25 @@ export class PodManager implements AsyncDisposable {
     return undefined;
   }
 
-  /** The control plane has named everything it wants: end the rest. */
+  /** The control plane has named everything it wants: end the rest. What fails is told, and tried by the next agent. */
   async removeUnwanted(c: Ctx): Promise<void> {
-    const onDisk = await readdir(this.#d.settings.folder).catch(() => [] as string[]);
-    const [attached, roots, volumes, records] = await Promise.all([
+    const [onDisk, attached, volumes] = await Promise.all([
+      readdir(this.#d.settings.folder).catch(() => [] as string[]),
       this.#d.network.attached(c),
-      this.#d.images.roots(c),
       this.#d.volumes.podsOnDisk(c),
-      this.#d.runtime.list(c),
     ]);
     const uids = new Set([...this.#adopted.keys(), ...onDisk, ...attached.map((a) => a.id as string), ...volumes]);
-    for (const uid of uids) if (!this.#workers.has(uid)) await this.#removePod(uid, c);
+    const remove = async (what: object, fn: () => Promise<void>): Promise<void> => {
+      await fn().catch((err: unknown) => {
+        c.signal.throwIfAborted();
+        this.#d.log.warn({ err, ...what }, 'removing what nobody wants failed');
+      });
+    };
+    for (const uid of uids) if (!this.#workers.has(uid)) await remove({ uid }, () => this.#removePod(uid, c));
+    /* Left by starts that an earlier agent was killed in; no worker of this agent made them. */
+    for (const id of this.#orphanRoots.splice(0)) await remove({ root: id }, () => this.#d.images.removeRoot(id, c));
+    for (const id of this.#orphans.splice(0)) await remove({ container: id }, () => this.#discard(id, c));
     this.#adopted.clear();
-    const known = new Set(records.map((r) => r.id as string));
-    for (const id of roots) if (!known.has(id) && !this.#isOurs(id)) await this.#d.images.removeRoot(id, c);
-  }
-
-  #isOurs(id: string): boolean {
-    return [...this.#workers.values()].some((w) => w.owns(id));
   }
 
   async #removePod(uid: string, c: Ctx): Promise<void> {
@@ -95,19 +112,14 @@ export class PodManager implements AsyncDisposable {
       this.#startWorker(pod).removed();
       return;
     }
-    for (const a of this.#adopted.get(uid)?.attempts.values() ?? []) {
-      for (const x of [a.latest, a.previous]) {
-        if (x === undefined) continue;
-        await this.#d.runtime.remove(x.id, c);
-        await this.#d.images.removeRoot(x.id, c);
-      }
-    }
-    await this.#d.network.detach(uid as SandboxId, c);
-    await this.#d.volumes.cleanup(uid, c);
-    const folder = `${this.#d.settings.folder}/${uid}`;
-    await this.#d.kernel.namespaces.unpin(`${folder}/ns`, c);
-    await this.#d.kernel.mounts.unmount(`${folder}/shm`, c);
-    await this.#d.kernel.removeTree(folder, c);
+    const adopted = this.#adopted.get(uid);
+    for (const id of adopted === undefined ? [] : idsOf(adopted)) await this.#discard(id, c);
+    await removeNamelessPod(this.#d, uid, c);
+  }
+
+  async #discard(id: ContainerId, c: Ctx): Promise<void> {
+    await this.#d.runtime.remove(id, c);
+    await this.#d.images.removeRoot(id, c);
   }
 
   /** Stops the workers; containers run on. */
@@ -156,40 +168,4 @@ export class PodManager implements AsyncDisposable {
         .catch((e: unknown) => this.#d.log.warn({ err: e, uid: w.uid }, 'refreshing volumes failed'));
     });
   }
-}
-
-/** Groups container records by pod and container, newest attempt first. */
-export function adoptable(
-  records: readonly ContainerRecord[],
-  ipOf: (uid: string) => string | undefined,
-): Map<string, AdoptedPod> {
-  const byPod = new Map<string, Map<string, Attempt[]>>();
-  for (const r of records) {
-    const uid = r.labels[LABELS.uid];
-    const container = r.labels[LABELS.container];
-    if (uid === undefined || container === undefined) continue;
-    const containers = byPod.get(uid) ?? new Map<string, Attempt[]>();
-    byPod.set(uid, containers);
-    const attempts = containers.get(container) ?? [];
-    containers.set(container, attempts);
-    attempts.push({
-      id: r.id,
-      attempt: Number(r.labels[LABELS.attempt] ?? 0),
-      state: r.state,
-      image: r.labels[LABELS.image] ?? '',
-      imageId: r.labels[LABELS.imageId] ?? '',
-      stopSignal: r.labels[LABELS.stopSignal] ?? 'SIGTERM',
-    });
-  }
-  const out = new Map<string, AdoptedPod>();
-  for (const [uid, containers] of byPod) {
-    const attempts = new Map<string, { latest: Attempt; previous: Attempt | undefined }>();
-    for (const [name, list] of containers) {
-      list.sort((a, b) => b.attempt - a.attempt);
-      const [latest, previous] = list;
-      if (latest !== undefined) attempts.set(name, { latest, previous });
-    }
-    out.set(uid, { attempts, podIp: ipOf(uid) });
-  }
-  return out;
 }

@@ -79,6 +79,8 @@ export type Action =
       readonly graceSeconds: number;
       readonly reason: string;
       readonly preStop: boolean;
+      /** It is ended to be started again with what the pod says now. */
+      readonly replace?: true;
     }
   | { readonly do: 'removeSandbox' }
   | { readonly do: 'fail'; readonly failure: PodFailure }

@@ -4,18 +4,19 @@
  */
 import type { PodCondition, PodStatus } from '#lib/api';
 import { containersOf, isRunning, observationOf, type PodObject, type PodObservation, succeeded } from './model.ts';
-import { type RestartPolicy, restarts } from './restart.ts';
+import { type RestartPolicy, runsAgain } from './restart.ts';
 
 export type PodPhase = 'Pending' | 'Running' | 'Succeeded' | 'Failed';
 
 export function phaseOf(pod: PodObject, seen: PodObservation, o: { terminating: boolean }): PodPhase {
   if (seen.terminal !== undefined) return seen.terminal;
   const all = containersOf(pod);
-  const anyRuns = all.some((c) => isRunning(observationOf(seen, c.spec.name)));
+  const anyRuns = all.some((c) => c.role !== 'ephemeral' && isRunning(observationOf(seen, c.spec.name)));
   if (seen.failure !== undefined) return anyRuns ? 'Running' : 'Failed';
   const policy = (pod.spec.restartPolicy ?? 'Always') as RestartPolicy;
   const inits = all.filter((c) => c.role === 'init').map((c) => observationOf(seen, c.spec.name));
-  const apps = all.filter((c) => c.role === 'app').map((c) => observationOf(seen, c.spec.name));
+  const appContainers = all.filter((c) => c.role === 'app');
+  const apps = appContainers.map((c) => observationOf(seen, c.spec.name));
   const endedBadly = inits.some(
     (i) => i.latest?.state.phase === 'exited' && i.latest.state.exitCode !== 0 && policy === 'Never',
   );
@@ -26,15 +27,12 @@ export function phaseOf(pod: PodObject, seen: PodObservation, o: { terminating: 
   if (anyRuns) return 'Running';
   const exits = apps.map((a) => (a.latest?.state.phase === 'exited' ? a.latest.state.exitCode : 255));
   if (o.terminating) return endedPhase(exits.every((e) => e === 0));
-  const stopped = apps.every(
-    (a) => a.latest?.state.phase === 'exited' && !willRestart(policy, a.latest.state.exitCode, a.latest.killReason),
-  );
+  const stopped = appContainers.every(({ role, spec }) => {
+    const { latest } = observationOf(seen, spec.name);
+    return latest?.state.phase === 'exited' && !runsAgain(policy, role, latest, spec.image ?? '');
+  });
   if (!stopped) return 'Running';
   return endedPhase(exits.every((e) => e === 0));
-}
-
-function willRestart(policy: RestartPolicy, exitCode: number, killReason: string | undefined): boolean {
-  return restarts(policy, 'app', exitCode) || (killReason !== undefined && policy !== 'Never');
 }
 
 function endedPhase(allZero: boolean): PodPhase {

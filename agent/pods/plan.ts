@@ -15,7 +15,7 @@ import {
   type RoledContainer,
   succeeded,
 } from './model.ts';
-import { type RestartPolicy, restartDelayMs, restarts } from './restart.ts';
+import { type RestartPolicy, restartDelayMs, runsAgain } from './restart.ts';
 
 const DEFAULT_GRACE_S = 30;
 /** Added when preStop used up the grace, and the least a forced deletion gives (kubelet minimumGracePeriodInSeconds). */
@@ -49,15 +49,23 @@ function planRun(pod: PodObject, seen: PodObservation, nowMs: number): Plan {
   const out = new Collector(graceOf(pod));
   const policy = (pod.spec.restartPolicy ?? 'Always') as RestartPolicy;
   const all = containersOf(pod);
+  if (isOver(all, seen, policy)) return planSidecarStop(pod, all, seen);
   const mayRunApps = planInit(all, seen, policy, nowMs, out);
   for (const c of all) {
     if (c.role === 'ephemeral' || (c.role === 'app' && mayRunApps))
       planContainer(c, observationOf(seen, c.spec.name), policy, nowMs, out);
   }
-  const apps = all.filter((c) => c.role === 'app').map((c) => observationOf(seen, c.spec.name));
-  const appsEnded = mayRunApps && apps.every((a) => a.latest?.state.phase === 'exited') && out.isEmpty;
-  if (appsEnded && out.wakeAtMs === undefined) return planSidecarStop(pod, all, seen);
   return out.plan();
+}
+
+/** All app containers ended for good, or an init container did without success: what is left is to stop the sidecars. */
+function isOver(all: readonly RoledContainer[], seen: PodObservation, policy: RestartPolicy): boolean {
+  const endedForGood = (c: RoledContainer): boolean => {
+    const { latest } = observationOf(seen, c.spec.name);
+    return latest?.state.phase === 'exited' && !runsAgain(policy, c.role, latest, c.spec.image ?? '');
+  };
+  const failed = all.some((c) => c.role === 'init' && endedForGood(c) && !succeeded(observationOf(seen, c.spec.name)));
+  return failed || all.every((c) => c.role !== 'app' || endedForGood(c));
 }
 
 /** Starts init containers one after the other; true when the app containers may run. */
@@ -100,22 +108,16 @@ function planContainer(
   if (latest.state.phase === 'running') {
     const changed = c.role !== 'ephemeral' && latest.image !== c.spec.image;
     if (o.endRequested !== undefined) out.stop(name, o.endRequested.graceSeconds, o.endRequested.reason);
-    else if (changed) out.stop(name, undefined, `Container ${name} definition changed, will be restarted`);
+    else if (changed) out.replace(name, `Container ${name} definition changed, will be restarted`);
     return;
   }
-  const wanted =
-    restarts(policy, c.role, latest.state.exitCode) ||
-    (latest.killReason !== undefined && policy !== 'Never' && c.role === 'app');
-  if (!wanted) return;
-  out.startAt(
-    name,
-    latest.attempt + 1,
-    Math.max(latest.state.finishedAtMs + restartDelayMs(latest), o.retryAtMs),
-    nowMs,
-  );
+  if (!runsAgain(policy, c.role, latest, c.spec.image ?? '')) return;
+  const isReplaced = latest.killReason !== undefined && latest.image !== c.spec.image;
+  const delay = isReplaced ? 0 : restartDelayMs(latest);
+  out.startAt(name, latest.attempt + 1, Math.max(latest.state.finishedAtMs + delay, o.retryAtMs), nowMs);
 }
 
-/** All app containers ended for good: sidecars stop in reverse order, then the phase is terminal and `planEnd` goes on. */
+/** Sidecars stop in reverse order, none is started again; then the phase is terminal and `planEnd` goes on. */
 function planSidecarStop(pod: PodObject, all: readonly RoledContainer[], seen: PodObservation): Plan {
   const running = all.filter((c) => c.role === 'sidecar' && isRunning(observationOf(seen, c.spec.name)));
   const last = running.at(-1);
@@ -127,7 +129,7 @@ function planSidecarStop(pod: PodObject, all: readonly RoledContainer[], seen: P
 function planEnd(pod: PodObject, seen: PodObservation): Plan {
   const stops = stopAll(pod, seen, graceOf(pod), seen.failure?.message ?? 'Pod ended');
   if (stops.length > 0) return { actions: stops };
-  return { actions: seen.sandbox.phase === 'ready' ? [{ do: 'removeSandbox' }] : [] };
+  return { actions: seen.sandbox.phase === 'absent' ? [] : [{ do: 'removeSandbox' }] };
 }
 
 function planTermination(pod: PodObject, seen: PodObservation, nowMs: number): Plan {
@@ -173,10 +175,6 @@ class Collector {
     this.#graceSeconds = graceSeconds;
   }
 
-  get isEmpty(): boolean {
-    return this.#actions.length === 0;
-  }
-
   startAt(container: string, attempt: number, atMs: number, nowMs: number): void {
     if (atMs <= nowMs) this.#actions.push({ do: 'start', container, attempt });
     else this.wakeAtMs = Math.min(this.wakeAtMs ?? atMs, atMs);
@@ -190,6 +188,12 @@ class Collector {
       reason,
       preStop: true,
     });
+  }
+
+  /** Ends it so that it starts again, whatever the policy. */
+  replace(container: string, reason: string): void {
+    const graceSeconds = this.#graceSeconds;
+    this.#actions.push({ do: 'stop', container, graceSeconds, reason, preStop: true, replace: true });
   }
 
   plan(): Plan {

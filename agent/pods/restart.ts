@@ -29,6 +29,17 @@ export function restarts(policy: RestartPolicy, role: ContainerRole, exitCode: n
 }
 
 /**
+ * Whether the ended attempt is followed by another. Beyond the policy: an app container that the agent ended comes back
+ * (not with Never), and one that it ended for a changed image always does.
+ */
+export function runsAgain(policy: RestartPolicy, role: ContainerRole, ended: Attempt, image: string): boolean {
+  if (ended.state.phase !== 'exited') return false;
+  if (restarts(policy, role, ended.state.exitCode)) return true;
+  if (role !== 'app' || ended.killReason === undefined) return false;
+  return policy !== 'Never' || ended.image !== image;
+}
+
+/**
  * How long after its end the next attempt waits, given the attempt that ended and the one before it. Attempts since the
  * last long run are not kept on disk, so the level after an agent restart is that of the attempt number.
  */

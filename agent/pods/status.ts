@@ -17,7 +17,7 @@ import {
 } from './model.ts';
 import { conditionsOf, isContainerReady, phaseOf } from './phase.ts';
 import { qosClassOf } from './resources.ts';
-import { type RestartPolicy, restartDelayMs, restarts } from './restart.ts';
+import { type RestartPolicy, restartDelayMs, runsAgain } from './restart.ts';
 
 export interface NodeFacts {
   readonly hostIp: string;
@@ -78,7 +78,7 @@ function containerStatus(
   const latest = seenContainer.latest;
   const out: ContainerStatus = {
     name: spec.name,
-    state: currentState(role, seenContainer, { ...o, container: spec.name }),
+    state: currentState(role, seenContainer, { ...o, container: spec.name, image: spec.image ?? '' }),
     lastState: {},
     ready:
       role === 'init'
@@ -99,7 +99,11 @@ function containerStatus(
   return out;
 }
 
-function currentState(role: ContainerRole, c: ContainerObservation, o: StateFacts & { container: string }): ApiState {
+function currentState(
+  role: ContainerRole,
+  c: ContainerObservation,
+  o: StateFacts & { container: string; image: string },
+): ApiState {
   const latest = c.latest;
   if (latest === undefined) {
     if (c.waiting !== undefined) return { waiting: { ...c.waiting } };
@@ -109,7 +113,7 @@ function currentState(role: ContainerRole, c: ContainerObservation, o: StateFact
     if (!c.postStarted) return { waiting: { reason: 'ContainerCreating' } };
     return { running: { startedAt: timeText(latest.state.startedAtMs) } };
   }
-  const again = !o.terminating && restarts(o.policy, role, latest.state.exitCode);
+  const again = !o.terminating && runsAgain(o.policy, role, latest, o.image);
   if (again && c.waiting !== undefined) return { waiting: { ...c.waiting } };
   const delay = restartDelayMs(latest);
   if (again && delay > 0) {

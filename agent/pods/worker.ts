@@ -4,8 +4,9 @@
  * so that a slow pull never delays a stop. All writes are idempotent: a crash between any two lines is healed by the next
  * agent, which finds containers, sandbox and pod.json on disk.
  */
-import { assertNever, type Ctx, messageOf, Scope, toStatusError } from '#lib/base';
+import { assertNever, type Ctx, Scope, timeText, toStatusError } from '#lib/base';
 import type { ContainerId, ContainerState } from '../runtime/runtime.ts';
+import type { AdoptedPod } from './adopted.ts';
 import { ContainerActions } from './container-actions.ts';
 import { ContainerMemory, newMemory } from './container-memory.ts';
 import type { PodDeps } from './deps.ts';
@@ -16,36 +17,19 @@ import {
   type PodFailure,
   type PodObject,
   type PodObservation,
-  type SandboxObservation,
 } from './model.ts';
-import { plan, remainingGrace } from './plan.ts';
+import { MINIMUM_GRACE_S, plan, remainingGrace } from './plan.ts';
 import { type PodEvents, podEvents } from './pod-events.ts';
+import { SandboxActions } from './sandbox-actions.ts';
 import type { Slots } from './slots.ts';
 import { StatusReporter } from './status-reporter.ts';
-import {
-  MountFailure,
-  makeSandbox,
-  podCgroup,
-  podFolder,
-  podHostname,
-  removePodFiles,
-  removeSandbox,
-  type Sandbox,
-} from './steps/sandbox.ts';
-
-export interface AdoptedPod {
-  readonly attempts: ReadonlyMap<string, { readonly latest: Attempt; readonly previous: Attempt | undefined }>;
-  /** The address still held, when the sandbox lives. */
-  readonly podIp: string | undefined;
-}
+import { removePodFiles } from './steps/sandbox.ts';
 
 export interface WorkerOptions {
   readonly adopted?: AdoptedPod | undefined;
   readonly slots: Slots;
   readonly onFinished: (uid: string) => void;
 }
-
-const SANDBOX_RETRY_MAX_MS = 60_000;
 
 export class PodWorker implements AsyncDisposable {
   readonly uid: string;
@@ -57,16 +41,11 @@ export class PodWorker implements AsyncDisposable {
   readonly #events: PodEvents;
   readonly #reporter: StatusReporter;
   readonly #actions: ContainerActions;
+  readonly #sandbox: SandboxActions;
   readonly #containers = new Map<string, ContainerMemory>();
   readonly #startedAtMs: number;
   #pod: PodObject;
   #phase: 'sync' | 'terminating' | 'finished' = 'sync';
-  #sandboxSeen: SandboxObservation = { phase: 'absent' };
-  #sandbox: Sandbox | undefined;
-  #sandboxBusy = false;
-  /** False until this worker has removed it: an earlier agent may have left one. */
-  #sandboxRemoved = false;
-  #sandboxFailures = 0;
   #failure: PodFailure | undefined;
   #wake: (() => void) | undefined;
   #dirty = true;
@@ -81,12 +60,9 @@ export class PodWorker implements AsyncDisposable {
     this.#startedAtMs = pod.status?.startTime === undefined ? d.clock.now() : Date.parse(pod.status.startTime);
     this.#events = podEvents(d, () => this.#pod);
     this.#reporter = new StatusReporter(d, pod, () => this.kick());
-    this.#actions = new ContainerActions(d, {
-      pod: () => this.#pod,
-      events: this.#events,
-      slots: o.slots,
-      kick: () => this.kick(),
-    });
+    const host = { pod: () => this.#pod, events: this.#events, slots: o.slots, kick: () => this.kick() };
+    this.#actions = new ContainerActions(d, host);
+    this.#sandbox = new SandboxActions(d, { ...host, scope: this.#scope });
     for (const { spec } of containersOf(pod)) this.#containers.set(spec.name, newMemory(pod, spec.name));
     if (o.adopted !== undefined) this.#adopt(o.adopted);
   }
@@ -116,16 +92,21 @@ export class PodWorker implements AsyncDisposable {
     this.retryNow();
   }
 
-  /** The API object is gone: end everything now. */
+  /** The API object is gone: end everything now, whatever grace it had. */
   removed(): void {
+    const deletionTimestamp = timeText(this.#d.clock.now());
+    this.#pod = {
+      ...this.#pod,
+      metadata: { ...this.#pod.metadata, deletionTimestamp, deletionGracePeriodSeconds: 0 },
+    };
     this.#terminate();
-    for (const m of this.#containers.values()) m.stop?.shorten(2);
+    for (const m of this.#containers.values()) m.stop?.shorten(MINIMUM_GRACE_S);
     this.kick();
   }
 
   /** Something this pod waits for (a ConfigMap, a Secret) changed: forget the back-off of failures. */
   retryNow(): void {
-    if (this.#sandboxSeen.phase === 'failed') this.#sandboxSeen = { ...this.#sandboxSeen, retryAtMs: 0 };
+    this.#sandbox.retryNow();
     for (const m of this.#containers.values()) if (m.waiting?.reason === 'CreateContainerConfigError') m.retryAtMs = 0;
     this.kick();
   }
@@ -136,8 +117,6 @@ export class PodWorker implements AsyncDisposable {
       m.exited(state);
       const container = containersOf(this.#pod).find((c) => c.spec.name === name);
       if (this.#phase === 'sync' && container !== undefined) this.#actions.tellBackOff(container, m);
-      void m.prober?.[Symbol.asyncDispose]();
-      m.prober = undefined;
     }
     this.kick();
   }
@@ -157,14 +136,9 @@ export class PodWorker implements AsyncDisposable {
     return this.#containers.get(container)?.waiting?.reason ?? 'ContainerCreating';
   }
 
-  /** Whether a container id belongs to this pod (running, ended, or being started). */
-  owns(id: string): boolean {
-    for (const m of this.#containers.values()) if (m.busy || m.latest?.id === id || m.previous?.id === id) return true;
-    return false;
-  }
-
   get podIp(): string | undefined {
-    return this.#sandboxSeen.phase === 'ready' ? this.#sandboxSeen.podIp : undefined;
+    const { seen } = this.#sandbox;
+    return seen.phase === 'ready' ? seen.podIp : undefined;
   }
 
   kick(): void {
@@ -203,17 +177,21 @@ export class PodWorker implements AsyncDisposable {
       if (latest.state.phase === 'exited') m.ended.resolve();
     }
     const anyRuns = [...a.attempts.values()].some((x) => x.latest.state.phase === 'running');
-    if (!anyRuns || a.podIp === undefined) return;
-    this.#sandbox = {
-      podIp: a.podIp,
-      folder: podFolder(this.#d, this.uid),
-      cgroup: podCgroup(this.#d, this.#pod),
-      hostname: podHostname(this.#d, this.#pod),
-    };
-    this.#sandboxSeen = { phase: 'ready', podIp: a.podIp, readyAtMs: this.#d.clock.now() };
+    const podIp = this.#pod.spec.hostNetwork ? this.#d.settings.nodeIp : a.podIp;
+    if (!anyRuns || podIp === undefined) {
+      this.#sandbox.adoptRemains();
+      return;
+    }
+    this.#sandbox.adopt(podIp);
+    this.#probeAdopted(podIp);
+  }
+
+  /** Containers that run and that nobody probes yet: an earlier agent started them. */
+  #probeAdopted(podIp: string): void {
     for (const { spec } of containersOf(this.#pod)) {
       const m = this.#containers.get(spec.name);
-      if (m?.latest?.state.phase === 'running') this.#actions.probe(spec, m, a.podIp, { adopted: true });
+      if (m?.latest?.state.phase === 'running' && m.prober === undefined)
+        this.#actions.probe(spec, m, podIp, { adopted: true });
     }
   }
 
@@ -250,7 +228,13 @@ export class PodWorker implements AsyncDisposable {
   #observe(): PodObservation {
     const containers = Object.fromEntries([...this.#containers].map(([name, m]) => [name, m.observe()]));
     const { terminal } = this.#reporter;
-    return { sandbox: this.#sandboxSeen, containers, failure: this.#failure, startedAtMs: this.#startedAtMs, terminal };
+    return {
+      sandbox: this.#sandbox.seen,
+      containers,
+      failure: this.#failure,
+      startedAtMs: this.#startedAtMs,
+      terminal,
+    };
   }
 
   #act(a: Action, c: Ctx): void {
@@ -262,14 +246,14 @@ export class PodWorker implements AsyncDisposable {
         this.#dirty = true;
         break;
       case 'makeSandbox':
-        this.#sandboxTask('makeSandbox', () => this.#makeSandbox());
+        this.#sandbox.task('makeSandbox', () => this.#makeSandbox());
         break;
       case 'removeSandbox':
-        if (!this.#anyBusy()) this.#sandboxTask('removeSandbox', () => this.#removeSandbox(c));
+        if (!this.#anyBusy()) this.#sandbox.task('removeSandbox', () => this.#sandbox.remove(c));
         break;
       case 'finish':
-        if (!this.#anyBusy() && this.#sandboxSeen.phase === 'absent')
-          this.#sandboxTask('finish', () => this.#finish(c));
+        if (!this.#anyBusy() && this.#sandbox.seen.phase === 'absent')
+          this.#sandbox.task('finish', () => this.#finish(c));
         break;
       case 'start':
         this.#start(a.container, a.attempt);
@@ -283,56 +267,12 @@ export class PodWorker implements AsyncDisposable {
   }
 
   #anyBusy(): boolean {
-    return this.#sandboxBusy || [...this.#containers.values()].some((m) => m.busy);
-  }
-
-  #sandboxTask(name: string, fn: () => Promise<void>): void {
-    if (this.#sandboxBusy) return;
-    this.#sandboxBusy = true;
-    const run = async (): Promise<void> => {
-      try {
-        await fn();
-      } catch (e) {
-        if (toStatusError(e).kind === 'Cancelled') return;
-        this.#d.log.warn({ err: e, uid: this.uid }, `${name} failed`);
-        await this.#d.clock.sleep(
-          Math.min(200 * 2 ** this.#sandboxFailures++, SANDBOX_RETRY_MAX_MS),
-          this.#scope.signal,
-        );
-      } finally {
-        this.#sandboxBusy = false;
-        this.kick();
-      }
-    };
-    this.#scope.spawn(name, run);
+    return this.#sandbox.isBusy || [...this.#containers.values()].some((m) => m.busy);
   }
 
   async #makeSandbox(): Promise<void> {
-    const c = this.#ctx(this.#starting.signal);
-    this.#sandboxRemoved = false;
-    try {
-      this.#sandbox = await this.#o.slots.use(() => makeSandbox(this.#d, this.#pod, c), c);
-      this.#sandboxFailures = 0;
-      this.#sandboxSeen = { phase: 'ready', podIp: this.#sandbox.podIp, readyAtMs: c.clock.now() };
-    } catch (e) {
-      const message = messageOf(e);
-      const kind = toStatusError(e).kind;
-      if (kind === 'Cancelled') {
-        this.#sandboxSeen = { phase: 'failed', message, retryAtMs: 0 };
-        return;
-      }
-      if (e instanceof MountFailure) this.#events.warning('FailedMount', message);
-      else this.#events.warning('FailedCreatePodSandBox', `Failed to create pod sandbox: ${message}`);
-      const retryAtMs = c.clock.now() + Math.min(1000 * 2 ** this.#sandboxFailures++, SANDBOX_RETRY_MAX_MS);
-      this.#sandboxSeen = { phase: 'failed', message, retryAtMs };
-    }
-  }
-
-  async #removeSandbox(c: Ctx): Promise<void> {
-    await removeSandbox(this.#d, this.#pod, c);
-    this.#sandbox = undefined;
-    this.#sandboxRemoved = true;
-    this.#sandboxSeen = { phase: 'absent' };
+    const isReady = await this.#sandbox.make(this.#ctx(this.#starting.signal));
+    if (isReady && this.podIp !== undefined) this.#probeAdopted(this.podIp);
   }
 
   /** Every trace of the pod goes, then the control plane is told. */
@@ -341,7 +281,7 @@ export class PodWorker implements AsyncDisposable {
     for (const m of this.#containers.values()) {
       for (const a of [m.latest, m.previous]) if (a !== undefined) await this.#actions.discard(a.id, c);
     }
-    if (!this.#sandboxRemoved) await removeSandbox(this.#d, this.#pod, c);
+    await this.#sandbox.ensureRemoved(c);
     await removePodFiles(this.#d, this.#pod, c);
     this.#d.session.reportPodRemoved({
       namespace: this.#pod.metadata.namespace ?? '',
@@ -355,9 +295,8 @@ export class PodWorker implements AsyncDisposable {
   #start(name: string, attempt: number): void {
     const m = this.#containers.get(name);
     const found = containersOf(this.#pod).find((c) => c.spec.name === name);
-    if (m === undefined || m.busy || found === undefined || this.#sandbox === undefined || this.#phase !== 'sync')
-      return;
-    const sandbox = this.#sandbox;
+    const { sandbox } = this.#sandbox;
+    if (m === undefined || m.busy || found === undefined || sandbox === undefined || this.#phase !== 'sync') return;
     m.busy = true;
     this.#scope.spawn(`start ${name}`, async () => {
       try {
@@ -374,6 +313,7 @@ export class PodWorker implements AsyncDisposable {
     const spec = containersOf(this.#pod).find((x) => x.spec.name === a.container)?.spec;
     if (m === undefined || m.busy || spec === undefined) return;
     m.busy = true;
+    if (a.replace === true) m.endRequested = { reason: a.reason };
     this.#scope.spawn(`stop ${a.container}`, async () => {
       try {
         await this.#actions.stop(spec, m, { ...a, podIp: this.podIp ?? '' }, c);

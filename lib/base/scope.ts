@@ -95,6 +95,15 @@ export function raceAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<
   });
 }
 
+/** Promise.all, but a failure is thrown only when all have ended: nothing goes on behind the back of whoever undoes it. */
+export async function allEnded<T extends readonly unknown[] | []>(
+  work: T,
+): Promise<{ -readonly [P in keyof T]: Awaited<T[P]> }> {
+  const done = Promise.all(work);
+  await done.catch(() => Promise.allSettled(work));
+  return done;
+}
+
 /** Resolves when the signal aborts. */
 export function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

@@ -4,9 +4,9 @@
  * the pod's end (all of it carries the container's id).
  * Source: kubernetes pkg/kubelet/kuberuntime/kuberuntime_container.go (startContainer).
  */
-import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { type Ctx, isKind, messageOf } from '#lib/base';
+import { mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { allEnded, type Ctx, isKind, messageOf } from '#lib/base';
 import type { Image } from '../../images/images.ts';
 import type { ContainerId } from '../../runtime/runtime.ts';
 import { type BindMount, ociSpecOf } from '../../runtime/spec.ts';
@@ -18,7 +18,7 @@ import { containerFigures, oomScoreAdj } from '../resources.ts';
 import type { Slots } from '../slots.ts';
 import { resolveUser } from '../user.ts';
 import { ensureImage, StartFailure } from './image.ts';
-import { podLogFolder, type Sandbox } from './sandbox.ts';
+import { podFolder, podLogFolder, type Sandbox } from './sandbox.ts';
 
 export interface StartRequest {
   readonly pod: PodObject;
@@ -50,7 +50,7 @@ async function createContainer(d: PodDeps, r: StartRequest, image: Image, c: Ctx
   try {
     return await createAndStart(d, r, { image, id }, c);
   } catch (e) {
-    await discard(d, id, c);
+    await discard(d, r, id, c);
     if (e instanceof StartFailure || isKind(e, 'Cancelled')) throw e;
     throw new StartFailure('CreateContainerError', messageOf(e), e);
   }
@@ -63,7 +63,7 @@ async function createAndStart(
   c: Ctx,
 ): Promise<Attempt> {
   const { pod, spec, sandbox } = r;
-  const [rootfs, logPath] = await Promise.all([
+  const [rootfs, path] = await allEnded([
     d.images.mountRoot(o.id, o.image, c),
     prepareLog(d, pod, spec.name, r.attempt, o.id),
   ]);
@@ -107,7 +107,7 @@ async function createAndStart(
         labels,
         spec: oci,
         rootfs,
-        log: { path: logPath, maxBytes: d.settings.logMaxBytes, maxFiles: d.settings.logMaxFiles },
+        log: { path, maxBytes: d.settings.logMaxBytes, maxFiles: d.settings.logMaxFiles },
         tty: spec.tty === true,
         stdin: spec.stdin === true,
         stdinOnce: spec.stdinOnce === true,
@@ -123,7 +123,7 @@ async function createAndStart(
 }
 
 /** Removes what a failed start left. Runs to its end even when the pod was cancelled meanwhile. */
-async function discard(d: PodDeps, id: ContainerId, c: Ctx): Promise<void> {
+async function discard(d: PodDeps, r: StartRequest, id: ContainerId, c: Ctx): Promise<void> {
   const own = { ...c, signal: new AbortController().signal };
   await d.runtime
     .remove(id, own)
@@ -131,6 +131,7 @@ async function discard(d: PodDeps, id: ContainerId, c: Ctx): Promise<void> {
   await d.images
     .removeRoot(id, own)
     .catch((e: unknown) => c.log.warn({ err: e, container: id }, 'removing a failed root failed'));
+  await rm(logLink(d, r.pod, r.spec.name, id), { force: true });
 }
 
 async function orConfigError<T>(fn: () => Promise<T>): Promise<T> {
@@ -234,12 +235,34 @@ async function terminationFile(folder: string, container: string, attempt: numbe
 
 /** The log file, and the link that log collectors look for. */
 async function prepareLog(d: PodDeps, pod: PodObject, container: string, attempt: number, id: string): Promise<string> {
-  const folder = join(podLogFolder(d, pod), container);
-  const path = join(folder, `${attempt}.log`);
-  const links = join(d.settings.logFolder, 'containers');
-  const link = join(links, `${pod.metadata.name}_${pod.metadata.namespace ?? ''}_${container}-${id}.log`);
-  await Promise.all([mkdir(folder, { recursive: true }), mkdir(links, { recursive: true })]);
+  const path = logPath(d, pod, container, attempt);
+  const link = logLink(d, pod, container, id);
+  await Promise.all([mkdir(dirname(path), { recursive: true }), mkdir(dirname(link), { recursive: true })]);
   await rm(link, { force: true });
   await symlink(path, link);
   return path;
+}
+
+export function logPath(d: PodDeps, pod: PodObject, container: string, attempt: number): string {
+  return join(podLogFolder(d, pod), container, `${attempt}.log`);
+}
+
+function logLink(d: PodDeps, pod: PodObject, container: string, id: string): string {
+  const name = `${pod.metadata.name}_${pod.metadata.namespace ?? ''}_${container}-${id}.log`;
+  return join(d.settings.logFolder, 'containers', name);
+}
+
+/** The files of an attempt that is neither the latest nor the one before it: logs, their link, the termination message. */
+export async function forgetAttempt(
+  d: PodDeps,
+  pod: PodObject,
+  container: string,
+  a: Pick<Attempt, 'id' | 'attempt'>,
+): Promise<void> {
+  const path = logPath(d, pod, container, a.attempt);
+  const names = await readdir(dirname(path)).catch(() => [] as string[]);
+  const own = names.filter((n) => n === basename(path) || n.startsWith(`${basename(path)}.`));
+  const message = terminationPath(podFolder(d, pod.metadata.uid ?? ''), container, a.attempt);
+  const all = [logLink(d, pod, container, a.id), message, ...own.map((n) => join(dirname(path), n))];
+  await Promise.all(all.map((p) => rm(p, { force: true })));
 }

@@ -3,9 +3,9 @@
  * `<folder>/<uid>/`, whose `pod.json` is written before anything else, so that a crash leaves nothing without an owner.
  * All steps are idempotent: after an agent restart the same calls re-adopt what exists.
  */
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Ctx, StatusError, toStatusError, writeFileAtomic } from '#lib/base';
+import { allEnded, type Ctx, StatusError, toStatusError, writeFileAtomic } from '#lib/base';
 import { hostsText, podHostname as ownHostname, resolvConfText } from '../../network/hosts.ts';
 import type { HostPort, SandboxId } from '../../network/network.ts';
 import type { PodDeps } from '../deps.ts';
@@ -26,9 +26,12 @@ export function podFolder(d: PodDeps, uid: string): string {
 }
 
 export function podCgroup(d: PodDeps, pod: PodObject): string {
-  const qos = qosClassOf(pod);
+  return cgroupPath(d, qosClassOf(pod), pod.metadata.uid ?? '');
+}
+
+function cgroupPath(d: PodDeps, qos: string, uid: string): string {
   const parent = qos === 'Guaranteed' ? d.settings.cgroupParent : `${d.settings.cgroupParent}/${qos.toLowerCase()}`;
-  return `${parent}/pod${pod.metadata.uid ?? ''}`;
+  return `${parent}/pod${uid}`;
 }
 
 export function podHostname(d: PodDeps, pod: PodObject): string {
@@ -47,7 +50,7 @@ export async function makeSandbox(d: PodDeps, pod: PodObject, c: Ctx): Promise<S
   await mkdir(join(folder, 'etc'), { recursive: true, mode: 0o755 });
   await writeFileAtomic(join(folder, 'pod.json'), JSON.stringify(pod), { mode: 0o600, durable: false });
   const cgroup = podCgroup(d, pod);
-  const [podIp] = await Promise.all([
+  const [podIp] = await allEnded([
     joinNetwork(d, pod, { folder, hostname }, c),
     d.kernel.cgroups.ensure(cgroup, podLimits(pod), c),
     shareMemory(d, folder, c),
@@ -100,7 +103,7 @@ async function prepareVolumes(d: PodDeps, pod: PodObject, c: Ctx): Promise<void>
       throw new MountFailure(kind, `MountVolume.SetUp failed for volume "${name}" : ${message}`, { cause: e });
     }
   };
-  await Promise.all((pod.spec.volumes ?? []).map(prepare));
+  await allEnded((pod.spec.volumes ?? []).map(prepare));
 }
 
 async function writeEtc(
@@ -159,8 +162,23 @@ async function removeLogs(d: PodDeps, pod: PodObject): Promise<void> {
 
 /** A link of the same pod name but another uid must stay. */
 async function removeDeadLink(path: string): Promise<void> {
-  const target = await readFile(path).catch(() => undefined);
+  const target = await stat(path).catch(() => undefined);
   if (target === undefined) await rm(path, { force: true });
+}
+
+/** A pod of which only the uid is known: its pod.json was never written, or the machine lost it. Its containers are gone. */
+export async function removeNamelessPod(d: PodDeps, uid: string, c: Ctx): Promise<void> {
+  const folder = podFolder(d, uid);
+  await d.network.detach(uid as SandboxId, c);
+  await d.volumes.cleanup(uid, c);
+  await d.kernel.namespaces.unpin(join(folder, 'ns'), c);
+  await d.kernel.mounts.unmount(join(folder, 'shm'), c);
+  for (const qos of ['Guaranteed', 'Burstable', 'BestEffort'])
+    await d.kernel.cgroups.remove(cgroupPath(d, qos, uid), c);
+  const logs = join(d.settings.logFolder, 'pods');
+  const names = await readdir(logs).catch(() => [] as string[]);
+  for (const n of names) if (n.endsWith(`_${uid}`)) await rm(join(logs, n), { recursive: true, force: true });
+  await d.kernel.removeTree(folder, c);
 }
 
 /** The pod as it was when its sandbox was made: for containers that no wish names any more. */

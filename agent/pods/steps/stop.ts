@@ -3,9 +3,9 @@
  * moved forward while it runs (a second delete with a shorter grace).
  * Source: kubernetes pkg/kubelet/kuberuntime/kuberuntime_container.go (killContainer).
  */
-import { type Ctx, isKind, raceAbort } from '#lib/base';
+import { type Ctx, isKind, raceAbort, Scope } from '#lib/base';
 import type { PodDeps } from '../deps.ts';
-import { runHandler } from '../hooks.ts';
+import { type Handler, type HandlerResult, runHandler } from '../hooks.ts';
 import type { Attempt, ContainerSpec } from '../model.ts';
 import { MINIMUM_GRACE_S } from '../plan.ts';
 import type { PodEvents } from '../pod-events.ts';
@@ -22,9 +22,8 @@ export interface StopRequest {
   readonly ended: Promise<void>;
 }
 
-/** A stop in progress: shorten() moves its deadline forward, never back. */
+/** A stop in progress: shorten() moves its deadline forward, never back. A preStop hook runs on until the deadline. */
 export class Stop {
-  readonly #cut = new AbortController();
   readonly #d: PodDeps;
   readonly #r: StopRequest;
   #deadlineMs: number;
@@ -40,7 +39,6 @@ export class Stop {
     const next = this.#d.clock.monotonic() + graceSeconds * 1000;
     if (next >= this.#deadlineMs) return;
     this.#deadlineMs = next;
-    this.#cut.abort();
     this.#wake?.();
   }
 
@@ -49,45 +47,55 @@ export class Stop {
     events.normal('Killing', this.#r.reason, spec.name);
     const hook = spec.lifecycle?.preStop;
     if (preStop && hook !== undefined) {
-      const signal = AbortSignal.any([c.signal, this.#cut.signal]);
-      const left = Math.max(this.#deadlineMs - this.#d.clock.monotonic(), 0);
-      const run = runHandler(this.#d, hook, { container: spec, attempt, podIp: this.#r.podIp }, left, { ...c, signal });
-      const limit = this.#d.clock
-        .sleep(left, signal)
-        .then(() => ({ ok: false, message: 'preStop hook used up the grace period' }));
-      const result = await Promise.race([
-        run,
-        limit.catch(() => ({ ok: true, message: '' })),
-        this.#r.ended.then(() => ({ ok: true, message: '' })),
-      ]);
-      if (!result.ok) events.warning('FailedPreStopHook', `PreStopHook failed: ${result.message}`, spec.name);
+      await this.#preStop(hook, c);
       this.#deadlineMs = Math.max(this.#deadlineMs, this.#d.clock.monotonic() + MINIMUM_GRACE_S * 1000);
     }
-    await this.#d.runtime.kill(attempt.id, spec.lifecycle?.stopSignal ?? attempt.stopSignal, {}, c);
-    if (await this.#endsInTime(c)) return;
+    await this.#signal(c);
+    if (await this.#inTime(this.#r.ended, c)) return;
     await this.#d.runtime.kill(attempt.id, 'SIGKILL', { all: true }, c);
     await raceAbort(this.#r.ended, c.signal);
   }
 
-  async #endsInTime(c: Ctx): Promise<boolean> {
-    let ended = false;
-    const end = this.#r.ended.then(() => {
-      ended = true;
+  async #preStop(hook: Handler, c: Ctx): Promise<void> {
+    const { spec: container, attempt, podIp, events } = this.#r;
+    await using scope = new Scope('preStop', c.signal);
+    const left = Math.max(this.#deadlineMs - this.#d.clock.monotonic(), 0);
+    let result: HandlerResult | undefined;
+    const run = runHandler(this.#d, hook, { container, attempt, podIp }, left, { ...c, signal: scope.signal });
+    const inTime = await this.#inTime(Promise.race([run.then((r) => (result = r)), this.#r.ended]), c);
+    const failure = inTime ? result?.ok === false && result.message : 'preStop hook used up the grace period';
+    if (typeof failure === 'string')
+      events.warning('FailedPreStopHook', `PreStopHook failed: ${failure}`, container.name);
+  }
+
+  /** The image names its stop signal, and may name one that this machine does not know. */
+  async #signal(c: Ctx): Promise<void> {
+    const { spec, attempt } = this.#r;
+    const signal = spec.lifecycle?.stopSignal ?? attempt.stopSignal;
+    try {
+      await this.#d.runtime.kill(attempt.id, signal, {}, c);
+    } catch (e) {
+      if (!isKind(e, 'Invalid')) throw e;
+      c.log.info({ err: e, container: attempt.id }, 'an unknown stop signal: SIGTERM is sent');
+      await this.#d.runtime.kill(attempt.id, 'SIGTERM', {}, c);
+    }
+  }
+
+  /** Whether `done` resolves before the deadline, which may move meanwhile. */
+  async #inTime(done: Promise<unknown>, c: Ctx): Promise<boolean> {
+    let isDone = false;
+    const end = done.then(() => {
+      isDone = true;
     });
-    while (!ended) {
+    for (;;) {
       const left = this.#deadlineMs - this.#d.clock.monotonic();
-      if (left <= 0) return false;
-      const limit = new AbortController();
-      const moved = new Promise<void>((resolve) => {
+      const woken = new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
-      const sleep = this.#d.clock.sleep(left, AbortSignal.any([limit.signal, c.signal])).catch((e: unknown) => {
-        if (c.signal.aborted && !isKind(e, 'Cancelled')) throw e;
-      });
-      await Promise.race([end, moved, sleep]);
-      limit.abort();
-      await sleep;
+      using _timer = this.#d.clock.after(left, () => this.#wake?.());
+      await raceAbort(Promise.race([end, woken]), c.signal);
+      if (isDone) return true;
+      if (this.#deadlineMs <= this.#d.clock.monotonic()) return false;
     }
-    return true;
   }
 }

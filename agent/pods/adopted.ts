@@ -1,0 +1,59 @@
+/** What an earlier agent left running on this node, by pod: found by the labels of container records and by addresses. */
+import type { ContainerId, ContainerRecord, ContainerState } from '../runtime/runtime.ts';
+import type { Attempt } from './model.ts';
+import { LABELS } from './steps/container.ts';
+
+export type Exited = ContainerState & { phase: 'exited' };
+
+export interface AdoptedPod {
+  readonly attempts: Map<string, { readonly latest: Attempt; readonly previous: Attempt | undefined }>;
+  /** The address still held, when the sandbox lives. */
+  readonly podIp: string | undefined;
+}
+
+/** Groups container records by pod and container, newest attempt first; a pod may also hold nothing but its address. */
+export function adoptable(
+  records: readonly ContainerRecord[],
+  addresses: ReadonlyMap<string, string>,
+): Map<string, AdoptedPod> {
+  const byPod = new Map<string, Map<string, Attempt[]>>();
+  for (const r of records) {
+    const uid = r.labels[LABELS.uid];
+    const container = r.labels[LABELS.container];
+    if (uid === undefined || container === undefined) continue;
+    const containers = byPod.get(uid) ?? new Map<string, Attempt[]>();
+    byPod.set(uid, containers);
+    const attempts = containers.get(container) ?? [];
+    containers.set(container, attempts);
+    attempts.push({
+      id: r.id,
+      attempt: Number(r.labels[LABELS.attempt] ?? 0),
+      state: r.state,
+      image: r.labels[LABELS.image] ?? '',
+      imageId: r.labels[LABELS.imageId] ?? '',
+      stopSignal: r.labels[LABELS.stopSignal] ?? 'SIGTERM',
+    });
+  }
+  for (const uid of addresses.keys()) if (!byPod.has(uid)) byPod.set(uid, new Map());
+  const out = new Map<string, AdoptedPod>();
+  for (const [uid, containers] of byPod) {
+    const attempts = new Map<string, { latest: Attempt; previous: Attempt | undefined }>();
+    for (const [name, list] of containers) {
+      list.sort((a, b) => b.attempt - a.attempt || b.state.startedAtMs - a.state.startedAtMs);
+      const [latest, previous] = list;
+      if (latest !== undefined) attempts.set(name, { latest, previous });
+    }
+    out.set(uid, { attempts, podIp: addresses.get(uid) });
+  }
+  return out;
+}
+
+export function idsOf(pod: AdoptedPod): ContainerId[] {
+  return [...pod.attempts.values()].flatMap((a) => [a.latest.id, ...(a.previous === undefined ? [] : [a.previous.id])]);
+}
+
+/** The end of a container whose pod has no worker yet. */
+export function noteEnd(pod: AdoptedPod, id: string, state: Exited): void {
+  for (const [name, { latest, previous }] of pod.attempts)
+    if (latest.id === id) pod.attempts.set(name, { latest: { ...latest, state }, previous });
+}

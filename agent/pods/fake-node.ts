@@ -1,0 +1,262 @@
+/**
+ * A node without a machine, for unit tests of pods: scripted containers, a kernel that only remembers, virtual time, and a
+ * folder of its own. `agent()` is an agent's start; a second one is a restart on the same machine.
+ */
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { KubeObject, PodStatus } from '#lib/api';
+import { type Ctx, raceAbort, realClock, StatusError, seededRandom, silentLogger, VirtualClock } from '#lib/base';
+import type { Image, Images } from '../images/images.ts';
+import { type RecordedCall, RecordingKernel } from '../kernel/recording.ts';
+import type { Attachment, Network, SandboxId } from '../network/network.ts';
+import { FakeHost, type FakeProgram, type FakeRuntime } from '../runtime/fake.ts';
+import type { StartContainer } from '../runtime/runtime.ts';
+import type { Volumes } from '../volumes/volume.ts';
+import type { PodDeps } from './deps.ts';
+import { PodManager } from './manager.ts';
+import type { PodObject } from './model.ts';
+import { NodeObjects } from './objects.ts';
+import { LABELS } from './steps/container.ts';
+
+export interface FakeNodeOptions {
+  /** What a container does, by its name. */
+  readonly programs?: Readonly<Record<string, FakeProgram | ((attempt: number) => FakeProgram)>>;
+  readonly startsMax?: number;
+}
+
+interface Report {
+  readonly uid: string;
+  readonly status: PodStatus;
+}
+
+export class FakeNode implements AsyncDisposable {
+  readonly clock = new VirtualClock();
+  /** Called before a call of the kernel takes effect; may throw. */
+  onKernel: (call: RecordedCall) => void = () => undefined;
+  readonly kernel = new RecordingKernel({ onCall: (call) => this.onKernel(call) });
+  readonly host: FakeHost;
+  readonly folder: string;
+  readonly reports: Report[] = [];
+  readonly removed: string[] = [];
+  readonly events: { reason: string; message: string }[] = [];
+  readonly addresses = new Map<string, string>();
+  readonly roots = new Set<string>();
+  /** Images that are not there before their pull ends. */
+  readonly pulls = new Map<string, Promise<void>>();
+  /** Called before an address is given. */
+  onAttach: (id: string, c: Ctx) => Promise<void> = async () => undefined;
+  readonly #startsMax: number;
+  readonly #agents: AsyncDisposable[] = [];
+
+  private constructor(folder: string, o: FakeNodeOptions) {
+    this.folder = folder;
+    this.#startsMax = o.startsMax ?? 8;
+    this.host = new FakeHost({ clock: this.clock, script: (s) => programOf(o, s) });
+  }
+
+  static async make(o: FakeNodeOptions = {}): Promise<FakeNode> {
+    return new FakeNode(await mkdtemp(join(tmpdir(), 'berth-pods-')), o);
+  }
+
+  get c(): Ctx {
+    return { signal: new AbortController().signal, clock: this.clock, log: silentLogger };
+  }
+
+  async agent(): Promise<FakeAgent> {
+    const runtime = this.host.open();
+    const deps = await this.#deps(runtime);
+    const manager = new PodManager(deps);
+    await manager.open(this.c);
+    const agent = new FakeAgent(manager, runtime, deps);
+    this.#agents.push(agent);
+    return agent;
+  }
+
+  status(uid: string): PodStatus | undefined {
+    return this.reports.filter((r) => r.uid === uid).at(-1)?.status;
+  }
+
+  /** Names of the containers that run, in the order they began. */
+  get running(): string[] {
+    const all = [...this.host.containers.values()].filter((x) => x.state.phase === 'running');
+    return all.map((x) => `${x.o.labels[LABELS.container]}/${x.o.labels[LABELS.attempt]}`);
+  }
+
+  id(container: string): StartContainer['id'] {
+    const found = [...this.host.containers].filter(([, x]) => x.o.labels[LABELS.container] === container).at(-1);
+    if (found === undefined) throw new Error(`no container ${container}`);
+    return found[0];
+  }
+
+  /** Real I/O goes on while virtual time stands: only what is due at this instant happens. */
+  async until(what: () => boolean, text = 'it'): Promise<void> {
+    for (let i = 0; i < 400; i++) {
+      await this.clock.advance(0);
+      if (what()) return;
+      await realClock.sleep(5);
+    }
+    throw new Error(
+      `${text} did not come true: ${JSON.stringify({ running: this.running, last: this.reports.at(-1) })}`,
+    );
+  }
+
+  /** Time passes in small steps, with room for I/O between them. */
+  async pass(ms: number, stepMs = 500): Promise<void> {
+    for (let left = ms; left > 0; left -= stepMs) {
+      await this.clock.advance(Math.min(stepMs, left));
+      await realClock.sleep(3);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const a of this.#agents) await a[Symbol.asyncDispose]();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  async #deps(runtime: FakeRuntime): Promise<PodDeps> {
+    const settings: PodDeps['settings'] = {
+      nodeName: 'node',
+      nodeIp: '192.0.2.1',
+      folder: join(this.folder, 'pods'),
+      logFolder: join(this.folder, 'log'),
+      cgroupParent: '/berth',
+      clusterDomain: () => 'cluster.local',
+      allocatable: { cpu: '2', memory: '1Gi' },
+      memoryBytes: 1 << 30,
+      logMaxBytes: 1 << 20,
+      logMaxFiles: 2,
+      startsMax: this.#startsMax,
+    };
+    await mkdir(settings.folder, { recursive: true });
+    const session: PodDeps['session'] = {
+      reportPodStatus: (pod, status) =>
+        void this.reports.push({ uid: pod.uid, status: structuredClone(status) as PodStatus }),
+      reportPodRemoved: (pod) => void this.removed.push(pod.uid),
+      event: (e) => void this.events.push({ reason: e.reason ?? '', message: e.message ?? '' }),
+    };
+    const { kernel, clock } = this;
+    const parts = { images: this.#images(), network: this.#network(), volumes: fakeVolumes() };
+    const rest = { objects: new NodeObjects(), session, settings, random: seededRandom(1), log: silentLogger };
+    return { kernel, clock, runtime, ...parts, ...rest };
+  }
+
+  #images(): Images {
+    const image = (reference: string): Image => ({
+      reference,
+      id: 'sha256:1' as Image['id'],
+      repoDigest: `${reference}@sha256:1`,
+      sizeBytes: 1,
+      config: {
+        user: '',
+        env: [],
+        entrypoint: ['/x'],
+        cmd: [],
+        workingDir: '',
+        stopSignal: '',
+        volumes: [],
+        labels: {},
+      },
+    });
+    return {
+      find: async (reference) => (this.pulls.has(reference) ? undefined : image(reference)),
+      pull: async (reference, _o, c) => {
+        await raceAbort(this.pulls.get(reference) ?? Promise.resolve(), c.signal);
+        this.pulls.delete(reference);
+        return image(reference);
+      },
+      list: async () => [],
+      remove: async () => undefined,
+      mountRoot: async (id, _image, c) => {
+        c.signal.throwIfAborted();
+        this.roots.add(id);
+        return join(this.folder, 'root');
+      },
+      removeRoot: async (id) => void this.roots.delete(id),
+      roots: async () => [...this.roots],
+      collect: async () => 0,
+    };
+  }
+
+  #network(): Network {
+    return {
+      configure: async () => undefined,
+      attach: async ({ id }, c): Promise<Attachment> => {
+        await this.onAttach(id, c);
+        c.signal.throwIfAborted();
+        const ip = this.addresses.get(id) ?? `10.0.0.${this.addresses.size + 2}`;
+        this.addresses.set(id, ip);
+        return { ip, gateway: '10.0.0.1', prefixLength: 24 };
+      },
+      detach: async (id) => void this.addresses.delete(id),
+      attached: async () => [...this.addresses].map(([id, ip]) => ({ id: id as SandboxId, ip })),
+      sync: async () => undefined,
+      dnsServerIp: '10.0.0.1',
+      [Symbol.asyncDispose]: async () => undefined,
+    };
+  }
+}
+
+export class FakeAgent implements AsyncDisposable {
+  readonly manager: PodManager;
+  readonly deps: PodDeps;
+  readonly #runtime: FakeRuntime;
+
+  constructor(manager: PodManager, runtime: FakeRuntime, deps: PodDeps) {
+    this.manager = manager;
+    this.#runtime = runtime;
+    this.deps = deps;
+  }
+
+  want(pod: PodObject): void {
+    this.manager.apply([{ type: 'upsert', resource: 'pods', object: pod as KubeObject }]);
+  }
+
+  gone(pod: PodObject): void {
+    const { uid = '', name, namespace = '' } = pod.metadata;
+    this.manager.apply([{ type: 'remove', resource: 'pods', uid, name, namespace }]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.manager[Symbol.asyncDispose]();
+    await this.#runtime[Symbol.asyncDispose]();
+  }
+}
+
+export function fakePod(
+  spec: Partial<PodObject['spec']> = {},
+  metadata: Partial<PodObject['metadata']> = {},
+): PodObject {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'p', namespace: 'n', uid: 'u', ...metadata },
+    spec: { containers: [{ name: 'a', image: 'i' }], restartPolicy: 'Always', ...spec },
+  } as PodObject;
+}
+
+/** The pod as the API has it after `kubectl delete` at this moment. */
+export function deleted(pod: PodObject, nowMs: number, graceSeconds = 30): PodObject {
+  const deletionTimestamp = new Date(nowMs + graceSeconds * 1000).toISOString();
+  return { ...pod, metadata: { ...pod.metadata, deletionTimestamp, deletionGracePeriodSeconds: graceSeconds } };
+}
+
+function programOf(o: FakeNodeOptions, s: StartContainer): FakeProgram {
+  const program = o.programs?.[s.labels[LABELS.container] ?? ''] ?? {};
+  return typeof program === 'function' ? program(Number(s.labels[LABELS.attempt])) : program;
+}
+
+function fakeVolumes(): Volumes {
+  const none = (): never => {
+    throw new StatusError('NotFound', 'no such volume');
+  };
+  return {
+    prepare: async () => none(),
+    subPath: async () => none(),
+    update: async () => undefined,
+    uses: () => false,
+    nextUpdateAtMs: () => undefined,
+    cleanup: async () => undefined,
+    podsOnDisk: async () => [],
+  };
+}

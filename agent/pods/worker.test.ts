@@ -1,0 +1,286 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test } from 'vitest';
+import { aborted, StatusError } from '#lib/base';
+import { deleted, type FakeAgent, FakeNode, type FakeNodeOptions, fakePod } from './fake-node.ts';
+import type { PodObject } from './model.ts';
+
+const nodes: FakeNode[] = [];
+
+afterEach(async () => {
+  for (const n of nodes.splice(0)) await n[Symbol.asyncDispose]();
+});
+
+async function setUp(o: FakeNodeOptions = {}): Promise<{ node: FakeNode; agent: FakeAgent }> {
+  const node = await FakeNode.make(o);
+  nodes.push(node);
+  return { node, agent: await node.agent() };
+}
+
+const containers = (...names: string[]): never => names.map((name) => ({ name, image: 'i' })) as never;
+const sidecars = (...names: string[]): never =>
+  names.map((name) => ({ name, image: 'i', restartPolicy: 'Always' })) as never;
+
+/** Nothing of any pod is left on the machine. */
+async function expectClean(node: FakeNode): Promise<void> {
+  expect([...node.host.containers.keys()]).toEqual([]);
+  expect([...node.roots]).toEqual([]);
+  expect([...node.addresses]).toEqual([]);
+  expect([...node.kernel.mounted.keys()]).toEqual([]);
+  expect([...node.kernel.pinned]).toEqual([]);
+  expect([...node.kernel.groups.keys()].filter((g) => g.includes('pod'))).toEqual([]);
+  const links = await readdir(join(node.folder, 'log/containers')).catch(() => []);
+  const logs = await readdir(join(node.folder, 'log/pods')).catch(() => []);
+  expect([...links, ...logs]).toEqual([]);
+}
+
+async function started(node: FakeNode, agent: FakeAgent, pod: PodObject): Promise<void> {
+  agent.want(pod);
+  await node.until(() => node.status('u')?.phase === 'Running', 'Running');
+}
+
+describe('a pod comes and goes', () => {
+  test('runs, is deleted, and leaves nothing', async () => {
+    const { node, agent } = await setUp();
+    const pod = fakePod({ containers: containers('a', 'b') });
+    await started(node, agent, pod);
+    expect(node.running.sort()).toEqual(['a/0', 'b/0']);
+    agent.want(deleted(pod, node.clock.now()));
+    await node.until(() => node.removed.includes('u'), 'removed');
+    await expectClean(node);
+    expect(agent.manager.count).toBe(0);
+  });
+
+  test('deleted while its image is pulled: gone at once', async () => {
+    const { node, agent } = await setUp();
+    node.pulls.set('i', new Promise(() => undefined));
+    const pod = fakePod();
+    agent.want(pod);
+    await node.until(() => node.events.some((e) => e.reason === 'Pulling'));
+    agent.want(deleted(pod, node.clock.now()));
+    await node.until(() => node.removed.includes('u'), 'removed');
+    await expectClean(node);
+  });
+
+  test('deleted while a container starts: nothing is left, whether the start ended or not', async () => {
+    const { node, agent } = await setUp({ programs: { a: { startMs: 1000 } } });
+    const pod = fakePod();
+    agent.want(pod);
+    await node.until(() => node.events.some((e) => e.reason === 'Created'));
+    agent.want(deleted(pod, node.clock.now()));
+    await node.until(() => node.removed.includes('u'), 'removed');
+    await expectClean(node);
+  });
+
+  test('deleted while the sandbox is made, one part of which fails before another has ended', async () => {
+    const { node, agent } = await setUp();
+    let attached: () => void = () => undefined;
+    node.onAttach = () => new Promise((resolve) => (attached = resolve));
+    node.onKernel = ({ name }) => {
+      if (name === 'cgroups.ensure') throw new StatusError('Internal', 'no cgroup');
+    };
+    const pod = fakePod();
+    agent.want(pod);
+    await node.until(() => node.kernel.calls.some((x) => x.name === 'cgroups.ensure'));
+    agent.want(deleted(pod, node.clock.now()));
+    await node.pass(2000);
+    expect(node.removed).toEqual([]);
+    attached();
+    await node.until(() => node.removed.includes('u'), 'removed');
+    await expectClean(node);
+  });
+
+  test('taken from the API while it runs: two seconds, then SIGKILL, and no hook counts longer', async () => {
+    const { node, agent } = await setUp({ programs: { a: { termMs: 'never' }, s: { termMs: 'never' } } });
+    const pod = fakePod({ terminationGracePeriodSeconds: 600, initContainers: sidecars('s') });
+    await started(node, agent, pod);
+    agent.want(deleted(pod, node.clock.now(), 600));
+    await node.pass(10_000);
+    expect(node.running).toEqual(['s/0', 'a/0']);
+    agent.gone(pod);
+    await node.pass(2_500);
+    expect(node.running).toEqual(['s/0']);
+    await node.pass(2_500);
+    await node.until(() => node.removed.includes('u'), 'removed');
+    await expectClean(node);
+  });
+
+  test('a container that ends in the moment it is deleted does not keep the pod', async () => {
+    const { node, agent } = await setUp();
+    const pod = fakePod();
+    await started(node, agent, pod);
+    /* The exit that nobody was told of. */
+    const record = node.host.containers.get(node.id('a'));
+    if (record !== undefined)
+      record.state = {
+        phase: 'exited',
+        exitCode: 3,
+        signal: 0,
+        oomKilled: false,
+        startedAtMs: 0,
+        finishedAtMs: 0,
+        lost: false,
+      };
+    agent.want(deleted(pod, node.clock.now()));
+    await node.until(() => node.removed.includes('u'), 'removed');
+    await expectClean(node);
+  });
+
+  test('slow pulls of others stop nobody', async () => {
+    const { node, agent } = await setUp({ startsMax: 1 });
+    node.pulls.set('slow', new Promise(() => undefined));
+    for (const uid of ['x', 'y']) {
+      agent.want(fakePod({ containers: [{ name: uid, image: 'slow' }] as never }, { uid, name: uid }));
+    }
+    await node.until(() => node.events.filter((e) => e.reason === 'Pulling').length === 2);
+    await started(node, agent, fakePod());
+    expect(node.running).toEqual(['a/0']);
+  });
+});
+
+describe('stopping', () => {
+  const hooked = (termination: number): PodObject =>
+    fakePod({
+      terminationGracePeriodSeconds: termination,
+      containers: [{ name: 'a', image: 'i', lifecycle: { preStop: { sleep: { seconds: 8 } } } }] as never,
+    });
+  const stopped = (node: FakeNode): boolean => node.running.length === 0;
+
+  test('a change of the pod does not cut its preStop hook off', async () => {
+    const { node, agent } = await setUp();
+    const pod = hooked(30);
+    await started(node, agent, pod);
+    const gone = deleted(pod, node.clock.now() - 500, 30);
+    agent.want(gone);
+    /* Rounded up to seconds, the rest of the grace is now a little less than what it was. */
+    await node.pass(600, 100);
+    agent.want({ ...gone, metadata: { ...gone.metadata, labels: { a: 'b' } } });
+    await node.pass(5_900);
+    expect(stopped(node)).toBe(false);
+    await node.pass(3_000);
+    expect(stopped(node)).toBe(true);
+    await node.until(() => node.removed.includes('u'), 'removed');
+  });
+
+  test('a second delete with a shorter grace ends the hook at the new deadline', async () => {
+    const { node, agent } = await setUp();
+    const pod = hooked(30);
+    await started(node, agent, pod);
+    agent.want(deleted(pod, node.clock.now(), 30));
+    await node.pass(1_000);
+    agent.want(deleted(pod, node.clock.now(), 3));
+    await node.pass(2_000);
+    expect(stopped(node)).toBe(false);
+    await node.pass(1_500);
+    expect(stopped(node)).toBe(true);
+    expect(node.events.map((e) => e.reason)).toContain('FailedPreStopHook');
+  });
+
+  test('an image that names an unknown stop signal', async () => {
+    const { node, agent } = await setUp();
+    const pod = fakePod();
+    const { runtime } = agent.deps;
+    const kill = runtime.kill.bind(runtime);
+    let tries = 0;
+    runtime.kill = async (id, signal, o, c) => {
+      if (tries++ === 0) throw new StatusError('Invalid', `unknown signal ${signal}`);
+      return kill(id, signal, o, c);
+    };
+    await started(node, agent, pod);
+    agent.want(deleted(pod, node.clock.now()));
+    await node.until(() => node.removed.includes('u'), 'removed');
+    await expectClean(node);
+  });
+});
+
+describe('ends', () => {
+  test('sidecars stop one after the other when the apps have ended, and none comes back', async () => {
+    const { node, agent } = await setUp({ programs: { a: { exit: { afterMs: 1000, code: 0 } } } });
+    agent.want(fakePod({ restartPolicy: 'Never', initContainers: sidecars('s', 't') }));
+    await node.until(() => node.running.includes('a/0'));
+    await node.pass(1_500);
+    await node.until(() => node.status('u')?.phase === 'Succeeded', 'Succeeded');
+    await node.pass(30_000, 5000);
+    expect(node.running).toEqual([]);
+    const restarts = node.status('u')?.initContainerStatuses?.map((s) => s.restartCount);
+    expect(restarts).toEqual([0, 0]);
+    await node.until(() => node.addresses.size === 0, 'the address given back');
+  });
+
+  test('a failed init container fails the pod, and its sidecars end', async () => {
+    const { node, agent } = await setUp({ programs: { x: { exit: { afterMs: 100, code: 2 } } } });
+    const initContainers = [
+      { name: 's', image: 'i', restartPolicy: 'Always' },
+      { name: 'x', image: 'i' },
+    ] as never;
+    agent.want(fakePod({ restartPolicy: 'Never', initContainers }));
+    await node.until(() => node.running.includes('x/0'));
+    await node.pass(1_000);
+    await node.until(() => node.status('u')?.phase === 'Failed', 'Failed');
+    expect(node.running).toEqual([]);
+  });
+
+  test('a changed image comes back at once, whatever the policy and the exit code', async () => {
+    for (const restartPolicy of ['OnFailure', 'Never']) {
+      const { node, agent } = await setUp({ programs: { a: { termCode: 0 } } });
+      await started(node, agent, fakePod({ restartPolicy }));
+      agent.want(fakePod({ restartPolicy, containers: [{ name: 'a', image: 'j' }] as never }));
+      await node.until(() => node.running.includes('a/1'), 'the next attempt');
+      expect(node.status('u')?.phase).toBe('Running');
+    }
+  });
+
+  test('the deadline in the middle of a pull gives everything back', async () => {
+    const { node, agent } = await setUp();
+    node.pulls.set('i', new Promise(() => undefined));
+    agent.want(fakePod({ activeDeadlineSeconds: 5 }));
+    await node.until(() => node.events.some((e) => e.reason === 'Pulling'));
+    await node.pass(6_000);
+    await node.until(() => node.status('u')?.reason === 'DeadlineExceeded', 'the deadline');
+    await node.until(() => node.addresses.size === 0, 'the address given back');
+    expect(node.status('u')?.phase).toBe('Failed');
+    expect([...node.kernel.pinned]).toEqual([]);
+  });
+
+  test('the deadline while the sandbox is made gives everything back', async () => {
+    const { node, agent } = await setUp();
+    node.onAttach = (_id, c) => aborted(c.signal);
+    agent.want(fakePod({ activeDeadlineSeconds: 5 }));
+    await node.until(() => node.kernel.pinned.size > 0, 'the namespaces');
+    await node.pass(6_000);
+    await node.until(() => node.status('u')?.reason === 'DeadlineExceeded', 'the deadline');
+    await node.until(() => node.kernel.pinned.size === 0, 'the namespaces given back');
+    expect(node.status('u')?.phase).toBe('Failed');
+    expect([...node.kernel.mounted.keys()]).toEqual([]);
+  });
+
+  test('restarts keep the files of two attempts, not of all', async () => {
+    const { node, agent } = await setUp({ programs: { a: { exit: { afterMs: 10, code: 1 } } } });
+    agent.want(fakePod());
+    for (const [attempt, backOffMs] of [0, 10_000, 20_000, 40_000].entries()) {
+      await node.until(() => node.running.includes(`a/${attempt}`), `attempt ${attempt}`);
+      await node.pass(10);
+      if (backOffMs === 0) continue;
+      await node.pass(backOffMs - 100, 10_000);
+      expect(node.running).toEqual([]);
+      await node.pass(100);
+    }
+    await node.until(() => node.running.includes('a/4'), 'attempt 4');
+    const links = await readdir(join(node.folder, 'log/containers'));
+    const messages = await readdir(join(node.folder, 'pods/u/termination'));
+    expect(links.length).toBe(2);
+    expect(messages.sort()).toEqual(['a-3', 'a-4']);
+    expect(node.roots.size).toBe(2);
+  });
+
+  test('starts that fail leave no links and no roots', async () => {
+    const { node, agent } = await setUp({ programs: { a: { failStart: 'no such program' } } });
+    agent.want(fakePod());
+    for (let i = 0; i < 3; i++) {
+      await node.until(() => node.events.filter((e) => e.message.includes('no such program')).length > i, `try ${i}`);
+      await node.pass(100_000, 20_000);
+    }
+    expect(await readdir(join(node.folder, 'log/containers'))).toEqual([]);
+    expect([...node.roots]).toEqual([]);
+  });
+});
