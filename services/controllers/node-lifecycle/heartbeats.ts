@@ -1,7 +1,7 @@
 /**
  * Who has been silent for too long, judged only from what this process could have heard.
  *
- * A node's Lease says for how long a sign of life counts (docs/plan/contracts.md, "Node heartbeats"). Silence is a verdict
+ * A node's Lease says for how long a sign of life counts (docs/adr/0005-heartbeats-without-etcd-writes.md). Silence is a verdict
  * only when the way to the API was open all through a full such time: a leader that has just begun, a store that was away, a
  * process that was stopped start every silence at zero. The way counts as open while a linearizable read a second is answered.
  *
