@@ -74,6 +74,9 @@ export function openClient(o: EtcdEndpoints, ownConnection: boolean): Etcd3 {
       'grpc.max_receive_message_length': 256 * 1024 * 1024,
       'grpc.max_send_message_length': 256 * 1024 * 1024,
       'grpc.enable_channelz': 0,
+      // HTTP/2's own 64 KiB cost a round trip each, and every turn of a busy event loop is one: the watch fell seconds
+      // behind while large objects were written. This is also what may wait in memory for a slow consumer.
+      'grpc-node.flow_control_window': 8 * 1024 * 1024,
       'grpc.use_local_subchannel_pool': ownConnection ? 1 : 0,
       'grpc.initial_reconnect_backoff_ms': 50,
       'grpc.min_reconnect_backoff_ms': 50,

@@ -105,19 +105,12 @@ class Cursor {
   }
 
   #decode(e: IEvent, mod: bigint): StoreEvent {
-    const previous = hasKey(e) ? this.#keys.entry(e.prev_kv) : undefined;
     if (e.type === 'Delete') {
       const index = Math.min(this.#position, WHOLE - 1);
-      return { type: 'delete', key: this.#keys.text(e.kv.key), revision: toRevision(mod, index), previous };
+      return { type: 'delete', key: this.#keys.text(e.kv.key), revision: toRevision(mod, index) };
     }
-    return { type: 'put', entry: this.#keys.entry(e.kv), previous };
+    return { type: 'put', entry: this.#keys.entry(e.kv) };
   }
-}
-
-/** proto-loader's defaults give null for an absent message. */
-function hasKey(e: IEvent): boolean {
-  const previous: unknown = e.prev_kv;
-  return previous !== null && previous !== undefined && e.prev_kv.mod_revision !== '0';
 }
 
 /** One gRPC stream with one watcher; ends or throws with it, and is cancelled when the consumer leaves or `c` aborts. */
@@ -136,7 +129,6 @@ async function* openStream(
         key: o.key,
         ...(o.range_end === undefined ? {} : { range_end: o.range_end }),
         start_revision: o.startRevision.toString(),
-        prev_kv: true,
         fragment: true,
       },
     });

@@ -159,18 +159,17 @@ export class MemoryStore implements Store {
         ? undefined
         : this.#clock.after(ttlSeconds * 1000, () => this.#expire(key, mod), { unref: true });
     const entry: Entry = { key, value, revision: toRevision(mod, 0) };
-    this.#emit({ type: 'put', entry, previous });
+    this.#emit({ type: 'put', entry });
     return entry;
   }
 
   #remove(key: string): Revision {
-    const previous = this.#current(key);
     const state = this.#states.get(key);
     const mod = ++this.#mod;
     state?.expiry?.cancel();
     state?.versions.push({ mod, value: undefined });
     const revision = toRevision(mod, 0);
-    this.#emit({ type: 'delete', key, revision, previous });
+    this.#emit({ type: 'delete', key, revision });
     return revision;
   }
 

@@ -23,14 +23,9 @@ export interface Entry {
 }
 
 export type StoreEvent =
-  | { readonly type: 'put'; readonly entry: Entry; readonly previous: Entry | undefined }
-  /** `previous` is the last value; `revision` the revision of the removal. */
-  | {
-      readonly type: 'delete';
-      readonly key: string;
-      readonly revision: Revision;
-      readonly previous: Entry | undefined;
-    };
+  | { readonly type: 'put'; readonly entry: Entry }
+  /** `revision` is that of the removal. */
+  | { readonly type: 'delete'; readonly key: string; readonly revision: Revision };
 
 /**
  * Leadership or session fencing: the write commits only while `key` still exists with this create revision

@@ -1,6 +1,7 @@
-/** A TCP proxy on loopback that can cut connections, refuse new ones and swallow bytes (a half-open peer). */
+/** A TCP proxy on loopback that can cut connections, refuse new ones, swallow bytes (a half-open peer) and be slow. */
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { realClock } from '#lib/base';
 
 export class CuttingProxy implements AsyncDisposable {
   readonly #server: Server;
@@ -10,13 +11,17 @@ export class CuttingProxy implements AsyncDisposable {
   /** Connections accepted so far. */
   accepted = 0;
 
-  private constructor(server: Server) {
+  readonly #delayMs: number;
+
+  private constructor(server: Server, delayMs: number) {
     this.#server = server;
+    this.#delayMs = delayMs;
   }
 
-  static async start(targetPort: number): Promise<CuttingProxy> {
+  /** `delayMs`: of every byte, in each direction. */
+  static async start(targetPort: number, o: { delayMs?: number } = {}): Promise<CuttingProxy> {
     const server = createServer();
-    const proxy = new CuttingProxy(server);
+    const proxy = new CuttingProxy(server, o.delayMs ?? 0);
     server.on('connection', (near) => proxy.#accept(near, targetPort));
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -80,7 +85,9 @@ export class CuttingProxy implements AsyncDisposable {
   #forward(near: Socket, from: Socket, to: Socket): void {
     from.on('data', (piece) => {
       if (this.#mode === 'swallow' || this.#dead.has(near)) return;
-      if (!to.write(piece)) {
+      if (this.#delayMs > 0) {
+        realClock.after(this.#delayMs, () => to.write(piece));
+      } else if (!to.write(piece)) {
         from.pause();
         to.once('drain', () => from.resume());
       }
