@@ -21,6 +21,7 @@ import { certificate, type JoinDeps, join } from './join.ts';
 import {
   claimEpoch,
   epochOf,
+  fenced,
   LEASE_NAMESPACE,
   openSessionRecord,
   registerNode,
@@ -229,14 +230,10 @@ class RunningGateway implements Gateway {
       if (higher !== undefined) {
         const metadata = new Metadata();
         metadata.set(EPOCH_METADATA, higher.toString());
-        failCall(
-          call,
-          new StatusError('Conflict', `epoch ${epoch} is not above ${higher}`, { reason: 'Fenced' }),
-          metadata,
-        );
+        failCall(call, fenced(epoch, higher), metadata);
         return undefined;
       }
-      this.#sessions.get(nodeName)?.fence();
+      this.#fenceOlder(nodeName, epoch);
       const holder = this.#sessionDeps.settings.identity;
       const fence = await openSessionRecord(this.#d.client, { nodeName, epoch, holder }, this.#c);
       const client = this.#d.fencedClient?.(fence) ?? this.#d.client;
@@ -248,7 +245,7 @@ class RunningGateway implements Gateway {
         this.#sessionDeps,
         this.#c,
       );
-      this.#sessions.get(nodeName)?.fence();
+      this.#fenceOlder(nodeName, epoch);
       this.#sessions.set(nodeName, session);
       session.open();
       this.#d.bus?.publish(Subjects.session(nodeName), JSON.stringify({ node: nodeName, state: 'connected' }));
@@ -259,6 +256,13 @@ class RunningGateway implements Gateway {
       failCall(call, e);
       return undefined;
     }
+  }
+
+  /** Throws Fenced where a newer session came while this one's hello was being dealt with. */
+  #fenceOlder(nodeName: string, epoch: bigint): void {
+    const known = this.#sessions.get(nodeName);
+    if (known !== undefined && known.epoch > epoch) throw fenced(epoch, known.epoch);
+    known?.fence();
   }
 
   #claim(nodeName: string, epoch: bigint): Promise<bigint | undefined> {

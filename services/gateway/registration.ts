@@ -6,7 +6,7 @@
  * Taints are the agent's only when the Node is made; after that they belong to operators and controllers, as does podCIDR.
  */
 import { type DeepReadonly, Kinds, type Lease, type Node, type NodeStatus } from '#lib/api';
-import { assert, type Ctx, isKind, microTimeText } from '#lib/base';
+import { assert, type Ctx, isKind, microTimeText, StatusError } from '#lib/base';
 import type { Client, WriteFence } from '#lib/client';
 import { modRevisionOf, objectKey, parseRevision } from '#lib/store';
 
@@ -20,7 +20,7 @@ export async function registerNode(client: Client, described: Node, c: Ctx): Pro
   const key = { namespace: '', name: described.metadata.name };
   const stored = await retried(c, async () => {
     const known = await absentAsUndefined(client.get(Kinds.nodes, key, c));
-    if (known === undefined) return client.create(Kinds.nodes, described, c);
+    if (known === undefined) return client.create(Kinds.nodes, madeOf(described), c);
     const labels = { ...known.metadata.labels, ...described.metadata.labels };
     const annotations = { ...known.metadata.annotations, ...described.metadata.annotations };
     if (sameMap(known.metadata.labels, labels) && sameMap(known.metadata.annotations, annotations)) return known;
@@ -28,6 +28,16 @@ export async function registerNode(client: Client, described: Node, c: Ctx): Pro
   });
   if (described.status === undefined) return stored;
   return writeNodeStatus(client, described.metadata.name, described.status, c);
+}
+
+/** What a node may say of itself when its Node is made; its addresses' share, owners, finalizers, cordon are others' to give. */
+function madeOf(described: Node): Omit<Node, 'apiVersion' | 'kind'> {
+  const { name, labels, annotations } = described.metadata;
+  const { taints, providerID } = described.spec ?? {};
+  return {
+    metadata: { name, ...(labels ? { labels } : {}), ...(annotations ? { annotations } : {}) },
+    spec: { ...(taints ? { taints } : {}), ...(providerID === undefined ? {} : { providerID }) },
+  };
 }
 
 export function writeNodeStatus(
@@ -89,7 +99,8 @@ export function claimEpoch(
 
 /**
  * Makes the record of who holds the node's session, new each time: its create revision is the fence of all that the
- * session writes. An older session's record goes, and with it that session's right to write.
+ * session writes. An older session's record goes, and with it that session's right to write. Throws Fenced where a newer
+ * session has its record already.
  */
 export async function openSessionRecord(
   client: Client,
@@ -100,6 +111,9 @@ export async function openSessionRecord(
   const made = await retried(c, async () => {
     const known = await absentAsUndefined(client.get(Kinds.leases, key, c));
     if (known !== undefined) {
+      const held = epochOf(known);
+      // We claimed our epoch first, were slow since, and have been overtaken.
+      if (held !== undefined && held > o.epoch) throw fenced(o.epoch, held);
       const { uid, resourceVersion } = known.metadata;
       await absentAsUndefined(client.delete(Kinds.leases, key, { preconditions: { uid, resourceVersion } }, c));
     }
@@ -110,6 +124,10 @@ export async function openSessionRecord(
   const revision = parseRevision(made.metadata.resourceVersion ?? '');
   assert(revision !== undefined, 'a created object has a resourceVersion');
   return { key: objectKey(Kinds.leases, key), createRevision: modRevisionOf(revision) };
+}
+
+export function fenced(epoch: bigint, highest: bigint): StatusError {
+  return new StatusError('Conflict', `epoch ${epoch} is not above ${highest}`, { reason: 'Fenced' });
 }
 
 /** False when a newer session has taken the node: then nothing was written. */

@@ -33,6 +33,7 @@ export type ReportResult = '' | ErrorKind;
 type Report = { readonly type: 'status'; readonly status: PodStatus } | { readonly type: 'removed' };
 
 interface Waiting {
+  readonly pod: PodId;
   readonly report: Report;
   /** Of the newest report: an older session's must not decide over a newer one's. */
   readonly author: Author;
@@ -44,7 +45,7 @@ const ATTEMPTS_MAX = 5;
 
 export class Reporter {
   readonly #pods: Informer<Pod>;
-  /** Both by uid. */
+  /** Both by node and uid: what a node says of another's pod must not stand before what that node says. */
   readonly #busy = new Set<string>();
   readonly #waiting = new Map<string, Waiting>();
 
@@ -62,23 +63,24 @@ export class Reporter {
   }
 
   #submit(pod: PodId, report: Report, author: Author, c: Ctx): Promise<ReportResult> {
+    const id = `${author.nodeName} ${pod.uid}`;
     return new Promise((resolve) => {
-      const replaced = this.#waiting.get(pod.uid);
+      const replaced = this.#waiting.get(id);
       // After "removed" a status has nothing left to say.
       const newest = replaced?.report.type === 'removed' ? replaced.report : report;
-      this.#waiting.set(pod.uid, { report: newest, author, c, answers: [...(replaced?.answers ?? []), resolve] });
-      if (!this.#busy.has(pod.uid)) void this.#drain(pod);
+      this.#waiting.set(id, { pod, report: newest, author, c, answers: [...(replaced?.answers ?? []), resolve] });
+      if (!this.#busy.has(id)) void this.#drain(id);
     });
   }
 
-  async #drain(pod: PodId): Promise<void> {
-    this.#busy.add(pod.uid);
-    for (let w = this.#waiting.get(pod.uid); w !== undefined; w = this.#waiting.get(pod.uid)) {
-      this.#waiting.delete(pod.uid);
-      const result = await this.#write(pod, w.report, w.author, w.c);
+  async #drain(id: string): Promise<void> {
+    this.#busy.add(id);
+    for (let w = this.#waiting.get(id); w !== undefined; w = this.#waiting.get(id)) {
+      this.#waiting.delete(id);
+      const result = await this.#write(w.pod, w.report, w.author, w.c);
       for (const answer of w.answers) answer(result);
     }
-    this.#busy.delete(pod.uid);
+    this.#busy.delete(id);
   }
 
   async #write(pod: PodId, report: Report, author: Author, c: Ctx): Promise<ReportResult> {

@@ -10,7 +10,7 @@
  * `leaseIntervalMs`, and at once when the node falls silent or is heard again.
  */
 import type { ServerDuplexStream } from '@grpc/grpc-js';
-import type { Event, Node, NodeStatus, PodStatus } from '#lib/api';
+import { decodeType, type Event, type Node, type NodeStatus, type PodStatus } from '#lib/api';
 import { type Ctx, isKind, messageOf, Scope, StatusError } from '#lib/base';
 import type { Client } from '#lib/client';
 import type { EventRecorder, Informer } from '#lib/controller';
@@ -247,7 +247,7 @@ export class NodeSession {
   }
 
   #recordEvent(bytes: Buffer): void {
-    const event = parseObject<Event>(bytes);
+    const event = eventOf(bytes);
     const about = event?.involvedObject;
     if (event === undefined || about === undefined) return;
     const isWarning = event.type === 'Warning';
@@ -307,6 +307,16 @@ export class NodeSession {
     if (this.#hasEnded) return;
     failCall(this.#call, e);
     void this.ended();
+  }
+}
+
+/** undefined for anything that is no Event: what becomes of it here is not looked at by the API first. */
+function eventOf(bytes: Buffer): Event | undefined {
+  try {
+    return decodeType('core/v1.Event', parseObject(bytes)).object as Event;
+  } catch {
+    // An agent that sends garbage records nothing.
+    return undefined;
   }
 }
 
