@@ -10,12 +10,13 @@
  * The index of a put is in its value; removals have no value, so a removal's index is its position among the events of
  * its transaction. Both are the same on each re-reading (removals stand alone or share one lease's expiry, never a group).
  *
- * Fragments (a big transaction split over several responses) need no gluing: each event is whole, and the position
- * counter runs on while the modRevision stays the same.
+ * Fragments (a big transaction split over several responses) are glued: the events of one transaction are handed out in one
+ * batch, so that who has seen one of them has seen all. What waits for its rest is forgotten when the stream breaks.
  */
 import { Duplex } from 'node:stream';
 import type { Etcd3, IEvent, IWatchResponse } from 'etcd3';
-import { backoffMs, type Ctx, messageOf, type Random } from '#lib/base';
+import { backoffMs, type Ctx, isKind, messageOf, type Random } from '#lib/base';
+import { call } from './etcd-client.ts';
 import type { KeySpace } from './etcd-keys.ts';
 import { type Revision, type StoreEvent, toRevision } from './store.ts';
 import { expired, indexOf, modRevisionOf } from './store-errors.ts';
@@ -46,9 +47,9 @@ export async function* watchRange(
         failures = 0;
         if (response.compact_revision !== '0') throw expired(cursor.last);
         if (response.canceled) throw new Error(`etcd ended the watch: ${response.cancel_reason}`);
-        // A store that is behind what we have seen was restored from a backup: our history is not its history.
-        if (response.created && BigInt(response.header.revision) + 1n < startRevision) throw expired(cursor.last);
-        const events = cursor.take(response.events);
+        const isBehind = response.created && BigInt(response.header.revision) + 1n < startRevision;
+        if (isBehind && (await isRestored(deps, startRevision, c))) throw expired(cursor.last);
+        const events = cursor.take(response.events, response.fragment);
         if (events.length > 0) yield events;
       }
     } catch (e) {
@@ -61,8 +62,19 @@ export async function* watchRange(
   }
 }
 
+/**
+ * A member may be behind the others, and its watch goes on once it has caught up. When all of them are behind what we have
+ * seen, they were restored from a backup: our history is not their history.
+ */
+async function isRestored(deps: WatchDeps, startRevision: bigint, c: Ctx): Promise<boolean> {
+  const request = { key: Buffer.from('\0'), count_only: true };
+  const answer = await call('reading the revision', (o) => deps.client.kv.range(request, o), c, deps.random);
+  return BigInt(answer.header.revision) + 1n < startRevision;
+}
+
+/** The history is gone, or what is stored cannot be read: no new stream heals that. */
 function isFinal(e: unknown): boolean {
-  return e instanceof Error && e.name === 'StatusError';
+  return isKind(e, 'Expired') || isKind(e, 'Internal');
 }
 
 /** Where we are: the revision of the last event handed out, and how to tell which events of a new stream are behind it. */
@@ -72,6 +84,8 @@ class Cursor {
   /** The transaction now being read, and how many of its events have come on this stream. */
   #mod = 0n;
   #position = 0;
+  /** Its events, while more of them are to come. */
+  #held: StoreEvent[] = [];
 
   constructor(from: Revision, keys: KeySpace) {
     this.last = from;
@@ -82,12 +96,15 @@ class Cursor {
   begin(): bigint {
     this.#mod = 0n;
     this.#position = 0;
+    this.#held = [];
     const mod = modRevisionOf(this.last);
     return indexOf(this.last) === WHOLE ? mod + 1n : mod < 1n ? 1n : mod;
   }
 
-  take(events: readonly IEvent[]): readonly StoreEvent[] {
-    const out: StoreEvent[] = [];
+  /** `isFragment`: more events of the last transaction may follow; they are kept until then. */
+  take(events: readonly IEvent[], isFragment: boolean): readonly StoreEvent[] {
+    const out = this.#held;
+    this.#held = [];
     for (const e of events) {
       const mod = BigInt(e.kv.mod_revision);
       if (mod === this.#mod) this.#position++;
@@ -96,11 +113,14 @@ class Cursor {
         this.#position = 0;
       }
       const event = this.#decode(e, mod);
-      const revision = event.type === 'put' ? event.entry.revision : event.revision;
-      if (revision <= this.last) continue;
-      this.last = revision;
-      out.push(event);
+      if (revisionOf(event) > this.last) out.push(event);
     }
+    if (isFragment) {
+      const unfinished = out.findIndex((e) => modRevisionOf(revisionOf(e)) === this.#mod);
+      if (unfinished >= 0) this.#held = out.splice(unfinished);
+    }
+    const end = out.at(-1);
+    if (end !== undefined) this.last = revisionOf(end);
     return out;
   }
 
@@ -111,6 +131,10 @@ class Cursor {
     }
     return { type: 'put', entry: this.#keys.entry(e.kv) };
   }
+}
+
+function revisionOf(e: StoreEvent): Revision {
+  return e.type === 'put' ? e.entry.revision : e.revision;
 }
 
 /** One gRPC stream with one watcher; ends or throws with it, and is cancelled when the consumer leaves or `c` aborts. */

@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from 'vitest';
 import { Kinds, type KubeObject, kindInfo } from '#lib/api';
-import { type Ctx, isKind, realClock, silentLogger } from '#lib/base';
+import { type Ctx, isKind, realClock, StatusError, silentLogger } from '#lib/base';
 import {
   type Entry,
   MemoryStore,
@@ -132,6 +132,68 @@ test('lost history: everything is listed anew and watchers are told to do the sa
   await expect(watcher.take(c.signal)).rejects.toSatisfy((e) => isKind(e, 'Expired'));
   await cache.consistent(c);
   expect([...cache.of(KIND).items('')].map((x) => x.name)).toEqual(['a', 'while-away']);
+});
+
+/** An etcd restored from a backup under a running server: the same keys, an older revision. */
+class RestoredStore extends MemoryStore {
+  #now: MemoryStore = new MemoryStore({ clock: realClock });
+  #restored = new AbortController();
+
+  restore(): void {
+    this.#now = new MemoryStore({ clock: realClock });
+    this.#restored.abort();
+    this.#restored = new AbortController();
+  }
+
+  override list(...args: Parameters<MemoryStore['list']>): ReturnType<MemoryStore['list']> {
+    return this.#now.list(...args);
+  }
+
+  override create(...args: Parameters<MemoryStore['create']>): Promise<Entry> {
+    return this.#now.create(...args);
+  }
+
+  override currentRevision(ctx: Ctx): Promise<Revision> {
+    return this.#now.currentRevision(ctx);
+  }
+
+  override async *watch(from: Revision, ctx: Ctx): AsyncIterable<readonly StoreEvent[]> {
+    if (from > (await this.currentRevision(ctx))) throw new StatusError('Expired', 'restored');
+    yield* this.#now.watch(from, { ...ctx, signal: AbortSignal.any([ctx.signal, this.#restored.signal]) });
+  }
+}
+
+test('a store restored from a backup: the cache follows it from the older revision', async () => {
+  const store = new RestoredStore({ clock: realClock });
+  const cache = await open(store);
+  const storage = new Storage({ store, cache });
+  for (let i = 0; i < 9; i++) await storage.create(KIND, configMap(`lost${i}`), {}, c);
+  await cache.consistent(c);
+  const watcher = cache.of(KIND).watchNow(everything, { withState: false });
+  store.restore();
+  await expect(watcher.take(c.signal)).rejects.toSatisfy((e) => isKind(e, 'Expired'));
+  const after = cache.of(KIND).watchNow(everything, { withState: false });
+  await write(store, 'new');
+  expect((await after.take(c.signal))?.map((e) => e.cached.name)).toEqual(['new']);
+  await cache.consistent(c);
+  expect([...cache.of(KIND).items('')].map((x) => x.name)).toEqual(['new']);
+  expect(cache.latest(KIND, { namespace: 'default', name: 'lost8' })).toBeUndefined();
+});
+
+test('a watch of a kind that nobody has looked at yet resumes from any revision since the cache was filled', async () => {
+  const store = new MemoryStore({ clock: realClock });
+  const [one, other] = [await open(store), await open(store)];
+  const seen = await one.consistent(c);
+  await store.create(
+    objectKey(kindInfo(Kinds.nodes), { namespace: '', name: 'n' }),
+    encodeStored(configMap('n')),
+    {},
+    c,
+  );
+  await other.consistent(c);
+  const watcher = other.of(KIND).watchFrom(seen, everything);
+  await write(store, 'a');
+  expect((await watcher.take(c.signal))?.map((e) => e.cached.name)).toEqual(['a']);
 });
 
 test('a watcher that does not read is ended, the others go on', async () => {

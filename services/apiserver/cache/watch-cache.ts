@@ -52,6 +52,8 @@ export class WatchCache implements AsyncDisposable {
   readonly #ahead = new Map<string, Cached | { readonly removedAt: Revision }>();
   readonly #waiters = new Set<Waiter>();
   #revision = 0n as Revision;
+  /** Of the last filling: nothing is missing since then. */
+  #filledAt = 0n as Revision;
   #isFed = true;
   #isNudging = false;
 
@@ -80,7 +82,8 @@ export class WatchCache implements AsyncDisposable {
     const id = resourceId(kind);
     const found = this.#resources.get(id);
     if (found !== undefined) return found;
-    const made = new ResourceCache(kind, this.#revision);
+    // No event of this kind has come since the cache was filled, or it would be here.
+    const made = new ResourceCache(kind, this.#filledAt);
     this.#resources.set(id, made);
     return made;
   }
@@ -114,10 +117,7 @@ export class WatchCache implements AsyncDisposable {
     if (revision > this.#revision) this.#ahead.set(key, { removedAt: revision });
   }
 
-  /**
-   * Waits until the cache has every write acknowledged before the call. Gives the cache's own revision: that of the last
-   * event applied, so that a watch from it misses nothing even while a big transaction is still arriving in pieces.
-   */
+  /** Waits until the cache has every write acknowledged before the call. Gives the revision of the last event applied. */
   async consistent(c: Ctx): Promise<Revision> {
     await this.reach(await this.#store.currentRevision(c), c);
     return this.#revision;
@@ -157,7 +157,7 @@ export class WatchCache implements AsyncDisposable {
     await this.#scope[Symbol.asyncDispose]();
   }
 
-  /** Revisions of one transaction arrive together, so the transaction's number decides. */
+  /** Events of one transaction arrive in one batch (lib/store/etcd-watch.ts), so the transaction's number decides. */
   #hasReached(target: Revision): boolean {
     return modRevisionOf(this.#revision) >= modRevisionOf(target);
   }
@@ -231,6 +231,10 @@ export class WatchCache implements AsyncDisposable {
       if (!page.more || after === undefined) break;
     }
     this.#resources = resources;
+    this.#filledAt = at;
+    // Older than what was seen: restored from a backup, which own writes did not survive.
+    if (at < this.#revision) this.#ahead.clear();
+    this.#revision = at;
     this.#advance(at);
   }
 

@@ -1,0 +1,107 @@
+import { PassThrough } from 'node:stream';
+import type { Etcd3 } from 'etcd3';
+import { expect, test } from 'vitest';
+import { isKind, seededRandom } from '#lib/base';
+import { context, eventText } from './conformance.ts';
+import { KeySpace } from './etcd-keys.ts';
+import { watchRange } from './etcd-watch.ts';
+import { readRevision, type StoreEvent } from './store.ts';
+import { encodeValue } from './value-header.ts';
+
+/** What etcd may answer and one server in a test never does: a member behind the others, a transaction in pieces. */
+class ScriptedEtcd {
+  readonly starts: string[] = [];
+  readonly #streams: PassThrough[] = [];
+  readonly #revision: number;
+
+  /** `revision`: of a linearizable read. */
+  constructor(revision: number) {
+    this.#revision = revision;
+  }
+
+  get client(): Etcd3 {
+    const watch = async (): Promise<unknown> => {
+      const stream = new PassThrough({ objectMode: true });
+      this.#streams.push(stream);
+      const write = (m: { create_request: { start_revision: string } }): void =>
+        void this.starts.push(m.create_request.start_revision);
+      return Object.assign(stream, { write, cancel: () => void stream.destroy() });
+    };
+    const range = async (): Promise<unknown> => ({ header: { revision: String(this.#revision) }, kvs: [] });
+    return { watchClient: { watch }, kv: { range } } as unknown as Etcd3;
+  }
+
+  async answer(stream: number, o: { revision: number; created?: boolean; fragment?: boolean; events?: unknown[] }) {
+    await expect.poll(() => this.starts.length).toBeGreaterThan(stream);
+    const { revision, created = false, fragment = false, events = [] } = o;
+    const common = { compact_revision: '0', canceled: false, cancel_reason: '' };
+    this.#streams[stream]?.push({ header: { revision: String(revision) }, ...common, created, fragment, events });
+  }
+
+  end(stream: number): void {
+    this.#streams[stream]?.push(null);
+  }
+}
+
+function put(key: string, mod: number, index: number): unknown {
+  const value = encodeValue(Buffer.from(key), index, false);
+  return { type: 'Put', kv: { key: Buffer.from(key), value, mod_revision: String(mod) } };
+}
+
+function batchesOf(etcd: ScriptedEtcd, from: number): AsyncGenerator<readonly StoreEvent[]> {
+  const deps = { client: etcd.client, keys: new KeySpace(''), random: seededRandom(1) };
+  return watchRange(deps, { key: Buffer.from('/') }, readRevision(BigInt(from)), context());
+}
+
+async function next(batches: AsyncGenerator<readonly StoreEvent[]>): Promise<string[]> {
+  const { value } = await batches.next();
+  return (value ?? []).map(eventText);
+}
+
+test('watchRange: a transaction that comes in fragments is handed out whole', async () => {
+  const etcd = new ScriptedEtcd(6);
+  const batches = batchesOf(etcd, 4);
+  const first = next(batches);
+  await etcd.answer(0, { revision: 6, created: true });
+  await etcd.answer(0, { revision: 6, fragment: true, events: [put('a', 5, 0), put('b', 6, 0), put('c', 6, 1)] });
+  expect(await first).toEqual(['put a=a']);
+  const second = next(batches);
+  await etcd.answer(0, { revision: 6, fragment: true, events: [put('d', 6, 2)] });
+  await etcd.answer(0, { revision: 6, events: [put('e', 6, 3)] });
+  expect(await second).toEqual(['put b=b', 'put c=c', 'put d=d', 'put e=e']);
+  await batches.return(undefined);
+});
+
+test('watchRange: a stream that breaks between fragments begins that transaction again', async () => {
+  const etcd = new ScriptedEtcd(6);
+  const batches = batchesOf(etcd, 4);
+  const first = next(batches);
+  await etcd.answer(0, { revision: 6, created: true });
+  await etcd.answer(0, { revision: 6, fragment: true, events: [put('a', 5, 0), put('b', 6, 0)] });
+  expect(await first).toEqual(['put a=a']);
+  const second = next(batches);
+  etcd.end(0);
+  await etcd.answer(1, { revision: 6, created: true });
+  await etcd.answer(1, { revision: 6, events: [put('a', 5, 0), put('b', 6, 0), put('c', 6, 1)] });
+  expect(etcd.starts).toEqual(['5', '5']);
+  expect(await second).toEqual(['put b=b', 'put c=c']);
+  await batches.return(undefined);
+});
+
+test('watchRange: a member behind the others is waited for, it has lost no history', async () => {
+  const etcd = new ScriptedEtcd(9);
+  const batches = batchesOf(etcd, 9);
+  const first = next(batches);
+  await etcd.answer(0, { revision: 3, created: true });
+  await etcd.answer(0, { revision: 10, events: [put('a', 10, 0)] });
+  expect(await first).toEqual(['put a=a']);
+  await batches.return(undefined);
+});
+
+test('watchRange: a store whose newest revision is older than ours was restored from a backup: Expired', async () => {
+  const etcd = new ScriptedEtcd(3);
+  const batches = batchesOf(etcd, 9);
+  const first = next(batches).catch((e: unknown) => e);
+  await etcd.answer(0, { revision: 3, created: true });
+  expect(isKind(await first, 'Expired')).toBe(true);
+});
