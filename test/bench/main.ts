@@ -1,16 +1,19 @@
 /**
  * `npm run bench`: our figures and those of whatever peers are installed, in one run, medians and ratios. It starts a cluster
- * of its own (own instance and ports), measures it, and removes it. Flags: --quick (fewer rounds), --json FILE.
+ * of its own (own instance and ports), and a dockerd of its own where one is installed, measures, and removes both.
+ * Flags: --quick (fewer rounds, shorter rest), --json FILE.
  */
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { startCluster } from '../harness/cluster.ts';
-import { createToRunning, idleMemory, memoryPerPod, rollOut, upToPage } from './cluster.ts';
-import { rawRuntimes } from './peers.ts';
-import { type Figure, table } from './report.ts';
+import { createToRunning, idleMemory, memoryAfterUp, memoryPerPod, rollOut, scaleUp, upToPage } from './cluster.ts';
+import { engines } from './engines.ts';
+import { type Figure, RECORDED, ratios, table } from './report.ts';
+import { rawRuntimes } from './runtimes.ts';
 
 const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false }, json: { type: 'string' } } });
 const rounds = values.quick ? 5 : 20;
+const restMs = values.quick ? 5_000 : 60_000;
 
 const figures: Figure[] = [];
 const add = (f: Figure): void => {
@@ -18,17 +21,20 @@ const add = (f: Figure): void => {
   process.stdout.write(`${table([f])}\n`);
 };
 
-const peers = await rawRuntimes(values.quick ? 5 : 15);
-for (const f of peers) add(f);
+for (const f of await rawRuntimes(rounds)) add(f);
+await engines(rounds, add);
 add(await upToPage());
 const cluster = await startCluster({ name: 'b', sample: true });
 try {
+  add(await memoryAfterUp(cluster, restMs));
   add(await createToRunning(cluster, rounds));
   add(await rollOut(cluster, 50));
-  add(await memoryPerPod(cluster, 50));
-  add(await idleMemory(cluster, values.quick ? 5_000 : 60_000));
+  for (const f of await memoryPerPod(cluster, 50)) add(f);
+  add(await scaleUp(cluster, 10, 50));
+  add(await idleMemory(cluster, restMs));
 } finally {
   await cluster.stop();
 }
-process.stdout.write(`\n${table(figures)}\n`);
+figures.push(...RECORDED);
+process.stdout.write(`\n${table(figures)}\n\n${ratios(figures)}\n`);
 if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(figures, null, 2)}\n`);
