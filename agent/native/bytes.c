@@ -55,6 +55,8 @@ void bytes_print(struct bytes *b, const char *format, ...)
 
 void bytes_drop(struct bytes *b, size_t size)
 {
+	if (!size)
+		return;
 	memmove(b->data, b->data + size, b->size - size);
 	b->size -= size;
 }
