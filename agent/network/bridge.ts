@@ -98,14 +98,19 @@ export async function disconnectPod(programs: Programs, veth: string, c: Ctx): P
   await runBatch(programs, { program: 'ip', lines: [`link del ${veth}`], ignore: GONE }, c);
 }
 
-/** True when the pair of an earlier attach is whole: both ends, on the bridge, with the right address. */
+/**
+ * True when the pair of an earlier attach is whole: both ends, on the bridge, with the right address and the default route,
+ * which connectPod makes last of all (a killed agent takes a running `ip -batch` along).
+ */
 export async function isConnected(programs: Programs, v: BridgeView, pod: PodLink, c: Ctx): Promise<boolean> {
-  const [outside, inside] = await Promise.all([
+  const [outside, inside, routes] = await Promise.all([
     ipJson(programs, ['link', 'show', 'dev', pod.veth], {}, c),
     ipJson(programs, ['addr', 'show', 'dev', 'eth0'], { netns: pod.netns }, c),
+    ipJson(programs, ['route', 'show', 'default'], { netns: pod.netns }, c),
   ]);
-  const addresses = addressesOf(inside?.[0]);
-  return outside?.[0]?.['master'] === v.names.bridge && addresses.some((a) => a.local === pod.ip);
+  const hasAddress = addressesOf(inside?.[0]).some((a) => a.local === pod.ip);
+  const hasRoute = (routes ?? []).some((r) => r['gateway'] === v.gateway);
+  return outside?.[0]?.['master'] === v.names.bridge && hasAddress && hasRoute;
 }
 
 /** Link and MTU that carry `ip`; undefined when no link of this namespace has it. */

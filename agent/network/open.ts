@@ -8,7 +8,7 @@ import { mkdir } from 'node:fs/promises';
 import type { Ctx, Random } from '#lib/base';
 import { assert, raceAbort, Scope, StatusError } from '#lib/base';
 import type { Programs } from '../kernel/kernel.ts';
-import { formatCidr, formatIpv4, gatewayOf, parseCidr } from './addresses.ts';
+import { contains, formatCidr, formatIpv4, gatewayOf, parseCidr, parseIpv4 } from './addresses.ts';
 import type { BridgeView, PodLink } from './bridge.ts';
 import { connectPod, disconnectPod, ensureBridge, isConnected, linkWithAddress } from './bridge.ts';
 import { Coalesced } from './coalesced.ts';
@@ -35,8 +35,8 @@ import {
 import { hostPortRules } from './services/host-ports.ts';
 import type { FilterView } from './services/nft.ts';
 import { rulesetOf } from './services/nft.ts';
-import { forgetUdpFlows, goneUdpBackends } from './services/stale-udp.ts';
-import type { RuleMemo, ServiceRule } from './services/table.ts';
+import { UdpFlows, udpPaths } from './services/stale-udp.ts';
+import type { RuleMemo } from './services/table.ts';
 import { serviceRules } from './services/table.ts';
 import { TableWriter } from './services/table-writer.ts';
 import { localnetMarker, ownsLocalnet, writeSysctls } from './sysctls.ts';
@@ -86,8 +86,7 @@ class NodeNetwork implements Network {
   readonly #writer: TableWriter;
   readonly #peerRuns = new Coalesced(() => this.#writePeers());
   readonly #flowRuns = new Coalesced(() => this.#forgetFlows());
-  /** As of the last look at UDP flows. */
-  #flowRules: readonly ServiceRule[] = [];
+  readonly #flows: UdpFlows;
   #memo: RuleMemo = new Map();
   #table: ServiceTable = { services: [], slices: [], nodes: [] };
   #isSynced = false;
@@ -109,6 +108,7 @@ class NodeNetwork implements Network {
     setMaxListeners(0, this.#scope.signal);
     this.#c = { ...c, signal: this.#scope.signal };
     this.#writer = new TableWriter(o.kernel.programs, () => this.#ruleset(), this.#c);
+    this.#flows = new UdpFlows(o.kernel.programs, (ip) => this.#isPod(ip));
     this.#scope.spawn('heal', () => this.#heal());
   }
 
@@ -171,13 +171,23 @@ class NodeNetwork implements Network {
       const isWhole = known !== undefined && (await isConnected(programs, bridge, link, c));
       if (known !== undefined && !isWhole) await disconnectPod(programs, link.veth, c);
       if (!isWhole) await connectPod(programs, bridge, link, c);
-      if (o.hostPorts.length > 0 || (known?.hostPorts.length ?? 0) > 0) await raceAbort(this.#applyTable(), c.signal);
+      if (o.hostPorts.length > 0 || (known?.hostPorts.length ?? 0) > 0) await this.#applyHostPorts(c);
     } catch (e) {
-      // Nothing uses the address: connectPod removed the links. Known ones stay for the caller's detach.
-      if (known === undefined) await ledger.change((l) => ({ ledger: release(l, o.id) }));
+      // Known ones stay for the caller's detach.
+      if (known === undefined) await this.#undoAttach(o.id, link.veth);
       throw e;
     }
     return attachmentOf(ledger.ledger, ip);
+  }
+
+  /** The address is free only when no link has it. Under the network's own signal: the caller may have given up. */
+  async #undoAttach(id: SandboxId, veth: string): Promise<void> {
+    await disconnectPod(this.#o.kernel.programs, veth, this.#c);
+    const { ledger } = this.#ledger;
+    await this.#ledger.change((l) => ({ ledger: release(l, id) }));
+    if ((ledger.held.get(id)?.hostPorts.length ?? 0) === 0) return;
+    // A table that is refused is told by the attach itself, and tried again by `heal`.
+    await this.#applyTable().catch(() => undefined);
   }
 
   async detach(id: SandboxId, c: Ctx): Promise<void> {
@@ -186,7 +196,7 @@ class NodeNetwork implements Network {
     const known = ledger.ledger.held.get(id);
     if (known === undefined) return;
     await ledger.change((l) => ({ ledger: release(l, id) }));
-    if (known.hostPorts.length > 0 && this.#running !== undefined) await raceAbort(this.#applyTable(), c.signal);
+    if (known.hostPorts.length > 0 && this.#running !== undefined) await this.#applyHostPorts(c);
   }
 
   async attached(): Promise<readonly { id: SandboxId; ip: string }[]> {
@@ -221,6 +231,11 @@ class NodeNetwork implements Network {
 
   async #applyTable(): Promise<void> {
     if (!this.#keepsTable || this.#isSynced) await this.#writer.apply();
+  }
+
+  async #applyHostPorts(c: Ctx): Promise<void> {
+    await raceAbort(this.#applyTable(), c.signal);
+    await raceAbort(this.#flowRuns.request(), c.signal);
   }
 
   #ready(): Running {
@@ -290,12 +305,16 @@ class NodeNetwork implements Network {
     return rulesetOf(filter, serviceRules(this.#table, config, this.#memo), hostPortRules(this.#ledger.ledger));
   }
 
-  /** After the table: a flow forgotten before would be sent to the same endpoint again. */
+  /** After the table. Before the services are known it must not be asked: it would take all endpoints for gone. */
   async #forgetFlows(): Promise<void> {
-    const next = serviceRules(this.#table, this.#ready().config, this.#memo);
-    const gone = goneUdpBackends(this.#flowRules, next);
-    this.#flowRules = next;
-    await forgetUdpFlows(this.#o.kernel.programs, gone, this.#c);
+    if (!this.#isSynced) return;
+    const rules = serviceRules(this.#table, this.#ready().config, this.#memo);
+    await this.#flows.update(udpPaths(rules, hostPortRules(this.#ledger.ledger)), this.#c);
+  }
+
+  #isPod(ip: string): boolean {
+    const { bridge, overlay } = this.#ready();
+    return ip !== bridge.gateway && contains(parseCidr(overlay.clusterCidr), parseIpv4(ip) ?? -1);
   }
 
   async #writePeers(): Promise<void> {

@@ -170,6 +170,25 @@ describe.skipIf(process.getuid?.() !== 0)('network on two hosts (root)', () => {
     },
   );
 
+  test.skipIf(!hasConntrack)(
+    'a UDP client that keeps its port follows a host port from pod to pod (conntrack)',
+    async () => {
+      await sync([]);
+      const hostPorts = [{ hostIp: '', hostPort: 5300, containerPort: 8080, protocol: 'UDP' }];
+      const first = await h1.addPod('u1', hostPorts);
+      await lab.script(first.netns, ECHO_SERVER, 'u1', '8080');
+      const { child, line } = await lab.script(lab.name('ext'), UDP_KEEP, h1.ip, '5300');
+      expect(line).toBe('u1');
+      await h1.call('detach', first.id);
+      const second = await h1.addPod('u2', hostPorts);
+      await lab.script(second.netns, ECHO_SERVER, 'u2', '8080');
+      const next = lastLine(child, 1);
+      child.stdin?.write('x');
+      expect(await next).toBe('u2');
+      await h1.call('detach', second.id);
+    },
+  );
+
   test('DNS from a pod: services, through both addresses, and the negative answers', async () => {
     await sync([web([a1, c2])]);
     for (const server of ['10.42.1.1', '10.43.0.10']) {
