@@ -124,3 +124,28 @@ test('pins: what is pinned stays; who pins what is being removed waits until it 
   await pinning;
   expect(isPinned).toBe(true);
 });
+
+test('single flight: who comes while a given-up run is ending waits for its end', async () => {
+  const flights = new SingleFlight<string>();
+  const ended = gate<void>();
+  let isRunning = false;
+  const slow = async (): Promise<string> => {
+    isRunning = true;
+    await ended.promise;
+    isRunning = false;
+    return 'too late';
+  };
+  const a = new AbortController();
+  const gone = expect(flights.run('k', slow, context(a.signal))).rejects.toThrow('a has gone');
+  a.abort(new Error('a has gone'));
+  await turn();
+  const second = flights.run('k', async () => (isRunning ? 'met the first one' : 'alone'), context());
+  const b = new AbortController();
+  const third = expect(flights.run('k', slow, context(b.signal))).rejects.toThrow('b has gone');
+  b.abort(new Error('b has gone'));
+  await turn();
+  ended.open();
+  await Promise.all([gone, third]);
+  expect((await second).value).toBe('alone');
+  expect(flights.size).toBe(0);
+});

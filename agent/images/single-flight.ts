@@ -1,6 +1,7 @@
 /**
  * Many callers of the same work share one run of it. The run has a signal of its own, which aborts when the last caller has
- * gone: one impatient caller does not take the work away from the others.
+ * gone: one impatient caller does not take the work away from the others. Two runs of a key never overlap: who comes while a
+ * given-up run is still ending waits for that (it may hold the file that the next one needs).
  */
 import type { Ctx } from '#lib/base';
 import { raceAbort } from '#lib/base';
@@ -13,6 +14,8 @@ interface Flight<T> {
 
 export class SingleFlight<T> {
   readonly #flights = new Map<string, Flight<T>>();
+  /** Given up, not ended yet. */
+  readonly #ending = new Map<string, Promise<unknown>>();
 
   get size(): number {
     return this.#flights.size;
@@ -31,18 +34,32 @@ export class SingleFlight<T> {
       if (flight.callers === 0) {
         flight.stop.abort(c.signal.reason);
         if (this.#flights.get(key) === flight) this.#flights.delete(key);
-        await flight.result.catch(() => undefined); // what it was doing has ended before the last caller hears of it
+        await this.#end(key, flight); // what it was doing has ended before the last caller hears of it
       }
     }
   }
 
   #start(key: string, fn: (c: Ctx) => Promise<T>, c: Ctx): Flight<T> {
     const stop = new AbortController();
-    const result = fn({ signal: stop.signal, clock: c.clock, log: c.log });
+    const own = { signal: stop.signal, clock: c.clock, log: c.log };
+    const before = this.#ending.get(key);
+    const after = async (ended: Promise<unknown>): Promise<T> => {
+      await ended;
+      own.signal.throwIfAborted();
+      return fn(own);
+    };
+    const result = before === undefined ? fn(own) : after(before);
     result.catch(() => undefined); // seen by the callers
     const flight: Flight<T> = { result, stop, callers: 0 };
     this.#flights.set(key, flight);
     return flight;
+  }
+
+  async #end(key: string, flight: Flight<T>): Promise<void> {
+    const ended = flight.result.catch(() => undefined);
+    this.#ending.set(key, ended);
+    await ended;
+    if (this.#ending.get(key) === ended) this.#ending.delete(key);
   }
 }
 

@@ -84,3 +84,17 @@ test('desired: unreadable files and leftovers of a crash are skipped', async () 
   expect(changes.map(textOf)).toEqual(['+pods a 1']);
   expect((await readdir(join(folder, 'pods'))).sort()).toEqual(['d_a.json', 'd_broken.json']);
 });
+
+test('desired: the longest names that the API takes come back too', async () => {
+  const { store } = await open();
+  const name = 'n'.repeat(253);
+  const namespace = 'm'.repeat(63);
+  const object = { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace, uid: '1' } };
+  store.upsert({ resource: 'pods', namespace, name, uid: '1', bytes: Buffer.from(JSON.stringify(object)) });
+  await store.flush();
+  const again = await open();
+  expect(again.changes.map(textOf)).toEqual([`+pods ${name} 1`]);
+  again.store.remove('pods', namespace, name);
+  await again.store.flush();
+  expect((await open()).changes).toEqual([]);
+});

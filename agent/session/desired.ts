@@ -2,9 +2,10 @@
  * The last known wish, in memory and on disk: what the control plane wants of this node, so that pods run on and come back
  * after a restart while it is away.
  *
- * One file per object, `<folder>/<resource>/<namespace>_<name>.json`, 0600 (Secrets are among them), replaced atomically. Not
- * fsynced: it must survive a crash of the agent, and after a crash of the machine no container runs on; a file that does
- * not parse is skipped. Writes are coalesced per object and run behind; `flush` waits for them.
+ * One file per object, `<folder>/<resource>/<namespace>_<name>.json` (a hash when that is too long), 0600 (Secrets are among
+ * them), replaced atomically. Not fsynced: it must survive a crash of the agent, and after a crash of the machine no
+ * container runs on; a file that does not parse is skipped. Writes are coalesced per object and run behind; `flush` waits
+ * for them.
  *
  * Invariants: `upsert` and `remove` give exactly the changes that consumers must hear: a repeated state gives none, an
  * object replaced under its name (another uid) gives a remove and an upsert. Between `beginSync` and `endSync` nothing is
@@ -13,7 +14,7 @@
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { KubeObject } from '#lib/api';
-import { type Logger, messageOf, writeFileAtomic } from '#lib/base';
+import { hexOf, type Logger, messageOf, sha256, writeFileAtomic } from '#lib/base';
 import type { DesiredChange, DesiredResource } from './session.ts';
 
 const RESOURCES: readonly DesiredResource[] = [
@@ -37,6 +38,8 @@ interface Held {
 }
 
 const WRITES_AT_ONCE = 8;
+/** Of 255 bytes, with room for what an atomic write adds. */
+const FILE_NAME_MAX = 200;
 
 export class DesiredStore {
   readonly #folder: string;
@@ -150,7 +153,7 @@ export class DesiredStore {
   }
 
   async #saveOne(id: string): Promise<void> {
-    const path = join(this.#folder, `${id}.json`);
+    const path = join(this.#folder, fileOf(id));
     try {
       const held = this.#held.get(id);
       if (held === undefined) await rm(path, { force: true });
@@ -161,9 +164,17 @@ export class DesiredStore {
   }
 }
 
-/** Also the file's path below the folder: API names hold neither slashes nor underscores. */
 function idOf(o: { resource: string; namespace: string; name: string }): string {
   return `${o.resource}/${encodeURIComponent(o.namespace)}_${encodeURIComponent(o.name)}`;
+}
+
+/**
+ * An object's file below the folder: API names hold neither slashes nor underscores. A namespace and a name may together be
+ * longer than a file's name; what is in the file says whose it is.
+ */
+function fileOf(id: string): string {
+  const [resource = '', file = ''] = id.split('/');
+  return join(resource, `${file.length <= FILE_NAME_MAX ? file : hexOf(sha256(id))}.json`);
 }
 
 function removal(held: Held): DesiredChange {
