@@ -65,7 +65,7 @@ async function stop(layout: ClusterLayout, purge: boolean, c: Ctx): Promise<void
     }
   });
   if (layout.nodes.some((n) => n.netns !== undefined)) {
-    await steps.run('removing hosts', () => removeHosts(hostNet(layout.instance, layout.clusterCidr), layout.nodes));
+    await steps.run('removing hosts', () => removeHosts(hostNet(layout.instance, layout.clusterCidr), layout.nodes, c));
   }
   await rm(runFolder(layout.instance), { recursive: true, force: true });
   if (purge) await steps.run(`removing ${layout.home}`, () => rm(layout.home, { recursive: true, force: true }));

@@ -122,7 +122,7 @@ async function start(layout: ClusterLayout, o: UpOptions, steps: Steps, c: Ctx):
   await steps.run('certificates and kubeconfig', () => prepare(layout, c.clock));
   const net = hostNet(layout.instance, layout.clusterCidr);
   if (layout.nodes.some((n) => n.netns !== undefined))
-    await steps.run(`${layout.nodes.length} hosts as network namespaces`, () => makeHosts(net, layout.nodes));
+    await steps.run(`${layout.nodes.length} hosts as network namespaces`, () => makeHosts(net, layout.nodes, c));
   if (adopted === undefined)
     await steps.run(alive.length > 0 ? `taking over ${alive.length} running processes` : 'starting processes', () =>
       startProcesses(layout),

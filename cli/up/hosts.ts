@@ -5,8 +5,11 @@
  */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { messageOf, StatusError } from '#lib/base';
+import { type Ctx, messageOf, StatusError } from '#lib/base';
+import { openKernel } from '../../agent/kernel/linux/open.ts';
 import { DEFAULT_INSTANCE, type NodeLayout } from '../layout.ts';
+import { helperPath } from '../process.ts';
+import { closeOutside, openOutside } from './hosts-outside.ts';
 
 const run = promisify(execFile);
 
@@ -31,8 +34,8 @@ export function hostLayout(instance: string, net: HostNet, count: number): NodeL
   }));
 }
 
-/** Bridge, namespaces, links, addresses, forwarding and masquerade toward the outside. */
-export async function makeHosts(net: HostNet, nodes: readonly NodeLayout[]): Promise<void> {
+/** Bridge, namespaces, links, addresses, and the way to the outside. */
+export async function makeHosts(net: HostNet, nodes: readonly NodeLayout[], c: Ctx): Promise<void> {
   await ip(['link', 'add', net.bridge, 'type', 'bridge'], /exists/);
   await ip(['addr', 'replace', `${net.prefix}.1/24`, 'dev', net.bridge]);
   await ip(['link', 'set', net.bridge, 'up']);
@@ -47,12 +50,16 @@ export async function makeHosts(net: HostNet, nodes: readonly NodeLayout[]): Pro
     await ip(['-n', n.netns, 'link', 'set', 'eth0', 'up']);
     await ip(['-n', n.netns, 'route', 'replace', 'default', 'via', `${net.prefix}.1`]);
   }
+  await using kernel = await openKernel({ helperPath: helperPath(), environment: process.env });
+  await openOutside(kernel.programs, net, c);
 }
 
 /** Gone is fine. */
-export async function removeHosts(net: HostNet, nodes: readonly NodeLayout[]): Promise<void> {
+export async function removeHosts(net: HostNet, nodes: readonly NodeLayout[], c: Ctx): Promise<void> {
   for (const n of nodes) if (n.netns !== undefined) await ip(['netns', 'del', n.netns], /No such file/);
   await ip(['link', 'del', net.bridge], /Cannot find device/);
+  await using kernel = await openKernel({ helperPath: helperPath(), environment: process.env });
+  await closeOutside(kernel.programs, net, c);
 }
 
 async function ip(args: readonly string[], tolerated?: RegExp): Promise<void> {
