@@ -45,6 +45,7 @@ function run(
   return plan({ service: s, pods, slices, nodeOf });
 }
 
+const OWNER = { apiVersion: 'v1', kind: 'Service', name: 'web', uid: 's' };
 let made = 0;
 function applied(slices: readonly Slice[], actions: readonly Action[]): Slice[] {
   const out = [...slices];
@@ -53,7 +54,7 @@ function applied(slices: readonly Slice[], actions: readonly Action[]): Slice[] 
       out.push({
         apiVersion: 'discovery.k8s.io/v1',
         kind: 'EndpointSlice',
-        metadata: { name: `s${++made}`, labels: { ...a.content.labels } },
+        metadata: { name: `s${++made}`, labels: { ...a.content.labels }, ownerReferences: [OWNER] },
         addressType: a.content.addressType,
         ports: [...a.content.ports],
         endpoints: [...a.content.endpoints],
@@ -70,6 +71,22 @@ function applied(slices: readonly Slice[], actions: readonly Action[]): Slice[] 
 }
 
 describe('endpoint slices', () => {
+  test('a slice of a former Service of this name, or one that is going, is not built on', () => {
+    const [mine] = applied([], run(service(), [pod(1)], []));
+    const former = {
+      ...(mine as Slice),
+      metadata: { ...mine?.metadata, name: 'old', ownerReferences: [{ ...OWNER, uid: 'x' }] },
+    };
+    const going = { ...(mine as Slice), metadata: { ...mine?.metadata, name: 'going', deletionTimestamp: 'now' } };
+    const actions = run(service(), [pod(1)], [former, going]);
+    expect(
+      actions.map((a) => [a.type, a.type === 'create' ? a.content.endpoints.length : a.slice.metadata.name]),
+    ).toEqual([
+      ['create', 1],
+      ['delete', 'old'],
+    ]);
+  });
+
   test('conditions: not ready and going pods leave at once, but still serve while they answer', () => {
     const [action] = run(
       service(),

@@ -33,8 +33,7 @@ export interface SliceContent {
 
 export type Action =
   | { readonly type: 'update'; readonly slice: Slice; readonly content: SliceContent }
-  /** `ordinal` tells slices of the same ports apart, so that their names can be derived. */
-  | { readonly type: 'create'; readonly content: SliceContent; readonly ordinal: number }
+  | { readonly type: 'create'; readonly content: SliceContent }
   | { readonly type: 'delete'; readonly slice: Slice };
 
 /** Updates first: what takes an endpoint away must not wait behind anything. */
@@ -50,14 +49,18 @@ export function plan(seen: Observed): readonly Action[] {
   for (const family of familiesOf(seen.service))
     if (![...groups.values()].some((g) => g.family === family))
       groups.set(`${family} `, { family, ports: [], endpoints: [] });
+  // One that is going cannot be kept, and one of a former Service of this name goes with that.
+  const slices = seen.slices.filter((s) => s.metadata.deletionTimestamp === undefined);
   const taken = new Set<Slice>();
   const actions: Action[] = [];
   for (const [key, group] of groups) {
-    const existing = seen.slices.filter((s) => !taken.has(s) && `${s.addressType} ${portsKey(s.ports ?? [])}` === key);
+    const existing = slices.filter(
+      (s) => isOwned(s, seen.service) && `${s.addressType} ${portsKey(s.ports ?? [])}` === key,
+    );
     for (const s of existing) taken.add(s);
     actions.push(...planGroup(existing, group.endpoints, { addressType: group.family, ports: group.ports, labels }));
   }
-  for (const slice of seen.slices) if (!taken.has(slice)) actions.push({ type: 'delete', slice });
+  for (const slice of slices) if (!taken.has(slice)) actions.push({ type: 'delete', slice });
   const order = { update: 0, create: 1, delete: 2 };
   return actions.toSorted((a, b) => order[a.type] - order[b.type]);
 }
@@ -84,14 +87,13 @@ function planGroup(
   for (const k of kept.toSorted((a, b) => b.endpoints.length - a.endpoints.length))
     if (fresh.length > 0) k.endpoints.push(...fresh.splice(0, ENDPOINTS_MAX - k.endpoints.length));
   const actions: Action[] = [];
-  let ordinal = existing.length;
   let count = kept.length;
   while (fresh.length > 0) {
     const endpoints = fresh.splice(0, ENDPOINTS_MAX);
-    actions.push({ type: 'create', content: { ...base, endpoints }, ordinal: ordinal++ });
+    actions.push({ type: 'create', content: { ...base, endpoints } });
     count++;
   }
-  if (count === 0) actions.push({ type: 'create', content: { ...base, endpoints: [] }, ordinal: 0 });
+  if (count === 0) actions.push({ type: 'create', content: { ...base, endpoints: [] } });
   for (const { slice, endpoints } of kept) {
     if (endpoints.length === 0 && count > 1) {
       actions.push({ type: 'delete', slice });
@@ -100,6 +102,10 @@ function planGroup(
       actions.push({ type: 'update', slice, content: { ...base, endpoints } });
   }
   return actions;
+}
+
+function isOwned(slice: Slice, service: DeepReadonly<Service>): boolean {
+  return (slice.metadata.ownerReferences ?? []).some((o) => o.kind === 'Service' && o.uid === service.metadata.uid);
 }
 
 function hasChanged(slice: Slice, endpoints: readonly Endpoint[], labels: Readonly<Record<string, string>>): boolean {

@@ -9,7 +9,7 @@ import type { Deps } from '../deps.ts';
 import { isNamespaceGoing } from '../namespace-going.ts';
 import { podsOf, selectsPods, servicesOfPods } from '../service-pods.ts';
 import { portsKey, ZONE } from './endpoints.ts';
-import { type Action, MANAGED_BY, MANAGER, plan, SERVICE_NAME, type SliceContent } from './plan.ts';
+import { MANAGED_BY, MANAGER, plan, SERVICE_NAME, type SliceContent } from './plan.ts';
 
 const WORKERS = 8;
 const BY_SERVICE = 'service';
@@ -68,46 +68,61 @@ async function reconcile(key: ObjectKey, caches: Caches, deps: Deps, c: Ctx): Pr
   }
   const nodeOf = (name: string): DeepReadonly<Node> | undefined => caches.nodes.get({ namespace: '', name });
   try {
+    const made = new Set<string>();
+    const isTaken = (name: string): boolean =>
+      made.has(name) || caches.slices.get({ namespace: key.namespace, name }) !== undefined;
     for (const action of plan({ service, pods: podsOf(service, caches.pods), slices, nodeOf }))
-      await apply(service, action, deps, c);
+      switch (action.type) {
+        case 'update':
+          await update(action.slice, action.content, deps, c);
+          break;
+        case 'create': {
+          const name = freeName(service, action.content, isTaken);
+          made.add(name);
+          await create(service, name, action.content, deps, c);
+          break;
+        }
+        case 'delete':
+          await remove(action.slice, deps, c);
+          break;
+      }
   } catch (e) {
     if (!isNamespaceGoing(e)) throw e;
   }
   return DONE;
 }
 
-async function apply(service: DeepReadonly<Service>, action: Action, deps: Deps, c: Ctx): Promise<void> {
-  switch (action.type) {
-    case 'update': {
-      const next = mutableCopy<EndpointSlice>(action.slice);
-      next.endpoints = [...action.content.endpoints];
-      next.metadata.labels = { ...action.content.labels };
-      await deps.client.update(Kinds.endpointslices, next, c);
-      return;
-    }
-    case 'create':
-      await create(service, action.content, action.ordinal, deps, c);
-      return;
-    case 'delete':
-      await remove(action.slice, deps, c);
-      return;
+async function update(slice: DeepReadonly<EndpointSlice>, content: SliceContent, deps: Deps, c: Ctx): Promise<void> {
+  const next = mutableCopy<EndpointSlice>(slice);
+  next.endpoints = [...content.endpoints];
+  next.metadata.labels = { ...content.labels };
+  await deps.client.update(Kinds.endpointslices, next, c);
+}
+
+/**
+ * The first derived name that is free: while the cache does not show a slice that was just made, the same name is derived
+ * again, which ends in AlreadyExists and not in a second slice.
+ */
+function freeName(service: DeepReadonly<Service>, content: SliceContent, isTaken: (name: string) => boolean): string {
+  for (let ordinal = 0; ; ordinal++) {
+    const text = `${service.metadata.uid} ${content.addressType} ${portsKey(content.ports)} ${ordinal}`;
+    const name = `${service.metadata.name}-${hexOf(sha256(text)).slice(0, 5)}`;
+    if (!isTaken(name)) return name;
   }
 }
 
-/** The name is derived, so that a cache that is behind ends in AlreadyExists, not in a second slice. */
 async function create(
   service: DeepReadonly<Service>,
+  name: string,
   content: SliceContent,
-  ordinal: number,
   deps: Deps,
   c: Ctx,
 ): Promise<void> {
-  const text = `${service.metadata.uid} ${content.addressType} ${portsKey(content.ports)} ${ordinal}`;
   await deps.client.create<EndpointSlice>(
     Kinds.endpointslices,
     {
       metadata: {
-        name: `${service.metadata.name}-${hexOf(sha256(text)).slice(0, 5)}`,
+        name,
         namespace: service.metadata.namespace,
         labels: { ...content.labels },
         ownerReferences: [newControllerRef(service, Kinds.services)],

@@ -73,6 +73,12 @@ export function hasFinalizer(item: Item, finalizer: string): boolean {
   return (item.object.metadata.finalizers ?? []).includes(finalizer);
 }
 
+/** An owner must be in the namespace of its dependent, or in none. */
+export function isElsewhere(owner: Item, dependent: Item): boolean {
+  const home = owner.object.metadata.namespace ?? '';
+  return home !== '' && home !== (dependent.object.metadata.namespace ?? '');
+}
+
 /** Waits for its dependents to go before it goes itself. */
 export function isForeground(item: Item): boolean {
   return isGoing(item) && hasFinalizer(item, FOREGROUND);

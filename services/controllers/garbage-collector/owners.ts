@@ -7,7 +7,7 @@ import { kindByGvk } from '#lib/api';
 import type { Ctx } from '#lib/base';
 import { isKind } from '#lib/base';
 import type { Client } from '#lib/client';
-import { type Item, isForeground, type OwnerGraph } from './graph.ts';
+import { type Item, isElsewhere, isForeground, type OwnerGraph } from './graph.ts';
 import type { OwnerState } from './plan.ts';
 
 const REMEMBERED_MAX = 10_000;
@@ -35,13 +35,14 @@ export class Owners {
     // Kinds that we do not know, and owners in a namespace of dependents in none: nothing can be concluded.
     if (!kind || (kind.namespaced && namespace === '')) return 'unknown';
     const known = this.#graph.get(reference.uid);
-    if (known) {
-      const home = known.object.metadata.namespace ?? '';
-      // An owner must be in the namespace of its dependent, or in none.
-      return home !== '' && home !== namespace ? 'absent' : isForeground(known) ? 'waiting' : 'solid';
-    }
-    if (this.#absent.has(reference.uid)) return 'absent';
-    return this.#ask(kind, kind.namespaced ? namespace : '', reference, c);
+    if (known) return isElsewhere(known, item) ? 'absent' : isForeground(known) ? 'waiting' : 'solid';
+    const home = kind.namespaced ? namespace : '';
+    // By all that was asked for: a reference with a wrong name says nothing about one with the right name.
+    const asked = [reference.uid, kind.group, kind.resource, home, reference.name].join(' ');
+    if (this.#absent.has(asked)) return 'absent';
+    const state = await this.#ask(kind, home, reference, c);
+    if (state === 'absent') this.#remember(asked);
+    return state;
   }
 
   async #ask(kind: KindInfo, namespace: string, reference: DeepReadonly<OwnerReference>, c: Ctx): Promise<OwnerState> {
@@ -51,11 +52,13 @@ export class Owners {
     } catch (e) {
       if (!isKind(e, 'NotFound')) throw e;
     }
-    this.#absent.add(reference.uid);
-    if (this.#absent.size > REMEMBERED_MAX) {
-      const [oldest] = this.#absent;
-      if (oldest !== undefined) this.#absent.delete(oldest);
-    }
     return 'absent';
+  }
+
+  #remember(asked: string): void {
+    this.#absent.add(asked);
+    if (this.#absent.size <= REMEMBERED_MAX) return;
+    const [oldest] = this.#absent;
+    if (oldest !== undefined) this.#absent.delete(oldest);
   }
 }

@@ -9,7 +9,7 @@ import { isKind } from '#lib/base';
 import type { Controller, Outcome, Source } from '#lib/controller';
 import { DONE, mutableCopy, startController } from '#lib/controller';
 import type { Deps } from '../deps.ts';
-import { type Item, isForeground, isGoing, isOrphaning, OwnerGraph, ownersOf } from './graph.ts';
+import { type Item, isElsewhere, isForeground, isGoing, isOrphaning, OwnerGraph, ownersOf } from './graph.ts';
 import { Owners } from './owners.ts';
 import { type Action, plan } from './plan.ts';
 
@@ -90,13 +90,13 @@ function noted(
   const keys: string[] = before ? [...waitingOwners(before, graph)] : [];
   graph.put(item);
   if (isForeground(item) || isOrphaning(item)) keys.push(uid);
-  else if (!isGoing(item) && ownersOf(item).some((o) => isDoubtful(graph.get(o.uid)))) keys.push(uid);
+  else if (!isGoing(item) && ownersOf(item).some((o) => isDoubtful(graph.get(o.uid), item))) keys.push(uid);
   return keys;
 }
 
-/** An owner that the graph does not show, or that waits for its dependents to go. */
-function isDoubtful(owner: Item | undefined): boolean {
-  return !owner || isForeground(owner);
+/** An owner that the graph does not show, that waits for its dependents to go, or that cannot be one where it is. */
+function isDoubtful(owner: Item | undefined, dependent: Item): boolean {
+  return !owner || isForeground(owner) || isElsewhere(owner, dependent);
 }
 
 /** Owners in foreground deletion: one dependent less may be what they wait for. */

@@ -67,6 +67,8 @@ class ReplicaSetReconciler implements Reconciler {
         try {
           await this.#writes.apply(seen.set, action, c);
         } catch (e) {
+          // The numbers are made of what is ours: without that nothing is created, and above all nothing deleted.
+          if (action.type === 'adopt' || action.type === 'release') throw e;
           cause ??= e;
           if (action.type === 'create') failure ??= { reason: 'FailedCreate', message: messageOf(e) };
           if (action.type === 'delete') failure ??= { reason: 'FailedDelete', message: messageOf(e) };

@@ -91,7 +91,8 @@ export class FakeKubelet implements AsyncDisposable {
     const own = ['ContainersReady', 'Ready'];
     const kept = (pod.status?.conditions ?? []).filter((x) => !own.includes(x.type));
     const conditions = [...kept, ...own.map((type) => ({ type, status: 'True', lastTransitionTime: now }))];
-    const status = { ...pod.status, phase: 'Running', podIP: `10.42.0.${++this.#ips}`, conditions };
+    const n = ++this.#ips;
+    const status = { ...pod.status, phase: 'Running', podIP: `10.42.${n >> 8}.${n & 255}`, conditions };
     await this.#client.update<Pod>(Kinds.pods, { ...pod, status }, this.#c, { subresource: 'status' });
   }
 
