@@ -114,6 +114,11 @@ export function pkiFolder(layout: Pick<ClusterLayout, 'home'>): string {
   return join(layout.home, 'pki');
 }
 
+/** The parent's configuration and state. */
+export function tendFolder(layout: Pick<ClusterLayout, 'home'>): string {
+  return join(layout.home, 'tend');
+}
+
 export function tendSocket(layout: Pick<ClusterLayout, 'instance'>): string {
   return join(runFolder(layout.instance), 'tend.sock');
 }

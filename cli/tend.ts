@@ -65,6 +65,24 @@ export async function startTend(o: TendOptions): Promise<void> {
   child.unref();
 }
 
+/** What the parent runs; undefined when none runs. Throws when one does that cannot be asked, which is another thing. */
+export async function runningTend(socket: string): Promise<readonly TendedProcess[] | undefined> {
+  try {
+    return await tendStatus(socket);
+  } catch (e) {
+    const code = e instanceof StatusError && e.cause instanceof Error && 'code' in e.cause ? e.cause.code : undefined;
+    if (code === 'ENOENT' || code === 'ECONNREFUSED') return undefined;
+    throw e;
+  }
+}
+
+/** The configuration that the parent was started with; undefined when none runs, or one that is too old to say. */
+export async function tendConfig(socket: string): Promise<string | undefined> {
+  if ((await runningTend(socket)) === undefined) return undefined;
+  const answer = (await ask(socket, 'config', ASK_LIMIT_MS)).trimEnd();
+  return answer.startsWith('/') ? answer : undefined;
+}
+
 /** Throws Unavailable when none runs. */
 export async function tendStatus(socket: string): Promise<readonly TendedProcess[]> {
   const text = await ask(socket, 'status', ASK_LIMIT_MS);
@@ -83,6 +101,21 @@ export async function restartTended(socket: string, name: string): Promise<void>
 /** Resolves when every process has ended. */
 export async function stopTend(socket: string): Promise<void> {
   await ask(socket, 'stop', STOP_LIMIT_MS);
+}
+
+/**
+ * Ends all that `o` runs, through the parent, which knows them and their order; nothing runs is fine. A parent that has died is
+ * started once more for it: it takes over what it left running.
+ */
+export async function stopTended(o: TendOptions): Promise<void> {
+  if ((await runningTend(o.socket)) === undefined) {
+    if ((await survivors(o.folder)).length === 0) return;
+    await startTend(o);
+  }
+  await stopTend(o.socket);
+  const left = await survivors(o.folder);
+  if (left.length > 0)
+    throw new StatusError('Internal', `${left.join(', ')} did not end: see ${o.logFolder}, then try again`);
 }
 
 /** Processes of a parent that died, still alive: the next parent takes them over. */
@@ -123,9 +156,10 @@ function ask(socket: string, request: string, limitMs: number): Promise<string> 
     connection.on('data', (d: Buffer) => {
       text += d.toString();
     });
-    connection.on('error', (e) => {
+    connection.on('error', (e: NodeJS.ErrnoException) => {
       limit.cancel();
-      reject(new StatusError('Unavailable', `${socket}: ${e.message}`, { cause: e }));
+      const remedy = e.code === 'EACCES' ? ': only root may ask, run this with sudo' : '';
+      reject(new StatusError('Unavailable', `${socket}: ${e.message}${remedy}`, { cause: e }));
     });
     connection.on('close', () => {
       limit.cancel();

@@ -17,7 +17,8 @@
  *     stop-ms N          from SIGTERM to SIGKILL of its process group, default 15000
  * Exit codes: 0 stopped on request, 2 bad config, 3 another one holds the lock.
  * Control: a line to the socket, answered by JSON lines when it is done: `status` (one line a process: name, pid or 0,
- * restarts, upMs, phase, startTicks, lastExitCode or -1), `stop`, `restart NAME`.
+ * restarts, upMs, phase, startTicks, lastExitCode or -1), `config` (the one line is not JSON: the path of CONFIG), `stop`,
+ * `restart NAME`.
  * SIGTERM and SIGINT do as `stop`.
  */
 #include "tend.h"
@@ -46,6 +47,7 @@ struct client {
 static struct client clients[CLIENTS_MAX];
 static int client_count, listener;
 static bool stopping;
+static const char *config_path;
 
 /* Waits until the parent has noted it: a process that no state names would be started twice. */
 static _Noreturn void become(struct process *p, int gate)
@@ -170,6 +172,9 @@ static void take_line(struct client *c)
 	struct bytes b = {0};
 	if (!strcmp(c->line, "status")) {
 		append_status(&b);
+		reply(c, b.data, b.size);
+	} else if (!strcmp(c->line, "config")) {
+		bytes_print(&b, "%s\n", config_path);
 		reply(c, b.data, b.size);
 	} else if (!strcmp(c->line, "stop")) {
 		stopping = c->waits_for_stop = true;
@@ -302,7 +307,8 @@ int tend_main(int argc, char **argv)
 {
 	if (argc != 1)
 		refuse(2, "usage: berth-helper tend CONFIG");
-	read_tend_config(argv[0]);
+	config_path = argv[0];
+	read_tend_config(config_path);
 	char lock_path[4200];
 	snprintf(lock_path, sizeof lock_path, "%s.lock", state_path);
 	int lock = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);

@@ -2,8 +2,9 @@
 import { primaryIp } from '../../agent/node.ts';
 import { CHECKS, type Finding, type Wanted } from '../doctor/checks.ts';
 import { type Host, realHost } from '../doctor/host.ts';
+import { findCluster } from '../instance.ts';
 import { joinedSocket, readJoined } from '../joined.ts';
-import { DEFAULT_INSTANCE, defaultHome, defaultPorts, readLayout, tendSocket } from '../layout.ts';
+import { DEFAULT_INSTANCE, defaultPorts, tendSocket } from '../layout.ts';
 import { tendStatus } from '../tend.ts';
 
 export interface DoctorOptions {
@@ -27,8 +28,8 @@ export async function examine(h: Host, w: Wanted): Promise<Finding[]> {
 
 async function wantedOf(o: DoctorOptions): Promise<Wanted> {
   const instance = o.instance ?? DEFAULT_INSTANCE;
-  const home = o.home ?? defaultHome(instance);
-  const [layout, joined] = await Promise.all([readLayout(home), readJoined(home)]);
+  const { home, layout } = await findCluster(o);
+  const joined = await readJoined(home);
   const sockets = layout === undefined ? joined.map((n) => joinedSocket(n)) : [tendSocket(layout)];
   const running = await Promise.all(sockets.map((s) => tendStatus(s).catch(() => undefined)));
   const controlPlane = o.node !== true && (layout !== undefined || joined.length === 0);

@@ -3,21 +3,16 @@
  * the state goes too. Works on what a crash left as well: every step accepts that there is nothing.
  */
 import { rm } from 'node:fs/promises';
-import { type Ctx, messageOf, realClock, silentLogger } from '#lib/base';
+import { type Ctx, isKind, messageOf, realClock, StatusError, silentLogger } from '#lib/base';
 import { removeNode } from '../../agent/remove.ts';
-import {
-  type ClusterLayout,
-  DEFAULT_INSTANCE,
-  defaultHome,
-  nodeHome,
-  readLayout,
-  runFolder,
-  tendSocket,
-} from '../layout.ts';
+import { findCluster, refuseOtherHome } from '../instance.ts';
+import { type ClusterLayout, nodeHome, runFolder } from '../layout.ts';
 import { createSteps } from '../output/steps.ts';
 import { helperPath } from '../process.ts';
-import { stopTend, tendStatus } from '../tend.ts';
+import { stopTended } from '../tend.ts';
+import { takeTurn } from '../turn.ts';
 import { hostNet, removeHosts } from '../up/hosts.ts';
+import { tendOptions } from '../up/parent.ts';
 
 export interface DownOptions {
   readonly instance?: string;
@@ -26,28 +21,28 @@ export interface DownOptions {
 }
 
 export async function down(o: DownOptions): Promise<number> {
-  const home = o.home ?? defaultHome(o.instance ?? DEFAULT_INSTANCE);
   const c: Ctx = { signal: new AbortController().signal, clock: realClock, log: silentLogger };
   try {
-    const layout = await readLayout(home);
+    const { home, layout } = await findCluster(o);
     if (layout === undefined) {
       process.stdout.write(`No cluster below ${home}; nothing to stop.\n`);
       return 0;
     }
+    if (process.getuid?.() !== 0)
+      throw new StatusError('Invalid', 'it needs root: it ends processes, mounts and links of root. Run it with sudo.');
+    await using _turn = await takeTurn(layout.instance, 'down');
+    await refuseOtherHome(layout);
     await stop(layout, o.purge === true, c);
     return 0;
   } catch (e) {
     process.stderr.write(`berth down: ${messageOf(e)}\n`);
-    return 1;
+    return isKind(e, 'Invalid') ? 2 : 1;
   }
 }
 
 async function stop(layout: ClusterLayout, purge: boolean, c: Ctx): Promise<void> {
   const steps = createSteps(realClock);
-  const socket = tendSocket(layout);
-  await steps.run('stopping processes', async () => {
-    if ((await tendStatus(socket).catch(() => undefined)) !== undefined) await stopTend(socket);
-  });
+  await steps.run('stopping processes', () => stopTended(tendOptions(layout)));
   await steps.run('ending containers, mounts and links', async () => {
     for (const n of layout.nodes) {
       const instance = n.netns ?? layout.instance;

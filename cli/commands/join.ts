@@ -17,7 +17,7 @@ import { DEFAULT_INSTANCE, defaultHome, defaultPorts, nodeHome, readLayout, runF
 import { createSteps, type Steps } from '../output/steps.ts';
 import { berthArgv, helperPath } from '../process.ts';
 import { installAgentUnit, removeAgentUnit, requireSystemd } from '../systemd.ts';
-import { startTend, stopTend, tendStatus } from '../tend.ts';
+import { runningTend, startTend, stopTended, type TendOptions } from '../tend.ts';
 import { waitUntil } from '../up/wait.ts';
 import { runAgent } from './agent.ts';
 import { checkEndpoint } from './token.ts';
@@ -184,14 +184,14 @@ async function startNode(node: JoinedNode, o: JoinOptions, steps: Steps, c: Ctx)
     return;
   }
   const socket = joinedSocket(node);
-  if ((await tendStatus(socket).catch(() => undefined)) !== undefined) {
+  if ((await runningTend(socket)) !== undefined) {
     process.stdout.write(`Node ${node.nodeName} is already running; nothing was changed.\n`);
     return;
   }
   const logFile =
     o.systemd === true ? 'journalctl -u berth-agent' : join(node.home, 'log', `agent-${node.nodeName}.log`);
   if (o.systemd === true) await steps.run('installing and starting berth-agent.service', () => installAgentUnit(node));
-  else await steps.run('starting the agent', () => startUnderTend(node));
+  else await steps.run('starting the agent', () => startTend(tendOptions(node)));
   await steps.run('waiting for the cluster', () => untilWelcome(node, logFile, c));
   process.stdout.write(
     `\nNode ${node.nodeName} (${node.nodeIp}) has joined. Log: ${logFile}\n` +
@@ -202,14 +202,14 @@ async function startNode(node: JoinedNode, o: JoinOptions, steps: Steps, c: Ctx)
   );
 }
 
-async function startUnderTend(node: JoinedNode): Promise<void> {
-  await startTend({
+function tendOptions(node: JoinedNode): TendOptions {
+  return {
     helperPath: helperPath(),
     socket: joinedSocket(node),
     folder: join(nodeHome(node, node.nodeName), 'tend'),
     logFolder: join(node.home, 'log'),
     processes: [{ name: `agent-${node.nodeName}`, argv: [...berthArgv(), 'agent', ...agentFlags(node)] }],
-  });
+  };
 }
 
 /** The agent writes this file once the gateway has welcomed it and it has a pod CIDR. */
@@ -230,13 +230,15 @@ export async function leaveCommand(o: { instance?: string; home?: string; purge?
     process.stdout.write(`No node has joined from ${home}; nothing to do.\n`);
     return 0;
   }
+  if (process.getuid?.() !== 0)
+    throw wrongUse('berth leave needs root: it ends processes, mounts and links of root. Run it with sudo.');
   const c: Ctx = { signal: new AbortController().signal, clock: realClock, log: silentLogger };
   const steps = createSteps(realClock);
   for (const n of nodes) {
     const folder = nodeHome(n, n.nodeName);
     await steps.run('stopping the agent', async () => {
       await removeAgentUnit(n);
-      if ((await tendStatus(joinedSocket(n)).catch(() => undefined)) !== undefined) await stopTend(joinedSocket(n));
+      await stopTended(tendOptions(n));
     });
     await steps.run('ending containers, mounts and links', () =>
       removeNode(

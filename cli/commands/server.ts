@@ -15,7 +15,8 @@ import { startGateway } from '../../services/gateway/main.ts';
 import { SecretTokens } from '../../services/gateway/tokens.ts';
 import { startScheduler } from '../../services/scheduler/main.ts';
 import { ClusterPki } from '../cluster-pki.ts';
-import { type ClusterLayout, DEFAULT_INSTANCE, defaultHome, pkiFolder, readLayout } from '../layout.ts';
+import { findCluster } from '../instance.ts';
+import { type ClusterLayout, pkiFolder } from '../layout.ts';
 import { untilStopped } from '../process.ts';
 import { openRegistryDoor } from '../registry-door.ts';
 
@@ -29,8 +30,7 @@ export interface ServerOptions {
 
 /** Reads the layout that `up` wrote. */
 export async function serverCommand(o: { instance?: string; home?: string; logLevel?: string }): Promise<void> {
-  const home = o.home ?? defaultHome(o.instance ?? DEFAULT_INSTANCE);
-  const layout = await readLayout(home);
+  const { home, layout } = await findCluster(o);
   if (layout === undefined) throw new StatusError('NotFound', `no cluster below ${home}: 'berth up' makes one`);
   await runServer({ layout, logLevel: o.logLevel });
 }

@@ -2,17 +2,11 @@
 import { type DeepReadonly, durationText, getCondition, Kinds, type Node } from '#lib/api';
 import { messageOf } from '#lib/base';
 import { type AccessOptions, type Output, type Session, withSession } from '../client/access.ts';
+import { findCluster } from '../instance.ts';
 import { type JoinedNode, joinedSocket, readJoined } from '../joined.ts';
-import {
-  type ClusterLayout,
-  DEFAULT_INSTANCE,
-  defaultHome,
-  kubeconfigPath,
-  readLayout,
-  tendSocket,
-} from '../layout.ts';
+import { type ClusterLayout, DEFAULT_INSTANCE, kubeconfigPath, tendSocket } from '../layout.ts';
 import { textTable } from '../output/table.ts';
-import { type TendedProcess, tendStatus } from '../tend.ts';
+import { runningTend, type TendedProcess } from '../tend.ts';
 import { VERSION } from '../version.ts';
 
 export interface StatusOptions extends AccessOptions {
@@ -20,8 +14,8 @@ export interface StatusOptions extends AccessOptions {
 }
 
 export async function statusCommand(o: StatusOptions): Promise<number> {
-  const home = o.home ?? defaultHome(o.instance ?? DEFAULT_INSTANCE);
-  const [layout, joined] = await Promise.all([readLayout(home), readJoined(home)]);
+  const { home, layout } = await findCluster(o);
+  const joined = await readJoined(home);
   const out = process.stdout;
   out.write(`berth ${VERSION}, instance ${layout?.instance ?? o.instance ?? DEFAULT_INSTANCE}, home ${home}\n`);
   let isWell = true;
@@ -46,7 +40,11 @@ export async function statusCommand(o: StatusOptions): Promise<number> {
 }
 
 async function tellProcesses(socket: string, remedy: string, out: Output): Promise<boolean> {
-  const all = await tendStatus(socket).catch(() => undefined);
+  const all = await runningTend(socket).catch((e: unknown) => messageOf(e));
+  if (typeof all === 'string') {
+    out.write(`\nWhat runs here cannot be told: ${all}\n`);
+    return false;
+  }
   if (all === undefined) {
     out.write(`\nNo processes run here: ${remedy}.\n`);
     return false;
@@ -56,7 +54,7 @@ async function tellProcesses(socket: string, remedy: string, out: Output): Promi
 }
 
 async function tellJoined(n: JoinedNode, out: Output): Promise<boolean> {
-  if ((await tendStatus(joinedSocket(n)).catch(() => undefined)) !== undefined)
+  if ((await runningTend(joinedSocket(n)).catch(() => [])) !== undefined)
     return await tellProcesses(joinedSocket(n), '', out);
   out.write(
     "The agent is not run by 'berth join' itself; with --systemd: systemctl status berth-agent, else 'berth join' starts it.\n",

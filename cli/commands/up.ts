@@ -2,6 +2,7 @@
  * `berth up`: from nothing to a page that answers. Each step is idempotent: after a crash or a reboot the same command goes
  * on from what is there; on a running cluster it changes nothing.
  */
+import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
@@ -19,25 +20,25 @@ import {
 import { clusterAccess, HttpClient, newKubeconfig, writeKubeconfig } from '#lib/client';
 import { applyManifests } from '../apply.ts';
 import { ClusterPki } from '../cluster-pki.ts';
+import { findCluster, refuseOtherHome } from '../instance.ts';
 import {
   type ClusterLayout,
-  DEFAULT_INSTANCE,
-  defaultHome,
   kubeconfigPath,
   nodeHome,
   pkiFolder,
-  readLayout,
   runFolder,
+  tendFolder,
   tendSocket,
   writeLayout,
 } from '../layout.ts';
 import { createSteps, type Steps } from '../output/steps.ts';
-import { berthArgv, examplePath, helperPath, registryArgv } from '../process.ts';
-import { startTend, survivors, tendStatus } from '../tend.ts';
+import { examplePath } from '../process.ts';
+import { runningTend, startTend, survivors } from '../tend.ts';
+import { takeTurn } from '../turn.ts';
 import { checkEtcd } from '../up/external.ts';
 import { hostNet, makeHosts } from '../up/hosts.ts';
 import { checkPorts, layoutOf, type UpOptions } from '../up/layout-of.ts';
-import { processesOf } from '../up/processes.ts';
+import { tendOptions } from '../up/parent.ts';
 import { pushSample } from '../up/sample.ts';
 import { checkSpace } from '../up/space.ts';
 import { fetchPage, readyNodes, waitForRollout, waitUntil } from '../up/wait.ts';
@@ -52,15 +53,17 @@ export async function up(o: UpOptions): Promise<number> {
   try {
     if (process.getuid?.() !== 0)
       throw new StatusError('Invalid', 'berth up needs root: it makes namespaces, mounts and links. Run it with sudo.');
-    const home = o.home ?? defaultHome(o.instance ?? DEFAULT_INSTANCE);
-    const known = await readLayout(home);
+    const { layout: known } = await findCluster(o);
     if (known !== undefined) refuseOtherShape(known, o);
-    if (known !== undefined && (await isRunning(known, c))) {
+    const layout = known ?? (await layoutOf(o));
+    await using _turn = await takeTurn(layout.instance, 'up');
+    await refuseOtherHome(layout);
+    if (known !== undefined && isWhole(known, o) && (await isRunning(known, c))) {
       process.stdout.write(`The cluster "${known.instance}" is already running; nothing was changed.\n`);
       tellWhere(known);
       return 0;
     }
-    await start(known ?? (await layoutOf(o)), o, createSteps(clock), c);
+    await start(layout, o, createSteps(clock), c);
     return 0;
   } catch (e) {
     process.stderr.write(`\nberth up: ${messageOf(e)}\n`);
@@ -91,9 +94,18 @@ function refuseOtherShape(known: ClusterLayout, o: UpOptions): void {
   );
 }
 
+/** False when an `up` was cut off before the sample was applied: the next one goes on from there. */
+function isWhole(layout: ClusterLayout, o: UpOptions): boolean {
+  return o.sample === false || existsSync(sampleMark(layout));
+}
+
+/** Made once the sample is there: it is applied once in a cluster's life, so that a user who deletes it is rid of it. */
+function sampleMark(layout: ClusterLayout): string {
+  return join(layout.home, 'sample-applied');
+}
+
 async function isRunning(layout: ClusterLayout, c: Ctx): Promise<boolean> {
-  const status = await tendStatus(tendSocket(layout)).catch(() => undefined);
-  if (status === undefined) return false;
+  if ((await runningTend(tendSocket(layout))) === undefined) return false;
   const client = await adminClient(layout).catch(() => undefined);
   if (client === undefined) return false;
   await using open = client;
@@ -110,8 +122,8 @@ async function isReady(client: HttpClient, c: Ctx): Promise<boolean> {
 
 async function start(layout: ClusterLayout, o: UpOptions, steps: Steps, c: Ctx): Promise<void> {
   const begin = c.clock.monotonic();
-  const adopted = await tendStatus(tendSocket(layout)).catch(() => undefined);
-  const alive = await survivors(join(layout.home, 'tend'));
+  const adopted = await runningTend(tendSocket(layout));
+  const alive = await survivors(tendFolder(layout));
   if (adopted === undefined && alive.length === 0)
     await steps.run('checking ports and disk', async () => {
       await checkPorts(layout);
@@ -125,7 +137,7 @@ async function start(layout: ClusterLayout, o: UpOptions, steps: Steps, c: Ctx):
     await steps.run(`${layout.nodes.length} hosts as network namespaces`, () => makeHosts(net, layout.nodes, c));
   if (adopted === undefined)
     await steps.run(alive.length > 0 ? `taking over ${alive.length} running processes` : 'starting processes', () =>
-      startProcesses(layout),
+      startTend(tendOptions(layout)),
     );
   await using client = await adminClient(layout);
   await steps.run('waiting for the API server', () =>
@@ -170,26 +182,20 @@ export async function prepare(layout: ClusterLayout, clock: Clock): Promise<void
   );
 }
 
-async function startProcesses(layout: ClusterLayout): Promise<void> {
-  await startTend({
-    helperPath: helperPath(),
-    socket: tendSocket(layout),
-    folder: join(layout.home, 'tend'),
-    logFolder: join(layout.home, 'log'),
-    processes: processesOf(layout, { berth: berthArgv(), registry: registryArgv() }),
-  });
-}
-
 /**
  * A sample that is there already belongs to the user: what was changed of it stays, and if it does not answer, that is told
- * only. It is there when the last of its objects, the Service, is.
+ * only. It is there when the last of its objects, the Service, is; once it was, one that is gone was deleted by the user.
  */
 async function deploySample(layout: ClusterLayout, client: HttpClient, steps: Steps, c: Ctx): Promise<void> {
   const absent = (e: unknown): undefined => {
     if (!isKind(e, 'NotFound')) throw e;
   };
-  if ((await client.get(Kinds.services, SAMPLE, c).catch(absent)) === undefined) {
-    await applySample(layout, client, steps, c);
+  const mark = sampleMark(layout);
+  const isApplied = (await client.get(Kinds.services, SAMPLE, c).catch(absent)) !== undefined;
+  if (!isApplied && existsSync(mark)) return;
+  if (!isApplied) await applySample(layout, client, steps, c);
+  await writeFileAtomic(mark, '');
+  if (!isApplied) {
     await showSample(layout, client, steps, c);
     return;
   }

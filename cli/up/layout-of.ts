@@ -1,7 +1,8 @@
 /** Options of `berth up` -> the layout of the cluster, with all mistakes reported together. */
 import { existsSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, isIP } from 'node:net';
 import { hostname } from 'node:os';
+import { resolve } from 'node:path';
 import { StatusError } from '#lib/base';
 import { primaryIp } from '../../agent/node.ts';
 import {
@@ -55,11 +56,11 @@ export async function layoutOf(o: UpOptions): Promise<ClusterLayout> {
     ...(o.etcdEndpoints === undefined ? {} : { etcdEndpoints: o.etcdEndpoints.split(',') }),
     ...(o.etcdCa === undefined || o.etcdCert === undefined || o.etcdKey === undefined
       ? {}
-      : { etcdTls: { ca: o.etcdCa, cert: o.etcdCert, key: o.etcdKey } }),
+      : { etcdTls: { ca: resolve(o.etcdCa), cert: resolve(o.etcdCert), key: resolve(o.etcdKey) } }),
     ...(o.nats === undefined ? {} : { natsUrl: o.nats }),
     ...cidrs,
     clusterDomain: 'cluster.local',
-    logFolder: o.logFolder ?? '/var/log',
+    logFolder: resolve(o.logFolder ?? '/var/log'),
     nodes,
   };
 }
@@ -80,7 +81,11 @@ function mistakesOf(o: UpOptions): string[] {
     if (value !== undefined && !(Number.isInteger(Number(value)) && Number(value) > 0 && Number(value) < 65_536))
       out.push(`${flag} ${value}: a port from 1 to 65535`);
   }
-  if (o.home !== undefined && !o.home.startsWith('/')) out.push(`--home ${o.home}: an absolute path`);
+  const home = homeMistake(o.home ?? defaultHome(o.instance ?? DEFAULT_INSTANCE));
+  if (home !== undefined) out.push(`${o.home === undefined ? 'BERTH_HOME' : '--home'} ${home}`);
+  if (o.serverIp !== undefined && isIP(o.serverIp) !== 4) out.push(`--server-ip ${o.serverIp}: an IPv4 address`);
+  if (o.nats !== undefined && !/^(nats|tls):\/\/[^/\s]+$/.test(o.nats))
+    out.push(`--nats ${o.nats}: a URL like nats://10.0.0.1:4222`);
   const tls = [o.etcdCa, o.etcdCert, o.etcdKey];
   if (tls.some((t) => t !== undefined) && tls.some((t) => t === undefined))
     out.push('--etcd-ca, --etcd-cert and --etcd-key go together');
@@ -88,6 +93,19 @@ function mistakesOf(o: UpOptions): string[] {
   for (const url of o.etcdEndpoints?.split(',') ?? [])
     if (!/^https?:\/\/[^/]+$/.test(url)) out.push(`--etcd-endpoints: "${url}" is not a URL like https://10.0.0.1:2379`);
   return out;
+}
+
+/** Paths below it are arguments of mounts, of `ip` and of systemd, which give blanks and some signs a meaning of their own. */
+const HOME = /^\/[A-Za-z0-9._/@+=-]*$/;
+/** The longest path below it (a pod's volume) and a container's image layers must fit into what the kernel takes. */
+const HOME_BYTES_MAX = 128;
+
+/** What is wrong with a folder for state; undefined when nothing is. */
+export function homeMistake(home: string): string | undefined {
+  if (!home.startsWith('/')) return `${home}: an absolute path`;
+  if (!HOME.test(home)) return `${home}: only letters, digits and . _ - @ + = in its name, no blanks`;
+  if (home.length > HOME_BYTES_MAX) return `${home}: at most ${HOME_BYTES_MAX} characters`;
+  return undefined;
 }
 
 /** Throws Invalid naming each port that something else listens on, and the option that moves it. */
@@ -106,19 +124,28 @@ export async function checkPorts(layout: ClusterLayout): Promise<void> {
     );
   if (layout.natsUrl === undefined) wanted.push(['NATS', '127.0.0.1', layout.natsPort, '--instance']);
   const taken: string[] = [];
+  // Of hosts made of namespaces the bridge that has the address is made later.
+  const isMadeLater = layout.nodes.some((n) => n.netns !== undefined);
   for (const [what, host, port, flag] of wanted) {
     const problem = await portProblem(host, port);
+    if (problem === NOT_OURS) {
+      if (!isMadeLater && !taken.some((t) => t.startsWith(host)))
+        taken.push(`${host} is no address of this machine: the cluster's is fixed when it is made, with --server-ip`);
+      continue;
+    }
     if (problem !== undefined)
       taken.push(`port ${port} on ${host}, for the ${what}, ${problem}: free it, or choose another with ${flag}`);
   }
   if (taken.length > 0) throw new StatusError('Invalid', taken.join('\n'));
 }
 
+const NOT_OURS = 'is no address of this machine';
+
 function portProblem(host: string, port: number): Promise<string | undefined> {
   return new Promise((resolve) => {
     const server = createServer();
     server.once('error', (e: NodeJS.ErrnoException) =>
-      resolve(e.code === 'EADDRINUSE' ? 'is already in use' : e.code === 'EADDRNOTAVAIL' ? undefined : e.message),
+      resolve(e.code === 'EADDRINUSE' ? 'is already in use' : e.code === 'EADDRNOTAVAIL' ? NOT_OURS : e.message),
     );
     server.listen(port, host, () => server.close(() => resolve(undefined)));
   });

@@ -5,7 +5,16 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { realClock } from '#lib/base';
-import { restartTended, startTend, stopTend, survivors, tendStatus } from '../../cli/tend.ts';
+import {
+  restartTended,
+  runningTend,
+  startTend,
+  stopTend,
+  stopTended,
+  survivors,
+  tendConfig,
+  tendStatus,
+} from '../../cli/tend.ts';
 
 const helperPath = resolve('dist/berth-helper');
 let folder: string;
@@ -84,6 +93,22 @@ describe('berth-helper tend', () => {
     await stopTend(socket());
     expect(notes().slice(3)).toEqual(['c term', 'b term', 'a term']);
     await expect(tendStatus(socket())).rejects.toMatchObject({ kind: 'Unavailable' });
+  });
+
+  test('stopping ends also what a parent that was killed has left running; where nothing runs it does nothing', async () => {
+    const o = options([noter('a'), noter('b')]);
+    await startTend(o);
+    await eventually('two starts', () => (notes().length === 2 ? true : undefined));
+    expect(await tendConfig(socket())).toBe(join(o.folder, 'config'));
+    process.kill(await tendPid(), 'SIGKILL');
+    await eventually('no parent', async () => ((await runningTend(socket())) === undefined ? true : undefined));
+    expect(processesOf(`${folder}/notes`)).not.toEqual([]);
+    await stopTended(o);
+    expect(processesOf(`${folder}/notes`)).toEqual([]);
+    expect(notes().slice(-2)).toEqual(['b term', 'a term']);
+    await stopTended(o);
+    expect(await runningTend(socket())).toBeUndefined();
+    expect(await tendConfig(socket())).toBeUndefined();
   });
 
   test('a killed process is started again, a failing one with growing pauses', async () => {
