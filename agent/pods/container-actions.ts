@@ -1,5 +1,5 @@
 /** Starting, stopping and probing the containers of one pod: what the worker's plan asks for, with failures remembered. */
-import { type Ctx, messageOf, toStatusError } from '#lib/base';
+import { type Ctx, messageOf } from '#lib/base';
 import type { ContainerId } from '../runtime/runtime.ts';
 import type { ContainerMemory } from './container-memory.ts';
 import type { PodDeps } from './deps.ts';
@@ -61,7 +61,7 @@ export class ContainerActions {
         if (!m.postStarted) void this.#postStart(c.spec, m, o.sandbox.podIp, ctx);
       }
     } catch (e) {
-      if (toStatusError(e).kind === 'Cancelled' || ctx.signal.aborted) return;
+      if (ctx.signal.aborted) return;
       this.#failed(c, o.attempt, m, e);
     }
   }
@@ -70,10 +70,9 @@ export class ContainerActions {
   tellBackOff(c: RoledContainer, m: ContainerMemory): void {
     const pod = this.#host.pod();
     const { latest } = m;
-    if (latest?.state.phase !== 'exited' || restartDelayMs(latest) === 0) return;
     const { name, image = '' } = c.spec;
-    if (latest.killReason !== undefined && latest.image !== image) return;
-    if (!runsAgain((pod.spec.restartPolicy ?? 'Always') as RestartPolicy, c.role, latest, image)) return;
+    if (latest?.state.phase !== 'exited' || restartDelayMs(latest, image) === 0) return;
+    if (!runsAgain((pod.spec.restartPolicy ?? 'Always') as RestartPolicy, c.role, latest)) return;
     this.#host.events.warning('BackOff', `Back-off restarting failed container ${name} in pod ${podText(pod)}`, name);
   }
 
@@ -126,7 +125,8 @@ export class ContainerActions {
     const attempt = m.latest;
     if (hook === undefined || attempt === undefined) return;
     const result = await runHandler(this.#d, hook, { container: spec, attempt, podIp }, POST_START_LIMIT_MS, ctx);
-    if (m.latest?.id !== attempt.id || m.latest.state.phase !== 'running') return;
+    /* Cut off by the pod's end, it has neither succeeded nor failed. */
+    if (ctx.signal.aborted || m.latest?.id !== attempt.id || m.latest.state.phase !== 'running') return;
     m.postStarted = true;
     if (!result.ok) {
       this.#host.events.warning('FailedPostStartHook', `PostStartHook failed: ${result.message}`, spec.name);
@@ -169,12 +169,6 @@ export class ContainerActions {
   ): Promise<void> {
     const attempt = m.latest;
     if (attempt?.state.phase !== 'running') return;
-    /* An end that came in the moment of the start, before anybody listened, or a record that was taken away. */
-    const now = await this.#d.runtime.state(attempt.id, ctx);
-    if (now?.phase !== 'running') {
-      m.exited(now ?? this.#lost(attempt.state.startedAtMs));
-      return;
-    }
     const stop = new Stop(this.#d, {
       spec,
       attempt,
@@ -187,6 +181,12 @@ export class ContainerActions {
     });
     m.stop = stop;
     try {
+      /* An end that came in the moment of the start, before anybody listened, or a record that was taken away. */
+      const now = await this.#d.runtime.state(attempt.id, ctx);
+      if (now?.phase !== 'running') {
+        m.exited(now ?? this.#lost(attempt.state.startedAtMs));
+        return;
+      }
       await stop.run(ctx);
     } finally {
       m.stop = undefined;

@@ -1,5 +1,5 @@
 /** What a worker remembers of one container between two plans; the mutable counterpart of ContainerObservation. */
-import type { Attempt, ContainerObservation, ContainerSpec, PodObject, WaitingReason } from './model.ts';
+import type { Attempt, ContainerObservation, ContainerSpec, EndRequest, PodObject, WaitingReason } from './model.ts';
 import type { Prober } from './probes.ts';
 import type { Stop } from './steps/stop.ts';
 
@@ -13,7 +13,7 @@ export class ContainerMemory {
   ready = false;
   postStarted = false;
   firstAttempt = 0;
-  endRequested: { reason: string; graceSeconds?: number | undefined } | undefined;
+  endRequested: EndRequest | undefined;
   /** A start or stop is under way: the plan's further wishes for this container wait. */
   busy = false;
   stop: Stop | undefined;
@@ -41,10 +41,17 @@ export class ContainerMemory {
     if (attempt.state.phase === 'exited') this.ended.resolve();
   }
 
+  /** The failures were those of another image. */
+  imageChanged(): void {
+    this.retryAtMs = 0;
+    this.failures = 0;
+  }
+
+  /** The first word counts: the end of an attempt may be heard of twice. */
   exited(state: Attempt['state']): void {
-    if (this.latest === undefined) return;
-    const killReason = this.endRequested?.reason;
-    this.latest = { ...this.latest, state, ...(killReason === undefined ? {} : { killReason }) };
+    if (this.latest?.state.phase !== 'running') return;
+    const { reason, replace } = this.endRequested ?? {};
+    this.latest = { ...this.latest, state, killReason: reason, isReplaced: replace };
     this.started = false;
     this.ready = false;
     this.endRequested = undefined;

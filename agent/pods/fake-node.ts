@@ -2,10 +2,10 @@
  * A node without a machine, for unit tests of pods: scripted containers, a kernel that only remembers, virtual time, and a
  * folder of its own. `agent()` is an agent's start; a second one is a restart on the same machine.
  */
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { KubeObject, PodStatus } from '#lib/api';
+import type { PodStatus } from '#lib/api';
 import { type Ctx, raceAbort, realClock, StatusError, seededRandom, silentLogger, VirtualClock } from '#lib/base';
 import type { Image, Images } from '../images/images.ts';
 import { type RecordedCall, RecordingKernel } from '../kernel/recording.ts';
@@ -14,6 +14,7 @@ import { FakeHost, type FakeProgram, type FakeRuntime } from '../runtime/fake.ts
 import type { StartContainer } from '../runtime/runtime.ts';
 import type { Volumes } from '../volumes/volume.ts';
 import type { PodDeps } from './deps.ts';
+import { FakeAgent, Life } from './fake-agent.ts';
 import { PodManager } from './manager.ts';
 import type { PodObject } from './model.ts';
 import { NodeObjects } from './objects.ts';
@@ -48,10 +49,17 @@ export class FakeNode implements AsyncDisposable {
   onAttach: (id: string, c: Ctx) => Promise<void> = async () => undefined;
   readonly #startsMax: number;
   readonly #agents: AsyncDisposable[] = [];
+  #lives = 0;
 
   private constructor(folder: string, o: FakeNodeOptions) {
     this.folder = folder;
     this.#startsMax = o.startsMax ?? 8;
+    const { kernel } = this;
+    const remove = kernel.removeTree.bind(kernel);
+    kernel.removeTree = async (path, c) => {
+      await remove(path, c);
+      await rm(path, { recursive: true, force: true });
+    };
     this.host = new FakeHost({ clock: this.clock, script: (s) => programOf(o, s) });
   }
 
@@ -63,12 +71,14 @@ export class FakeNode implements AsyncDisposable {
     return { signal: new AbortController().signal, clock: this.clock, log: silentLogger };
   }
 
-  async agent(): Promise<FakeAgent> {
+  /** `diesAt`: it is killed just before its nth call of the machine takes effect; nothing of it happens after that. */
+  async agent(o: { diesAt?: number } = {}): Promise<FakeAgent> {
+    const life = new Life(o.diesAt ?? Number.POSITIVE_INFINITY);
     const runtime = this.host.open();
-    const deps = await this.#deps(runtime);
+    const deps = await this.#deps(runtime, life);
     const manager = new PodManager(deps);
     await manager.open(this.c);
-    const agent = new FakeAgent(manager, runtime, deps);
+    const agent = new FakeAgent(manager, runtime, deps, life);
     this.#agents.push(agent);
     return agent;
   }
@@ -81,6 +91,23 @@ export class FakeNode implements AsyncDisposable {
   get running(): string[] {
     const all = [...this.host.containers.values()].filter((x) => x.state.phase === 'running');
     return all.map((x) => `${x.o.labels[LABELS.container]}/${x.o.labels[LABELS.attempt]}`);
+  }
+
+  /** What is on the machine of any pod. */
+  async leftovers(): Promise<string[]> {
+    const files = ['pods', 'log/containers', 'log/pods'].map(async (folder) => {
+      const names = await readdir(join(this.folder, folder)).catch(() => []);
+      return names.map((name) => `file ${folder}/${name}`);
+    });
+    return [
+      ...[...this.host.containers.values()].map((x) => `container ${x.o.labels[LABELS.container]}`),
+      ...[...this.roots].map((id) => `root ${id}`),
+      ...[...this.addresses.keys()].map((id) => `address of ${id}`),
+      ...[...this.kernel.mounted.keys()].map((path) => `mount ${path}`),
+      ...[...this.kernel.pinned].map((path) => `namespace ${path}`),
+      ...[...this.kernel.groups.keys()].filter((g) => g.includes('pod')).map((g) => `cgroup ${g}`),
+      ...(await Promise.all(files)).flat(),
+    ];
   }
 
   id(container: string): StartContainer['id'] {
@@ -109,12 +136,18 @@ export class FakeNode implements AsyncDisposable {
     }
   }
 
+  /** Like `until`, with time passing. */
+  async passUntil(what: () => boolean, text = 'it'): Promise<void> {
+    for (let i = 0; i < 200 && !what(); i++) await this.pass(500);
+    await this.until(what, text);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const a of this.#agents) await a[Symbol.asyncDispose]();
     await rm(this.folder, { recursive: true, force: true });
   }
 
-  async #deps(runtime: FakeRuntime): Promise<PodDeps> {
+  async #deps(runtime: FakeRuntime, life: Life): Promise<PodDeps> {
     const settings: PodDeps['settings'] = {
       nodeName: 'node',
       nodeIp: '192.0.2.1',
@@ -130,15 +163,26 @@ export class FakeNode implements AsyncDisposable {
     };
     await mkdir(settings.folder, { recursive: true });
     const session: PodDeps['session'] = {
-      reportPodStatus: (pod, status) =>
-        void this.reports.push({ uid: pod.uid, status: structuredClone(status) as PodStatus }),
-      reportPodRemoved: (pod) => void this.removed.push(pod.uid),
-      event: (e) => void this.events.push({ reason: e.reason ?? '', message: e.message ?? '' }),
+      reportPodStatus: (pod, status) => {
+        if (!life.isOver) this.reports.push({ uid: pod.uid, status: structuredClone(status) as PodStatus });
+      },
+      reportPodRemoved: (pod) => {
+        if (!life.isOver) this.removed.push(pod.uid);
+      },
+      event: (e) => {
+        if (!life.isOver) this.events.push({ reason: e.reason ?? '', message: e.message ?? '' });
+      },
     };
-    const { kernel, clock } = this;
-    const parts = { images: this.#images(), network: this.#network(), volumes: fakeVolumes() };
-    const rest = { objects: new NodeObjects(), session, settings, random: seededRandom(1), log: silentLogger };
-    return { kernel, clock, runtime, ...parts, ...rest };
+    const { clock, kernel } = this;
+    const machine = {
+      kernel: life.of(kernel),
+      runtime: life.of(runtime),
+      images: life.of(this.#images()),
+      network: life.of(this.#network()),
+      volumes: life.of(fakeVolumes()),
+    };
+    const random = seededRandom(++this.#lives);
+    return { ...machine, clock, objects: new NodeObjects(), session, settings, random, log: silentLogger };
   }
 
   #images(): Images {
@@ -194,32 +238,6 @@ export class FakeNode implements AsyncDisposable {
       dnsServerIp: '10.0.0.1',
       [Symbol.asyncDispose]: async () => undefined,
     };
-  }
-}
-
-export class FakeAgent implements AsyncDisposable {
-  readonly manager: PodManager;
-  readonly deps: PodDeps;
-  readonly #runtime: FakeRuntime;
-
-  constructor(manager: PodManager, runtime: FakeRuntime, deps: PodDeps) {
-    this.manager = manager;
-    this.#runtime = runtime;
-    this.deps = deps;
-  }
-
-  want(pod: PodObject): void {
-    this.manager.apply([{ type: 'upsert', resource: 'pods', object: pod as KubeObject }]);
-  }
-
-  gone(pod: PodObject): void {
-    const { uid = '', name, namespace = '' } = pod.metadata;
-    this.manager.apply([{ type: 'remove', resource: 'pods', uid, name, namespace }]);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.manager[Symbol.asyncDispose]();
-    await this.#runtime[Symbol.asyncDispose]();
   }
 }
 

@@ -25,8 +25,16 @@ export interface Attempt {
   readonly stopSignal: string;
   /** Set when the agent ended it (liveness, changed image, postStart failure): the message of the termination. */
   readonly killReason?: string | undefined;
+  /** The agent ended it to run what the pod says now (a changed image). */
+  readonly isReplaced?: true | undefined;
   /** Its program was never run: the runtime's message. */
   readonly startError?: string | undefined;
+}
+
+export interface EndRequest {
+  readonly reason: string;
+  readonly graceSeconds?: number | undefined;
+  readonly replace?: true | undefined;
 }
 
 export interface ContainerObservation {
@@ -40,8 +48,8 @@ export interface ContainerObservation {
   readonly started: boolean;
   /** Readiness probe passes, or none. */
   readonly ready: boolean;
-  /** A probe or hook asked for the end of `latest`. */
-  readonly endRequested: { readonly reason: string; readonly graceSeconds?: number | undefined } | undefined;
+  /** A probe, a hook or a changed image (`replace`) asked for the end of `latest`. */
+  readonly endRequested: EndRequest | undefined;
   /** postStart has returned, or there is none. */
   readonly postStarted: boolean;
   /** Number of the first attempt: above 0 when the API knows of attempts whose records are gone (the host was emptied). */

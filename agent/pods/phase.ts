@@ -29,7 +29,7 @@ export function phaseOf(pod: PodObject, seen: PodObservation, o: { terminating: 
   if (o.terminating) return endedPhase(exits.every((e) => e === 0));
   const stopped = appContainers.every(({ role, spec }) => {
     const { latest } = observationOf(seen, spec.name);
-    return latest?.state.phase === 'exited' && !runsAgain(policy, role, latest, spec.image ?? '');
+    return latest?.state.phase === 'exited' && !runsAgain(policy, role, latest);
   });
   if (!stopped) return 'Running';
   return endedPhase(exits.every((e) => e === 0));

@@ -108,6 +108,22 @@ describe('plan', () => {
     ]);
   });
 
+  test('a changed image of a running init container waits: only what serves is replaced', () => {
+    const p = pod({ restartPolicy: 'Never', initContainers: [{ name: 'x', image: 'i' }] as never });
+    expect(plan(p, seen({ x: running(0, 'old') }), live).actions).toEqual([]);
+  });
+
+  test('a changed image ends the back-off of the old one', () => {
+    const p = pod({ containers: [{ name: 'a', image: 'fixed' }] as never });
+    expect(plan(p, seen({ a: exited(1, 5) }), live).actions).toEqual([{ do: 'start', container: 'a', attempt: 6 }]);
+  });
+
+  test('Never: what a probe ended stays ended, whatever the image says later', () => {
+    const p = pod({ restartPolicy: 'Never', containers: [{ name: 'a', image: 'new' }] as never });
+    const latest = { ...exited(143).latest, killReason: 'failed liveness probe' } as never;
+    expect(plan(p, seen({ a: { ...exited(143), latest } }), live).actions).toEqual([]);
+  });
+
   test('the deadline fails the pod, and wakes for it', () => {
     const p = pod({ activeDeadlineSeconds: 5 });
     expect(plan(p, seen({ a: running() }), live).wakeAtMs).toBe(NOW + 5000);
@@ -159,9 +175,9 @@ describe('plan', () => {
 
 describe('restart delay', () => {
   test('doubles from 10 s to 300 s and is reset by a long run', () => {
-    const delays = [0, 1, 2, 3, 4, 5, 6, 7].map((n) => restartDelayMs(exited(1, n).latest as never));
+    const delays = [0, 1, 2, 3, 4, 5, 6, 7].map((n) => restartDelayMs(exited(1, n).latest as never, 'i'));
     expect(delays).toEqual([0, 10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000]);
-    expect(restartDelayMs(exited(1, 7, 600_000).latest as never)).toBe(0);
+    expect(restartDelayMs(exited(1, 7, 600_000).latest as never, 'i')).toBe(0);
   });
 });
 

@@ -62,7 +62,7 @@ function planRun(pod: PodObject, seen: PodObservation, nowMs: number): Plan {
 function isOver(all: readonly RoledContainer[], seen: PodObservation, policy: RestartPolicy): boolean {
   const endedForGood = (c: RoledContainer): boolean => {
     const { latest } = observationOf(seen, c.spec.name);
-    return latest?.state.phase === 'exited' && !runsAgain(policy, c.role, latest, c.spec.image ?? '');
+    return latest?.state.phase === 'exited' && !runsAgain(policy, c.role, latest);
   };
   const failed = all.some((c) => c.role === 'init' && endedForGood(c) && !succeeded(observationOf(seen, c.spec.name)));
   return failed || all.every((c) => c.role !== 'app' || endedForGood(c));
@@ -106,15 +106,14 @@ function planContainer(
     return;
   }
   if (latest.state.phase === 'running') {
-    const changed = c.role !== 'ephemeral' && latest.image !== c.spec.image;
+    const changed = (c.role === 'app' || c.role === 'sidecar') && latest.image !== c.spec.image;
     if (o.endRequested !== undefined) out.stop(name, o.endRequested.graceSeconds, o.endRequested.reason);
     else if (changed) out.replace(name, `Container ${name} definition changed, will be restarted`);
     return;
   }
-  if (!runsAgain(policy, c.role, latest, c.spec.image ?? '')) return;
-  const isReplaced = latest.killReason !== undefined && latest.image !== c.spec.image;
-  const delay = isReplaced ? 0 : restartDelayMs(latest);
-  out.startAt(name, latest.attempt + 1, Math.max(latest.state.finishedAtMs + delay, o.retryAtMs), nowMs);
+  if (!runsAgain(policy, c.role, latest)) return;
+  const dueMs = latest.state.finishedAtMs + restartDelayMs(latest, c.spec.image ?? '');
+  out.startAt(name, latest.attempt + 1, Math.max(dueMs, o.retryAtMs), nowMs);
 }
 
 /** Sidecars stop in reverse order, none is started again; then the phase is terminal and `planEnd` goes on. */

@@ -32,20 +32,19 @@ export function restarts(policy: RestartPolicy, role: ContainerRole, exitCode: n
  * Whether the ended attempt is followed by another. Beyond the policy: an app container that the agent ended comes back
  * (not with Never), and one that it ended for a changed image always does.
  */
-export function runsAgain(policy: RestartPolicy, role: ContainerRole, ended: Attempt, image: string): boolean {
+export function runsAgain(policy: RestartPolicy, role: ContainerRole, ended: Attempt): boolean {
   if (ended.state.phase !== 'exited') return false;
-  if (restarts(policy, role, ended.state.exitCode)) return true;
-  if (role !== 'app' || ended.killReason === undefined) return false;
-  return policy !== 'Never' || ended.image !== image;
+  if (ended.isReplaced === true || restarts(policy, role, ended.state.exitCode)) return true;
+  return role === 'app' && ended.killReason !== undefined && policy !== 'Never';
 }
 
 /**
- * How long after its end the next attempt waits, given the attempt that ended and the one before it. Attempts since the
- * last long run are not kept on disk, so the level after an agent restart is that of the attempt number.
+ * How long after its end the next attempt waits; `image` is what that will run, and another image has no back-off yet.
+ * Attempts since the last long run are not kept on disk, so the level is that of the attempt number.
  */
-export function restartDelayMs(ended: Attempt): number {
+export function restartDelayMs(ended: Attempt, image: string): number {
   const { state } = ended;
-  if (state.phase !== 'exited') return 0;
+  if (state.phase !== 'exited' || ended.isReplaced === true || ended.image !== image) return 0;
   if (state.finishedAtMs - state.startedAtMs >= BACKOFF_RESET_MS) return 0;
   if (ended.attempt === 0) return 0;
   return Math.min(BACKOFF_INITIAL_MS * 2 ** Math.min(ended.attempt - 1, 10), BACKOFF_MAX_MS);

@@ -113,9 +113,9 @@ function currentState(
     if (!c.postStarted) return { waiting: { reason: 'ContainerCreating' } };
     return { running: { startedAt: timeText(latest.state.startedAtMs) } };
   }
-  const again = !o.terminating && runsAgain(o.policy, role, latest, o.image);
+  const again = !o.terminating && runsAgain(o.policy, role, latest);
   if (again && c.waiting !== undefined) return { waiting: { ...c.waiting } };
-  const delay = restartDelayMs(latest);
+  const delay = restartDelayMs(latest, o.image);
   if (again && delay > 0) {
     const message = `back-off ${durationText(delay)} restarting failed container=${o.container} pod=${o.podText}`;
     return { waiting: { reason: 'CrashLoopBackOff', message } };

@@ -2,7 +2,8 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { aborted, StatusError } from '#lib/base';
-import { deleted, type FakeAgent, FakeNode, type FakeNodeOptions, fakePod } from './fake-node.ts';
+import type { FakeAgent } from './fake-agent.ts';
+import { deleted, FakeNode, type FakeNodeOptions, fakePod } from './fake-node.ts';
 import type { PodObject } from './model.ts';
 
 const nodes: FakeNode[] = [];
@@ -21,19 +22,6 @@ const containers = (...names: string[]): never => names.map((name) => ({ name, i
 const sidecars = (...names: string[]): never =>
   names.map((name) => ({ name, image: 'i', restartPolicy: 'Always' })) as never;
 
-/** Nothing of any pod is left on the machine. */
-async function expectClean(node: FakeNode): Promise<void> {
-  expect([...node.host.containers.keys()]).toEqual([]);
-  expect([...node.roots]).toEqual([]);
-  expect([...node.addresses]).toEqual([]);
-  expect([...node.kernel.mounted.keys()]).toEqual([]);
-  expect([...node.kernel.pinned]).toEqual([]);
-  expect([...node.kernel.groups.keys()].filter((g) => g.includes('pod'))).toEqual([]);
-  const links = await readdir(join(node.folder, 'log/containers')).catch(() => []);
-  const logs = await readdir(join(node.folder, 'log/pods')).catch(() => []);
-  expect([...links, ...logs]).toEqual([]);
-}
-
 async function started(node: FakeNode, agent: FakeAgent, pod: PodObject): Promise<void> {
   agent.want(pod);
   await node.until(() => node.status('u')?.phase === 'Running', 'Running');
@@ -47,7 +35,7 @@ describe('a pod comes and goes', () => {
     expect(node.running.sort()).toEqual(['a/0', 'b/0']);
     agent.want(deleted(pod, node.clock.now()));
     await node.until(() => node.removed.includes('u'), 'removed');
-    await expectClean(node);
+    expect(await node.leftovers()).toEqual([]);
     expect(agent.manager.count).toBe(0);
   });
 
@@ -59,7 +47,7 @@ describe('a pod comes and goes', () => {
     await node.until(() => node.events.some((e) => e.reason === 'Pulling'));
     agent.want(deleted(pod, node.clock.now()));
     await node.until(() => node.removed.includes('u'), 'removed');
-    await expectClean(node);
+    expect(await node.leftovers()).toEqual([]);
   });
 
   test('deleted while a container starts: nothing is left, whether the start ended or not', async () => {
@@ -69,7 +57,7 @@ describe('a pod comes and goes', () => {
     await node.until(() => node.events.some((e) => e.reason === 'Created'));
     agent.want(deleted(pod, node.clock.now()));
     await node.until(() => node.removed.includes('u'), 'removed');
-    await expectClean(node);
+    expect(await node.leftovers()).toEqual([]);
   });
 
   test('deleted while the sandbox is made, one part of which fails before another has ended', async () => {
@@ -87,7 +75,20 @@ describe('a pod comes and goes', () => {
     expect(node.removed).toEqual([]);
     attached();
     await node.until(() => node.removed.includes('u'), 'removed');
-    await expectClean(node);
+    expect(await node.leftovers()).toEqual([]);
+  });
+
+  test('deleted while its sandbox fails again and again', async () => {
+    const { node, agent } = await setUp();
+    node.onKernel = ({ name }) => {
+      if (name === 'mounts.tmpfs') throw new StatusError('Internal', 'no memory');
+    };
+    const pod = fakePod();
+    agent.want(pod);
+    await node.passUntil(() => node.events.filter((e) => e.reason === 'FailedCreatePodSandBox').length > 2);
+    agent.want(deleted(pod, node.clock.now()));
+    await node.until(() => node.removed.includes('u'), 'removed');
+    expect(await node.leftovers()).toEqual([]);
   });
 
   test('taken from the API while it runs: two seconds, then SIGKILL, and no hook counts longer', async () => {
@@ -102,7 +103,7 @@ describe('a pod comes and goes', () => {
     expect(node.running).toEqual(['s/0']);
     await node.pass(2_500);
     await node.until(() => node.removed.includes('u'), 'removed');
-    await expectClean(node);
+    expect(await node.leftovers()).toEqual([]);
   });
 
   test('a container that ends in the moment it is deleted does not keep the pod', async () => {
@@ -123,7 +124,7 @@ describe('a pod comes and goes', () => {
       };
     agent.want(deleted(pod, node.clock.now()));
     await node.until(() => node.removed.includes('u'), 'removed');
-    await expectClean(node);
+    expect(await node.leftovers()).toEqual([]);
   });
 
   test('slow pulls of others stop nobody', async () => {
@@ -176,6 +177,50 @@ describe('stopping', () => {
     expect(node.events.map((e) => e.reason)).toContain('FailedPreStopHook');
   });
 
+  test('taken from the API in the moment the stop begins', async () => {
+    const { node, agent } = await setUp({ programs: { a: { termMs: 'never' } } });
+    const pod = fakePod({ terminationGracePeriodSeconds: 600 });
+    await started(node, agent, pod);
+    const { runtime } = agent.deps;
+    const state = runtime.state.bind(runtime);
+    let answer: () => void = () => undefined;
+    runtime.state = async (id, c) => {
+      await new Promise<void>((resolve) => {
+        answer = resolve;
+      });
+      return state(id, c);
+    };
+    agent.want(deleted(pod, node.clock.now(), 600));
+    await node.pass(10);
+    agent.gone(pod);
+    answer();
+    await node.pass(2500);
+    await node.until(() => node.removed.includes('u'), 'removed');
+  });
+
+  test('a postStart hook cut off by a deletion has not failed', async () => {
+    const { node, agent } = await setUp();
+    const lifecycle = { postStart: { sleep: { seconds: 100 } } };
+    const pod = fakePod({ containers: [{ name: 'a', image: 'i', lifecycle }] as never });
+    await started(node, agent, pod);
+    agent.want(deleted(pod, node.clock.now()));
+    await node.until(() => node.removed.includes('u'), 'removed');
+    expect(node.events.map((e) => e.reason)).not.toContain('FailedPostStartHook');
+  });
+
+  test('a sandbox that cannot be removed at first', async () => {
+    const { node, agent } = await setUp();
+    const pod = fakePod();
+    await started(node, agent, pod);
+    let failures = 3;
+    node.onKernel = ({ name }) => {
+      if (name === 'namespaces.unpin' && failures-- > 0) throw new StatusError('Internal', 'busy');
+    };
+    agent.want(deleted(pod, node.clock.now()));
+    await node.passUntil(() => node.removed.includes('u'), 'removed');
+    expect(await node.leftovers()).toEqual([]);
+  });
+
   test('an image that names an unknown stop signal', async () => {
     const { node, agent } = await setUp();
     const pod = fakePod();
@@ -189,7 +234,7 @@ describe('stopping', () => {
     await started(node, agent, pod);
     agent.want(deleted(pod, node.clock.now()));
     await node.until(() => node.removed.includes('u'), 'removed');
-    await expectClean(node);
+    expect(await node.leftovers()).toEqual([]);
   });
 });
 
@@ -228,6 +273,89 @@ describe('ends', () => {
       await node.until(() => node.running.includes('a/1'), 'the next attempt');
       expect(node.status('u')?.phase).toBe('Running');
     }
+  });
+
+  test('an image changed and changed back while the container stops: it comes back all the same', async () => {
+    const { node, agent } = await setUp({ programs: { a: { termMs: 2000, termCode: 0 } } });
+    const pod = (image: string): PodObject =>
+      fakePod({ restartPolicy: 'Never', containers: [{ name: 'a', image }] as never });
+    await started(node, agent, pod('i'));
+    agent.want(pod('j'));
+    await node.pass(1000);
+    agent.want(pod('i'));
+    await node.pass(2000);
+    await node.until(() => node.running.includes('a/1'), 'the next attempt');
+    expect(node.status('u')?.phase).toBe('Running');
+  });
+
+  test('an end that is heard of twice, while a stop for a changed image begins: it comes back', async () => {
+    const { node, agent } = await setUp();
+    await started(node, agent, fakePod({ restartPolicy: 'Never' }));
+    const { runtime } = agent.deps;
+    const state = runtime.state.bind(runtime);
+    runtime.state = async (id, c) => {
+      node.host.exit(id, 0);
+      return state(id, c);
+    };
+    agent.want(fakePod({ restartPolicy: 'Never', containers: [{ name: 'a', image: 'j' }] as never }));
+    await node.until(() => node.events.filter((e) => e.reason === 'Started').length > 1, 'the next attempt');
+  });
+
+  test('deleted while a container stops for a changed image: it does not come back', async () => {
+    const { node, agent } = await setUp({ programs: { a: { termMs: 5000 } } });
+    await started(node, agent, fakePod());
+    const changed = fakePod({ containers: [{ name: 'a', image: 'j' }] as never });
+    agent.want(changed);
+    await node.pass(1000);
+    agent.want(deleted(changed, node.clock.now()));
+    await node.passUntil(() => node.removed.includes('u'), 'removed');
+    expect(node.events.filter((e) => e.reason === 'Started')).toHaveLength(1);
+    expect(await node.leftovers()).toEqual([]);
+  });
+
+  test('an end in the moment of the start, before anybody listens, is an end', async () => {
+    const { node, agent } = await setUp();
+    const { runtime } = agent.deps;
+    const start = runtime.start.bind(runtime);
+    runtime.start = async (o, c) => {
+      const state = await start(o, c);
+      node.host.exit(o.id, 7);
+      return state;
+    };
+    agent.want(fakePod({ restartPolicy: 'Never' }));
+    await node.until(() => node.status('u')?.phase === 'Failed', 'Failed');
+    expect(node.status('u')?.containerStatuses?.[0]?.state?.terminated?.exitCode).toBe(7);
+  });
+
+  test('a start that somebody else cancelled is tried again after a pause, not at once', async () => {
+    const { node, agent } = await setUp();
+    let tries = 0;
+    agent.deps.images.find = async () => {
+      if (++tries > 50) await new Promise(() => undefined);
+      throw new DOMException('somebody else has gone', 'AbortError');
+    };
+    agent.want(fakePod());
+    await node.pass(5000);
+    expect(tries).toBe(1);
+    await node.pass(6000);
+    expect(tries).toBe(2);
+  });
+
+  test('a changed image does not wait for the back-off of a pull that failed', async () => {
+    const { node, agent } = await setUp();
+    const { images } = agent.deps;
+    images.find = async () => undefined;
+    const pull = images.pull.bind(images);
+    let tries = 0;
+    images.pull = async (reference, o, c) => {
+      if (reference !== 'i') return pull(reference, o, c);
+      tries++;
+      throw new StatusError('NotFound', 'no such image');
+    };
+    agent.want(fakePod());
+    await node.passUntil(() => tries === 4, 'four tries');
+    agent.want(fakePod({ containers: [{ name: 'a', image: 'j' }] as never }));
+    await node.until(() => node.running.includes('a/0'), 'the right image');
   });
 
   test('the deadline in the middle of a pull gives everything back', async () => {

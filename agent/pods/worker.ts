@@ -81,9 +81,13 @@ export class PodWorker implements AsyncDisposable {
 
   /** A newer version of the API object. */
   update(pod: PodObject): void {
+    const images = new Map(containersOf(this.#pod).map(({ spec }) => [spec.name, spec.image]));
     this.#pod = pod;
-    for (const { spec } of containersOf(pod))
-      if (!this.#containers.has(spec.name)) this.#containers.set(spec.name, new ContainerMemory());
+    for (const { spec } of containersOf(pod)) {
+      const m = this.#containers.get(spec.name);
+      if (m === undefined) this.#containers.set(spec.name, new ContainerMemory());
+      else if (images.get(spec.name) !== spec.image) m.imageChanged();
+    }
     if (pod.metadata.deletionTimestamp !== undefined) {
       this.#terminate();
       const grace = remainingGrace(pod, this.#d.clock.now());
@@ -169,8 +173,9 @@ export class PodWorker implements AsyncDisposable {
       else m.latest = latest;
       m.previous = previous;
       m.postStarted = true;
-      const known = this.#pod.status?.containerStatuses?.find(
-        (s) => s.name === name && s.containerID === `berth://${latest.id}`,
+      const { containerStatuses = [], initContainerStatuses = [] } = this.#pod.status ?? {};
+      const known = [...containerStatuses, ...initContainerStatuses].find(
+        (s) => s.containerID === `berth://${latest.id}`,
       );
       m.started ||= known?.started ?? false;
       m.ready ||= known?.ready ?? false;
@@ -313,7 +318,7 @@ export class PodWorker implements AsyncDisposable {
     const spec = containersOf(this.#pod).find((x) => x.spec.name === a.container)?.spec;
     if (m === undefined || m.busy || spec === undefined) return;
     m.busy = true;
-    if (a.replace === true) m.endRequested = { reason: a.reason };
+    if (a.replace === true) m.endRequested = { reason: a.reason, replace: true };
     this.#scope.spawn(`stop ${a.container}`, async () => {
       try {
         await this.#actions.stop(spec, m, { ...a, podIp: this.podIp ?? '' }, c);
