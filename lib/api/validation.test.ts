@@ -358,6 +358,22 @@ describe('pods', () => {
     ]);
   });
 
+  test('status: a pod has addresses, not just any text', () => {
+    const old = pod();
+    const report = (podIP: string, ips: readonly string[]): string[] => {
+      const change = (p: typeof old): void => {
+        p.status = { ...p.status, podIP, podIPs: ips.map((ip) => ({ ip })) };
+      };
+      return updateErrors(Kinds.pods, old, change, 'status');
+    };
+    expect(report('10.42.0.7', ['10.42.0.7', 'fd00::7'])).toEqual([]);
+    const why = 'must be a valid IP address,';
+    expect(report('10.42.0.300', ['10.42.0.300'])).toEqual([
+      `status.podIP: Invalid value: "10.42.0.300": ${why}`,
+      `status.podIPs[0]: Invalid value: "10.42.0.300": ${why}`,
+    ]);
+  });
+
   test('status: a finished container stays finished unless it restarts', () => {
     const old = pod();
     old.spec.restartPolicy = 'Never';

@@ -6,7 +6,7 @@ import { semanticEqual } from '../equality.ts';
 import { type FieldError, forbidden, invalid } from '../field-error.ts';
 import type { Container, ContainerStatus, Pod, PodSpec, Toleration } from '../gen/types/core-v1.ts';
 import { Errors, eachItem } from '../validation/field-path.ts';
-import { betweenText, dns1123Subdomain, qualifiedName } from '../validation/names.ts';
+import { betweenText, dns1123Subdomain, ipAddress, qualifiedName } from '../validation/names.ts';
 import { qosClassOf } from './pod-qos.ts';
 
 const INT32_MAX = 2 ** 31 - 1;
@@ -152,6 +152,10 @@ export function validatePodStatusUpdate(next: Pod, previous: Pod): FieldError[] 
   errors.add(...annotationsOfMirror(next, previous));
   eachItem(status.conditions, 'status.conditions', (c, at) => {
     if (!SYSTEM_CONDITIONS.includes(c.type)) errors.check(`${at}.Type`, c.type, qualifiedName);
+  });
+  if (status.podIP && status.podIP !== old.podIP) errors.check('status.podIP', status.podIP, ipAddress);
+  eachItem(status.podIPs, 'status.podIPs', (x, at) => {
+    if (!(old.podIPs ?? []).some((o) => o.ip === x.ip)) errors.check(at, x.ip, ipAddress);
   });
   if (next.spec.nodeName !== spec.nodeName) errors.add(forbidden('status.nodeName', 'may not be changed directly'));
   if (status.nominatedNodeName && status.nominatedNodeName !== old.nominatedNodeName) {

@@ -166,6 +166,11 @@ describe('deployment plan', () => {
     const going = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'p' }, spec: { containers: [] } };
     expect(sizes(plan(observed(d, [down], new Map([[down, [going]]])), NOW).actions)).toEqual({});
     expect(sizes(plan(observed(d, [down]), NOW).actions)).toEqual({ new: 4 });
+    // Pods may be made already that the cache does not show yet.
+    const counted = { ...down, status: { ...down.status, replicas: 1 } };
+    expect(sizes(plan(observed(d, [counted]), NOW).actions)).toEqual({});
+    const unheard = { ...down, metadata: { ...down.metadata, generation: 7 } };
+    expect(sizes(plan(observed(d, [unheard]), NOW).actions)).toEqual({});
   });
 
   test('complete: condition, and history beyond the limit goes', () => {

@@ -184,9 +184,12 @@ function sizeNotes(d: Dep): Record<string, string> {
   return { [DESIRED]: String(wanted), [MAX]: String(wanted + rollingLimits(d).maxSurge) };
 }
 
-/** Recreate waits until nothing of an old version can run any more, going pods included. */
+/**
+ * Recreate waits until nothing of an old version can run any more: going pods included, and those that a set may have made
+ * before it heard of its new size, which the cache need not show yet.
+ */
 function isRunning(seen: Observed, old: readonly Rs[]): boolean {
-  return old.some((rs) => seen.podsOf(rs).some((p) => !isFinished(p)));
+  return old.some((rs) => !isSeen(rs) || (rs.status?.replicas ?? 0) > 0 || seen.podsOf(rs).some((p) => !isFinished(p)));
 }
 
 /** Old sets beyond the history limit that hold nothing. */

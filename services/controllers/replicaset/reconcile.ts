@@ -73,7 +73,9 @@ class ReplicaSetReconciler implements Reconciler {
           if (action.type === 'create') failure ??= { reason: 'FailedCreate', message: messageOf(e) };
           if (action.type === 'delete') failure ??= { reason: 'FailedDelete', message: messageOf(e) };
         }
-    await this.#writeStatus(seen.set, mayAct ? withFailure(status, failure, now) : status, c);
+    // A generation counts as observed when it was acted upon: what waits for that must not find pods still unseen.
+    const waiting = { ...status, observedGeneration: seen.set.status?.observedGeneration };
+    await this.#writeStatus(seen.set, mayAct ? withFailure(status, failure, now) : waiting, c);
     if (cause !== undefined && !isNamespaceGoing(cause)) throw cause;
     const waitMs = wakeAtMs === undefined ? Number.POSITIVE_INFINITY : Math.max(wakeAtMs - now.ms, 1);
     const afterMs = mayAct ? waitMs : Math.min(waitMs, RECHECK_MS);
