@@ -4,11 +4,12 @@
  *
  * Each round: sample the revision; compact what is older than `historyMs`; ask every member for its size; defragment a
  * member (it stands still meanwhile, so one at a time, and only when at least half of a big file is free) ; above 80 % of
- * the quota compact to a minute ago and say so. Every step may be repeated and done by several replicas at once.
+ * the quota compact to a minute ago and say so. A member that is away is passed over: what it has to say of itself must
+ * not stop the others from being kept. Every step may be repeated and done by several replicas at once.
  */
 import type { Etcd3 } from 'etcd3';
 import { type Ctx, messageOf, type Random, realRandom } from '#lib/base';
-import { call, type EtcdEndpoints, openClient } from './etcd-client.ts';
+import { call, deadline, type EtcdEndpoints, openClient, storeError } from './etcd-client.ts';
 import type { Revision, Store } from './store.ts';
 
 export interface MaintenanceOptions extends EtcdEndpoints {
@@ -23,6 +24,16 @@ export interface MaintenanceOptions extends EtcdEndpoints {
   readonly random?: Random | undefined;
 }
 
+interface Member {
+  readonly endpoint: string;
+  readonly client: Etcd3;
+}
+
+interface Size {
+  readonly sizeBytes: number;
+  readonly inUseBytes: number;
+}
+
 interface Sample {
   readonly at: number;
   readonly revision: Revision;
@@ -30,10 +41,13 @@ interface Sample {
 
 const FULL_SHARE = 0.8;
 const FULL_HISTORY_MS = 60_000;
+const DEFRAG_MS = 120_000;
 
 export class Maintenance implements AsyncDisposable {
   readonly #store: Store;
-  readonly #members: readonly Etcd3[];
+  /** Any member that answers: for what concerns all of them. */
+  readonly #cluster: Etcd3;
+  readonly #members: readonly Member[];
   readonly #random: Random;
   readonly #intervalMs: number;
   readonly #historyMs: number;
@@ -45,7 +59,11 @@ export class Maintenance implements AsyncDisposable {
 
   constructor(store: Store, o: MaintenanceOptions) {
     this.#store = store;
-    this.#members = o.endpoints.map((endpoint) => openClient({ ...o, endpoints: [endpoint] }, false));
+    this.#cluster = openClient(o, false);
+    this.#members = o.endpoints.map((endpoint) => ({
+      endpoint,
+      client: openClient({ ...o, endpoints: [endpoint] }, false),
+    }));
     this.#random = o.random ?? realRandom;
     this.#intervalMs = o.intervalMs ?? 60_000;
     this.#historyMs = o.historyMs ?? 5 * 60_000;
@@ -70,18 +88,24 @@ export class Maintenance implements AsyncDisposable {
     const now = c.clock.monotonic();
     this.#samples.push({ at: now, revision: await this.#store.currentRevision(c) });
     const alarmed = await this.#alarms(c);
-    let largest = 0;
-    for (const member of this.#members) largest = Math.max(largest, (await this.#size(member, c)).sizeBytes);
+    const sizes = new Map<Member, Size>();
+    for (const m of this.#members) {
+      const size = await this.#passingOver(m, () => this.#size(m, c), c);
+      if (size !== undefined) sizes.set(m, size);
+    }
+    const largest = Math.max(0, ...[...sizes.values()].map((s) => s.sizeBytes));
     const full = largest > this.#quotaBytes * FULL_SHARE;
     if (full || alarmed.length > 0)
       c.log.error({ sizeBytes: largest, quotaBytes: this.#quotaBytes }, 'etcd is nearly full: forgetting more history');
     await this.#compact(now - (alarmed.length > 0 ? 0 : full ? FULL_HISTORY_MS : this.#historyMs), c);
-    for (const member of this.#members) await this.#defragment(member, full || alarmed.length > 0, c);
+    for (const m of sizes.keys())
+      await this.#passingOver(m, () => this.#defragment(m, full || alarmed.length > 0, c), c);
     for (const memberId of alarmed) await this.#disarm(memberId, c);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const member of this.#members) member.close();
+    this.#cluster.close();
+    for (const { client } of this.#members) client.close();
   }
 
   /** To the newest sample that is at least as old as `until`. */
@@ -95,20 +119,33 @@ export class Maintenance implements AsyncDisposable {
     c.log.debug({ revision: String(target.revision) }, 'compacted etcd');
   }
 
-  async #size(member: Etcd3, c: Ctx): Promise<{ sizeBytes: number; inUseBytes: number }> {
-    const status = await call('reading a status', (o) => member.maintenance.status(o), c, this.#random);
+  /** undefined when it fails: that member is left for the next round. */
+  async #passingOver<T>({ endpoint }: Member, fn: () => Promise<T>, c: Ctx): Promise<T | undefined> {
+    try {
+      return await fn();
+    } catch (e) {
+      c.signal.throwIfAborted();
+      const { message } = storeError(`looking after ${endpoint}`, e);
+      c.log.warn({ endpoint, err: message }, 'an etcd member is passed over');
+      return undefined;
+    }
+  }
+
+  /** Asked once: a member that is away costs a round one deadline. */
+  async #size({ client }: Member, c: Ctx): Promise<Size> {
+    const status = await client.maintenance.status(deadline(c.clock));
     return { sizeBytes: Number(status.dbSize), inUseBytes: Number(status.dbSizeInUse) };
   }
 
-  async #defragment(member: Etcd3, urgent: boolean, c: Ctx): Promise<void> {
+  /** The size is read anew: compaction has freed pages. */
+  async #defragment(member: Member, urgent: boolean, c: Ctx): Promise<void> {
     const { sizeBytes, inUseBytes } = await this.#size(member, c);
     const worth = urgent
       ? inUseBytes < sizeBytes * 0.9
       : sizeBytes > this.#defragMinBytes && inUseBytes < sizeBytes / 2;
     if (!worth) return;
     const startedAt = c.clock.monotonic();
-    const deadline = c.clock.now() + 120_000;
-    await call('defragmenting', () => member.maintenance.defragment({ deadline }), c, this.#random);
+    await member.client.maintenance.defragment({ deadline: c.clock.now() + DEFRAG_MS });
     const after = await this.#size(member, c);
     const durationMs = Math.round(c.clock.monotonic() - startedAt);
     c.log.info({ sizeBytes, afterBytes: after.sizeBytes, durationMs }, 'defragmented an etcd member');
@@ -116,17 +153,15 @@ export class Maintenance implements AsyncDisposable {
 
   /** Members with a NOSPACE alarm. */
   async #alarms(c: Ctx): Promise<readonly string[]> {
-    const [member] = this.#members;
-    if (member === undefined) return [];
-    const answer = await call('reading alarms', (o) => member.maintenance.alarm({ action: 'Get' }, o), c, this.#random);
+    const { maintenance } = this.#cluster;
+    const answer = await call('reading alarms', (o) => maintenance.alarm({ action: 'Get' }, o), c, this.#random);
     return answer.alarms.filter((a) => String(a.alarm).toLowerCase() === 'nospace').map((a) => a.memberID);
   }
 
   async #disarm(memberID: string, c: Ctx): Promise<void> {
-    const [member] = this.#members;
-    if (member === undefined) return;
+    const { maintenance } = this.#cluster;
     const request = { action: 'Deactivate' as const, memberID, alarm: 'Nospace' as const };
-    await call('disarming', (o) => member.maintenance.alarm(request, o), c, this.#random);
+    await call('disarming', (o) => maintenance.alarm(request, o), c, this.#random);
     c.log.warn({ memberId: memberID }, 'etcd has room again: took the NOSPACE alarm down');
   }
 }
