@@ -9,7 +9,17 @@
  * renewal was SENT, by its own monotonic clock: etcd counts from when it received it, so the holder always gives up first.
  */
 import type { Etcd3 } from 'etcd3';
-import { type Clock, type Ctx, isKind, messageOf, type Random, Scope, StatusError, type Timer } from '#lib/base';
+import {
+  type Clock,
+  type Ctx,
+  isKind,
+  messageOf,
+  type Random,
+  raceAbort,
+  Scope,
+  StatusError,
+  type Timer,
+} from '#lib/base';
 import { call } from './etcd-client.ts';
 import type { KeySpace } from './etcd-keys.ts';
 import { watchRange } from './etcd-watch.ts';
@@ -35,26 +45,34 @@ interface Bucket {
 
 export class LeaseBuckets {
   readonly #deps: LeaseDeps;
+  /** The store's own: a lease is granted for many callers, so no single caller's cancel may end it. */
+  readonly #c: Ctx;
   /** By TTL in seconds; callers use a handful of different TTLs. */
   readonly #buckets = new Map<number, Bucket>();
 
-  constructor(deps: LeaseDeps) {
+  constructor(deps: LeaseDeps, c: Ctx) {
     this.#deps = deps;
+    this.#c = c;
   }
 
   /** A lease that ends between `ttlSeconds` and a minute later. */
   leaseFor(ttlSeconds: number, c: Ctx): Promise<string> {
-    const now = c.clock.monotonic();
+    return raceAbort(this.#bucketFor(ttlSeconds).leaseId, c.signal);
+  }
+
+  /** One more key is going to be on it. */
+  #bucketFor(ttlSeconds: number): Bucket {
+    const now = this.#c.clock.monotonic();
     const open = this.#buckets.get(ttlSeconds);
     if (open !== undefined && now < open.endsAt && open.keys < BUCKET_KEYS_MAX) {
       open.keys++;
-      return open.leaseId;
+      return open;
     }
-    const leaseId = grant(this.#deps, ttlSeconds + BUCKET_MS / 1000, c);
+    const leaseId = grant(this.#deps, ttlSeconds + BUCKET_MS / 1000, this.#c);
     const bucket: Bucket = { leaseId, endsAt: now + BUCKET_MS, keys: 1 };
     this.#buckets.set(ttlSeconds, bucket);
     leaseId.catch(() => this.#forget(ttlSeconds, bucket));
-    return leaseId;
+    return bucket;
   }
 
   /** After etcd has said that a lease is gone (revoked by hand, restored from a backup). */

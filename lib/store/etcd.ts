@@ -69,7 +69,7 @@ export class EtcdStore implements Store, AsyncDisposable {
     const shared = { keys: this.#keys, random: this.#random };
     this.#committer = new Committer({ client: clients.kv, c: own, ...shared });
     const leaseDeps = { kv: clients.kv, streams: clients.streams, ...shared };
-    this.#leases = new LeaseBuckets(leaseDeps);
+    this.#leases = new LeaseBuckets(leaseDeps, own);
     this.#revisions = new SharedRead(() => this.#readRevision(own));
     this.admin = {
       acquire: (key, identity, options, ctx) => acquire(leaseDeps, { key, identity, ...options }, ctx),

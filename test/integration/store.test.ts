@@ -190,6 +190,16 @@ describe('EtcdStore under faults', () => {
     expect(events.map(eventText)).toEqual(['put /ttl/a=1', 'delete /ttl/a']);
   });
 
+  test('a caller that goes away while a shared lease is granted takes nobody along', async () => {
+    const gone = context();
+    const first = direct.create('/ttl/gone', value('1'), { ttlSeconds: 777 }, gone);
+    const second = direct.create('/ttl/stays', value('1'), { ttlSeconds: 777 }, c);
+    gone.abort();
+    const [left, stayed] = await Promise.allSettled([first, second]);
+    expect(left.status).toBe('rejected');
+    expect(stayed.status).toBe('fulfilled');
+  });
+
   test('an object larger than etcd takes is TooLarge and does not harm its neighbours', async () => {
     const [large, small] = await Promise.allSettled([
       direct.create('/large/a', Buffer.alloc(2_000_000), {}, c),
