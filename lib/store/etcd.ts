@@ -106,7 +106,7 @@ export class EtcdStore implements Store, AsyncDisposable {
         {
           ...this.#keys.range(prefix, after),
           limit: Math.min(PAGE_ENTRIES, limit - entries.length),
-          ...(revision === undefined ? {} : { revision: modRevisionOf(revision).toString() }),
+          ...(revision === undefined ? {} : { revision: pastRevision(revision) }),
         },
         c,
       );
@@ -193,6 +193,12 @@ export class EtcdStore implements Store, AsyncDisposable {
       quotaBytes: this.#quotaBytes,
     };
   }
+}
+
+/** etcd takes 0 for "now"; its first revision is 1. */
+function pastRevision(revision: Revision): string {
+  const mod = modRevisionOf(revision);
+  return (mod < 1n ? 1n : mod).toString();
 }
 
 /**

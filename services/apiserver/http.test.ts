@@ -245,6 +245,9 @@ describe('who may do what (kubernetes-api.md 17, 18)', () => {
     const node = await server.http({ commonName: 'system:node:n1', organizations: ['system:nodes'] });
     expect((await node.list<Pod>(Kinds.pods, {}, c)).items).toEqual([]);
     await expect(node.list(Kinds.secrets, {}, c)).rejects.toSatisfy((e) => isKind(e, 'Forbidden'));
+    /* Those of its pods come with its session; by name it could have those of everybody. */
+    for (const kind of [Kinds.secrets, Kinds.configmaps])
+      await expect(node.get(kind, key('of-others'), c)).rejects.toSatisfy((e) => isKind(e, 'Forbidden'));
     await expect(node.create(Kinds.configmaps, { metadata: key('n') }, c)).rejects.toSatisfy((e) =>
       isKind(e, 'Forbidden'),
     );

@@ -37,14 +37,13 @@ export class PublicRules implements Authorizer {
   }
 }
 
+/** Secrets and ConfigMaps are not among them: a node is given those of its own pods by its session, and no others. */
 const NODE_READS = new Set([
   '/services',
   '/endpoints',
   'discovery.k8s.io/endpointslices',
   '/nodes',
   '/pods',
-  '/configmaps',
-  '/secrets',
   '/persistentvolumeclaims',
   '/persistentvolumes',
   'coordination.k8s.io/leases',
@@ -52,17 +51,12 @@ const NODE_READS = new Set([
   'storage.k8s.io/csidrivers',
   'storage.k8s.io/csinodes',
 ]);
-/** A node asks for one object that its pods name, never for all of a kind that holds secrets. */
-const NODE_GET_ONLY = new Set(['/secrets', '/configmaps']);
-
 export class NodeRules implements Authorizer {
   authorize(a: Attributes): Decision {
     if (!a.user.groups.includes('system:nodes') || !a.user.name.startsWith('system:node:')) return NO_OPINION;
     if (a.type === 'path' || a.subresource !== '') return NO_OPINION;
-    const id = `${a.group}/${a.resource}`;
-    if (!NODE_READS.has(id)) return NO_OPINION;
-    if (a.verb === 'get') return ALLOWED;
-    return (a.verb === 'list' || a.verb === 'watch') && !NODE_GET_ONLY.has(id) ? ALLOWED : NO_OPINION;
+    const isReading = a.verb === 'get' || a.verb === 'list' || a.verb === 'watch';
+    return isReading && NODE_READS.has(`${a.group}/${a.resource}`) ? ALLOWED : NO_OPINION;
   }
 }
 
