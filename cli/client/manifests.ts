@@ -5,7 +5,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { parseAllDocuments } from 'yaml';
+import { readYaml } from '#lib/api';
 import { isKind, messageOf, StatusError } from '#lib/base';
 
 export interface Manifest {
@@ -26,21 +26,22 @@ export interface ManifestOptions {
 export async function readManifests(paths: readonly string[], o: ManifestOptions): Promise<Manifest[]> {
   const out: Manifest[] = [];
   for (const path of paths) {
-    for (const [source, text] of await textsOf(path, o)) out.push(...parseManifests(source, text));
+    for (const [source, text] of await textsOf(path, o)) out.push(...(await parseManifests(source, text)));
   }
   if (out.length === 0) throw new StatusError('Invalid', `no objects in ${paths.join(', ')}`);
   return out;
 }
 
-export function parseManifests(source: string, text: string): Manifest[] {
-  const documents = parseAllDocuments(text, { version: '1.1', prettyErrors: true });
+export async function parseManifests(source: string, text: string): Promise<Manifest[]> {
+  const wrong = (e: unknown): StatusError =>
+    new StatusError('Invalid', `${source}: ${messageOf(e).trim()}`, { cause: e });
   const objects: unknown[] = [];
-  for (const d of documents) {
-    const [mistake] = d.errors;
-    if (mistake !== undefined)
-      throw new StatusError('Invalid', `${source}: ${mistake.message.trim()}`, { cause: mistake });
-    const object: unknown = d.toJS({ maxAliasCount: 100 });
-    if (object !== null && object !== undefined) objects.push(object);
+  const documents = await readYaml(text).catch((e: unknown) => {
+    throw wrong(e); // too many aliases
+  });
+  for (const { value, mistake } of documents) {
+    if (mistake !== undefined) throw wrong(mistake);
+    if (value !== null && value !== undefined) objects.push(value);
   }
   return objects.flatMap((object, i) => {
     const name = objects.length > 1 ? `${source} (document ${i + 1})` : source;

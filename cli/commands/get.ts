@@ -175,7 +175,7 @@ async function printObjects(wanted: readonly Wanted[], q: Query, format: 'yaml' 
   }
   const alone = wanted.length === 1 && wanted[0]?.names?.length === 1;
   if (objects.length === 0 && (alone || q.failures.length > 0)) return;
-  s.out.write(objectsText(objects, { format, alone, managedFields: q.showManagedFields === true }));
+  s.out.write(await objectsText(objects, { format, alone, managedFields: q.showManagedFields === true }));
 }
 
 async function listAll(r: DiscoveredResource, q: Query, s: Session): Promise<object[]> {

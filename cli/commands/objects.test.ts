@@ -33,22 +33,22 @@ const config = (name: string, value: string): string =>
 describe('apply', () => {
   test('created, unchanged, configured: a line for each object; the second file of a stream as well', async () => {
     const s = t.session();
-    expect(await apply(parseManifests('x', `${config('one', '1')}---\n${DEPLOYMENT}`), {}, s)).toBe(0);
+    expect(await apply(await parseManifests('x', `${config('one', '1')}---\n${DEPLOYMENT}`), {}, s)).toBe(0);
     expect(t.out.take()).toBe('configmap/one created\ndeployment.apps/web created\n');
-    expect(await apply(parseManifests('x', config('one', '1')), {}, s)).toBe(0);
+    expect(await apply(await parseManifests('x', config('one', '1')), {}, s)).toBe(0);
     expect(t.out.take()).toBe('configmap/one unchanged\n');
-    expect(await apply(parseManifests('x', config('one', '2')), {}, s)).toBe(0);
+    expect(await apply(await parseManifests('x', config('one', '2')), {}, s)).toBe(0);
     expect(t.out.take()).toBe('configmap/one configured\n');
   });
 
   test('a dry run says what would be and changes nothing', async () => {
     const s = t.session();
-    expect(await apply(parseManifests('x', config('dry', '1')), { dryRun: true }, s)).toBe(0);
+    expect(await apply(await parseManifests('x', config('dry', '1')), { dryRun: true }, s)).toBe(0);
     expect(t.out.take()).toBe('configmap/dry created (server dry run)\n');
     await expect(t.server.client.get(Kinds.configmaps, { namespace: 'default', name: 'dry' }, s.c)).rejects.toThrow(
       'not found',
     );
-    await apply(parseManifests('x', config('one', '9')), { dryRun: true }, s);
+    await apply(await parseManifests('x', config('one', '9')), { dryRun: true }, s);
     expect(t.out.take()).toBe('configmap/one configured (server dry run)\n');
     expect(isDryRun('server')).toBe(true);
     expect(isDryRun(undefined)).toBe(false);
@@ -58,10 +58,10 @@ describe('apply', () => {
   test('one that fails is told with its file and its next step; the others are applied; exit 2 for a mistake in it', async () => {
     const s = t.session();
     const text = `${config('a', '1')}foo: 1\n---\n${config('b', '1')}`;
-    expect(await apply(parseManifests('two.yaml', text), {}, s)).toBe(2);
+    expect(await apply(await parseManifests('two.yaml', text), {}, s)).toBe(2);
     expect(t.err.take()).toMatch(/^berth apply: two\.yaml \(document 1\): .*unknown field "foo"/);
     expect(t.out.take()).toBe('configmap/b created\n');
-    expect(await apply(parseManifests('x.yaml', config('c', '1')), {}, t.session('nowhere'))).toBe(1);
+    expect(await apply(await parseManifests('x.yaml', config('c', '1')), {}, t.session('nowhere'))).toBe(1);
     expect(t.err.take()).toBe(
       'berth apply: x.yaml: namespaces "nowhere" not found\n' +
         "Create the namespace first (a manifest of kind Namespace), or choose another with -n; 'berth get namespaces' lists them.\n",
@@ -76,18 +76,18 @@ describe('apply', () => {
       ['- 1', /must be a mapping|apiVersion: Required/],
     ];
     for (const [text, expected] of cases) {
-      expect(await apply(parseManifests('bad.yaml', text), {}, s)).toBe(2);
+      expect(await apply(await parseManifests('bad.yaml', text), {}, s)).toBe(2);
       expect(t.err.take()).toMatch(expected);
     }
     const elsewhere = config('x', '1').replace('{name: x,', '{name: x, namespace: b,');
-    expect(await apply(parseManifests('x', elsewhere), { namespace: 'a' }, s)).toBe(2);
+    expect(await apply(await parseManifests('x', elsewhere), { namespace: 'a' }, s)).toBe(2);
     expect(t.err.take()).toContain('the object is in namespace b, but -n says a');
   });
 
   test('manifests: bad YAML names file and line; Lists are taken apart; standard input; nothing is a mistake', async () => {
-    expect(() => parseManifests('bad.yaml', 'a: [1\nb: 2\n')).toThrow(/^bad\.yaml: .*line 2/);
+    await expect(parseManifests('bad.yaml', 'a: [1\nb: 2\n')).rejects.toThrow(/^bad\.yaml: .*line 2/);
     const list = `apiVersion: v1\nkind: List\nitems:\n- ${config('l', '1').trim().replaceAll('\n', '\n  ')}\n`;
-    expect(parseManifests('l', list)).toMatchObject([{ object: { metadata: { name: 'l' } } }]);
+    expect(await parseManifests('l', list)).toMatchObject([{ object: { metadata: { name: 'l' } } }]);
     const read = await readManifests(['-'], { stdin: Readable.from([Buffer.from(config('in', '1'))]) });
     expect(read).toMatchObject([{ source: 'standard input', object: { metadata: { name: 'in' } } }]);
     const empty = readManifests(['-'], { stdin: Readable.from([Buffer.from('---\n')]) });
@@ -164,7 +164,7 @@ describe('get', () => {
       return printed;
     };
     const changes = (async () => {
-      await apply(parseManifests('x', config('watched', '1')), {}, t.session());
+      await apply(await parseManifests('x', config('watched', '1')), {}, t.session());
       await expect.poll(more).toMatch(/\nwatched/);
       await deleteObjects(['cm', 'watched'], [], {}, t.session());
       await expect.poll(() => more().match(/^watched/gm)?.length).toBe(2);
@@ -180,7 +180,7 @@ describe('delete', () => {
   test('by name, by file, by selector; each waits until it is gone', async () => {
     const s = t.session();
     await apply(
-      parseManifests(
+      await parseManifests(
         'x',
         `${config('d1', '1')}---\n${config('d2', '1')}---\n${config('d3', '1').replace('team: a', 'team: d')}`,
       ),
@@ -189,7 +189,7 @@ describe('delete', () => {
     );
     t.out.take();
     expect(await deleteObjects(['cm/d1'], [], {}, s)).toBe(0);
-    expect(await deleteObjects([], parseManifests('x', config('d2', '1')), {}, s)).toBe(0);
+    expect(await deleteObjects([], await parseManifests('x', config('d2', '1')), {}, s)).toBe(0);
     expect(await deleteObjects(['cm'], [], { selector: 'team=d' }, s)).toBe(0);
     expect(t.out.take()).toBe('configmap "d1" deleted\nconfigmap "d2" deleted\nconfigmap "d3" deleted\n');
     await expect(t.server.client.get(Kinds.configmaps, { namespace: 'default', name: 'd3' }, s.c)).rejects.toThrow(
@@ -200,7 +200,7 @@ describe('delete', () => {
   test('a finalizer keeps it: the time limit tells where to look', async () => {
     const s = t.session();
     const stuck = config('stuck', '1').replace('{name: stuck,', '{name: stuck, finalizers: [example.org/x],');
-    await apply(parseManifests('x', stuck), {}, s);
+    await apply(await parseManifests('x', stuck), {}, s);
     await expect(deleteObjects(['cm', 'stuck'], [], { timeout: '100ms' }, s)).rejects.toThrow('shows its finalizers');
     expect(await deleteObjects(['cm', 'stuck'], [], { wait: false }, s)).toBe(0);
   });

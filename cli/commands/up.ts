@@ -5,8 +5,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseAllDocuments } from 'yaml';
-import { Kinds } from '#lib/api';
+import { Kinds, readYaml } from '#lib/api';
 import {
   type Clock,
   type Ctx,
@@ -37,7 +36,7 @@ import { runningTend, startTend, survivors } from '../tend.ts';
 import { takeTurn } from '../turn.ts';
 import { checkEtcd } from '../up/external.ts';
 import { hostNet, makeHosts } from '../up/hosts.ts';
-import { checkPorts, layoutOf, type UpOptions } from '../up/layout-of.ts';
+import { checkPorts, layoutOf, refuseMistakes, type UpOptions } from '../up/layout-of.ts';
 import { tendOptions } from '../up/parent.ts';
 import { pushSample } from '../up/sample.ts';
 import { checkSpace } from '../up/space.ts';
@@ -53,6 +52,7 @@ export async function up(o: UpOptions): Promise<number> {
   try {
     if (process.getuid?.() !== 0)
       throw new StatusError('Invalid', 'berth up needs root: it makes namespaces, mounts and links. Run it with sudo.');
+    refuseMistakes(o);
     const { layout: known } = await findCluster(o);
     if (known !== undefined) refuseOtherShape(known, o);
     const layout = known ?? (await layoutOf(o));
@@ -212,10 +212,10 @@ async function applySample(layout: ClusterLayout, client: HttpClient, steps: Ste
     pushSample(`${registry}/berth/hello:1`, c),
   );
   const yaml = (await readFile(examplePath('hello.yaml'), 'utf8')).replaceAll('localhost:5000', registry);
-  await steps.run('applying deploy/examples/hello.yaml', () =>
+  await steps.run('applying deploy/examples/hello.yaml', async () =>
     applyManifests(
       client,
-      parseAllDocuments(yaml, { version: '1.1' }).map((d) => d.toJS() as unknown),
+      (await readYaml(yaml)).map((d) => d.value),
       {},
       c,
     ),

@@ -1,5 +1,5 @@
-/** The server's Table form and whole objects, as text: what `get` prints. Pure. */
-import { stringify } from 'yaml';
+/** The server's Table form and whole objects, as text: what `get` prints. */
+import { writeYaml } from '#lib/api';
 
 /** meta.k8s.io/v1 Table, as far as it is printed. */
 export interface WireTable {
@@ -75,19 +75,17 @@ function labelsText(labels: Readonly<Record<string, string>> | undefined): strin
 }
 
 /** As kubectl: one object alone, several as a List. Managed fields are left out unless asked for. */
-export function objectsText(
+export async function objectsText(
   objects: readonly object[],
   o: { format: 'yaml' | 'json'; alone: boolean; managedFields: boolean },
-): string {
+): Promise<string> {
   const plain = o.managedFields ? objects : objects.map(withoutManagedFields);
   const [first] = plain;
   const whole =
     o.alone && first !== undefined && plain.length === 1
       ? first
       : { apiVersion: 'v1', kind: 'List', items: plain, metadata: { resourceVersion: '' } };
-  return o.format === 'json'
-    ? `${JSON.stringify(whole, null, 4)}\n`
-    : stringify(whole, { lineWidth: 0, version: '1.1', indentSeq: false, aliasDuplicateObjects: false });
+  return o.format === 'json' ? `${JSON.stringify(whole, null, 4)}\n` : await writeYaml(whole);
 }
 
 function withoutManagedFields(object: object): object {

@@ -40,7 +40,7 @@ test('table cells: absent ones are told, line breaks do not break the row, wide 
   ]);
 });
 
-test('yaml: reads back the same, also for readers of YAML 1.1; no directive, no anchors', () => {
+test('yaml: reads back the same, also for readers of YAML 1.1; no directive, no anchors', async () => {
   const shared = { a: 'yes', b: '0123', c: 'multi\nline\n' };
   const object = {
     apiVersion: 'v1',
@@ -50,10 +50,10 @@ test('yaml: reads back the same, also for readers of YAML 1.1; no directive, no 
     again: shared,
     t: '2026-01-01',
   };
-  const text = objectsText([object], { format: 'yaml', alone: true, managedFields: false });
+  const text = await objectsText([object], { format: 'yaml', alone: true, managedFields: false });
   expect(text).not.toMatch(/^%|&|---/m);
   for (const version of ['1.1', '1.2'] as const)
     expect(parse(text, { version })).toEqual({ ...object, metadata: { name: 'n' } });
-  const many = objectsText([object, object], { format: 'json', alone: false, managedFields: true });
+  const many = await objectsText([object, object], { format: 'json', alone: false, managedFields: true });
   expect(JSON.parse(many)).toMatchObject({ kind: 'List', items: [{ metadata: { managedFields: [] } }, {}] });
 });

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { expect, test } from 'vitest';
-import { checkPorts, homeMistake, layoutOf } from './layout-of.ts';
+import { checkPorts, homeMistake, layoutOf, refuseMistakes } from './layout-of.ts';
 
 const OK = { home: '/tmp/x', serverIp: '127.0.0.1' };
 
@@ -21,11 +21,11 @@ test('up: a home that mounts and links cannot take is refused before anything is
   for (const home of ['/var/lib/my cluster', '/a:b', '/a,b', '/a"b', '/ä', `/${'x'.repeat(128)}`])
     expect(homeMistake(home), home).toContain(home);
   for (const home of ['/', '/var/lib/berth', '/srv/a-b_c.d/@e+f=g']) expect(homeMistake(home)).toBeUndefined();
-  await expect(layoutOf({ ...OK, home: '/a b' })).rejects.toThrow('--home /a b: only letters');
+  expect(() => refuseMistakes({ ...OK, home: '/a b' })).toThrow('--home /a b: only letters');
 });
 
 test('up: addresses that are none are refused together', async () => {
-  await expect(layoutOf({ ...OK, serverIp: 'here', nats: 'localhost' })).rejects.toThrow(
+  expect(() => refuseMistakes({ ...OK, serverIp: 'here', nats: 'localhost' })).toThrow(
     /--server-ip here: an IPv4 address\n--nats localhost: a URL like nats:/,
   );
 });

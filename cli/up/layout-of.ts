@@ -1,4 +1,4 @@
-/** Options of `berth up` -> the layout of the cluster, with all mistakes reported together. */
+/** Options of `berth up`: all mistakes reported together, and the layout of the cluster. */
 import { existsSync } from 'node:fs';
 import { createServer, isIP } from 'node:net';
 import { hostname } from 'node:os';
@@ -34,9 +34,13 @@ export interface UpOptions {
 const NODES_MAX = 50;
 
 /** Throws Invalid with every mistake found. */
-export async function layoutOf(o: UpOptions): Promise<ClusterLayout> {
+export function refuseMistakes(o: UpOptions): void {
   const mistakes = mistakesOf(o);
   if (mistakes.length > 0) throw new StatusError('Invalid', mistakes.join('\n'));
+}
+
+/** `o` holds no mistakes. */
+export async function layoutOf(o: UpOptions): Promise<ClusterLayout> {
   const instance = o.instance ?? DEFAULT_INSTANCE;
   const cidrs = defaultCidrs(instance);
   const ports = defaultPorts(instance);

@@ -73,3 +73,4 @@ export { prepareCreate, prepareUpdate } from './strategy.ts';
 export { partialMetadata, type TableOptions, tableOf } from './tables/table.ts';
 export { type FieldInfo, type TypeInfo, type TypeName, type TypeRef, typeOf } from './type-table.ts';
 export { type ValidationOptions, validateCreate, validateUpdate } from './validation.ts';
+export { readYaml, writeYaml, type YamlDocument } from './yaml.ts';

@@ -1,6 +1,6 @@
 /** A request body by its Content-Type: JSON, YAML or Kubernetes protobuf, as a plain value. */
 import type { IncomingMessage } from 'node:http';
-import { decodeProtobuf, type FieldValidation, findDuplicateFields } from '#lib/api';
+import { decodeProtobuf, type FieldValidation, findDuplicateFields, readYaml } from '#lib/api';
 import { messageOf, StatusError } from '#lib/base';
 import type { PatchType } from '#lib/client';
 import { readBody } from '#lib/http';
@@ -64,14 +64,14 @@ function parseJson(bytes: Buffer, report: Reporter | undefined): unknown {
   return value;
 }
 
-/** The YAML library is loaded with the first YAML body. */
 async function parseYamlBody(bytes: Buffer): Promise<unknown> {
-  const { default: yaml } = await import('yaml');
-  try {
-    return yaml.parse(bytes.toString('utf8'), { maxAliasCount: 100 });
-  } catch (e) {
-    throw badRequest(`error decoding YAML: ${messageOf(e)}`);
-  }
+  const refused = (e: unknown): StatusError => badRequest(`error decoding YAML: ${messageOf(e)}`);
+  const [first, second] = await readYaml(bytes.toString('utf8')).catch((e: unknown) => {
+    throw refused(e); // too many aliases
+  });
+  if (first?.mistake !== undefined) throw refused(first.mistake);
+  if (second !== undefined) throw badRequest('error decoding YAML: the body must be one document');
+  return first?.value ?? null;
 }
 
 function mediaType(req: IncomingMessage): string {

@@ -5,7 +5,15 @@
 import type { ServerResponse } from 'node:http';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import { apiVersionOf, type DeepReadonly, type KindInfo, type KubeObject, partialMetadata, tableOf } from '#lib/api';
+import {
+  apiVersionOf,
+  type DeepReadonly,
+  type KindInfo,
+  type KubeObject,
+  partialMetadata,
+  tableOf,
+  writeYaml,
+} from '#lib/api';
 import type { StatusError } from '#lib/base';
 import { statusOfError } from '#lib/client';
 import { itemParts, jsonParts } from '../cache/cached.ts';
@@ -50,8 +58,7 @@ export async function sendError(a: Answer, e: StatusError): Promise<void> {
 /** Any value as JSON or YAML. */
 export async function sendValue(a: Answer, code: number, value: object): Promise<void> {
   if (a.form.as === 'object' && a.form.yaml) {
-    const { default: yaml } = await import('yaml');
-    await sendBytes(a, code, Buffer.from(yaml.stringify(value)), 'application/yaml');
+    await sendBytes(a, code, Buffer.from(await writeYaml(value)), 'application/yaml');
     return;
   }
   const json = a.pretty ? `${JSON.stringify(value, undefined, 2)}\n` : `${JSON.stringify(value)}\n`;

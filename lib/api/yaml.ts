@@ -1,0 +1,58 @@
+/**
+ * YAML as kubectl and the API server of Kubernetes read it (sigs.k8s.io/yaml on go-yaml v2): YAML 1.1, so `on` is true and `0644`
+ * is 420, but what looks like a time stays text, because Go's reader turns `2020-01-01` and `12:30:45` into nothing else. The
+ * library is loaded with the first text, since a server mostly speaks JSON.
+ */
+import type { CollectionTag, ScalarTag, Tags } from 'yaml';
+
+export interface YamlDocument {
+  readonly value: unknown;
+  /** The first one, with line and column; `value` is then of no use. */
+  readonly mistake: Error | undefined;
+}
+
+const ALIASES_MAX = 100;
+
+/** Every document of the text, in order; one that holds nothing has the value null. */
+export async function readYaml(text: string): Promise<YamlDocument[]> {
+  const { default: yaml } = await import('yaml');
+  const documents = yaml.parseAllDocuments(text, { version: '1.1', prettyErrors: true, customTags: asGo });
+  return documents.map((d) => {
+    const [mistake] = d.errors;
+    return mistake === undefined
+      ? { value: d.toJS({ maxAliasCount: ALIASES_MAX }) as unknown, mistake }
+      : { value: undefined, mistake };
+  });
+}
+
+/** Quotes what a reader of YAML 1.1 would take for a boolean, a number or a time. */
+export async function writeYaml(value: object): Promise<string> {
+  const { default: yaml } = await import('yaml');
+  return yaml.stringify(value, {
+    lineWidth: 0,
+    version: '1.1',
+    indentSeq: false,
+    aliasDuplicateObjects: false,
+    customTags: (tags) => [OCTAL, ...tags],
+  });
+}
+
+const NOT_OF_GO = /:(timestamp|binary|omap|pairs|set)$/;
+
+const BINARY: ScalarTag = {
+  tag: 'tag:yaml.org,2002:binary',
+  resolve: (text) => Buffer.from(text, 'base64').toString('utf8'),
+};
+
+const OCTAL: ScalarTag = {
+  tag: 'tag:yaml.org,2002:int',
+  default: true,
+  test: /^[-+]?0o[0-7]+$/,
+  resolve: (text) => (text.startsWith('-') ? -1 : 1) * Number(text.replace(/^[-+]/, '')),
+};
+
+function asGo(tags: Tags): Tags {
+  const isOfGo = (t: ScalarTag | CollectionTag): boolean =>
+    !NOT_OF_GO.test(t.tag) && !('format' in t && t.format === 'TIME');
+  return [OCTAL, ...tags.filter((t) => typeof t === 'string' || isOfGo(t)), BINARY];
+}
