@@ -1,14 +1,18 @@
 /** Files that others read or that must survive a crash: write a temporary file, fsync, rename, fsync the folder. */
 import { open, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
-/** Replaces `path` atomically. With `durable: false` (default true) the fsyncs are left out: atomic but not crash-safe. */
+/**
+ * Replaces `path` atomically. The temporary file's name begins with a dot, which names of what is kept in a folder do not: one
+ * that a crash has left is taken for nothing else. With `durable: false` (default true) the fsyncs are left out: atomic but not
+ * crash-safe.
+ */
 export async function writeFileAtomic(
   path: string,
   data: string | Uint8Array,
   o: { mode?: number; durable?: boolean } = {},
 ): Promise<void> {
-  const temporary = `${path}.${process.pid}.${nextSuffix()}.tmp`;
+  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.${nextSuffix()}.tmp`);
   try {
     const file = await open(temporary, 'w', o.mode ?? 0o644);
     try {

@@ -46,6 +46,8 @@ export interface Ingest extends AsyncDisposable {
   readonly offset: number;
   /** Takes ownership of `chunk`; resolves when the store has room for more. */
   write(chunk: Uint8Array): Promise<void>;
+  /** Resolves when the operating system has every byte taken: from then on a killed process loses none of them. */
+  flush(): Promise<void>;
   /** Back to offset 0. */
   reset(): Promise<void>;
   /**
@@ -238,6 +240,10 @@ class FolderIngest implements Ingest {
     this.#pendingBytes += chunk.length;
     if (this.#pendingBytes >= WRITE_BYTES) this.#startWriting();
     if (this.#pendingBytes >= PENDING_BYTES_MAX) await this.#drain();
+  }
+
+  flush(): Promise<void> {
+    return this.#drain();
   }
 
   async reset(): Promise<void> {

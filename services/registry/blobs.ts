@@ -71,6 +71,7 @@ export async function appendUpload(x: Exchange): Promise<void> {
   await x.uploads.use(x.reference, x.repository.name, async (ingest) => {
     if (!isInOrder(x, ingest)) return;
     await receive(x, ingest);
+    await kept(x, ingest, () => ingest.flush());
     reply(x, 202, uploadHeaders(x, x.reference, ingest.offset));
   });
 }
@@ -87,6 +88,7 @@ export async function finishUpload(x: Exchange): Promise<void> {
 
 export async function uploadStatus(x: Exchange): Promise<void> {
   await x.uploads.use(x.reference, x.repository.name, async (ingest) => {
+    await kept(x, ingest, () => ingest.flush());
     reply(x, 204, uploadHeaders(x, x.reference, ingest.offset));
   });
 }
@@ -133,14 +135,17 @@ function isInOrder(x: Exchange, ingest: Ingest): boolean {
 /** What came before a lost connection stays, for the client to go on; after a failure of the disk the upload is gone. */
 async function receive(x: Exchange, ingest: Ingest): Promise<void> {
   for await (const piece of x.req) {
-    if (!Buffer.isBuffer(piece)) continue;
-    try {
-      await ingest.write(piece);
-    } catch (e) {
-      x.uploads.forget(ingest);
-      await ingest.abort();
-      throw e;
-    }
+    if (Buffer.isBuffer(piece)) await kept(x, ingest, () => ingest.write(piece));
+  }
+}
+
+async function kept(x: Exchange, ingest: Ingest, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (e) {
+    x.uploads.forget(ingest);
+    await ingest.abort();
+    throw e;
   }
 }
 

@@ -1,5 +1,5 @@
 /** The protocol, clause by clause, over loopback HTTP without any client library of ours. */
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -166,6 +166,19 @@ describe('registry: pushing blobs', () => {
     expect(await codeOf(await call('GET', location.replace('/a/b/', '/other/')))).toBe('404 BLOB_UPLOAD_UNKNOWN');
     await call('PATCH', location, { body: HELLO.subarray(6) });
     expect((await call('PUT', `${location}?digest=${DIGEST}`)).status).toBe(201);
+  });
+
+  test('bytes that were acknowledged are in the file: a killed registry loses none of them', async () => {
+    const ingests = join(home, 'content', 'ingest');
+    const onDisk = async (): Promise<string> => {
+      const [file = ''] = await readdir(ingests);
+      return await readFile(join(ingests, file), 'utf8');
+    };
+    const location = await begin();
+    expect((await call('PATCH', location, { body: 'hello' })).headers.get('range')).toBe('0-4');
+    expect(await onDisk()).toBe('hello');
+    expect((await call('PATCH', location, { body: ' wor' })).status).toBe(202);
+    expect(await onDisk()).toBe('hello wor');
   });
 
   test('cancel', async () => {
@@ -352,6 +365,18 @@ describe('registry: manifests', () => {
 });
 
 describe('registry: lists', () => {
+  test('a tag that looks like a temporary file is a tag; a temporary file that a crash has left is none', async () => {
+    const body = await imageManifest();
+    const digest = digestBytes('sha256', body);
+    for (const tag of ['v1', 'v1.tmp', 'v1.12.3.tmp']) await putManifest(tag, body);
+    await writeFile(join(home, 'repositories/a/b/_tags/.v1.12.3.tmp'), digest);
+    const tags = async (): Promise<unknown> => (await (await call('GET', '/v2/a/b/tags/list')).json()) as unknown;
+    expect(await tags()).toEqual({ name: 'a/b', tags: ['v1', 'v1.12.3.tmp', 'v1.tmp'] });
+    expect((await call('DELETE', `/v2/a/b/manifests/${digest}`)).status).toBe(202);
+    expect(await tags()).toEqual({ name: 'a/b', tags: [] });
+    expect(await readdir(join(home, 'repositories/a/b/_tags'))).toEqual(['.v1.12.3.tmp']);
+  });
+
   test('tags sorted and in pages', async () => {
     const body = await imageManifest();
     for (const tag of ['c', 'a', 'B', 'd', 'b']) await putManifest(tag, body);

@@ -12,7 +12,7 @@
 import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { syncFolder, writeFileAtomic } from '#lib/base';
-import { type AnyDigest, isAnyDigest } from '#lib/oci';
+import { type AnyDigest, isAnyDigest, isTag } from '#lib/oci';
 
 export interface ManifestLink {
   readonly mediaType: string;
@@ -142,8 +142,7 @@ export class Repository {
 
   /** Sorted by code unit. */
   async tags(): Promise<readonly string[]> {
-    const names = await list(this.#path('_tags'));
-    return names.filter((n) => !n.endsWith('.tmp')).sort();
+    return (await list(this.#path('_tags'))).filter(isTag).sort();
   }
 
   /** `descriptor`: the referring manifest's, as JSON. */
