@@ -25,6 +25,16 @@ export interface TendedProcess {
   readonly pid: number;
   readonly restarts: number;
   readonly upMs: number;
+  /** Of the run before this one, 128 + N after signal N; -1 = it has never ended. */
+  readonly lastExitCode: number;
+}
+
+/** As agent/native/tend.c: what was up for this long begins its back-off anew. */
+const STEADY_MS = 10_000;
+
+/** False for what waits to be started again, and for what was and has not been up for long since: it may go on so. */
+export function isSteady(p: TendedProcess): boolean {
+  return p.pid > 0 && (p.restarts === 0 || p.upMs >= STEADY_MS);
 }
 
 const LOG_BYTES = 10 << 20;

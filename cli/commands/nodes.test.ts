@@ -12,8 +12,9 @@ import { agentFlags, type JoinedNode } from '../joined.ts';
 import type { ClusterLayout } from '../layout.ts';
 import { openRegistryDoor } from '../registry-door.ts';
 import { environmentText, unitText } from '../systemd.ts';
+import { isSteady } from '../tend.ts';
 import { startTestSession, type TestSession } from '../testing/session.ts';
-import { nodeTable, processTable, tellCluster } from './status.ts';
+import { nodeTable, processTable, tellCluster, unsteadyText } from './status.ts';
 import { checkEndpoint, createToken, gatewaysOf, listTokens, revokeTokens } from './token.ts';
 
 let t: TestSession;
@@ -102,8 +103,8 @@ describe('status', () => {
       nodeTable([{ apiVersion: 'v1', kind: 'Node', metadata: { name: 'x' }, spec: { unschedulable: true } }]),
     ).toContain('NotReady,SchedulingDisabled');
     const lines = processTable([
-      { name: 'etcd', pid: 7, restarts: 1, upMs: 65_000 },
-      { name: 'server', pid: 0, restarts: 9, upMs: 0 },
+      { name: 'etcd', pid: 7, restarts: 1, upMs: 65_000, lastExitCode: 0 },
+      { name: 'server', pid: 0, restarts: 9, upMs: 0, lastExitCode: 1 },
     ]);
     expect(lines.split('\n').map((l) => l.split(/ {2,}/))).toEqual([
       ['PROCESS', 'STATE', 'PID', 'RESTARTS', 'UP'],
@@ -111,6 +112,23 @@ describe('status', () => {
       ['server', 'waiting to restart', '-', '9', '-'],
       [''],
     ]);
+  });
+
+  test('status: a process that does not stay up is told, in whatever moment one looks', () => {
+    const p = { name: 'server', pid: 7, restarts: 0, upMs: 500, lastExitCode: -1 };
+    expect(isSteady(p)).toBe(true);
+    expect(isSteady({ ...p, restarts: 9, upMs: 20_000 })).toBe(true);
+    const [up, waiting] = [
+      { ...p, restarts: 9, lastExitCode: 1 },
+      { ...p, restarts: 9, lastExitCode: 137, pid: 0 },
+    ];
+    expect([up, waiting].map(isSteady)).toEqual([false, false]);
+    expect(unsteadyText(up, '/home/log')).toBe(
+      'server ended with exit code 1 and runs again since 0s (9 restarts so far): /home/log/server.log may say why.\n',
+    );
+    expect(unsteadyText(waiting, '/home/log')).toBe(
+      'server was ended by signal 9 and is started again soon (9 restarts so far): /home/log/server.log may say why.\n',
+    );
   });
 });
 

@@ -1,12 +1,14 @@
 /** `berth status`: what runs on this machine, where the cluster answers, and its nodes; exit 1 when something is amiss. */
+import { join } from 'node:path';
 import { type DeepReadonly, durationText, getCondition, Kinds, type Node } from '#lib/api';
 import { messageOf } from '#lib/base';
 import { type AccessOptions, type Output, type Session, withSession } from '../client/access.ts';
 import { findCluster } from '../instance.ts';
 import { type JoinedNode, joinedSocket, readJoined } from '../joined.ts';
-import { type ClusterLayout, DEFAULT_INSTANCE, kubeconfigPath, tendSocket } from '../layout.ts';
+import { type ClusterLayout, DEFAULT_INSTANCE, kubeconfigPath, nodeHome } from '../layout.ts';
 import { textTable } from '../output/table.ts';
-import { runningTend, type TendedProcess } from '../tend.ts';
+import { isSteady, runningTend, survivors, type TendedProcess, type TendOptions } from '../tend.ts';
+import { tendOptions } from '../up/parent.ts';
 import { VERSION } from '../version.ts';
 
 export interface StatusOptions extends AccessOptions {
@@ -19,7 +21,7 @@ export async function statusCommand(o: StatusOptions): Promise<number> {
   const out = process.stdout;
   out.write(`berth ${VERSION}, instance ${layout?.instance ?? o.instance ?? DEFAULT_INSTANCE}, home ${home}\n`);
   let isWell = true;
-  if (layout !== undefined) isWell = await tellProcesses(tendSocket(layout), "'berth up' starts them", out);
+  if (layout !== undefined) isWell = await tellProcesses(tendOptions(layout), 'berth up', out);
   for (const n of joined) {
     out.write(`\nThis machine is node ${n.nodeName} (${n.nodeIp}) of the cluster at ${n.gateways.join(', ')}\n`);
     isWell = (await tellJoined(n, out)) && isWell;
@@ -39,23 +41,39 @@ export async function statusCommand(o: StatusOptions): Promise<number> {
   }
 }
 
-async function tellProcesses(socket: string, remedy: string, out: Output): Promise<boolean> {
-  const all = await runningTend(socket).catch((e: unknown) => messageOf(e));
+/** The parent of processes here: where it answers, what it left on disk, and where its processes write. */
+type Parent = Pick<TendOptions, 'socket' | 'folder' | 'logFolder'>;
+
+async function tellProcesses(parent: Parent, remedy: string, out: Output): Promise<boolean> {
+  const all = await runningTend(parent.socket).catch((e: unknown) => messageOf(e));
   if (typeof all === 'string') {
     out.write(`\nWhat runs here cannot be told: ${all}\n`);
     return false;
   }
   if (all === undefined) {
-    out.write(`\nNo processes run here: ${remedy}.\n`);
+    const left = await survivors(parent.folder);
+    out.write(
+      left.length === 0
+        ? `\nNo processes run here: '${remedy}' starts them.\n`
+        : `\nThe parent of the processes has died; ${left.join(', ')} run on, but nothing starts them again: '${remedy}' takes them over.\n`,
+    );
     return false;
   }
   out.write(`\n${processTable(all)}`);
-  return all.every((p) => p.pid > 0);
+  const unsteady = all.filter((p) => !isSteady(p));
+  if (unsteady.length > 0) out.write(`\n${unsteady.map((p) => unsteadyText(p, parent.logFolder)).join('')}`);
+  return unsteady.length === 0;
 }
 
 async function tellJoined(n: JoinedNode, out: Output): Promise<boolean> {
-  if ((await runningTend(joinedSocket(n)).catch(() => [])) !== undefined)
-    return await tellProcesses(joinedSocket(n), '', out);
+  const parent = {
+    socket: joinedSocket(n),
+    folder: join(nodeHome(n, n.nodeName), 'tend'),
+    logFolder: join(n.home, 'log'),
+  };
+  const isParentKnown = (await runningTend(parent.socket).catch(() => [])) !== undefined;
+  if (isParentKnown || (await survivors(parent.folder)).length > 0)
+    return await tellProcesses(parent, 'berth join', out);
   out.write(
     "The agent is not run by 'berth join' itself; with --systemd: systemctl status berth-agent, else 'berth join' starts it.\n",
   );
@@ -71,6 +89,14 @@ export function processTable(all: readonly TendedProcess[]): string {
     p.pid > 0 ? durationText(p.upMs) : '-',
   ]);
   return textTable([['PROCESS', 'STATE', 'PID', 'RESTARTS', 'UP'], ...rows]);
+}
+
+/** A line on a process that does not stay up, and where it says why. */
+export function unsteadyText(p: TendedProcess, logFolder: string): string {
+  const code = p.lastExitCode;
+  const end = code > 128 ? `was ended by signal ${code - 128}` : `ended with exit code ${code}`;
+  const since = p.pid > 0 ? `and runs again since ${durationText(p.upMs)}` : 'and is started again soon';
+  return `${p.name} ${end} ${since} (${p.restarts} restarts so far): ${join(logFolder, `${p.name}.log`)} may say why.\n`;
 }
 
 function tellAddresses(l: ClusterLayout, out: Output): void {
