@@ -17,7 +17,7 @@ import {
 } from './model.ts';
 import { conditionsOf, isContainerReady, phaseOf } from './phase.ts';
 import { qosClassOf } from './resources.ts';
-import { type RestartPolicy, restartDelayMs, runsAgain } from './restart.ts';
+import { type RestartPolicy, restartDelayMs, restarts, runsAgain } from './restart.ts';
 
 export interface NodeFacts {
   readonly hostIp: string;
@@ -120,6 +120,8 @@ function currentState(
     const message = `back-off ${durationText(delay)} restarting failed container=${o.container} pod=${o.podText}`;
     return { waiting: { reason: 'CrashLoopBackOff', message } };
   }
+  /* The policy alone would end it here, and the API lets nothing leave a last state. */
+  if (again && !restarts(o.policy, role, latest.state.exitCode)) return { waiting: { reason: 'ContainerCreating' } };
   return { terminated: terminated(latest, o.terminationMessages) };
 }
 

@@ -27,6 +27,12 @@ async function started(node: FakeNode, agent: FakeAgent, pod: PodObject): Promis
   await node.until(() => node.status('u')?.phase === 'Running', 'Running');
 }
 
+/** The API server refuses a status in which a container leaves a terminated state that its policy makes the last. */
+function expectNeverOver(node: FakeNode): void {
+  const states = node.reports.map((r) => Object.keys(r.status.containerStatuses?.[0]?.state ?? {})[0]);
+  expect(states).not.toContain('terminated');
+}
+
 describe('a pod comes and goes', () => {
   test('runs, is deleted, and leaves nothing', async () => {
     const { node, agent } = await setUp();
@@ -270,9 +276,23 @@ describe('ends', () => {
       const { node, agent } = await setUp({ programs: { a: { termCode: 0 } } });
       await started(node, agent, fakePod({ restartPolicy }));
       agent.want(fakePod({ restartPolicy, containers: [{ name: 'a', image: 'j' }] as never }));
-      await node.until(() => node.running.includes('a/1'), 'the next attempt');
+      await node.until(() => node.status('u')?.containerStatuses?.[0]?.restartCount === 1, 'the next attempt');
       expect(node.status('u')?.phase).toBe('Running');
+      expectNeverOver(node);
     }
+  });
+
+  test('OnFailure: what a probe ended comes back, also after exit code 0', async () => {
+    const { node, agent } = await setUp({ programs: { a: { termCode: 0, exec: () => ({ code: 1 }) } } });
+    const livenessProbe = { exec: { command: ['x'] }, periodSeconds: 10, failureThreshold: 1, initialDelaySeconds: 5 };
+    await started(
+      node,
+      agent,
+      fakePod({ restartPolicy: 'OnFailure', containers: [{ name: 'a', image: 'i', livenessProbe }] as never }),
+    );
+    await node.passUntil(() => node.status('u')?.containerStatuses?.[0]?.restartCount === 1, 'the next attempt');
+    expect(node.status('u')?.containerStatuses?.[0]?.lastState?.terminated?.exitCode).toBe(0);
+    expectNeverOver(node);
   });
 
   test('an image changed and changed back while the container stops: it comes back all the same', async () => {
