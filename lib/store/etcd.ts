@@ -172,7 +172,8 @@ export class EtcdStore implements Store, AsyncDisposable {
   }
 
   async #compact(before: Revision, c: Ctx): Promise<void> {
-    const request = { revision: modRevisionOf(before).toString(), physical: false };
+    // Answered when the history is really gone, so that who looks at the size next sees what it gave.
+    const request = { revision: modRevisionOf(before).toString(), physical: true };
     try {
       await call('compacting', (o) => this.#client.kv.compact(request, o), c, this.#random);
     } catch (e) {

@@ -98,8 +98,8 @@ export class Maintenance implements AsyncDisposable {
     if (full || alarmed.length > 0)
       c.log.error({ sizeBytes: largest, quotaBytes: this.#quotaBytes }, 'etcd is nearly full: forgetting more history');
     await this.#compact(now - (alarmed.length > 0 ? 0 : full ? FULL_HISTORY_MS : this.#historyMs), c);
-    for (const m of sizes.keys())
-      await this.#passingOver(m, () => this.#defragment(m, full || alarmed.length > 0, c), c);
+    const need = alarmed.length > 0 ? 'alarmed' : full ? 'full' : 'none';
+    for (const m of sizes.keys()) await this.#passingOver(m, () => this.#defragment(m, need, c), c);
     for (const memberId of alarmed) await this.#disarm(memberId, c);
   }
 
@@ -137,12 +137,17 @@ export class Maintenance implements AsyncDisposable {
     return { sizeBytes: Number(status.dbSize), inUseBytes: Number(status.dbSizeInUse) };
   }
 
-  /** The size is read anew: compaction has freed pages. */
-  async #defragment(member: Member, urgent: boolean, c: Ctx): Promise<void> {
+  /**
+   * The size is read anew: compaction has freed pages. etcd counts them with the next write, which an alarm forbids: then
+   * its figure decides nothing.
+   */
+  async #defragment(member: Member, need: 'none' | 'full' | 'alarmed', c: Ctx): Promise<void> {
     const { sizeBytes, inUseBytes } = await this.#size(member, c);
-    const worth = urgent
-      ? inUseBytes < sizeBytes * 0.9
-      : sizeBytes > this.#defragMinBytes && inUseBytes < sizeBytes / 2;
+    const worth = {
+      none: sizeBytes > this.#defragMinBytes && inUseBytes < sizeBytes / 2,
+      full: inUseBytes < sizeBytes * 0.9,
+      alarmed: true,
+    }[need];
     if (!worth) return;
     const startedAt = c.clock.monotonic();
     await member.client.maintenance.defragment({ deadline: c.clock.now() + DEFRAG_MS });
