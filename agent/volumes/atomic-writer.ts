@@ -38,15 +38,13 @@ export async function writePayload(
   await mkdir(target, { recursive: true });
   await setOwner(target, { uid: 0, gid: o.groupId, mode: folderMode(o.groupId) });
   const fresh = await mkdtemp(join(target, `..${stamp(o.clock.now())}.`));
-  await setOwner(fresh, { uid: 0, gid: o.groupId, mode: folderMode(o.groupId) });
-  const folders = new Set<string>();
-  for (const path of payload.keys())
-    for (let parent = dirname(path); parent !== '.'; parent = dirname(parent)) folders.add(parent);
-  for (const folder of [...folders].sort()) {
-    await mkdir(join(fresh, folder));
-    await setOwner(join(fresh, folder), { uid: 0, gid: o.groupId, mode: folderMode(o.groupId) });
+  try {
+    await fill(fresh, payload, o.groupId);
+  } catch (e) {
+    // A full disk or a path that is both file and folder is tried again and again.
+    await rm(fresh, { recursive: true, force: true });
+    throw e;
   }
-  for (const [path, file] of payload) await writeOne(join(fresh, path), file, o.groupId);
   const old = await linkTarget(join(target, DATA));
   await rm(join(target, DATA_NEW), { force: true });
   await symlink(fresh.slice(target.length + 1), join(target, DATA_NEW));
@@ -58,6 +56,18 @@ export async function writePayload(
 /** True when a payload was written here (perhaps by an earlier process). */
 export async function hasPayload(target: string): Promise<boolean> {
   return (await linkTarget(join(target, DATA))) !== undefined;
+}
+
+async function fill(fresh: string, payload: Payload, groupId: number | undefined): Promise<void> {
+  await setOwner(fresh, { uid: 0, gid: groupId, mode: folderMode(groupId) });
+  const folders = new Set<string>();
+  for (const path of payload.keys())
+    for (let parent = dirname(path); parent !== '.'; parent = dirname(parent)) folders.add(parent);
+  for (const folder of [...folders].sort()) {
+    await mkdir(join(fresh, folder));
+    await setOwner(join(fresh, folder), { uid: 0, gid: groupId, mode: folderMode(groupId) });
+  }
+  for (const [path, file] of payload) await writeOne(join(fresh, path), file, groupId);
 }
 
 async function writeOne(path: string, file: PayloadFile, groupId: number | undefined): Promise<void> {

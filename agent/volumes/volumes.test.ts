@@ -143,6 +143,20 @@ describe('configMap volumes', () => {
   });
 });
 
+test('a write that fails, however often it is tried, leaves what was there and nothing else', async () => {
+  setConfigMap('settings', { a: '1', b: '2' });
+  const items = [
+    { key: 'a', path: 'x' },
+    { key: 'b', path: 'x/y' },
+  ];
+  const broken = pod({ name: 'v', configMap: { name: 'settings', items } });
+  const whole = pod({ name: 'v', configMap: { name: 'settings' } });
+  const { hostPath } = await volumes.prepare({ pod: whole, volumeName: 'v' }, c);
+  const before = (await readdir(hostPath)).sort();
+  for (let i = 0; i < 3; i++) await expect(volumes.prepare({ pod: broken, volumeName: 'v' }, c)).rejects.toThrow();
+  expect((await readdir(hostPath)).sort()).toEqual(before);
+});
+
 describe('other volumes', () => {
   test('secret: in the tmpfs only', async () => {
     const data = { key: Buffer.from('s3cret').toString('base64') };
