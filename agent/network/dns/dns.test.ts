@@ -46,6 +46,8 @@ const ALL = [
   ]),
   service('none', { clusterIP: 'None', ports: PORTS }),
   service('out', { type: 'ExternalName', externalName: 'target.example' }),
+  service('large', { type: 'ExternalName', externalName: 'large.example' }),
+  service('broken', { type: 'ExternalName', externalName: 'broken.example' }),
   service('alias', { type: 'ExternalName', externalName: 'web.ns.svc.cluster.local' }),
   service(
     'many',
@@ -116,13 +118,16 @@ describe('server', () => {
   let folder: string;
   let server: DnsServer;
   let upstream: Awaited<ReturnType<typeof fakeUpstream>>;
+  let refusing: Socket;
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'berth-dns-'));
     upstream = await fakeUpstream();
     const resolvConf = join(folder, 'resolv.conf');
-    // The first is nobody: the server has to go on to the next one.
-    await writeFile(resolvConf, 'nameserver 127.0.0.9\nnameserver 127.0.0.3\nnameserver 127.0.0.2\n');
+    // The first is nobody, the third refuses: the server has to go on to the next one.
+    const servers = ['127.0.0.9', '127.0.0.3', '127.0.0.5', '127.0.0.2'];
+    await writeFile(resolvConf, servers.map((s) => `nameserver ${s}\n`).join(''));
+    refusing = await refuser(upstream.port);
     const forward = new Upstream({ resolvConf, own: ['127.0.0.3'], port: upstream.port, random: seededRandom(1) });
     server = await startDnsServer({ host: '127.0.0.1', port: 0, zone: () => zone, upstream: forward }, c);
   });
@@ -130,6 +135,7 @@ describe('server', () => {
   afterAll(async () => {
     await server[Symbol.asyncDispose]();
     await upstream.close();
+    await new Promise<void>((resolve) => refusing.close(() => resolve()));
     await scope[Symbol.asyncDispose]();
     await rm(folder, { recursive: true, force: true });
   });
@@ -183,6 +189,15 @@ describe('server', () => {
     expect(short((await ask(`alias.${SVC}`, 'A')).answers ?? [])).toEqual([`CNAME web.${SVC}`, 'A 10.43.0.20']);
   });
 
+  test('an ExternalName whose records are too many for UDP, or cannot be found out', async () => {
+    expect(short((await ask(`large.${SVC}`, 'A')).answers ?? [])).toEqual(['CNAME large.example', 'A 192.0.2.2']);
+    expect(codeOf(await ask(`broken.${SVC}`, 'A'))).toBe('SERVFAIL');
+  });
+
+  test('what every server refuses is told as the last of them did', async () => {
+    expect(codeOf(await ask('broken.example', 'A'))).toBe('SERVFAIL');
+  });
+
   test('nonsense gets an error or silence, never ends the server', async () => {
     expect(
       (await askUdp(server.port, Buffer.concat([Buffer.from([0, 5]), Buffer.alloc(10), Buffer.alloc(3, 255)]))).id,
@@ -221,11 +236,28 @@ function codeOf(p: DecodedPacket): string | undefined {
   return ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP'][(p.flags ?? 0) & 15];
 }
 
-/** Answers every A question with 192.0.2.1 over UDP and 192.0.2.2 over TCP, on 127.0.0.2. */
+/** Answers REFUSED. */
+async function refuser(port: number): Promise<Socket> {
+  const udp = createSocket('udp4');
+  udp.on('message', (m, from) => {
+    const { id = 0, questions = [] } = decode(m);
+    udp.send(encode({ type: 'response', id, flags: 5, questions }), from.port, from.address);
+  });
+  await new Promise<void>((resolve) => udp.bind(port, '127.0.0.5', resolve));
+  return udp;
+}
+
+/**
+ * Answers every A question with 192.0.2.1 over UDP and 192.0.2.2 over TCP, on 127.0.0.2; large.… is cut over UDP, broken.…
+ * is SERVFAIL.
+ */
 async function fakeUpstream(): Promise<{ port: number; close: () => Promise<void> }> {
   const reply = (message: Buffer, data: string): Buffer => {
     const q = decode(message);
     const name = q.questions?.[0]?.name ?? '';
+    const isCut = name.startsWith('large.') && data === '192.0.2.1';
+    if (isCut || name.startsWith('broken.'))
+      return encode({ type: 'response', id: q.id ?? 0, flags: isCut ? 1 << 9 : 2, questions: q.questions ?? [] });
     return encode({
       type: 'response',
       id: q.id ?? 0,

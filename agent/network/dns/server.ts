@@ -31,6 +31,7 @@ const RECURSION_DESIRED = 1 << 8;
 const RECURSION_AVAILABLE = 1 << 7;
 const CODES = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, NOTIMP: 4 } as const;
 type Code = keyof typeof CODES;
+const CODE_BITS = 15;
 
 export interface DnsServer extends AsyncDisposable {
   readonly port: number;
@@ -98,9 +99,7 @@ class Answerer {
       const next: Question = { ...question, name: follow };
       const local = zone.lookup(next);
       if (local === undefined) {
-        const query = encode({ type: 'query', id: 0, flags: RECURSION_DESIRED, questions: [next] });
-        const reply = decode(await this.#upstream.ask(query, 'udp', this.#c));
-        answers.push(...(reply.answers ?? []));
+        answers.push(...(await outside(this.#upstream, next, this.#c)));
         return { code: 'NOERROR', answers };
       }
       answers.push(...local.answers);
@@ -108,6 +107,17 @@ class Answerer {
     }
     return { code: first.code, answers, additionals: first.additionals, isAuthoritative: true };
   }
+}
+
+/** The rest of an answer that was cut over UDP is asked for over TCP. Throws when the name's records cannot be found out. */
+async function outside(upstream: Upstream, question: Question, c: Ctx): Promise<readonly Answer[]> {
+  const query = encode({ type: 'query', id: 0, flags: RECURSION_DESIRED, questions: [question] });
+  let reply = decode(await upstream.ask(query, 'udp', c));
+  if (reply.flag_tc) reply = decode(await upstream.ask(query, 'tcp', c));
+  const code = (reply.flags ?? 0) & CODE_BITS;
+  if (code !== CODES.NOERROR && code !== CODES.NXDOMAIN)
+    throw new StatusError('Unavailable', `the DNS server answered ${question.name} with code ${code}`);
+  return reply.answers ?? [];
 }
 
 interface Reply {

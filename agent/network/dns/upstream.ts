@@ -1,7 +1,8 @@
 /**
  * Forwards DNS messages as they are (only the id is replaced by a fresh one, against forged replies) to the resolvers of
- * /etc/resolv.conf: over UDP, each server in turn, twice round; over TCP where the client used it or the reply was cut and
- * the caller asks for more. The file is read again when it is older than a few seconds: DHCP and VPNs change it.
+ * /etc/resolv.conf: over UDP, each server in turn until one knows, twice round; over TCP where the client used it or the
+ * reply was cut and the caller asks for more. The file is read again when it is older than a few seconds: DHCP and VPNs
+ * change it.
  */
 import { createSocket } from 'node:dgram';
 import { readFile } from 'node:fs/promises';
@@ -50,7 +51,8 @@ export class Upstream {
   async #askEach(query: Buffer, transport: 'udp' | 'tcp', c: Ctx): Promise<Buffer> {
     const servers = await this.#current(c.clock);
     let last: unknown = new StatusError('Unavailable', `${this.#o.resolvConf} names no usable DNS server`);
-    for (let round = 0; round < ROUNDS; round++)
+    for (let round = 0; round < ROUNDS; round++) {
+      let refusal: Buffer | undefined;
       for (const server of servers) {
         c.signal.throwIfAborted();
         const id = this.#o.random.below(65_536);
@@ -60,11 +62,14 @@ export class Upstream {
           const exchange = transport === 'udp' ? exchangeUdp : exchangeTcp;
           const reply = Buffer.from(await exchange(copy, { server, port: this.#o.port }, c));
           query.copy(reply, 0, 0, 2);
-          return reply;
+          if (!isRefusal(reply)) return reply;
+          refusal = reply;
         } catch (e) {
           last = e;
         }
       }
+      if (refusal !== undefined) return refusal;
+    }
     throw last;
   }
 
@@ -145,6 +150,11 @@ function exchangeTcp(query: Buffer, to: Target, c: Ctx): Promise<Buffer> {
     });
     return () => socket.destroy();
   });
+}
+
+/** SERVFAIL, NOTIMP, REFUSED: another server may know, as libc's resolver has it. */
+function isRefusal(reply: Buffer): boolean {
+  return [2, 4, 5].includes((reply[3] ?? 0) & 15);
 }
 
 /** Same id, a response, and the same question bytes where it repeats one. */
