@@ -2,7 +2,7 @@
  * Pod + container + image -> OCI runtime configuration. Pure: everything looked up (user, mounts, addresses) comes in.
  * Source: opencontainers/runtime-spec config.md; defaults as Docker's and the CRI's (reference/runtime.md 2).
  */
-import type { DeepReadonly, PodSpec, SecurityContext } from '#lib/api';
+import type { DeepReadonly, SecurityContext } from '#lib/api';
 import type { ImageConfig } from '../images/images.ts';
 import type { ContainerSpec, PodObject } from '../pods/model.ts';
 import type { OciCapabilities, OciMount, OciSpec } from './oci-spec.ts';
@@ -147,7 +147,7 @@ export function ociSpecOf(i: SpecInput): OciSpec {
       noNewPrivileges: security?.allowPrivilegeEscalation === false,
       oomScoreAdj: i.oomScoreAdj,
     },
-    mounts: [...standardMounts(i.pod.spec, privileged), ...bindMounts(i.binds)],
+    mounts: [...standardMounts(privileged), ...bindMounts(i.binds)],
     linux: {
       namespaces: namespacesOf(i),
       cgroupsPath: i.cgroupPath,
@@ -196,7 +196,7 @@ function namespacesOf(i: SpecInput): OciSpec['linux']['namespaces'] {
   return out;
 }
 
-function standardMounts(pod: DeepReadonly<PodSpec>, privileged: boolean): OciMount[] {
+function standardMounts(privileged: boolean): OciMount[] {
   const access = privileged ? 'rw' : 'ro';
   return [
     { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
@@ -213,9 +213,8 @@ function standardMounts(pod: DeepReadonly<PodSpec>, privileged: boolean): OciMou
       options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
     },
     { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] },
-    pod.hostNetwork
-      ? { destination: '/sys', type: 'bind', source: '/sys', options: ['rbind', 'nosuid', 'noexec', 'nodev', access] }
-      : { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', access] },
+    // On the host network too: the host's own /sys would bring what is mounted below it (debugfs, tracefs, bpf), writable.
+    { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', access] },
     {
       destination: '/sys/fs/cgroup',
       type: 'cgroup',
