@@ -55,7 +55,7 @@ export type PinnedNamespace = 'net' | 'ipc' | 'uts';
 export interface Namespaces {
   /**
    * Creates new namespaces and pins them by bind mounts at `folder/net`, `folder/ipc`, `folder/uts` (loopback is up, the
-   * host name set, sysctls written inside). Existing pins are kept.
+   * host name set, sysctls written inside; Invalid for one that is not of these namespaces). Existing pins are kept.
    */
   pin(
     folder: string,

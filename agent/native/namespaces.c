@@ -48,8 +48,27 @@ static void loopback_up(void)
 	close(fd);
 }
 
+/*
+ * Whether a file below /proc/sys is of the namespaces of these kinds. All others are the host's, and whoever wrote them
+ * (kernel.core_pattern, say) would be root there. What is below net shows the network namespace of who looks.
+ * (Source: ipc/ipc_sysctl.c, ipc/mq_sysctl.c, net/sysctl_net.c of the kernel)
+ */
+static bool is_of_namespaces(const char *name, int have)
+{
+	static const char *const ipc[] = {"kernel/shmmax", "kernel/shmall", "kernel/shmmni", "kernel/shm_rmid_forced",
+					  "kernel/msgmax", "kernel/msgmnb", "kernel/msgmni", "kernel/sem"};
+	if (!strncmp(name, "net/", 4))
+		return have & CLONE_NEWNET;
+	if (!strncmp(name, "fs/mqueue/", 10))
+		return have & CLONE_NEWIPC;
+	for (size_t i = 0; i < sizeof ipc / sizeof *ipc; i++)
+		if (!strcmp(name, ipc[i]))
+			return have & CLONE_NEWIPC;
+	return !strcmp(name, "kernel/domainname") && (have & CLONE_NEWUTS);
+}
+
 /* name=value, with dots or slashes between the parts of the name; a component may not be "..". */
-static void write_sysctl(const char *assignment)
+static void write_sysctl(const char *assignment, int have)
 {
 	char path[512] = "/proc/sys/";
 	const char *equals = strchr(assignment, '=');
@@ -62,6 +81,9 @@ static void write_sysctl(const char *assignment)
 	path[at] = 0;
 	if (strstr(path, "/../") || strstr(path, "//"))
 		refuse(EINVAL, "namespaces: bad sysctl %s", assignment);
+	if (!is_of_namespaces(path + strlen("/proc/sys/"), have))
+		refuse(EINVAL, "namespaces: sysctl %.*s is the host's, not the pod's: it may not be set by a pod",
+		       (int)(equals - assignment), assignment);
 	if (write_text(path, equals + 1) < 0)
 		fail("namespaces: sysctl %s", assignment);
 }
@@ -95,7 +117,7 @@ void verb_pin(const struct fields *f)
 	if ((have & CLONE_NEWUTS) && *hostname && sethostname(hostname, strlen(hostname)) < 0)
 		fail("namespaces: host name %s", hostname);
 	for (size_t i = 3; i < f->count; i++)
-		write_sysctl(field_text(f, i));
+		write_sysctl(field_text(f, i), have);
 	for (int i = 0; i < KINDS; i++) {
 		if (!(create & kinds[i].flag))
 			continue;

@@ -146,6 +146,38 @@ describe('namespaces', () => {
   });
 });
 
+test.each([
+  ['kernel.core_pattern', ['net', 'ipc', 'uts']],
+  ['kernel/core_pattern', ['net', 'ipc', 'uts']],
+  ['vm.swappiness', ['net', 'ipc', 'uts']],
+  ['fs.file-max', ['net', 'ipc', 'uts']],
+  ['net.ipv4.ip_forward', ['ipc']],
+  ['kernel.shmmax', ['net']],
+] as const)('a sysctl that is not of the pinned namespaces is refused: %s with %s', async (name, kinds) => {
+  const ns = at('ns-sysctl');
+  // What is there already, so that nothing happens to the machine should it be written.
+  const value = readFileSync(`/proc/sys/${name.replaceAll('.', '/')}`, 'utf8').trim();
+  const pinned = k.namespaces.pin(ns, { kinds, sysctls: { [name]: value } }, c);
+  await expect(pinned).rejects.toMatchObject({ kind: 'Invalid', message: expect.stringContaining(name) });
+  await k.namespaces.unpin(ns, c);
+});
+
+test('sysctls of each pinned namespace are written there', async () => {
+  const ns = at('ns-own');
+  const sysctls = {
+    'net.ipv4.ip_forward': '1',
+    'kernel.shm_rmid_forced': '1',
+    'kernel.msgmax': '9000',
+    'fs.mqueue.msg_max': '11',
+  };
+  const before = readFileSync('/proc/sys/kernel/msgmax', 'utf8');
+  await k.namespaces.pin(ns, { kinds: ['net', 'ipc'], sysctls }, c);
+  const inside = await k.programs.run(['nsenter', `--ipc=${join(ns, 'ipc')}`, 'cat', '/proc/sys/kernel/msgmax'], {}, c);
+  expect(inside.stdout.toString()).toBe('9000\n');
+  expect(readFileSync('/proc/sys/kernel/msgmax', 'utf8')).toBe(before);
+  await k.namespaces.unpin(ns, c);
+});
+
 describe('removeTree', () => {
   test('follows no link, enters no mount, takes any depth and name', async () => {
     writeFileSync(at('outside'), 'stays');

@@ -5,7 +5,8 @@
  * (one transaction too) that leads from one state to the next and touches only what differs: an endpoint change is a few
  * lines however many services there are, and the clients remembered by session affinity survive it.
  *
- *   prerouting/output (nat) -> dispatch -> services map (address . protocol . port) -> svc-NAME or ext-NAME chain -> dnat
+ *   prerouting/output (nat) -> dispatch -> the control plane's own addresses and ports: left alone
+ *                                       -> services map (address . protocol . port) -> svc-NAME or ext-NAME chain -> dnat
  *                                       -> local address? node ports map -> ext-NAME; host ports -> dnat
  *   postrouting (nat)       masquerade: marked (off-cluster, node port), hairpin, loopback clients, pods to the outside
  *   forward/input/output    reject what has no endpoint and every unused service address
@@ -51,6 +52,8 @@ export interface FilterView {
   readonly clusterCidr: string;
   readonly serviceCidr: string;
   readonly clusterDnsIp: string;
+  /** What no service and no host port may take: API servers, gateways, registry. A cluster cut off from them stays so. */
+  readonly controlPlane: readonly Backend[];
   /** Where our DNS server listens on the gateway address; port 53 leads there. */
   readonly dnsPort: number;
 }
@@ -60,6 +63,7 @@ const MASQUERADE_MARK = '0x00080000';
 const MARK = `meta mark set meta mark or ${MASQUERADE_MARK}`;
 
 const SERVICE_KEY = 'ipv4_addr . inet_proto . inet_service';
+const API_SERVICE = 'default/kubernetes/tcp/';
 const PORT_KEY = 'inet_proto . inet_service';
 
 export function rulesetOf(
@@ -73,6 +77,7 @@ export function rulesetOf(
     nodePorts: new Map(),
     rejected: new Map(),
     rejectedPorts: new Map(),
+    reserved: reservedElements(view, rules),
     affinitySets: new Map(),
   };
   addDns(draft, view);
@@ -80,6 +85,7 @@ export function rulesetOf(
   const hairpin = hairpinElements(view, rules, hostPorts);
   const published = hostPortElements(hostPorts);
   const collections = new Map<string, Collection>([
+    ['reserved', { declaration: 'set', type: SERVICE_KEY, elements: draft.reserved }],
     ['services', { declaration: 'map', type: `${SERVICE_KEY} : verdict`, elements: draft.services }],
     ['node-ports', { declaration: 'map', type: `${PORT_KEY} : verdict`, elements: draft.nodePorts }],
     ['host-ports', { declaration: 'map', type: `${PORT_KEY} : ipv4_addr . inet_service`, elements: published.any }],
@@ -102,6 +108,7 @@ interface Draft {
   readonly nodePorts: Map<string, string>;
   readonly rejected: Map<string, string>;
   readonly rejectedPorts: Map<string, string>;
+  readonly reserved: ReadonlyMap<string, string>;
   readonly affinitySets: Map<string, number>;
 }
 
@@ -115,7 +122,11 @@ function natChains(view: FilterView): [string, Chain][] {
       'dispatch',
       {
         hook: undefined,
-        rules: ['ip daddr . meta l4proto . th dport vmap @services', 'fib daddr type local goto local'],
+        rules: [
+          'ip daddr . meta l4proto . th dport @reserved return',
+          'ip daddr . meta l4proto . th dport vmap @services',
+          'fib daddr type local goto local',
+        ],
       },
     ],
     [
@@ -225,7 +236,10 @@ function addService(draft: Draft, view: FilterView, rule: ServiceRule): void {
   if (rule.externalIps.length + rule.balancerIps.length === 0 && rule.nodePort === undefined) return;
   if (!hasBackends) {
     // Not for a balancer's addresses: those are the nodes' own, where the port may be somebody else's until then.
-    for (const ip of rule.externalIps) offer(draft.rejected, `${ip} . ${rule.protocol} . ${rule.port}`, '');
+    for (const ip of rule.externalIps) {
+      const key = `${ip} . ${rule.protocol} . ${rule.port}`;
+      if (!draft.reserved.has(key)) offer(draft.rejected, key, '');
+    }
     if (rule.nodePort !== undefined) offer(draft.rejectedPorts, `${rule.protocol} . ${rule.nodePort}`, '');
     return;
   }
@@ -257,6 +271,12 @@ function addExternal(draft: Draft, view: FilterView, rule: ServiceRule, clusterC
     });
   }
   for (const ip of rule.balancerIps) offer(draft.services, key(ip), `goto ${entrance}`);
+}
+
+/** The API servers are told by their own service. */
+function reservedElements(view: FilterView, rules: readonly ServiceRule[]): Map<string, string> {
+  const api = rules.filter((r) => r.name.startsWith(API_SERVICE)).flatMap((r) => r.backends);
+  return new Map([...view.controlPlane, ...api].map((b) => [`${b.ip} . tcp . ${b.port}`, '']));
 }
 
 /** An address and port belongs to the first service (by name) that asks for it: a map has one value for a key. */
