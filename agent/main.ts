@@ -7,6 +7,7 @@
  */
 import { X509Certificate } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { join } from 'node:path';
 import {
   type Clock,
@@ -100,7 +101,9 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
       c,
     ),
   );
-  const network = scope.own(await openNetwork({ kernel, instance: config.instance, folder: at('network'), random }, c));
+  const controlPlane = controlPlaneOf(config);
+  const networkOptions = { kernel, instance: config.instance, folder: at('network'), random, controlPlane };
+  const network = scope.own(await openNetwork(networkOptions, c));
   const objects = new NodeObjects();
   const nodeOptions: NodeOptions = {
     name: config.nodeName,
@@ -266,6 +269,15 @@ class Follow {
     };
     network.sync(table, c).catch((e: unknown) => c.log.warn({ err: e }, 'the service table could not be written'));
   }
+}
+
+/** Those given by address; the API servers are known from their service. */
+function controlPlaneOf(config: AgentConfig): { ip: string; port: number }[] {
+  const registry = `127.0.0.1:${config.registryPort}`;
+  return [...config.gateways, registry, config.registryUpstream ?? ''].flatMap((text) => {
+    const [, ip = '', port = ''] = /^(?:tls:\/\/)?(.*):(\d+)$/.exec(text) ?? [];
+    return isIP(ip) === 4 ? [{ ip, port: Number(port) }] : [];
+  });
 }
 
 /**

@@ -36,7 +36,7 @@ import { hostPortRules } from './services/host-ports.ts';
 import type { FilterView } from './services/nft.ts';
 import { rulesetOf } from './services/nft.ts';
 import { UdpFlows, udpPaths } from './services/stale-udp.ts';
-import type { RuleMemo } from './services/table.ts';
+import type { Backend, RuleMemo } from './services/table.ts';
 import { serviceRules } from './services/table.ts';
 import { TableWriter } from './services/table-writer.ts';
 import { localnetMarker, ownsLocalnet, writeSysctls } from './sysctls.ts';
@@ -54,6 +54,8 @@ export interface NetworkOptions {
   readonly vxlanPort?: number;
   /** Default /etc/resolv.conf. */
   readonly resolvConf?: string;
+  /** What this node itself must reach and no service may take: gateways, the registry. */
+  readonly controlPlane?: readonly Backend[];
 }
 
 const RETRY_EVERY_MS = 2_000;
@@ -272,6 +274,7 @@ class NodeNetwork implements Network {
       serviceCidr: shared.serviceCidr,
       clusterDnsIp: config.clusterDnsIp,
       dnsPort: this.#o.dnsPort ?? 53,
+      controlPlane: this.#o.controlPlane ?? [],
     };
     return { bridge: shared, overlay, filter };
   }

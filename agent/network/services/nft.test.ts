@@ -21,6 +21,7 @@ const VIEW: FilterView = {
   serviceCidr: '10.43.0.0/16',
   clusterDnsIp: '10.43.0.10',
   dnsPort: 53,
+  controlPlane: [],
 };
 const NODE = { nodeName: 'n1', nodeIp: '192.168.77.1' };
 
@@ -138,6 +139,26 @@ describe('nft text', () => {
     const r = rules(entry('b', { ...spec, clusterIP: '10.43.0.21' }, [LOCAL]), entry('a', spec, [LOCAL]));
     expect(r.collections.get('services')?.elements.get('198.51.100.7 . tcp . 80')).toBe('goto ext-ns/a/tcp/80');
   });
+});
+
+test("what is the control plane's own no service takes, whatever addresses and ports it asks for", () => {
+  const view = { ...VIEW, controlPlane: [{ ip: '192.168.77.1', port: 6444 }] };
+  const api = entry('kubernetes', { clusterIP: '10.43.0.1', ports: [{ name: 'http', port: 443 }] }, [
+    { ip: '192.168.77.1' },
+  ]);
+  const inDefault = <T extends { metadata: object }>(o: T): T => ({
+    ...o,
+    metadata: { ...o.metadata, namespace: 'default' },
+  });
+  const taker = entry('taker', { clusterIP: '10.43.0.21', externalIPs: ['192.168.77.1'], ports: [{ port: 6444 }] }, []);
+  const table = tableOf({ service: inDefault(api.service), slice: inDefault(api.slice) }, taker);
+  const r = rulesetOf(view, serviceRules(table, NODE), []);
+  expect([...(r.collections.get('reserved')?.elements.keys() ?? [])]).toEqual([
+    '192.168.77.1 . tcp . 6444',
+    '192.168.77.1 . tcp . 8080',
+  ]);
+  expect(r.chains.get('dispatch')?.rules[0]).toBe('ip daddr . meta l4proto . th dport @reserved return');
+  expect([...(r.collections.get('rejected')?.elements.keys() ?? [])]).toEqual([]);
 });
 
 describe('service rules', () => {
