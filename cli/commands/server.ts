@@ -89,6 +89,7 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
     await startGateway({
       client: gatewayClient,
       fencedClient: (fence) => clientOf('system:berth-gateway', () => fence),
+      apiEndpoint: `${layout.serverIp}:${layout.apiPort}`,
       host: layout.serverIp,
       port: layout.gatewayPort,
       ca,

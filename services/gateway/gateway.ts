@@ -33,6 +33,8 @@ export interface GatewayDeps {
    * older session of a node cannot write, whichever replica it is at. Absent = only this replica's own checks.
    */
   readonly fencedClient?: ((fence: WriteFence) => Client) | undefined;
+  /** `host:port` of this replica's API server: stands in the records of the sessions that this gateway holds. */
+  readonly apiEndpoint: string;
   readonly host: string;
   /** 0 = any free port. */
   readonly port: number;

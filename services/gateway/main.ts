@@ -86,7 +86,7 @@ class RunningGateway implements Gateway {
       heartbeatIntervalMs: d.heartbeatIntervalMs ?? 1_000,
       leaseIntervalMs: d.leaseIntervalMs ?? 10_000,
       silentAfterMs: d.silentAfterMs ?? 5_000,
-      identity: `gateway-${random.hex(4)}`,
+      identity: d.apiEndpoint,
     };
     this.#sessionDeps = {
       hub: this.#hub,
@@ -121,7 +121,7 @@ class RunningGateway implements Gateway {
 
   async openStream(nodeName: string, request: NodeStreamRequest, c: Ctx): Promise<NodeStream> {
     const session = this.#sessions.get(nodeName);
-    if (session === undefined) throw new StatusError('Unavailable', `node ${nodeName} is not connected`);
+    if (session === undefined) throw this.#unreachable(nodeName);
     return this.#relay.openStream(nodeName, request, (id) => session.requestStream(id), c);
   }
 
@@ -292,10 +292,24 @@ class RunningGateway implements Gateway {
   }
 
   async #isConnected(nodeName: string): Promise<boolean> {
-    if (this.#sessions.has(nodeName)) return true;
+    return this.#sessions.has(nodeName) || this.#holderElsewhere(nodeName) !== undefined;
+  }
+
+  /** Bytes do not pass between servers yet, so the caller is told where to go. */
+  #unreachable(nodeName: string): StatusError {
+    const holder = this.#holderElsewhere(nodeName);
+    const why =
+      holder === undefined || holder === this.#d.apiEndpoint
+        ? `node ${nodeName} is not connected`
+        : `node ${nodeName} is connected to another server: ask that one (--server https://${holder})`;
+    return new StatusError('Unavailable', why);
+  }
+
+  /** API endpoint of the replica that heard the node last, while its lease says that the node is connected. */
+  #holderElsewhere(nodeName: string): string | undefined {
     const lease = this.#factory.informer(Kinds.leases).get({ namespace: LEASE_NAMESPACE, name: nodeName });
-    if (lease?.metadata.annotations?.[SESSION_ANNOTATION] !== 'connected') return false;
-    const renewedAt = Date.parse(lease.spec?.renewTime ?? '');
-    return this.#d.clock.now() < renewedAt + (lease.spec?.leaseDurationSeconds ?? 0) * 1000;
+    if (lease?.metadata.annotations?.[SESSION_ANNOTATION] !== 'connected') return undefined;
+    const endsAt = Date.parse(lease.spec?.renewTime ?? '') + (lease.spec?.leaseDurationSeconds ?? 0) * 1000;
+    return this.#d.clock.now() < endsAt ? lease.spec?.holderIdentity : undefined;
   }
 }

@@ -26,9 +26,10 @@ export let ca: KeyPair;
 export let tls: KeyPair;
 export let gateway: Gateway;
 
-export async function openGateway(port = 0): Promise<Gateway> {
+export async function openGateway(port = 0, apiEndpoint = '127.0.0.1:6443'): Promise<Gateway> {
   return startGateway({
     client,
+    apiEndpoint,
     fencedClient: (fence) => new InProcessClient({ handler: api.handler, user, fence: () => fence }),
     host: '127.0.0.1',
     port,
