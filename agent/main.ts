@@ -6,13 +6,14 @@
  * the session hands out pods (first those saved on disk, so that they run on without a control plane).
  */
 import { X509Certificate } from 'node:crypto';
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import {
   type Clock,
   type Ctx,
   type Logger,
+  makePrivateFolder,
   messageOf,
   type Random,
   Scope,
@@ -90,7 +91,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const { clock, random, log } = d;
   const c: Ctx = { signal: scope.signal, clock, log };
   const at = (name: string): string => join(config.home, name);
-  await mkdir(config.home, { recursive: true, mode: 0o711 });
+  await makePrivateFolder(config.home);
   const kernel = scope.own(await openKernel({ helperPath: config.helperPath, environment: process.env, random }));
   const images = scope.own(
     await openImages({ kernel, folder: at('images'), clock, random, log, insecureRegistries: [] }, c),
@@ -165,7 +166,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     log,
   };
   const manager = scope.own(new PodManager(pods));
-  await mkdir(settings.folder, { recursive: true, mode: 0o711 });
+  await makePrivateFolder(settings.folder);
   await manager.open(c);
   const follow = new Follow({ objects, manager, network, scope, c });
   const session = scope.own(

@@ -1,7 +1,7 @@
 /** Wires the parts of agent/images into the `Images` contract. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Clock, Ctx, Logger, Random } from '#lib/base';
+import { type Clock, type Ctx, type Logger, makePrivateFolder, type Random } from '#lib/base';
 import { DistributionClient, FolderContentStore } from '#lib/oci';
 import type { Kernel } from '../kernel/kernel.ts';
 import { copyFormat } from './copy.ts';
@@ -36,13 +36,13 @@ export interface ImagesOptions {
  */
 export async function openImages(o: ImagesOptions, c: Ctx): Promise<Images & AsyncDisposable> {
   const { kernel, clock, random, log } = o;
-  await mkdir(o.folder, { recursive: true });
+  await makePrivateFolder(o.folder);
   const content = await FolderContentStore.open(join(o.folder, 'content'), { keepIngests: false });
   const records = await Records.open(join(o.folder, 'images'), clock, log);
   const format = await chooseFormat(o, c);
   /* The formats keep layers in different forms and must not meet. */
   const snapshotFolder = join(o.folder, format.name === 'overlay' ? 'snapshots' : 'snapshots-copy');
-  await mkdir(snapshotFolder, { recursive: true, mode: 0o711 });
+  await mkdir(snapshotFolder, { recursive: true, mode: 0o700 });
   const snapshots = await FolderSnapshotter.open({ folder: snapshotFolder, format, kernel, random }, c);
   await dropIncomplete(records, snapshots, log);
   const pins = new Pins();

@@ -1,6 +1,6 @@
 /** Pulling against a scripted registry, with a kernel that only counts what it unpacks. */
 
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -64,6 +64,13 @@ afterEach(async () => {
   await images[Symbol.asyncDispose]();
   server.closeAllConnections();
   server.close();
+});
+
+test('nobody but root gets at the files of images and containers from outside', async () => {
+  await chmod(home, 0o755);
+  await images[Symbol.asyncDispose]();
+  images = await open();
+  expect((await stat(home)).mode & 0o777).toBe(0o700);
 });
 
 function open(o: Partial<ImagesOptions> = {}): Promise<Images & AsyncDisposable> {

@@ -95,7 +95,7 @@ export class FolderSnapshotter implements Snapshotter {
   ): Promise<FolderSnapshotter> {
     await o.kernel.removeTree(join(o.folder, 'trash'), c);
     for (const part of ['layers', 'roots', 'trash'])
-      await mkdir(join(o.folder, part), { recursive: true, mode: 0o711 });
+      await mkdir(join(o.folder, part), { recursive: true, mode: 0o700 });
     return new FolderSnapshotter(o);
   }
 
@@ -138,7 +138,7 @@ export class FolderSnapshotter implements Snapshotter {
     if (missing !== undefined)
       throw new StatusError('NotFound', `layer ${missing} of the image is not unpacked on this node: pull it again`);
     if (!known) {
-      await mkdir(root, { recursive: true, mode: 0o711 });
+      await mkdir(root, { recursive: true, mode: 0o700 });
       /* Not synced: after a power loss the container is gone as well, and the folder's name is enough to remove it. */
       await writeFileAtomic(join(root, 'root.json'), JSON.stringify(source), { durable: false });
     }

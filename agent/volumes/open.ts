@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import type { DeepReadonly, Pod, Volume } from '#lib/api';
 import { parseQuantity, quantityToNumber } from '#lib/api';
 import type { Ctx } from '#lib/base';
-import { StatusError } from '#lib/base';
+import { makePrivateFolder, StatusError } from '#lib/base';
 import type { Kernel } from '../kernel/kernel.ts';
 import { hasPayload, writePayload } from './atomic-writer.ts';
 import { configMapPayload } from './configmap.ts';
@@ -33,7 +33,8 @@ export interface VolumesOptions {
 }
 
 export async function openVolumes(o: VolumesOptions, _c: Ctx): Promise<Volumes> {
-  await mkdir(join(o.folder, 'pods'), { recursive: true, mode: 0o711 });
+  await makePrivateFolder(o.folder);
+  await mkdir(join(o.folder, 'pods'), { recursive: true, mode: 0o700 });
   return new NodeVolumes(o);
 }
 
@@ -185,8 +186,8 @@ class NodeVolumes implements Volumes {
   async #ensureMemory(c: Ctx): Promise<void> {
     this.#memory ??= (async () => {
       const path = this.#memoryFolder();
-      await mkdir(path, { recursive: true, mode: 0o711 });
-      await this.#o.kernel.mounts.tmpfs(path, { mode: 0o711 }, c);
+      await mkdir(path, { recursive: true, mode: 0o700 });
+      await this.#o.kernel.mounts.tmpfs(path, { mode: 0o700 }, c);
     })();
     try {
       await this.#memory;

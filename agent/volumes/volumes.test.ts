@@ -18,6 +18,12 @@ let folder: string;
 let kernel: RecordingKernel;
 let volumes: Volumes;
 let tokens = 0;
+const noSources = {
+  configMap: () => undefined,
+  secret: () => undefined,
+  serviceAccountToken: () => Promise.reject(new Error('none')),
+  nodeAllocatable: () => ({}),
+};
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'berth-volumes-'));
@@ -141,6 +147,14 @@ describe('configMap volumes', () => {
     expect(await texts(target)).toEqual({ a: '1' });
     expect((await readdir(target)).length).toBe(3);
   });
+});
+
+test('nobody but root gets at the files from outside of the containers, also where an older folder was open', async () => {
+  await chmod(folder, 0o755);
+  const { hostPath } = await volumes.prepare({ pod: pod({ name: 'v', emptyDir: {} }), volumeName: 'v' }, c);
+  expect((await stat(hostPath)).mode & 0o777).toBe(0o777);
+  await openVolumes({ kernel, folder, sources: noSources }, c);
+  expect((await stat(folder)).mode & 0o777).toBe(0o700);
 });
 
 test('a write that fails, however often it is tried, leaves what was there and nothing else', async () => {

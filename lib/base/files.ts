@@ -1,5 +1,5 @@
 /** Files that others read or that must survive a crash: write a temporary file, fsync, rename, fsync the folder. */
-import { open, rename, rm } from 'node:fs/promises';
+import { chmod, mkdir, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 /**
@@ -27,6 +27,15 @@ export async function writeFileAtomic(
     throw e;
   }
   if (o.durable !== false) await syncFolder(dirname(path));
+}
+
+/**
+ * A folder that nobody but its owner may enter, also when it was open before. What containers own lies below such: programs
+ * with set-uid, devices, Secrets readable by all. (CVE-2021-41091, CVE-2024-25621)
+ */
+export async function makePrivateFolder(path: string): Promise<void> {
+  await mkdir(path, { recursive: true, mode: 0o700 });
+  await chmod(path, 0o700);
 }
 
 export async function syncFolder(path: string): Promise<void> {
