@@ -2,12 +2,14 @@
  * Tells the API where a pod goes, and the user why it goes nowhere. Bindings that are decided in the same turn of the event
  * loop are sent side by side, so that the store commits them together.
  */
-import type { DeepReadonly, Pod } from '#lib/api';
+import type { DeepReadonly, Pod, PodStatus } from '#lib/api';
 import { getCondition, Kinds, keyOf } from '#lib/api';
 import type { Ctx } from '#lib/base';
 import { isKind, messageOf, timeText } from '#lib/base';
 import type { Client } from '#lib/client';
 import type { EventRecorder } from '#lib/controller';
+
+const ATTEMPTS_MAX = 5;
 
 export class Binder {
   readonly #client: Client;
@@ -34,26 +36,43 @@ export class Binder {
   /** Event FailedScheduling and condition PodScheduled=False. Failures are logged: the next try tells again. */
   async tellUnschedulable(pod: DeepReadonly<Pod>, message: string, c: Ctx): Promise<void> {
     this.#events.event(pod, 'Warning', 'FailedScheduling', message);
-    const before = getCondition(pod.status?.conditions, 'PodScheduled');
-    if (before?.status === 'False' && before.reason === 'Unschedulable' && before.message === message) return;
-    const now = timeText(c.clock.now());
-    const condition = {
-      type: 'PodScheduled',
-      status: 'False',
-      reason: 'Unschedulable',
-      message,
-      lastTransitionTime: before?.status === 'False' ? before.lastTransitionTime : now,
-    };
-    const body = { metadata: { uid: pod.metadata.uid }, status: { conditions: [condition] } };
     try {
-      const o = { subresource: 'status' };
-      await this.#client.patch(Kinds.pods, keyOf(pod), { type: 'strategic', body }, c, o);
+      await this.#markUnschedulable(pod, message, c);
     } catch (e) {
-      if (c.signal.aborted || isKind(e, 'NotFound') || isKind(e, 'Conflict')) return;
+      if (c.signal.aborted || isKind(e, 'NotFound')) return;
       c.log.warn(
         { name: pod.metadata.name, namespace: pod.metadata.namespace, err: messageOf(e) },
         'pod condition not written',
       );
     }
   }
+
+  /** Guarded by the revision: the pod may be bound while this is on its way, and must not be called unscheduled after. */
+  async #markUnschedulable(pod: DeepReadonly<Pod>, message: string, c: Ctx): Promise<void> {
+    let latest = pod;
+    for (let attempt = 0; ; attempt++) {
+      const status = unscheduled(latest, message, timeText(c.clock.now()));
+      if (status === undefined) return;
+      const { uid, resourceVersion } = latest.metadata;
+      const body = { metadata: { uid, resourceVersion }, status };
+      try {
+        await this.#client.patch(Kinds.pods, keyOf(pod), { type: 'strategic', body }, c, { subresource: 'status' });
+        return;
+      } catch (e) {
+        if (!isKind(e, 'Conflict') || attempt >= ATTEMPTS_MAX) throw e;
+      }
+      latest = await this.#client.get(Kinds.pods, keyOf(pod), c);
+      if (latest.metadata.uid !== uid) return;
+    }
+  }
+}
+
+/** undefined when the pod has a node or says so already. */
+function unscheduled(pod: DeepReadonly<Pod>, message: string, now: string): PodStatus | undefined {
+  const before = getCondition(pod.status?.conditions, 'PodScheduled');
+  const isSaid = before?.status === 'False' && before.reason === 'Unschedulable' && before.message === message;
+  if (pod.spec.nodeName || isSaid) return undefined;
+  const lastTransitionTime = before?.status === 'False' ? before.lastTransitionTime : now;
+  const condition = { type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message, lastTransitionTime };
+  return { conditions: [condition] };
 }

@@ -12,7 +12,13 @@ export type Reasons = readonly string[];
 export const FITS: Reasons = [];
 
 /** What may turn an unschedulable pod into a schedulable one. */
-export type ClusterEvent = 'node-added' | 'node-changed' | 'pod-assigned' | 'pod-removed' | 'namespace-changed';
+export type ClusterEvent =
+  | 'node-added'
+  | 'node-changed'
+  | 'pod-assigned'
+  | 'pod-relabelled'
+  | 'pod-removed'
+  | 'namespace-changed';
 
 export interface ClusterSnapshot {
   readonly nodes: readonly NodeInfo[];

@@ -95,8 +95,11 @@ export class Scheduler implements AsyncDisposable {
       if (!next) this.#snapshot.removePod(uid);
       else if (!previous || !isSameForScheduling(previous, next)) this.#snapshot.setPod(next);
       const holds = holdsResources(next);
-      if (!held && holds) this.#queue.wake('pod-assigned');
       if (held && !holds) this.#queue.wake('pod-removed');
+      // Our own too: what was assumed is told to those who wait for it once the API shows it.
+      else if (holds && !holdsResources(previous)) this.#queue.wake('pod-assigned');
+      else if (holds && !isEqualJson(previous?.metadata.labels, next?.metadata.labels))
+        this.#queue.wake('pod-relabelled');
       return;
     }
     if (!this.#isOurs(next)) this.#queue.remove(uid);
@@ -139,7 +142,8 @@ export class Scheduler implements AsyncDisposable {
 
   #decide(waiting: Waiting): void {
     const { info } = waiting;
-    const decision = schedule(info, this.#snapshot, this.#o.profile, (bound) => this.#o.random.below(bound));
+    const decision = this.#decisionFor(waiting);
+    if (decision === undefined) return;
     if (decision.type === 'bind') {
       this.#snapshot.assume(info, decision.node);
       this.#bindings++;
@@ -147,6 +151,19 @@ export class Scheduler implements AsyncDisposable {
     } else {
       this.#queue.park(waiting, decision.refusedBy);
       this.#scope.spawn('tell', (signal) => this.#tell(waiting, decision, signal));
+    }
+  }
+
+  /** undefined when no decision could be made: one pod that a plugin cannot bear must not keep the others waiting. */
+  #decisionFor(waiting: Waiting): Decision | undefined {
+    const { info } = waiting;
+    try {
+      return schedule(info, this.#snapshot, this.#o.profile, (bound) => this.#o.random.below(bound));
+    } catch (e) {
+      const { name, namespace } = info.pod.metadata;
+      this.#o.log.error({ name, namespace, err: e }, 'a pod could not be scheduled for a mistake in the scheduler');
+      this.#queue.failed(waiting);
+      return undefined;
     }
   }
 

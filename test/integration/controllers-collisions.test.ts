@@ -16,6 +16,7 @@ import { InformerFactory, mutableCopy } from '#lib/controller';
 import { MemoryStore } from '#lib/store';
 import { startApiServer } from '../../services/apiserver/main.ts';
 import { startReplicaSetController } from '../../services/controllers/replicaset/reconcile.ts';
+import { Binder } from '../../services/scheduler/bind.ts';
 import { FakeCluster } from './controllers/fake-cluster.ts';
 
 const running: AsyncDisposable[] = [];
@@ -255,5 +256,24 @@ describe('replica sets', () => {
     await realClock.sleep(500);
     expect(set.metadata.uid).toBeDefined();
     expect(await client.get(Kinds.pods, { namespace: 'default', name: 'orphan' }, c)).toBeDefined();
+  });
+});
+
+describe('scheduler', () => {
+  test('a pod that was bound meanwhile is not told to be unschedulable', async () => {
+    const k = await start();
+    const spec = { containers: [{ name: 'm', image: 'x' }], nodeSelector: { disk: 'fast' } };
+    const stale = await k.client.create(Kinds.pods, { metadata: { name: 'p', namespace: 'default' }, spec }, k.ctx);
+    const binder = new Binder(k.client, { event: () => undefined });
+    await binder.tellUnschedulable(stale, 'not yet', k.ctx);
+    const scheduled = async (): Promise<string | undefined> =>
+      (await k.client.get(Kinds.pods, { namespace: 'default', name: 'p' }, k.ctx)).status?.conditions?.find(
+        (c) => c.type === 'PodScheduled',
+      )?.status;
+    expect(await scheduled()).toBe('False');
+    await binder.bind(stale, 'node-0', k.ctx);
+    expect(await scheduled()).toBe('True');
+    await binder.tellUnschedulable(stale, 'too late', k.ctx);
+    expect(await scheduled()).toBe('True');
   });
 });

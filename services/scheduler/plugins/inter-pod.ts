@@ -16,7 +16,14 @@ type Tally = Map<string, Map<string, number>>;
 
 export const interPod: FilterPlugin = {
   name: 'InterPodAffinity',
-  wakesOn: new Set(['node-added', 'node-changed', 'pod-assigned', 'pod-removed', 'namespace-changed']),
+  wakesOn: new Set([
+    'node-added',
+    'node-changed',
+    'pod-assigned',
+    'pod-relabelled',
+    'pod-removed',
+    'namespace-changed',
+  ]),
   prepare(p, s) {
     const refused = refusedByExisting(p, s);
     if (refused.size === 0 && p.affinity.length === 0 && p.antiAffinity.length === 0) return undefined;

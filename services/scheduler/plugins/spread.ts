@@ -18,7 +18,7 @@ const ZONE = 'topology.kubernetes.io/zone';
 
 export const spread: FilterPlugin = {
   name: 'PodTopologySpread',
-  wakesOn: new Set(['node-added', 'node-changed', 'pod-assigned', 'pod-removed']),
+  wakesOn: new Set(['node-added', 'node-changed', 'pod-assigned', 'pod-relabelled', 'pod-removed']),
   prepare(p, s) {
     const hard = (p.pod.spec.topologySpreadConstraints ?? []).filter((c) => c.whenUnsatisfiable === 'DoNotSchedule');
     if (hard.length === 0) return undefined;
