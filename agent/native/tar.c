@@ -158,6 +158,8 @@ static void pax_xattr(struct tar_entry *e, const char *name, const char *value, 
 	size_t name_size = strlen(name);
 	if (!name_size || name_size > 255 || size > XATTR_MAX)
 		refuse(EPROTO, "unpack: bad extended attribute");
+	if (e->xattrs.size + name_size + size > EXTENSION_MAX)
+		refuse(EPROTO, "unpack: an entry with too many extended attributes");
 	char n[4];
 	put_u32(n, (uint32_t)name_size);
 	bytes_append(&e->xattrs, n, 4);

@@ -21,7 +21,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-enum { ENTRIES_MAX = 10000000 };
+/* REMEMBERED_MAX: bytes of names kept until the end, some hundred thousand folders. */
+enum { ENTRIES_MAX = 10000000, REMEMBERED_MAX = 64 << 20 };
 #define BYTES_MAX ((int64_t)1 << 42)
 
 /* Whatever has the name goes away; a folder goes with all below it. */
@@ -71,7 +72,12 @@ static void set_times(int folder, const char *name, int64_t mtime, long mtime_ns
 
 static void remember(struct later **list, const char *name, const struct tar_entry *e, const char *target)
 {
-	struct later *l = must_alloc(sizeof *l + strlen(name) + 1);
+	static size_t remembered;
+	size_t size = sizeof(struct later) + strlen(name) + 1;
+	remembered += size + (target ? strlen(target) + 1 : 0);
+	if (remembered > REMEMBERED_MAX)
+		refuse(EFBIG, "unpack: the archive has too many folders and links");
+	struct later *l = must_alloc(size);
 	strcpy(l->name, name);
 	l->mtime = e->mtime;
 	l->mtime_ns = e->mtime_ns;

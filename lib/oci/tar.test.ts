@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { isKind } from '#lib/base';
 import { readTar, tarBytes, tarHeader, writeTar } from './tar.ts';
-import type { TarHeader } from './tar-header.ts';
+import { encodeHeader, type TarHeader } from './tar-header.ts';
 
 const run = promisify(execFile);
 let folder: string;
@@ -228,6 +228,33 @@ describe('tar: GNU tar as oracle', () => {
       await expect(readAll(await readFile(archive))).rejects.toMatchObject({ kind: 'Unimplemented' });
     }
   });
+
+  test.each(['x', 'g'] as const)(
+    'extended headers (%s) without end are refused before they fill the memory',
+    async (flag) => {
+      async function* endless(): AsyncGenerator<Uint8Array> {
+        for (let i = 0; i < 1000; i++) {
+          const xattrs = new Map([[`user.n${i}`, Buffer.alloc(60_000)]]);
+          const head = encodeHeader(tarHeader({ type: 'file', path: 'a', xattrs })).subarray(0, -512);
+          head.write(flag, 156);
+          head.write('        ', 148);
+          const sum = head.subarray(0, 512).reduce((a, b) => a + b, 0);
+          head.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+          taken++;
+          yield head;
+        }
+      }
+      let taken = 0;
+      const all = async (): Promise<void> => {
+        for await (const { header } of readTar(endless())) throw new Error(`an entry ${header.path}`);
+      };
+      await expect(all()).rejects.toMatchObject({
+        kind: 'Invalid',
+        message: expect.stringContaining('extended headers'),
+      });
+      expect(taken).toBeLessThan(30);
+    },
+  );
 
   test('a name that is not UTF-8 keeps its bytes', async () => {
     const pathBytes = Buffer.from([0x66, 0xff, 0xfe, 0x2f, 0x80]);

@@ -35,6 +35,7 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
       const gnu: { name?: Buffer; linkName?: Buffer } = {};
       const raw = await readExtensions(bytes, locals, gnu, (g) => {
         globals = new Map([...globals, ...g]);
+        checkExtensions(globals);
       });
       if (!raw) break;
       const pax = new Map([...globals, ...locals]);
@@ -120,7 +121,16 @@ async function readExtensions(
     else if (raw.flag === 'L') gnu.name = untilZero(data);
     else if (raw.flag === 'K') gnu.linkName = untilZero(data);
     else for (const [k, v] of parsePax(data)) locals.set(k, v);
+    checkExtensions(locals);
   }
+}
+
+/** Each header is bounded; so is what many of them add up to. */
+function checkExtensions(records: ReadonlyMap<string, Buffer>): void {
+  let bytes = 0;
+  for (const [key, value] of records) bytes += key.length + value.length;
+  if (bytes > EXTENSION_BYTES_MAX)
+    throw new StatusError('Invalid', `the tar holds extended headers of more than ${EXTENSION_BYTES_MAX} bytes in all`);
 }
 
 function untilZero(data: Buffer): Buffer {

@@ -354,6 +354,24 @@ describe('unpack: nothing reaches outside', () => {
     expect(readFileSync(at('usr/lib/y'), 'utf8')).toBe('2');
   });
 
+  test('extended headers without end are refused before they fill the memory', () => {
+    const headers = Array.from({ length: 40 }, (_, i) =>
+      member({ name: 'x', type: 'x', data: paxRecord(`SCHILY.xattr.user.n${i}`, Buffer.alloc(60_000)) }),
+    );
+    const r = spawnSync(helperPath, ['unpack', newRoot()], {
+      input: Buffer.concat([...headers, tar([{ name: 'a' }])]),
+    });
+    expect([r.status, r.stderr.toString()]).toEqual([71, 'unpack: an entry with too many extended attributes\n']);
+  });
+
+  test('one folder named again and again is refused before it fills the memory', () => {
+    const path = `${'d'.repeat(200)}/`.repeat(20);
+    const folder = tar([{ name: 'd', type: '5', pax: { path } }], { end: false });
+    const many = Buffer.concat(Array.from({ length: 20_000 }, () => folder));
+    const r = spawnSync(helperPath, ['unpack', newRoot()], { input: many });
+    expect([r.status, r.stderr.toString()]).toEqual([27, 'unpack: the archive has too many folders and links\n']);
+  });
+
   test('what is malformed is refused with a text', async () => {
     const bad: Record<string, Buffer> = {
       'cut in the data': tar([{ name: 'a', data: 'x'.repeat(2000) }]).subarray(0, 1500),
