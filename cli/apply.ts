@@ -73,7 +73,7 @@ export function kindOf(manifest: unknown): KindInfo {
   if (found === undefined)
     throw new StatusError(
       'Invalid',
-      `no kind "${m.kind}" in version "${m.apiVersion}": 'kubectl api-resources' lists them`,
+      `no kind "${m.kind}" in version "${m.apiVersion}": 'berth api-resources' lists them`,
     );
   return found;
 }

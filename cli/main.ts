@@ -77,7 +77,22 @@ function addServiceCommands(berth: Command): void {
     .action(async (o) => (await import('./commands/agent.ts')).runAgent(o));
 }
 
+/** What they began is not left half-made because nobody reads on. */
+const GO_ON = ['up', 'down', 'join', 'leave', 'apply', 'delete', 'server', 'agent'];
+
+/** `berth get pods | head -1`: the reader has gone, which is no error. */
+function allowClosedOutput(): void {
+  const goesOn = process.argv.slice(2).some((word) => GO_ON.includes(word));
+  const closed = (e: NodeJS.ErrnoException): void => {
+    if (e.code !== 'EPIPE' && e.code !== 'EBADF') throw e;
+    if (!goesOn) process.exit(0);
+  };
+  process.stdout.on('error', closed);
+  process.stderr.on('error', closed);
+}
+
 async function main(): Promise<void> {
+  allowClosedOutput();
   try {
     await program().parseAsync(process.argv);
   } catch (e) {

@@ -4,7 +4,7 @@
  * `node tools/run.mjs up|down|test|test:unit|test:long|bench [arguments]`
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -32,9 +32,23 @@ const TEST_NEEDS = [
   ['ps', 'procps'],
 ];
 
-function fail(lines) {
-  process.stderr.write(`${lines.join('\n')}\n`);
-  process.exit(2);
+/** Tells apt-get to start no service (deb-systemd-invoke, policy-rc.d). The second line says whose it is: a kill may leave it. */
+const POLICY = '/usr/sbin/policy-rc.d';
+const POLICY_TEXT =
+  '#!/bin/sh\n# made by berth while it installs packages; remove it when none are being installed\nexit 101\n';
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+
+/** What is to be told before the program ends with `code`. */
+class Refusal extends Error {
+  code;
+  constructor(message, code) {
+    super(message);
+    this.code = code;
+  }
+}
+
+function fail(lines, code = 2) {
+  throw new Refusal(lines.join('\n'), code);
 }
 
 function has(program) {
@@ -45,6 +59,8 @@ function has(program) {
 function run(command, args, options = {}) {
   const result = spawnSync(command, args, { cwd: root, stdio: 'inherit', ...options });
   if (result.error) fail([`${command}: ${result.error.message}`]);
+  if (result.signal !== null || result.status === 130)
+    fail([`${command} was interrupted; the same command goes on from here`], 130);
   return result.status ?? 1;
 }
 
@@ -63,9 +79,11 @@ function ensurePackages(needs) {
     ]);
   }
   process.stdout.write(`installing ${packages.join(' ')}\n`);
-  const policy = '/usr/sbin/policy-rc.d';
-  const ours = !existsSync(policy);
-  if (ours) writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  const ours = !existsSync(POLICY) || readFileSync(POLICY, 'utf8') === POLICY_TEXT;
+  if (ours) writeFileSync(POLICY, POLICY_TEXT, { mode: 0o755 });
+  // Ctrl-C ends apt-get, not this: the file must go, or no package of this machine could start its service ever again.
+  const wait = () => undefined;
+  for (const signal of SIGNALS) process.on(signal, wait);
   try {
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
     const quiet = { env, stdio: ['ignore', 'ignore', 'inherit'] };
@@ -75,7 +93,8 @@ function ensurePackages(needs) {
         fail([`apt-get could not install ${packages.join(' ')}: see the lines above`]);
     }
   } finally {
-    if (ours) rmSync(policy, { force: true });
+    if (ours) rmSync(POLICY, { force: true });
+    for (const signal of SIGNALS) process.off(signal, wait);
   }
 }
 
@@ -111,35 +130,45 @@ function ensureBuild() {
   writeFileSync(stamp, '');
 }
 
-const [verb = '', ...rest] = process.argv.slice(2);
-const tsx = (file, args) => run('node', ['node_modules/tsx/dist/cli.mjs', file, ...args]);
+function main() {
+  const [verb = '', ...rest] = process.argv.slice(2);
+  const tsx = (file, args) => run('node', ['node_modules/tsx/dist/cli.mjs', file, ...args]);
 
-switch (verb) {
-  case 'up':
-    ensurePackages(RUN_NEEDS);
-    ensureModules();
-    ensureBuild();
-    process.exit(run('bin/berth', ['up', ...rest]));
-    break;
-  case 'down':
-    if (!existsSync(join(root, 'dist/berth.js')))
-      fail(["nothing was built here, so nothing can run: 'npm run up' starts a cluster"]);
-    process.exit(run('bin/berth', ['down', ...rest]));
-    break;
-  case 'test':
-  case 'test:unit':
-  case 'test:long':
-    if (verb !== 'test:unit') ensurePackages([...RUN_NEEDS, ...TEST_NEEDS]);
-    ensureModules();
-    if (verb !== 'test:unit') ensureBuild();
-    process.exit(tsx('tools/test.ts', [verb, ...rest]));
-    break;
-  case 'bench':
-    ensurePackages(RUN_NEEDS);
-    ensureModules();
-    ensureBuild();
-    process.exit(tsx('test/bench/main.ts', rest));
-    break;
-  default:
-    fail([`tools/run.mjs: unknown verb "${verb}"; it knows up, down, test, test:unit, test:long, bench`]);
+  switch (verb) {
+    case 'up':
+      ensurePackages(RUN_NEEDS);
+      ensureModules();
+      ensureBuild();
+      process.exit(run('bin/berth', ['up', ...rest]));
+      break;
+    case 'down':
+      if (!existsSync(join(root, 'dist/berth.js')))
+        fail(["nothing was built here, so nothing can run: 'npm run up' starts a cluster"]);
+      process.exit(run('bin/berth', ['down', ...rest]));
+      break;
+    case 'test':
+    case 'test:unit':
+    case 'test:long':
+      if (verb !== 'test:unit') ensurePackages([...RUN_NEEDS, ...TEST_NEEDS]);
+      ensureModules();
+      if (verb !== 'test:unit') ensureBuild();
+      process.exit(tsx('tools/test.ts', [verb, ...rest]));
+      break;
+    case 'bench':
+      ensurePackages(RUN_NEEDS);
+      ensureModules();
+      ensureBuild();
+      process.exit(tsx('test/bench/main.ts', rest));
+      break;
+    default:
+      fail([`tools/run.mjs: unknown verb "${verb}"; it knows up, down, test, test:unit, test:long, bench`]);
+  }
+}
+
+try {
+  main();
+} catch (e) {
+  if (!(e instanceof Refusal)) throw e;
+  process.stderr.write(`${e.message}\n`);
+  process.exitCode = e.code;
 }

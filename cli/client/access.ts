@@ -44,7 +44,6 @@ export interface Session {
 }
 
 export async function withSession<T>(o: AccessOptions, fn: (s: Session) => Promise<T>): Promise<T> {
-  stopOnClosedOutput();
   const found = await findAccess(o);
   const warn = (text: string): void => void process.stderr.write(`Warning: ${text}\n`);
   await using client = new HttpClient({ access: found, userAgent: 'berth-cli', warn });
@@ -124,12 +123,4 @@ async function isReadable(path: string): Promise<boolean> {
     () => true,
     () => false,
   );
-}
-
-/** `berth get pods | head -1`: the reader has gone, which is no error. */
-function stopOnClosedOutput(): void {
-  process.stdout.on('error', (e: NodeJS.ErrnoException) => {
-    if (e.code === 'EPIPE') process.exit(0);
-    throw e;
-  });
 }

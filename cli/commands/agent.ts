@@ -1,10 +1,11 @@
 /** `berth agent`: one node in this process. Its certificate comes from `berth up` (same host) or `berth join`. */
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { createLogger, realClock, realRandom } from '#lib/base';
+import { createLogger, realClock, realRandom, StatusError } from '#lib/base';
 import { startAgent } from '../../agent/main.ts';
 import { primaryIp } from '../../agent/node.ts';
 import { DEFAULT_INSTANCE, defaultHome } from '../layout.ts';
+import { parseTaint, refuseNodeMistakes } from '../node-options.ts';
 import { helperPath, untilStopped } from '../process.ts';
 import { VERSION } from '../version.ts';
 
@@ -26,6 +27,13 @@ export interface AgentOptions {
 }
 
 export async function runAgent(o: AgentOptions): Promise<void> {
+  // The home is that of `up` or `join`, who have looked at it, and a node's name.
+  refuseNodeMistakes({ ...o, home: undefined });
+  if (process.getuid?.() !== 0)
+    throw new StatusError(
+      'Invalid',
+      'berth agent needs root: a node makes namespaces, mounts and links. Run it with sudo.',
+    );
   const instance = o.instance ?? DEFAULT_INSTANCE;
   const nodeName = o.nodeName ?? hostname().toLowerCase();
   const log = createLogger({ component: 'agent', level: o.logLevel }).child({ node: nodeName });
@@ -44,7 +52,7 @@ export async function runAgent(o: AgentOptions): Promise<void> {
       logFolder: o.logFolder ?? '/var/log',
       podsMax: Number(o.maxPods ?? 250),
       labels: Object.fromEntries((o.label ?? []).map((l) => [l.split('=', 1)[0] ?? '', l.slice(l.indexOf('=') + 1)])),
-      taints: (o.taint ?? []).map(parseTaint),
+      taints: (o.taint ?? []).map(parseTaint).filter((t) => t !== undefined),
       version: VERSION,
       nodePortRange: [30_000, 32_767],
     },
@@ -53,11 +61,4 @@ export async function runAgent(o: AgentOptions): Promise<void> {
   log.info({ gateways: o.gateway }, 'agent ready');
   await untilStopped();
   log.info({}, 'agent stopping; containers run on');
-}
-
-/** `key=value:Effect` or `key:Effect` */
-function parseTaint(text: string): { key: string; value?: string; effect: string } {
-  const [left = '', effect = 'NoSchedule'] = text.split(':');
-  const [key = '', value] = left.split('=');
-  return { key, effect, ...(value === undefined ? {} : { value }) };
 }

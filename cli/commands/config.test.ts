@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -62,6 +62,19 @@ describe('kubeconfig', () => {
     merged = await readKubeconfig(own);
     expect([merged.contexts.map((c) => c.name), merged.users.length, merged.clusters.length]).toEqual([['work'], 1, 1]);
     expect(await kubeconfigCommand({ remove: true }, env2)).toContain('has no context "berth"');
+  });
+
+  test('a link to a file elsewhere stays a link, as people keep such files in a repository', async () => {
+    await berthKubeconfig();
+    const [real, own] = [join(folder, 'dotfiles-config'), join(folder, 'own')];
+    await writeKubeconfig(real, cluster('work'));
+    await symlink(real, own);
+    await kubeconfigCommand({ merge: true, into: own }, env);
+    expect((await lstat(own)).isSymbolicLink()).toBe(true);
+    expect((await readKubeconfig(real)).contexts.map((x) => x.name)).toEqual(['work', 'berth']);
+    await kubeconfigCommand({ remove: true, into: own }, env);
+    expect((await lstat(own)).isSymbolicLink()).toBe(true);
+    expect((await readKubeconfig(real)).contexts.map((x) => x.name)).toEqual(['work']);
   });
 
   test('wrong use, and a user file that is broken, change nothing', async () => {
@@ -129,7 +142,9 @@ describe('docker-context', () => {
   });
 
   test('another instance has its own socket; names that docker refuses are refused', async () => {
-    expect(await dockerContextCommand({ instance: 'two' }, env)).toContain('unix:///run/berth-two/docker.sock');
+    const other = await dockerContextCommand({ instance: 'two' }, env);
+    expect(other).toContain('unix:///run/berth-two/docker.sock');
+    expect(other).toContain('Nothing answers there yet');
     await expect(dockerContextCommand({ name: 'default' }, env)).rejects.toThrow('docker allows no such');
     await expect(dockerContextCommand({ name: 'a b' }, env)).rejects.toThrow('docker allows no such');
   });

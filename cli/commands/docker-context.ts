@@ -4,6 +4,7 @@
  * Source: github.com/docker/cli cli/context/store (metadatastore.go), cli/context/docker.
  */
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
@@ -43,7 +44,11 @@ export async function dockerContextCommand(o: DockerContextOptions, env: Env = p
     o.use === true
       ? 'It is the current one.'
       : `Use it with 'docker --context ${name} ps' or 'docker context use ${name}'.`;
-  return `The docker context "${name}" is ${socket}. ${next}\n`;
+  const isThere = existsSync(socket.slice('unix://'.length));
+  const warning = isThere
+    ? ''
+    : `Nothing answers there yet: ${socket} is made by a node whose Docker API runs, and this one has none now.\n`;
+  return `The docker context "${name}" is ${socket}. ${next}\n${warning}`;
 }
 
 export function metaOf(name: string, instance: string, socket: string): object {

@@ -12,8 +12,11 @@ import { type JoinInfo, parseJoinText } from '#lib/pki';
 import { removeNode } from '../../agent/remove.ts';
 import { joinCluster } from '../../agent/session/join.ts';
 import { wrongUse } from '../client/arguments.ts';
+import { findCluster } from '../instance.ts';
 import { agentFlags, type JoinedNode, joinedSocket, readJoined, writeJoined } from '../joined.ts';
-import { DEFAULT_INSTANCE, defaultHome, defaultPorts, nodeHome, readLayout, runFolder } from '../layout.ts';
+import { DEFAULT_INSTANCE, defaultHome, defaultPorts, nodeHome, runFolder } from '../layout.ts';
+import { INSTANCE_TEXT, isInstance } from '../names.ts';
+import { refuseNodeMistakes } from '../node-options.ts';
 import { createSteps, type Steps } from '../output/steps.ts';
 import { berthArgv, helperPath } from '../process.ts';
 import { installAgentUnit, removeAgentUnit, requireSystemd } from '../systemd.ts';
@@ -41,14 +44,15 @@ export interface JoinOptions {
 
 const CONNECT_MS = 5_000;
 const READY_LIMIT_MS = 60_000;
-/** As names of Node objects are (DNS-1123 subdomain). */
-const NODE_NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 
 export async function joinCommand(text: string | undefined, o: JoinOptions): Promise<number> {
   if (o.foreground === true && o.systemd === true) throw wrongUse('give --foreground or --systemd, not both');
   // All that can be wrong is looked at before the token is spent: it is good once.
   const info = text === undefined ? undefined : parseJoinText(text);
   for (const s of o.server ?? []) checkEndpoint('--server', s);
+  const nodeName = o.nodeName ?? hostname().toLowerCase();
+  refuseNodeMistakes({ ...o, nodeName });
+  if (o.instance !== undefined && !isInstance(o.instance)) throw wrongUse(`--instance ${o.instance}: ${INSTANCE_TEXT}`);
   if (process.getuid?.() !== 0)
     throw new StatusError(
       'Invalid',
@@ -57,14 +61,14 @@ export async function joinCommand(text: string | undefined, o: JoinOptions): Pro
   helperPath();
   if (o.systemd === true) await requireSystemd();
   const c: Ctx = { signal: new AbortController().signal, clock: realClock, log: silentLogger };
-  const home = o.home ?? defaultHome(o.instance ?? DEFAULT_INSTANCE);
-  if ((await readLayout(home)) !== undefined)
+  const { home, layout } = await findCluster({ home: o.home ?? defaultHome(o.instance ?? DEFAULT_INSTANCE) });
+  if (layout !== undefined)
     throw new StatusError(
       'Invalid',
       `this machine runs a cluster of its own below ${home}: join with another --instance, or 'berth down --purge' first`,
     );
   const steps = createSteps(realClock);
-  const node = info === undefined ? await joinedBefore(home, o) : await joinNow(info, home, o, steps, c);
+  const node = info === undefined ? await joinedBefore(home, o) : await joinNow({ info, home, nodeName }, o, steps, c);
   await startNode(node, o, steps, c);
   return 0;
 }
@@ -77,10 +81,13 @@ async function joinedBefore(home: string, o: JoinOptions): Promise<JoinedNode> {
   return node;
 }
 
-async function joinNow(info: JoinInfo, home: string, o: JoinOptions, steps: Steps, c: Ctx): Promise<JoinedNode> {
-  const nodeName = o.nodeName ?? hostname().toLowerCase();
-  if (!NODE_NAME.test(nodeName) || nodeName.length > 253)
-    throw wrongUse(`--node-name ${nodeName}: lower-case letters, digits, "-" and "."`);
+async function joinNow(
+  x: { readonly info: JoinInfo; readonly home: string; readonly nodeName: string },
+  o: JoinOptions,
+  steps: Steps,
+  c: Ctx,
+): Promise<JoinedNode> {
+  const { info, home, nodeName } = x;
   const folder = join(nodeHome({ home }, nodeName), 'pki');
   const isKnown = await access(join(folder, 'node.crt')).then(
     () => true,

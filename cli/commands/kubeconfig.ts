@@ -1,5 +1,5 @@
 /** `berth kubeconfig`: prints the cluster's kubeconfig or its path, or merges it into the user's own without losing anything there. */
-import { chmod, mkdir, stat } from 'node:fs/promises';
+import { chmod, mkdir, realpath, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { stringify } from 'yaml';
@@ -27,8 +27,11 @@ export async function kubeconfigCommand(o: KubeconfigOptions, env: Env = process
   if (o.path === true) return `${source}\n`;
   const config = await readKubeconfig(source);
   if (o.merge !== true && o.remove !== true) return stringify(config, { lineWidth: 0 });
-  const target = o.into ?? userPath(env);
-  if (target === source) throw wrongUse(`${target} is the cluster's own kubeconfig: name another with --into`);
+  // Through a link: what is written takes the place of the file, and should not take that of the link.
+  const named = o.into ?? userPath(env);
+  const target = await realpath(named).catch(() => named);
+  if (target === (await realpath(source)))
+    throw wrongUse(`${target} is the cluster's own kubeconfig: name another with --into`);
   const before = await readKubeconfig(target).catch((e: unknown) => {
     if (isKind(e, 'NotFound')) return undefined;
     throw e;

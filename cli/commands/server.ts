@@ -17,6 +17,7 @@ import { startScheduler } from '../../services/scheduler/main.ts';
 import { ClusterPki } from '../cluster-pki.ts';
 import { findCluster } from '../instance.ts';
 import { type ClusterLayout, pkiFolder } from '../layout.ts';
+import { refuseNodeMistakes } from '../node-options.ts';
 import { untilStopped } from '../process.ts';
 import { openRegistryDoor } from '../registry-door.ts';
 
@@ -30,6 +31,7 @@ export interface ServerOptions {
 
 /** Reads the layout that `up` wrote. */
 export async function serverCommand(o: { instance?: string; home?: string; logLevel?: string }): Promise<void> {
+  refuseNodeMistakes({ logLevel: o.logLevel });
   const { home, layout } = await findCluster(o);
   if (layout === undefined) throw new StatusError('NotFound', `no cluster below ${home}: 'berth up' makes one`);
   await runServer({ layout, logLevel: o.logLevel });

@@ -9,6 +9,7 @@ import { createJoinToken } from '../../services/gateway/tokens.ts';
 import { type AccessOptions, type Session, withSession } from '../client/access.ts';
 import { parseDuration, wrongUse } from '../client/arguments.ts';
 import { type ClusterLayout, DEFAULT_INSTANCE, defaultHome, defaultPorts, readLayout } from '../layout.ts';
+import { isEndpoint } from '../node-options.ts';
 import { textTable } from '../output/table.ts';
 
 export interface TokenOptions extends AccessOptions {
@@ -62,10 +63,7 @@ export function gatewaysOf(server: string, layout: ClusterLayout | undefined): r
 
 /** Throws Invalid unless it is `host:port` or `[v6]:port`. */
 export function checkEndpoint(flag: string, text: string): void {
-  const match = /^(\[[0-9a-fA-F:.]+\]|[^:[\]/\s]+):(\d{1,5})$/.exec(text);
-  const port = Number(match?.[2]);
-  if (match === null || port < 1 || port > 65_535)
-    throw wrongUse(`${flag} ${text}: write it as HOST:PORT, for example 10.0.0.1:6444`);
+  if (!isEndpoint(text)) throw wrongUse(`${flag} ${text}: write it as HOST:PORT, for example 10.0.0.1:6444`);
 }
 
 export async function tokenListCommand(o: AccessOptions): Promise<number> {

@@ -74,18 +74,27 @@ function labelsText(labels: Readonly<Record<string, string>> | undefined): strin
   return entries.length === 0 ? '<none>' : entries.map(([k, v]) => `${k}=${v}`).join(',');
 }
 
-/** As kubectl: one object alone, several as a List. Managed fields are left out unless asked for. */
+/** As kubectl: one object alone, several as a List, keys sorted. Managed fields are left out unless asked for. */
 export async function objectsText(
   objects: readonly object[],
   o: { format: 'yaml' | 'json'; alone: boolean; managedFields: boolean },
 ): Promise<string> {
   const plain = o.managedFields ? objects : objects.map(withoutManagedFields);
   const [first] = plain;
-  const whole =
+  const whole = sorted(
     o.alone && first !== undefined && plain.length === 1
       ? first
-      : { apiVersion: 'v1', kind: 'List', items: plain, metadata: { resourceVersion: '' } };
+      : { apiVersion: 'v1', kind: 'List', items: plain, metadata: { resourceVersion: '' } },
+  );
   return o.format === 'json' ? `${JSON.stringify(whole, null, 4)}\n` : await writeYaml(whole);
+}
+
+/** So that two objects, or two clients, can be compared line by line. */
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([k, v]) => [k, sorted(v)]));
 }
 
 function withoutManagedFields(object: object): object {

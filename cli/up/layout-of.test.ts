@@ -2,7 +2,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { expect, test } from 'vitest';
-import { checkPorts, homeMistake, layoutOf, refuseMistakes } from './layout-of.ts';
+import { homeMistake } from '../names.ts';
+import { checkPorts, layoutOf, refuseMistakes } from './layout-of.ts';
 
 const OK = { home: '/tmp/x', serverIp: '127.0.0.1' };
 

@@ -13,6 +13,7 @@ import {
   defaultPorts,
   type NodeLayout,
 } from '../layout.ts';
+import { homeMistake, INSTANCE_TEXT, isInstance, isNodeName } from '../names.ts';
 import { hostLayout, hostNet } from './hosts.ts';
 
 export interface UpOptions {
@@ -47,8 +48,7 @@ export async function layoutOf(o: UpOptions): Promise<ClusterLayout> {
   const net = hostNet(instance, cidrs.clusterCidr);
   const count = o.nodes === undefined ? 0 : Number(o.nodes);
   const serverIp = o.serverIp ?? (count > 0 ? `${net.prefix}.1` : await primaryIp());
-  const nodes: NodeLayout[] =
-    count > 0 ? hostLayout(instance, net, count) : [{ name: hostname().toLowerCase(), ip: serverIp }];
+  const nodes: NodeLayout[] = count > 0 ? hostLayout(instance, net, count) : [{ name: thisHost(), ip: serverIp }];
   return {
     version: 1,
     instance,
@@ -69,10 +69,19 @@ export async function layoutOf(o: UpOptions): Promise<ClusterLayout> {
   };
 }
 
+function thisHost(): string {
+  const name = hostname().toLowerCase();
+  if (isNodeName(name)) return name;
+  throw new StatusError(
+    'Invalid',
+    `this machine's name, ${name}, cannot be that of a node (letters, digits, "-" and "."): ` +
+      `'hostnamectl set-hostname NAME' changes it, or --nodes 1 makes a host with a name of its own`,
+  );
+}
+
 function mistakesOf(o: UpOptions): string[] {
   const out: string[] = [];
-  if (o.instance !== undefined && !/^[a-z][a-z0-9]{0,7}$/.test(o.instance))
-    out.push(`--instance ${o.instance}: one to eight lower-case letters and digits, a letter first (it names links)`);
+  if (o.instance !== undefined && !isInstance(o.instance)) out.push(`--instance ${o.instance}: ${INSTANCE_TEXT}`);
   if (
     o.nodes !== undefined &&
     !(Number.isInteger(Number(o.nodes)) && Number(o.nodes) >= 1 && Number(o.nodes) <= NODES_MAX)
@@ -97,19 +106,6 @@ function mistakesOf(o: UpOptions): string[] {
   for (const url of o.etcdEndpoints?.split(',') ?? [])
     if (!/^https?:\/\/[^/]+$/.test(url)) out.push(`--etcd-endpoints: "${url}" is not a URL like https://10.0.0.1:2379`);
   return out;
-}
-
-/** Paths below it are arguments of mounts, of `ip` and of systemd, which give blanks and some signs a meaning of their own. */
-const HOME = /^\/[A-Za-z0-9._/@+=-]*$/;
-/** The longest path below it (a pod's volume) and a container's image layers must fit into what the kernel takes. */
-const HOME_BYTES_MAX = 128;
-
-/** What is wrong with a folder for state; undefined when nothing is. */
-export function homeMistake(home: string): string | undefined {
-  if (!home.startsWith('/')) return `${home}: an absolute path`;
-  if (!HOME.test(home)) return `${home}: only letters, digits and . _ - @ + = in its name, no blanks`;
-  if (home.length > HOME_BYTES_MAX) return `${home}: at most ${HOME_BYTES_MAX} characters`;
-  return undefined;
 }
 
 /** Throws Invalid naming each port that something else listens on, and the option that moves it. */

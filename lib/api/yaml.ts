@@ -26,7 +26,7 @@ export async function readYaml(text: string): Promise<YamlDocument[]> {
 }
 
 /** Quotes what a reader of YAML 1.1 would take for a boolean, a number or a time. */
-export async function writeYaml(value: object): Promise<string> {
+export async function writeYaml(value: unknown): Promise<string> {
   const { default: yaml } = await import('yaml');
   return yaml.stringify(value, {
     lineWidth: 0,

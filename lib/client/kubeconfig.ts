@@ -5,7 +5,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { StatusError, writeFileAtomic } from '#lib/base';
+import { messageOf, StatusError, writeFileAtomic } from '#lib/base';
 
 export interface KubeconfigCluster {
   server: string;
@@ -70,20 +70,20 @@ export async function parseKubeconfig(text: string): Promise<Kubeconfig> {
   };
 }
 
-/** Throws NotFound when the file does not exist. */
+/** Throws NotFound when the file cannot be read, with why. */
 export async function readKubeconfig(path: string): Promise<Kubeconfig> {
   let text: string;
   try {
     text = await readFile(path, 'utf8');
   } catch (e) {
-    throw new StatusError('NotFound', `cannot read the kubeconfig ${path}`, { cause: e });
+    const { code = '' } = e as NodeJS.ErrnoException;
+    const why = code === 'ENOENT' ? 'there is none' : code === 'EACCES' ? 'only its owner may, try sudo' : messageOf(e);
+    throw new StatusError('NotFound', `cannot read the kubeconfig ${path}: ${why}`, { cause: e });
   }
   try {
     return await parseKubeconfig(text);
   } catch (e) {
-    throw new StatusError('Invalid', `${path} is not a kubeconfig: ${e instanceof Error ? e.message : String(e)}`, {
-      cause: e,
-    });
+    throw new StatusError('Invalid', `${path} is not a kubeconfig: ${messageOf(e).trim()}`, { cause: e });
   }
 }
 
@@ -156,9 +156,10 @@ export async function clusterAccess(
   o: { context?: string | undefined; path?: string | undefined } = {},
 ): Promise<ClusterAccess> {
   const name = o.context ?? config['current-context'];
-  if (name === '') throw new StatusError('NotFound', 'the kubeconfig has no current context: pass --context');
+  const file = o.path === undefined ? 'the kubeconfig' : `the kubeconfig ${o.path}`;
+  if (name === '') throw new StatusError('NotFound', `${file} has no current context: pass --context`);
   const context = config.contexts.find((c) => c.name === name)?.context;
-  if (context === undefined) throw new StatusError('NotFound', `the kubeconfig has no context "${name}"`);
+  if (context === undefined) throw new StatusError('NotFound', `${file} has no context "${name}"`);
   const cluster = config.clusters.find((c) => c.name === context.cluster)?.cluster;
   if (cluster === undefined) throw new StatusError('NotFound', `the kubeconfig has no cluster "${context.cluster}"`);
   const user = config.users.find((u) => u.name === context.user)?.user ?? {};
