@@ -225,6 +225,7 @@ class RunningGateway implements Gateway {
       const node = parseObject<Node>(hello.node);
       if (hello.node_name !== nodeName || node?.metadata?.name !== nodeName)
         throw new StatusError('Forbidden', `the certificate names node ${nodeName}, hello ${hello.node_name}`);
+      this.#refuseRival(nodeName, hello.boot_id);
       const epoch = BigInt(hello.epoch);
       const higher = await this.#claim(nodeName, epoch);
       if (higher !== undefined) {
@@ -241,7 +242,7 @@ class RunningGateway implements Gateway {
       if (call.destroyed || call.cancelled || this.#c.signal.aborted) return undefined;
       const session = new NodeSession(
         call,
-        { nodeName, epoch, status: node.status, client },
+        { nodeName, epoch, bootId: hello.boot_id, status: node.status, client },
         this.#sessionDeps,
         this.#c,
       );
@@ -256,6 +257,20 @@ class RunningGateway implements Gateway {
       failCall(call, e);
       return undefined;
     }
+  }
+
+  /**
+   * Two machines with one certificate (a copied disk) would take the node from each other for ever, each running its pods. The
+   * one that is heard keeps it. One that was started anew has to wait until its former life counts as silent.
+   */
+  #refuseRival(nodeName: string, bootId: string): void {
+    const known = this.#sessions.get(nodeName);
+    const { events, nodes, settings } = this.#sessionDeps;
+    if (known === undefined || known.bootId === bootId || known.silentForMs >= settings.silentAfterMs) return;
+    const message = `another machine says that it is node ${nodeName}, which is connected: run 'berth leave' there and join it under a name of its own`;
+    const node = nodes.get({ namespace: '', name: nodeName });
+    if (node !== undefined) events.event(node, 'Warning', 'NodeNameConflict', message);
+    throw new StatusError('AlreadyExists', message);
   }
 
   /** Throws Fenced where a newer session came while this one's hello was being dealt with. */

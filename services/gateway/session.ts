@@ -50,6 +50,8 @@ const MISSED_HEARTBEATS = 2.5;
 export class NodeSession {
   readonly nodeName: string;
   readonly epoch: bigint;
+  /** Of the machine that speaks. */
+  readonly bootId: string;
   readonly connectedAtMs: number;
   /** Fenced by this session's record. */
   readonly #client: Client;
@@ -72,12 +74,13 @@ export class NodeSession {
 
   constructor(
     call: SessionCall,
-    o: { nodeName: string; epoch: bigint; status: NodeStatus | undefined; client: Client },
+    o: { nodeName: string; epoch: bigint; bootId: string; status: NodeStatus | undefined; client: Client },
     d: SessionDeps,
     c: Ctx,
   ) {
     this.nodeName = o.nodeName;
     this.epoch = o.epoch;
+    this.bootId = o.bootId;
     this.#lastNodeStatus = o.status;
     this.#client = o.client;
     this.#call = call;

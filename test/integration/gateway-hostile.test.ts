@@ -132,3 +132,24 @@ describe('sessions that overtake each other', () => {
     expect(kept.metadata.annotations?.['berth.dev/session-epoch']).toBe('6');
   });
 });
+
+describe('two machines with one name', () => {
+  test('the one that is heard stays, the other is told, and takes over when it is heard no more', async () => {
+    await using first = await TestAgent.create(nodeName);
+    await first.start();
+    await eventually(() => first.session.connected, 'the first connects');
+    const epoch = gateway.sessions().find((s) => s.nodeName === nodeName)?.epoch;
+    await using second = await TestAgent.create(nodeName);
+    second.bootId = 'another-machine';
+    await second.start();
+    await eventually(async () => {
+      const { items } = await client.list(Kinds.events, { namespace: 'default' }, c);
+      return items.some((e) => e.reason === 'NodeNameConflict' && e.involvedObject.name === nodeName);
+    }, 'the user is told');
+    expect(second.session.connected).toBe(false);
+    expect(second.welcomes).toBe(0);
+    expect(gateway.sessions().find((s) => s.nodeName === nodeName)?.epoch).toBe(epoch);
+    await first.stop();
+    await eventually(() => second.session.connected, 'the second takes over');
+  });
+});

@@ -60,6 +60,7 @@ export class TestAgent implements AsyncDisposable {
   readonly synced: string[] = [];
   welcomes = 0;
   certificateName: string | undefined;
+  bootId = 'boot';
   session!: Session;
   readonly #endpoints: readonly string[];
   #credentials: SessionCredentials | undefined;
@@ -94,7 +95,7 @@ export class TestAgent implements AsyncDisposable {
       nodeName: this.name,
       credentials: async () => own,
       folder: this.folder,
-      bootId: 'boot',
+      bootId: this.bootId,
       agentVersion: 'test',
       describeNode: async () => nodeObject(this.name),
       onChange: (changes) => this.#apply(changes),
