@@ -3,7 +3,7 @@
  * is 420, but what looks like a time stays text, because Go's reader turns `2020-01-01` and `12:30:45` into nothing else. The
  * library is loaded with the first text, since a server mostly speaks JSON.
  */
-import type { CollectionTag, ScalarTag, Tags } from 'yaml';
+import type { CollectionTag, Document, LineCounter, ScalarTag, Tags } from 'yaml';
 
 export interface YamlDocument {
   readonly value: unknown;
@@ -16,13 +16,43 @@ const ALIASES_MAX = 100;
 /** Every document of the text, in order; one that holds nothing has the value null. */
 export async function readYaml(text: string): Promise<YamlDocument[]> {
   const { default: yaml } = await import('yaml');
-  const documents = yaml.parseAllDocuments(text, { version: '1.1', prettyErrors: true, customTags: asGo });
+  const lineCounter = new yaml.LineCounter();
+  const documents = yaml.parseAllDocuments(text, {
+    version: '1.1',
+    prettyErrors: true,
+    customTags: asGo,
+    lineCounter,
+    // The library compares each key with each other: one document of 200 000 keys would stop a server for minutes.
+    uniqueKeys: false,
+  });
   return documents.map((d) => {
-    const [mistake] = d.errors;
+    const mistake = d.errors[0] ?? keyGivenTwice(yaml, d, lineCounter);
     return mistake === undefined
       ? { value: d.toJS({ maxAliasCount: ALIASES_MAX }) as unknown, mistake }
       : { value: undefined, mistake };
   });
+}
+
+/** A merge key (`<<`) may stand several times. */
+function keyGivenTwice(yaml: typeof import('yaml'), document: Document, lines: LineCounter): Error | undefined {
+  let found: Error | undefined;
+  yaml.visit(document, {
+    Map: (_key, map) => {
+      const seen = new Set<string>();
+      for (const { key } of map.items) {
+        if (!yaml.isScalar(key) || key.value === '<<') continue;
+        const name = String(key.value);
+        if (seen.has(name)) {
+          const { line, col } = lines.linePos(key.range?.[0] ?? 0);
+          found = new Error(`Map keys must be unique: "${name}" at line ${line}, column ${col}`);
+          return yaml.visit.BREAK;
+        }
+        seen.add(name);
+      }
+      return undefined;
+    },
+  });
+  return found;
 }
 
 /** Quotes what a reader of YAML 1.1 would take for a boolean, a number or a time. */

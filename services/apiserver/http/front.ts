@@ -155,7 +155,8 @@ export class Front {
       }
       case 'patch': {
         const options = writeOptions(query, 'PatchOptions');
-        return { ...base, verb: 'patch', ...(await readPatch(req)), options };
+        const report = { validation: options.fieldValidation ?? 'Warn', warn };
+        return { ...base, verb: 'patch', ...(await readPatch(req, report)), options };
       }
       case 'delete':
       case 'deletecollection': {

@@ -1,0 +1,71 @@
+import type { IncomingMessage } from 'node:http';
+import { Readable } from 'node:stream';
+import { describe, expect, test } from 'vitest';
+import { realClock } from '#lib/base';
+import { type Reporter, readObject, readPatch } from './body.ts';
+
+function request(contentType: string, body: string): IncomingMessage {
+  const stream = Object.assign(Readable.from([Buffer.from(body)]), { headers: { 'content-type': contentType } });
+  return stream as unknown as IncomingMessage;
+}
+
+function reporter(validation: Reporter['validation'] = 'Warn'): Reporter & { readonly warnings: string[] } {
+  const warnings: string[] = [];
+  return { validation, warn: (text) => void warnings.push(text), warnings };
+}
+
+const APPLY = 'application/apply-patch+yaml';
+const KEYS = 20_000;
+const data = Object.fromEntries(Array.from({ length: KEYS }, (_, i) => [`key${i}`, 'x']));
+
+async function tookMs(fn: () => Promise<unknown>): Promise<number> {
+  const startedMs = realClock.monotonic();
+  await fn();
+  return realClock.monotonic() - startedMs;
+}
+
+describe('a body of many keys', () => {
+  test('does not hold up everybody else: JSON said to be YAML, as kubectl apply --server-side sends it', async () => {
+    const body = JSON.stringify({ data });
+    expect(await tookMs(async () => readPatch(request(APPLY, body), reporter()))).toBeLessThan(1_000);
+  });
+
+  test('nor does YAML', async () => {
+    const body = `data:\n${Object.keys(data)
+      .map((k) => `  ${k}: x\n`)
+      .join('')}`;
+    const read = async (): Promise<unknown> => readObject(request('application/yaml', body), reporter());
+    expect(await tookMs(read)).toBeLessThan(3_000);
+    expect(await read()).toEqual({ data });
+  });
+});
+
+describe('readPatch', () => {
+  test('an apply patch in YAML, in flow style, and in JSON is the same', async () => {
+    const wanted = { patchType: 'apply', body: { data: { a: 'b' } } };
+    for (const body of ['data:\n  a: b\n', '{data: {a: b}}', ' {"data":{"a":"b"}}'])
+      expect(await readPatch(request(APPLY, body), reporter())).toEqual(wanted);
+  });
+
+  test('keys given twice are refused in YAML, and in JSON told as fieldValidation asks', async () => {
+    const yaml = readPatch(request(APPLY, 'data:\n  a: b\n  c: d\n  a: e\n'), reporter());
+    await expect(yaml).rejects.toMatchObject({ kind: 'BadRequest', message: expect.stringContaining('"a"') });
+    const twice = '{"data":{"a":"b","a":"c"}}';
+    const warned = reporter();
+    expect((await readPatch(request(APPLY, twice), warned)).body).toEqual({ data: { a: 'c' } });
+    expect(warned.warnings).toEqual(['duplicate field "data.a"']);
+    await expect(readPatch(request(APPLY, twice), reporter('Strict'))).rejects.toMatchObject({ kind: 'BadRequest' });
+  });
+});
+
+test('a body that nests too deep is a bad request, whatever reads it', async () => {
+  const deep = `{"a":"[[","b":${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}}`;
+  const refused = { kind: 'BadRequest', message: expect.stringContaining('max depth') };
+  await expect(readObject(request('application/json', deep), reporter())).rejects.toMatchObject(refused);
+  for (const type of ['application/merge-patch+json', 'application/json-patch+json', APPLY])
+    await expect(readPatch(request(type, deep), reporter())).rejects.toMatchObject(refused);
+  const yaml = readObject(request('application/yaml', '['.repeat(100_000)), reporter());
+  await expect(yaml).rejects.toMatchObject({ kind: 'BadRequest' });
+  const flat = JSON.stringify({ a: '['.repeat(100_000), b: '\\"{'.repeat(100_000) });
+  expect(await readObject(request('application/json', flat), reporter())).toEqual(JSON.parse(flat));
+});
