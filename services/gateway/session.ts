@@ -45,6 +45,8 @@ export interface SessionDeps {
 const INITIAL_CREDIT = 256;
 /** Messages the agent does not read; a healthy one never has hundreds waiting. */
 const UNREAD_MESSAGES_MAX = 5_000;
+/** Reports that wait to be stored; a healthy agent has one a pod under way. */
+const UNANSWERED_REPORTS_MAX = 5_000;
 const MISSED_HEARTBEATS = 2.5;
 
 export class NodeSession {
@@ -69,6 +71,10 @@ export class NodeSession {
   #heardWallMs: number;
   #state: LeaseState['session'] = 'connected';
   #lastNodeStatus: NodeStatus | undefined;
+  /** Versions of it: one write is under way while they differ, so that an older one is never written over a newer one. */
+  #statusWanted = 0;
+  #statusWritten = 0;
+  #unanswered = 0;
   #isFenced = false;
   #hasEnded = false;
 
@@ -220,9 +226,17 @@ export class NodeSession {
   }
 
   #answer(sequence: string, store: () => Promise<ReportResult>): void {
+    if (this.#unanswered >= UNANSWERED_REPORTS_MAX) {
+      this.#fail(new StatusError('TooManyRequests', `the agent has ${UNANSWERED_REPORTS_MAX} reports unanswered`));
+      return;
+    }
+    this.#unanswered++;
     this.#scope.spawn(
       'report',
-      async () => this.#send({ report_ack: { sequence, error_kind: await store() } }),
+      async () => {
+        this.#send({ report_ack: { sequence, error_kind: await store() } });
+        this.#unanswered--;
+      },
       (e) => this.#fail(e),
     );
   }
@@ -240,13 +254,21 @@ export class NodeSession {
   }
 
   #rewriteNodeStatus(): void {
-    const status = this.#lastNodeStatus;
-    if (status === undefined || this.#isFenced) return;
-    this.#scope.spawn('node status', async () => {
-      await writeNodeStatus(this.#client, this.nodeName, status, this.#c).catch((e: unknown) => {
-        if (!this.#c.signal.aborted) this.#c.log.warn({ err: messageOf(e) }, 'the node status was not stored');
-      });
-    });
+    if (this.#lastNodeStatus === undefined || this.#isFenced) return;
+    const isUnderWay = this.#statusWanted !== this.#statusWritten;
+    this.#statusWanted++;
+    if (!isUnderWay) this.#scope.spawn('node status', () => this.#writeNodeStatus());
+  }
+
+  async #writeNodeStatus(): Promise<void> {
+    while (this.#statusWanted !== this.#statusWritten && !this.#isFenced) {
+      const version = this.#statusWanted;
+      if (this.#lastNodeStatus !== undefined)
+        await writeNodeStatus(this.#client, this.nodeName, this.#lastNodeStatus, this.#c).catch((e: unknown) => {
+          if (!this.#c.signal.aborted) this.#c.log.warn({ err: messageOf(e) }, 'the node status was not stored');
+        });
+      this.#statusWritten = version;
+    }
   }
 
   #recordEvent(bytes: Buffer): void {
