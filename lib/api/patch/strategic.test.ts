@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { isKind } from '#lib/base';
+import { isKind, realClock } from '#lib/base';
 import { applyStrategicMergePatch } from './strategic.ts';
 
 const container = (name: string, more: object = {}): object => ({ name, image: `${name}:1`, ...more });
@@ -292,4 +292,15 @@ describe('applyStrategicMergePatch', () => {
       expect(String(e)).toMatch(message);
     }
   });
+});
+
+test('strategic merge: long lists take a time in proportion to their length', () => {
+  const pod = (value: string): object => {
+    const env = Array.from({ length: 20_000 }, (_, i) => ({ name: `A${i}`, value }));
+    return { spec: { containers: [{ name: 'a', env }] } };
+  };
+  const startedMs = realClock.monotonic();
+  const merged = applyStrategicMergePatch('core/v1.Pod', pod('old'), pod('new'));
+  expect(realClock.monotonic() - startedMs).toBeLessThan(2_000);
+  expect(merged).toEqual(pod('new'));
 });

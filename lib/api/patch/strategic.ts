@@ -15,7 +15,7 @@
 import { StatusError } from '#lib/base';
 import { type FieldInfo, type TypeName, type TypeRef, typeOf } from '../type-table.ts';
 import { mergeElementOrder, type OrderKey } from './element-order.ts';
-import { canonicalText, equalJson, getOwn, isObject, type JsonObject, setOwn } from './value.ts';
+import { canonicalText, getOwn, isObject, type JsonObject, setOwn } from './value.ts';
 
 const DIRECTIVE = '$patch';
 const RETAIN_KEYS = '$retainKeys';
@@ -115,11 +115,12 @@ function applyListDirectives(result: JsonObject, patch: JsonObject, fields: Belo
       const name = key.slice(DELETE_FROM.length);
       if (!Array.isArray(value)) throw bad(`${key} must be a list`);
       const list = getOwn(result, name);
+      const removed = new Set(value.map(canonicalText));
       if (Array.isArray(list))
         setOwn(
           result,
           name,
-          list.filter((element) => !value.some((removed) => equalJson(element, removed))),
+          list.filter((element) => !removed.has(canonicalText(element))),
         );
     }
   }
@@ -136,9 +137,7 @@ function applyListDirectives(result: JsonObject, patch: JsonObject, fields: Belo
 function mergeList(original: readonly unknown[], patch: readonly unknown[], place: Place, field: Field): unknown[] {
   const { mergeKey } = field;
   if (mergeKey === undefined) {
-    const merged = [...original];
-    for (const value of patch) if (!merged.some((element) => equalJson(element, value))) merged.push(value);
-    return ordered({ original, merged: dedupe(merged), patch }, place, field);
+    return ordered({ original, merged: dedupe([...original, ...patch]), patch }, place, field);
   }
   const elementType = field.type.k === 'list' ? field.type.of : undefined;
   const elements = patch.map((element) => {
@@ -149,23 +148,65 @@ function mergeList(original: readonly unknown[], patch: readonly unknown[], plac
     return elements
       .filter((element) => !(getOwn(element, DIRECTIVE) === 'replace' && Object.keys(element).length === 1))
       .map((element) => cleanMap(element, below(elementType), [DIRECTIVE]));
-  let merged: unknown[] = [...original];
+  const merged = new KeyedList(original, mergeKey);
   for (const element of elements) {
     const value = keyOf(element, mergeKey, place.key);
-    const has = (other: unknown): boolean => isObject(other) && equalJson(getOwn(other, mergeKey), value);
     const directive = getOwn(element, DIRECTIVE);
     if (directive === 'delete') {
-      merged = merged.filter((other) => !has(other));
+      merged.remove(value);
       continue;
     }
     if (directive !== undefined && directive !== 'merge')
       throw bad(`Unknown patch type: ${String(directive)} in list ${place.key}`);
-    const index = merged.findIndex(has);
-    const before = merged[index];
-    if (isObject(before)) merged[index] = mergeMap(before, element, below(elementType));
-    else merged.push(cleanMap(element, below(elementType), [DIRECTIVE]));
+    const before = merged.find(value);
+    const next = before === undefined ? undefined : mergeMap(before, element, below(elementType));
+    merged.put(value, next ?? cleanMap(element, below(elementType), [DIRECTIVE]));
   }
-  return ordered({ original, merged, patch }, place, field);
+  return ordered({ original, merged: merged.elements(), patch }, place, field);
+}
+
+/** A list of maps found by their merge key in constant time. Keys may stand twice (a port number with two protocols). */
+class KeyedList {
+  /** undefined = removed. */
+  readonly #slots: unknown[];
+  readonly #places = new Map<string, number[]>();
+
+  constructor(original: readonly unknown[], mergeKey: string) {
+    this.#slots = [...original];
+    for (const [place, element] of original.entries())
+      if (isObject(element)) this.#add(canonicalText(getOwn(element, mergeKey)), place);
+  }
+
+  /** The first of that key. */
+  find(key: unknown): JsonObject | undefined {
+    const found = this.#slots[this.#places.get(canonicalText(key))?.[0] ?? -1];
+    return isObject(found) ? found : undefined;
+  }
+
+  /** In the place of the first of that key, else at the end. */
+  put(key: unknown, element: unknown): void {
+    const text = canonicalText(key);
+    const place = this.#places.get(text)?.[0];
+    if (place === undefined) this.#add(text, this.#slots.push(element) - 1);
+    else this.#slots[place] = element;
+  }
+
+  /** All of that key. */
+  remove(key: unknown): void {
+    const text = canonicalText(key);
+    for (const place of this.#places.get(text) ?? []) this.#slots[place] = undefined;
+    this.#places.delete(text);
+  }
+
+  elements(): unknown[] {
+    return this.#slots.filter((element) => element !== undefined);
+  }
+
+  #add(key: string, place: number): void {
+    const places = this.#places.get(key);
+    if (places === undefined) this.#places.set(key, [place]);
+    else places.push(place);
+  }
 }
 
 /** A list of scalars that merges is a set: later doubles are dropped. */
@@ -198,9 +239,10 @@ function ordered(lists: Lists, place: Place, field: Field): unknown[] {
     if (mergeKey !== undefined) keyOf(isObject(element) ? element : {}, mergeKey, `${SET_ORDER}${place.key}`);
     return keyText(element);
   });
+  const listed = new Set(wanted);
   for (const element of patch) {
     if (isObject(element) && getOwn(element, DIRECTIVE) !== undefined) continue;
-    if (!wanted.includes(keyText(element)))
+    if (!listed.has(keyText(element)))
       throw bad(
         `The order in patch list:\n${canonicalText(patch)}\n doesn't match ${SET_ORDER}${place.key} list:\n${canonicalText(order)}`,
       );
