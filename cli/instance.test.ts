@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,6 +27,19 @@ test('instance: a home of another instance is refused, or `down --instance two -
   await expect(findCluster({ home, instance: 'two' })).rejects.toMatchObject({ kind: 'Invalid' });
   process.env['BERTH_HOME'] = home;
   await expect(findCluster({ instance: 'two' })).rejects.toThrow(/--instance two: .* instance "one".*BERTH_HOME/);
+});
+
+test('instance: a damaged cluster.json, and a home that is no folder, are named', async () => {
+  await writeFile(join(home, 'cluster.json'), '{"version":1,');
+  await expect(findCluster({ home })).rejects.toMatchObject({
+    kind: 'Invalid',
+    message: expect.stringMatching(`^${home}/cluster.json is damaged .*restore it`) as unknown,
+  });
+  await writeFile(join(home, 'cluster.json'), 'null');
+  await expect(findCluster({ home })).rejects.toThrow('is damaged');
+  await writeFile(join(home, 'cluster.json'), '{"version":2}');
+  await expect(findCluster({ home })).rejects.toThrow('has version 2, this Berth knows version 1');
+  await expect(findCluster({ home: join(home, 'cluster.json') })).rejects.toMatchObject({ kind: 'Invalid' });
 });
 
 test('instance: a relative home is refused, from the environment too', async () => {

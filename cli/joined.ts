@@ -2,10 +2,10 @@
  * A machine that joined a cluster: what `berth join` chose, kept as `<home>/nodes/<name>/node.json`, so that the agent starts
  * again after a reboot with the same figures, and `berth leave` and `berth status` know of it.
  */
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { StatusError, writeFileAtomic } from '#lib/base';
-import { nodeHome, runFolder } from './layout.ts';
+import { writeFileAtomic } from '#lib/base';
+import { nodeHome, readRecord, runFolder } from './layout.ts';
 
 export interface JoinedNode {
   readonly version: 1;
@@ -37,13 +37,8 @@ export async function writeJoined(node: JoinedNode): Promise<void> {
 export async function readJoined(home: string): Promise<JoinedNode[]> {
   const out: JoinedNode[] = [];
   for (const name of (await readdir(join(home, 'nodes')).catch(() => [])).sort()) {
-    const path = recordPath(home, name);
-    const text = await readFile(path, 'utf8').catch(() => undefined);
-    if (text === undefined) continue;
-    const node = JSON.parse(text) as JoinedNode;
-    if (node.version !== 1)
-      throw new StatusError('Invalid', `${path} has version ${String(node.version)}, this Berth knows version 1`);
-    out.push(node);
+    const node = await readRecord<JoinedNode>(recordPath(home, name));
+    if (node !== undefined) out.push(node);
   }
   return out;
 }

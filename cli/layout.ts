@@ -82,20 +82,33 @@ export function layoutPath(home: string): string {
   return join(home, 'cluster.json');
 }
 
-/** Undefined when there is none. */
+/** Undefined when there is none. Throws Invalid when it is damaged or from another time. */
 export async function readLayout(home: string): Promise<ClusterLayout | undefined> {
-  const text = await readFile(layoutPath(home), 'utf8').catch((e: NodeJS.ErrnoException) => {
+  return await readRecord<ClusterLayout>(layoutPath(home));
+}
+
+/** A file of ours, of version 1, as JSON; undefined when it is not there. */
+export async function readRecord<T extends { readonly version: 1 }>(path: string): Promise<T | undefined> {
+  const text = await readFile(path, 'utf8').catch((e: NodeJS.ErrnoException) => {
     if (e.code === 'ENOENT') return undefined;
-    throw new StatusError('Internal', `cannot read ${layoutPath(home)}: ${e.message}`, { cause: e });
+    const remedy = e.code === 'EACCES' ? ' (run this with sudo)' : '';
+    throw new StatusError('Invalid', `cannot read ${path}: ${e.message}${remedy}`, { cause: e });
   });
   if (text === undefined) return undefined;
-  const layout = JSON.parse(text) as ClusterLayout;
-  if (layout.version !== 1)
-    throw new StatusError(
-      'Invalid',
-      `${layoutPath(home)} has version ${String(layout.version)}, this Berth knows version 1`,
-    );
-  return layout;
+  const record = parsed<T>(text);
+  if (record === undefined || record === null)
+    throw new StatusError('Invalid', `${path} is damaged (${text.length} bytes, no JSON): restore it from a copy`);
+  if (record.version !== 1)
+    throw new StatusError('Invalid', `${path} has version ${String(record.version)}, this Berth knows version 1`);
+  return record;
+}
+
+function parsed<T>(text: string): T | undefined {
+  try {
+    return JSON.parse(text) as T;
+  } catch {
+    return undefined; // the caller says of which file
+  }
 }
 
 export async function writeLayout(layout: ClusterLayout): Promise<void> {

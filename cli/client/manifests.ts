@@ -15,6 +15,7 @@ export interface Manifest {
 }
 
 const EXTENSIONS = /\.(ya?ml|json)$/;
+const STDIN = 'standard input';
 const BYTES_MAX = 64 * 1024 * 1024;
 
 export interface ManifestOptions {
@@ -28,7 +29,8 @@ export async function readManifests(paths: readonly string[], o: ManifestOptions
   for (const path of paths) {
     for (const [source, text] of await textsOf(path, o)) out.push(...(await parseManifests(source, text)));
   }
-  if (out.length === 0) throw new StatusError('Invalid', `no objects in ${paths.join(', ')}`);
+  if (out.length === 0)
+    throw new StatusError('Invalid', `no objects in ${paths.map((p) => (p === '-' ? STDIN : p)).join(', ')}`);
   return out;
 }
 
@@ -56,7 +58,7 @@ function itemsOf(object: unknown): readonly unknown[] {
 }
 
 async function textsOf(path: string, o: ManifestOptions): Promise<[string, string][]> {
-  if (path === '-') return [['standard input', await readStream(o.stdin)]];
+  if (path === '-') return [[STDIN, await readStream(o.stdin)]];
   if (/^https?:\/\//.test(path)) return [[path, await download(path)]];
   const info = await stat(path).catch((e: unknown) => {
     throw new StatusError('Invalid', `${path}: no such file or folder`, { cause: e });
@@ -80,7 +82,7 @@ async function readStream(stream: Readable): Promise<string> {
   for await (const piece of stream) {
     const bytes = Buffer.from(piece as Uint8Array);
     size += bytes.length;
-    if (size > BYTES_MAX) throw new StatusError('Invalid', `standard input holds more than ${BYTES_MAX} bytes`);
+    if (size > BYTES_MAX) throw new StatusError('Invalid', `${STDIN} holds more than ${BYTES_MAX} bytes`);
     pieces.push(bytes);
   }
   return Buffer.concat(pieces).toString('utf8');
@@ -93,6 +95,8 @@ async function download(url: string): Promise<string> {
     return await answer.text();
   } catch (e) {
     if (isKind(e, 'Invalid')) throw e;
-    throw new StatusError('Unavailable', `${url} cannot be read: ${messageOf(e)}`, { cause: e });
+    // fetch() itself only says that it failed; why is in the cause.
+    const why = e instanceof Error && e.cause !== undefined ? messageOf(e.cause) : messageOf(e);
+    throw new StatusError('Unavailable', `${url} cannot be read: ${why}`, { cause: e });
   }
 }

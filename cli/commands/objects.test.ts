@@ -91,7 +91,7 @@ describe('apply', () => {
     const read = await readManifests(['-'], { stdin: Readable.from([Buffer.from(config('in', '1'))]) });
     expect(read).toMatchObject([{ source: 'standard input', object: { metadata: { name: 'in' } } }]);
     const empty = readManifests(['-'], { stdin: Readable.from([Buffer.from('---\n')]) });
-    await expect(empty).rejects.toThrow('no objects in -');
+    await expect(empty).rejects.toThrow('no objects in standard input');
     await expect(readManifests(['/nowhere.yaml'], { stdin: Readable.from([]) })).rejects.toThrow('no such file');
   });
 });

@@ -162,7 +162,12 @@ async function start(layout: ClusterLayout, o: UpOptions, steps: Steps, c: Ctx):
 }
 
 export async function prepare(layout: ClusterLayout, clock: Clock): Promise<void> {
-  await mkdir(join(layout.home, 'log'), { recursive: true, mode: 0o711 });
+  await mkdir(join(layout.home, 'log'), { recursive: true, mode: 0o711 }).catch((e: unknown) => {
+    const remedy = 'mend that, or choose another folder with --home';
+    throw new StatusError('Invalid', `nothing can be kept below ${layout.home} (${messageOf(e)}): ${remedy}`, {
+      cause: e,
+    });
+  });
   await mkdir(runFolder(layout.instance), { recursive: true, mode: 0o700 });
   await writeLayout(layout);
   const pki = new ClusterPki(pkiFolder(layout), clock);

@@ -1,6 +1,6 @@
 /** What a user sees of `berth up` and `berth down`: the page, a second call, state over a stop, ports, and an empty machine after. */
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +14,15 @@ import { eventually, run, startCluster, type TestCluster } from '../harness/clus
 import { getDeployment, readyPods } from './workload.ts';
 
 const BERTH = fileURLToPath(new URL('../../bin/berth', import.meta.url));
+
+/** Of the helper that tends the cluster's processes. */
+async function parentPid(home: string): Promise<number> {
+  for (const pid of (await readdir('/proc')).filter((n) => /^\d+$/.test(n))) {
+    const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''); // it ended meanwhile
+    if (line.includes(`tend\0${home}/tend/config`)) return Number(pid);
+  }
+  throw new Error(`no parent of ${home}`);
+}
 
 describe('berth up', () => {
   const before = snapshot();
@@ -85,6 +94,43 @@ describe('berth up', () => {
       return ready.every((p) => p.status?.containerStatuses?.[0]?.restartCount === 1) ? ready : undefined;
     });
     expect(now.map((p) => p.metadata.uid).sort()).toEqual([...pods].sort());
+  });
+
+  test('another home of the running instance is refused by up and by down, and the cluster runs on', async () => {
+    const other = `${t.layout.home}-other`;
+    const pods = (await readyPods(t, 'hello', 'app=hello', 4)).map((p) => p.metadata.uid);
+    const second = await run(BERTH, ['up', '--instance', t.layout.instance, '--home', other], {}, 60_000);
+    expect([second.code, second.stderr]).toEqual([2, expect.stringContaining(`runs from ${t.layout.home}, not from`)]);
+    expect(existsSync(other)).toBe(false);
+    const two = await run(BERTH, ['down', '--purge', '--instance', 'two'], { BERTH_HOME: t.layout.home }, 60_000);
+    expect([two.code, two.stderr]).toEqual([2, expect.stringContaining('--instance two')]);
+    expect((await readyPods(t, 'hello', 'app=hello', 4)).map((p) => p.metadata.uid)).toEqual(pods);
+  });
+
+  test('down ends also what a killed parent has left running', async () => {
+    process.kill(await parentPid(t.layout.home), 'SIGKILL');
+    const down = await t.berth('down', '--home', t.layout.home);
+    expect(down.code, down.stderr).toBe(0);
+    const left = snapshot();
+    expect([...left.keys()].filter((k) => !k.startsWith('folder') && left.get(k)?.includes(t.layout.home))).toEqual([]);
+    const again = await up();
+    expect(again.code, again.stderr).toBe(0);
+  });
+
+  test('an up that was cut off before the sample goes on with it; a sample that the user deleted stays away', async () => {
+    const service = { namespace: 'hello', name: 'hello' };
+    const isThere = async (): Promise<boolean> =>
+      t.client.get(Kinds.services, service, t.ctx).then(
+        () => true,
+        () => false,
+      );
+    await t.client.delete(Kinds.services, service, {}, t.ctx);
+    expect((await up()).stdout).toContain('already running; nothing was changed');
+    expect(await isThere()).toBe(false);
+    await rm(join(t.layout.home, 'sample-applied'));
+    const on = await up();
+    expect(on.stdout, on.stderr).toContain('<h1>Hello from Berth</h1>');
+    expect(await isThere()).toBe(true);
   });
 
   test('down --purge leaves nothing: no process, mount, netns, link, table, cgroup, file', async () => {
