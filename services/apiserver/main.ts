@@ -16,7 +16,7 @@ import { Api } from './api.ts';
 import { AuthorizerUnion } from './authz/authorizer.ts';
 import { NodeRules, PublicRules, Superusers } from './authz/built-in.ts';
 import { EndpointsKeeper } from './bootstrap/endpoints.ts';
-import { ensureBootstrapObjects } from './bootstrap/objects.ts';
+import { ensureBootstrapObjects, keepBootstrapObjects } from './bootstrap/objects.ts';
 import { StoredKinds } from './cache/stored-kinds.ts';
 import { WatchCache } from './cache/watch-cache.ts';
 import type { Core } from './core.ts';
@@ -46,6 +46,7 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     const user = { name: 'system:apiserver', groups: ['system:masters', 'system:authenticated'] };
     const client = new InProcessClient({ handler: api, user, userAgent: 'berth-apiserver' });
     await ensureBootstrapObjects(client, deps.config, c);
+    scope.spawn('bootstrap objects', (signal) => keepBootstrapObjects(client, deps.config, { ...c, signal }));
     const endpoints = await keepEndpoints(deps, client, scope, c);
     const nodes = { streams: deps.nodeStreams };
     const health = new Health([

@@ -5,7 +5,8 @@ import { forbidden, notFound } from '../api-errors.ts';
 import type { Storage } from '../storage.ts';
 import type { AdmissionPlugin, AdmissionRequest } from './chain.ts';
 
-const IMMORTAL = new Set(['default', 'kube-system', 'kube-public']);
+/** Kubernetes' own three, and the home of the nodes' heartbeats: without those every node would count as silent. */
+const IMMORTAL = new Set(['default', 'kube-system', 'kube-public', 'kube-node-lease']);
 
 export class NamespaceLifecycle implements AdmissionPlugin {
   readonly name = 'NamespaceLifecycle';

@@ -1,6 +1,7 @@
 /**
  * What a fresh cluster must have before anybody uses it (kubernetes-api.md 25), made through the API itself, by any number
- * of replicas at once: creating what exists already is success.
+ * of replicas at once: creating what exists already is success. Looked after for as long as the server runs.
+ * Source: pkg/controlplane/controller/{kubernetesservice,systemnamespaces}.
  */
 import { type KindRef, Kinds, type KubeObject } from '#lib/api';
 import { type Ctx, isKind } from '#lib/base';
@@ -10,7 +11,23 @@ import type { ApiServerConfig } from '../server.ts';
 
 const NAMESPACES = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
 
+/** Kubernetes looks after its own service as often. */
+const KEEP_MS = 10_000;
+
 type NewObject = Omit<KubeObject, 'apiVersion' | 'kind'> & Record<string, unknown>;
+
+/** Until the signal aborts: who deletes all services of `default` must not cut every pod off from the API for good. */
+export async function keepBootstrapObjects(client: Client, config: ApiServerConfig, c: Ctx): Promise<void> {
+  for (;;) {
+    await c.clock.sleep(KEEP_MS, c.signal);
+    try {
+      await ensureBootstrapObjects(client, config, c);
+    } catch (err) {
+      if (c.signal.aborted) throw err;
+      c.log.warn({ err }, 'making the objects of the system anew failed; tried again');
+    }
+  }
+}
 
 export async function ensureBootstrapObjects(client: Client, config: ApiServerConfig, c: Ctx): Promise<void> {
   const ensure = async (kind: KindRef, object: NewObject): Promise<void> => {
