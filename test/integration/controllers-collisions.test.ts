@@ -277,3 +277,20 @@ describe('scheduler', () => {
     expect(await scheduled()).toBe('True');
   });
 });
+
+describe('taints', () => {
+  test('what a pod tolerates counts from the taint, not from the pod, and never less', async () => {
+    const k = await start();
+    const tolerating = { key: 'maintenance', operator: 'Exists', effect: 'NoExecute', tolerationSeconds: 3 };
+    const spec = { nodeName: 'node-0', tolerations: [tolerating], containers: [{ name: 'm', image: 'x' }] };
+    await k.client.create(Kinds.pods, { metadata: { name: 'p', namespace: 'default' }, spec }, k.ctx);
+    // The pod is older than what it tolerates.
+    await k.sleep(4_000);
+    // As kubectl does, without the time.
+    const body = { spec: { taints: [{ key: 'maintenance', effect: 'NoExecute' }] } };
+    await k.client.patch(Kinds.nodes, { namespace: '', name: 'node-0' }, { type: 'merge', body }, k.ctx);
+    await k.sleep(2_600);
+    expect(await k.pods()).toHaveLength(1);
+    await k.eventually(async () => expect(await k.pods()).toHaveLength(0), 3_000);
+  });
+});

@@ -9,17 +9,22 @@ export type Plan = { readonly type: 'stay' } | { readonly type: 'leave'; readonl
 
 const STAY: Plan = { type: 'stay' };
 
-/** `taints` = those NoExecute taints that count now. */
-export function plan(pod: DeepReadonly<Pod>, taints: readonly DeepReadonly<Taint>[]): Plan {
+/** A taint, and since when pods have to leave for it; ms since the epoch. */
+export interface Marked {
+  readonly taint: DeepReadonly<Taint>;
+  readonly sinceMs: number;
+}
+
+/** `taints` = those NoExecute taints that count now. Never sooner than a pod tolerates. */
+export function plan(pod: DeepReadonly<Pod>, taints: readonly Marked[]): Plan {
   if (taints.length === 0 || pod.metadata.deletionTimestamp !== undefined) return STAY;
   const tolerations = pod.spec.tolerations ?? [];
   const arrivedMs = arrivalMs(pod);
   let leaveMs: number | undefined;
-  for (const taint of taints) {
+  for (const { taint, sinceMs } of taints) {
     const matching = tolerations.filter((t) => tolerates(t, taint));
-    const fromMs = Math.max(msOf(taint.timeAdded), arrivedMs);
     // Not tolerated at all: at once. Tolerated for ever by one and for a time by another: the shorter counts.
-    const atMs = matching.length === 0 ? fromMs : soonest(matching, fromMs);
+    const atMs = matching.length === 0 ? sinceMs : soonest(matching, Math.max(sinceMs, arrivedMs));
     if (atMs !== undefined && (leaveMs === undefined || atMs < leaveMs)) leaveMs = atMs;
   }
   return leaveMs === undefined ? STAY : { type: 'leave', atMs: leaveMs };
@@ -36,10 +41,15 @@ function soonest(matching: readonly DeepReadonly<Toleration>[], fromMs: number):
   return seconds.length === 0 ? undefined : fromMs + Math.min(...seconds) * 1000;
 }
 
-/** When the pod came to the node. */
+/** Timestamps of the API are cut to the second: what they name was at the latest then. */
+export function latestMsOf(timestamp: string | undefined): number {
+  return timestamp === undefined ? 0 : msOf(timestamp) + 999;
+}
+
+/** When the pod came to the node, at the latest. */
 function arrivalMs(pod: DeepReadonly<Pod>): number {
   const scheduled = pod.status?.conditions?.find((c) => c.type === 'PodScheduled' && c.status === 'True');
-  return msOf(scheduled?.lastTransitionTime ?? pod.metadata.creationTimestamp);
+  return latestMsOf(scheduled?.lastTransitionTime ?? pod.metadata.creationTimestamp);
 }
 
 function tolerates(t: DeepReadonly<Toleration>, taint: DeepReadonly<Taint>): boolean {

@@ -16,6 +16,7 @@ import { BY_NODE, nodeIndex } from '../indexes.ts';
 import { UNREACHABLE } from '../node-lifecycle/plan.ts';
 import { isFinished } from '../pod-state.ts';
 import { noExecuteTaints, plan } from './plan.ts';
+import { TaintTimes } from './since.ts';
 
 const RECHECK_MS = 500;
 
@@ -23,13 +24,14 @@ export function startTaintEvictionController(deps: Deps, isSilent: (node: string
   const pods = deps.informers.informer(Kinds.pods, { indexes: nodeIndex });
   const nodes = deps.informers.informer(Kinds.nodes);
   const events = deps.recorder('taint-eviction-controller');
+  const times = new TaintTimes();
   const reconcile = async (key: string, c: Ctx): Promise<Outcome> => {
     const pod = pods.get(parseKeyText(key));
     const node = pod?.spec.nodeName ? nodes.get({ namespace: '', name: pod.spec.nodeName }) : undefined;
     if (!pod || !node || isFinished(pod)) return DONE;
-    const taints = noExecuteTaints(node);
+    const taints = times.saw(node, c.clock.now());
     const isSure = isSilent(node.metadata.name);
-    const counting = taints.filter((t) => t.key !== UNREACHABLE || isSure);
+    const counting = taints.filter((m) => m.taint.key !== UNREACHABLE || isSure);
     const next = plan(pod, counting);
     if (next.type === 'stay') return counting.length < taints.length ? { afterMs: RECHECK_MS } : DONE;
     const waitMs = next.atMs - c.clock.now();
@@ -54,6 +56,8 @@ export function startTaintEvictionController(deps: Deps, isSilent: (node: string
           : [],
       ),
       changesOf(nodes, (previous, next) => {
+        if (next) times.saw(next, deps.clock.now());
+        else if (previous) times.forget(previous.metadata.name);
         if (!next || isEqualJson(previous && noExecuteTaints(previous), noExecuteTaints(next))) return [];
         return pods.byIndex(BY_NODE, next.metadata.name).map((p) => keyText(keyOf(p)));
       }),
