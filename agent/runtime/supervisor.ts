@@ -65,12 +65,15 @@ export class SupervisorLink {
   }
 }
 
+/** Absent, left over, or its listener ended between the kernel's word and ours (a connection that it never took is reset). */
+const NOBODY = new Set(['ENOENT', 'ENOTDIR', 'ECONNREFUSED', 'ECONNRESET']);
+
 /** Undefined when nobody listens at the path. */
 export async function connectUnix(path: string): Promise<Socket | undefined> {
   return new Promise((resolve, reject) => {
     const socket = connect(path);
     const onError = (e: NodeJS.ErrnoException): void => {
-      if (e.code === 'ENOENT' || e.code === 'ECONNREFUSED' || e.code === 'ENOTDIR') resolve(undefined);
+      if (NOBODY.has(e.code ?? '')) resolve(undefined);
       else reject(new StatusError('Unavailable', `cannot reach the supervisor at ${path}: ${e.message}`, { cause: e }));
     };
     socket.once('error', onError);
