@@ -164,7 +164,7 @@ export class ContainerActions {
   async stop(
     spec: ContainerSpec,
     m: ContainerMemory,
-    o: { graceSeconds: number; reason: string; preStop: boolean; podIp: string },
+    o: { graceSeconds: number; reason: string; podIp: string },
     ctx: Ctx,
   ): Promise<void> {
     const attempt = m.latest;
@@ -175,7 +175,7 @@ export class ContainerActions {
       podIp: o.podIp,
       graceSeconds: o.graceSeconds,
       reason: o.reason,
-      preStop: o.preStop,
+      preStop: !m.preStopBegan,
       events: this.#host.events,
       ended: m.ended.promise,
     });
@@ -187,6 +187,7 @@ export class ContainerActions {
         m.exited(now ?? this.#lost(attempt.state.startedAtMs));
         return;
       }
+      m.preStopBegan = true;
       await stop.run(ctx);
     } finally {
       m.stop = undefined;

@@ -12,6 +12,8 @@ export class ContainerMemory {
   started = false;
   ready = false;
   postStarted = false;
+  /** The preStop hook of `latest` has begun: a stop that failed is tried again without it. */
+  preStopBegan = false;
   firstAttempt = 0;
   endRequested: EndRequest | undefined;
   /** A start or stop is under way: the plan's further wishes for this container wait. */
@@ -36,6 +38,7 @@ export class ContainerMemory {
     this.started = spec.startupProbe === undefined;
     this.ready = spec.readinessProbe === undefined;
     this.postStarted = spec.lifecycle?.postStart === undefined;
+    this.preStopBegan = false;
     this.endRequested = undefined;
     this.ended = promiseWithResolve();
     if (attempt.state.phase === 'exited') this.ended.resolve();

@@ -24,6 +24,8 @@ export class PodManager implements AsyncDisposable {
   /** Of an earlier agent: records that are neither the latest attempt nor the one before, roots that no record names. */
   #orphans: ContainerId[] = [];
   #orphanRoots: string[] = [];
+  /** Pods being removed because nobody wanted them, and what was wished for since: it begins when nothing is left. */
+  readonly #removing = new Map<string, PodObject | undefined>();
 
   constructor(d: PodDeps) {
     this.#d = d;
@@ -68,7 +70,7 @@ export class PodManager implements AsyncDisposable {
     for (const change of changes) {
       if (change.resource === 'pods') {
         if (change.type === 'upsert') this.#upsert(change.object as PodObject);
-        else this.#workers.get(change.uid)?.removed();
+        else this.#gone(change.uid);
       } else if (change.resource === 'configmaps' || change.resource === 'secrets') this.#sourceChanged(change);
     }
   }
@@ -107,14 +109,24 @@ export class PodManager implements AsyncDisposable {
 
   async #removePod(uid: string, c: Ctx): Promise<void> {
     const pod = await savedPod(this.#d, uid).catch(() => undefined);
+    if (this.#workers.has(uid)) return; // Wished for meanwhile.
     this.#d.log.info({ uid, name: pod?.metadata.name }, 'removing a pod that nobody wants');
-    if (pod !== undefined) {
-      this.#startWorker(pod).removed();
-      return;
+    if (pod !== undefined) this.#startWorker(pod).removed();
+    else await this.#removeNameless(uid, c);
+  }
+
+  async #removeNameless(uid: string, c: Ctx): Promise<void> {
+    this.#removing.set(uid, undefined);
+    try {
+      const adopted = this.#adopted.get(uid);
+      for (const id of adopted === undefined ? [] : idsOf(adopted)) await this.#discard(id, c);
+      await removeNamelessPod(this.#d, uid, c);
+      this.#adopted.delete(uid);
+    } finally {
+      const wished = this.#removing.get(uid);
+      this.#removing.delete(uid);
+      if (wished !== undefined && !c.signal.aborted) this.#startWorker(wished);
     }
-    const adopted = this.#adopted.get(uid);
-    for (const id of adopted === undefined ? [] : idsOf(adopted)) await this.#discard(id, c);
-    await removeNamelessPod(this.#d, uid, c);
   }
 
   async #discard(id: ContainerId, c: Ctx): Promise<void> {
@@ -132,7 +144,13 @@ export class PodManager implements AsyncDisposable {
     const uid = pod.metadata.uid ?? '';
     const worker = this.#workers.get(uid);
     if (worker !== undefined) worker.update(pod);
+    else if (this.#removing.has(uid)) this.#removing.set(uid, pod);
     else this.#startWorker(pod);
+  }
+
+  #gone(uid: string): void {
+    this.#workers.get(uid)?.removed();
+    if (this.#removing.has(uid)) this.#removing.set(uid, undefined);
   }
 
   #startWorker(pod: PodObject): PodWorker {

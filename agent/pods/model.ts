@@ -86,7 +86,6 @@ export type Action =
       readonly container: string;
       readonly graceSeconds: number;
       readonly reason: string;
-      readonly preStop: boolean;
       /** It is ended to be started again with what the pod says now. */
       readonly replace?: true;
     }

@@ -161,9 +161,11 @@ export function graceOf(pod: PodObject): number {
   return pod.spec.terminationGracePeriodSeconds ?? DEFAULT_GRACE_S;
 }
 
-function stopAction(container: string, graceSeconds: number, reason: string): Action {
-  return { do: 'stop', container, graceSeconds, reason, preStop: true };
+function stopAction(container: string, graceSeconds: number, reason: string): StopAction {
+  return { do: 'stop', container, graceSeconds, reason };
 }
+
+type StopAction = Extract<Action, { do: 'stop' }>;
 
 class Collector {
   readonly #graceSeconds: number;
@@ -180,19 +182,12 @@ class Collector {
   }
 
   stop(container: string, graceSeconds: number | undefined, reason: string): void {
-    this.#actions.push({
-      do: 'stop',
-      container,
-      graceSeconds: graceSeconds ?? this.#graceSeconds,
-      reason,
-      preStop: true,
-    });
+    this.#actions.push(stopAction(container, graceSeconds ?? this.#graceSeconds, reason));
   }
 
   /** Ends it so that it starts again, whatever the policy. */
   replace(container: string, reason: string): void {
-    const graceSeconds = this.#graceSeconds;
-    this.#actions.push({ do: 'stop', container, graceSeconds, reason, preStop: true, replace: true });
+    this.#actions.push({ ...stopAction(container, this.#graceSeconds, reason), replace: true });
   }
 
   plan(): Plan {

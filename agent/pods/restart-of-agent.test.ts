@@ -1,4 +1,6 @@
 /** An agent that dies, or is replaced, at any step: the next one goes on, runs nothing twice and leaves nothing. */
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { FakeAgent } from './fake-agent.ts';
 import { deleted, FakeNode, type FakeNodeOptions, fakePod } from './fake-node.ts';
@@ -195,5 +197,68 @@ describe('the next agent', () => {
     await node.pass(1000);
     expect(node.kernel.calls.slice(calls).map((x) => x.name)).toEqual([]);
     expect(node.running).toEqual(['a/0']);
+  });
+});
+
+describe('a pod that is wished for while it is removed as unwanted', () => {
+  /** Up to the moment in which a new agent has found a pod that has no worker, and asks who it was. */
+  async function removing(nameless: boolean) {
+    const node = await setUp();
+    const first = await node.agent();
+    first.want(fakePod());
+    await node.until(() => node.status('u')?.phase === 'Running', 'Running');
+    const agent = await replaceAgent(node, first, undefined);
+    if (nameless) await rm(join(node.folder, 'pods/u/pod.json'));
+    let found: () => void = () => undefined;
+    const { volumes, runtime } = agent.deps;
+    volumes.podsOnDisk = () => new Promise((resolve) => (found = () => resolve([])));
+    let removed: () => void = () => undefined;
+    const remove = runtime.remove.bind(runtime);
+    runtime.remove = async (id, c) => {
+      await new Promise<void>((resolve) => (removed = resolve));
+      await remove(id, c);
+    };
+    const done = agent.manager.removeUnwanted(node.c);
+    await node.pass(100, 50);
+    found();
+    for (let i = 0; i < 10; i++) await Promise.resolve();
+    return { node, agent, done, removed: () => removed() };
+  }
+
+  test('it is taken as it is, by one worker', async () => {
+    const { node, agent, done } = await removing(false);
+    agent.want(reported(node, fakePod()));
+    await done;
+    await node.pass(5000);
+    expect(node.running).toEqual(['a/0']);
+    expect(node.removed).toEqual([]);
+    expect(agent.manager.worker('u')?.attempt('a')?.state.phase).toBe('running');
+  });
+
+  test('it begins anew once a removal that had begun has ended', async () => {
+    const { node, agent, done, removed } = await removing(true);
+    await node.pass(100, 50);
+    agent.want(reported(node, fakePod()));
+    await node.pass(100, 50);
+    removed();
+    await done;
+    await node.until(() => node.running.length > 0, 'its container');
+    await node.pass(5000);
+    expect(node.running).toEqual(['a/1']);
+    expect(node.roots.size).toBe(1);
+    expect([...node.addresses.keys()]).toEqual(['u']);
+    expect(agent.manager.worker('u')?.attempt('a')?.state.phase).toBe('running');
+  });
+
+  test('wished for and taken back meanwhile: nothing is left', async () => {
+    const { node, agent, done, removed } = await removing(true);
+    await node.pass(100, 50);
+    agent.want(reported(node, fakePod()));
+    agent.gone(fakePod());
+    removed();
+    await done;
+    await node.pass(1000);
+    expect(await node.leftovers()).toEqual([]);
+    expect(agent.manager.count).toBe(0);
   });
 });

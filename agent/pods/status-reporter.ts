@@ -1,19 +1,14 @@
 /** Builds a pod's status after each change and reports it when it differs from the last one. */
-import { open } from 'node:fs/promises';
 import type { PodStatus } from '#lib/api';
 import type { PodDeps } from './deps.ts';
 import type { PodObject, PodObservation } from './model.ts';
 import { statusOf } from './status.ts';
-import { terminationPath } from './steps/container.ts';
 import { podFolder } from './steps/sandbox.ts';
-
-const MESSAGE_BYTES_MAX = 4096;
+import { TerminationMessages } from './termination-messages.ts';
 
 export class StatusReporter {
   readonly #d: PodDeps;
-  readonly #messages: Record<string, string> = {};
-  readonly #read = new Set<string>();
-  readonly #onMessage: () => void;
+  readonly #messages: TerminationMessages;
   #last: PodStatus | undefined;
   #lastText = '';
   terminal: 'Succeeded' | 'Failed' | undefined;
@@ -21,7 +16,7 @@ export class StatusReporter {
   /** `onMessage`: a termination message was read, report again. */
   constructor(d: PodDeps, pod: PodObject, onMessage: () => void) {
     this.#d = d;
-    this.#onMessage = onMessage;
+    this.#messages = new TerminationMessages(podFolder(d, pod.metadata.uid ?? ''), onMessage);
     const phase = pod.status?.phase;
     if (phase === 'Succeeded' || phase === 'Failed') this.terminal = phase;
   }
@@ -32,9 +27,8 @@ export class StatusReporter {
       hostIp: this.#d.settings.nodeIp,
       nowMs: this.#d.clock.now(),
       terminating,
-      terminationMessages: this.#messages,
+      terminationMessages: this.#messages.of(seen),
     });
-    this.#readMessages(pod, seen);
     const text = JSON.stringify(status);
     if (text === this.#lastText) return false;
     this.#lastText = text;
@@ -55,28 +49,5 @@ export class StatusReporter {
     const own = new Set((this.#last.conditions ?? []).map((c) => c.type));
     const foreign = (pod.status?.conditions ?? []).filter((c) => !own.has(c.type));
     return { ...pod, status: { ...this.#last, conditions: [...(this.#last.conditions ?? []), ...foreign] } };
-  }
-
-  #readMessages(pod: PodObject, seen: PodObservation): void {
-    for (const [name, c] of Object.entries(seen.containers)) {
-      const a = c.latest;
-      if (a?.state.phase !== 'exited' || this.#read.has(a.id)) continue;
-      this.#read.add(a.id);
-      void this.#readMessage(terminationPath(podFolder(this.#d, pod.metadata.uid ?? ''), name, a.attempt), a.id);
-    }
-  }
-
-  async #readMessage(path: string, id: string): Promise<void> {
-    const file = await open(path, 'r').catch(() => undefined);
-    if (file === undefined) return;
-    try {
-      const buffer = Buffer.alloc(MESSAGE_BYTES_MAX);
-      const { bytesRead } = await file.read(buffer, 0, MESSAGE_BYTES_MAX, 0);
-      if (bytesRead === 0) return;
-      this.#messages[id] = buffer.toString('utf8', 0, bytesRead);
-      this.#onMessage();
-    } finally {
-      await file.close();
-    }
   }
 }

@@ -7,7 +7,7 @@ import {
   type PodObject,
   type PodObservation,
 } from './model.ts';
-import { statusOf } from './status.ts';
+import { lastStateAttempt, statusOf } from './status.ts';
 
 const NOW = 1_700_000_000_000;
 const facts = { hostIp: '10.0.0.1', nowMs: NOW, terminating: false, terminationMessages: {} };
@@ -56,5 +56,24 @@ describe('statusOf', () => {
     expect(messageAt(1)).toBe('back-off 10s restarting failed container=a pod=p_n(u)');
     expect(messageAt(5)).toBe('back-off 2m40s restarting failed container=a pod=p_n(u)');
     expect(messageAt(9)).toBe('back-off 5m0s restarting failed container=a pod=p_n(u)');
+  });
+});
+
+describe('lastStateAttempt: what logs --previous reads is what lastState tells of', () => {
+  const before = ended(0).latest;
+  test.each([
+    ['waits in its back-off', 'Always', { ...ended(1), previous: before }, 1],
+    ['waits after a start that failed', 'Always', { ...ended(0), waiting: { reason: 'ErrImagePull', message: '' } }, 0],
+    ['comes back at once', 'Always', ended(0), undefined],
+    ['ended for good', 'Never', { ...ended(1), previous: before }, 0],
+  ])('%s', (_what, restartPolicy, c, attempt) => {
+    const p = pod(restartPolicy);
+    expect(lastStateAttempt(p, 'a', c, { terminating: false })?.attempt).toBe(attempt);
+    const { lastState } = statusOf(p, seen(c), facts).containerStatuses?.[0] ?? {};
+    expect(lastState?.terminated !== undefined).toBe(attempt !== undefined);
+  });
+
+  test('a pod that is being deleted waits for no next attempt', () => {
+    expect(lastStateAttempt(pod('Always'), 'a', ended(5), { terminating: true })).toBeUndefined();
   });
 });

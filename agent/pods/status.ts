@@ -27,8 +27,12 @@ export interface NodeFacts {
   readonly terminationMessages: Readonly<Record<string, string>>;
 }
 
-interface StateFacts extends NodeFacts {
+interface RestartFacts {
   readonly policy: RestartPolicy;
+  readonly terminating: boolean;
+}
+
+interface StateFacts extends NodeFacts, RestartFacts {
   readonly initsDone: boolean;
   readonly podText: string;
 }
@@ -78,7 +82,7 @@ function containerStatus(
   const latest = seenContainer.latest;
   const out: ContainerStatus = {
     name: spec.name,
-    state: currentState(role, seenContainer, { ...o, container: spec.name, image: spec.image ?? '' }),
+    state: currentState(role, spec, seenContainer, o),
     lastState: {},
     ready:
       role === 'init'
@@ -90,8 +94,7 @@ function containerStatus(
   };
   out.started = latest?.state.phase === 'running' && seenContainer.started && seenContainer.postStarted;
   if (latest !== undefined) out.containerID = `berth://${latest.id}`;
-  const waitsAfterExit = latest?.state.phase === 'exited' && out.state?.waiting !== undefined;
-  const last = waitsAfterExit ? latest : seenContainer.previous;
+  const last = waitsAfterEnd(role, spec, seenContainer, o) ? latest : seenContainer.previous;
   if (last?.state.phase === 'exited') out.lastState = { terminated: terminated(last, o.terminationMessages) };
   if (spec.resources?.requests !== undefined) out.allocatedResources = { ...spec.resources.requests };
   if (latest !== undefined && spec.resources !== undefined)
@@ -99,11 +102,7 @@ function containerStatus(
   return out;
 }
 
-function currentState(
-  role: ContainerRole,
-  c: ContainerObservation,
-  o: StateFacts & { container: string; image: string },
-): ApiState {
+function currentState(role: ContainerRole, spec: ContainerSpec, c: ContainerObservation, o: StateFacts): ApiState {
   const latest = c.latest;
   if (latest === undefined) {
     if (c.waiting !== undefined) return { waiting: { ...c.waiting } };
@@ -113,16 +112,39 @@ function currentState(
     if (!c.postStarted) return { waiting: { reason: 'ContainerCreating' } };
     return { running: { startedAt: timeText(latest.state.startedAtMs) } };
   }
-  const again = !o.terminating && runsAgain(o.policy, role, latest);
-  if (again && c.waiting !== undefined) return { waiting: { ...c.waiting } };
-  const delay = restartDelayMs(latest, o.image);
-  if (again && delay > 0) {
-    const message = `back-off ${durationText(delay)} restarting failed container=${o.container} pod=${o.podText}`;
-    return { waiting: { reason: 'CrashLoopBackOff', message } };
-  }
-  /* The policy alone would end it here, and the API lets nothing leave a last state. */
-  if (again && !restarts(o.policy, role, latest.state.exitCode)) return { waiting: { reason: 'ContainerCreating' } };
-  return { terminated: terminated(latest, o.terminationMessages) };
+  if (!waitsAfterEnd(role, spec, c, o)) return { terminated: terminated(latest, o.terminationMessages) };
+  if (c.waiting !== undefined) return { waiting: { ...c.waiting } };
+  const delay = restartDelayMs(latest, spec.image ?? '');
+  if (delay === 0) return { waiting: { reason: 'ContainerCreating' } };
+  const message = `back-off ${durationText(delay)} restarting failed container=${spec.name} pod=${o.podText}`;
+  return { waiting: { reason: 'CrashLoopBackOff', message } };
+}
+
+/**
+ * Whether the latest attempt, which has ended, shows as the last state of a container that waits. One that comes back at
+ * once shows as terminated, unless its policy alone would end it there: the API lets nothing leave such a state.
+ */
+function waitsAfterEnd(role: ContainerRole, spec: ContainerSpec, c: ContainerObservation, o: RestartFacts): boolean {
+  const { latest, waiting } = c;
+  if (latest?.state.phase !== 'exited' || o.terminating || !runsAgain(o.policy, role, latest)) return false;
+  if (waiting !== undefined || restartDelayMs(latest, spec.image ?? '') > 0) return true;
+  return !restarts(o.policy, role, latest.state.exitCode);
+}
+
+/**
+ * The attempt that `kubectl logs --previous` reads: that of `lastState`.
+ * Source: kubernetes pkg/kubelet/kubelet_pods.go (validateContainerLogStatus).
+ */
+export function lastStateAttempt(
+  pod: PodObject,
+  name: string,
+  c: ContainerObservation,
+  o: { readonly terminating: boolean },
+): Attempt | undefined {
+  const found = containersOf(pod).find(({ spec }) => spec.name === name);
+  const facts = { policy: (pod.spec.restartPolicy ?? 'Always') as RestartPolicy, terminating: o.terminating };
+  const last = found !== undefined && waitsAfterEnd(found.role, found.spec, c, facts) ? c.latest : c.previous;
+  return last?.state.phase === 'exited' ? last : undefined;
 }
 
 function terminated(a: Attempt, messages: Readonly<Record<string, string>>): NonNullable<ApiState['terminated']> {

@@ -48,11 +48,11 @@ async function logs(
   c: Ctx,
 ): Promise<{ exitCode: number }> {
   const o = r.logs ?? {};
-  const attempt = worker.attempt(r.container, o.previous === true);
+  const attempt = o.previous === true ? worker.previousAttempt(r.container) : worker.attempt(r.container);
   if (attempt === undefined) {
     const message = o.previous
       ? `previous terminated container "${r.container}" in pod "${r.pod.name}" not found`
-      : `container "${r.container}" in pod "${r.pod.name}" is waiting to start: ${worker.waitingReason(r.container)}`;
+      : `container "${r.container}" in pod "${r.pod.name}" is waiting to start: ${waitingText(worker.waitingReason(r.container))}`;
     throw new StatusError('BadRequest', message);
   }
   const sinceMs =
@@ -75,6 +75,12 @@ async function logs(
   await writeLines(lines, o, io.stdout);
   await endOf(io.stdout);
   return { exitCode: 0 };
+}
+
+/** In the kubelet's words. */
+function waitingText(reason: string): string {
+  if (reason === 'ErrImagePull') return "image can't be pulled";
+  return reason === 'ImagePullBackOff' ? 'trying and failing to pull image' : reason;
 }
 
 async function writeLines(
@@ -134,7 +140,7 @@ async function attach(
 }
 
 function runningId(worker: PodWorker, container: string): NonNullable<ReturnType<PodWorker['attempt']>>['id'] {
-  const attempt = worker.attempt(container, false);
+  const attempt = worker.attempt(container);
   if (attempt?.state.phase !== 'running')
     throw new StatusError('BadRequest', `container "${container}" of pod "${worker.pod.metadata.name}" is not running`);
   return attempt.id;

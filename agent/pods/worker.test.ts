@@ -227,6 +227,45 @@ describe('stopping', () => {
     expect(await node.leftovers()).toEqual([]);
   });
 
+  test('a stop that fails is tried again, and its preStop hook is not', async () => {
+    let hooks = 0;
+    const exec = () => {
+      hooks++;
+      return { code: 0 };
+    };
+    const { node, agent } = await setUp({ programs: { a: { exec } } });
+    const lifecycle = { preStop: { exec: { command: ['x'] } } };
+    const pod = fakePod({ containers: [{ name: 'a', image: 'i', lifecycle }] as never });
+    await started(node, agent, pod);
+    const { runtime } = agent.deps;
+    const kill = runtime.kill.bind(runtime);
+    let failures = 2;
+    runtime.kill = async (id, signal, o, c) => {
+      if (failures-- > 0) throw new StatusError('Unavailable', 'the helper has ended');
+      return kill(id, signal, o, c);
+    };
+    agent.want(deleted(pod, node.clock.now()));
+    await node.passUntil(() => node.removed.includes('u'), 'removed');
+    expect(hooks).toBe(1);
+  });
+
+  test('the hook of the next attempt runs too', async () => {
+    let hooks = 0;
+    const exec = () => {
+      hooks++;
+      return { code: 0 };
+    };
+    const { node, agent } = await setUp({ programs: { a: { exec } } });
+    const lifecycle = { preStop: { exec: { command: ['x'] } } };
+    const pod = (image: string) => fakePod({ containers: [{ name: 'a', image, lifecycle }] as never });
+    await started(node, agent, pod('i'));
+    agent.want(pod('j'));
+    await node.until(() => node.running.includes('a/1'), 'the next attempt');
+    agent.want(deleted(pod('j'), node.clock.now()));
+    await node.until(() => node.removed.includes('u'), 'removed');
+    expect(hooks).toBe(2);
+  });
+
   test('an image that names an unknown stop signal', async () => {
     const { node, agent } = await setUp();
     const pod = fakePod();
@@ -357,8 +396,7 @@ describe('ends', () => {
     agent.want(fakePod());
     await node.pass(5000);
     expect(tries).toBe(1);
-    await node.pass(6000);
-    expect(tries).toBe(2);
+    await node.passUntil(() => tries === 2, 'the second try');
   });
 
   test('a changed image does not wait for the back-off of a pull that failed', async () => {

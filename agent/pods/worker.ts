@@ -22,6 +22,7 @@ import { MINIMUM_GRACE_S, plan, remainingGrace } from './plan.ts';
 import { type PodEvents, podEvents } from './pod-events.ts';
 import { SandboxActions } from './sandbox-actions.ts';
 import type { Slots } from './slots.ts';
+import { lastStateAttempt } from './status.ts';
 import { StatusReporter } from './status-reporter.ts';
 import { removePodFiles } from './steps/sandbox.ts';
 
@@ -125,10 +126,16 @@ export class PodWorker implements AsyncDisposable {
     this.kick();
   }
 
-  /** The attempt of a container for streams and logs; `previous` = the one before the latest. */
-  attempt(container: string, previous: boolean): Attempt | undefined {
+  /** The latest attempt of a container. */
+  attempt(container: string): Attempt | undefined {
+    return this.#containers.get(container)?.latest;
+  }
+
+  /** The attempt of a container's last state, which `logs --previous` reads. */
+  previousAttempt(container: string): Attempt | undefined {
     const m = this.#containers.get(container);
-    return previous ? m?.previous : m?.latest;
+    if (m === undefined) return undefined;
+    return lastStateAttempt(this.#pod, container, m.observe(), { terminating: this.#phase !== 'sync' });
   }
 
   /** Resolves when the container's latest attempt has ended. */

@@ -153,10 +153,13 @@ export function podLogFolder(d: PodDeps, pod: PodObject): string {
 
 async function removeLogs(d: PodDeps, pod: PodObject): Promise<void> {
   await rm(podLogFolder(d, pod), { recursive: true, force: true });
+  await removeDeadLinks(d, pod.metadata.name, pod.metadata.namespace ?? '');
+}
+
+async function removeDeadLinks(d: PodDeps, name: string, namespace: string): Promise<void> {
   const links = join(d.settings.logFolder, 'containers');
-  const prefix = `${pod.metadata.name}_${pod.metadata.namespace ?? ''}_`;
   const names = await readdir(links).catch(() => []);
-  const ours = names.filter((n) => n.startsWith(prefix));
+  const ours = names.filter((n) => n.startsWith(`${name}_${namespace}_`));
   await Promise.all(ours.map((n) => removeDeadLink(join(links, n))));
 }
 
@@ -177,7 +180,12 @@ export async function removeNamelessPod(d: PodDeps, uid: string, c: Ctx): Promis
     await d.kernel.cgroups.remove(cgroupPath(d, qos, uid), c);
   const logs = join(d.settings.logFolder, 'pods');
   const names = await readdir(logs).catch(() => [] as string[]);
-  for (const n of names) if (n.endsWith(`_${uid}`)) await rm(join(logs, n), { recursive: true, force: true });
+  for (const n of names.filter((n) => n.endsWith(`_${uid}`))) {
+    await rm(join(logs, n), { recursive: true, force: true });
+    /* Neither part of a folder's name, see podLogFolder, can hold the character between them. */
+    const [namespace = '', name = ''] = n.split('_');
+    await removeDeadLinks(d, name, namespace);
+  }
   await d.kernel.removeTree(folder, c);
 }
 
