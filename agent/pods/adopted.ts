@@ -28,6 +28,7 @@ export function adoptable(
     attempts.push({
       id: r.id,
       attempt: Number(r.labels[LABELS.attempt] ?? 0),
+      backOff: Number(r.labels[LABELS.backOff] ?? 0),
       state: r.state,
       image: r.labels[LABELS.image] ?? '',
       imageId: r.labels[LABELS.imageId] ?? '',

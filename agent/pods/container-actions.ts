@@ -7,7 +7,7 @@ import { runHandler } from './hooks.ts';
 import { type Attempt, type ContainerSpec, type PodObject, podText, type RoledContainer } from './model.ts';
 import type { PodEvents } from './pod-events.ts';
 import { Prober } from './probes.ts';
-import { type RestartPolicy, restartDelayMs, restarts, retryDelayMs, runsAgain } from './restart.ts';
+import { backOffOfNext, type RestartPolicy, restartDelayMs, restarts, retryDelayMs, runsAgain } from './restart.ts';
 import type { Slots } from './slots.ts';
 import { forgetAttempt, startContainer } from './steps/container.ts';
 import { StartFailure } from './steps/image.ts';
@@ -38,7 +38,7 @@ export class ContainerActions {
   async start(
     c: RoledContainer,
     m: ContainerMemory,
-    o: { attempt: number; sandbox: Sandbox },
+    o: { attempt: number; sandbox: Sandbox; turn: Promise<unknown> },
     ctx: Ctx,
   ): Promise<void> {
     const { events } = this.#host;
@@ -49,7 +49,8 @@ export class ContainerActions {
         await forgetAttempt(this.#d, pod, c.spec.name, m.previous);
         m.previous = undefined;
       }
-      const request = { pod, role: c.role, spec: c.spec, attempt: o.attempt, sandbox: o.sandbox, events };
+      const backOff = backOffOfNext(m.latest, c.spec.image ?? '');
+      const request = { ...o, pod, role: c.role, spec: c.spec, backOff, events };
       const attempt = await startContainer(this.#d, request, this.#host.slots, ctx);
       m.began(attempt, c.spec);
       const now = await this.#d.runtime.state(attempt.id, ctx);
@@ -58,7 +59,7 @@ export class ContainerActions {
         this.tellBackOff(c, m);
       } else {
         this.probe(c.spec, m, o.sandbox.podIp, { adopted: false });
-        if (!m.postStarted) void this.#postStart(c.spec, m, o.sandbox.podIp, ctx);
+        if (!m.postStarted) m.hook = this.#postStart(c.spec, m, o.sandbox.podIp, ctx);
       }
     } catch (e) {
       if (ctx.signal.aborted) return;
@@ -112,6 +113,7 @@ export class ContainerActions {
     return {
       id: this.#d.random.hex(32) as ContainerId,
       attempt,
+      backOff: 0,
       state: { phase: 'exited', exitCode: START_ERROR_CODE, signal: 0, oomKilled: false, lost: false, ...times },
       image: spec.image ?? '',
       imageId: '',

@@ -18,6 +18,10 @@ export class ContainerMemory {
   endRequested: EndRequest | undefined;
   /** A start or stop is under way: the plan's further wishes for this container wait. */
   busy = false;
+  /** Settles when the start under way is over, its postStart hook included: what comes after it in the spec waits. */
+  begun: Promise<void> = Promise.resolve();
+  /** The postStart hook of `latest`, never rejected. */
+  hook: Promise<void> = Promise.resolve();
   stop: Stop | undefined;
   prober: Prober | undefined;
   /** Resolves when `latest` has ended. */
@@ -39,6 +43,7 @@ export class ContainerMemory {
     this.ready = spec.readinessProbe === undefined;
     this.postStarted = spec.lifecycle?.postStart === undefined;
     this.preStopBegan = false;
+    this.hook = Promise.resolve();
     this.endRequested = undefined;
     this.ended = promiseWithResolve();
     if (attempt.state.phase === 'exited') this.ended.resolve();
@@ -69,7 +74,7 @@ export interface PromiseWithResolve {
   resolve(): void;
 }
 
-function promiseWithResolve(): PromiseWithResolve {
+export function promiseWithResolve(): PromiseWithResolve {
   let resolve = (): void => undefined;
   const promise = new Promise<void>((r) => {
     resolve = r;

@@ -19,6 +19,8 @@ export interface WaitingReason {
 export interface Attempt {
   readonly id: ContainerId;
   readonly attempt: number;
+  /** Ends in a row before it that count for the back-off after it; see restart.ts. */
+  readonly backOff: number;
   readonly state: ContainerState;
   readonly image: string;
   readonly imageId: string;

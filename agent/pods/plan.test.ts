@@ -1,10 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { ContainerId, ContainerState } from '../runtime/runtime.ts';
-import { type ContainerObservation, EMPTY_OBSERVATION, type PodObject, type PodObservation } from './model.ts';
+import {
+  type Attempt,
+  type ContainerObservation,
+  EMPTY_OBSERVATION,
+  type PodObject,
+  type PodObservation,
+} from './model.ts';
 import { phaseOf } from './phase.ts';
 import { plan } from './plan.ts';
-import { restartDelayMs } from './restart.ts';
+import { backOffOfNext, restartDelayMs } from './restart.ts';
 
 const NOW = 1_700_000_000_000;
 
@@ -17,6 +23,12 @@ function pod(o: Partial<PodObject['spec']> = {}, metadata: Partial<PodObject['me
   } as PodObject;
 }
 
+/** As if it had ended after every start before. */
+function attemptOf(attempt: number, state: ContainerState, image: string): Attempt {
+  const id = `${attempt}` as ContainerId;
+  return { id, attempt, backOff: attempt, state, image, imageId: 'x', stopSignal: 'SIGTERM' };
+}
+
 function running(attempt = 0, image = 'i'): ContainerObservation {
   const state: ContainerState = { phase: 'running', pid: 1, startedAtMs: NOW - 1000 };
   return {
@@ -24,7 +36,7 @@ function running(attempt = 0, image = 'i'): ContainerObservation {
     started: true,
     ready: true,
     postStarted: true,
-    latest: { id: `${attempt}` as ContainerId, attempt, state, image, imageId: 'x', stopSignal: 'SIGTERM' },
+    latest: attemptOf(attempt, state, image),
   };
 }
 
@@ -40,7 +52,7 @@ function exited(exitCode: number, attempt = 0, ranMs = 100): ContainerObservatio
   };
   return {
     ...EMPTY_OBSERVATION,
-    latest: { id: `${attempt}` as ContainerId, attempt, state, image: 'i', imageId: 'x', stopSignal: 'SIGTERM' },
+    latest: attemptOf(attempt, state, 'i'),
   };
 }
 
@@ -178,6 +190,14 @@ describe('restart delay', () => {
     const delays = [0, 1, 2, 3, 4, 5, 6, 7].map((n) => restartDelayMs(exited(1, n).latest as never, 'i'));
     expect(delays).toEqual([0, 10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000]);
     expect(restartDelayMs(exited(1, 7, 600_000).latest as never, 'i')).toBe(0);
+  });
+
+  test('counts the ends in a row of one image; what reset it is not counted again', () => {
+    expect(backOffOfNext(undefined, 'i')).toBe(0);
+    expect(backOffOfNext(exited(1, 0).latest, 'i')).toBe(1);
+    expect(backOffOfNext(exited(1, 5).latest, 'i')).toBe(6);
+    expect(backOffOfNext(exited(1, 5).latest, 'other')).toBe(1);
+    expect(backOffOfNext(exited(1, 7, 600_000).latest, 'i')).toBe(1);
   });
 });
 

@@ -38,16 +38,22 @@ export function runsAgain(policy: RestartPolicy, role: ContainerRole, ended: Att
   return role === 'app' && ended.killReason !== undefined && policy !== 'Never';
 }
 
-/**
- * How long after its end the next attempt waits; `image` is what that will run, and another image has no back-off yet.
- * Attempts since the last long run are not kept on disk, so the level is that of the attempt number.
- */
+/** How long after its end the next attempt waits; `image` is what that will run. */
 export function restartDelayMs(ended: Attempt, image: string): number {
-  const { state } = ended;
-  if (state.phase !== 'exited' || ended.isReplaced === true || ended.image !== image) return 0;
-  if (state.finishedAtMs - state.startedAtMs >= BACKOFF_RESET_MS) return 0;
-  if (ended.attempt === 0) return 0;
-  return Math.min(BACKOFF_INITIAL_MS * 2 ** Math.min(ended.attempt - 1, 10), BACKOFF_MAX_MS);
+  if (beginsBackOff(ended, image) || ended.backOff === 0) return 0;
+  return Math.min(BACKOFF_INITIAL_MS * 2 ** Math.min(ended.backOff - 1, 10), BACKOFF_MAX_MS);
+}
+
+/** `backOff` of the attempt that follows `ended` and runs `image`. */
+export function backOffOfNext(ended: Attempt | undefined, image: string): number {
+  if (ended === undefined) return 0;
+  return beginsBackOff(ended, image) ? 1 : ended.backOff + 1;
+}
+
+/** What ended is no reason to wait: it was another image, ran long, or was ended to be replaced. */
+function beginsBackOff({ state, isReplaced, image: ran }: Attempt, image: string): boolean {
+  if (state.phase !== 'exited' || isReplaced === true || ran !== image) return true;
+  return state.finishedAtMs - state.startedAtMs >= BACKOFF_RESET_MS;
 }
 
 /** Delay after the nth failed try (0 = first) to pull or start. Source: kubelet image and container back-off. */

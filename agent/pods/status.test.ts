@@ -27,7 +27,16 @@ function ended(attempt: number, more: Partial<Attempt> = {}): ContainerObservati
   const times = { startedAtMs: NOW, finishedAtMs: NOW };
   return {
     ...EMPTY_OBSERVATION,
-    latest: { id, attempt, state: { ...state, ...times }, image: 'i', imageId: '', stopSignal: '', ...more },
+    latest: {
+      id,
+      attempt,
+      backOff: attempt,
+      state: { ...state, ...times },
+      image: 'i',
+      imageId: '',
+      stopSignal: '',
+      ...more,
+    },
   };
 }
 

@@ -145,6 +145,61 @@ describe('a pod comes and goes', () => {
   });
 });
 
+describe('the order of starts', () => {
+  const three = (postStart: object): never =>
+    ['a', 'b', 'c'].map((name) => ({
+      name,
+      image: name,
+      ...(name === 'a' ? { lifecycle: { postStart } } : {}),
+    })) as never;
+
+  test('that of the spec: a postStart hook holds the next ones back', async () => {
+    const { node, agent } = await setUp({ programs: { a: { startMs: 1000 } } });
+    agent.want(fakePod({ containers: three({ sleep: { seconds: 5 } }) }));
+    await node.until(() => node.events.filter((e) => e.reason === 'Pulled').length === 3, 'the images');
+    await node.pass(5500);
+    expect(node.running).toEqual(['a/0']);
+    await node.pass(1000);
+    await node.until(() => node.running.length === 3, 'all');
+    expect(node.running).toEqual(['a/0', 'b/0', 'c/0']);
+  });
+
+  test('images are pulled side by side, and the first one is waited for', async () => {
+    const { node, agent } = await setUp();
+    let pulled: () => void = () => undefined;
+    node.pulls.set('a', new Promise((resolve) => (pulled = resolve)));
+    node.pulls.set('b', Promise.resolve());
+    agent.want(fakePod({ containers: three({ sleep: { seconds: 0 } }) }));
+    await node.until(() => node.events.filter((e) => e.reason === 'Pulled').length === 2, 'the others');
+    await node.pass(1000);
+    expect(node.running).toEqual([]);
+    pulled();
+    await node.until(() => node.running.length === 3, 'all');
+    expect(node.running).toEqual(['a/0', 'b/0', 'c/0']);
+  });
+
+  test('a container that cannot start holds nobody back, nor does one that ends in its hook', async () => {
+    const { node, agent } = await setUp({ programs: { a: { failStart: 'no such program' } } });
+    agent.want(fakePod({ containers: three({ sleep: { seconds: 60 } }) }));
+    await node.until(() => node.running.length === 2, 'the others');
+    const second = await setUp({ programs: { a: { exit: { afterMs: 1000, code: 1 } } } });
+    second.agent.want(fakePod({ restartPolicy: 'Never', containers: three({ sleep: { seconds: 60 } }) }));
+    await second.node.until(() => second.node.running.includes('a/0'), 'the first');
+    await second.node.pass(1500);
+    await second.node.until(() => second.node.running.length === 2, 'the others');
+  });
+
+  test('deleted while they wait: gone at once', async () => {
+    const { node, agent } = await setUp();
+    const pod = fakePod({ containers: three({ sleep: { seconds: 60 } }) });
+    agent.want(pod);
+    await node.until(() => node.running.length === 1, 'the first');
+    agent.want(deleted(pod, node.clock.now()));
+    await node.until(() => node.removed.includes('u'), 'removed');
+    expect(await node.leftovers()).toEqual([]);
+  });
+});
+
 describe('stopping', () => {
   const hooked = (termination: number): PodObject =>
     fakePod({
@@ -414,6 +469,22 @@ describe('ends', () => {
     await node.passUntil(() => tries === 4, 'four tries');
     agent.want(fakePod({ containers: [{ name: 'a', image: 'j' }] as never }));
     await node.until(() => node.running.includes('a/0'), 'the right image');
+  });
+
+  test('a changed image has a back-off of its own, also for the next agent', async () => {
+    const { node, agent } = await setUp({ programs: { a: { exit: { afterMs: 10, code: 1 } } } });
+    agent.want(fakePod());
+    await node.passUntil(() => node.status('u')?.containerStatuses?.[0]?.restartCount === 3, 'three restarts');
+    const pod = fakePod({ containers: [{ name: 'a', image: 'j' }] as never });
+    agent.want(pod);
+    await node.until(() => node.status('u')?.containerStatuses?.[0]?.restartCount === 4, 'the new image');
+    await node.pass(100, 50);
+    const waiting = () => node.status('u')?.containerStatuses?.[0]?.state?.waiting?.message;
+    await node.until(() => waiting()?.startsWith('back-off 10s') === true, 'the first back-off');
+    await agent[Symbol.asyncDispose]();
+    (await node.agent()).want({ ...pod, status: node.status('u') } as PodObject);
+    await node.pass(500);
+    expect(waiting()).toMatch(/^back-off 10s/);
   });
 
   test('the deadline in the middle of a pull gives everything back', async () => {

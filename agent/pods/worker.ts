@@ -8,7 +8,7 @@ import { assertNever, type Ctx, Scope, timeText, toStatusError } from '#lib/base
 import type { ContainerId, ContainerState } from '../runtime/runtime.ts';
 import type { AdoptedPod } from './adopted.ts';
 import { ContainerActions } from './container-actions.ts';
-import { ContainerMemory, newMemory } from './container-memory.ts';
+import { ContainerMemory, newMemory, promiseWithResolve } from './container-memory.ts';
 import type { PodDeps } from './deps.ts';
 import {
   type Action,
@@ -17,6 +17,7 @@ import {
   type PodFailure,
   type PodObject,
   type PodObservation,
+  type RoledContainer,
 } from './model.ts';
 import { MINIMUM_GRACE_S, plan, remainingGrace } from './plan.ts';
 import { type PodEvents, podEvents } from './pod-events.ts';
@@ -310,14 +311,34 @@ export class PodWorker implements AsyncDisposable {
     const { sandbox } = this.#sandbox;
     if (m === undefined || m.busy || found === undefined || sandbox === undefined || this.#phase !== 'sync') return;
     m.busy = true;
+    const turn = this.#turn(found);
+    const begun = promiseWithResolve();
+    m.begun = begun.promise;
     this.#scope.spawn(`start ${name}`, async () => {
       try {
-        await this.#actions.start(found, m, { attempt, sandbox }, this.#ctx(this.#starting.signal));
+        await this.#actions.start(found, m, { attempt, sandbox, turn }, this.#ctx(this.#starting.signal));
       } finally {
         m.busy = false;
+        void Promise.race([m.hook, m.ended.promise]).then(() => begun.resolve());
         this.kick();
       }
     });
+  }
+
+  /**
+   * Containers start in the order of the spec, a postStart hook holds back the next: a proxy's may wait until it serves.
+   * Source: kubernetes pkg/kubelet/kuberuntime/kuberuntime_manager.go (SyncPod).
+   */
+  #turn(c: RoledContainer): Promise<unknown> {
+    const all = containersOf(this.#pod).filter((x) => x.role !== 'ephemeral');
+    const before =
+      c.role === 'ephemeral'
+        ? []
+        : all.slice(
+            0,
+            all.findIndex((x) => x.spec.name === c.spec.name),
+          );
+    return Promise.all(before.map((x) => this.#containers.get(x.spec.name)?.begun));
   }
 
   #stop(a: Extract<Action, { do: 'stop' }>, c: Ctx): void {

@@ -6,7 +6,7 @@
  */
 import { mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { allEnded, type Ctx, isKind, messageOf } from '#lib/base';
+import { allEnded, type Ctx, isKind, messageOf, raceAbort } from '#lib/base';
 import type { Image } from '../../images/images.ts';
 import type { ContainerId } from '../../runtime/runtime.ts';
 import { type BindMount, ociSpecOf } from '../../runtime/spec.ts';
@@ -25,8 +25,11 @@ export interface StartRequest {
   readonly role: ContainerRole;
   readonly spec: ContainerSpec;
   readonly attempt: number;
+  readonly backOff: number;
   readonly sandbox: Sandbox;
   readonly events: PodEvents;
+  /** Resolves when the containers before it in the spec have been started. */
+  readonly turn: Promise<unknown>;
 }
 
 /** Labels kept beside the container on disk: what re-adoption needs. */
@@ -34,14 +37,19 @@ export const LABELS = {
   uid: 'berth.pod.uid',
   container: 'berth.container',
   attempt: 'berth.attempt',
+  backOff: 'berth.back-off',
   image: 'berth.image',
   imageId: 'berth.image-id',
   stopSignal: 'berth.stop-signal',
 } as const;
 
-/** `slots` bounds what costs this machine; a pull waits for others and holds none, or slow ones would stop every start. */
+/**
+ * Pulls at once, creates when its `turn` has come. `slots` bounds what costs this machine; a pull waits for others and holds
+ * none, or slow ones would stop every start.
+ */
 export async function startContainer(d: PodDeps, r: StartRequest, slots: Slots, c: Ctx): Promise<Attempt> {
   const image = await ensureImage(d, r.pod, r.spec, r.events, c);
+  await raceAbort(r.turn, c.signal);
   return slots.use(() => createContainer(d, r, image, c), c);
 }
 
@@ -96,6 +104,7 @@ async function createAndStart(
     [LABELS.uid]: pod.metadata.uid ?? '',
     [LABELS.container]: spec.name,
     [LABELS.attempt]: String(r.attempt),
+    [LABELS.backOff]: String(r.backOff),
     [LABELS.image]: spec.image ?? '',
     [LABELS.imageId]: o.image.repoDigest,
     [LABELS.stopSignal]: stopSignal,
@@ -119,7 +128,8 @@ async function createAndStart(
       throw new StartFailure('RunContainerError', messageOf(e), e);
     });
   r.events.normal('Started', `Started container ${spec.name}`, spec.name);
-  return { id: o.id, attempt: r.attempt, state, image: spec.image ?? '', imageId: o.image.repoDigest, stopSignal };
+  const { attempt, backOff } = r;
+  return { id: o.id, attempt, backOff, state, image: spec.image ?? '', imageId: o.image.repoDigest, stopSignal };
 }
 
 /** Removes what a failed start left. Runs to its end even when the pod was cancelled meanwhile. */
