@@ -11,7 +11,7 @@
 import { readFile } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { basename, join } from 'node:path';
-import { type Ctx, StatusError, writeFileAtomic } from '#lib/base';
+import { type Ctx, raceAbort, StatusError, writeFileAtomic } from '#lib/base';
 import type { LinuxKernel } from '../kernel/linux/open.ts';
 import {
   type ContainerFile,
@@ -24,10 +24,12 @@ import {
 } from './bundle.ts';
 import { startError } from './oci-binary.ts';
 import type { ContainerId, ContainerState } from './runtime.ts';
+import { deferred } from './streams.ts';
 import { SupervisorLink } from './supervisor.ts';
 
 const REMOVE_TIMEOUT_MS = 20_000;
 const ADOPT_ATTEMPTS = 5;
+const KILL_ANSWER_MS = 5_000;
 
 /** What the containers of one runtime share. */
 export interface ContainerHost {
@@ -77,7 +79,7 @@ export class Container {
     const link = await SupervisorLink.connect(this.#host.socketPath(this.id), () => undefined);
     if (link) {
       /* It is still starting: it will hear the kill once it has, or end by itself. */
-      link.kill(constants.signals.SIGKILL, true);
+      void link.kill(constants.signals.SIGKILL, true);
       await link.closed;
     }
     /* Also where the supervisor reported the failure itself: it may as well have been killed. */
@@ -107,8 +109,13 @@ export class Container {
     throw new StatusError('Unavailable', `the state of container ${this.id} cannot be found out`);
   }
 
-  kill(signal: number, all: boolean): void {
-    this.#link?.kill(signal, all);
+  /** False when nobody was there to do it: then `settled` is pending, or the container has ended. */
+  async kill(signal: number, all: boolean, c: Ctx): Promise<boolean> {
+    if (this.#link === undefined) return false;
+    /* One that does not answer, because its disk hangs, has the order all the same. */
+    const late = deferred<boolean>();
+    using _timer = c.clock.after(KILL_ANSWER_MS, () => late.resolve(true));
+    return await raceAbort(Promise.race([this.#link.kill(signal, all), late.promise]), c.signal);
   }
 
   /** Ends what runs; nothing stays but the folder. */
@@ -214,7 +221,7 @@ export class Container {
     const path = this.#host.socketPath(this.id);
     const link = this.#link ?? (await SupervisorLink.connect(path, () => undefined).catch(() => undefined));
     if (link === undefined) return false;
-    link.kill(constants.signals.SIGKILL, true);
+    void link.kill(constants.signals.SIGKILL, true);
     const tooLong = new AbortController();
     const timer = c.clock.sleep(REMOVE_TIMEOUT_MS, AbortSignal.any([c.signal, tooLong.signal])).then(
       () => 'late' as const,

@@ -35,6 +35,7 @@ import { connectUnix } from './supervisor.ts';
 
 const ID = /^[0-9a-f]{64}$/;
 const ADOPT_PARALLEL = 16;
+const KILL_ATTEMPTS = 5;
 
 export interface RuntimeOptions {
   readonly kernel: LinuxKernel;
@@ -131,8 +132,12 @@ class OciRuntime implements OpenRuntime, ContainerHost {
 
   async kill(id: ContainerId, signal: string, o: { all?: boolean }, c: Ctx): Promise<void> {
     const number = signalNumber(signal);
-    const container = await this.#settled(id, c);
-    if (container?.state?.phase === 'running') container.kill(number, o.all ?? false);
+    for (let attempt = 0; attempt < KILL_ATTEMPTS; attempt++) {
+      const container = await this.#settled(id, c);
+      if (container?.state?.phase !== 'running' || (await container.kill(number, o.all ?? false, c))) return;
+      /* Its supervisor ended before it had read the order: the next one, once it has taken over, gets it again. */
+    }
+    throw new StatusError('Unavailable', `no supervisor of container ${id} passes ${signal} on`);
   }
 
   async state(id: ContainerId, c: Ctx): Promise<ContainerState | undefined> {

@@ -9,7 +9,8 @@ import { type Deferred, deferred, encodeFrame, readFrames } from './streams.ts';
 
 export class SupervisorLink {
   readonly #socket: Socket;
-  readonly #status: Deferred<StartedFile | ExitFile> = deferred();
+  /** Of the status requests under way, in their order. */
+  readonly #answers: Deferred<StartedFile | ExitFile>[] = [];
   readonly #closed: Deferred<void> = deferred();
   #exit: ExitFile | undefined;
 
@@ -19,13 +20,14 @@ export class SupervisorLink {
     readFrames(
       socket,
       (type, payload) => {
-        if (type === 'S') this.#status.resolve(JSON.parse(payload.toString()) as StartedFile | ExitFile);
+        if (type === 'S') this.#answers.shift()?.resolve(JSON.parse(payload.toString()) as StartedFile | ExitFile);
         if (type !== 'E') return;
         this.#exit = JSON.parse(payload.toString()) as ExitFile;
         onExit(this.#exit);
       },
       () => {
-        this.#status.reject(new StatusError('Unavailable', 'the supervisor has ended'));
+        const error = new StatusError('Unavailable', 'the supervisor has ended');
+        for (const answer of this.#answers.splice(0)) answer.reject(error);
         this.#closed.resolve();
       },
     );
@@ -49,15 +51,27 @@ export class SupervisorLink {
 
   /** What the supervisor says; it answers once the container has started. */
   status(): Promise<StartedFile | ExitFile> {
+    const answer = deferred<StartedFile | ExitFile>();
+    if (this.#socket.destroyed) answer.reject(new StatusError('Unavailable', 'the supervisor has ended'));
+    else this.#answers.push(answer);
     this.#socket.write(encodeFrame('S'));
-    return this.#status.promise;
+    return answer.promise;
   }
 
-  kill(signal: number, all: boolean): void {
+  /** True when the supervisor has done it, false when its connection ended before (`closed` has then resolved). */
+  async kill(signal: number, all: boolean): Promise<boolean> {
     const payload = Buffer.alloc(5);
     payload.writeUInt32LE(signal, 0);
     payload.writeUInt8(all ? 1 : 0, 4);
-    if (this.#socket.writable) this.#socket.write(encodeFrame('K', payload));
+    this.#socket.write(encodeFrame('K', payload));
+    try {
+      await this.status();
+      return true;
+    } catch {
+      // Only its end answers a request with an error.
+      await this.closed;
+      return false;
+    }
   }
 
   close(): void {

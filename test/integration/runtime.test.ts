@@ -250,6 +250,21 @@ for (const program of ['crun', 'runc']) {
       expect(told).toEqual([o.id]);
     });
 
+    test('a kill that a dying supervisor had no time for is done by its successor', async () => {
+      const o = sh('sleep 1000');
+      await h.runtime.start(o, h.c);
+      const [first = 0] = h.supervisors();
+      process.kill(first, 'SIGSTOP');
+      await eventually('the stop', () =>
+        readFileSync(`/proc/${first}/stat`, 'utf8').includes(') T ') ? true : undefined,
+      );
+      const killed = h.runtime.kill(o.id, 'SIGKILL', { all: true }, h.c);
+      await new Promise((resolve) => setImmediate(resolve));
+      process.kill(first, 'SIGKILL');
+      await killed;
+      expect(await h.exited(o.id)).toMatchObject({ exitCode: 255, lost: true });
+    });
+
     test('supervisor and container killed while no agent runs: exited 255, lost', async () => {
       const o = sh('sleep 1000');
       const before = await h.runtime.start(o, h.c);
