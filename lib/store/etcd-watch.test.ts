@@ -105,3 +105,19 @@ test('watchRange: a store whose newest revision is older than ours was restored 
   await etcd.answer(0, { revision: 3, created: true });
   expect(isKind(await first, 'Expired')).toBe(true);
 });
+
+test('watchRange: what others keep in the same etcd is passed over, but nothing of ours that cannot be read', async () => {
+  const etcd = new ScriptedEtcd(9);
+  const batches = batchesOf(etcd, 4);
+  const foreign = (key: string, mod: number): unknown => {
+    const kv = { key: Buffer.from(key), value: Buffer.from('theirs'), mod_revision: String(mod) };
+    return { type: 'Put', kv };
+  };
+  const first = next(batches);
+  await etcd.answer(0, { revision: 9, created: true });
+  await etcd.answer(0, { revision: 9, events: [foreign('health', 5), put('/registry/a', 6, 0)] });
+  expect(await first).toEqual(['put /registry/a=/registry/a']);
+  const second = next(batches).catch((e: unknown) => e);
+  await etcd.answer(0, { revision: 9, events: [foreign('/registry/b', 7)] });
+  expect(await second).toMatchObject({ kind: 'Internal' });
+});

@@ -18,6 +18,7 @@ import type { Etcd3, IEvent, IWatchResponse } from 'etcd3';
 import { backoffMs, type Ctx, isKind, messageOf, type Random } from '#lib/base';
 import { call } from './etcd-client.ts';
 import type { KeySpace } from './etcd-keys.ts';
+import { isOwnKey } from './keys.ts';
 import { type Revision, type StoreEvent, toRevision } from './store.ts';
 import { expired, indexOf, modRevisionOf } from './store-errors.ts';
 
@@ -113,7 +114,7 @@ class Cursor {
         this.#position = 0;
       }
       const event = this.#decode(e, mod);
-      if (revisionOf(event) > this.last) out.push(event);
+      if (event !== undefined && revisionOf(event) > this.last) out.push(event);
     }
     if (isFragment) {
       const unfinished = out.findIndex((e) => modRevisionOf(revisionOf(e)) === this.#mod);
@@ -124,12 +125,18 @@ class Cursor {
     return out;
   }
 
-  #decode(e: IEvent, mod: bigint): StoreEvent {
+  /** undefined for what others keep in the same etcd. */
+  #decode(e: IEvent, mod: bigint): StoreEvent | undefined {
     if (e.type === 'Delete') {
       const index = Math.min(this.#position, WHOLE - 1);
       return { type: 'delete', key: this.#keys.text(e.kv.key), revision: toRevision(mod, index) };
     }
-    return { type: 'put', entry: this.#keys.entry(e.kv) };
+    try {
+      return { type: 'put', entry: this.#keys.entry(e.kv) };
+    } catch (failure) {
+      if (isOwnKey(this.#keys.text(e.kv.key))) throw failure;
+      return undefined;
+    }
   }
 }
 

@@ -2,8 +2,9 @@
  * The store on etcd: reads here, writes through group commit (etcd-commit.ts), changes through our own watch
  * (etcd-watch.ts), elections and lifetimes by leases (etcd-lease.ts).
  *
- * Assumes an etcd of its own, or a prefix of its own in a shared one; foreign values below the prefix are refused, not
- * guessed at. Reads are linearizable ranges, in pages of 500 at one revision, so that no answer is larger than a few MB.
+ * Assumes an etcd of its own, or a prefix of its own in a shared one; foreign values among our keys are refused, not
+ * guessed at, and foreign keys beside ours are passed over. Reads are linearizable ranges, in pages of 500 at one revision,
+ * so that no answer is larger than a few MB.
  */
 import type { Etcd3, IRangeRequest, IRangeResponse } from 'etcd3';
 import {

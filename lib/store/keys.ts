@@ -8,6 +8,11 @@ import type { KindRef, ObjectKey } from '#lib/api';
 export const REGISTRY_PREFIX = '/registry/';
 export const LEADER_PREFIX = '/berth/leader/';
 
+/** Whether a key lies where we keep anything at all; what lies elsewhere belongs to others in the same etcd. */
+export function isOwnKey(key: string): boolean {
+  return key.startsWith(REGISTRY_PREFIX) || key.startsWith('/berth/');
+}
+
 export function objectKey(kind: Pick<KindRef, 'group' | 'resource'>, key: ObjectKey): string {
   return `${resourcePrefix(kind, key.namespace === '' ? '-' : key.namespace)}${key.name}`;
 }
