@@ -1,6 +1,8 @@
-import { readFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Kinds, type Node } from '#lib/api';
@@ -9,13 +11,13 @@ import { caHash, createCa, issue, type KeyPair, parseJoinText } from '#lib/pki';
 import { startRegistryProxy } from '../../agent/registry-proxy.ts';
 import { SecretTokens } from '../../services/gateway/tokens.ts';
 import { agentFlags, type JoinedNode } from '../joined.ts';
-import type { ClusterLayout } from '../layout.ts';
+import { type ClusterLayout, writeLayout } from '../layout.ts';
 import { openRegistryDoor } from '../registry-door.ts';
 import { environmentText, unitText } from '../systemd.ts';
 import { isSteady } from '../tend.ts';
 import { startTestSession, type TestSession } from '../testing/session.ts';
 import { nodeTable, processTable, tellCluster, unsteadyText } from './status.ts';
-import { checkEndpoint, createToken, gatewaysOf, listTokens, revokeTokens } from './token.ts';
+import { checkEndpoint, createToken, gatewaysOf, layoutOf, listTokens, revokeTokens } from './token.ts';
 
 let t: TestSession;
 beforeAll(async () => {
@@ -67,10 +69,27 @@ describe('token', () => {
     expect(gatewaysOf('https://203.0.113.7:6443', undefined)).toEqual(['203.0.113.7:6444']);
     expect(gatewaysOf('https://[2001:db8::1]:6443', undefined)).toEqual(['[2001:db8::1]:6444']);
     expect(() => gatewaysOf('https://127.0.0.1:9999', LAYOUT)).toThrow('pass --server HOST:PORT');
+    expect(() => gatewaysOf('https://203.0.113.7:24440', undefined)).toThrow('--server HOST:PORT');
+    expect(() => gatewaysOf('https://203.0.113.7', undefined)).toThrow('port 443');
     expect(() => checkEndpoint('--server', '[2001:db8::1]:6444')).not.toThrow();
     expect(() => checkEndpoint('--server', 'host:0')).toThrow();
     expect(() => checkEndpoint('--server', '2001:db8::1:6444')).toThrow();
   });
+});
+
+test('token: the figures are those of the cluster that the kubeconfig is of, wherever its home is', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'berth-token-'));
+  const [one, two] = [join(folder, 'one'), join(folder, 'two')];
+  const layout = (home: string, apiPort: number): ClusterLayout => ({ ...LAYOUT, version: 1, home, apiPort });
+  for (const l of [layout(one, 6443), layout(two, 24440)]) {
+    await mkdir(l.home);
+    await writeLayout(l);
+  }
+  const homes = [folder, one, two];
+  expect((await layoutOf('https://127.0.0.1:24440', homes))?.home).toBe(two);
+  expect((await layoutOf('https://10.0.0.1:6443', homes))?.home).toBe(one);
+  expect(await layoutOf('https://10.0.0.2:6443', homes)).toBeUndefined();
+  await rm(folder, { recursive: true });
 });
 
 describe('status', () => {

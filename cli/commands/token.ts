@@ -2,11 +2,12 @@
  * `berth token create|list|revoke`: join tokens, each good for one node and once. What `create` prints holds the addresses of
  * the gateway, the token and the hash of the CA's key: all that another machine needs for `berth join`.
  */
+import { dirname } from 'node:path';
 import { type DeepReadonly, durationText, Kinds, type Secret } from '#lib/api';
 import { isKind, realRandom, StatusError } from '#lib/base';
 import { caHash, joinText } from '#lib/pki';
 import { createJoinToken } from '../../services/gateway/tokens.ts';
-import { type AccessOptions, type Session, withSession } from '../client/access.ts';
+import { type AccessOptions, kubeconfigPaths, type Session, withSession } from '../client/access.ts';
 import { parseDuration, wrongUse } from '../client/arguments.ts';
 import { type ClusterLayout, DEFAULT_INSTANCE, defaultHome, defaultPorts, readLayout } from '../layout.ts';
 import { isEndpoint } from '../node-options.ts';
@@ -24,8 +25,28 @@ const TYPE = 'bootstrap.kubernetes.io/token';
 const TTL_MS_MIN = 60_000;
 
 export async function tokenCreateCommand(o: TokenOptions): Promise<number> {
-  const layout = await readLayout(defaultHome(o.instance ?? DEFAULT_INSTANCE)).catch(() => undefined);
-  return await withSession(o, (s) => createToken(o, layout, s));
+  return await withSession(o, async (s) => {
+    const beside = (await kubeconfigPaths(o, process.env)).map((p) => dirname(p));
+    const homes = [...beside, defaultHome(o.instance ?? DEFAULT_INSTANCE)];
+    return await createToken(o, await layoutOf(s.access.server, homes), s);
+  });
+}
+
+/** The cluster below one of `homes` that answers at `server`: the figures of another one would mislead. */
+export async function layoutOf(server: string, homes: readonly string[]): Promise<ClusterLayout | undefined> {
+  for (const home of homes) {
+    const layout = await readLayout(home).catch(() => undefined); // not ours to read: the kubeconfig has to do
+    if (layout !== undefined && isOf(new URL(server), layout)) return layout;
+  }
+  return undefined;
+}
+
+function isOf(server: URL, layout: ClusterLayout): boolean {
+  return Number(server.port) === layout.apiPort && (isLoopback(server) || server.hostname === layout.serverIp);
+}
+
+function isLoopback({ hostname }: URL): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.');
 }
 
 /** The join text alone goes to standard output, so that a script can take it. */
@@ -47,18 +68,17 @@ export async function createToken(o: TokenOptions, layout: ClusterLayout | undef
   return 0;
 }
 
-/** Of this machine's cluster when the kubeconfig is its own; else the API server's host with the usual port. */
+/** Of this machine's cluster when the kubeconfig is its own; else the API server's host, when the ports are the usual ones. */
 export function gatewaysOf(server: string, layout: ClusterLayout | undefined): readonly string[] {
   const url = new URL(server);
-  const host = url.hostname.replace(/^\[|\]$/g, '');
-  const isLoopback = host === 'localhost' || host === '::1' || host.startsWith('127.');
-  if (layout !== undefined && Number(url.port) === layout.apiPort && (isLoopback || host === layout.serverIp))
-    return [`${layout.serverIp}:${layout.gatewayPort}`];
-  if (isLoopback)
-    throw wrongUse(
-      `the kubeconfig reaches the API at ${host}, which other machines cannot: pass --server HOST:PORT of the gateway`,
-    );
-  return [`${host.includes(':') ? `[${host}]` : host}:${defaultPorts(DEFAULT_INSTANCE).gatewayPort}`];
+  if (layout !== undefined && isOf(url, layout)) return [`${layout.serverIp}:${layout.gatewayPort}`];
+  const remedy = "pass --server HOST:PORT of the gateway ('berth status' on the cluster's machine prints it)";
+  if (isLoopback(url))
+    throw wrongUse(`the kubeconfig reaches the API at ${url.hostname}, which other machines cannot: ${remedy}`);
+  const usual = defaultPorts(DEFAULT_INSTANCE);
+  if (Number(url.port) !== usual.apiPort)
+    throw wrongUse(`the API is at port ${url.port || '443'}, so the gateway's port cannot be told from it: ${remedy}`);
+  return [`${url.hostname}:${usual.gatewayPort}`];
 }
 
 /** Throws Invalid unless it is `host:port` or `[v6]:port`. */
