@@ -56,7 +56,7 @@ export class RecordingKernel implements Kernel {
     },
     below: async (prefix, c) => {
       this.#note('mounts.below', [prefix], c);
-      const inside = [...this.mounted.keys()].filter((p) => p === prefix || p.startsWith(`${prefix}/`));
+      const inside = [...this.mounted.keys(), ...this.pinned].filter((p) => p === prefix || p.startsWith(`${prefix}/`));
       return inside.sort((a, b) => b.split('/').length - a.split('/').length || (a < b ? 1 : -1));
     },
   };

@@ -29,6 +29,7 @@ export function adoptable(
       id: r.id,
       attempt: Number(r.labels[LABELS.attempt] ?? 0),
       backOff: Number(r.labels[LABELS.backOff] ?? 0),
+      sandbox: r.labels[LABELS.sandbox] ?? '',
       state: r.state,
       image: r.labels[LABELS.image] ?? '',
       imageId: r.labels[LABELS.imageId] ?? '',

@@ -49,7 +49,7 @@ export class ContainerActions {
         await forgetAttempt(this.#d, pod, c.spec.name, m.previous);
         m.previous = undefined;
       }
-      const backOff = backOffOfNext(m.latest, c.spec.image ?? '');
+      const backOff = backOffOfNext(m.observe().latest, c.spec.image ?? '');
       const request = { ...o, pod, role: c.role, spec: c.spec, backOff, events };
       const attempt = await startContainer(this.#d, request, this.#host.slots, ctx);
       m.began(attempt, c.spec);
@@ -63,7 +63,7 @@ export class ContainerActions {
       }
     } catch (e) {
       if (ctx.signal.aborted) return;
-      this.#failed(c, o.attempt, m, e);
+      this.#failed(c, o, m, e);
     }
   }
 
@@ -77,11 +77,16 @@ export class ContainerActions {
     this.#host.events.warning('BackOff', `Back-off restarting failed container ${name} in pod ${podText(pod)}`, name);
   }
 
-  #failed({ spec, role }: RoledContainer, attempt: number, m: ContainerMemory, e: unknown): void {
+  #failed(
+    { spec, role }: RoledContainer,
+    o: { attempt: number; sandbox: Sandbox },
+    m: ContainerMemory,
+    e: unknown,
+  ): void {
     const reason = e instanceof StartFailure ? e.reason : 'CreateContainerError';
     const policy = (this.#host.pod().spec.restartPolicy ?? 'Always') as RestartPolicy;
     if (reason === 'RunContainerError' && !restarts(policy, role, START_ERROR_CODE)) {
-      m.began(this.#startError(spec, attempt, messageOf(e)), spec);
+      m.began(this.#startError(spec, o, messageOf(e)), spec);
       this.#host.kick();
       return;
     }
@@ -107,13 +112,14 @@ export class ContainerActions {
   }
 
   /** A program that cannot be run and will not be tried again has ended. Source: containerd (exit 128, StartError). */
-  #startError(spec: ContainerSpec, attempt: number, message: string): Attempt {
+  #startError(spec: ContainerSpec, o: { attempt: number; sandbox: Sandbox }, message: string): Attempt {
     const nowMs = this.#d.clock.now();
     const times = { startedAtMs: nowMs, finishedAtMs: nowMs };
     return {
       id: this.#d.random.hex(32) as ContainerId,
-      attempt,
+      attempt: o.attempt,
       backOff: 0,
+      sandbox: o.sandbox.id,
       state: { phase: 'exited', exitCode: START_ERROR_CODE, signal: 0, oomKilled: false, lost: false, ...times },
       image: spec.image ?? '',
       imageId: '',

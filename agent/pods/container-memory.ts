@@ -15,6 +15,8 @@ export class ContainerMemory {
   /** The preStop hook of `latest` has begun: a stop that failed is tried again without it. */
   preStopBegan = false;
   firstAttempt = 0;
+  /** `latest` has ended and does not count any more, as if its record were gone: the pod begins from its initial state. */
+  isRenewed = false;
   endRequested: EndRequest | undefined;
   /** A start or stop is under way: the plan's further wishes for this container wait. */
   busy = false;
@@ -29,13 +31,16 @@ export class ContainerMemory {
 
   observe(): ContainerObservation {
     const { latest, previous, waiting, retryAtMs, started, ready, postStarted, endRequested, firstAttempt } = this;
-    return { latest, previous, waiting, retryAtMs, started, ready, postStarted, endRequested, firstAttempt };
+    const seen = { latest, previous, waiting, retryAtMs, started, ready, postStarted, endRequested, firstAttempt };
+    if (!this.isRenewed || latest === undefined) return seen;
+    return { ...seen, latest: undefined, previous: latest, firstAttempt: latest.attempt + 1 };
   }
 
   /** A new attempt runs. */
   began(attempt: Attempt, spec: ContainerSpec): void {
     if (this.latest !== undefined) this.previous = this.latest;
     this.latest = attempt;
+    this.isRenewed = false;
     this.waiting = undefined;
     this.retryAtMs = 0;
     this.failures = 0;

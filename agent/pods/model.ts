@@ -21,6 +21,8 @@ export interface Attempt {
   readonly attempt: number;
   /** Ends in a row before it that count for the back-off after it; see restart.ts. */
   readonly backOff: number;
+  /** Id of the sandbox that it ran in. */
+  readonly sandbox: string;
   readonly state: ContainerState;
   readonly image: string;
   readonly imageId: string;

@@ -26,7 +26,7 @@ function pod(o: Partial<PodObject['spec']> = {}, metadata: Partial<PodObject['me
 /** As if it had ended after every start before. */
 function attemptOf(attempt: number, state: ContainerState, image: string): Attempt {
   const id = `${attempt}` as ContainerId;
-  return { id, attempt, backOff: attempt, state, image, imageId: 'x', stopSignal: 'SIGTERM' };
+  return { id, attempt, backOff: attempt, sandbox: '', state, image, imageId: 'x', stopSignal: 'SIGTERM' };
 }
 
 function running(attempt = 0, image = 'i'): ContainerObservation {

@@ -24,6 +24,8 @@ export interface SandboxHost {
   readonly events: PodEvents;
   readonly slots: Slots;
   readonly kick: () => void;
+  /** One is ready, before `seen` says so. */
+  readonly onReady: (sandbox: Sandbox) => void;
   /** Owns the tasks. */
   readonly scope: Scope;
 }
@@ -57,10 +59,11 @@ export class SandboxActions {
   }
 
   /** An earlier agent made it, and containers run in it. */
-  adopt(podIp: string): void {
+  adopt(id: string, podIp: string): void {
     const pod = this.#host.pod();
     const folder = podFolder(this.#d, pod.metadata.uid ?? '');
-    this.#sandbox = { podIp, folder, cgroup: podCgroup(this.#d, pod), hostname: podHostname(this.#d, pod) };
+    this.#sandbox = { id, podIp, folder, cgroup: podCgroup(this.#d, pod), hostname: podHostname(this.#d, pod) };
+    this.#host.onReady(this.#sandbox);
     this.#seen = { phase: 'ready', podIp, readyAtMs: this.#d.clock.now() };
   }
 
@@ -101,6 +104,7 @@ export class SandboxActions {
       const sandbox = await this.#host.slots.use(() => makeSandbox(this.#d, pod, c), c);
       this.#sandbox = sandbox;
       this.#failures = 0;
+      this.#host.onReady(sandbox);
       this.#seen = { phase: 'ready', podIp: sandbox.podIp, readyAtMs: c.clock.now() };
       return true;
     } catch (e) {

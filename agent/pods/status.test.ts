@@ -31,6 +31,7 @@ function ended(attempt: number, more: Partial<Attempt> = {}): ContainerObservati
       id,
       attempt,
       backOff: attempt,
+      sandbox: '',
       state: { ...state, ...times },
       image: 'i',
       imageId: '',

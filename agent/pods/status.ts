@@ -103,6 +103,15 @@ function containerStatus(
 }
 
 function currentState(role: ContainerRole, spec: ContainerSpec, c: ContainerObservation, o: StateFacts): ApiState {
+  const state = stateNow(role, spec, c, o);
+  const { previous } = c;
+  /* An init container that runs again in a new sandbox: by the policy it has ended, and the API lets nothing leave that. */
+  const isHeld = role === 'init' && o.policy !== 'Always' && state.terminated === undefined;
+  if (!isHeld || previous?.state.phase !== 'exited' || previous.state.exitCode !== 0) return state;
+  return { terminated: terminated(previous, o.terminationMessages) };
+}
+
+function stateNow(role: ContainerRole, spec: ContainerSpec, c: ContainerObservation, o: StateFacts): ApiState {
   const latest = c.latest;
   if (latest === undefined) {
     if (c.waiting !== undefined) return { waiting: { ...c.waiting } };

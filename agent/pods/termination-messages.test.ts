@@ -32,7 +32,16 @@ function seenAt(n: number): PodObservation {
   const times = { startedAtMs: 0, finishedAtMs: 0 };
   const attempt = (attempt: number): Attempt => {
     const id = `id-${attempt}` as ContainerId;
-    return { id, attempt, backOff: 0, state: { ...state, ...times }, image: 'i', imageId: '', stopSignal: '' };
+    return {
+      id,
+      attempt,
+      backOff: 0,
+      sandbox: '',
+      state: { ...state, ...times },
+      image: 'i',
+      imageId: '',
+      stopSignal: '',
+    };
   };
   const a = { ...EMPTY_OBSERVATION, latest: attempt(n), previous: attempt(n - 1) };
   const sandbox = { phase: 'ready', podIp: '', readyAtMs: 0 } as const;

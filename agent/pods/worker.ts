@@ -21,6 +21,7 @@ import {
 } from './model.ts';
 import { MINIMUM_GRACE_S, plan, remainingGrace } from './plan.ts';
 import { type PodEvents, podEvents } from './pod-events.ts';
+import { containersToRenew } from './renewal.ts';
 import { SandboxActions } from './sandbox-actions.ts';
 import type { Slots } from './slots.ts';
 import { lastStateAttempt } from './status.ts';
@@ -64,7 +65,7 @@ export class PodWorker implements AsyncDisposable {
     this.#reporter = new StatusReporter(d, pod, () => this.kick());
     const host = { pod: () => this.#pod, events: this.#events, slots: o.slots, kick: () => this.kick() };
     this.#actions = new ContainerActions(d, host);
-    this.#sandbox = new SandboxActions(d, { ...host, scope: this.#scope });
+    this.#sandbox = new SandboxActions(d, { ...host, scope: this.#scope, onReady: ({ id }) => this.#renew(id) });
     for (const { spec } of containersOf(pod)) this.#containers.set(spec.name, newMemory(pod, spec.name));
     if (o.adopted !== undefined) this.#adopt(o.adopted);
   }
@@ -189,14 +190,22 @@ export class PodWorker implements AsyncDisposable {
       m.ready ||= known?.ready ?? false;
       if (latest.state.phase === 'exited') m.ended.resolve();
     }
-    const anyRuns = [...a.attempts.values()].some((x) => x.latest.state.phase === 'running');
+    const running = [...a.attempts.values()].find((x) => x.latest.state.phase === 'running');
     const podIp = this.#pod.spec.hostNetwork ? this.#d.settings.nodeIp : a.podIp;
-    if (!anyRuns || podIp === undefined) {
+    if (running === undefined || podIp === undefined) {
       this.#sandbox.adoptRemains();
       return;
     }
-    this.#sandbox.adopt(podIp);
+    this.#sandbox.adopt(running.latest.sandbox, podIp);
     this.#probeAdopted(podIp);
+  }
+
+  /** What ended in an earlier sandbox may not count in this one. */
+  #renew(sandboxId: string): void {
+    for (const name of containersToRenew(this.#pod, this.#observe(), sandboxId)) {
+      const m = this.#containers.get(name);
+      if (m !== undefined) m.isRenewed = true;
+    }
   }
 
   /** Containers that run and that nobody probes yet: an earlier agent started them. */

@@ -38,6 +38,7 @@ export const LABELS = {
   container: 'berth.container',
   attempt: 'berth.attempt',
   backOff: 'berth.back-off',
+  sandbox: 'berth.sandbox',
   image: 'berth.image',
   imageId: 'berth.image-id',
   stopSignal: 'berth.stop-signal',
@@ -105,6 +106,7 @@ async function createAndStart(
     [LABELS.container]: spec.name,
     [LABELS.attempt]: String(r.attempt),
     [LABELS.backOff]: String(r.backOff),
+    [LABELS.sandbox]: sandbox.id,
     [LABELS.image]: spec.image ?? '',
     [LABELS.imageId]: o.image.repoDigest,
     [LABELS.stopSignal]: stopSignal,
@@ -129,7 +131,8 @@ async function createAndStart(
     });
   r.events.normal('Started', `Started container ${spec.name}`, spec.name);
   const { attempt, backOff } = r;
-  return { id: o.id, attempt, backOff, state, image: spec.image ?? '', imageId: o.image.repoDigest, stopSignal };
+  const image = { image: spec.image ?? '', imageId: o.image.repoDigest };
+  return { id: o.id, attempt, backOff, sandbox: sandbox.id, state, ...image, stopSignal };
 }
 
 /** Removes what a failed start left. Runs to its end even when the pod was cancelled meanwhile. */

@@ -6,6 +6,7 @@
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { allEnded, type Ctx, StatusError, toStatusError, writeFileAtomic } from '#lib/base';
+import type { PinnedNamespace } from '../../kernel/kernel.ts';
 import { hostsText, podHostname as ownHostname, resolvConfText } from '../../network/hosts.ts';
 import type { HostPort, SandboxId } from '../../network/network.ts';
 import type { PodDeps } from '../deps.ts';
@@ -13,6 +14,8 @@ import { containersOf, type PodObject } from '../model.ts';
 import { podLimits, qosClassOf } from '../resources.ts';
 
 export interface Sandbox {
+  /** Another one once any part of it had to be made again: containers that ran before ran in another sandbox. */
+  readonly id: string;
   readonly podIp: string;
   readonly folder: string;
   readonly cgroup: string;
@@ -49,6 +52,7 @@ export async function makeSandbox(d: PodDeps, pod: PodObject, c: Ctx): Promise<S
   const hostname = podHostname(d, pod);
   await mkdir(join(folder, 'etc'), { recursive: true, mode: 0o755 });
   await writeFileAtomic(join(folder, 'pod.json'), JSON.stringify(pod), { mode: 0o600, durable: false });
+  const id = await sandboxId(d, pod, folder, c);
   const cgroup = podCgroup(d, pod);
   const [podIp] = await allEnded([
     joinNetwork(d, pod, { folder, hostname }, c),
@@ -57,7 +61,23 @@ export async function makeSandbox(d: PodDeps, pod: PodObject, c: Ctx): Promise<S
     prepareVolumes(d, pod, c),
   ]);
   await writeEtc(d, pod, { folder, hostname, podIp });
-  return { podIp, folder, cgroup, hostname };
+  return { id, podIp, folder, cgroup, hostname };
+}
+
+/** Known on disk before any part is made, so that a sandbox that is whole has the id it was made under. */
+async function sandboxId(d: PodDeps, pod: PodObject, folder: string, c: Ctx): Promise<string> {
+  const parts = [join(folder, 'shm'), ...namespacesOf(pod).map((kind) => join(folder, 'ns', kind))];
+  const mounted = new Set(await d.kernel.mounts.below(folder, c));
+  const path = join(folder, 'sandbox');
+  const known = await readFile(path, 'utf8').catch(() => '');
+  if (known !== '' && parts.every((p) => mounted.has(p))) return known;
+  const id = d.random.hex(8);
+  await writeFile(path, id, { mode: 0o600 });
+  return id;
+}
+
+function namespacesOf(pod: PodObject): readonly PinnedNamespace[] {
+  return pod.spec.hostNetwork ? ['ipc'] : ['net', 'ipc', 'uts'];
 }
 
 async function joinNetwork(
@@ -68,8 +88,7 @@ async function joinNetwork(
 ): Promise<string> {
   const sysctls: Record<string, string> = pod.spec.hostNetwork ? {} : { 'net.ipv4.ip_unprivileged_port_start': '0' };
   for (const s of pod.spec.securityContext?.sysctls ?? []) sysctls[s.name] = s.value;
-  const kinds = pod.spec.hostNetwork ? (['ipc'] as const) : (['net', 'ipc', 'uts'] as const);
-  await d.kernel.namespaces.pin(join(o.folder, 'ns'), { kinds, hostname: o.hostname, sysctls }, c);
+  await d.kernel.namespaces.pin(join(o.folder, 'ns'), { kinds: namespacesOf(pod), hostname: o.hostname, sysctls }, c);
   if (pod.spec.hostNetwork) return d.settings.nodeIp;
   const hostPorts: HostPort[] = [];
   for (const { spec } of containersOf(pod)) {
