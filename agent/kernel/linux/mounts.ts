@@ -1,5 +1,5 @@
 /** Mounts and pinned namespaces, done by the native helper; the mount table is read here. */
-import { readFile } from 'node:fs/promises';
+import { readFile, realpath } from 'node:fs/promises';
 import { type Ctx, StatusError } from '#lib/base';
 import type { Mounts, Namespaces, OverlayMount, PinnedNamespace } from '../kernel.ts';
 import type { Helper } from './helper.ts';
@@ -30,8 +30,11 @@ export class HelperMounts implements Mounts {
   async below(prefix: string, c: Ctx): Promise<readonly string[]> {
     c.signal.throwIfAborted();
     const clean = prefix.replace(/\/+$/, '');
-    const points = (await mountTable()).map((m) => m.point).filter((p) => p === clean || p.startsWith(`${clean}/`));
-    return points.sort((a, b) => b.split('/').length - a.split('/').length || (a < b ? 1 : -1));
+    /* The table knows no symbolic links, and the folder that everything is in may be reached by one. */
+    const real = await realpath(clean).catch(() => clean);
+    const points = (await mountTable()).map((m) => m.point).filter((p) => p === real || p.startsWith(`${real}/`));
+    const named = points.map((p) => clean + p.slice(real.length));
+    return named.sort((a, b) => b.split('/').length - a.split('/').length || (a < b ? 1 : -1));
   }
 }
 
