@@ -19,6 +19,7 @@ export type * from './gen/types/core-v1.ts';
 export type { EndpointSlice } from './gen/types/discovery-v1.ts';
 export type { Condition, LabelSelector, ObjectMeta, OwnerReference, Status } from './gen/types/meta-v1.ts';
 export { findDuplicateFields } from './json-duplicates.ts';
+export { isEndpointIp } from './kinds/service-validation.ts';
 export { validateScale } from './kinds/workload-validation.ts';
 export {
   ageText,

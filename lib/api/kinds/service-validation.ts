@@ -125,6 +125,11 @@ function validateAddresses({ spec }: Service): FieldError[] {
 
 const IP_TEXT = 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)';
 
+/** Whether endpoints may have this address. */
+export function isEndpointIp(ip: string): boolean {
+  return isIp(ip) && specialIp(ip, '').length === 0;
+}
+
 /** Endpoints and external addresses cannot be unspecified, loopback or link-local. */
 function specialIp(ip: string, path: string): FieldError[] {
   const lower = ip.toLowerCase();

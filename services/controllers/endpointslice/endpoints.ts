@@ -5,7 +5,7 @@
  * A pod that is going, or not ready, stops being `ready` at once; it stays listed as `serving` while it still answers, so
  * that proxies may finish what they began. Source: kubernetes staging/src/k8s.io/endpointslice/utils.go, KEP-1672.
  */
-import type { DeepReadonly, EndpointSlice, Node, Pod, Service } from '#lib/api';
+import { type DeepReadonly, type EndpointSlice, isEndpointIp, type Node, type Pod, type Service } from '#lib/api';
 import { isFinished, isReady, isTerminating } from '../pod-state.ts';
 
 export type Endpoint = EndpointSlice['endpoints'][number];
@@ -41,9 +41,10 @@ export function familiesOf(service: DeepReadonly<Service>): readonly Family[] {
   return listed.length > 0 ? listed : ['IPv4'];
 }
 
+/** One address that the API would refuse would keep the whole slice from being written: such a pod is nobody's endpoint. */
 function addressOf(pod: DeepReadonly<Pod>, family: Family): string | undefined {
   const all = [pod.status?.podIP, ...(pod.status?.podIPs ?? []).map((p) => p.ip)];
-  return all.find((ip) => ip !== undefined && ip !== '' && ip.includes(':') === (family === 'IPv6'));
+  return all.find((ip) => ip !== undefined && ip.includes(':') === (family === 'IPv6') && isEndpointIp(ip));
 }
 
 function endpointOf(

@@ -87,6 +87,14 @@ describe('endpoint slices', () => {
     ]);
   });
 
+  test('a pod whose address the API would refuse keeps no other pod out', () => {
+    const at = (n: number, podIP: string): DeepReadonly<Pod> => ({ ...pod(n), status: { ...pod(n).status, podIP } });
+    const special = ['127.0.0.1', '169.254.1.1', '0.0.0.0', '224.0.0.1', 'nonsense'];
+    const [action] = run(service(), [...special.map((ip, i) => at(10 + i, ip)), pod(1)], []);
+    const endpoints = action?.type === 'create' ? action.content.endpoints : [];
+    expect(endpoints.map((e) => e.targetRef?.name)).toEqual(['p1']);
+  });
+
   test('conditions: not ready and going pods leave at once, but still serve while they answer', () => {
     const [action] = run(
       service(),
