@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,6 +27,20 @@ test('instance: a home of another instance is refused, or `down --instance two -
   await expect(findCluster({ home, instance: 'two' })).rejects.toMatchObject({ kind: 'Invalid' });
   process.env['BERTH_HOME'] = home;
   await expect(findCluster({ instance: 'two' })).rejects.toThrow(/--instance two: .* instance "one".*BERTH_HOME/);
+});
+
+test('instance: a copy of a home is no name for the cluster it was copied from, or purging the copy would remove that', async () => {
+  const copy = join(home, 'copy');
+  await mkdir(copy);
+  await writeLayout(layout());
+  await cp(join(home, 'cluster.json'), join(copy, 'cluster.json'));
+  await expect(findCluster({ home: copy })).rejects.toMatchObject({
+    kind: 'Invalid',
+    message: expect.stringContaining(`is of the cluster below ${home}`) as unknown,
+  });
+  await rm(copy, { recursive: true });
+  await symlink(home, copy);
+  expect((await findCluster({ home: copy })).layout?.home).toBe(home);
 });
 
 test('instance: a damaged cluster.json, and a home that is no folder, are named', async () => {

@@ -8,6 +8,7 @@ import { createLogger, messageOf, realClock, realRandom } from '#lib/base';
 import { startRegistry } from './registry.ts';
 
 const FLAGS = ['folder', 'host', 'port', 'tls-key', 'tls-cert', 'log-level'] as const;
+const LEVELS: readonly string[] = ['debug', 'info', 'warn', 'error'];
 type Settings = Partial<Record<(typeof FLAGS)[number], string>>;
 
 function readSettings(argv: readonly string[], env: NodeJS.ProcessEnv): Settings {
@@ -23,7 +24,9 @@ function readSettings(argv: readonly string[], env: NodeJS.ProcessEnv): Settings
 
 function mistakes(s: Settings): readonly string[] {
   const port = Number(s.port ?? 5000);
+  const level = s['log-level'] ?? 'info';
   return [
+    ...(LEVELS.includes(level) ? [] : [`--log-level ${level}: one of ${LEVELS.join(', ')}`]),
     ...(s.folder ? [] : ['--folder is missing: where the registry keeps images']),
     ...(Number.isInteger(port) && port >= 0 && port <= 65535 ? [] : [`--port ${s.port} is not a port number`]),
     ...((s['tls-key'] === undefined) === (s['tls-cert'] === undefined) ? [] : ['--tls-key and --tls-cert go together']),
