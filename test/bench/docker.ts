@@ -1,5 +1,5 @@
 /**
- * A Docker Engine for the bench alone: Debian's dockerd in a network namespace of its own, with its state in a folder of its
+ * A Docker Engine for the bench alone: Debian's dockerd in the bench's network namespace, with its state in a folder of its
  * own, so that neither its firewall rules nor its images touch the machine's. Everything is gone at the end.
  */
 import { spawn } from 'node:child_process';
@@ -8,11 +8,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type CommandResult, eventually, run } from '../harness/cluster.ts';
+import type { EngineNetwork } from './engine-network.ts';
 
 const DAEMON = '/usr/sbin/dockerd';
-/** An address for Swarm to advertise; it is seen inside the namespace only. */
-export const SWARM_ADDRESS = '10.254.0.1';
-const SETUP = `ip link set lo up && ip link add d0 type bridge && ip addr add ${SWARM_ADDRESS}/24 dev d0 && ip link set d0 up`;
 
 export interface DockerDaemon extends AsyncDisposable {
   readonly pid: number;
@@ -21,13 +19,14 @@ export interface DockerDaemon extends AsyncDisposable {
 }
 
 /** Undefined where dockerd is not installed or does not come up. */
-export async function startDocker(): Promise<DockerDaemon | undefined> {
+export async function startDocker(network: EngineNetwork): Promise<DockerDaemon | undefined> {
   if (!existsSync(DAEMON)) return undefined;
   const folder = await mkdtemp(join(tmpdir(), 'berth-bench-docker-'));
   const host = `unix://${folder}/sock`;
-  const daemon = `exec ${DAEMON} --data-root ${folder}/data --exec-root ${folder}/run -p ${folder}/pid -H ${host}`;
+  const state = ['--data-root', `${folder}/data`, '--exec-root', `${folder}/run`, '-p', `${folder}/pid`];
   const cgroups = dockerCgroups();
-  const child = spawn('unshare', ['-n', 'sh', '-c', `${SETUP} && ${daemon} >${folder}/log 2>&1`], { stdio: 'ignore' });
+  const [program = '', ...args] = network.inside(DAEMON, ...state, '-H', host);
+  const child = spawn(program, args, { stdio: 'ignore' });
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   const docker = (...args: string[]): Promise<CommandResult> =>
     run('docker', ['-H', host, ...args], { DOCKER_BUILDKIT: '0', DOCKER_CONFIG: folder }, 180_000);

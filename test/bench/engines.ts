@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { realClock } from '#lib/base';
 import { type CommandResult, eventually, run } from '../harness/cluster.ts';
-import { SWARM_ADDRESS, startDocker } from './docker.ts';
+import { startDocker } from './docker.ts';
+import { openEngineNetwork, SWARM_ADDRESS } from './engine-network.ts';
 import { processes, totalMb } from './memory.ts';
 import type { Figure } from './report.ts';
 
@@ -18,7 +19,8 @@ const SLEEP = ['sleep', '3600'];
 type Command = (...args: string[]) => Promise<CommandResult>;
 
 export async function engines(rounds: number, add: (f: Figure) => void): Promise<void> {
-  await using daemon = await startDocker();
+  await using network = await openEngineNetwork();
+  await using daemon = await startDocker(network);
   if (daemon !== undefined) {
     const name = `docker ${daemon.version}`;
     await makeImage(daemon.docker);
@@ -37,8 +39,11 @@ export async function engines(rounds: number, add: (f: Figure) => void): Promise
     });
     add(await swarm(name, daemon.docker));
   }
-  const podman: Command = (verb = '', ...args) =>
-    run('podman', ['--runtime', 'runc', verb, ...(verb === 'run' ? PODMAN_LIMITS : []), ...args], {}, 180_000);
+  const podman: Command = (verb = '', ...args) => {
+    const limits = verb === 'run' ? PODMAN_LIMITS : [];
+    const [program = '', ...line] = network.inside('podman', '--runtime', 'runc', verb, ...limits, ...args);
+    return run(program, line, {}, 180_000);
+  };
   const version = await podman('version', '-f', '{{.Version}}');
   if (version.code !== 0) return;
   const name = `podman ${version.stdout.trim()}`;
