@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { findCluster, refuseOtherHome } from './instance.ts';
+import { type JoinedNode, readJoined, writeJoined } from './joined.ts';
 import { type ClusterLayout, runFolder, tendSocket, writeLayout } from './layout.ts';
 
 const instance = `ti${process.pid % 10_000}`;
@@ -38,6 +39,11 @@ test('instance: a copy of a home is no name for the cluster it was copied from, 
     kind: 'Invalid',
     message: expect.stringContaining(`is of the cluster below ${home}`) as unknown,
   });
+  await mkdir(join(home, 'nodes/n1'), { recursive: true });
+  await writeJoined({ version: 1, home, nodeName: 'n1' } as JoinedNode);
+  expect((await readJoined(home)).map((n) => n.nodeName)).toEqual(['n1']);
+  await cp(join(home, 'nodes'), join(copy, 'nodes'), { recursive: true });
+  await expect(readJoined(copy)).rejects.toThrow(`is of the node below ${home}`);
   await rm(copy, { recursive: true });
   await symlink(home, copy);
   expect((await findCluster({ home: copy })).layout?.home).toBe(home);

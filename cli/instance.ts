@@ -2,10 +2,17 @@
  * The cluster that a command means. An instance and a home are two names for one cluster, given apart (--instance, --home,
  * BERTH_HOME), so they can disagree: what would stop or remove one cluster by the name of another is refused here.
  */
-import { realpath } from 'node:fs/promises';
-import { isAbsolute, join, resolve } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import { StatusError } from '#lib/base';
-import { type ClusterLayout, DEFAULT_INSTANCE, defaultHome, readLayout, tendFolder, tendSocket } from './layout.ts';
+import {
+  type ClusterLayout,
+  DEFAULT_INSTANCE,
+  defaultHome,
+  isSameFolder,
+  readLayout,
+  tendFolder,
+  tendSocket,
+} from './layout.ts';
 import { tendConfig } from './tend.ts';
 
 export interface Named {
@@ -34,12 +41,6 @@ export async function findCluster(o: Named): Promise<{ home: string; layout: Clu
         `name ${layout.home} with --home, or move it back`,
     );
   return { home, layout };
-}
-
-async function isSameFolder(a: string, b: string): Promise<boolean> {
-  if (resolve(a) === resolve(b)) return true;
-  const [realA, realB] = await Promise.all([a, b].map((p) => realpath(p).catch(() => undefined))); // undefined: not there
-  return realA !== undefined && realA === realB;
 }
 
 /** Sockets, links, cgroups and ports are named after the instance: two homes of one cannot run at the same time. */

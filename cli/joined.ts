@@ -4,8 +4,8 @@
  */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeFileAtomic } from '#lib/base';
-import { nodeHome, readRecord, runFolder } from './layout.ts';
+import { StatusError, writeFileAtomic } from '#lib/base';
+import { isSameFolder, nodeHome, readRecord, runFolder } from './layout.ts';
 
 export interface JoinedNode {
   readonly version: 1;
@@ -38,7 +38,14 @@ export async function readJoined(home: string): Promise<JoinedNode[]> {
   const out: JoinedNode[] = [];
   for (const name of (await readdir(join(home, 'nodes')).catch(() => [])).sort()) {
     const node = await readRecord<JoinedNode>(recordPath(home, name));
-    if (node !== undefined) out.push(node);
+    if (node === undefined) continue;
+    if (!(await isSameFolder(home, node.home)))
+      throw new StatusError(
+        'Invalid',
+        `${recordPath(home, name)} is of the node below ${node.home}: this folder is a copy of it, or was moved; ` +
+          `name ${node.home} with --home, or move it back`,
+      );
+    out.push(node);
   }
   return out;
 }

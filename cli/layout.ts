@@ -3,8 +3,8 @@
  * and read by every later command, so that a restart never moves a port. An instance id names everything that is global in
  * a kernel: home, sockets, bridge, links, nft table, cgroup parent, CIDRs, ports (design.md 0.10).
  */
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile, realpath } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { StatusError, writeFileAtomic } from '#lib/base';
 
 export const DEFAULT_INSTANCE = 'berth';
@@ -101,6 +101,13 @@ export async function readRecord<T extends { readonly version: 1 }>(path: string
   if (record.version !== 1)
     throw new StatusError('Invalid', `${path} has version ${String(record.version)}, this Berth knows version 1`);
   return record;
+}
+
+/** Also through links. */
+export async function isSameFolder(a: string, b: string): Promise<boolean> {
+  if (resolve(a) === resolve(b)) return true;
+  const [realA, realB] = await Promise.all([a, b].map((p) => realpath(p).catch(() => undefined))); // undefined: not there
+  return realA !== undefined && realA === realB;
 }
 
 function parsed<T>(text: string): T | undefined {
