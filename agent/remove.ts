@@ -2,8 +2,8 @@
  * Ends everything one node has in the kernel: containers, namespaces, mounts, cgroups, links, rules. Used by `berth down`
  * after the agent has stopped; works from the folder and the instance alone, so also after a crash.
  */
-import { readdir, readlink, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, readlink, rm, rmdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { type Ctx, realRandom } from '#lib/base';
 import { openKernel } from './kernel/linux/open.ts';
 import { teardownNetwork } from './network/teardown.ts';
@@ -39,6 +39,8 @@ export async function removeNode(o: RemoveNodeOptions, c: Ctx): Promise<void> {
   const programs = inNetns(kernel.programs, o.netns);
   await teardownNetwork({ kernel: { programs }, instance: o.instance }, c);
   await rm(runtimeStateFolder(o.instance), { recursive: true, force: true });
+  // The folder of all instances goes with the last of them.
+  await rmdir(dirname(runtimeStateFolder(o.instance))).catch(() => undefined);
   await kernel.removeTree(join(o.home, 'pods'), c);
   await kernel.removeTree(join(o.home, 'network'), c);
   if (o.purge) await removeLogs(o.logFolder, uids);

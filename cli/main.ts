@@ -9,7 +9,9 @@ const collect = (value: string, before: string[] = []): string[] => [...before, 
 
 function program(): Command {
   const berth = new Command('berth')
-    .description('A container platform: engine, builder, registry and orchestrator in one program')
+    .description(
+      'A container platform: orchestrator with the Kubernetes API, nodes that run the containers, and a registry',
+    )
     .version(VERSION)
     .showHelpAfterError()
     .exitOverride();

@@ -21,6 +21,8 @@ import {
 const REPLICAS = 50;
 const LEAST = 10;
 const MOST = 40;
+/** Long enough for the look at the pods to fall between LEAST and MOST on a busy machine. */
+const SPREAD_S = 5;
 
 let t: TestCluster;
 
@@ -35,7 +37,7 @@ async function strike(
   app: string,
   fault: () => Promise<unknown>,
 ): Promise<{ ran: LiveContainer[]; uids: Set<string> }> {
-  await createDeployment(t, { name: app, replicas: REPLICAS });
+  await createDeployment(t, { name: app, replicas: REPLICAS, spreadSeconds: SPREAD_S });
   const pods = await whenRunning(t, app, { least: LEAST, most: MOST });
   await fault();
   const running = new Set(pods.filter(isRunning).map((p) => p.metadata.uid));

@@ -34,11 +34,23 @@ export interface Workload {
   readonly name: string;
   readonly replicas: number;
   readonly command?: readonly string[];
+  /** An init container waits for 0 to this many seconds, by the pod's name: so that its replicas become Running one by one. */
+  readonly spreadSeconds?: number;
+}
+
+/** The pod's name is its hostname. */
+function waits(seconds: number): string[] {
+  const b = '/bin/busybox';
+  const tenths = `n=$(( 0x$(${b} hostname | ${b} md5sum | ${b} cut -c1-4) % ${seconds * 10} ))`;
+  return [b, 'sh', '-c', `${tenths}; ${b} sleep $((n / 10)).$((n % 10))`];
 }
 
 export async function createDeployment(t: TestCluster, w: Workload): Promise<void> {
   const labels = { app: w.name };
-  const container = { name: 'main', image: imageOf(t), command: [...(w.command ?? IDLE)] };
+  const image = imageOf(t);
+  const container = { name: 'main', image, command: [...(w.command ?? IDLE)] };
+  const spread =
+    w.spreadSeconds === undefined ? {} : { initContainers: [{ name: 'wait', image, command: waits(w.spreadSeconds) }] };
   await t.client.create(
     Kinds.deployments,
     {
@@ -48,7 +60,7 @@ export async function createDeployment(t: TestCluster, w: Workload): Promise<voi
         selector: { matchLabels: labels },
         template: {
           metadata: { name: '', labels },
-          spec: { terminationGracePeriodSeconds: 1, containers: [container] },
+          spec: { terminationGracePeriodSeconds: 1, ...spread, containers: [container] },
         },
       },
     },
