@@ -64,6 +64,7 @@ describe('after a reboot of the host', () => {
     await nextAgent(node, pod('Always'));
     await node.until(() => node.running.includes('x/1'), 'the init container');
     expect(node.running).toEqual(['s/1', 'x/1']);
+    expect(node.events.filter((e) => e.reason === 'SandboxChanged')).toHaveLength(1);
     expect(node.status('u')?.conditions?.find((c) => c.type === 'Initialized')?.status).toBe('False');
     await node.passUntil(() => isUp(node), 'up');
     await node.until(() => node.status('u')?.phase === 'Running', 'Running');

@@ -202,10 +202,10 @@ export class PodWorker implements AsyncDisposable {
 
   /** What ended in an earlier sandbox may not count in this one. */
   #renew(sandboxId: string): void {
-    for (const name of containersToRenew(this.#pod, this.#observe(), sandboxId)) {
-      const m = this.#containers.get(name);
-      if (m !== undefined) m.isRenewed = true;
-    }
+    const names = containersToRenew(this.#pod, this.#observe(), sandboxId);
+    for (const [name, m] of this.#containers) if (names.includes(name)) m.isRenewed = true;
+    if (names.length > 0)
+      this.#events.normal('SandboxChanged', 'Pod sandbox changed, it will be killed and re-created.');
   }
 
   /** Containers that run and that nobody probes yet: an earlier agent started them. */

@@ -77,6 +77,17 @@ describe('pods on a node (root)', () => {
       }),
       pod('job', 'sleep 1', {}, { restartPolicy: 'Never', initContainers: [sidecar(OBEYS), sh('init', 'true')] }),
       pod('badinit', 'true', {}, { restartPolicy: 'Never', initContainers: [sidecar(OBEYS), sh('init', 'exit 4')] }),
+      pod(
+        'ordered',
+        OBEYS,
+        {},
+        {
+          containers: [
+            sh('proxy', OBEYS, { lifecycle: { postStart: { exec: { command: ['sleep', '2'] } } } }),
+            sh('app', OBEYS),
+          ],
+        },
+      ),
       pod('keep', OBEYS, {}, { initContainers: [sidecar(OBEYS)] }),
       pod('inplace', OBEYS, {}, { restartPolicy: 'Never' }),
     );
@@ -110,6 +121,15 @@ describe('pods on a node (root)', () => {
     expect(bad.status?.containerStatuses?.[0]?.restartCount).toBe(0);
     const uids = [job, bad].map((p) => p.metadata.uid);
     expect((await liveContainers(cluster)).filter((c) => uids.includes(c.podUid))).toEqual([]);
+  });
+
+  test('a container starts when the postStart hook of the one before it has returned', async () => {
+    const times = await eventually('both run', 20_000, async () => {
+      const all = (await read('ordered')).status?.containerStatuses ?? [];
+      const running = all.map((s) => s.state?.running?.startedAt).filter((at) => at !== undefined);
+      return running.length === 2 ? running.map((at) => Date.parse(at)) : undefined;
+    });
+    expect((times[1] ?? 0) - (times[0] ?? 0)).toBeGreaterThanOrEqual(2000);
   });
 
   test('a failed liveness probe restarts the container', async () => {
