@@ -50,14 +50,17 @@ export async function makeSandbox(d: PodDeps, pod: PodObject, c: Ctx): Promise<S
   const uid = pod.metadata.uid ?? '';
   const folder = podFolder(d, uid);
   const hostname = podHostname(d, pod);
+  const isNew = (await mkdir(folder, { recursive: true, mode: 0o755 })) !== undefined;
   await mkdir(join(folder, 'etc'), { recursive: true, mode: 0o755 });
   await writeFileAtomic(join(folder, 'pod.json'), JSON.stringify(pod), { mode: 0o600, durable: false });
-  const id = await sandboxId(d, pod, folder, c);
+  /* The mount table of a full node is long. */
+  const mounted = new Set(isNew ? [] : await d.kernel.mounts.below(folder, c));
+  const id = await sandboxId(d, pod, { folder, mounted });
   const cgroup = podCgroup(d, pod);
   const [podIp] = await allEnded([
     joinNetwork(d, pod, { folder, hostname }, c),
     d.kernel.cgroups.ensure(cgroup, podLimits(pod), c),
-    shareMemory(d, folder, c),
+    shareMemory(d, { folder, mounted }, c),
     prepareVolumes(d, pod, c),
   ]);
   await writeEtc(d, pod, { folder, hostname, podIp });
@@ -65,9 +68,12 @@ export async function makeSandbox(d: PodDeps, pod: PodObject, c: Ctx): Promise<S
 }
 
 /** Known on disk before any part is made, so that a sandbox that is whole has the id it was made under. */
-async function sandboxId(d: PodDeps, pod: PodObject, folder: string, c: Ctx): Promise<string> {
+async function sandboxId(
+  d: PodDeps,
+  pod: PodObject,
+  { folder, mounted }: { folder: string; mounted: ReadonlySet<string> },
+): Promise<string> {
   const parts = [join(folder, 'shm'), ...namespacesOf(pod).map((kind) => join(folder, 'ns', kind))];
-  const mounted = new Set(await d.kernel.mounts.below(folder, c));
   const path = join(folder, 'sandbox');
   const known = await readFile(path, 'utf8').catch(() => '');
   if (known !== '' && parts.every((p) => mounted.has(p))) return known;
@@ -105,9 +111,9 @@ async function joinNetwork(
   return attachment.ip;
 }
 
-async function shareMemory(d: PodDeps, folder: string, c: Ctx): Promise<void> {
-  const target = join(folder, 'shm');
-  if ((await d.kernel.mounts.below(target, c)).includes(target)) return;
+async function shareMemory(d: PodDeps, o: { folder: string; mounted: ReadonlySet<string> }, c: Ctx): Promise<void> {
+  const target = join(o.folder, 'shm');
+  if (o.mounted.has(target)) return;
   await mkdir(target, { recursive: true });
   await d.kernel.mounts.tmpfs(target, { sizeBytes: SHM_BYTES, mode: 0o1777 }, c);
 }
