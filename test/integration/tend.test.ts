@@ -150,7 +150,10 @@ describe('berth-helper tend', () => {
       const [p] = await tendStatus(socket());
       return p !== undefined && p.pid !== 0 && p.pid !== a?.pid ? true : undefined;
     });
-    expect(notes().filter((n) => n.startsWith('a start')).length).toBe(2);
+    /* It has its pid before its program has written anything. */
+    const starts = (): number => notes().filter((n) => n.startsWith('a start')).length;
+    await eventually('a has said so', async () => (starts() >= 2 ? true : undefined));
+    expect(starts()).toBe(2);
   });
 
   test('a second instance is refused, restart NAME replaces one process', async () => {
