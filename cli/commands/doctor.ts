@@ -48,6 +48,9 @@ async function wantedOf(o: DoctorOptions): Promise<Wanted> {
     ports: controlPlane ? ports : [registry],
     isRunning: running.some((r) => r !== undefined),
     controlPlane,
+    ...(layout?.etcdEndpoints === undefined
+      ? {}
+      : { etcd: { endpoints: layout.etcdEndpoints, hasCertificate: layout.etcdTls !== undefined } }),
   };
 }
 

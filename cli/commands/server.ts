@@ -15,8 +15,10 @@ import { startGateway } from '../../services/gateway/main.ts';
 import { SecretTokens } from '../../services/gateway/tokens.ts';
 import { startScheduler } from '../../services/scheduler/main.ts';
 import { ClusterPki } from '../cluster-pki.ts';
+import { ensureEtcdPki, etcdAccess } from '../etcd-access.ts';
 import { findCluster } from '../instance.ts';
 import { type ClusterLayout, pkiFolder } from '../layout.ts';
+import { natsAccess } from '../nats-access.ts';
 import { refuseNodeMistakes } from '../node-options.ts';
 import { untilStopped } from '../process.ts';
 import { openRegistryDoor } from '../registry-door.ts';
@@ -51,13 +53,12 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
   const { clock, log } = c;
   const random = realRandom;
   const pki = new ClusterPki(pkiFolder(layout), clock);
-  const etcd = { endpoints: [...etcdEndpoints(layout)], ...(await etcdTls(layout)) };
+  await ensureEtcdPki(layout, clock);
+  const etcd = await etcdAccess(layout);
   const store = scope.own(await EtcdStore.open(etcd, c));
   const maintenance = scope.own(new Maintenance(store, etcd));
   scope.spawn('maintenance', (signal) => maintenance.run({ ...c, signal }));
-  const bus = scope.own(
-    NatsBus.connect({ servers: [layout.natsUrl ?? `nats://127.0.0.1:${layout.natsPort}`] }, { clock, log }),
-  );
+  const bus = scope.own(NatsBus.connect(await natsAccess(layout), { clock, log }));
   const ca = await pki.ca();
   const serviceIp = firstAddress(layout.serviceCidr);
   const ips = [...new Set(['127.0.0.1', layout.serverIp, serviceIp])];
@@ -184,19 +185,6 @@ function leadParts(o: Led): void {
       { ...c, signal },
     ),
   );
-}
-
-function etcdEndpoints(layout: ClusterLayout): readonly string[] {
-  return layout.etcdEndpoints ?? [`http://127.0.0.1:${layout.etcdPort}`];
-}
-
-async function etcdTls(layout: ClusterLayout): Promise<{ tls?: { ca: string; cert: string; key: string } }> {
-  if (layout.etcdTls === undefined) return {};
-  const { readFile } = await import('node:fs/promises');
-  const [ca, cert, key] = await Promise.all(
-    [layout.etcdTls.ca, layout.etcdTls.cert, layout.etcdTls.key].map((p) => readFile(p, 'utf8')),
-  );
-  return { tls: { ca: ca ?? '', cert: cert ?? '', key: key ?? '' } };
 }
 
 /** `10.43.0.0/16`, 1 -> `10.43.0.1` */

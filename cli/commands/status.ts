@@ -3,9 +3,11 @@ import { join } from 'node:path';
 import { type DeepReadonly, durationText, getCondition, Kinds, type Node } from '#lib/api';
 import { messageOf } from '#lib/base';
 import { type AccessOptions, type Output, type Session, withSession } from '../client/access.ts';
+import { etcdUrls } from '../etcd-access.ts';
 import { findCluster } from '../instance.ts';
 import { type JoinedNode, joinedSocket, readJoined } from '../joined.ts';
 import { type ClusterLayout, DEFAULT_INSTANCE, kubeconfigPath, nodeHome } from '../layout.ts';
+import { natsAddress } from '../nats-access.ts';
 import { textTable } from '../output/table.ts';
 import { isSteady, runningTend, survivors, type TendedProcess, type TendOptions } from '../tend.ts';
 import { tendOptions } from '../up/parent.ts';
@@ -104,8 +106,8 @@ function tellAddresses(l: ClusterLayout, out: Output): void {
     ['API', `https://${l.serverIp}:${l.apiPort}`],
     ['gateway', `${l.serverIp}:${l.gatewayPort}`],
     ['registry', `localhost:${l.registryPort} (on every node)`],
-    ['etcd', l.etcdEndpoints?.join(',') ?? `http://127.0.0.1:${l.etcdPort} (managed)`],
-    ['NATS', l.natsUrl ?? `nats://127.0.0.1:${l.natsPort} (managed)`],
+    ['etcd', `${etcdUrls(l).join(',')}${l.etcdEndpoints === undefined ? ' (managed)' : ''}`],
+    ['NATS', `${natsAddress(l)}${l.natsUrl === undefined ? ' (managed)' : ''}`],
     ['pods', l.clusterCidr],
     ['services', l.serviceCidr],
     ['kubeconfig', kubeconfigPath(l)],

@@ -12,6 +12,7 @@ import {
   isKind,
   messageOf,
   realClock,
+  realRandom,
   StatusError,
   silentLogger,
   writeFileAtomic,
@@ -19,6 +20,7 @@ import {
 import { clusterAccess, HttpClient, newKubeconfig, writeKubeconfig } from '#lib/client';
 import { applyManifests } from '../apply.ts';
 import { ClusterPki } from '../cluster-pki.ts';
+import { ensureEtcdPki } from '../etcd-access.ts';
 import { findCluster, refuseOtherHome } from '../instance.ts';
 import {
   type ClusterLayout,
@@ -30,6 +32,7 @@ import {
   tendSocket,
   writeLayout,
 } from '../layout.ts';
+import { ensureNatsAccess, splitNatsUrl } from '../nats-access.ts';
 import { createSteps, type Steps } from '../output/steps.ts';
 import { examplePath } from '../process.ts';
 import { runningTend, startTend, survivors } from '../tend.ts';
@@ -80,7 +83,7 @@ function refuseOtherShape(known: ClusterLayout, o: UpOptions): void {
     ['--registry-port', o.registryPort, String(known.registryPort)],
     ['--server-ip', o.serverIp, known.serverIp],
     ['--etcd-endpoints', o.etcdEndpoints, (known.etcdEndpoints ?? []).join(',')],
-    ['--nats', o.nats, known.natsUrl ?? ''],
+    ['--nats', o.nats === undefined ? undefined : splitNatsUrl(o.nats).url, known.natsUrl ?? ''],
   ];
   const other = given.filter(([, asked, is]) => asked !== undefined && asked !== is);
   if (other.length === 0) return;
@@ -131,7 +134,7 @@ async function start(layout: ClusterLayout, o: UpOptions, steps: Steps, c: Ctx):
     });
   if (layout.etcdEndpoints !== undefined)
     await steps.run(`asking etcd at ${layout.etcdEndpoints.join(', ')}`, () => checkEtcd(layout));
-  await steps.run('certificates and kubeconfig', () => prepare(layout, c.clock));
+  await steps.run('certificates and kubeconfig', () => prepare(layout, o, c.clock));
   const net = hostNet(layout.instance, layout.clusterCidr);
   if (layout.nodes.some((n) => n.netns !== undefined))
     await steps.run(`${layout.nodes.length} hosts as network namespaces`, () => makeHosts(net, layout.nodes, c));
@@ -161,7 +164,7 @@ async function start(layout: ClusterLayout, o: UpOptions, steps: Steps, c: Ctx):
   tellWhere(layout);
 }
 
-export async function prepare(layout: ClusterLayout, clock: Clock): Promise<void> {
+export async function prepare(layout: ClusterLayout, o: UpOptions, clock: Clock): Promise<void> {
   await mkdir(join(layout.home, 'log'), { recursive: true, mode: 0o711 }).catch((e: unknown) => {
     const remedy = 'mend that, or choose another folder with --home';
     throw new StatusError('Invalid', `nothing can be kept below ${layout.home} (${messageOf(e)}): ${remedy}`, {
@@ -170,6 +173,8 @@ export async function prepare(layout: ClusterLayout, clock: Clock): Promise<void
   });
   await mkdir(runFolder(layout.instance), { recursive: true, mode: 0o700 });
   await writeLayout(layout);
+  await ensureEtcdPki(layout, clock);
+  await ensureNatsAccess(layout, o.nats, realRandom);
   const pki = new ClusterPki(pkiFolder(layout), clock);
   const [ca, admin] = [await pki.ca(), await pki.admin()];
   for (const n of layout.nodes) {

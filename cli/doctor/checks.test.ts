@@ -139,6 +139,15 @@ test('doctor: a host that joins needs no etcd; ports of a running instance are i
   expect(await complaints({ portProblem: async () => 'is already in use' }, { isRunning: true })).toEqual([]);
 });
 
+test('doctor: an etcd of somebody else that takes anybody is told, a managed one or one by certificate is not', async () => {
+  expect(await complaints({}, { etcd: { endpoints: ['https://a:2379'], hasCertificate: true } })).toEqual([]);
+  expect(await complaints({}, { etcd: { endpoints: ['https://a:2379'], hasCertificate: false } })).toEqual([
+    'warn etcd access: without a client certificate',
+  ]);
+  const mixed = { endpoints: ['https://a:2379', 'http://b:2379'], hasCertificate: true };
+  expect(await complaints({}, { etcd: mixed })).toEqual(['warn etcd access: http://b:2379 without TLS']);
+});
+
 test('doctor: runc by release line; what a distribution patched is fine', () => {
   const table: [string, string][] = [
     ['runc version 1.1.5+ds1\ncommit: 1.1.5+ds1-1+deb12u1', 'ok'],

@@ -19,6 +19,8 @@ export interface Wanted {
   readonly isRunning: boolean;
   /** A host that only joins needs neither etcd nor NATS. */
   readonly controlPlane: boolean;
+  /** Of an etcd of somebody else's that this cluster uses. */
+  readonly etcd?: { readonly endpoints: readonly string[]; readonly hasCertificate: boolean } | undefined;
 }
 
 export type Check = (h: Host, w: Wanted) => Promise<readonly Finding[]>;
@@ -34,6 +36,7 @@ export const CHECKS: readonly Check[] = [
   forwarding,
   firewall,
   ports,
+  store,
   memory,
   inotify,
   openFiles,
@@ -268,6 +271,18 @@ async function ports(h: Host, w: Wanted): Promise<readonly Finding[]> {
       );
   }
   return out.length > 0 ? out : [ok('ports', `${[...new Set(w.ports.map((p) => p[2]))].join(', ')} are free`)];
+}
+
+/** A managed etcd takes no client without a certificate of its own authority. */
+async function store(_: Host, w: Wanted): Promise<readonly Finding[]> {
+  if (w.etcd === undefined) return [];
+  const open = w.etcd.endpoints.filter((e) => !e.startsWith('https:'));
+  if (open.length === 0 && w.etcd.hasCertificate) return [ok('etcd access', 'by client certificate')];
+  const found = open.length > 0 ? `${open.join(', ')} without TLS` : 'without a client certificate';
+  const remedy =
+    'who reaches it may read every Secret and change everything: let it take https with client certificates only ' +
+    '(--client-cert-auth), and make the cluster with --etcd-ca, --etcd-cert and --etcd-key';
+  return [warn('etcd access', found, remedy)];
 }
 
 async function memory(h: Host, w: Wanted): Promise<readonly Finding[]> {

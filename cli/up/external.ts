@@ -1,19 +1,19 @@
 /** An etcd of somebody else's is asked before anything is started: a wrong address or certificate is told at once. */
-import { readFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { messageOf, StatusError } from '#lib/base';
+import { StatusError } from '#lib/base';
+import type { EtcdTls } from '#lib/store';
+import { etcdAccess } from '../etcd-access.ts';
 import type { ClusterLayout } from '../layout.ts';
 
 const LIMIT_MS = 3_000;
 
 /** Throws Invalid with each endpoint's answer when none is healthy. Nothing to do for a managed etcd. */
 export async function checkEtcd(layout: ClusterLayout): Promise<void> {
-  const endpoints = layout.etcdEndpoints ?? [];
-  if (endpoints.length === 0) return;
-  const tls = await certificates(layout);
+  if (layout.etcdEndpoints === undefined) return;
+  const { endpoints, tls } = await etcdAccess(layout);
   const answers = await Promise.all(
-    endpoints.map((e) => healthProblem(e, tls).then((problem) => ({ endpoint: e, problem }))),
+    endpoints.map((e) => healthProblem(e, tls ?? {}).then((problem) => ({ endpoint: e, problem }))),
   );
   if (answers.some((a) => a.problem === undefined)) return;
   const lines = answers.map((a) => `  ${a.endpoint}: ${a.problem}`);
@@ -23,21 +23,8 @@ export async function checkEtcd(layout: ClusterLayout): Promise<void> {
   );
 }
 
-async function certificates(layout: ClusterLayout): Promise<{ ca?: string; cert?: string; key?: string }> {
-  if (layout.etcdTls === undefined) return {};
-  const { ca, cert, key } = layout.etcdTls;
-  const read = (path: string): Promise<string> =>
-    readFile(path, 'utf8').catch((e: unknown) => {
-      throw new StatusError('Invalid', `${path} cannot be read: ${messageOf(e)}`, { cause: e });
-    });
-  return { ca: await read(ca), cert: await read(cert), key: await read(key) };
-}
-
 /** etcd answers `GET /health` on its client address (etcd documentation, op-guide/monitoring). */
-function healthProblem(
-  endpoint: string,
-  tls: { ca?: string; cert?: string; key?: string },
-): Promise<string | undefined> {
+function healthProblem(endpoint: string, tls: Partial<EtcdTls>): Promise<string | undefined> {
   return new Promise((resolve) => {
     const url = new URL('/health', endpoint);
     const call = url.protocol === 'https:' ? httpsRequest : httpRequest;

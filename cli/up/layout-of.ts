@@ -14,6 +14,7 @@ import {
   type NodeLayout,
 } from '../layout.ts';
 import { homeMistake, INSTANCE_TEXT, isInstance, isNodeName } from '../names.ts';
+import { splitNatsUrl } from '../nats-access.ts';
 import { hostLayout, hostNet } from './hosts.ts';
 
 export interface UpOptions {
@@ -61,7 +62,8 @@ export async function layoutOf(o: UpOptions): Promise<ClusterLayout> {
     ...(o.etcdCa === undefined || o.etcdCert === undefined || o.etcdKey === undefined
       ? {}
       : { etcdTls: { ca: resolve(o.etcdCa), cert: resolve(o.etcdCert), key: resolve(o.etcdKey) } }),
-    ...(o.nats === undefined ? {} : { natsUrl: o.nats }),
+    // The layout may be read by everybody: credentials are kept apart.
+    ...(o.nats === undefined ? {} : { natsUrl: splitNatsUrl(o.nats).url }),
     ...cidrs,
     clusterDomain: 'cluster.local',
     logFolder: resolve(o.logFolder ?? '/var/log'),

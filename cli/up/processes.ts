@@ -1,6 +1,8 @@
 /** The processes of a cluster on this host, in the order they start. The native helper's `tend` keeps them running. */
 import { join } from 'node:path';
+import { etcdServerFiles, etcdUrls } from '../etcd-access.ts';
 import { type ClusterLayout, nodeHome } from '../layout.ts';
+import { natsConfigPath } from '../nats-access.ts';
 
 export interface ManagedProcess {
   readonly name: string;
@@ -15,13 +17,7 @@ export function processesOf(
 ): ManagedProcess[] {
   const out: ManagedProcess[] = [];
   if (layout.etcdEndpoints === undefined) out.push({ name: 'etcd', argv: etcdArguments(layout), env: { GOGC: '50' } });
-  if (layout.natsUrl === undefined) {
-    const folder = join(layout.home, 'nats');
-    out.push({
-      name: 'nats',
-      argv: ['nats-server', '-a', '127.0.0.1', '-p', String(layout.natsPort), '-js', '-sd', folder],
-    });
-  }
+  if (layout.natsUrl === undefined) out.push({ name: 'nats', argv: ['nats-server', '-c', natsConfigPath(layout)] });
   out.push({
     name: 'registry',
     argv: [
@@ -40,8 +36,9 @@ export function processesOf(
 }
 
 function etcdArguments(layout: ClusterLayout): string[] {
-  const client = `http://127.0.0.1:${layout.etcdPort}`;
-  const peer = `http://127.0.0.1:${layout.etcdPeerPort}`;
+  const client = etcdUrls(layout).join(',');
+  const peer = `https://127.0.0.1:${layout.etcdPeerPort}`;
+  const { ca, cert, key } = etcdServerFiles(layout);
   return [
     'etcd',
     '--name',
@@ -58,6 +55,8 @@ function etcdArguments(layout: ClusterLayout): string[] {
     peer,
     '--initial-cluster',
     `berth=${peer}`,
+    ...['--cert-file', cert, '--key-file', key, '--trusted-ca-file', ca, '--client-cert-auth'],
+    ...['--peer-cert-file', cert, '--peer-key-file', key, '--peer-trusted-ca-file', ca, '--peer-client-cert-auth'],
     '--quota-backend-bytes',
     String(2 * 1024 ** 3),
     '--max-txn-ops',

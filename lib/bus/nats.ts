@@ -9,9 +9,12 @@ import { connect, Events, type NatsConnection, type Subscription } from 'nats';
 import { backoffMs, type Clock, type Logger, messageOf, type Random, realRandom, Scope } from '#lib/base';
 import type { Bus, BusMessage } from './bus.ts';
 
+export type NatsCredentials = { readonly user: string; readonly password: string } | { readonly token: string };
+
 export interface NatsOptions {
-  /** `nats://host:port` or `tls://host:port`. */
+  /** `nats://host:port` or `tls://host:port`: the package takes no credentials from a URL. */
   readonly servers: readonly string[];
+  readonly credentials?: NatsCredentials | undefined;
   /** PEM. */
   readonly tls?:
     | { readonly ca: string; readonly cert?: string | undefined; readonly key?: string | undefined }
@@ -103,6 +106,7 @@ export class NatsBus implements Bus {
           pingInterval: 10_000,
           maxPingOut: 2,
           ignoreAuthErrorAbort: true,
+          ...authenticationOf(this.#o.credentials),
           ...(this.#o.tls === undefined ? {} : { tls: tlsOptions(this.#o.tls) }),
         });
         if (signal.aborted) {
@@ -165,6 +169,11 @@ export class NatsBus implements Bus {
       },
     });
   }
+}
+
+function authenticationOf(c: NatsCredentials | undefined): { user: string; pass: string } | { token: string } | object {
+  if (c === undefined) return {};
+  return 'token' in c ? { token: c.token } : { user: c.user, pass: c.password };
 }
 
 function tlsOptions(tls: NonNullable<NatsOptions['tls']>): { ca: string; cert?: string; key?: string } {

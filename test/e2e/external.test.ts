@@ -1,4 +1,4 @@
-/** `berth up` on somebody else's etcd (mTLS) and NATS: nothing managed is started, events reach that NATS. */
+/** `berth up` on somebody else's etcd (mTLS) and NATS (password): nothing managed is started, events reach that NATS. */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,6 +17,7 @@ import { startNats, type TestNats } from '../harness/nats.ts';
 
 const BERTH = fileURLToPath(new URL('../../bin/berth', import.meta.url));
 const c: Ctx = { signal: new AbortController().signal, clock: realClock, log: silentLogger };
+const PASSWORD = '0:p@ss';
 let folder = '';
 let home = '';
 let etcd: TestEtcd;
@@ -54,7 +55,7 @@ beforeAll(async () => {
       '--client-cert-auth',
     ],
   });
-  nats = await startNats();
+  nats = await startNats({ args: ['--user', 'berth', '--pass', PASSWORD] });
 });
 
 afterAll(async () => {
@@ -81,7 +82,7 @@ describe('external etcd and NATS', () => {
       '--etcd-endpoints',
       etcd.endpoint,
       '--nats',
-      nats.url,
+      nats.url.replace('//', `//berth:${encodeURIComponent(PASSWORD)}@`),
     ];
     const up = await run(BERTH, [...args, ...tls], {}, 90_000);
     expect(up.stderr + up.stdout).toContain('Berth is up');
@@ -92,7 +93,9 @@ describe('external etcd and NATS', () => {
     expect(names).not.toContain('nats');
     const path = join(home, 'kubeconfig');
     await using client = new HttpClient({ access: await clusterAccess(await readKubeconfig(path), { path }) });
-    const bus = NatsBus.connect({ servers: [nats.url] }, c);
+    const readable = await readFile(join(home, 'cluster.json'), 'utf8');
+    expect(readable).not.toMatch(/p@ss|p%40ss/);
+    const bus = NatsBus.connect({ servers: [nats.url], credentials: { user: 'berth', password: PASSWORD } }, c);
     const heard: string[] = [];
     bus.subscribe(Subjects.allEvents, (m) => heard.push(Buffer.from(m.data).toString()));
     await eventually('the bus is connected', 10_000, async () => bus.healthy);

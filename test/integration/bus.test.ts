@@ -20,6 +20,18 @@ test('NatsBus: carries messages between connections', async () => {
   expect(seen[0]).toBe('berth.events.a hello');
 });
 
+test.each([
+  [['--user', 'me', '--pass', '1:p@ss'], { user: 'me', password: '1:p@ss' }],
+  [['--auth', 'a-token'], { token: 'a-token' }],
+])('NatsBus: shows its credentials, and without the right ones it is not connected: %j', async (args, credentials) => {
+  await using nats = await startNats({ args });
+  await using right = NatsBus.connect({ servers: [nats.url], credentials }, c);
+  await using none = NatsBus.connect({ servers: [nats.url] }, c);
+  await using wrong = NatsBus.connect({ servers: [nats.url], credentials: { user: 'me', password: 'other' } }, c);
+  await eventually(() => right.healthy, 'who has them connects');
+  expect([none.healthy, wrong.healthy]).toEqual([false, false]);
+});
+
 test('NatsBus: neither throws nor grows while NATS is away, and goes on by itself when it returns', async () => {
   await using nats = await startNats();
   await using bus = NatsBus.connect({ servers: [nats.url] }, c);

@@ -1,0 +1,73 @@
+/**
+ * A certificate authority and the pairs that it issued, as PEM files in one folder: `NAME.crt` and `NAME.key`, `ca` its own.
+ * Keys are 0600. A pair is issued again when less than 60 days are left, when a name is missing from it, and when it is no
+ * longer one: a key without its certificate (a crash between the two files), or the work of another authority.
+ */
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Clock, writeFileAtomic } from '#lib/base';
+import { type CertificateRequest, createCa, issue, type KeyPair } from '#lib/pki';
+
+const RENEW_BEFORE_MS = 60 * 24 * 3600 * 1000;
+
+export class Authority {
+  readonly #folder: string;
+  readonly #commonName: string;
+  readonly #clock: Clock;
+
+  constructor(o: { folder: string; commonName: string; clock: Clock }) {
+    this.#folder = o.folder;
+    this.#commonName = o.commonName;
+    this.#clock = o.clock;
+  }
+
+  async ca(): Promise<KeyPair> {
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    const known = await this.#read('ca');
+    if (known !== undefined) return known;
+    const made = await createCa(this.#commonName, { clock: this.#clock });
+    await this.#write('ca', made);
+    return made;
+  }
+
+  /** The pair of this name: the one on disk while it serves the request, else a new one. */
+  async ensure(name: string, request: CertificateRequest): Promise<KeyPair> {
+    const ca = await this.ca();
+    const known = await this.#read(name);
+    if (known !== undefined && this.#serves(known, request, ca)) return known;
+    const made = await issue(ca, request, { clock: this.#clock });
+    await this.#write(name, made);
+    return made;
+  }
+
+  #serves(pair: KeyPair, request: CertificateRequest, ca: KeyPair): boolean {
+    const certificate = new X509Certificate(pair.certPem);
+    if (Date.parse(certificate.validTo) - this.#clock.now() < RENEW_BEFORE_MS) return false;
+    if (!certificate.checkPrivateKey(createPrivateKey(pair.keyPem))) return false;
+    if (!certificate.verify(new X509Certificate(ca.certPem).publicKey)) return false;
+    const names = certificate.subjectAltName ?? '';
+    const wanted = [
+      ...(request.dnsNames ?? []).map((d) => `DNS:${d}`),
+      ...(request.ipAddresses ?? []).map((i) => `IP Address:${i}`),
+    ];
+    const held = new Set(names.split(', '));
+    return wanted.every((w) => held.has(w));
+  }
+
+  async #read(name: string): Promise<KeyPair | undefined> {
+    const at = join(this.#folder, name);
+    const [certPem, keyPem] = await Promise.all([
+      readFile(`${at}.crt`, 'utf8').catch(() => undefined),
+      readFile(`${at}.key`, 'utf8').catch(() => undefined),
+    ]);
+    return certPem === undefined || keyPem === undefined ? undefined : { certPem, keyPem };
+  }
+
+  /** The key first: a certificate without its key would be taken for damaged. */
+  async #write(name: string, pair: KeyPair): Promise<void> {
+    const at = join(this.#folder, name);
+    await writeFileAtomic(`${at}.key`, pair.keyPem, { mode: 0o600 });
+    await writeFileAtomic(`${at}.crt`, pair.certPem, { mode: 0o644 });
+  }
+}
