@@ -157,10 +157,10 @@ describe('the order of starts', () => {
     const { node, agent } = await setUp({ programs: { a: { startMs: 1000 } } });
     agent.want(fakePod({ containers: three({ sleep: { seconds: 5 } }) }));
     await node.until(() => node.events.filter((e) => e.reason === 'Pulled').length === 3, 'the images');
-    await node.pass(5500);
+    await node.passUntil(() => node.running.length > 0, 'the first');
+    await node.pass(4000);
     expect(node.running).toEqual(['a/0']);
-    await node.pass(1000);
-    await node.until(() => node.running.length === 3, 'all');
+    await node.passUntil(() => node.running.length === 3, 'all');
     expect(node.running).toEqual(['a/0', 'b/0', 'c/0']);
   });
 
