@@ -3,7 +3,7 @@
  * runs in the background under `tend`, in the foreground, or as a systemd unit. Without a token a node that has joined before
  * is started again. `berth leave` undoes it.
  */
-import { access, mkdir, rm } from 'node:fs/promises';
+import { access, mkdir, rm, rmdir } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ import { type JoinInfo, parseJoinText } from '#lib/pki';
 import { removeNode } from '../../agent/remove.ts';
 import { joinCluster } from '../../agent/session/join.ts';
 import { wrongUse } from '../client/arguments.ts';
-import { findCluster } from '../instance.ts';
+import { findCluster, refuseOtherHome } from '../instance.ts';
 import { agentFlags, type JoinedNode, joinedSocket, readJoined, writeJoined } from '../joined.ts';
 import { DEFAULT_INSTANCE, defaultHome, defaultPorts, nodeHome, runFolder } from '../layout.ts';
 import { INSTANCE_TEXT, isInstance } from '../names.ts';
@@ -67,6 +67,7 @@ export async function joinCommand(text: string | undefined, o: JoinOptions): Pro
       'Invalid',
       `this machine runs a cluster of its own below ${home}: join with another --instance, or 'berth down --purge' first`,
     );
+  await refuseOtherHome({ instance: o.instance ?? DEFAULT_INSTANCE, home });
   const steps = createSteps(realClock);
   const node = info === undefined ? await joinedBefore(home, o) : await joinNow({ info, home, nodeName }, o, steps, c);
   await startNode(node, o, steps, c);
@@ -262,7 +263,7 @@ export async function leaveCommand(o: { instance?: string; home?: string; purge?
     if (o.purge === true) await steps.run(`removing ${folder}`, () => rm(folder, { recursive: true, force: true }));
     process.stdout.write(`On the cluster: berth delete node ${n.nodeName}\n`);
   }
-  for (const instance of new Set(nodes.map((n) => n.instance)))
-    await rm(runFolder(instance), { recursive: true, force: true });
+  for (const n of nodes) await rm(joinedSocket(n), { force: true });
+  for (const instance of new Set(nodes.map((n) => n.instance))) await rmdir(runFolder(instance)).catch(() => undefined); // Others use it.
   return 0;
 }

@@ -4,9 +4,11 @@ import { text } from 'node:stream/consumers';
 import * as k8s from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually, startCluster, type TestCluster } from '../harness/cluster.ts';
+import { tellWhenFailed } from '../harness/diagnosis.ts';
 import { deployment, pushHello, readyPods, scriptPod } from './workload.ts';
 
 let t: TestCluster;
+tellWhenFailed(() => t);
 let image = '';
 const config = new k8s.KubeConfig();
 

@@ -11,13 +11,16 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Kinds, type Node, type Pod } from '#lib/api';
 import { isKind } from '#lib/base';
 import { type CommandResult, eventually, run, startCluster, type TestCluster } from '../harness/cluster.ts';
+import { tellWhenFailed } from '../harness/diagnosis.ts';
 
 const BERTH = join(fileURLToPath(new URL('../..', import.meta.url)), 'bin/berth');
 const NETNS = `tj-${process.pid}`;
 const LINK = `tj${process.pid}`;
-const INSTANCE = `tj${process.pid % 10_000}`;
+/** Of the second machine; not the cluster's, which is `tj` and digits. */
+const INSTANCE = `tjn${process.pid % 10_000}`;
 
 let cluster: TestCluster;
+tellWhenFailed(() => cluster);
 let home: string;
 
 async function ip(...args: string[]): Promise<void> {
@@ -61,6 +64,9 @@ const asSecond = ['--instance', INSTANCE, '--node-name', 'second', '--log-folder
 
 test('join: a token is good once, for one machine; pods run there and answer; leave takes all away', async () => {
   const text = await token();
+  const taken = ['--instance', cluster.layout.instance, '--node-name', 'third', '--home', join(home, 'third')];
+  const refused = await there('join', text, ...taken);
+  expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining(`runs from ${cluster.layout.home}`)]);
   const joined = await there('join', text, ...asSecond, join(home, 'podlogs'));
   expect(joined.code, `${joined.stdout}${joined.stderr}`).toBe(0);
   expect(joined.stdout).toContain('Node second (10.199.7.2) has joined.');

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { background } from '../harness/background.ts';
 import { eventually, kubectlIsNewEnough, startCluster, type TestCluster } from '../harness/cluster.ts';
+import { tellWhenFailed } from '../harness/diagnosis.ts';
 import { freePort } from '../harness/process.ts';
 import { applyOk, podInPhase, pushHello, readyPods, scriptPod } from './workload.ts';
 
@@ -16,6 +17,7 @@ const BYTES = 3_000_000;
 
 describe.skipIf(!(await kubectlIsNewEnough()))('kubectl >= 1.30 on a cluster: streams', () => {
   let t: TestCluster;
+  tellWhenFailed(() => t);
   let image = '';
   let folder = '';
 

@@ -9,6 +9,7 @@ import { parse } from 'yaml';
 import { Kinds } from '#lib/api';
 import { background } from '../harness/background.ts';
 import { eventually, kubectlIsNewEnough, startCluster, type TestCluster } from '../harness/cluster.ts';
+import { tellWhenFailed } from '../harness/diagnosis.ts';
 import {
   applyOk,
   applyText,
@@ -27,6 +28,7 @@ const NS = 'demo';
 
 describe.skipIf(!(await kubectlIsNewEnough()))('kubectl >= 1.30 on a cluster: objects', () => {
   let cluster: TestCluster;
+  tellWhenFailed(() => cluster);
   let image: string;
   const k = (...args: string[]) => cluster.kubectl('-n', NS, ...args);
   const ok = async (...args: string[]): Promise<string> => {

@@ -2,11 +2,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Kinds } from '#lib/api';
 import { eventually, run, startCluster, type TestCluster } from '../harness/cluster.ts';
+import { tellWhenFailed } from '../harness/diagnosis.ts';
 import { applyOk, deployment, pushHello, readyPods } from './workload.ts';
 
 const NS = 'default';
 const PORT = 30_181;
 let t: TestCluster;
+tellWhenFailed(() => t);
 let image = '';
 
 beforeAll(async () => {

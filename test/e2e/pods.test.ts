@@ -8,6 +8,7 @@ import { realClock } from '#lib/base';
 import { pushSample } from '../../cli/up/sample.ts';
 import { liveContainers, signal, tended } from '../faults/host.ts';
 import { eventually, startCluster, type TestCluster } from '../harness/cluster.ts';
+import { tellWhenFailed } from '../harness/diagnosis.ts';
 import { applyOk, getPod, isReady, orGone, podInPhase, pushHello, scriptPod } from './workload.ts';
 
 const NS = 'default';
@@ -17,6 +18,7 @@ const REFUSES = "trap '' TERM; while true; do sleep 0.1; done";
 
 describe('pods on a node (root)', () => {
   let cluster: TestCluster;
+  tellWhenFailed(() => cluster);
   let image: string;
   let agent: string;
 

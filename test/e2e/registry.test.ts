@@ -7,10 +7,12 @@ import { type DeepReadonly, type Event, Kinds } from '#lib/api';
 import { realRandom } from '#lib/base';
 import { DistributionClient, packImage, pushPacked } from '#lib/oci';
 import { eventually, run, startCluster, type TestCluster } from '../harness/cluster.ts';
+import { tellWhenFailed } from '../harness/diagnosis.ts';
 import { applyOk, applyText, getPod, orGone, podInPhase, pushHello, scriptPod, toYaml } from './workload.ts';
 
 const NS = 'default';
 let t: TestCluster;
+tellWhenFailed(() => t);
 let image = '';
 let folder = '';
 

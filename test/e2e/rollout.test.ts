@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Kinds } from '#lib/api';
 import { eventually, startCluster, type TestCluster } from '../harness/cluster.ts';
+import { tellWhenFailed } from '../harness/diagnosis.ts';
 import { Load, type LoadReport } from '../harness/load.ts';
 import { getDeployment, isReady, podsOf } from './workload.ts';
 
@@ -12,6 +13,7 @@ const PER_SECOND_MIN = 200;
 
 describe('rolling update under load (root)', () => {
   let cluster: TestCluster;
+  tellWhenFailed(() => cluster);
 
   beforeAll(async () => {
     cluster = await startCluster({ name: 'rol', nodes: 3, sample: true });

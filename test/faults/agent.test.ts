@@ -6,6 +6,7 @@ import { realClock } from '#lib/base';
 import { tendSocket } from '../../cli/layout.ts';
 import { restartTended } from '../../cli/tend.ts';
 import { eventually, startCluster, type TestCluster } from '../harness/cluster.ts';
+import { tellWhenFailed } from '../harness/diagnosis.ts';
 import { type LiveContainer, liveContainers, signal, tended } from './host.ts';
 import {
   createDeployment,
@@ -29,6 +30,7 @@ const FLOOD = [
 ];
 
 let t: TestCluster;
+tellWhenFailed(() => t);
 let agent: string;
 
 beforeAll(async () => {

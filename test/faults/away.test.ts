@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Kinds } from '#lib/api';
 import { realClock } from '#lib/base';
 import { eventually, startCluster, type TestCluster } from '../harness/cluster.ts';
+import { tellWhenFailed } from '../harness/diagnosis.ts';
 import { keepAway, liveContainers, standStill } from './host.ts';
 import {
   createDeployment,
@@ -30,6 +31,7 @@ const APP = 'steady';
 const REPLICAS = 10;
 
 let t: TestCluster;
+tellWhenFailed(() => t);
 
 beforeAll(async () => {
   t = await startCluster({ name: 'aw' });

@@ -9,6 +9,7 @@ import { Kinds } from '#lib/api';
 import { realClock } from '#lib/base';
 import { nodeHome } from '../../cli/layout.ts';
 import { eventually, startCluster, type TestCluster } from '../harness/cluster.ts';
+import { tellWhenFailed } from '../harness/diagnosis.ts';
 import { liveContainers, notTheSame, setHostLink } from './host.ts';
 import {
   createDeployment,
@@ -31,6 +32,7 @@ const SLACK_MS = 3_000;
 const REPLACED_MS = 10_000;
 
 let t: TestCluster;
+tellWhenFailed(() => t);
 
 beforeAll(async () => {
   t = await startCluster({ name: 'ho', nodes: 3 });

@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually, startCluster, type TestCluster } from '../harness/cluster.ts';
+import { tellWhenFailed } from '../harness/diagnosis.ts';
 import { type LiveContainer, liveContainers, parentPid, signal, startTicks, tended } from './host.ts';
 import {
   createDeployment,
@@ -25,6 +26,7 @@ const MOST = 40;
 const SPREAD_S = 5;
 
 let t: TestCluster;
+tellWhenFailed(() => t);
 
 beforeAll(async () => {
   t = await startCluster({ name: 'kl' });

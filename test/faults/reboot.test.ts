@@ -9,10 +9,12 @@ import { runtimeStateFolder } from '../../agent/runtime-state.ts';
 import { runFolder } from '../../cli/layout.ts';
 import { applyOk, getPod, podInPhase, scriptPod } from '../e2e/workload.ts';
 import { eventually, run, startCluster, type TestCluster } from '../harness/cluster.ts';
+import { tellWhenFailed } from '../harness/diagnosis.ts';
 import { liveContainers, logLines, parentPid } from './host.ts';
 import { imageOf, NAMESPACE, pushImage } from './steps.ts';
 
 let t: TestCluster;
+tellWhenFailed(() => t);
 
 beforeAll(async () => {
   t = await startCluster({ name: 'rbt' });
