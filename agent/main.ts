@@ -20,6 +20,7 @@ import {
   StatusError,
   writeFileAtomic,
 } from '#lib/base';
+import { ClusterFigures } from './cluster-figures.ts';
 import type { Images } from './images/images.ts';
 import { openImages } from './images/open.ts';
 import { openKernel } from './kernel/linux/open.ts';
@@ -35,7 +36,7 @@ import { openRuntime } from './runtime/open.ts';
 import { runtimeStateFolder } from './runtime-state.ts';
 import { startSession } from './session/client.ts';
 import { Reports } from './session/reports.ts';
-import type { ClusterInfo, DesiredChange, Session, SessionCredentials } from './session/session.ts';
+import type { DesiredChange, Session, SessionCredentials } from './session/session.ts';
 import { openVolumes } from './volumes/open.ts';
 
 export interface AgentConfig {
@@ -132,7 +133,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     },
     c,
   );
-  const cluster = new ClusterFigures(at('cluster-info.json'), network, config, c);
+  const cluster = new ClusterFigures({ ...config, path: at('cluster-info.json'), network, random }, c);
   await cluster.load();
   if (config.registryUpstream !== undefined) {
     const proxy = { port: config.registryPort, upstream: config.registryUpstream, log };
@@ -191,46 +192,6 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   reports.attach(session);
   scope.spawn('node status', (signal) => reportNode(session, nodeOptions, images, { ...c, signal }));
   scope.spawn('image collection', (signal) => collectImages(images, config.home, { ...c, signal }));
-}
-
-/** What the control plane told about the cluster, kept on disk so that the network comes up without it. */
-class ClusterFigures {
-  readonly #path: string;
-  readonly #network: Network;
-  readonly #config: AgentConfig;
-  readonly #c: Ctx;
-  #text = '';
-  domain = 'cluster.local';
-
-  constructor(path: string, network: Network, config: AgentConfig, c: Ctx) {
-    this.#path = path;
-    this.#network = network;
-    this.#config = config;
-    this.#c = c;
-  }
-
-  async load(): Promise<void> {
-    const text = await readFile(this.#path, 'utf8').catch(() => undefined);
-    if (text === undefined) return;
-    await this.#configure(JSON.parse(text) as ClusterInfo);
-    this.#text = text;
-  }
-
-  welcome(info: ClusterInfo, scope: Scope): void {
-    const text = JSON.stringify(info);
-    if (text === this.#text || info.podCidr === '') return;
-    this.#text = text;
-    scope.spawn('network', async () => {
-      await this.#configure(info);
-      await writeFileAtomic(this.#path, text);
-    });
-  }
-
-  async #configure(info: ClusterInfo): Promise<void> {
-    const { nodeName, nodeIp, networkMode, nodePortRange } = this.#config;
-    this.domain = info.clusterDomain;
-    await this.#network.configure({ ...info, nodeName, nodeIp, mode: networkMode, nodePortRange }, this.#c);
-  }
 }
 
 /** Brings the session's changes to objects, pods and network, in that order. */

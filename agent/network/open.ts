@@ -6,7 +6,7 @@
 import { setMaxListeners } from 'node:events';
 import { mkdir } from 'node:fs/promises';
 import type { Ctx, Random } from '#lib/base';
-import { assert, raceAbort, Scope, StatusError } from '#lib/base';
+import { assert, messageOf, raceAbort, Scope, StatusError } from '#lib/base';
 import type { Programs } from '../kernel/kernel.ts';
 import { contains, formatCidr, formatIpv4, gatewayOf, parseCidr, parseIpv4 } from './addresses.ts';
 import type { BridgeView, PodLink } from './bridge.ts';
@@ -98,6 +98,8 @@ class NodeNetwork implements Network {
   #peers: ReadonlyMap<string, Peer> | undefined;
   #running: Running | undefined;
   #configuring: Promise<void> = Promise.resolve();
+  /** Why the last configure failed. */
+  #problem = 'this node has no pod block';
   /** Attaches that wait for the first configure. */
   readonly #waiting: (() => void)[] = [];
 
@@ -120,8 +122,11 @@ class NodeNetwork implements Network {
 
   /** One after the other; resolves when this one is done. */
   configure(config: NetworkConfig, c: Ctx): Promise<void> {
-    const own = this.#configuring.catch(() => undefined).then(() => this.#configure(config, c));
-    this.#configuring = own;
+    const own = this.#configuring.then(() => this.#configure(config, c));
+    this.#configuring = own.catch((e: unknown) => {
+      this.#problem = messageOf(e);
+      for (const wake of this.#waiting.splice(0)) wake();
+    });
     return own;
   }
 
@@ -242,7 +247,7 @@ class NodeNetwork implements Network {
 
   #ready(): Running {
     if (this.#running === undefined)
-      throw new StatusError('Unavailable', 'the network is not configured yet: this node has no pod block');
+      throw new StatusError('Unavailable', `the network is not configured yet: ${this.#problem}`);
     return this.#running;
   }
 

@@ -37,6 +37,7 @@ import { createSteps, type Steps } from '../output/steps.ts';
 import { examplePath } from '../process.ts';
 import { runningTend, startTend, survivors } from '../tend.ts';
 import { takeTurn } from '../turn.ts';
+import { refuseUsedBlocks } from '../up/blocks.ts';
 import { checkEtcd } from '../up/external.ts';
 import { hostNet, makeHosts } from '../up/hosts.ts';
 import { checkPorts, layoutOf, refuseMistakes, type UpOptions } from '../up/layout-of.ts';
@@ -128,7 +129,8 @@ async function start(layout: ClusterLayout, o: UpOptions, steps: Steps, c: Ctx):
   const adopted = await runningTend(tendSocket(layout));
   const alive = await survivors(tendFolder(layout));
   if (adopted === undefined && alive.length === 0)
-    await steps.run('checking ports and disk', async () => {
+    await steps.run('checking ports, addresses and disk', async () => {
+      refuseUsedBlocks(layout);
       await checkPorts(layout);
       await checkSpace(layout);
     });

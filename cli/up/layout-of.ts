@@ -5,16 +5,10 @@ import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { StatusError } from '#lib/base';
 import { primaryIp } from '../../agent/node.ts';
-import {
-  type ClusterLayout,
-  DEFAULT_INSTANCE,
-  defaultCidrs,
-  defaultHome,
-  defaultPorts,
-  type NodeLayout,
-} from '../layout.ts';
+import { type ClusterLayout, DEFAULT_INSTANCE, defaultHome, defaultPorts, type NodeLayout } from '../layout.ts';
 import { homeMistake, INSTANCE_TEXT, isInstance, isNodeName } from '../names.ts';
 import { splitNatsUrl } from '../nats-access.ts';
+import { chooseBlocks } from './blocks.ts';
 import { hostLayout, hostNet } from './hosts.ts';
 
 export interface UpOptions {
@@ -44,7 +38,7 @@ export function refuseMistakes(o: UpOptions): void {
 /** `o` holds no mistakes. */
 export async function layoutOf(o: UpOptions): Promise<ClusterLayout> {
   const instance = o.instance ?? DEFAULT_INSTANCE;
-  const cidrs = defaultCidrs(instance);
+  const cidrs = chooseBlocks(instance);
   const ports = defaultPorts(instance);
   const net = hostNet(instance, cidrs.clusterCidr);
   const count = o.nodes === undefined ? 0 : Number(o.nodes);
