@@ -8,7 +8,7 @@
  *   process lives          -> a new supervisor takes over, running
  *   nothing lives          -> what may be left is killed and deleted; exited, 255, lost
  */
-import { readFile } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { basename, join } from 'node:path';
 import { type Ctx, raceAbort, StatusError, writeFileAtomic } from '#lib/base';
@@ -46,7 +46,7 @@ export interface ContainerHost {
 export class Container {
   readonly id: ContainerId;
   readonly file: ContainerFile;
-  /** Undefined until the first start or adoption has come to its end. */
+  /** Undefined until the first start or adoption has come to its end, and after the adoption of one that never began. */
   state: ContainerState | undefined;
   /** Resolves when `state` is known; never rejects. */
   settled: Promise<void> = Promise.resolve();
@@ -98,7 +98,7 @@ export class Container {
       if (await this.#adoptExit()) return;
       const started = await this.#findProcess();
       if (started === undefined) {
-        await this.#declareLost(c);
+        if (await this.#hasBegun()) await this.#declareLost(c);
         return;
       }
       if ((await this.#supervise(['adopt'], c)).code !== 0) continue;
@@ -170,6 +170,17 @@ export class Container {
     }
     this.#follow(link, status);
     return true;
+  }
+
+  /**
+   * The supervisor makes its pipes before it runs the runtime and leaves them there. Without them the agent was killed between
+   * its order and the supervisor's first step: nothing ran, so nothing was lost.
+   */
+  async #hasBegun(): Promise<boolean> {
+    return access(join(this.folder, 'stderr')).then(
+      () => true,
+      () => false,
+    );
   }
 
   async #declareLost(c: Ctx): Promise<void> {

@@ -212,6 +212,9 @@ class OciRuntime implements OpenRuntime, ContainerHost {
     const container = new Container(this, id, file);
     this.#containers.set(id, container);
     await container.adopt(c);
+    if (container.state !== undefined) return;
+    this.#containers.delete(id);
+    await this.kernel.removeTree(join(this.folder, id), c);
   }
 
   async #start(

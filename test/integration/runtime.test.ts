@@ -1,5 +1,5 @@
 /** The runtime port on real crun and runc: logs, attach, exec, OOM, adoption, leaks; and what a start costs. */
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { realClock } from '#lib/base';
@@ -297,6 +297,22 @@ for (const program of ['crun', 'runc']) {
         }
         await h.runtime.remove(o.id, h.c);
       }
+    });
+
+    test('a start that was cut off before its supervisor began is no container that was lost', async () => {
+      const o = sh('sleep 1000');
+      await h.runtime.start(o, h.c);
+      const folder = join(h.containers, o.id);
+      const files = ['config', 'config.json', 'container.json'].map((n) => [n, readFileSync(join(folder, n))] as const);
+      await h.runtime.remove(o.id, h.c);
+      await h.restartAgent(async () => {
+        mkdirSync(folder);
+        for (const [name, data] of files) writeFileSync(join(folder, name), data);
+      });
+      expect(await h.runtime.list(h.c)).toEqual([]);
+      expect(existsSync(folder)).toBe(false);
+      expect((await h.runtime.start(o, h.c)).phase).toBe('running');
+      await h.runtime.remove(o.id, h.c);
     });
 
     test('a full disk: the container runs on, its exit is recorded all the same', async () => {
