@@ -16,6 +16,15 @@ async function start(nodes = 3): Promise<FakeCluster> {
   return cluster;
 }
 
+async function untilSilent(k: FakeCluster, count: number): Promise<void> {
+  await k.eventually(async () => {
+    const silent = (await k.nodes()).filter((n) =>
+      n.status?.conditions?.some((x) => x.type === 'Ready' && x.status === 'Unknown'),
+    );
+    expect(silent).toHaveLength(count);
+  });
+}
+
 afterEach(async () => {
   for (const c of clusters.splice(0)) await c[Symbol.asyncDispose]();
 });
@@ -271,12 +280,7 @@ describe('nodes', () => {
     const before = (await k.pods()).map((p) => p.metadata.name).toSorted();
     k.silence('node-0');
     k.silence('node-1');
-    await k.eventually(async () => {
-      const silent = (await k.nodes()).filter((n) =>
-        n.status?.conditions?.some((x) => x.type === 'Ready' && x.status === 'Unknown'),
-      );
-      expect(silent).toHaveLength(2);
-    });
+    await untilSilent(k, 2);
     await k.sleep(6_000);
     const pods = await k.pods();
     expect(pods.map((p) => p.metadata.name).toSorted()).toEqual(before);
@@ -302,12 +306,7 @@ describe('nodes', () => {
     await k.untilRolledOut('web');
     k.silence('node-0');
     k.silence('node-1');
-    await k.eventually(async () => {
-      const silent = (await k.nodes()).filter((n) =>
-        n.status?.conditions?.some((x) => x.type === 'Ready' && x.status === 'Unknown'),
-      );
-      expect(silent).toHaveLength(2);
-    });
+    await untilSilent(k, 2);
     await k.sleep(LATER_MS);
     await k.speak('node-0');
     await k.eventually(async () => {

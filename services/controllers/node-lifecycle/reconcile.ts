@@ -123,6 +123,7 @@ class NodeReconciler implements Reconciler {
       this.onFlip();
     }
     const isCutOff = this.#isCutOff();
+    // The outage has just ended: what was judged above no longer holds, so it is judged anew.
     if (this.#silent.has(name) !== isSilent) return { afterMs: 1 };
     await this.#apply(node, { isSilent, isCutOff }, c);
     return verdict.type === 'silent' ? DONE : { afterMs: Math.max(verdict.untilMs - c.clock.monotonic(), 1) };
