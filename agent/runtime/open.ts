@@ -99,7 +99,7 @@ class OciRuntime implements OpenRuntime, ContainerHost {
   async chooseRuntime(wish: string, c: Ctx): Promise<void> {
     if (wish !== 'auto' && !(await isInstalled(this.kernel, wish, c)))
       throw new StatusError('Unavailable', `the container runtime ${wish} is not installed`);
-    this.#default = wish === 'auto' ? await probeRuntime(this, this.kernel, c) : wish;
+    this.#default = wish === 'auto' ? await probeRuntime(this, this.kernel, join(this.folder, '.trial'), c) : wish;
   }
 
   /** At open: every container folder becomes one. Names that are not ids are left alone. */

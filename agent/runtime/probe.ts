@@ -3,8 +3,7 @@
  * may be installed and yet refuse this host's cgroups, so asking for its version is not enough. The trial's program is the
  * native helper itself, which is static and ends with status 2 when it is called without a verb.
  */
-import { copyFile, mkdir, mkdtemp } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Ctx, messageOf, realRandom, StatusError } from '#lib/base';
 import type { LinuxKernel } from '../kernel/linux/open.ts';
@@ -14,10 +13,15 @@ import type { ContainerId, Runtime } from './runtime.ts';
 
 const USAGE_STATUS = 2;
 const TIMEOUT_MS = 20_000;
+/** Marks the trial's container, for the next agent to find it where this one is killed during the trial. */
+const LABEL = 'berth.io/trial';
 
-export async function probeRuntime(runtime: Runtime, kernel: LinuxKernel, c: Ctx): Promise<string> {
+/** `folder` is the trial's own: what an agent that was killed during its trial left there goes first. */
+export async function probeRuntime(runtime: Runtime, kernel: LinuxKernel, folder: string, c: Ctx): Promise<string> {
+  for (const { id, labels } of await runtime.list(c)) if (LABEL in labels) await runtime.remove(id, c);
+  await kernel.removeTree(folder, c);
   if (await isInstalled(kernel, 'crun', c)) {
-    const why = await trial(runtime, kernel, 'crun', c);
+    const why = await trial(runtime, kernel, folder, c);
     if (why === undefined) return 'crun';
     c.log.info({ reason: why }, 'crun does not work on this host: runc is used');
   }
@@ -26,8 +30,7 @@ export async function probeRuntime(runtime: Runtime, kernel: LinuxKernel, c: Ctx
 }
 
 /** Undefined when a container ran, else why not. */
-async function trial(runtime: Runtime, kernel: LinuxKernel, program: string, c: Ctx): Promise<string | undefined> {
-  const folder = await mkdtemp(join(tmpdir(), 'berth-probe-'));
+async function trial(runtime: Runtime, kernel: LinuxKernel, folder: string, c: Ctx): Promise<string | undefined> {
   const id = realRandom.hex(32) as ContainerId;
   try {
     const rootfs = join(folder, 'rootfs');
@@ -36,8 +39,8 @@ async function trial(runtime: Runtime, kernel: LinuxKernel, program: string, c: 
     const log = { path: join(folder, 'log'), maxBytes: 0, maxFiles: 1 };
     const ended = exitOf(runtime, id, c);
     const spec = trialSpec(rootfs, `/berth-probe-${id.slice(0, 12)}`);
-    const common = { id, labels: {}, spec, rootfs, log, tty: false, stdin: false, stdinOnce: false };
-    await runtime.start({ ...common, runtime: program }, c);
+    const common = { id, labels: { [LABEL]: '' }, spec, rootfs, log, tty: false, stdin: false, stdinOnce: false };
+    await runtime.start({ ...common, runtime: 'crun' }, c);
     const code = await ended;
     return code === USAGE_STATUS ? undefined : `a trial container ended with ${code}`;
   } catch (e) {

@@ -366,6 +366,20 @@ for (const program of ['crun', 'runc']) {
   });
 }
 
+test('auto: what an agent left that was killed during its trial of a runtime is gone after the next one', async () => {
+  const h = await RuntimeHost.open('auto');
+  const trial = h.container(['sleep', '1000'], { labels: { 'berth.io/trial': '' } });
+  const other = h.container(['sleep', '1000']);
+  await h.runtime.start(trial, h.c);
+  await h.runtime.start(other, h.c);
+  await h.restartAgent(async () => {
+    mkdirSync(join(h.containers, '.trial/rootfs'), { recursive: true });
+  });
+  expect((await h.runtime.list(h.c)).map((r) => r.id)).toEqual([other.id]);
+  expect(readdirSync(h.containers).sort()).toEqual(['.runtime', other.id].sort());
+  await h.close();
+});
+
 test('measured: start, 50 starts at once, memory of a supervisor', async () => {
   const h = await RuntimeHost.open('auto');
   const times: number[] = [];
