@@ -1,6 +1,6 @@
 /** The `Images` contract on one node: finds, pulls and removes images, and makes container roots of them. */
 import { statfs } from 'node:fs/promises';
-import { type Clock, type Ctx, type Digest, StatusError } from '#lib/base';
+import { allEnded, type Clock, type Ctx, type Digest, StatusError } from '#lib/base';
 import { type FolderContentStore, formatReference, parseReference } from '#lib/oci';
 import { blobsInUse, layersInUse, planCollect } from './gc.ts';
 import type { Image, Images, PullOptions } from './images.ts';
@@ -64,8 +64,8 @@ export class NodeImages implements Images {
     if (!known) return this.#remount(containerId, image, c);
     const layers = known.layers.map((l) => l.chainId);
     using _pinned = await pins.pin(layers);
-    const path = await snapshots.mountRoot(containerId, { imageId: image.id, layers }, c);
-    await records.touch(image.id);
+    const source = { imageId: image.id, layers };
+    const [path] = await allEnded([snapshots.mountRoot(containerId, source, c), records.touch(image.id)]);
     return path;
   }
 

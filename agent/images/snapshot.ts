@@ -13,6 +13,7 @@ import { mkdir, readdir, readFile, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import {
+  allEnded,
   assert,
   type Ctx,
   type Digest,
@@ -22,7 +23,7 @@ import {
   parseDigest,
   type Random,
   StatusError,
-  syncFolder,
+  syncPath,
   writeFileAtomic,
 } from '#lib/base';
 import { asSize, asString, asStrings, parseJsonObject } from '#lib/oci';
@@ -137,17 +138,15 @@ export class FolderSnapshotter implements Snapshotter {
     const missing = layers.find((_, i) => there[i] !== true);
     if (missing !== undefined)
       throw new StatusError('NotFound', `layer ${missing} of the image is not unpacked on this node: pull it again`);
-    if (!known) {
-      await mkdir(root, { recursive: true, mode: 0o700 });
-      /* Not synced: after a power loss the container is gone as well, and the folder's name is enough to remove it. */
-      await writeFileAtomic(join(root, 'root.json'), JSON.stringify(source), { durable: false });
-    }
-    await this.#format.build(
-      root,
-      layers.map((l) => join(this.#layer(l), 'fs')),
-      c,
-    );
+    await mkdir(root, { recursive: true, mode: 0o700 });
+    const folders = layers.map((l) => join(this.#layer(l), 'fs'));
+    await allEnded([this.#format.build(root, folders, c), known ?? this.#describeRoot(root, source)]);
     return join(root, 'merged');
+  }
+
+  /** Not synced: after a power loss the container is gone as well, and the folder's name is enough to remove it. */
+  #describeRoot(root: string, source: RootSource): Promise<void> {
+    return writeFileAtomic(join(root, 'root.json'), JSON.stringify(source), { durable: false });
   }
 
   async removeRoot(containerId: string, c: Ctx): Promise<void> {
@@ -240,7 +239,7 @@ async function renameUnlessThere(source: string, target: string): Promise<void> 
   } catch (e) {
     if (!(e instanceof Error && 'code' in e && (e.code === 'ENOTEMPTY' || e.code === 'EEXIST'))) throw e;
   }
-  await syncFolder(join(target, '..'));
+  await syncPath(join(target, '..'));
 }
 
 function ignoreMissing(e: unknown): undefined {

@@ -297,6 +297,15 @@ static int insist_on_lock(bool kills)
 	}
 }
 
+/* See ADR 11: a process is moved to where it is, so that the kernel's wait begins now and not when the runtime moves its own. */
+static void begin_grace_period(void)
+{
+	if (!*config.own_procs_file || fork() != 0)
+		return;
+	write_text(config.own_procs_file, "0");
+	_exit(0);
+}
+
 static _Noreturn void supervisor(int lock, int report, bool takes_over)
 {
 	setsid();
@@ -362,6 +371,8 @@ int supervise_main(int argc, char **argv)
 	}
 	if (!config.log)
 		refuse(EINVAL, "config: log is needed");
+	if (!adopts)
+		begin_grace_period();
 	int pipes[2];
 	if (pipe2(pipes, O_CLOEXEC) < 0)
 		fail("supervise: pipe");

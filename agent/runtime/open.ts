@@ -5,7 +5,7 @@
 import { type FileHandle, mkdir, open, readdir, writeFile } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
-import { type Ctx, StatusError, writeFileAtomic } from '#lib/base';
+import { allEnded, type Ctx, StatusError, syncPath, writeFileAtomic } from '#lib/base';
 import type { LinuxKernel } from '../kernel/linux/open.ts';
 import {
   bundleSpec,
@@ -227,14 +227,16 @@ class OciRuntime implements OpenRuntime, ContainerHost {
     try {
       await this.#writeFolder(container, o, binary);
       begun = true;
-      return await container.start(c);
+      /* A container is told of only when its record would outlive a power loss; the program itself would not. */
+      const [state] = await allEnded([container.start(c), syncRecord(container.folder)]);
+      return state;
     } catch (e) {
       await this.#undoStart(container, begun);
       throw e;
     }
   }
 
-  /** All that re-adoption needs is on disk before anything runs (design.md 5.6). */
+  /** All that the next agent needs to re-adopt it is in files before anything runs (ADR 11). */
   async #writeFolder(container: Container, o: StartContainer, binary: OciBinary): Promise<void> {
     const { folder, file } = container;
     const config = supervisorConfig(o, {
@@ -243,6 +245,7 @@ class OciRuntime implements OpenRuntime, ContainerHost {
       privateCgroups: binary.privateCgroups,
       oomFile: this.kernel.cgroups.oomFile(file.cgroupsPath) ?? '',
       procsFile: this.kernel.cgroups.procsFile(file.cgroupsPath) ?? '',
+      ownProcsFile: this.kernel.cgroups.ownProcsFile ?? '',
     });
     await mkdir(folder, { mode: 0o700 });
     await Promise.all([
@@ -250,7 +253,7 @@ class OciRuntime implements OpenRuntime, ContainerHost {
       writeFile(join(folder, 'config.json'), JSON.stringify(bundleSpec(o, this.#host)), { mode: 0o600 }),
       writeFile(join(folder, 'config'), config, { mode: 0o600 }),
     ]);
-    await writeFileAtomic(join(folder, 'container.json'), JSON.stringify(file), { mode: 0o600 });
+    await writeFileAtomic(join(folder, 'container.json'), JSON.stringify(file), { mode: 0o600, durable: false });
   }
 
   /** Under this runtime's own signal: a cancelled start must not leave a container behind. */
@@ -278,6 +281,11 @@ class OciRuntime implements OpenRuntime, ContainerHost {
     if (container.state?.phase !== 'running') throw new StatusError('Conflict', `container ${id} is not running`);
     return container;
   }
+}
+
+async function syncRecord(folder: string): Promise<void> {
+  await syncPath(join(folder, 'container.json'));
+  await syncPath(folder);
 }
 
 /** SIGTERM, TERM, 15, SIGRTMIN+3. */

@@ -26,7 +26,7 @@ export async function writeFileAtomic(
     await rm(temporary, { force: true });
     throw e;
   }
-  if (o.durable !== false) await syncFolder(dirname(path));
+  if (o.durable !== false) await syncPath(dirname(path));
 }
 
 /**
@@ -38,12 +38,13 @@ export async function makePrivateFolder(path: string): Promise<void> {
   await chmod(path, 0o700);
 }
 
-export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
+/** Syncs a file or a folder. */
+export async function syncPath(path: string): Promise<void> {
+  const opened = await open(path, 'r');
   try {
-    await folder.sync();
+    await opened.sync();
   } finally {
-    await folder.close();
+    await opened.close();
   }
 }
 

@@ -1,6 +1,7 @@
 /**
  * Event objects as `kubectl describe` shows them. Recording never blocks and never fails: events go through a bounded queue
- * to one writer; what the API refuses, or what is too much, is dropped.
+ * to one writer, which gathers what comes within 25 ms and writes it at once; what the API refuses, or what is too much, is
+ * dropped.
  *
  * De-duplicated: the same source, object, part of it (fieldPath: one container), type, reason and message within 10 minutes is one Event whose count rises. More
  * than 10 different messages of one reason about one object within 10 minutes become one "(combined from similar events)".
@@ -19,6 +20,9 @@ const REFILL_MS = 5 * 60_000;
 const QUEUE_MAX = 1_000;
 const REMEMBERED_MAX = 4_096;
 const MESSAGE_BYTES_MAX = 1_024;
+/** Long enough for the events of one step to become one commit, and for what they are about to be written before them. */
+const GATHER_MS = 25;
+const BATCH_MAX = 64;
 
 export type EventType = 'Normal' | 'Warning';
 
@@ -33,6 +37,15 @@ interface Pending {
   readonly reason: string;
   readonly message: string;
   readonly atMs: number;
+}
+
+/** What becomes one Event: the same said `count` times. */
+interface Folded {
+  readonly key: string;
+  readonly message: string;
+  readonly first: Pending;
+  readonly last: Pending;
+  readonly count: number;
 }
 
 interface Known {
@@ -75,40 +88,61 @@ export class ClientEventRecorder implements EventRecorder, AsyncDisposable {
   }
 
   async #run(c: Ctx): Promise<void> {
-    for await (const e of this.#queue) {
-      if (c.signal.aborted) return;
-      try {
-        await this.#write(e, c);
-      } catch (err) {
-        if (c.signal.aborted) return;
-        // Forbidden and NotFound: the namespace is going away, which is not worth a word.
-        if (!isKind(err, 'Forbidden') && !isKind(err, 'NotFound'))
-          c.log.warn({ reason: e.reason, name: e.about.name, err: messageOf(err) }, 'an event could not be recorded');
+    for await (const first of this.#queue) {
+      await c.clock.sleep(GATHER_MS, c.signal);
+      const batch = [first];
+      while (this.#queue.size > 0 && batch.length < BATCH_MAX) {
+        const { value } = await this.#queue.next();
+        batch.push(value);
       }
+      await Promise.all(this.#foldAll(batch).map((f) => this.#record(f, c)));
     }
   }
 
-  async #write(e: Pending, c: Ctx): Promise<void> {
-    if (!this.#mayWrite(e)) return;
-    const { message, key } = this.#combine(e);
-    const namespace = namespaceOf(e.about);
-    const known = this.#known.get(key);
-    if (known && e.atMs - known.lastMs < WINDOW_MS && (await this.#raise(known, namespace, message, e.atMs, c))) return;
-    const name = `${e.about.name ?? 'unknown'}.${(BigInt(e.atMs) * 1_000_000n).toString(16)}${this.#o.random.hex(2)}`;
-    await this.#o.client.create(Kinds.events, this.#eventOf(e, message, name), c);
-    remember(this.#known, key, { name, count: 1, lastMs: e.atMs });
+  /** One entry for each Event object that is to be written. */
+  #foldAll(batch: readonly Pending[]): Folded[] {
+    const folded = new Map<string, Folded>();
+    for (const e of batch) {
+      if (!this.#mayWrite(e)) continue;
+      const { message, key } = this.#combine(e);
+      const before = folded.get(key);
+      folded.set(key, { key, message, last: e, first: before?.first ?? e, count: (before?.count ?? 0) + 1 });
+    }
+    return [...folded.values()];
+  }
+
+  async #record(f: Folded, c: Ctx): Promise<void> {
+    try {
+      await this.#write(f, c);
+    } catch (err) {
+      // Forbidden and NotFound: the namespace is going away, which is not worth a word.
+      if (c.signal.aborted || isKind(err, 'Forbidden') || isKind(err, 'NotFound')) return;
+      const { reason, about } = f.last;
+      c.log.warn({ reason, name: about.name, err: messageOf(err) }, 'an event could not be recorded');
+    }
+  }
+
+  async #write(f: Folded, c: Ctx): Promise<void> {
+    const known = this.#known.get(f.key);
+    if (known && f.first.atMs - known.lastMs < WINDOW_MS && (await this.#raise(known, f, c))) return;
+    const { about, atMs } = f.first;
+    const name = `${about.name ?? 'unknown'}.${(BigInt(atMs) * 1_000_000n).toString(16)}${this.#o.random.hex(2)}`;
+    await this.#o.client.create(Kinds.events, this.#eventOf(f, name), c);
+    remember(this.#known, f.key, { name, count: f.count, lastMs: f.last.atMs });
   }
 
   /** False when the Event is gone, so that a new one is needed. */
-  async #raise(known: Known, namespace: string, message: string, atMs: number, c: Ctx): Promise<boolean> {
-    const body = { count: known.count + 1, lastTimestamp: timeText(atMs), message };
+  async #raise(known: Known, f: Folded, c: Ctx): Promise<boolean> {
+    const { about, atMs } = f.last;
+    const body = { count: known.count + f.count, lastTimestamp: timeText(atMs), message: f.message };
     try {
-      await this.#o.client.patch(Kinds.events, { namespace, name: known.name }, { type: 'merge', body }, c);
+      const key = { namespace: namespaceOf(about), name: known.name };
+      await this.#o.client.patch(Kinds.events, key, { type: 'merge', body }, c);
     } catch (err) {
       if (isKind(err, 'NotFound')) return false;
       throw err;
     }
-    known.count++;
+    known.count += f.count;
     known.lastMs = atMs;
     return true;
   }
@@ -135,17 +169,17 @@ export class ClientEventRecorder implements EventRecorder, AsyncDisposable {
     return isAllowed;
   }
 
-  #eventOf(e: Pending, message: string, name: string): Omit<Event, 'apiVersion' | 'kind'> {
-    const at = timeText(e.atMs);
+  #eventOf(f: Folded, name: string): Omit<Event, 'apiVersion' | 'kind'> {
+    const { about, type, reason } = f.first;
     return {
-      metadata: { name, namespace: namespaceOf(e.about) },
-      involvedObject: e.about,
-      type: e.type,
-      reason: e.reason,
-      message,
-      count: 1,
-      firstTimestamp: at,
-      lastTimestamp: at,
+      metadata: { name, namespace: namespaceOf(about) },
+      involvedObject: about,
+      type,
+      reason,
+      message: f.message,
+      count: f.count,
+      firstTimestamp: timeText(f.first.atMs),
+      lastTimestamp: timeText(f.last.atMs),
       source: { component: this.#o.component },
       reportingComponent: this.#o.component,
       reportingInstance: '',

@@ -13,7 +13,7 @@ import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, opendir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { assert, StatusError, syncFolder } from '#lib/base';
+import { assert, StatusError, syncPath } from '#lib/base';
 import { type AnyDigest, algorithmOf, type DigestAlgorithm, digestOf, encodedOf, isAnyDigest } from './digest.ts';
 
 export interface BlobInfo {
@@ -267,7 +267,7 @@ class FolderIngest implements Ingest {
       const { mtimeMs } = await this.#file.stat();
       const target = this.#target(expected.digest);
       await rename(this.#path, target);
-      await syncFolder(join(target, '..'));
+      await syncPath(join(target, '..'));
       return { digest: expected.digest, sizeBytes: this.#offset, modifiedMs: mtimeMs };
     } catch (e) {
       await rm(this.#path, { force: true });

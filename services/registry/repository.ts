@@ -11,7 +11,7 @@
  */
 import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { syncFolder, writeFileAtomic } from '#lib/base';
+import { syncPath, writeFileAtomic } from '#lib/base';
 import { type AnyDigest, isAnyDigest, isTag } from '#lib/oci';
 
 export interface ManifestLink {
@@ -89,7 +89,7 @@ export class Repository {
     await ensureFolder(dirname(path));
     const file = await open(path, 'w');
     await file.close();
-    await syncFolder(dirname(path));
+    await syncPath(dirname(path));
   }
 
   unlinkBlob(digest: AnyDigest): Promise<boolean> {
@@ -193,7 +193,7 @@ async function write(path: string, text: string): Promise<void> {
 async function ensureFolder(path: string): Promise<void> {
   const first = await mkdir(path, { recursive: true });
   if (first === undefined) return;
-  for (let at = dirname(path); at.length >= dirname(first).length; at = dirname(at)) await syncFolder(at);
+  for (let at = dirname(path); at.length >= dirname(first).length; at = dirname(at)) await syncPath(at);
 }
 
 async function remove(path: string): Promise<boolean> {
@@ -203,7 +203,7 @@ async function remove(path: string): Promise<boolean> {
     if (isMissing(e)) return false;
     throw e;
   }
-  await syncFolder(dirname(path));
+  await syncPath(dirname(path));
   return true;
 }
 

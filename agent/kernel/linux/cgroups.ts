@@ -48,15 +48,28 @@ export function cgroupMounts(table: readonly MountEntry[]): CgroupMounts {
 }
 
 export async function openCgroups(): Promise<LinuxCgroups> {
-  return new LinuxCgroups(cgroupMounts(await mountTable()));
+  return new LinuxCgroups(cgroupMounts(await mountTable()), await readFile('/proc/self/cgroup', 'utf8'));
+}
+
+/** The list of processes of the cgroup this process is in. `memberships`: /proc/self/cgroup (cgroups(7)). */
+export function ownProcsFile(mounts: CgroupMounts, memberships: string): string | undefined {
+  for (const line of memberships.trim().split('\n')) {
+    const [, controllers = '', ...path] = line.split(':');
+    const root = controllers === '' ? mounts.v2 : mounts.v1.get(controllers.split(',')[0] ?? '');
+    if (root !== undefined) return join(root, path.join(':'), 'cgroup.procs');
+  }
+  return undefined;
 }
 
 export class LinuxCgroups implements Cgroups {
   readonly version: 'v1' | 'v2' | 'hybrid';
   readonly mounts: CgroupMounts;
+  /** The list of processes of the cgroup that this process is in. */
+  readonly ownProcsFile: string | undefined;
 
-  constructor(mounts: CgroupMounts) {
+  constructor(mounts: CgroupMounts, memberships = '') {
     this.mounts = mounts;
+    this.ownProcsFile = ownProcsFile(mounts, memberships);
     this.version = mounts.v1.size === 0 ? 'v2' : mounts.v2 === undefined ? 'v1' : 'hybrid';
   }
 

@@ -72,15 +72,15 @@ async function createAndStart(
   c: Ctx,
 ): Promise<Attempt> {
   const { pod, spec, sandbox } = r;
-  const [rootfs, path] = await allEnded([
+  const environment = await orConfigError(async () => environmentOf(pod, spec, envSources(d, pod, sandbox)));
+  const [rootfs, path, binds] = await allEnded([
     d.images.mountRoot(o.id, o.image, c),
     prepareLog(d, pod, spec.name, r.attempt, o.id),
+    orConfigError(() => bindsOf(d, r, environment, c)),
   ]);
-  const environment = await orConfigError(async () => environmentOf(pod, spec, envSources(d, pod, sandbox)));
   const user = await orConfigError(() =>
     resolveUser(rootfs, o.image.config.user, pod.spec.securityContext, spec.securityContext),
   );
-  const binds = await orConfigError(() => bindsOf(d, r, environment, c));
   const args = argumentsOf(spec, o.image, environment);
   const figures = containerFigures(spec);
   const ns = join(sandbox.folder, 'ns');
