@@ -88,11 +88,9 @@ export class Records {
   /** Every reference of the image was used now. */
   async touch(imageId: Digest): Promise<void> {
     const now = this.#clock.now();
-    for (const r of this.all()) {
-      if (r.id !== imageId) continue;
-      this.#byReference.set(r.reference, { ...r, lastUsedMs: now });
-      await utimes(this.#path(r.reference), now / 1000, now / 1000).catch(() => undefined); // removed meanwhile
-    }
+    const used = this.all().filter((r) => r.id === imageId);
+    for (const r of used) this.#byReference.set(r.reference, { ...r, lastUsedMs: now });
+    for (const r of used) await utimes(this.#path(r.reference), now / 1000, now / 1000).catch(() => undefined); // removed meanwhile
   }
 
   #path(reference: string): string {

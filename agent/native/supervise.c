@@ -298,10 +298,11 @@ static int insist_on_lock(bool kills)
 }
 
 /* See ADR 11: a process is moved to where it is, so that the kernel's wait begins now and not when the runtime moves its own. */
-static void begin_grace_period(void)
+static pid_t begin_grace_period(void)
 {
-	if (!*config.own_procs_file || fork() != 0)
-		return;
+	pid_t pid = *config.own_procs_file ? fork() : -1;
+	if (pid != 0)
+		return pid;
 	write_text(config.own_procs_file, "0");
 	_exit(0);
 }
@@ -371,8 +372,7 @@ int supervise_main(int argc, char **argv)
 	}
 	if (!config.log)
 		refuse(EINVAL, "config: log is needed");
-	if (!adopts)
-		begin_grace_period();
+	pid_t moved = adopts ? -1 : begin_grace_period();
 	int pipes[2];
 	if (pipe2(pipes, O_CLOEXEC) < 0)
 		fail("supervise: pipe");
@@ -385,6 +385,8 @@ int supervise_main(int argc, char **argv)
 	close(pipes[1]);
 	char text[16384];
 	ssize_t n = read_full(pipes[0], text, sizeof text);
+	if (moved > 0)
+		waitpid(moved, NULL, WNOHANG);
 	/* Success ends the pipe while the supervisor lives; failure ends it by the supervisor's own end. */
 	int status = 0;
 	if (n > 0 && !strncmp(text, "{\"pid\"", 6)) {

@@ -1,7 +1,7 @@
 /**
  * What a container's folder holds and how it is written and read. Pure but for the two readers at the end.
  *
- *   container.json  labels and how it was started: on disk (fsync) before anything runs
+ *   container.json  labels and how it was started: there before anything runs, synced before the container is told of
  *   config          for agent/native/supervise.c: key=value records, NUL behind each
  *   config.json     the OCI bundle
  *   started.json, exit.json, sock, stdout, stderr, pid, runtime.log: the supervisor's and the runtime's
@@ -15,6 +15,8 @@ export interface ContainerFile {
   readonly id: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly createdAtMs: number;
+  /** /proc/sys/kernel/random/boot_id when it was made: in another boot nothing of it lives. */
+  readonly bootId: string;
   readonly runtime: string;
   readonly cgroupsPath: string;
   readonly log: string;
@@ -105,6 +107,11 @@ export async function readJson<T>(path: string): Promise<T | undefined> {
     if (e instanceof Error && 'code' in e && (e.code === 'ENOENT' || e.code === 'ENOTDIR')) return undefined;
     throw e;
   }
+}
+
+/** proc(5): /proc/sys/kernel/random/boot_id. */
+export async function readBootId(): Promise<string> {
+  return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
 }
 
 /** proc(5): /proc/self/status, /proc/self/limits, /proc/self/oom_score_adj. */

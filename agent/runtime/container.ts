@@ -5,6 +5,7 @@
  * What a start left half-way by a crash of the agent or the supervisor becomes is decided in `adopt`:
  *   exit record            -> exited
  *   supervisor answers     -> what it says
+ *   made in another boot   -> nothing lives
  *   process lives          -> a new supervisor takes over, running
  *   nothing lives          -> what may be left is killed and deleted; exited, 255, lost
  */
@@ -36,6 +37,7 @@ export interface ContainerHost {
   readonly kernel: LinuxKernel;
   readonly folder: string;
   readonly stateFolder: string;
+  readonly bootId: string;
   /** For what goes on after the call that caused it: re-adoption, undoing a cancelled start. */
   readonly c: Ctx;
   socketPath(id: ContainerId): string;
@@ -76,6 +78,8 @@ export class Container {
 
   /** After a failed or cancelled start: nothing stays but the folder. Under its own signal. */
   async undoStart(): Promise<void> {
+    this.#removed = true;
+    this.close();
     const link = await SupervisorLink.connect(this.#host.socketPath(this.id), () => undefined);
     if (link) {
       /* It is still starting: it will hear the kill once it has, or end by itself. */
@@ -92,6 +96,11 @@ export class Container {
    * too, so who comes second looks again.
    */
   async adopt(c: Ctx): Promise<void> {
+    if (this.file.bootId !== this.#host.bootId) {
+      /* Of its files only the record is sure to have outlived a power loss. */
+      if (!(await this.#adoptExit())) await this.#declareLost(c);
+      return;
+    }
     for (let attempt = 0; attempt < ADOPT_ATTEMPTS; attempt++) {
       if ((await this.#adoptExit()) || (await this.#adoptSupervisor())) return;
       if ((await this.#supervise(['wait'], c)).code !== 0) continue;
@@ -202,7 +211,7 @@ export class Container {
    * the start) the runtime's pid file names it, and its cgroup proves that the pid is not somebody else's by now.
    */
   async #findProcess(): Promise<StartedFile | undefined> {
-    const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+    const { bootId } = this.#host;
     const known = await readJson<StartedFile>(join(this.folder, 'started.json'));
     if (known !== undefined) {
       const alive = known.bootId === bootId && (await processStartTicks(known.pid)) === known.startTicks;

@@ -13,6 +13,7 @@ import {
   exitedState,
   type HostLimits,
   lostExit,
+  readBootId,
   readHostLimits,
   readJson,
   supervisorConfig,
@@ -20,7 +21,7 @@ import {
 import { Container, type ContainerHost } from './container.ts';
 import { startExec } from './exec.ts';
 import { isInstalled, type OciBinary, ociBinary } from './oci-binary.ts';
-import { probeRuntime } from './probe.ts';
+import { probeRuntime, removeTrials } from './probe.ts';
 import type {
   ContainerId,
   ContainerRecord,
@@ -59,7 +60,10 @@ export async function openRuntime(o: RuntimeOptions, c: Ctx): Promise<OpenRuntim
   await mkdir(o.folder, { recursive: true, mode: 0o700 });
   const stateFolder = o.stateFolder ?? join(o.folder, '.runtime');
   await mkdir(stateFolder, { recursive: true, mode: 0o700 });
-  const runtime = new OciRuntime(o, stateFolder, await open(o.folder, 'r'), await readHostLimits(), c);
+  const runtime = new OciRuntime(o, stateFolder, await open(o.folder, 'r'), c, {
+    limits: await readHostLimits(),
+    bootId: await readBootId(),
+  });
   try {
     await runtime.adoptAll(c);
     await runtime.chooseRuntime(o.runtime, c);
@@ -77,18 +81,26 @@ class OciRuntime implements OpenRuntime, ContainerHost {
   readonly c: Ctx;
   /** Keeps socket paths below the limit of 108 bytes: /proc/self/fd/N/ID/sock */
   readonly #handle: FileHandle;
-  readonly #host: HostLimits;
+  readonly #limits: HostLimits;
+  readonly bootId: string;
   readonly #containers = new Map<ContainerId, Container>();
   readonly #listeners = new Set<ExitListener>();
   #default = 'runc';
   isClosed = false;
 
-  constructor(o: RuntimeOptions, stateFolder: string, handle: FileHandle, host: HostLimits, c: Ctx) {
+  constructor(
+    o: RuntimeOptions,
+    stateFolder: string,
+    handle: FileHandle,
+    c: Ctx,
+    host: { limits: HostLimits; bootId: string },
+  ) {
     this.kernel = o.kernel;
     this.folder = o.folder;
     this.stateFolder = stateFolder;
     this.#handle = handle;
-    this.#host = host;
+    this.#limits = host.limits;
+    this.bootId = host.bootId;
     this.c = c;
   }
 
@@ -99,7 +111,9 @@ class OciRuntime implements OpenRuntime, ContainerHost {
   async chooseRuntime(wish: string, c: Ctx): Promise<void> {
     if (wish !== 'auto' && !(await isInstalled(this.kernel, wish, c)))
       throw new StatusError('Unavailable', `the container runtime ${wish} is not installed`);
-    this.#default = wish === 'auto' ? await probeRuntime(this, this.kernel, join(this.folder, '.trial'), c) : wish;
+    const trials = join(this.folder, '.trials');
+    await removeTrials(this, this.kernel, trials, c);
+    this.#default = wish === 'auto' ? await probeRuntime(this, this.kernel, trials, c) : wish;
   }
 
   /** At open: every container folder becomes one. Names that are not ids are left alone. */
@@ -117,6 +131,7 @@ class OciRuntime implements OpenRuntime, ContainerHost {
       id: o.id,
       labels: o.labels,
       createdAtMs: c.clock.now(),
+      bootId: this.bootId,
       runtime: binary.path,
       cgroupsPath: o.spec.linux.cgroupsPath,
       log: o.log.path,
@@ -250,7 +265,7 @@ class OciRuntime implements OpenRuntime, ContainerHost {
     await mkdir(folder, { mode: 0o700 });
     await Promise.all([
       mkdir(dirname(o.log.path), { recursive: true }),
-      writeFile(join(folder, 'config.json'), JSON.stringify(bundleSpec(o, this.#host)), { mode: 0o600 }),
+      writeFile(join(folder, 'config.json'), JSON.stringify(bundleSpec(o, this.#limits)), { mode: 0o600 }),
       writeFile(join(folder, 'config'), config, { mode: 0o600 }),
     ]);
     await writeFileAtomic(join(folder, 'container.json'), JSON.stringify(file), { mode: 0o600, durable: false });

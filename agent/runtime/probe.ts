@@ -3,7 +3,7 @@
  * may be installed and yet refuse this host's cgroups, so asking for its version is not enough. The trial's program is the
  * native helper itself, which is static and ends with status 2 when it is called without a verb.
  */
-import { copyFile, mkdir } from 'node:fs/promises';
+import { copyFile, mkdir, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Ctx, messageOf, realRandom, StatusError } from '#lib/base';
 import type { LinuxKernel } from '../kernel/linux/open.ts';
@@ -16,10 +16,19 @@ const TIMEOUT_MS = 20_000;
 /** Marks the trial's container, for the next agent to find it where this one is killed during the trial. */
 const LABEL = 'berth.io/trial';
 
-/** `folder` is the trial's own: what an agent that was killed during its trial left there goes first. */
+/** What an agent that was killed during its trial has left. */
+export async function removeTrials(runtime: Runtime, kernel: LinuxKernel, folder: string, c: Ctx): Promise<void> {
+  try {
+    for (const { id, labels } of await runtime.list(c)) if (LABEL in labels) await runtime.remove(id, c);
+    await kernel.removeTree(folder, c);
+  } catch (e) {
+    c.signal.throwIfAborted();
+    c.log.warn({ err: e, folder }, 'what is left of the trial of a runtime cannot be removed');
+  }
+}
+
+/** `folder` is for trials only. */
 export async function probeRuntime(runtime: Runtime, kernel: LinuxKernel, folder: string, c: Ctx): Promise<string> {
-  for (const { id, labels } of await runtime.list(c)) if (LABEL in labels) await runtime.remove(id, c);
-  await kernel.removeTree(folder, c);
   if (await isInstalled(kernel, 'crun', c)) {
     const why = await trial(runtime, kernel, folder, c);
     if (why === undefined) return 'crun';
@@ -30,8 +39,10 @@ export async function probeRuntime(runtime: Runtime, kernel: LinuxKernel, folder
 }
 
 /** Undefined when a container ran, else why not. */
-async function trial(runtime: Runtime, kernel: LinuxKernel, folder: string, c: Ctx): Promise<string | undefined> {
+async function trial(runtime: Runtime, kernel: LinuxKernel, trials: string, c: Ctx): Promise<string | undefined> {
   const id = realRandom.hex(32) as ContainerId;
+  /* Its own, beside that of an older agent that is just ending. */
+  const folder = join(trials, id);
   try {
     const rootfs = join(folder, 'rootfs');
     for (const name of ['proc', 'dev', 'sys']) await mkdir(join(rootfs, name), { recursive: true });
@@ -48,6 +59,7 @@ async function trial(runtime: Runtime, kernel: LinuxKernel, folder: string, c: C
   } finally {
     await runtime.remove(id, c);
     await kernel.removeTree(folder, c);
+    await rmdir(trials).catch(() => undefined); // another agent's trial is in it
   }
 }
 

@@ -2,7 +2,7 @@
  * Containers as processes under a supervisor that outlives the agent.
  *
  * Life: `start` (supervisor + OCI runtime `run --detach`) -> running -> exited (by itself or after `kill`) -> `remove`.
- * What is needed to re-adopt a container is on disk (`folder`) before its process starts; after an agent restart `list`
+ * What is needed to re-adopt a container is in files (`folder`) before its process starts; after an agent restart `list`
  * gives every container found there, with its true state (pid and start time compared, boot id compared).
  */
 import type { Readable, Writable } from 'node:stream';

@@ -90,6 +90,54 @@ describe('event recorder', () => {
     await recorder[Symbol.asyncDispose]();
   });
 
+  test('what is said again later raises the Event, many times at once by as many', async () => {
+    const { clock, store, recorder } = setUp();
+    recorder.event(about, 'Warning', 'Failed', 'no room');
+    await written(clock);
+    await clock.advance(60_000);
+    for (let i = 0; i < 2; i++) recorder.event(about, 'Warning', 'Failed', 'no room');
+    await written(clock);
+    expect(store.summary()).toEqual(['Failed x3: no room']);
+    const [event] = store.events.values();
+    expect(Date.parse(event?.lastTimestamp ?? '') - Date.parse(event?.firstTimestamp ?? '')).toBe(60_000);
+    recorder.event(about, 'Warning', 'Failed', 'no room');
+    await written(clock);
+    expect(store.summary()).toEqual(['Failed x4: no room']);
+    await recorder[Symbol.asyncDispose]();
+  });
+
+  test('the first and the last time of what was said within one gathering', async () => {
+    const { clock, store, recorder } = setUp();
+    await clock.advance(990);
+    recorder.event(about, 'Normal', 'Pulled', 'x');
+    await clock.advance(20);
+    recorder.event(about, 'Normal', 'Pulled', 'x');
+    await written(clock);
+    const [event] = store.events.values();
+    expect(event?.count).toBe(2);
+    expect(Date.parse(event?.lastTimestamp ?? '') - Date.parse(event?.firstTimestamp ?? '')).toBe(1_000);
+    await recorder[Symbol.asyncDispose]();
+  });
+
+  test('more than one gathering holds: all of them', async () => {
+    const { clock, store, recorder } = setUp();
+    for (let i = 0; i < 100; i++)
+      recorder.event({ ...about, name: `p${i}`, uid: `u${i}` }, 'Normal', 'Pulled', 'image present');
+    await written(clock);
+    await clock.advance(1_000);
+    expect(store.events.size).toBe(100);
+    await recorder[Symbol.asyncDispose]();
+  });
+
+  test('an end while it gathers is an end at once', async () => {
+    const { clock, store, recorder } = setUp();
+    recorder.event(about, 'Normal', 'Pulled', 'x');
+    await clock.advance(0);
+    await recorder[Symbol.asyncDispose]();
+    await clock.advance(1_000);
+    expect(store.events.size).toBe(0);
+  });
+
   test('an Event that has expired is written anew', async () => {
     const { clock, store, recorder } = setUp();
     recorder.event(about, 'Normal', 'Pulled', 'x');

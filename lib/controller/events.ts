@@ -22,7 +22,8 @@ const REMEMBERED_MAX = 4_096;
 const MESSAGE_BYTES_MAX = 1_024;
 /** Long enough for the events of one step to become one commit, and for what they are about to be written before them. */
 const GATHER_MS = 25;
-const BATCH_MAX = 64;
+/** Written side by side, beside what else this client does. */
+const BATCH_MAX = 16;
 
 export type EventType = 'Normal' | 'Warning';
 

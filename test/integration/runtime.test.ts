@@ -315,6 +315,27 @@ for (const program of ['crun', 'runc']) {
       await h.runtime.remove(o.id, h.c);
     });
 
+    test('after a power loss: of a container of another boot only the record is needed, and it was lost', async () => {
+      const o = sh('sleep 1000');
+      await h.runtime.start(o, h.c);
+      const folder = join(h.containers, o.id);
+      const record = JSON.parse(readFileSync(join(folder, 'container.json'), 'utf8')) as object;
+      await h.runtime.remove(o.id, h.c);
+      await h.restartAgent(async () => {
+        mkdirSync(folder);
+        writeFileSync(join(folder, 'container.json'), JSON.stringify({ ...record, bootId: 'another' }));
+        for (const name of ['config', 'config.json']) writeFileSync(join(folder, name), '');
+      });
+      const [found] = await h.runtime.list(h.c);
+      expect(found).toMatchObject({
+        id: o.id,
+        labels: o.labels,
+        state: { phase: 'exited', exitCode: 255, lost: true },
+      });
+      await h.runtime.remove(o.id, h.c);
+      expect(existsSync(folder)).toBe(false);
+    });
+
     test('a full disk: the container runs on, its exit is recorded all the same', async () => {
       const o = sh('read x; i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo $i; done; exit 12', { stdin: true });
       const small = join(h.containers, o.id);
@@ -372,11 +393,14 @@ test('auto: what an agent left that was killed during its trial of a runtime is 
   const other = h.container(['sleep', '1000']);
   await h.runtime.start(trial, h.c);
   await h.runtime.start(other, h.c);
+  const chosen = h.runtime.defaultRuntime;
   await h.restartAgent(async () => {
-    mkdirSync(join(h.containers, '.trial/rootfs'), { recursive: true });
+    mkdirSync(join(h.containers, '.trials/0123/rootfs'), { recursive: true });
   });
+  expect(h.runtime.defaultRuntime).toBe(chosen);
   expect((await h.runtime.list(h.c)).map((r) => r.id)).toEqual([other.id]);
-  expect(readdirSync(h.containers).sort()).toEqual(['.runtime', other.id].sort());
+  const folders = readdirSync(h.containers, { recursive: true }) as string[];
+  expect(folders.filter((f) => f.startsWith('.trials/'))).toEqual([]);
   await h.close();
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { cgroupMounts, field, LinuxCgroups, weightOfShares } from './cgroups.ts';
+import { cgroupMounts, field, LinuxCgroups, ownProcsFile, weightOfShares } from './cgroups.ts';
 import { parseMountTable } from './mounts.ts';
 
 const HYBRID = `31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
@@ -35,6 +35,15 @@ describe('cgroups', () => {
     expect(v2.oomFile('/a')).toBe('/sys/fs/cgroup/a/memory.events');
     expect(v2.procsFile('/a')).toBe('/sys/fs/cgroup/a/cgroup.procs');
     expect(new LinuxCgroups({ v1: hybrid.mounts.v1, v2: undefined }).version).toBe('v1');
+  });
+
+  test('the cgroup this process is in: a v1 tree that is mounted, else v2', () => {
+    const v1 = '9:name=elsewhere:/x\n8:memory:/a:b\n0::/unified/c\n';
+    const hybrid = cgroupMounts(parseMountTable(HYBRID));
+    expect(ownProcsFile(hybrid, v1)).toBe('/sys/fs/cgroup/memory/a:b/cgroup.procs');
+    expect(ownProcsFile(hybrid, '0::/c\n')).toBe('/sys/fs/cgroup/unified/c/cgroup.procs');
+    expect(ownProcsFile(hybrid, '')).toBeUndefined();
+    expect(ownProcsFile({ v1: new Map(), v2: undefined }, v1)).toBeUndefined();
   });
 
   test('shares to weight (runc < 1.4)', () => {

@@ -54,7 +54,8 @@ export async function openCgroups(): Promise<LinuxCgroups> {
 /** The list of processes of the cgroup this process is in. `memberships`: /proc/self/cgroup (cgroups(7)). */
 export function ownProcsFile(mounts: CgroupMounts, memberships: string): string | undefined {
   for (const line of memberships.trim().split('\n')) {
-    const [, controllers = '', ...path] = line.split(':');
+    const [hierarchy = '', controllers = '', ...path] = line.split(':');
+    if (hierarchy === '') continue;
     const root = controllers === '' ? mounts.v2 : mounts.v1.get(controllers.split(',')[0] ?? '');
     if (root !== undefined) return join(root, path.join(':'), 'cgroup.procs');
   }
