@@ -211,6 +211,7 @@ for (const program of ['crun', 'runc']) {
       await gone(3003);
       const d = await start(3004);
       process.kill(h.kernel.helper.pid ?? 0, 'SIGKILL');
+      await eventually('end of the helper', () => (h.kernel.helper.pid === undefined ? true : undefined));
       /* The helper is not the session: it goes on, and so does the agent with a new helper. */
       expect(await h.exec(o.id, { argv: ['echo', 'new helper'] })).toEqual([0, 'new helper\n', '']);
       expect(processesWith('sleep 3004 ').length).toBe(1);
