@@ -91,6 +91,8 @@ export interface Cgroups {
   /** `path` begins with '/', relative to the mount of each controller: `/berth/pod<uid>`. */
   ensure(path: string, limits: CgroupLimits, c: Ctx): Promise<void>;
   usage(path: string, c: Ctx): Promise<CgroupUsage | undefined>;
+  /** A hint: within some 20 ms a process is going to be moved into a cgroup. Returns at once, never fails. */
+  expectMove(): void;
   /** Kills what is left inside and removes the tree; gone is fine. */
   remove(path: string, c: Ctx): Promise<void>;
   /** Child cgroups directly below `path`. */

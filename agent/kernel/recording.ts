@@ -84,6 +84,7 @@ export class RecordingKernel implements Kernel {
       const none = { cpuNs: 0, memoryBytes: 0, workingSetBytes: 0, pids: 0, oomKills: 0 };
       return this.#o.usage?.(path) ?? none;
     },
+    expectMove: () => undefined,
     remove: async (path, c) => {
       this.#note('cgroups.remove', [path], c);
       for (const p of [...this.groups.keys()]) if (p === path || p.startsWith(`${path}/`)) this.groups.delete(p);

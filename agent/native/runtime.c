@@ -54,8 +54,6 @@ static void take_key(struct config *c, const char *key, const char *value)
 		c->oom_file = value;
 	else if (!strcmp(key, "procs-file"))
 		c->procs_file = value;
-	else if (!strcmp(key, "own-procs-file"))
-		c->own_procs_file = value;
 	else
 		refuse(EINVAL, "config: unknown key %s", key);
 }
@@ -63,7 +61,7 @@ static void take_key(struct config *c, const char *key, const char *value)
 void read_config(const char *path, struct config *out)
 {
 	struct bytes text = {0};
-	*out = (struct config){.oom_file = "", .procs_file = "", .own_procs_file = "", .log_files_max = 1};
+	*out = (struct config){.oom_file = "", .procs_file = "", .log_files_max = 1};
 	if (read_file(AT_FDCWD, path, &text, 1 << 16) < 0)
 		fail("config: %s", path);
 	for (char *p = text.data; p < text.data + text.size; p += strlen(p) + 1) {

@@ -297,16 +297,6 @@ static int insist_on_lock(bool kills)
 	}
 }
 
-/* See ADR 11: a process is moved to where it is, so that the kernel's wait begins now and not when the runtime moves its own. */
-static pid_t begin_grace_period(void)
-{
-	pid_t pid = *config.own_procs_file ? fork() : -1;
-	if (pid != 0)
-		return pid;
-	write_text(config.own_procs_file, "0");
-	_exit(0);
-}
-
 static _Noreturn void supervisor(int lock, int report, bool takes_over)
 {
 	setsid();
@@ -372,7 +362,6 @@ int supervise_main(int argc, char **argv)
 	}
 	if (!config.log)
 		refuse(EINVAL, "config: log is needed");
-	pid_t moved = adopts ? -1 : begin_grace_period();
 	int pipes[2];
 	if (pipe2(pipes, O_CLOEXEC) < 0)
 		fail("supervise: pipe");
@@ -385,8 +374,6 @@ int supervise_main(int argc, char **argv)
 	close(pipes[1]);
 	char text[16384];
 	ssize_t n = read_full(pipes[0], text, sizeof text);
-	if (moved > 0)
-		waitpid(moved, NULL, WNOHANG);
 	/* Success ends the pipe while the supervisor lives; failure ends it by the supervisor's own end. */
 	int status = 0;
 	if (n > 0 && !strncmp(text, "{\"pid\"", 6)) {

@@ -19,7 +19,6 @@ struct config {
 	bool tty, has_stdin, stdin_once;
 	const char *oom_file;	/* memory.oom_control (v1) or memory.events (v2) of the container's cgroup, or "" */
 	const char *procs_file; /* a cgroup.procs of the container's cgroup, or "" */
-	const char *own_procs_file; /* the cgroup.procs of the cgroup this process is in, or "" */
 };
 
 /* runtime.c */

@@ -69,7 +69,6 @@ Max cpu time              unlimited            unlimited            seconds`;
       privateCgroups: true,
       oomFile: '/o',
       procsFile: '',
-      ownProcsFile: '',
     };
     const text = supervisorConfig(container, parts).toString();
     expect(text.endsWith('\0')).toBe(true);

@@ -46,7 +46,6 @@ export interface SupervisorConfig {
   readonly privateCgroups: boolean;
   readonly oomFile: string;
   readonly procsFile: string;
-  readonly ownProcsFile: string;
 }
 
 /** The bundle's specification as this host can run it: root and terminal set, what it may not raise clamped. */
@@ -78,7 +77,6 @@ export function supervisorConfig(o: StartContainer, s: SupervisorConfig): Buffer
     ['stdin-once', flag(o.stdinOnce)],
     ['oom-file', s.oomFile],
     ['procs-file', s.procsFile],
-    ['own-procs-file', s.ownProcsFile],
   ];
   const bad = records.find(([, v]) => v.includes('\0'));
   if (bad) throw new StatusError('Invalid', `container ${o.id}: ${bad[0]} holds a NUL`);

@@ -126,6 +126,7 @@ class OciRuntime implements OpenRuntime, ContainerHost {
   async start(o: StartContainer, c: Ctx): Promise<ContainerState & { phase: 'running' }> {
     if (!ID.test(o.id)) throw new StatusError('Invalid', `container id ${JSON.stringify(o.id)} is not 64 hex digits`);
     if (this.#containers.has(o.id)) throw new StatusError('AlreadyExists', `container ${o.id} exists`);
+    this.kernel.cgroups.expectMove();
     const binary = ociBinary(o.runtime ?? this.#default, this.stateFolder, this.kernel.cgroups.version);
     const container = new Container(this, o.id, {
       id: o.id,
@@ -260,7 +261,6 @@ class OciRuntime implements OpenRuntime, ContainerHost {
       privateCgroups: binary.privateCgroups,
       oomFile: this.kernel.cgroups.oomFile(file.cgroupsPath) ?? '',
       procsFile: this.kernel.cgroups.procsFile(file.cgroupsPath) ?? '',
-      ownProcsFile: this.kernel.cgroups.ownProcsFile ?? '',
     });
     await mkdir(folder, { mode: 0o700 });
     await Promise.all([

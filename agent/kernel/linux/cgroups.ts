@@ -65,12 +65,12 @@ export function ownProcsFile(mounts: CgroupMounts, memberships: string): string 
 export class LinuxCgroups implements Cgroups {
   readonly version: 'v1' | 'v2' | 'hybrid';
   readonly mounts: CgroupMounts;
-  /** The list of processes of the cgroup that this process is in. */
-  readonly ownProcsFile: string | undefined;
+  readonly #ownProcs: string | undefined;
+  #moving: Promise<void> | undefined;
 
   constructor(mounts: CgroupMounts, memberships = '') {
     this.mounts = mounts;
-    this.ownProcsFile = ownProcsFile(mounts, memberships);
+    this.#ownProcs = ownProcsFile(mounts, memberships);
     this.version = mounts.v1.size === 0 ? 'v2' : mounts.v2 === undefined ? 'v1' : 'hybrid';
   }
 
@@ -85,6 +85,20 @@ export class LinuxCgroups implements Cgroups {
     c.signal.throwIfAborted();
     checkPath(path);
     return this.version === 'v2' ? this.#usageV2(path) : this.#usageV1(path);
+  }
+
+  /**
+   * The first move of a process between cgroups waits for an RCU grace period, moves within the next one do not
+   * (cgroup_threadgroup_rwsem, kernel/cgroup/cgroup.c; kernel/rcu/sync.c; ADR 11). Moving this process to where it is lets the
+   * wait begin now, and not when the runtime moves the container's.
+   */
+  expectMove(): void {
+    if (this.#ownProcs === undefined) return;
+    this.#moving ??= writeFile(this.#ownProcs, '0', { flag: 'r+' })
+      .catch(() => undefined) // the runtime waits itself then
+      .finally(() => {
+        this.#moving = undefined;
+      });
   }
 
   async children(path: string, c: Ctx): Promise<readonly string[]> {

@@ -72,6 +72,7 @@ async function createAndStart(
   c: Ctx,
 ): Promise<Attempt> {
   const { pod, spec, sandbox } = r;
+  d.kernel.cgroups.expectMove();
   const environment = await orConfigError(async () => environmentOf(pod, spec, envSources(d, pod, sandbox)));
   const [rootfs, path, binds] = await allEnded([
     d.images.mountRoot(o.id, o.image, c),
