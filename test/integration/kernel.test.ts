@@ -14,6 +14,7 @@ import { join, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Ctx, realClock, realRandom, silentLogger } from '#lib/base';
+import { ownProcsFile } from '../../agent/kernel/linux/cgroups.ts';
 import { type LinuxKernel, openKernel } from '../../agent/kernel/linux/open.ts';
 
 const c: Ctx = { signal: new AbortController().signal, clock: realClock, log: silentLogger };
@@ -208,6 +209,18 @@ describe('removeTree', () => {
 });
 
 describe('cgroups', () => {
+  test('to expect a move leaves this process in the cgroup it is in', async () => {
+    const own = ownProcsFile(k.cgroups.mounts, readFileSync('/proc/self/cgroup', 'utf8')) ?? '';
+    expect(readFileSync(own, 'utf8').split('\n')).toContain(String(process.pid));
+    const before = readFileSync('/proc/self/cgroup', 'utf8');
+    for (let i = 0; i < 3; i++) {
+      k.cgroups.expectMove();
+      k.cgroups.expectMove();
+      await realClock.sleep(40);
+    }
+    expect(readFileSync('/proc/self/cgroup', 'utf8')).toBe(before);
+  });
+
   test('limits, usage, children, removal with what runs inside', async () => {
     const group = `/berth-test-${realRandom.hex(6)}`;
     const limits = { cpuShares: 512, cpuQuotaUs: 50_000, memoryBytes: 64 << 20, pids: 20 };

@@ -48,7 +48,7 @@ export function cgroupMounts(table: readonly MountEntry[]): CgroupMounts {
 }
 
 export async function openCgroups(): Promise<LinuxCgroups> {
-  return new LinuxCgroups(cgroupMounts(await mountTable()), await readFile('/proc/self/cgroup', 'utf8'));
+  return new LinuxCgroups(cgroupMounts(await mountTable()));
 }
 
 /** The list of processes of the cgroup this process is in. `memberships`: /proc/self/cgroup (cgroups(7)). */
@@ -65,12 +65,10 @@ export function ownProcsFile(mounts: CgroupMounts, memberships: string): string 
 export class LinuxCgroups implements Cgroups {
   readonly version: 'v1' | 'v2' | 'hybrid';
   readonly mounts: CgroupMounts;
-  readonly #ownProcs: string | undefined;
   #moving: Promise<void> | undefined;
 
-  constructor(mounts: CgroupMounts, memberships = '') {
+  constructor(mounts: CgroupMounts) {
     this.mounts = mounts;
-    this.#ownProcs = ownProcsFile(mounts, memberships);
     this.version = mounts.v1.size === 0 ? 'v2' : mounts.v2 === undefined ? 'v1' : 'hybrid';
   }
 
@@ -93,12 +91,17 @@ export class LinuxCgroups implements Cgroups {
    * wait begin now, and not when the runtime moves the container's.
    */
   expectMove(): void {
-    if (this.#ownProcs === undefined) return;
-    this.#moving ??= writeFile(this.#ownProcs, '0', { flag: 'r+' })
+    this.#moving ??= this.#moveToOwn()
       .catch(() => undefined) // the runtime waits itself then
       .finally(() => {
         this.#moving = undefined;
       });
+  }
+
+  /** Where it is is asked anew: somebody may have moved it. */
+  async #moveToOwn(): Promise<void> {
+    const own = ownProcsFile(this.mounts, await readFile('/proc/self/cgroup', 'utf8'));
+    if (own !== undefined) await writeFile(own, '0', { flag: 'r+' });
   }
 
   async children(path: string, c: Ctx): Promise<readonly string[]> {
