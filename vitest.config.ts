@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
 const projects = [
-  { name: 'unit', include: ['{lib,services,agent,cli,tools,proto}/**/*.test.ts'], testTimeout: 10_000 },
+  { name: 'unit', include: ['{lib,services,agent,cli,tools,proto}/**/*.test.ts'], testTimeout: 30_000 },
   { name: 'integration', include: ['test/integration/**/*.test.ts'], testTimeout: 60_000 },
   { name: 'e2e', include: ['test/e2e/**/*.test.ts'], testTimeout: 180_000 },
   { name: 'faults', include: ['test/faults/**/*.test.ts'], testTimeout: 240_000 },
