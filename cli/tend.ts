@@ -77,12 +77,19 @@ export async function startTend(o: TendOptions): Promise<void> {
 
 /** What the parent runs; undefined when none runs. Throws when one does that cannot be asked, which is another thing. */
 export async function runningTend(socket: string): Promise<readonly TendedProcess[] | undefined> {
-  try {
-    return await tendStatus(socket);
-  } catch (e) {
-    const code = e instanceof StatusError && e.cause instanceof Error && 'code' in e.cause ? e.cause.code : undefined;
-    if (code === 'ENOENT' || code === 'ECONNREFUSED') return undefined;
-    throw e;
+  const end = realClock.monotonic() + ASK_LIMIT_MS;
+  for (;;) {
+    try {
+      const processes = await tendStatus(socket);
+      /* It runs at least one: this was the end of a connection that it died with. */
+      if (processes.length > 0 || realClock.monotonic() > end) return processes;
+    } catch (e) {
+      const code = e instanceof StatusError && e.cause instanceof Error && 'code' in e.cause ? e.cause.code : undefined;
+      if (code === 'ENOENT' || code === 'ECONNREFUSED') return undefined;
+      const isDying = code === 'ECONNRESET' || code === 'EPIPE';
+      if (!isDying || realClock.monotonic() > end) throw e;
+    }
+    await realClock.sleep(10);
   }
 }
 
