@@ -39,11 +39,16 @@ export function validateUpdate(
   const rules = VALIDATORS[info.schema];
   const errors = validateMetadataUpdate(next.metadata, previous.metadata);
   if (subresource !== undefined) return [...errors, ...(rules?.subresources?.[subresource]?.(next, previous) ?? [])];
-  return [...errors, ...validateBody(info, next, options), ...(rules?.update?.(next, previous) ?? [])];
+  return [...errors, ...validateBody(info, next, options, previous), ...(rules?.update?.(next, previous) ?? [])];
 }
 
-function validateBody(info: KindInfo, object: KubeObject, options: ValidationOptions): FieldError[] {
+function validateBody(
+  info: KindInfo,
+  object: KubeObject,
+  options: ValidationOptions,
+  previous?: KubeObject,
+): FieldError[] {
   const validate = VALIDATORS[info.schema]?.object;
-  if (validate !== undefined) return validate(object, options);
+  if (validate !== undefined) return validate(object, options, previous);
   return validateByTable(info.schema, object as unknown as JsonObject, PARTS);
 }

@@ -6,6 +6,7 @@ import type { Container, Namespace, Node, Pod, Secret, Service, ServiceAccount }
 import type { EndpointSlice } from '../gen/types/discovery-v1.ts';
 import type { KubeObject } from '../object.ts';
 import type { TypeName } from '../type-table.ts';
+import { LEGACY_NAME_LABEL, LEGACY_UID_LABEL, NAME_LABEL, UID_LABEL } from './job-validation.ts';
 import { qosClassOf } from './pod-qos.ts';
 import { carryAllocated, dropTypeDependent } from './service-strategy.ts';
 
@@ -170,21 +171,22 @@ function cleanSecretReferences(account: ServiceAccount): void {
   account.secrets = account.secrets.map(({ name }) => (name === undefined ? {} : { name }));
 }
 
-/** A job without manualSelector selects its pods by its uid, which the server has set before. */
+/** A job without manualSelector selects its pods by its uid, which the server has set before; what is given already stays. */
 function selectJobPods(job: Job): void {
   const { uid } = job.metadata;
   if (job.spec.manualSelector === true || !uid) return;
   const template = job.spec.template;
+  const { name } = job.metadata;
   template.metadata = {
     ...template.metadata,
     labels: {
+      [NAME_LABEL]: name,
+      [LEGACY_NAME_LABEL]: name,
+      [UID_LABEL]: uid,
+      [LEGACY_UID_LABEL]: uid,
       ...template.metadata?.labels,
-      'batch.kubernetes.io/controller-uid': uid,
-      'batch.kubernetes.io/job-name': job.metadata.name,
-      'controller-uid': uid,
-      'job-name': job.metadata.name,
     },
   } as typeof template.metadata;
   job.spec.selector ??= {};
-  job.spec.selector.matchLabels = { ...job.spec.selector.matchLabels, 'batch.kubernetes.io/controller-uid': uid };
+  job.spec.selector.matchLabels = { [UID_LABEL]: uid, ...job.spec.selector.matchLabels };
 }

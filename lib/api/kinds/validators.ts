@@ -8,6 +8,8 @@ import { type Check, dns1035Label, dns1123Label, pathSegmentName } from '../vali
 import type { ValidationOptions } from '../validation.ts';
 import * as cluster from './cluster-validation.ts';
 import * as core from './core-validation.ts';
+import { validateJobStatusUpdate } from './job-status-validation.ts';
+import * as job from './job-validation.ts';
 import * as podUpdate from './pod-update-validation.ts';
 import { validateNewPod, validatePod, validatePodTemplate } from './pod-validation.ts';
 import * as service from './service-validation.ts';
@@ -18,8 +20,8 @@ type Update = (next: KubeObject, previous: KubeObject) => FieldError[];
 export interface Validator {
   /** Default: DNS-1123 subdomain. */
   readonly name?: Check;
-  /** Absent: by the field table. Metadata is validated before. */
-  readonly object?: (object: KubeObject, options: ValidationOptions) => FieldError[];
+  /** Absent: by the field table. Metadata is validated before. `previous` on updates: some rules spare what was there. */
+  readonly object?: (object: KubeObject, options: ValidationOptions, previous?: KubeObject) => FieldError[];
   /** Beside `object`, for new objects only. */
   readonly create?: (object: KubeObject) => FieldError[];
   /** Beside `object`, main endpoint. */
@@ -30,7 +32,7 @@ export interface Validator {
 /** The table's key is the promise that objects have type T. */
 function validator<T extends KubeObject>(v: {
   name?: Check;
-  object?: (object: T, options: ValidationOptions) => FieldError[];
+  object?: (object: T, options: ValidationOptions, previous?: T) => FieldError[];
   update?: (next: T, previous: T) => FieldError[];
   create?: (object: T) => FieldError[];
   subresources?: Record<string, (next: T, previous: T) => FieldError[]>;
@@ -88,8 +90,12 @@ export const VALIDATORS: Readonly<Record<TypeName, Validator>> = {
     update: workload.validateStatefulSetUpdate,
   }),
   'apps/v1.ControllerRevision': validator({ object: NOTHING }),
-  'batch/v1.Job': validator({ object: workload.validateJob, update: workload.validateJobUpdate }),
-  'batch/v1.CronJob': validator({ object: workload.validateCronJob }),
+  'batch/v1.Job': validator({
+    object: job.validateJob,
+    update: job.validateJobUpdate,
+    subresources: { status: validateJobStatusUpdate },
+  }),
+  'batch/v1.CronJob': validator({ object: job.validateCronJob, create: job.validateNewCronJob }),
   'rbac/v1.Role': validator({ name: pathSegmentName, object: cluster.validateRole }),
   'rbac/v1.ClusterRole': validator({ name: pathSegmentName, object: cluster.validateRole }),
   'rbac/v1.RoleBinding': validator({

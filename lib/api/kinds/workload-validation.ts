@@ -1,7 +1,6 @@
-/** apps and batch kinds. Source: pkg/apis/apps/validation/validation.go, pkg/apis/batch/validation/validation.go. */
+/** apps kinds and replication controllers. Source: pkg/apis/apps/validation/validation.go. */
 import { type FieldError, forbidden, invalid, notSupported, required } from '../field-error.ts';
 import type { DaemonSet, Deployment, ReplicaSet, StatefulSet } from '../gen/types/apps-v1.ts';
-import type { CronJob, Job, JobSpec } from '../gen/types/batch-v1.ts';
 import type { PodTemplateSpec, ReplicationController } from '../gen/types/core-v1.ts';
 import type { LabelSelector } from '../gen/types/meta-v1.ts';
 import { Errors } from '../validation/field-path.ts';
@@ -98,75 +97,6 @@ export function validateStatefulSet({ spec }: StatefulSet): FieldError[] {
   errors.notNegative('spec.revisionHistoryLimit', spec.revisionHistoryLimit);
   errors.add(...validateSelectorAndTemplate(spec.selector, spec.template, 'statefulset'));
   return errors.list;
-}
-
-export function validateJob({ spec }: Job): FieldError[] {
-  const errors = new Errors();
-  errors.add(...validateJobSpec(spec, 'spec'));
-  if (spec.selector === undefined) errors.add(required('spec.selector'));
-  else errors.add(...validateLabelSelector(spec.selector, 'spec.selector'));
-  if (spec.selector !== undefined && !selectorMatches(spec.selector, spec.template?.metadata?.labels))
-    errors.add(
-      invalid(
-        'spec.template.metadata.labels',
-        spec.template?.metadata?.labels ?? {},
-        '`selector` does not match template `labels`',
-      ),
-    );
-  return errors.list;
-}
-
-function validateJobSpec(spec: JobSpec, path: string): FieldError[] {
-  const errors = new Errors();
-  for (const name of [
-    'parallelism',
-    'completions',
-    'activeDeadlineSeconds',
-    'backoffLimit',
-    'ttlSecondsAfterFinished',
-  ] as const)
-    errors.notNegative(`${path}.${name}`, spec[name]);
-  errors.oneOf(`${path}.completionMode`, spec.completionMode, ['Indexed', 'NonIndexed']);
-  if (spec.completionMode === 'Indexed' && spec.completions === undefined)
-    errors.add(required(`${path}.completions`, 'when completion mode is Indexed'));
-  errors.oneOf(`${path}.podReplacementPolicy`, spec.podReplacementPolicy, ['Failed', 'TerminatingOrFailed']);
-  errors.add(...validatePodTemplate(spec.template, `${path}.template`));
-  const policy = spec.template?.spec?.restartPolicy;
-  if (policy === 'Always')
-    errors.add(required(`${path}.template.spec.restartPolicy`, 'valid values: "OnFailure", "Never"'));
-  else if (policy !== undefined && policy !== 'OnFailure' && policy !== 'Never')
-    errors.add(notSupported(`${path}.template.spec.restartPolicy`, policy, ['Never', 'OnFailure']));
-  return errors.list;
-}
-
-export function validateCronJob({ metadata, spec }: CronJob): FieldError[] {
-  const errors = new Errors();
-  if ((metadata.name ?? '').length > 52)
-    errors.add(invalid('metadata.name', metadata.name, 'must be no more than 52 characters'));
-  if (!spec.schedule) errors.add(required('spec.schedule'));
-  else if (!isCronSchedule(spec.schedule))
-    errors.add(
-      invalid('spec.schedule', spec.schedule, 'must be a cron schedule of five fields or a descriptor such as @hourly'),
-    );
-  if (/TZ/.test(spec.schedule ?? ''))
-    errors.add(
-      invalid('spec.schedule', spec.schedule, 'cannot use TZ or CRON_TZ in schedule, use timeZone field instead'),
-    );
-  for (const name of ['startingDeadlineSeconds', 'successfulJobsHistoryLimit', 'failedJobsHistoryLimit'] as const)
-    errors.notNegative(`spec.${name}`, spec[name]);
-  errors.requiredOneOf('spec.concurrencyPolicy', spec.concurrencyPolicy, ['Allow', 'Forbid', 'Replace']);
-  const job = spec.jobTemplate?.spec;
-  if (job === undefined) return errors.list;
-  errors.add(...validateJobSpec(job, 'spec.jobTemplate.spec'));
-  if (job.manualSelector === true)
-    errors.add(notSupported('spec.jobTemplate.spec.manualSelector', true, ['nil', 'false']));
-  return errors.list;
-}
-
-function isCronSchedule(text: string): boolean {
-  if (/^@(yearly|annually|monthly|weekly|daily|midnight|hourly)$/.test(text) || /^@every \S+$/.test(text)) return true;
-  const fields = text.trim().split(/\s+/);
-  return fields.length === 5 && fields.every((f) => /^[\d*?/,A-Za-z-]+$/.test(f));
 }
 
 function validateSelectorAndTemplate(
@@ -272,19 +202,6 @@ export function validateStatefulSetUpdate(next: StatefulSet, previous: StatefulS
         "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden",
       ),
     );
-  return errors.list;
-}
-
-export function validateJobUpdate(next: Job, previous: Job): FieldError[] {
-  const errors = new Errors();
-  if (!(next.spec.completionMode === 'Indexed' && next.spec.completions === next.spec.parallelism))
-    errors.immutable('spec.completions', next.spec.completions, previous.spec.completions);
-  errors.immutable('spec.selector', next.spec.selector, previous.spec.selector);
-  const mayChangeTemplate = previous.spec.suspend === true && previous.status?.startTime === undefined;
-  if (!mayChangeTemplate) errors.immutable('spec.template', next.spec.template, previous.spec.template);
-  errors.immutable('spec.completionMode', next.spec.completionMode, previous.spec.completionMode);
-  errors.immutable('spec.podFailurePolicy', next.spec.podFailurePolicy, previous.spec.podFailurePolicy);
-  errors.immutable('spec.backoffLimitPerIndex', next.spec.backoffLimitPerIndex, previous.spec.backoffLimitPerIndex);
   return errors.list;
 }
 
