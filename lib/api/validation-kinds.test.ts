@@ -152,7 +152,10 @@ describe('kinds validated by the field table', () => {
     ).toContain('spec.podSelector.matchLabels: Invalid value: "a b"');
     expect(
       errorsOf(Kinds.horizontalpodautoscalers, { ...meta, spec: { maxReplicas: 1, scaleTargetRef: { kind: 'X' } } }),
-    ).toEqual(['spec.scaleTargetRef.name: Required value']);
+    ).toEqual([
+      'spec.scaleTargetRef.name: Required value',
+      'spec.scaleTargetRef.apiVersion: Invalid value: "": apiVersion must specify API group',
+    ]);
   });
 
   test('role bindings: roleRef is immutable', () => {

@@ -27,6 +27,9 @@ export const CLUSTER_DEFAULTS: DefaultsTable = {
     if ((spec.policyTypes?.length ?? 0) > 0) return;
     spec.policyTypes = (spec.egress?.length ?? 0) > 0 ? ['Ingress', 'Egress'] : ['Ingress'];
   }),
+  'networking/v1.IngressClassParametersReference': on<{ scope?: string }>((p) => {
+    p.scope ??= 'Cluster';
+  }),
   'rbac/v1.RoleRef': on<{ apiGroup?: string }>((ref) => {
     ref.apiGroup ||= RBAC_GROUP;
   }),

@@ -8,7 +8,6 @@ import type {
   LimitRange,
   Namespace,
   Node,
-  PersistentVolumeClaim,
   ResourceQuota,
   Secret,
   ServiceAccount,
@@ -186,52 +185,6 @@ export function validateBinding(binding: Binding): FieldError[] {
   const { kind = '', name = '' } = binding.target ?? {};
   if (kind !== '' && kind !== 'Node') errors.oneOf('target.kind', kind, ['Node', '<empty>']);
   if (name === '') errors.add(required('target.name'));
-  return errors.list;
-}
-
-const ACCESS_MODES = ['ReadOnlyMany', 'ReadWriteMany', 'ReadWriteOnce', 'ReadWriteOncePod'];
-
-export function validateClaim(claim: PersistentVolumeClaim): FieldError[] {
-  const errors = new Errors();
-  const spec = claim.spec ?? {};
-  errors.add(...validateLabelSelector(spec.selector, 'spec.selector'));
-  if ((spec.accessModes?.length ?? 0) === 0)
-    errors.add(required('spec.accessModes', 'at least 1 access mode is required'));
-  for (const mode of spec.accessModes ?? []) errors.oneOf('spec.accessModes', mode, ACCESS_MODES);
-  const storage = spec.resources?.requests?.['storage'];
-  if (storage === undefined) errors.add(required('spec.resources[storage]'));
-  else if ((tryParseQuantity(storage)?.nano ?? 0n) <= 0n)
-    errors.add(invalid('spec.resources[storage]', storage, 'must be greater than zero'));
-  errors.oneOf('spec.volumeMode', spec.volumeMode, ['Block', 'Filesystem']);
-  return errors.list;
-}
-
-/** Immutable but for filling in the volume and growing the request of a bound claim. */
-export function validateClaimUpdate(next: PersistentVolumeClaim, previous: PersistentVolumeClaim): FieldError[] {
-  const errors = new Errors();
-  const comparable = structuredClone(next.spec);
-  const old = previous.spec;
-  if (!old.volumeName && comparable.volumeName) delete comparable.volumeName;
-  const wanted = next.spec.resources?.requests?.['storage'];
-  const had = old.resources?.requests?.['storage'];
-  if (wanted !== undefined && had !== undefined && comparable.resources?.requests !== undefined) {
-    if (compareQuantity(parseQuantity(wanted), parseQuantity(had)) < 0 && previous.status?.phase === 'Bound')
-      errors.add(forbidden('spec.resources.requests.storage', 'field can not be less than status.capacity'));
-    comparable.resources.requests['storage'] = had;
-  }
-  if (old.volumeAttributesClassName === undefined) delete comparable.volumeAttributesClassName;
-  else comparable.volumeAttributesClassName = old.volumeAttributesClassName;
-  const before = structuredClone(old);
-  if (!old.volumeName) delete before.volumeName;
-  const probe = new Errors();
-  probe.immutable('spec', comparable, before);
-  if (probe.list.length > 0)
-    errors.add(
-      forbidden(
-        'spec',
-        'spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims',
-      ),
-    );
   return errors.list;
 }
 

@@ -48,8 +48,7 @@ function validateFailureRule(
   const conditions = rule.onPodConditions ?? [];
   if (rule.onExitCodes !== undefined)
     errors.add(...validateExitCodes(rule.onExitCodes, containers, `${path}.onExitCodes`));
-  if (conditions.length > PATTERNS_MAX)
-    errors.add(tooMany(`${path}.onPodConditions`, conditions.length, PATTERNS_MAX));
+  if (conditions.length > PATTERNS_MAX) errors.add(tooMany(`${path}.onPodConditions`, conditions.length, PATTERNS_MAX));
   eachItem(conditions, `${path}.onPodConditions`, (pattern, at) => {
     errors.check(`${at}.type`, pattern.type, qualifiedName);
     if (!pattern.status) errors.add(required(`${at}.status`, `valid values: ${quotedList(STATUSES)}`));

@@ -109,9 +109,7 @@ function validateIndexes({ spec }: Job, now: View, before: View): FieldError[] {
     if (typeof parsedFailed === 'string')
       errors.add(invalid(atFailed, failed, `error parsing failedIndexes: ${parsedFailed}`));
   if (isCompletedChanged && completed !== '' && spec.completionMode !== 'Indexed')
-    errors.add(
-      invalid(at, completed, 'cannot set non-empty completedIndexes when non-indexed completion mode'),
-    );
+    errors.add(invalid(at, completed, 'cannot set non-empty completedIndexes when non-indexed completion mode'));
   if (isFailedChanged && failed !== undefined && backoffLimitPerIndex === undefined)
     errors.add(invalid(atFailed, failed, 'cannot set non-null failedIndexes when backoffLimitPerIndex is null'));
   if (!isCompletedChanged && !isFailedChanged) return errors.list;
@@ -176,10 +174,7 @@ function validateTransition({ spec }: Job, now: View, before: View): FieldError[
     errors.add(omitted('status.conditions', 'cannot disable the SuccessCriteriaMet=True condition'));
   if (before.is('Complete') && !before.is('SuccessCriteriaMet') && now.is('SuccessCriteriaMet'))
     errors.add(
-      omitted(
-        'status.conditions',
-        'cannot set SuccessCriteriaMet=True for Job already has Complete=true conditions',
-      ),
+      omitted('status.conditions', 'cannot set SuccessCriteriaMet=True for Job already has Complete=true conditions'),
     );
   return errors.list;
 }

@@ -12,7 +12,10 @@ const indexed = (spec: object): object => job({ completionMode: 'Indexed', compl
 const jobErrors = (spec: object): string[] => createErrors(Kinds.jobs, job(spec));
 const indexedErrors = (spec: object): string[] => createErrors(Kinds.jobs, indexed(spec));
 const cronErrors = (spec: object): string[] =>
-  createErrors(Kinds.cronjobs, { metadata, spec: { schedule: '@daily', jobTemplate: { spec: { template } }, ...spec } });
+  createErrors(Kinds.cronjobs, {
+    metadata,
+    spec: { schedule: '@daily', jobTemplate: { spec: { template } }, ...spec },
+  });
 
 describe('jobs', () => {
   test('the selector is made from the uid; labels a client has set are not replaced but refused', () => {
@@ -153,7 +156,9 @@ describe('updates of jobs', () => {
       for (const c of spec.containers) c.resources = { requests: { cpu: '2' } };
     };
     expect(update({ suspend: true }, change)).toEqual([]);
-    expect(update({ suspend: true }, change, { active: 1 })[0]).toMatch(/^spec\.template: Invalid value: .*: field is immutable$/);
+    expect(update({ suspend: true }, change, { active: 1 })[0]).toMatch(
+      /^spec\.template: Invalid value: .*: field is immutable$/,
+    );
     expect(update({ suspend: true }, change, { startTime: '2026-01-01T00:00:00Z' })).toHaveLength(1);
     const stopped = { startTime: '2026-01-01T00:00:00Z', conditions: [{ type: 'Suspended', status: 'True' }] };
     expect(update({ suspend: true }, change, stopped)).toEqual([]);

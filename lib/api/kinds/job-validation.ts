@@ -32,9 +32,7 @@ export function validateJob(job: Job, _options: ValidationOptions, previous?: Jo
   else errors.add(...validateLabelSelector(spec.selector, 'spec.selector'));
   const labels = spec.template?.metadata?.labels;
   if (spec.selector !== undefined && !selectorMatches(spec.selector, labels))
-    errors.add(
-      invalid('spec.template.metadata.labels', labels ?? null, '`selector` does not match template `labels`'),
-    );
+    errors.add(invalid('spec.template.metadata.labels', labels ?? null, '`selector` does not match template `labels`'));
   if (spec.completionMode === 'Indexed' && (spec.completions ?? 0) > 0) {
     const hostname = `${metadata.name}-${(spec.completions ?? 0) - 1}`;
     if (dns1123Label(hostname).length > 0)
@@ -52,7 +50,8 @@ function validateGeneratedSelector({ metadata, spec }: Job, previous: Job | unde
   const uid = metadata.uid ?? '';
   if (uid === '') errors.add(required('metadata.uid'));
   const before = previous?.spec.template?.metadata?.labels;
-  const needsPrefixed = previous === undefined || (before?.[NAME_LABEL] !== undefined && before[UID_LABEL] !== undefined);
+  const needsPrefixed =
+    previous === undefined || (before?.[NAME_LABEL] !== undefined && before[UID_LABEL] !== undefined);
   const expected: Record<string, string> = { [LEGACY_UID_LABEL]: uid, [LEGACY_NAME_LABEL]: metadata.name };
   if (needsPrefixed) Object.assign(expected, { [UID_LABEL]: uid, [NAME_LABEL]: metadata.name });
   const labels = spec.template?.metadata?.labels;
@@ -158,9 +157,7 @@ export function validateJobUpdate(next: Job, previous: Job): FieldError[] {
     spec.completions !== old.completions &&
     spec.completions !== spec.parallelism
   )
-    errors.add(
-      invalid('spec.completions', spec.completions, 'can only be modified in tandem with spec.parallelism'),
-    );
+    errors.add(invalid('spec.completions', spec.completions, 'can only be modified in tandem with spec.parallelism'));
   errors.immutable('spec.selector', spec.selector, old.selector);
   errors.add(...validateTemplateUpdate(next, previous));
   for (const name of [

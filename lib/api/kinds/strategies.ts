@@ -2,11 +2,21 @@
 import type { Deployment } from '../gen/types/apps-v1.ts';
 import type { Job } from '../gen/types/batch-v1.ts';
 import type { CertificateSigningRequest } from '../gen/types/certificates-v1.ts';
-import type { Container, Namespace, Node, Pod, Secret, Service, ServiceAccount } from '../gen/types/core-v1.ts';
+import type {
+  Container,
+  Namespace,
+  Node,
+  PersistentVolumeClaim,
+  Pod,
+  Secret,
+  Service,
+  ServiceAccount,
+} from '../gen/types/core-v1.ts';
 import type { EndpointSlice } from '../gen/types/discovery-v1.ts';
 import type { KubeObject } from '../object.ts';
 import type { TypeName } from '../type-table.ts';
 import { LEGACY_NAME_LABEL, LEGACY_UID_LABEL, NAME_LABEL, UID_LABEL } from './job-validation.ts';
+import { prepareDataSources } from './persistent-volume-strategy.ts';
 import { qosClassOf } from './pod-qos.ts';
 import { carryAllocated, dropTypeDependent } from './service-strategy.ts';
 
@@ -74,9 +84,13 @@ export const STRATEGIES: Readonly<Record<TypeName, Strategy>> = {
       pv.status = { phase: 'Pending' };
     },
   }),
-  'core/v1.PersistentVolumeClaim': strategy<KubeObject & { status: object }>({
+  'core/v1.PersistentVolumeClaim': strategy<PersistentVolumeClaim>({
     create(claim) {
       claim.status = { phase: 'Pending' };
+      prepareDataSources(claim.spec);
+    },
+    update(next, previous) {
+      prepareDataSources(next.spec, previous.spec);
     },
   }),
   'apps/v1.Deployment': strategy<Deployment>({

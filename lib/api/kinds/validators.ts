@@ -6,13 +6,18 @@ import type { TypeName } from '../type-table.ts';
 import { COMMON_PARTS, type PartValidator } from '../validation/by-table.ts';
 import { type Check, dns1035Label, dns1123Label, pathSegmentName } from '../validation/names.ts';
 import type { ValidationOptions } from '../validation.ts';
+import { validateAutoscaler, validateAutoscalerStatus } from './autoscaler-validation.ts';
 import * as cluster from './cluster-validation.ts';
 import * as core from './core-validation.ts';
 import { validateJobStatusUpdate } from './job-status-validation.ts';
 import * as job from './job-validation.ts';
+import * as network from './network-validation.ts';
+import * as volume from './persistent-volume-validation.ts';
 import * as podUpdate from './pod-update-validation.ts';
 import { validateNewPod, validatePod, validatePodTemplate } from './pod-validation.ts';
+import * as scheduling from './scheduling-validation.ts';
 import * as service from './service-validation.ts';
+import * as storage from './storage-validation.ts';
 import * as workload from './workload-validation.ts';
 
 type Update = (next: KubeObject, previous: KubeObject) => FieldError[];
@@ -74,7 +79,15 @@ export const VALIDATORS: Readonly<Record<TypeName, Validator>> = {
   }),
   'core/v1.Endpoints': validator({ object: service.validateEndpoints }),
   'core/v1.ReplicationController': validator({ object: workload.validateReplicationController }),
-  'core/v1.PersistentVolumeClaim': validator({ object: core.validateClaim, update: core.validateClaimUpdate }),
+  'core/v1.PersistentVolume': validator({
+    object: volume.validatePersistentVolume,
+    update: volume.validatePersistentVolumeUpdate,
+  }),
+  'core/v1.PersistentVolumeClaim': validator({
+    object: volume.validateClaim,
+    update: volume.validateClaimUpdate,
+    subresources: { status: volume.validateClaimStatus },
+  }),
   'core/v1.ResourceQuota': validator({ object: core.validateQuota }),
   'core/v1.LimitRange': validator({ object: core.validateLimitRange }),
   'discovery/v1.EndpointSlice': validator({
@@ -109,10 +122,59 @@ export const VALIDATORS: Readonly<Record<TypeName, Validator>> = {
     update: cluster.validateRoleBindingUpdate,
   }),
   'scheduling/v1.PriorityClass': validator({
-    object: cluster.validatePriorityClass,
-    update: cluster.validatePriorityClassUpdate,
+    object: scheduling.validatePriorityClass,
+    update: scheduling.validatePriorityClassUpdate,
   }),
-  'networking/v1.Ingress': validator({ object: cluster.validateIngress }),
+  'policy/v1.PodDisruptionBudget': validator({
+    object: scheduling.validateDisruptionBudget,
+    subresources: { status: scheduling.validateDisruptionBudgetStatus },
+  }),
+  'node/v1.RuntimeClass': validator({
+    object: scheduling.validateRuntimeClass,
+    update: scheduling.validateRuntimeClassUpdate,
+  }),
+  'autoscaling/v2.HorizontalPodAutoscaler': validator({
+    object: validateAutoscaler,
+    subresources: { status: validateAutoscalerStatus },
+  }),
+  'networking/v1.Ingress': validator({
+    object: network.validateIngress,
+    create: network.validateNewIngress,
+    subresources: { status: network.validateIngressStatus },
+  }),
+  'networking/v1.IngressClass': validator({
+    object: network.validateIngressClass,
+    update: network.validateIngressClassUpdate,
+  }),
+  'networking/v1.NetworkPolicy': validator({ object: network.validateNetworkPolicy }),
+  'networking/v1.IPAddress': validator({
+    name: network.ipAddressName,
+    object: network.validateIpAddress,
+    update: network.validateIpAddressUpdate,
+  }),
+  'networking/v1.ServiceCIDR': validator({
+    object: network.validateServiceCidr,
+    update: network.validateServiceCidrUpdate,
+  }),
+  'storage/v1.StorageClass': validator({
+    object: storage.validateStorageClass,
+    update: storage.validateStorageClassUpdate,
+  }),
+  'storage/v1.VolumeAttributesClass': validator({
+    object: storage.validateAttributesClass,
+    update: storage.validateAttributesClassUpdate,
+  }),
+  'storage/v1.CSIDriver': validator({ object: storage.validateCsiDriver, update: storage.validateCsiDriverUpdate }),
+  'storage/v1.CSINode': validator({ object: storage.validateCsiNode, update: storage.validateCsiNodeUpdate }),
+  'storage/v1.CSIStorageCapacity': validator({
+    object: storage.validateStorageCapacity,
+    update: storage.validateStorageCapacityUpdate,
+  }),
+  'storage/v1.VolumeAttachment': validator({
+    object: storage.validateAttachment,
+    update: storage.validateAttachmentUpdate,
+    subresources: { status: storage.validateAttachment },
+  }),
 };
 
 /** Validators of parts that occur in kinds validated by the table. */

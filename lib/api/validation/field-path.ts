@@ -56,3 +56,8 @@ export function eachItem<T>(
 ): void {
   for (const [i, item] of (list ?? []).entries()) each(item, `${path}[${i}]`, i);
 }
+
+/** Go writes some pointers that are nil as null: for these, null is the same as absent. */
+export function isGiven<T>(value: T): value is NonNullable<T> {
+  return value !== undefined && value !== null;
+}
