@@ -136,7 +136,7 @@ describe('the other core kinds', () => {
     ).toEqual([]);
     expect(
       updateErrors(Kinds.persistentvolumeclaims, claim, (c) => {
-        c.spec.storageClassName = 'v';
+        c.spec.accessModes = ['ReadWriteMany'];
       }),
     ).toEqual([
       'spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims',

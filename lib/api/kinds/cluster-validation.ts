@@ -1,8 +1,9 @@
 /** Roles and bindings. Source: pkg/apis/rbac/validation/validation.go. */
 import { type FieldError, invalid, notSupported, required } from '../field-error.ts';
 import type { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from '../gen/types/rbac-v1.ts';
-import { Errors, eachItem } from '../validation/field-path.ts';
-import { dns1123Subdomain } from '../validation/names.ts';
+import { Errors, eachItem, isGiven } from '../validation/field-path.ts';
+import { validateLabelSelector } from '../validation/metadata.ts';
+import { dns1123Subdomain, pathSegmentName } from '../validation/names.ts';
 
 const RBAC_GROUP = 'rbac.authorization.k8s.io';
 
@@ -31,6 +32,12 @@ export function validateRole(role: Role | ClusterRole): FieldError[] {
     if ((rule.resources?.length ?? 0) === 0)
       errors.add(required(`${at}.resources`, 'resource rules must supply at least one resource'));
   });
+  if (!('aggregationRule' in role) || !isGiven(role.aggregationRule)) return errors.list;
+  const path = 'aggregationRule.clusterRoleSelectors';
+  const selectors = role.aggregationRule.clusterRoleSelectors ?? [];
+  if (selectors.length === 0)
+    errors.add(required(path, 'at least one clusterRoleSelector required if aggregationRule is non-nil'));
+  eachItem(selectors, path, (s, at) => errors.add(...validateLabelSelector(s, at)));
   return errors.list;
 }
 
@@ -38,22 +45,22 @@ export function validateRoleBinding(binding: RoleBinding | ClusterRoleBinding): 
   const errors = new Errors();
   const { apiGroup, kind, name } = binding.roleRef;
   if (apiGroup !== RBAC_GROUP) errors.add(notSupported('roleRef.apiGroup', apiGroup, [RBAC_GROUP]));
-  errors.oneOf('roleRef.kind', kind, binding.kind === 'RoleBinding' ? ['ClusterRole', 'Role'] : ['ClusterRole']);
-  if (!name) errors.add(required('roleRef.name'));
+  errors.oneOf('roleRef.kind', kind, binding.kind === 'RoleBinding' ? ['Role', 'ClusterRole'] : ['ClusterRole']);
+  errors.checkRequired('roleRef.name', name, pathSegmentName);
   eachItem(binding.subjects, 'subjects', (s, at) => {
     if (!s.name) errors.add(required(`${at}.name`));
     switch (s.kind) {
       case 'ServiceAccount':
         if (s.name) errors.check(`${at}.name`, s.name, dns1123Subdomain);
         if (s.apiGroup) errors.add(notSupported(`${at}.apiGroup`, s.apiGroup, ['']));
-        if (!s.namespace) errors.add(required(`${at}.namespace`));
+        if (!s.namespace && binding.kind === 'ClusterRoleBinding') errors.add(required(`${at}.namespace`));
         break;
       case 'User':
       case 'Group':
         if (s.apiGroup !== RBAC_GROUP) errors.add(notSupported(`${at}.apiGroup`, s.apiGroup ?? '', [RBAC_GROUP]));
         break;
       default:
-        errors.add(notSupported(`${at}.kind`, s.kind, ['Group', 'ServiceAccount', 'User']));
+        errors.add(notSupported(`${at}.kind`, s.kind, ['ServiceAccount', 'User', 'Group']));
     }
   });
   return errors.list;

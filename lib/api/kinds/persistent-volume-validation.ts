@@ -323,8 +323,9 @@ function comparableClaim(next: PersistentVolumeClaim, previous: PersistentVolume
     else spec[name] = was;
   };
   if (!old.volumeName) restore('volumeName');
-  const hadClass = previous.metadata.annotations?.[CLASS_ANNOTATION] !== undefined;
-  if (old.storageClassName === undefined && !hadClass) restore('storageClassName');
+  const annotated = previous.metadata.annotations?.[CLASS_ANNOTATION];
+  if (old.storageClassName === undefined && (annotated === undefined || annotated === spec.storageClassName))
+    restore('storageClassName');
   if (previous.status?.phase !== 'Bound') return withoutUndefined(spec);
   restore('volumeAttributesClassName');
   const storage = old.resources?.requests?.['storage'];

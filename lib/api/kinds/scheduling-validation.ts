@@ -9,7 +9,7 @@ import { validateLabelSelector, validateLabels } from '../validation/metadata.ts
 import { dns1123Label } from '../validation/names.ts';
 import { validateTolerations } from './pod-validation.ts';
 import { validateResources } from './resource-validation.ts';
-import { validateIntOrPercent } from './workload-validation.ts';
+import { notAbove100, validateIntOrPercent } from './workload-validation.ts';
 
 const USER_PRIORITY_MAX = 1_000_000_000;
 const SYSTEM_PREFIX = 'system-';
@@ -57,8 +57,7 @@ export function validateDisruptionBudget({ spec }: PodDisruptionBudget): FieldEr
   for (const name of ['minAvailable', 'maxUnavailable'] as const) {
     const value = spec?.[name];
     errors.add(...validateIntOrPercent(value, `spec.${name}`));
-    if (typeof value === 'string' && /^\d+%$/.test(value) && Number.parseInt(value, 10) > 100)
-      errors.add(invalid(`spec.${name}`, value, 'must not be greater than 100%'));
+    errors.add(...notAbove100(value, `spec.${name}`));
   }
   errors.add(...validateLabelSelector(spec?.selector, 'spec.selector'));
   errors.oneOf('spec.unhealthyPodEvictionPolicy', spec?.unhealthyPodEvictionPolicy, ['AlwaysAllow', 'IfHealthyBudget']);

@@ -111,16 +111,15 @@ export const STRATEGIES: Readonly<Record<TypeName, Strategy>> = {
     subresources: {
       status(next, previous) {
         next.spec = structuredClone(previous.spec);
-        const decided = (previous.status?.conditions ?? []).filter((c) => c.type === 'Approved' || c.type === 'Denied');
-        const others = (next.status?.conditions ?? []).filter((c) => c.type !== 'Approved' && c.type !== 'Denied');
-        next.status = { ...next.status };
-        if (decided.length + others.length > 0) next.status.conditions = [...decided, ...others];
+        keepConditions(next, previous, ['Approved', 'Denied']);
       },
       approval(next, previous) {
         next.spec = structuredClone(previous.spec);
         const { conditions } = next.status ?? {};
         next.status = { ...previous.status };
-        if (conditions !== undefined) next.status.conditions = conditions;
+        if (conditions === undefined) delete next.status.conditions;
+        else next.status.conditions = conditions;
+        keepConditions(next, previous, ['Failed']);
       },
     },
   }),
@@ -176,6 +175,24 @@ function resizeContainers(kept: Container[], wanted: readonly Container[]): void
     const w = wanted.find((other) => other.name === c.name);
     if (w?.resources !== undefined) c.resources = w.resources;
     if (w?.resizePolicy !== undefined) c.resizePolicy = w.resizePolicy;
+  }
+}
+
+/** Conditions of these types stay as they were; one more or one less is left for validation to refuse. */
+function keepConditions(
+  next: CertificateSigningRequest,
+  previous: CertificateSigningRequest,
+  types: readonly string[],
+): void {
+  const conditions = next.status?.conditions;
+  if (conditions === undefined) return;
+  for (const type of types) {
+    const kept = (previous.status?.conditions ?? []).filter((c) => c.type === type);
+    if (conditions.filter((c) => c.type === type).length !== kept.length) continue;
+    for (const [i, c] of conditions.entries()) {
+      const was = c.type === type ? kept.shift() : undefined;
+      if (was !== undefined) conditions[i] = structuredClone(was);
+    }
   }
 }
 

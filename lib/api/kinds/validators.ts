@@ -4,20 +4,27 @@ import type { PodTemplateSpec } from '../gen/types/core-v1.ts';
 import type { KubeObject } from '../object.ts';
 import type { TypeName } from '../type-table.ts';
 import { COMMON_PARTS, type PartValidator } from '../validation/by-table.ts';
-import { type Check, dns1035Label, dns1123Label, pathSegmentName } from '../validation/names.ts';
+import { type Check, dns1123Label, pathSegmentName } from '../validation/names.ts';
 import type { ValidationOptions } from '../validation.ts';
+import * as policy from './admission-policy-validation.ts';
+import { validateApiService, validateApiServiceStatus } from './apiservice-validation.ts';
 import { validateAutoscaler, validateAutoscalerStatus } from './autoscaler-validation.ts';
+import * as certificate from './certificate-validation.ts';
 import * as cluster from './cluster-validation.ts';
 import * as core from './core-validation.ts';
+import * as flowcontrol from './flowcontrol-validation.ts';
 import { validateJobStatusUpdate } from './job-status-validation.ts';
 import * as job from './job-validation.ts';
 import * as network from './network-validation.ts';
 import * as volume from './persistent-volume-validation.ts';
 import * as podUpdate from './pod-update-validation.ts';
 import { validateNewPod, validatePod, validatePodTemplate } from './pod-validation.ts';
+import * as quota from './quota-validation.ts';
 import * as scheduling from './scheduling-validation.ts';
 import * as service from './service-validation.ts';
 import * as storage from './storage-validation.ts';
+import { validateWebhooks } from './webhook-validation.ts';
+import * as counts from './workload-status-validation.ts';
 import * as workload from './workload-validation.ts';
 
 type Update = (next: KubeObject, previous: KubeObject) => FieldError[];
@@ -70,15 +77,19 @@ export const VALIDATORS: Readonly<Record<TypeName, Validator>> = {
   'core/v1.Node': validator({ object: core.validateNode, update: core.validateNodeUpdate }),
   'core/v1.Event': validator({ object: core.validateEvent }),
   'events/v1.Event': validator({ object: NOTHING }),
-  'core/v1.ServiceAccount': validator({ object: core.validateServiceAccount }),
+  'core/v1.ServiceAccount': validator({ object: NOTHING }),
   'core/v1.Binding': validator({ object: core.validateBinding }),
   'core/v1.Service': validator({
-    name: dns1035Label,
+    // KEP-5311: may begin with a digit.
+    name: dns1123Label,
     object: service.validateService,
     update: service.validateServiceUpdate,
   }),
   'core/v1.Endpoints': validator({ object: service.validateEndpoints }),
-  'core/v1.ReplicationController': validator({ object: workload.validateReplicationController }),
+  'core/v1.ReplicationController': validator({
+    object: workload.validateReplicationController,
+    subresources: { status: counts.validateReplicaSetStatus },
+  }),
   'core/v1.PersistentVolume': validator({
     object: volume.validatePersistentVolume,
     update: volume.validatePersistentVolumeUpdate,
@@ -88,21 +99,43 @@ export const VALIDATORS: Readonly<Record<TypeName, Validator>> = {
     update: volume.validateClaimUpdate,
     subresources: { status: volume.validateClaimStatus },
   }),
-  'core/v1.ResourceQuota': validator({ object: core.validateQuota }),
-  'core/v1.LimitRange': validator({ object: core.validateLimitRange }),
+  'core/v1.ResourceQuota': validator({
+    object: quota.validateQuota,
+    update: quota.validateQuotaUpdate,
+    subresources: { status: quota.validateQuotaStatus },
+  }),
+  'core/v1.LimitRange': validator({ object: quota.validateLimitRange }),
   'discovery/v1.EndpointSlice': validator({
     object: service.validateEndpointSlice,
     update: service.validateEndpointSliceUpdate,
   }),
   'coordination/v1.Lease': validator({ object: core.validateLease }),
-  'apps/v1.Deployment': validator({ object: workload.validateDeployment, update: workload.validateSelectorUpdate }),
-  'apps/v1.ReplicaSet': validator({ object: workload.validateReplicaSet, update: workload.validateSelectorUpdate }),
-  'apps/v1.DaemonSet': validator({ object: workload.validateDaemonSet, update: workload.validateSelectorUpdate }),
+  'apps/v1.Deployment': validator({
+    object: workload.validateDeployment,
+    update: workload.validateSelectorUpdate,
+    subresources: { status: counts.validateDeploymentStatus },
+  }),
+  'apps/v1.ReplicaSet': validator({
+    object: workload.validateReplicaSet,
+    update: workload.validateSelectorUpdate,
+    subresources: { status: counts.validateReplicaSetStatus },
+  }),
+  'apps/v1.DaemonSet': validator({
+    object: workload.validateDaemonSet,
+    update: workload.validateSelectorUpdate,
+    subresources: { status: counts.validateDaemonSetStatus },
+  }),
   'apps/v1.StatefulSet': validator({
+    name: dns1123Label,
     object: workload.validateStatefulSet,
     update: workload.validateStatefulSetUpdate,
+    subresources: { status: counts.validateStatefulSetStatus },
   }),
-  'apps/v1.ControllerRevision': validator({ object: NOTHING }),
+  'apps/v1.ControllerRevision': validator({
+    object: workload.validateControllerRevision,
+    create: workload.validateNewControllerRevision,
+    update: workload.validateControllerRevisionUpdate,
+  }),
   'batch/v1.Job': validator({
     object: job.validateJob,
     update: job.validateJobUpdate,
@@ -174,6 +207,34 @@ export const VALIDATORS: Readonly<Record<TypeName, Validator>> = {
     object: storage.validateAttachment,
     update: storage.validateAttachmentUpdate,
     subresources: { status: storage.validateAttachment },
+  }),
+  'certificates/v1.CertificateSigningRequest': validator({
+    name: certificate.certificateRequestName,
+    object: certificate.validateCertificateRequest,
+    update: certificate.updateRules.main,
+    subresources: { status: certificate.updateRules.status, approval: certificate.updateRules.approval },
+  }),
+  'flowcontrol/v1.FlowSchema': validator({
+    object: flowcontrol.validateFlowSchema,
+    subresources: { status: flowcontrol.validateFlowStatus },
+  }),
+  'flowcontrol/v1.PriorityLevelConfiguration': validator({
+    object: flowcontrol.validatePriorityLevel,
+    subresources: { status: flowcontrol.validateFlowStatus },
+  }),
+  'admissionregistration/v1.ValidatingWebhookConfiguration': validator({ object: validateWebhooks }),
+  'admissionregistration/v1.MutatingWebhookConfiguration': validator({ object: validateWebhooks }),
+  'admissionregistration/v1.ValidatingAdmissionPolicy': validator({
+    object: policy.validateValidatingPolicy,
+    subresources: { status: policy.validateValidatingPolicyStatus },
+  }),
+  'admissionregistration/v1.MutatingAdmissionPolicy': validator({ object: policy.validateMutatingPolicy }),
+  'admissionregistration/v1.ValidatingAdmissionPolicyBinding': validator({ object: policy.validateValidatingBinding }),
+  'admissionregistration/v1.MutatingAdmissionPolicyBinding': validator({ object: policy.validateMutatingBinding }),
+  'apiregistration/v1.APIService': validator({
+    name: pathSegmentName,
+    object: validateApiService,
+    subresources: { status: validateApiServiceStatus },
   }),
 };
 
