@@ -27,7 +27,8 @@ export interface ExpressionUse {
     | 'message'
     | 'auditAnnotation'
     | 'applyConfiguration'
-    | 'jsonPatch';
+    | 'jsonPatch'
+    | 'deviceSelector';
   readonly expression: string;
   /** Of a variable: expressions checked after it know it as `variables.<name>`. */
   readonly name?: string;

@@ -12,6 +12,7 @@ import { validateAutoscaler, validateAutoscalerStatus } from './autoscaler-valid
 import * as certificate from './certificate-validation.ts';
 import * as cluster from './cluster-validation.ts';
 import * as core from './core-validation.ts';
+import * as device from './device-claim-validation.ts';
 import * as flowcontrol from './flowcontrol-validation.ts';
 import { validateJobStatusUpdate } from './job-status-validation.ts';
 import * as job from './job-validation.ts';
@@ -20,6 +21,7 @@ import * as volume from './persistent-volume-validation.ts';
 import * as podUpdate from './pod-update-validation.ts';
 import { validateNewPod, validatePod, validatePodTemplate } from './pod-validation.ts';
 import * as quota from './quota-validation.ts';
+import { validateResourceSlice, validateResourceSliceUpdate } from './resource-slice-validation.ts';
 import * as scheduling from './scheduling-validation.ts';
 import * as service from './service-validation.ts';
 import * as storage from './storage-validation.ts';
@@ -236,6 +238,13 @@ export const VALIDATORS: Readonly<Record<TypeName, Validator>> = {
     object: validateApiService,
     subresources: { status: validateApiServiceStatus },
   }),
+  'resource/v1.ResourceClaim': validator({ object: device.validateResourceClaim, update: device.validateSpecUpdate }),
+  'resource/v1.ResourceClaimTemplate': validator({
+    object: device.validateClaimTemplate,
+    update: device.validateSpecUpdate,
+  }),
+  'resource/v1.DeviceClass': validator({ object: device.validateDeviceClass }),
+  'resource/v1.ResourceSlice': validator({ object: validateResourceSlice, update: validateResourceSliceUpdate }),
 };
 
 /** Validators of parts that occur in kinds validated by the table. */
