@@ -110,7 +110,7 @@ describe('the other core kinds', () => {
         endpoints: [{ addresses: ['x'] }, { addresses: [] }],
       }),
     ).toEqual([
-      'endpoints[0].addresses[0]: Invalid value: "x": must be a valid IPv4 address',
+      'endpoints[0].addresses[0]: Invalid value: "x": must be a valid IP address,',
       'endpoints[1].addresses: Required value: must contain at least 1 address',
     ]);
     const slice = created(Kinds.endpointslices, { ...meta, addressType: 'IPv4' });
