@@ -9,7 +9,7 @@ import type {
   MetricTarget,
 } from '../gen/types/autoscaling-v2.ts';
 import { tryParseQuantity } from '../quantity.ts';
-import { Errors, eachItem, NOT_NEGATIVE } from '../validation/field-path.ts';
+import { Errors, eachItem, entryOf, NOT_NEGATIVE } from '../validation/field-path.ts';
 import { dns1123Label, pathSegmentName } from '../validation/names.ts';
 import type { ValidationOptions } from '../validation.ts';
 import { validateResourceName } from './resource-validation.ts';
@@ -119,7 +119,7 @@ function validateMetric(m: MetricSpec, mayHaveBadVersion: boolean, path: string)
   const given = SOURCES.filter((name) => m[name] !== undefined);
   const [first] = given;
   if (first !== undefined) errors.add(...validateSource(m, first, mayHaveBadVersion, `${path}.${first}`));
-  const expected = SOURCE_OF[m.type];
+  const expected = entryOf(SOURCE_OF, m.type);
   if (expected === undefined) errors.add(notSupported(`${path}.type`, m.type, TYPES));
   else if (m[expected] === undefined)
     errors.add(required(`${path}.${expected}`, 'must populate information for the given metric source'));

@@ -3,7 +3,7 @@ import { duplicate, type FieldError, forbidden, invalid, required, tooLong } fro
 import type { Lease } from '../gen/types/coordination-v1.ts';
 import type { Binding, ConfigMap, Event, Namespace, Node, Secret, Taint } from '../gen/types/core-v1.ts';
 import { parseQuantity } from '../quantity.ts';
-import { Errors, eachItem, NOT_NEGATIVE } from '../validation/field-path.ts';
+import { Errors, eachItem, entryOf, NOT_NEGATIVE } from '../validation/field-path.ts';
 import { validateFinalizers } from '../validation/metadata.ts';
 import { configMapKey, isCidr, labelValue, qualifiedName } from '../validation/names.ts';
 
@@ -67,7 +67,7 @@ export function validateSecret(secret: Secret): FieldError[] {
     if (data['username'] === undefined && data['password'] === undefined)
       errors.add(required('data[username]'), required('data[password]'));
   }
-  for (const key of SECRET_KEYS[type] ?? []) if (data[key] === undefined) errors.add(required(`data[${key}]`));
+  for (const key of entryOf(SECRET_KEYS, type) ?? []) if (data[key] === undefined) errors.add(required(`data[${key}]`));
   const docker = type.startsWith('kubernetes.io/dockercfg') ? '.dockercfg' : '.dockerconfigjson';
   if (type.startsWith('kubernetes.io/dockerc') && data[docker] !== undefined && !isJsonObject(data[docker]))
     errors.add(invalid(`data[${docker}]`, '<secret contents redacted>', 'invalid character in JSON'));

@@ -14,7 +14,7 @@ import type {
   ResourcePolicyRule,
   Subject,
 } from '../gen/types/flowcontrol-v1.ts';
-import { Errors, eachItem } from '../validation/field-path.ts';
+import { Errors, eachItem, entryOf } from '../validation/field-path.ts';
 import { dns1123Label, dns1123Subdomain } from '../validation/names.ts';
 
 const PRECEDENCE_MAX = 10_000;
@@ -63,7 +63,7 @@ export function validateFlowSchema({ metadata: { name }, spec, status }: FlowSch
   if (level) errors.check('spec.priorityLevelConfiguration.name', level, dns1123Subdomain);
   else errors.add(required('spec.priorityLevelConfiguration.name', 'must reference a priority level'));
   eachItem(spec.rules, 'spec.rules', (rule, where) => errors.add(...validateRule(rule, where)));
-  const fixed = MANDATORY_SCHEMAS[name];
+  const fixed = entryOf(MANDATORY_SCHEMAS, name);
   if (fixed !== undefined && !semanticEqual(spec, fixed))
     errors.add(invalid('spec', spec, `spec of '${name}' must equal the fixed value`));
   errors.add(...validateConditionTypes(status?.conditions));

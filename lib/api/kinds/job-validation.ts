@@ -4,7 +4,7 @@ import { type FieldError, invalid, notSupported, required, tooLong } from '../fi
 import type { CronJob, Job, JobSpec } from '../gen/types/batch-v1.ts';
 import type { Container, PodTemplateSpec } from '../gen/types/core-v1.ts';
 import { cronScheduleError, timeZone } from '../validation/cron-schedule.ts';
-import { Errors } from '../validation/field-path.ts';
+import { Errors, isGiven } from '../validation/field-path.ts';
 import { validateLabelSelector } from '../validation/metadata.ts';
 import { dns1123Label, validateDomainPrefixedPath } from '../validation/names.ts';
 import { selectorMatches } from '../validation/selector-match.ts';
@@ -207,8 +207,8 @@ function takeSchedulingDirectives(into: PodTemplateSpec, from: PodTemplateSpec):
   target.schedulingGates = source.schedulingGates;
 }
 
-function takeResources(into: Container[] | undefined, from: Container[] | undefined): void {
-  if (into === undefined || into.length !== from?.length) return;
+function takeResources(into: Container[] | null | undefined, from: Container[] | null | undefined): void {
+  if (!isGiven(into) || !isGiven(from) || into.length !== from.length) return;
   for (const [i, c] of into.entries()) if (from[i]?.name === c.name) c.resources = from[i].resources;
 }
 

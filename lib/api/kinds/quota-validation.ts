@@ -8,7 +8,7 @@ import type {
   ScopedResourceSelectorRequirement,
 } from '../gen/types/core-v1.ts';
 import { compareQuantity, milliValue, parseQuantity, quantityValue } from '../quantity.ts';
-import { Errors, eachItem, IMMUTABLE, NOT_NEGATIVE } from '../validation/field-path.ts';
+import { Errors, eachItem, entryOf, IMMUTABLE, NOT_NEGATIVE } from '../validation/field-path.ts';
 import { qualifiedName } from '../validation/names.ts';
 import { validateResourceName } from './resource-validation.ts';
 
@@ -88,7 +88,7 @@ const CONFLICTS = [
 
 /** One error per resource that the scope does not know. */
 function unsupportedOf(spec: ResourceQuotaSpec, scope: string): string[] {
-  const names = SCOPES[scope];
+  const names = entryOf(SCOPES, scope);
   if (names === undefined) return [];
   return Object.keys(spec.hard ?? {})
     .sort()
@@ -104,7 +104,7 @@ function validateScopes(spec: ResourceQuotaSpec): FieldError[] {
   const errors = new Errors();
   const scopes = spec.scopes ?? [];
   for (const scope of scopes) {
-    if (SCOPES[scope] === undefined) errors.add(invalid(path, scopes, 'unsupported scope'));
+    if (entryOf(SCOPES, scope) === undefined) errors.add(invalid(path, scopes, 'unsupported scope'));
     for (const _ of unsupportedOf(spec, scope))
       errors.add(invalid(path, scopes, 'unsupported scope applied to resource'));
   }
@@ -118,7 +118,8 @@ function validateScopeSelector(spec: ResourceQuotaSpec): FieldError[] {
   const requirements = spec.scopeSelector?.matchExpressions ?? [];
   // Kubernetes leaves the index out.
   for (const r of requirements) {
-    if (SCOPES[r.scopeName] === undefined) errors.add(invalid(`${path}.scopeName`, r.scopeName, 'unsupported scope'));
+    if (entryOf(SCOPES, r.scopeName) === undefined)
+      errors.add(invalid(`${path}.scopeName`, r.scopeName, 'unsupported scope'));
     for (const _ of unsupportedOf(spec, r.scopeName))
       errors.add(invalid(path, spec.scopeSelector, 'unsupported scope applied to resource'));
     errors.add(...validateRequirement(r, path));
@@ -224,10 +225,10 @@ function validateClaimLimits(item: LimitRangeItem, path: string): FieldError[] {
 /** min <= defaultRequest <= default <= max. */
 function validateOrder(item: LimitRangeItem, name: string, path: string): FieldError[] {
   const errors = new Errors();
-  const [min, max] = [item.min?.[name], item.max?.[name]];
+  const [min, max] = [entryOf(item.min, name), entryOf(item.max, name)];
   const isPod = item.type === 'Pod';
-  const limit = isPod ? undefined : item.default?.[name];
-  const request = isPod ? undefined : item.defaultRequest?.[name];
+  const limit = isPod ? undefined : entryOf(item.default, name);
+  const request = isPod ? undefined : entryOf(item.defaultRequest, name);
   const isAbove = (a: string | undefined, b: string | undefined): boolean =>
     a !== undefined && b !== undefined && compareQuantity(parseQuantity(a), parseQuantity(b)) > 0;
   const at = (list: ListName): string => `${path}.${list}[${name}]`;
@@ -265,13 +266,13 @@ function validateOrder(item: LimitRangeItem, name: string, path: string): FieldE
 }
 
 function validateRatio(item: LimitRangeItem, name: string, path: string): FieldError[] {
-  const text = item.maxLimitRequestRatio?.[name];
+  const text = entryOf(item.maxLimitRequestRatio, name);
   if (text === undefined) return [];
   const at = `${path}.maxLimitRequestRatio[${name}]`;
   const errors = new Errors();
   const ratio = parseQuantity(text);
   if (compareQuantity(ratio, parseQuantity('1')) < 0) errors.add(invalid(at, text, `ratio ${text} is less than 1`));
-  const [min, max] = [item.min?.[name], item.max?.[name]];
+  const [min, max] = [entryOf(item.min, name), entryOf(item.max, name)];
   if (min === undefined || max === undefined) return errors.list;
   const all = [ratio, parseQuantity(max), parseQuantity(min)];
   const isSmall = all.every((q) => quantityValue(q) < MILLI_MAX);

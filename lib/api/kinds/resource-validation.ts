@@ -2,7 +2,7 @@
 import { type FieldError, invalid, required } from '../field-error.ts';
 import type { ResourceRequirements } from '../gen/types/core-v1.ts';
 import { compareQuantity, parseQuantity } from '../quantity.ts';
-import { Errors, NOT_NEGATIVE } from '../validation/field-path.ts';
+import { Errors, entryOf, NOT_NEGATIVE } from '../validation/field-path.ts';
 import { qualifiedName } from '../validation/names.ts';
 
 /** What a container may ask for without a domain prefix. */
@@ -26,7 +26,7 @@ export function validateResources(r: ResourceRequirements, path: string): FieldE
   }
   for (const [name, request] of Object.entries(r.requests ?? {})) {
     errors.add(...validateAmount(name, request, `${path}.requests`));
-    const limit = r.limits?.[name];
+    const limit = entryOf(r.limits, name);
     if (limit === undefined) {
       if (isExtended(name))
         errors.add(required(`${path}.limits`, 'Limit must be set for non overcommitable resources'));

@@ -4,7 +4,7 @@ import type { RuntimeClass } from '../gen/types/node-v1.ts';
 import type { PodDisruptionBudget } from '../gen/types/policy-v1.ts';
 import type { PriorityClass } from '../gen/types/scheduling-v1.ts';
 import { validateConditions } from '../validation/conditions.ts';
-import { Errors, eachItem } from '../validation/field-path.ts';
+import { Errors, eachItem, entryOf } from '../validation/field-path.ts';
 import { validateLabelSelector, validateLabels } from '../validation/metadata.ts';
 import { dns1123Label } from '../validation/names.ts';
 import { validateTolerations } from './pod-validation.ts';
@@ -37,7 +37,7 @@ export function validatePriorityClass(c: PriorityClass): FieldError[] {
 }
 
 function systemError({ metadata: { name }, value, globalDefault }: PriorityClass): string | undefined {
-  const expected = SYSTEM_VALUES[name];
+  const expected = entryOf(SYSTEM_VALUES, name);
   if (expected === undefined) return `${name} is not a known system priority class`;
   if (value !== expected) return `value of ${name} PriorityClass must be ${expected}`;
   return globalDefault === true ? `globalDefault of ${name} PriorityClass must be false` : undefined;

@@ -165,7 +165,7 @@ function updateEphemeralContainers(next: Pod, previous: Pod): void {
 function resizePod(next: Pod, previous: Pod): void {
   const wanted = next.spec;
   next.spec = structuredClone(previous.spec);
-  resizeContainers(next.spec.containers, wanted.containers);
+  resizeContainers(next.spec.containers ?? [], wanted.containers ?? []);
   resizeContainers(next.spec.initContainers ?? [], wanted.initContainers ?? []);
   next.status = structuredClone(previous.status);
 }
