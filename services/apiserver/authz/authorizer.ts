@@ -1,5 +1,16 @@
-/** Who may do what. RBAC (issue 3) is one more `Authorizer` in the union. */
+/**
+ * Who may do what: the question, the answer, and the union of those who answer (superusers, nodes, RBAC).
+ * Source: apiserver/pkg/authorization/authorizer/interfaces.go, authorization/union.
+ */
 import type { UserInfo } from '#lib/client';
+import type { Rule } from './rbac/rule-matching.ts';
+
+/** One requirement of a list's selectors: `spec.nodeName In [n1]`. */
+export interface SelectorRequirement {
+  readonly key: string;
+  readonly operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist';
+  readonly values: readonly string[];
+}
 
 export type Attributes =
   | {
@@ -12,6 +23,9 @@ export type Attributes =
       readonly subresource: string;
       readonly namespace: string;
       readonly name: string;
+      /** What a list, watch or deletecollection narrows itself to; absent = not known or none. */
+      readonly fieldSelector?: readonly SelectorRequirement[] | undefined;
+      readonly labelSelector?: readonly SelectorRequirement[] | undefined;
     }
   | { readonly type: 'path'; readonly user: UserInfo; readonly verb: string; readonly path: string };
 
@@ -22,6 +36,14 @@ export interface Decision {
 
 export interface Authorizer {
   authorize(a: Attributes): Promise<Decision> | Decision;
+  /** What this one would allow the user in the namespace, as far as it can be said in rules. */
+  rulesFor?(user: UserInfo, namespace: string): ResolvedRules;
+}
+
+export interface ResolvedRules {
+  readonly rules: readonly Rule[];
+  /** Why rules may be missing from `rules`; none = it is complete. */
+  readonly errors: readonly string[];
 }
 
 /** Allows what one of them allows; nobody can deny what another allows (as Kubernetes' union of Node and RBAC). */
@@ -40,5 +62,10 @@ export class AuthorizerUnion implements Authorizer {
       if (decision.reason !== '') reasons.push(decision.reason);
     }
     return { isAllowed: false, reason: reasons.join(', ') };
+  }
+
+  rulesFor(user: UserInfo, namespace: string): ResolvedRules {
+    const parts = this.#parts.flatMap((p) => (p.rulesFor === undefined ? [] : [p.rulesFor(user, namespace)]));
+    return { rules: parts.flatMap((p) => p.rules), errors: parts.flatMap((p) => p.errors) };
   }
 }
