@@ -14,9 +14,11 @@ import { NodePortAllocator } from './allocator/node-ports.ts';
 import { runRepair } from './allocator/repair.ts';
 import { Api } from './api.ts';
 import { AuthorizerUnion } from './authz/authorizer.ts';
-import { NodeRules, PublicRules, Superusers } from './authz/built-in.ts';
+import { NodeRules, Superusers } from './authz/built-in.ts';
+import { RbacAuthorizer } from './authz/rbac/rbac.ts';
 import { EndpointsKeeper } from './bootstrap/endpoints.ts';
 import { ensureBootstrapObjects, keepBootstrapObjects } from './bootstrap/objects.ts';
+import { ensureRbacDefaults } from './bootstrap/rbac.ts';
 import { StoredKinds } from './cache/stored-kinds.ts';
 import { WatchCache } from './cache/watch-cache.ts';
 import type { Core } from './core.ts';
@@ -46,6 +48,7 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     const user = { name: 'system:apiserver', groups: ['system:masters', 'system:authenticated'] };
     const client = new InProcessClient({ handler: api, user, userAgent: 'berth-apiserver' });
     await ensureBootstrapObjects(client, deps.config, c);
+    await ensureRbacDefaults(client, c);
     scope.spawn('bootstrap objects', (signal) => keepBootstrapObjects(client, deps.config, { ...c, signal }));
     const endpoints = await keepEndpoints(deps, client, scope, c);
     const nodes = { streams: deps.nodeStreams };
@@ -142,7 +145,7 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     clock,
     random,
     log,
-    authorizer: new AuthorizerUnion([new Superusers(), new NodeRules(), new PublicRules()]),
+    authorizer: new AuthorizerUnion([new Superusers(), new NodeRules(), new RbacAuthorizer(cache)]),
     admission,
     hooks,
     validation: { nodePortRange: { first: range.from, last: range.to } },

@@ -3,7 +3,15 @@
  * an operator added; with the annotation `autoupdate: "false"` it is left alone altogether.
  * Source: pkg/registry/rbac/reconciliation/{reconcile_role,reconcile_rolebindings}.go.
  */
-import type { AggregationRule, ClusterRole, ClusterRoleBinding, DeepReadonly, LabelSelector, Subject } from '#lib/api';
+import type {
+  AggregationRule,
+  ClusterRole,
+  ClusterRoleBinding,
+  DeepReadonly,
+  KubeObject,
+  LabelSelector,
+  Subject,
+} from '#lib/api';
 import { covers } from '../authz/rbac/rule-cover.ts';
 import type { Rule } from '../authz/rbac/rule-matching.ts';
 import { isEqual } from '../storage.ts';
@@ -58,7 +66,7 @@ export function reconciledRole(
   wanted: DefaultRole,
 ): DeepReadonly<ClusterRole> | undefined {
   if (isProtected(stored)) return undefined;
-  const missing = covers((stored.rules ?? []) as readonly Rule[], wanted.rules ?? []).missing;
+  const missing = covers(stored.rules ?? [], wanted.rules ?? []).missing;
   const next = {
     ...stored,
     metadata: mergedMetadata(stored.metadata, wanted.labels),
@@ -67,7 +75,7 @@ export function reconciledRole(
   const { aggregationRule: known, ...plain } = next;
   const aggregationRule = reconciledAggregation(known, wanted.aggregationRule);
   const whole = aggregationRule === undefined ? plain : { ...plain, aggregationRule };
-  return isEqual(whole, stored) ? undefined : (whole as DeepReadonly<ClusterRole>);
+  return isEqual(whole, stored) ? undefined : whole;
 }
 
 export type BindingChange =
@@ -91,9 +99,8 @@ export function reconciledBinding(
   return isEqual(binding, stored) ? undefined : { action: 'update', binding };
 }
 
-function isProtected(o: { readonly metadata: { readonly annotations?: unknown } }): boolean {
-  const annotations = o.metadata.annotations as Readonly<Record<string, string>> | undefined;
-  return annotations?.[AUTO_UPDATE] === 'false';
+function isProtected(o: DeepReadonly<KubeObject>): boolean {
+  return o.metadata.annotations?.[AUTO_UPDATE] === 'false';
 }
 
 /** Selectors that are missing are added; a role that is not to be aggregated stops to be. */

@@ -27,11 +27,11 @@ type Step = () => Promise<void>;
 
 export async function ensureRbacDefaults(client: Client, c: Ctx): Promise<void> {
   const d = RBAC_DEFAULTS;
-  // A Role may have a ClusterRole's rules and no more fields than it: one code for both.
+  // A Role is a ClusterRole without aggregation: one code for both.
   const clusterRoles: KindRef<ClusterRole> = Kinds.clusterroles;
-  const roles = Kinds.roles as KindRef<ClusterRole>;
+  const roles: KindRef<ClusterRole> = Kinds.roles;
   const clusterRoleBindings: KindRef<ClusterRoleBinding> = Kinds.clusterrolebindings;
-  const roleBindings = Kinds.rolebindings as KindRef<ClusterRoleBinding>;
+  const roleBindings: KindRef<ClusterRoleBinding> = Kinds.rolebindings;
   await runAll([
     ...(await steps(
       client,
