@@ -15,6 +15,7 @@ import { runRepair } from './allocator/repair.ts';
 import { Api } from './api.ts';
 import { AuthorizerUnion } from './authz/authorizer.ts';
 import { NodeRules, Superusers } from './authz/built-in.ts';
+import { RbacEscalation } from './authz/rbac/escalation.ts';
 import { RbacAuthorizer } from './authz/rbac/rbac.ts';
 import { EndpointsKeeper } from './bootstrap/endpoints.ts';
 import { ensureBootstrapObjects, keepBootstrapObjects } from './bootstrap/objects.ts';
@@ -122,12 +123,15 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
   const kinds = new StoredKinds();
   const cache = scope.own(await WatchCache.open({ store, kinds, clock, log, freeze: config.freeze === true }, c));
   const storage = new Storage({ store, cache });
+  const rbac = new RbacAuthorizer(cache);
+  const authorizer = new AuthorizerUnion([new Superusers(), new NodeRules(), rbac]);
   const admission = new AdmissionChain([
     new NamespaceLifecycle(storage),
     new ServiceAccountAdmission({ storage, clock, waitMs: config.serviceAccountWaitMs ?? SERVICE_ACCOUNT_WAIT_MS }),
     new TaintNodesByCondition(),
     new PriorityAdmission(storage),
     new DefaultTolerationSeconds(config.defaultTolerationSeconds ?? DEFAULT_TOLERATION_SECONDS),
+    new RbacEscalation({ authorizer, rbac, storage }),
   ]);
   const addresses = new AddressAllocator({ storage, cidr: config.serviceCidr, clock, random });
   const range = config.nodePortRange ?? NODE_PORTS;
@@ -145,7 +149,7 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     clock,
     random,
     log,
-    authorizer: new AuthorizerUnion([new Superusers(), new NodeRules(), new RbacAuthorizer(cache)]),
+    authorizer,
     admission,
     hooks,
     validation: { nodePortRange: { first: range.from, last: range.to } },
