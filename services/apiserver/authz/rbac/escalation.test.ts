@@ -139,9 +139,6 @@ describe('bindings', () => {
       kind: 'NotFound',
       message: 'roles.rbac.authorization.k8s.io "gone" not found',
     });
-    await grant('binder', [
-      { verbs: ['bind'], apiGroups: [GROUP], resources: ['clusterroles'], resourceNames: ['view'] },
-    ]);
   });
 
   test('bind on one role is not bind on another', async () => {
