@@ -2,15 +2,9 @@
  * Who may do what: the question, the answer, and the union of those who answer (superusers, nodes, RBAC).
  * Source: apiserver/pkg/authorization/authorizer/interfaces.go, authorization/union.
  */
+import type { FieldRequirement } from '#lib/api';
 import type { UserInfo } from '#lib/client';
 import type { Rule } from './rbac/rule-matching.ts';
-
-/** One requirement of a list's selectors: `spec.nodeName In [n1]`. */
-export interface SelectorRequirement {
-  readonly key: string;
-  readonly operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist';
-  readonly values: readonly string[];
-}
 
 export type Attributes =
   | {
@@ -23,9 +17,8 @@ export type Attributes =
       readonly subresource: string;
       readonly namespace: string;
       readonly name: string;
-      /** What a list, watch or deletecollection narrows itself to; absent = not known or none. */
-      readonly fieldSelector?: readonly SelectorRequirement[] | undefined;
-      readonly labelSelector?: readonly SelectorRequirement[] | undefined;
+      /** What a list, watch or deletecollection narrows itself to; absent = nothing, or not understood. */
+      readonly fieldSelector?: readonly FieldRequirement[] | undefined;
     }
   | { readonly type: 'path'; readonly user: UserInfo; readonly verb: string; readonly path: string };
 
@@ -42,7 +35,8 @@ export interface Authorizer {
 
 export interface ResolvedRules {
   readonly rules: readonly Rule[];
-  /** Why rules may be missing from `rules`; none = it is complete. */
+  /** There are rights that cannot be said in rules. */
+  readonly isIncomplete: boolean;
   readonly errors: readonly string[];
 }
 
@@ -66,6 +60,10 @@ export class AuthorizerUnion implements Authorizer {
 
   rulesFor(user: UserInfo, namespace: string): ResolvedRules {
     const parts = this.#parts.flatMap((p) => (p.rulesFor === undefined ? [] : [p.rulesFor(user, namespace)]));
-    return { rules: parts.flatMap((p) => p.rules), errors: parts.flatMap((p) => p.errors) };
+    return {
+      rules: parts.flatMap((p) => p.rules),
+      isIncomplete: parts.some((p) => p.isIncomplete),
+      errors: parts.flatMap((p) => p.errors),
+    };
   }
 }

@@ -148,6 +148,7 @@ describe('RbacAuthorizer', () => {
     const ann = { name: 'ann', groups: ['dev'] };
     expect(rbac.rulesFor(ann, 'ns')).toEqual({
       rules: [{ verbs: ['get'], nonResourceURLs: ['/x'] }, ...RULES],
+      isIncomplete: false,
       errors: [],
     });
     expect(rbac.rulesFor(ann, 'other').rules).toHaveLength(1);

@@ -50,7 +50,7 @@ export class RbacAuthorizer implements Authorizer {
       if (found === undefined) errors.add(missingRole(binding.roleRef));
       else rules.push(...found);
     }
-    return { rules, errors: [...errors] };
+    return { rules, isIncomplete: false, errors: [...errors] };
   }
 
   /** undefined when the role does not exist. */
