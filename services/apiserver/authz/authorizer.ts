@@ -55,7 +55,7 @@ export class AuthorizerUnion implements Authorizer {
       if (decision.isAllowed) return decision;
       if (decision.reason !== '') reasons.push(decision.reason);
     }
-    return { isAllowed: false, reason: reasons.join(', ') };
+    return { isAllowed: false, reason: reasons.join('\n') };
   }
 
   rulesFor(user: UserInfo, namespace: string): ResolvedRules {
