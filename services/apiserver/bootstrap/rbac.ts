@@ -16,6 +16,7 @@ import {
 } from '#lib/api';
 import { type Ctx, isKind } from '#lib/base';
 import type { Client } from '#lib/client';
+import type { Rule } from '../authz/rbac/rule-matching.ts';
 import { RBAC_DEFAULTS } from './gen/rbac-defaults.ts';
 import { newBinding, newRole, reconciledBinding, reconciledRole } from './rbac-reconcile.ts';
 
@@ -62,6 +63,11 @@ export async function ensureRbacDefaults(client: Client, c: Ctx): Promise<void> 
       c,
     )),
   ]);
+}
+
+/** Of the role system:node, as it is by default: the node authorizer does not ask what was made of the role. */
+export function nodeRules(): readonly Rule[] {
+  return RBAC_DEFAULTS.clusterRoles.find((r) => r.name === 'system:node')?.rules ?? [];
 }
 
 /** One list, then one step for each default that is missing or differs. */
