@@ -121,7 +121,9 @@ function spend(
     });
   }
   const disruptedPods = { ...status.disruptedPods, [podName]: nowText };
-  const next = { ...budget, status: { ...status, disruptionsAllowed: disruptionsAllowed - 1, disruptedPods } };
+  const left = { ...status, disruptionsAllowed: disruptionsAllowed - 1, disruptedPods };
+  // The storage sets the copy's resourceVersion: it must not be the cached object's metadata.
+  const next = { ...budget, metadata: { ...budget.metadata }, status: left };
   return { action: 'put', object: next as KubeObject };
 }
 
@@ -144,7 +146,8 @@ async function markDisrupted(core: Core, request: BodyRequest, pod: Cached, c: C
       change: (current) => {
         const now = current.object as DeepReadonly<Pod>;
         const conditions = setCondition(now.status?.conditions, condition, nowText);
-        return { action: 'put', object: { ...now, status: { ...now.status, conditions } } as KubeObject };
+        const next = { ...now, metadata: { ...now.metadata }, status: { ...now.status, conditions } };
+        return { action: 'put', object: next as KubeObject };
       },
     },
     c,
