@@ -152,7 +152,9 @@ describe('SelfSubjectRulesReview', () => {
 });
 
 describe('a list of one name', () => {
-  test('is authorized as of that name (requestinfo.go)', async () => {
+  test('is authorized as of that name, in process and over https (requestinfo.go)', async () => {
+    await using listening = await startTestServer({ listen: true, store: server.store });
+    const http = await listening.http({ commonName: 'ann', organizations: ['dev'] });
     const { client } = server;
     const rules = [{ verbs: ['list', 'watch'], apiGroups: [''], resources: ['secrets'], resourceNames: ['mine'] }];
     const key = { name: 'one', namespace: 'default' };
@@ -166,5 +168,9 @@ describe('a list of one name', () => {
     await eventually(async () => expect(await list('metadata.name=mine')).toMatchObject({ items: [] }));
     for (const other of ['', 'metadata.name=other', 'metadata.name!=mine', '===', 'type=x'])
       await expect(list(other)).rejects.toMatchObject({ kind: 'Forbidden' });
+    const overHttp = (fieldSelector: string): Promise<unknown> =>
+      http.list(Kinds.secrets, { namespace: 'default', fieldSelector }, c);
+    await eventually(async () => expect(await overHttp('metadata.name=mine')).toMatchObject({ items: [] }));
+    await expect(overHttp('metadata.name=other')).rejects.toMatchObject({ kind: 'Forbidden' });
   });
 });

@@ -38,8 +38,8 @@ export function withoutStars(text: string): string {
   return text.slice(0, end);
 }
 
-function hasOrAll(list: readonly string[] | undefined, value: string): boolean {
-  return list !== undefined && (list.includes(ALL) || list.includes(value));
+function hasOrAll(list: readonly string[] = [], value: string): boolean {
+  return list.includes(ALL) || list.includes(value);
 }
 
 /** `*`, `pods`, `pods/log`, or this subresource of every resource: `*` + `/scale`. `pods` does not mean `pods/log`. */
