@@ -38,8 +38,10 @@ export function withoutStars(text: string): string {
   return text.slice(0, end);
 }
 
-function hasOrAll(list: readonly string[] = [], value: string): boolean {
-  return list.includes(ALL) || list.includes(value);
+/** A stored list may be null too. */
+function hasOrAll(list: readonly string[] | undefined, value: string): boolean {
+  const known = list ?? [];
+  return known.includes(ALL) || known.includes(value);
 }
 
 /** `*`, `pods`, `pods/log`, or this subresource of every resource: `*` + `/scale`. `pods` does not mean `pods/log`. */
