@@ -3,8 +3,8 @@ export { type Discovery, discoveryOf } from './documents/discovery.ts';
 export { type OpenApi, openApiOf } from './documents/openapi.ts';
 export { SWAGGER_PROTOBUF, SWAGGER_PROTOBUF_ASKED } from './documents/swagger-protobuf.ts';
 export { semanticEqual } from './equality.ts';
-export { errorBody, type FieldError, type FieldErrorType, invalidError } from './field-error.ts';
-export { type FieldMatcher, type FieldRequirement, parseFieldSelector } from './field-selector.ts';
+export { errorBody, type FieldError, type FieldErrorType, goQuote, invalidError } from './field-error.ts';
+export { type FieldMatcher, type FieldRequirement, fieldRequirements, parseFieldSelector } from './field-selector.ts';
 export { Kinds } from './gen/kinds.ts';
 export type {
   Deployment,
@@ -14,10 +14,28 @@ export type {
   ReplicaSetSpec,
   ReplicaSetStatus,
 } from './gen/types/apps-v1.ts';
+export type {
+  LocalSubjectAccessReview,
+  ResourceAttributes,
+  SelfSubjectAccessReview,
+  SelfSubjectRulesReview,
+  SubjectAccessReview,
+  SubjectAccessReviewSpec,
+} from './gen/types/authorization-v1.ts';
 export type { Lease } from './gen/types/coordination-v1.ts';
 export type * from './gen/types/core-v1.ts';
 export type { EndpointSlice } from './gen/types/discovery-v1.ts';
 export type { Condition, LabelSelector, ObjectMeta, OwnerReference, Status } from './gen/types/meta-v1.ts';
+export type {
+  AggregationRule,
+  ClusterRole,
+  ClusterRoleBinding,
+  PolicyRule,
+  Role,
+  RoleBinding,
+  RoleRef,
+  Subject,
+} from './gen/types/rbac-v1.ts';
 export { findDuplicateFields } from './json-duplicates.ts';
 export { isEndpointIp } from './kinds/service-validation.ts';
 export { validateScale } from './kinds/workload-validation.ts';

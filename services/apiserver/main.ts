@@ -7,6 +7,7 @@ import { type Ctx, raceAbort, Scope, StatusError } from '#lib/base';
 import { InProcessClient } from '#lib/client';
 import { AdmissionChain } from './admission/chain.ts';
 import { NamespaceLifecycle } from './admission/namespace-lifecycle.ts';
+import { NodeRestriction } from './admission/node-restriction.ts';
 import { TaintNodesByCondition } from './admission/nodes.ts';
 import { DefaultTolerationSeconds, PriorityAdmission, ServiceAccountAdmission } from './admission/pods.ts';
 import { AddressAllocator } from './allocator/addresses.ts';
@@ -14,9 +15,14 @@ import { NodePortAllocator } from './allocator/node-ports.ts';
 import { runRepair } from './allocator/repair.ts';
 import { Api } from './api.ts';
 import { AuthorizerUnion } from './authz/authorizer.ts';
-import { NodeRules, PublicRules, Superusers } from './authz/built-in.ts';
+import { NodeRules, Superusers } from './authz/built-in.ts';
+import { NodeAuthorizer } from './authz/node/node-authorizer.ts';
+import { NodeGraph } from './authz/node/node-graph.ts';
+import { RbacEscalation } from './authz/rbac/escalation.ts';
+import { RbacAuthorizer } from './authz/rbac/rbac.ts';
 import { EndpointsKeeper } from './bootstrap/endpoints.ts';
 import { ensureBootstrapObjects, keepBootstrapObjects } from './bootstrap/objects.ts';
+import { ensureRbacDefaults, nodeRules } from './bootstrap/rbac.ts';
 import { StoredKinds } from './cache/stored-kinds.ts';
 import { WatchCache } from './cache/watch-cache.ts';
 import type { Core } from './core.ts';
@@ -46,6 +52,7 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     const user = { name: 'system:apiserver', groups: ['system:masters', 'system:authenticated'] };
     const client = new InProcessClient({ handler: api, user, userAgent: 'berth-apiserver' });
     await ensureBootstrapObjects(client, deps.config, c);
+    await ensureRbacDefaults(client, c);
     scope.spawn('bootstrap objects', (signal) => keepBootstrapObjects(client, deps.config, { ...c, signal }));
     const endpoints = await keepEndpoints(deps, client, scope, c);
     const nodes = { streams: deps.nodeStreams };
@@ -119,12 +126,18 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
   const kinds = new StoredKinds();
   const cache = scope.own(await WatchCache.open({ store, kinds, clock, log, freeze: config.freeze === true }, c));
   const storage = new Storage({ store, cache });
+  const rbac = new RbacAuthorizer(cache);
+  const nodes = new NodeAuthorizer({ graph: new NodeGraph(cache), rules: nodeRules() });
+  // NodeRules: what nodes could read before there was a graph, more than Kubernetes lets them.
+  const authorizer = new AuthorizerUnion([new Superusers(), nodes, new NodeRules(), rbac]);
   const admission = new AdmissionChain([
     new NamespaceLifecycle(storage),
     new ServiceAccountAdmission({ storage, clock, waitMs: config.serviceAccountWaitMs ?? SERVICE_ACCOUNT_WAIT_MS }),
+    new NodeRestriction(storage),
     new TaintNodesByCondition(),
     new PriorityAdmission(storage),
     new DefaultTolerationSeconds(config.defaultTolerationSeconds ?? DEFAULT_TOLERATION_SECONDS),
+    new RbacEscalation({ authorizer, rbac, storage }),
   ]);
   const addresses = new AddressAllocator({ storage, cidr: config.serviceCidr, clock, random });
   const range = config.nodePortRange ?? NODE_PORTS;
@@ -142,7 +155,7 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     clock,
     random,
     log,
-    authorizer: new AuthorizerUnion([new Superusers(), new NodeRules(), new PublicRules()]),
+    authorizer,
     admission,
     hooks,
     validation: { nodePortRange: { first: range.from, last: range.to } },

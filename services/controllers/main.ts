@@ -6,6 +6,7 @@ import type { Clock, Logger, Random } from '#lib/base';
 import { Scope } from '#lib/base';
 import type { Client } from '#lib/client';
 import { ClientEventRecorder, InformerFactory } from '#lib/controller';
+import { startClusterRoleAggregationController } from './clusterrole-aggregation/reconcile.ts';
 import { startDeploymentController } from './deployment/reconcile.ts';
 import type { ControllersConfig, Deps } from './deps.ts';
 import { startEndpointsController } from './endpoints/reconcile.ts';
@@ -58,6 +59,7 @@ export async function startControllers(o: ControllersOptions): Promise<AsyncDisp
   scope.own(startPodGcController(deps));
   scope.own(startNamespaceController(deps));
   scope.own(startGarbageCollector(deps));
+  scope.own(startClusterRoleAggregationController(deps));
   if (o.config.caPem !== undefined) scope.own(startRootCaController(deps, o.config.caPem));
   return scope;
 }

@@ -126,7 +126,8 @@ export class Front {
     const { req, info, c } = call;
     if (info.type !== 'resource') return;
     // Before decoding, so that nobody learns from an answer what they may not do (403 comes before 400, 404 and 415).
-    await this.#o.api.authorize(this.#o.api.target(base), info.verb);
+    const selector = isCollection(info.verb) ? (call.query.get('fieldSelector') ?? '') : '';
+    await this.#o.api.authorize(this.#o.api.target(base), info.verb, selector);
     const isReview = info.verb === 'create' && !kind.verbs.includes('get');
     const form = negotiate(req.headers.accept, !isReview && info.subresource !== 'scale');
     const request = await this.#read(call, info, base);
@@ -266,6 +267,10 @@ function notAllowedHere(): StatusError {
 /** exec by WebSocket is a GET but needs what a POST needs: create (Kubernetes 1.35). */
 function streamVerb(info: ResourceInfo): string {
   return info.subresource === 'log' ? 'get' : 'create';
+}
+
+function isCollection(verb: string): boolean {
+  return verb === 'list' || verb === 'deletecollection';
 }
 
 /** Statuses have no table. */
