@@ -13,6 +13,8 @@ import { AddressAllocator } from './allocator/addresses.ts';
 import { NodePortAllocator } from './allocator/node-ports.ts';
 import { runRepair } from './allocator/repair.ts';
 import { Api } from './api.ts';
+import { StoreTokenKeys } from './authn/store-token-keys.ts';
+import { makeTokenService } from './authn/token-service.ts';
 import { AuthorizerUnion } from './authz/authorizer.ts';
 import { NodeRules, PublicRules, Superusers } from './authz/built-in.ts';
 import { EndpointsKeeper } from './bootstrap/endpoints.ts';
@@ -43,6 +45,7 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
   try {
     const c: Ctx = { signal: scope.signal, clock: deps.clock, log: deps.log };
     const api = new Api(await openCore(deps, scope, c));
+    const { accounts } = api.core.tokens;
     const user = { name: 'system:apiserver', groups: ['system:masters', 'system:authenticated'] };
     const client = new InProcessClient({ handler: api, user, userAgent: 'berth-apiserver' });
     await ensureBootstrapObjects(client, deps.config, c);
@@ -68,6 +71,7 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     let stopped: Promise<void> | undefined;
     return {
       handler: api,
+      serviceAccountTokens: accounts,
       addresses: listeners.addresses,
       useNodeStreams: (streams) => {
         nodes.streams = streams;
@@ -116,6 +120,8 @@ async function leave(endpoints: EndpointsKeeper | undefined, c: Ctx): Promise<vo
 
 async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core> {
   const { store, clock, random, log, config } = deps;
+  const keys = await StoreTokenKeys.open({ store, clock, log }, c);
+  scope.spawn('token keys', (signal) => keys.run({ ...c, signal }));
   const kinds = new StoredKinds();
   const cache = scope.own(await WatchCache.open({ store, kinds, clock, log, freeze: config.freeze === true }, c));
   const storage = new Storage({ store, cache });
@@ -142,6 +148,7 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     clock,
     random,
     log,
+    tokens: makeTokenService({ storage, keys, clock, random, log, config: config.serviceAccounts ?? {}, others: [] }),
     authorizer: new AuthorizerUnion([new Superusers(), new NodeRules(), new PublicRules()]),
     admission,
     hooks,

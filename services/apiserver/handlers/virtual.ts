@@ -10,6 +10,7 @@ import type { Attributes, Decision } from '../authz/authorizer.ts';
 import type { Core, CoreResult } from '../core.ts';
 import { createBinding } from './binding.ts';
 import type { BodyRequest } from './subresources.ts';
+import { createTokenReview } from './token-review.ts';
 
 interface ReviewSpec {
   resourceAttributes?: {
@@ -40,6 +41,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   'authorization.k8s.io/subjectaccessreviews': (core, request) => accessReview(core, request, userOfSpec),
   'authorization.k8s.io/localsubjectaccessreviews': (core, request) => accessReview(core, request, userOfSpec),
   'authorization.k8s.io/selfsubjectrulesreviews': rulesReview,
+  'authentication.k8s.io/tokenreviews': createTokenReview,
   'authentication.k8s.io/selfsubjectreviews': async (core, request) => {
     const { name, uid, groups, extra } = request.user;
     const userInfo = { username: name, ...(uid === undefined ? {} : { uid }), groups, ...(extra ? { extra } : {}) };
