@@ -13,6 +13,7 @@ import { AddressAllocator } from './allocator/addresses.ts';
 import { NodePortAllocator } from './allocator/node-ports.ts';
 import { runRepair } from './allocator/repair.ts';
 import { Api } from './api.ts';
+import { OidcAuthenticator } from './authn/oidc/authenticator.ts';
 import { StoreTokenKeys } from './authn/store-token-keys.ts';
 import { makeTokenService } from './authn/token-service.ts';
 import { AuthorizerUnion } from './authz/authorizer.ts';
@@ -123,6 +124,7 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
   const keys = await StoreTokenKeys.open({ store, clock, log }, c);
   scope.spawn('token keys', (signal) => keys.run({ ...c, signal }));
   const kinds = new StoredKinds();
+  const oidc = (config.oidc ?? []).map((i) => scope.own(new OidcAuthenticator(i, { clock, log, signal: c.signal })));
   const cache = scope.own(await WatchCache.open({ store, kinds, clock, log, freeze: config.freeze === true }, c));
   const storage = new Storage({ store, cache });
   const admission = new AdmissionChain([
@@ -148,7 +150,7 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     clock,
     random,
     log,
-    tokens: makeTokenService({ storage, keys, clock, random, log, config: config.serviceAccounts ?? {}, others: [] }),
+    tokens: makeTokenService({ storage, keys, clock, random, log, config: config.serviceAccounts ?? {}, others: oidc }),
     authorizer: new AuthorizerUnion([new Superusers(), new NodeRules(), new PublicRules()]),
     admission,
     hooks,

@@ -2,6 +2,7 @@
 import type { Clock, Logger, Random } from '#lib/base';
 import type { NodeStreams, RequestHandler, UserInfo } from '#lib/client';
 import type { Store } from '#lib/store';
+import type { OidcConfig } from './authn/oidc/authenticator.ts';
 import type { LegacyClaims } from './authn/service-account-claims.ts';
 import type { ServiceAccountConfig } from './authn/token-service.ts';
 
@@ -31,6 +32,8 @@ export interface ApiServerConfig {
   readonly serviceAccountWaitMs?: number | undefined;
   /** Issuers, audiences and limits of service account tokens. */
   readonly serviceAccounts?: ServiceAccountConfig | undefined;
+  /** Issuers whose id tokens are believed; in the order given. */
+  readonly oidc?: readonly OidcConfig[] | undefined;
   /**
    * Whether admission gives pods their token volume. Default false: only where the nodes can get tokens (the gateway asks
    * `serviceaccounts/token` for them), or no such pod would start.

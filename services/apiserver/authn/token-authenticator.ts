@@ -11,7 +11,7 @@ export type TokenVerdict =
   | {
       readonly outcome: 'authenticated';
       readonly user: UserInfo;
-      /** Those of the asked ones that the token is for; undefined = its kind has no audiences. */
+      /** Those of the asked ones that the token is for; undefined = its kind has none (see OwnAudience). */
       readonly audiences?: readonly string[] | undefined;
     }
   | { readonly outcome: 'refused'; readonly why: string };
@@ -43,5 +43,23 @@ export class TokenUnion implements TokenAuthenticator {
       if (verdict.outcome === 'refused') reasons.push(verdict.why);
     }
     return reasons.length === 0 ? UNKNOWN : refused(reasons.length === 1 ? reasons.join() : `[${reasons.join(', ')}]`);
+  }
+}
+
+/** For kinds of tokens that name no audience of ours: they are for this API server, and for nobody else. */
+export class OwnAudience implements TokenAuthenticator {
+  readonly #inner: TokenAuthenticator;
+  readonly #own: readonly string[];
+
+  constructor(inner: TokenAuthenticator, own: readonly string[]) {
+    this.#inner = inner;
+    this.#own = own;
+  }
+
+  async authenticateToken(token: string, audiences: readonly string[], c: Ctx): Promise<TokenVerdict> {
+    const matching = audiences.filter((a) => this.#own.includes(a));
+    if (matching.length === 0) return UNKNOWN;
+    const verdict = await this.#inner.authenticateToken(token, matching, c);
+    return verdict.outcome === 'authenticated' ? { ...verdict, audiences: matching } : verdict;
   }
 }

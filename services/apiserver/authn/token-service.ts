@@ -6,7 +6,7 @@ import { BootstrapTokens } from './bootstrap-tokens.ts';
 import { LiveObjects } from './live-objects.ts';
 import { EXTENDED_SECONDS } from './service-account-claims.ts';
 import { ServiceAccountTokens } from './service-account-tokens.ts';
-import { type TokenAuthenticator, TokenUnion } from './token-authenticator.ts';
+import { OwnAudience, type TokenAuthenticator, TokenUnion } from './token-authenticator.ts';
 
 /** Settings of service account tokens: kube-apiserver's --service-account-issuer, --api-audiences and their like. */
 export interface ServiceAccountConfig {
@@ -39,7 +39,7 @@ export interface TokenServiceOptions {
   readonly random: Random;
   readonly log: Logger;
   readonly config: ServiceAccountConfig;
-  /** Asked after the cluster's own: OIDC and the like, in order. */
+  /** For this API server alone; asked after the cluster's own: OIDC and the like, in order. */
   readonly others: readonly TokenAuthenticator[];
 }
 
@@ -49,9 +49,10 @@ export function makeTokenService(o: TokenServiceOptions): TokenService {
   const issuers = config.issuers ?? [DEFAULT_ISSUER];
   const audiences = config.audiences ?? [issuers[0]];
   const accounts = new ServiceAccountTokens({ ...o, objects, issuers, audiences });
+  const others = [new BootstrapTokens({ objects, clock }), ...o.others].map((a) => new OwnAudience(a, audiences));
   return {
     accounts,
-    authenticator: new TokenUnion([accounts, new BootstrapTokens({ objects, clock }), ...o.others]),
+    authenticator: new TokenUnion([accounts, ...others]),
     audiences,
     maxExpirationSeconds: config.maxExpirationSeconds ?? EXTENDED_SECONDS,
     keys,
