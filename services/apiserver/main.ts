@@ -129,7 +129,13 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
   const storage = new Storage({ store, cache });
   const admission = new AdmissionChain([
     new NamespaceLifecycle(storage),
-    new ServiceAccountAdmission({ storage, clock, waitMs: config.serviceAccountWaitMs ?? SERVICE_ACCOUNT_WAIT_MS }),
+    new ServiceAccountAdmission({
+      storage,
+      clock,
+      random,
+      waitMs: config.serviceAccountWaitMs ?? SERVICE_ACCOUNT_WAIT_MS,
+      mountsTokens: config.mountsServiceAccountTokens === true,
+    }),
     new TaintNodesByCondition(),
     new PriorityAdmission(storage),
     new DefaultTolerationSeconds(config.defaultTolerationSeconds ?? DEFAULT_TOLERATION_SECONDS),
