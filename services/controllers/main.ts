@@ -18,6 +18,7 @@ import { startNodeLifecycleController } from './node-lifecycle/reconcile.ts';
 import { startPodGcController } from './pod-gc/reconcile.ts';
 import { startReplicaSetController } from './replicaset/reconcile.ts';
 import { startRootCaController } from './root-ca/reconcile.ts';
+import { startServiceAccountTokenController } from './service-account-token/reconcile.ts';
 import { startServiceAccountController } from './serviceaccount/reconcile.ts';
 import { startTaintEvictionController } from './taint-eviction/reconcile.ts';
 
@@ -59,5 +60,6 @@ export async function startControllers(o: ControllersOptions): Promise<AsyncDisp
   scope.own(startNamespaceController(deps));
   scope.own(startGarbageCollector(deps));
   if (o.config.caPem !== undefined) scope.own(startRootCaController(deps, o.config.caPem));
+  if (o.config.tokenSigner !== undefined) scope.own(startServiceAccountTokenController(deps, o.config.tokenSigner));
   return scope;
 }
