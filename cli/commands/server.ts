@@ -7,6 +7,7 @@ import { type Ctx, createLogger, realClock, realRandom, Scope, StatusError } fro
 import { NatsBus } from '#lib/bus';
 import { InProcessClient, type UserInfo, type WriteFence } from '#lib/client';
 import { lead } from '#lib/controller';
+import type { KeyPair } from '#lib/pki';
 import { EtcdStore, LEADER_PREFIX, Maintenance } from '#lib/store';
 import { type ApiServer, startApiServer } from '../../services/apiserver/main.ts';
 import { startControllers } from '../../services/controllers/main.ts';
@@ -121,7 +122,7 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
     scope.own(await openRegistryDoor(door));
   }
   const tokenSigner = api.serviceAccountTokens;
-  const led = { layout, store, bus, scope, c, clientOf, caPem: ca.certPem, tokenSigner };
+  const led = { layout, store, bus, scope, c, clientOf, authority: ca, tokenSigner };
   leadParts(led);
 }
 
@@ -132,7 +133,7 @@ interface Led {
   readonly scope: Scope;
   readonly c: Ctx;
   readonly clientOf: (name: string, fence?: () => WriteFence | undefined) => InProcessClient;
-  readonly caPem: string;
+  readonly authority: KeyPair;
   readonly tokenSigner: ApiServer['serviceAccountTokens'];
 }
 
@@ -185,7 +186,12 @@ function leadParts(o: Led): void {
             clock: c.clock,
             random: realRandom,
             log: c.log.child({ part: 'controllers' }),
-            config: { clusterCidr: o.layout.clusterCidr, caPem: o.caPem, tokenSigner: o.tokenSigner },
+            config: {
+              clusterCidr: o.layout.clusterCidr,
+              caPem: o.authority.certPem,
+              authority: o.authority,
+              tokenSigner: o.tokenSigner,
+            },
           }),
       },
       { ...c, signal },

@@ -15,6 +15,7 @@ export type {
   ReplicaSetStatus,
 } from './gen/types/apps-v1.ts';
 export type { TokenRequest, TokenReview, TokenReviewStatus } from './gen/types/authentication-v1.ts';
+export type { CertificateSigningRequest } from './gen/types/certificates-v1.ts';
 export type { Lease } from './gen/types/coordination-v1.ts';
 export type * from './gen/types/core-v1.ts';
 export type { EndpointSlice } from './gen/types/discovery-v1.ts';

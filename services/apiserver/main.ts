@@ -26,6 +26,7 @@ import type { Core } from './core.ts';
 import { Health } from './health.ts';
 import type { ResourceHooks } from './hooks.ts';
 import { listen, storeHealth } from './http/listen.ts';
+import { certificateRequestHooks } from './kinds/certificate-requests.ts';
 import { namespaceHooks } from './kinds/namespaces.ts';
 import { podHooks } from './kinds/pods.ts';
 import { ServiceHooks } from './kinds/services.ts';
@@ -148,6 +149,7 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     ['/services', new ServiceHooks({ addresses, ports })],
     ['/pods', podHooks],
     ['/namespaces', namespaceHooks],
+    ['certificates.k8s.io/certificatesigningrequests', certificateRequestHooks],
   ]);
   return {
     storage,

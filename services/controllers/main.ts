@@ -6,6 +6,7 @@ import type { Clock, Logger, Random } from '#lib/base';
 import { Scope } from '#lib/base';
 import type { Client } from '#lib/client';
 import { ClientEventRecorder, InformerFactory } from '#lib/controller';
+import { startCertificatesController } from './certificates/reconcile.ts';
 import { startDeploymentController } from './deployment/reconcile.ts';
 import type { ControllersConfig, Deps } from './deps.ts';
 import { startEndpointsController } from './endpoints/reconcile.ts';
@@ -60,6 +61,7 @@ export async function startControllers(o: ControllersOptions): Promise<AsyncDisp
   scope.own(startNamespaceController(deps));
   scope.own(startGarbageCollector(deps));
   if (o.config.caPem !== undefined) scope.own(startRootCaController(deps, o.config.caPem));
+  if (o.config.authority !== undefined) scope.own(startCertificatesController(deps, o.config.authority));
   if (o.config.tokenSigner !== undefined) scope.own(startServiceAccountTokenController(deps, o.config.tokenSigner));
   return scope;
 }
