@@ -46,7 +46,12 @@ export async function createCsr(o: {
   ipAddresses?: readonly string[] | undefined;
 }): Promise<{ der: Buffer; keyPem: string }> {
   const key = o.keyPem === undefined ? await newKey() : { keyPem: o.keyPem, spki: spkiOfKey(o.keyPem) };
-  const info = sequence(integer(Buffer.from([0])), nameOf(o.commonName, o.organizations ?? []), key.spki, attributes(o));
+  const info = sequence(
+    integer(Buffer.from([0])),
+    nameOf(o.commonName, o.organizations ?? []),
+    key.spki,
+    attributes(o),
+  );
   return { der: sequence(info, SIGNATURE_ALGORITHM, bitString(signBytes(info, key.keyPem))), keyPem: key.keyPem };
 }
 

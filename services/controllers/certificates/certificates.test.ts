@@ -19,7 +19,12 @@ async function csrOf(signerName: string, usages: string[], names: Names): Promis
   const { der } = await createCsr(names);
   const request = Buffer.from(pemOf('CERTIFICATE REQUEST', der)).toString('base64');
   const apiVersion = 'certificates.k8s.io/v1';
-  return { apiVersion, kind: 'CertificateSigningRequest', metadata: { name: 'x' }, spec: { request, signerName, usages } };
+  return {
+    apiVersion,
+    kind: 'CertificateSigningRequest',
+    metadata: { name: 'x' },
+    spec: { request, signerName, usages },
+  };
 }
 
 async function fault(signerName: string, usages: string[], names: Names): Promise<string | undefined> {
@@ -32,7 +37,13 @@ describe('the rules of the signers (pkg/apis/certificates/helpers.go)', () => {
     const { der } = await createCsr({ ...NODE, dnsNames: ['a.example'], ipAddresses: ['10.0.0.1', 'fd00::1'] });
     expect(parseCsr(der)).toMatchObject({
       ...NODE,
-      names: { dnsNames: ['a.example'], ipAddresses: ['10.0.0.1', 'fd00:0:0:0:0:0:0:1'], emails: [], uris: [], otherCount: 0 },
+      names: {
+        dnsNames: ['a.example'],
+        ipAddresses: ['10.0.0.1', 'fd00:0:0:0:0:0:0:1'],
+        emails: [],
+        uris: [],
+        otherCount: 0,
+      },
     });
   });
 
@@ -44,7 +55,12 @@ describe('the rules of the signers (pkg/apis/certificates/helpers.go)', () => {
     [SIGNERS.nodeClient, [...CLIENT_USAGES, 'key encipherment'], NODE, undefined],
     [SIGNERS.nodeClient, ['client auth'], NODE, 'usages did not match'],
     [SIGNERS.nodeClient, CLIENT_USAGES, { ...NODE, commonName: 'jane' }, 'common name does not begin'],
-    [SIGNERS.nodeClient, CLIENT_USAGES, { ...NODE, organizations: ['system:masters'] }, 'organization is not system:nodes'],
+    [
+      SIGNERS.nodeClient,
+      CLIENT_USAGES,
+      { ...NODE, organizations: ['system:masters'] },
+      'organization is not system:nodes',
+    ],
     [SIGNERS.nodeClient, CLIENT_USAGES, { ...NODE, organizations: ['system:nodes', 'x'] }, 'organization is not'],
     [SIGNERS.nodeClient, CLIENT_USAGES, { ...NODE, dnsNames: ['a'] }, 'DNS subjectAltNames are not allowed'],
     [SIGNERS.nodeServing, SERVER_USAGES, { ...NODE, ipAddresses: ['10.0.0.1'] }, undefined],
@@ -64,7 +80,10 @@ describe('the rules of the signers (pkg/apis/certificates/helpers.go)', () => {
       const asked = parseCsr((await createCsr(names)).der);
       return approvalsOf({ ...csr, spec: { ...csr.spec, username } }, asked).map((a) => a.permission);
     };
-    expect(await of(SIGNERS.nodeClient, CLIENT_USAGES, NODE, 'system:node:a')).toEqual(['selfnodeclient', 'nodeclient']);
+    expect(await of(SIGNERS.nodeClient, CLIENT_USAGES, NODE, 'system:node:a')).toEqual([
+      'selfnodeclient',
+      'nodeclient',
+    ]);
     expect(await of(SIGNERS.nodeClient, CLIENT_USAGES, NODE, 'system:bootstrap:x')).toEqual(['nodeclient']);
     expect(await of(SIGNERS.nodeClient, ['client auth'], NODE, 'system:node:a')).toEqual([]);
     expect(await of(SIGNERS.client, CLIENT_USAGES, NODE, 'system:node:a')).toEqual([]);
@@ -107,7 +126,7 @@ async function withControllers(fn: (w: World) => Promise<void>): Promise<void> {
       await server.as(user).create(kind, { ...csr, metadata: { name } }, c);
     },
     approve: async (name) => {
-      const approved = { type: 'Approved', status: 'True', reason: 'Test', message: '' } as const;
+      const approved = { type: 'Approved', status: 'True', reason: 'Test', message: 'by hand' } as const;
       const status = { conditions: [approved] };
       await server.client.update(kind, { ...(await read(name)), status }, c, { subresource: 'approval' });
     },
@@ -147,7 +166,7 @@ describe('certificate signing requests', () => {
       await eventually(async () => {
         const { status } = await read('bad');
         expect(status?.conditions?.map((x) => [x.type, x.reason, x.message])).toEqual([
-          ['Approved', 'Test', ''],
+          ['Approved', 'Test', 'by hand'],
           ['Failed', 'SignerValidationFailure', 'DNS or IP subjectAltName is required'],
         ]);
         expect(status?.certificate).toBeUndefined();
@@ -155,7 +174,7 @@ describe('certificate signing requests', () => {
     });
   });
 
-  test("a node's client certificate is approved for whoever may have it, and for nobody else", async () => {
+  test("a node's client certificate is approved for whoever may have it; its serving certificate waits for a person", async () => {
     await withControllers(async ({ make, read }) => {
       const csr = await csrOf(SIGNERS.nodeClient, CLIENT_USAGES, NODE);
       await make('mine', { name: 'system:node:a', ...MASTERS }, csr);
@@ -166,7 +185,11 @@ describe('certificate signing requests', () => {
         ]);
         expect(status?.certificate).toBeDefined();
       });
-      await make('serving', { name: 'system:node:a', ...MASTERS }, await csrOf(SIGNERS.nodeServing, SERVER_USAGES, { ...NODE, dnsNames: ['a'] }));
+      await make(
+        'serving',
+        { name: 'system:node:a', ...MASTERS },
+        await csrOf(SIGNERS.nodeServing, SERVER_USAGES, { ...NODE, dnsNames: ['a'] }),
+      );
       await make('later', { name: 'system:node:b', ...MASTERS }, csr);
       await eventually(async () => expect((await read('later')).status?.certificate).toBeDefined());
       expect((await read('serving')).status?.conditions ?? []).toEqual([]);

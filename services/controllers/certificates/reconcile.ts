@@ -10,7 +10,16 @@ import type { Controller, Outcome } from '#lib/controller';
 import { DONE, objectsOf, startController } from '#lib/controller';
 import { certify, derOfPem, type KeyPair, parseCsr, type SigningRequest } from '#lib/pki';
 import type { Deps } from '../deps.ts';
-import { approvalsOf, awaitsSigning, expiresAtMs, hasCondition, isOurs, SIGNERS, signingFault, validityDays } from './plan.ts';
+import {
+  approvalsOf,
+  awaitsSigning,
+  expiresAtMs,
+  hasCondition,
+  isOurs,
+  SIGNERS,
+  signingFault,
+  validityDays,
+} from './plan.ts';
 
 type Request = DeepReadonly<CertificateSigningRequest>;
 
