@@ -14,6 +14,7 @@ export type {
   ReplicaSetSpec,
   ReplicaSetStatus,
 } from './gen/types/apps-v1.ts';
+export type { TokenRequest, TokenReview, TokenReviewStatus } from './gen/types/authentication-v1.ts';
 export type {
   LocalSubjectAccessReview,
   ResourceAttributes,
@@ -22,6 +23,7 @@ export type {
   SubjectAccessReview,
   SubjectAccessReviewSpec,
 } from './gen/types/authorization-v1.ts';
+export type { CertificateSigningRequest } from './gen/types/certificates-v1.ts';
 export type { Lease } from './gen/types/coordination-v1.ts';
 export type * from './gen/types/core-v1.ts';
 export type { EndpointSlice } from './gen/types/discovery-v1.ts';

@@ -14,6 +14,9 @@ import { AddressAllocator } from './allocator/addresses.ts';
 import { NodePortAllocator } from './allocator/node-ports.ts';
 import { runRepair } from './allocator/repair.ts';
 import { Api } from './api.ts';
+import { OidcAuthenticator } from './authn/oidc/authenticator.ts';
+import { StoreTokenKeys } from './authn/store-token-keys.ts';
+import { makeTokenService } from './authn/token-service.ts';
 import { AuthorizerUnion } from './authz/authorizer.ts';
 import { NodeRules, Superusers } from './authz/built-in.ts';
 import { NodeAuthorizer } from './authz/node/node-authorizer.ts';
@@ -29,6 +32,7 @@ import type { Core } from './core.ts';
 import { Health } from './health.ts';
 import type { ResourceHooks } from './hooks.ts';
 import { listen, storeHealth } from './http/listen.ts';
+import { certificateRequestHooks } from './kinds/certificate-requests.ts';
 import { namespaceHooks } from './kinds/namespaces.ts';
 import { podHooks } from './kinds/pods.ts';
 import { ServiceHooks } from './kinds/services.ts';
@@ -49,6 +53,7 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
   try {
     const c: Ctx = { signal: scope.signal, clock: deps.clock, log: deps.log };
     const api = new Api(await openCore(deps, scope, c));
+    const { accounts } = api.core.tokens;
     const user = { name: 'system:apiserver', groups: ['system:masters', 'system:authenticated'] };
     const client = new InProcessClient({ handler: api, user, userAgent: 'berth-apiserver' });
     await ensureBootstrapObjects(client, deps.config, c);
@@ -75,6 +80,7 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     let stopped: Promise<void> | undefined;
     return {
       handler: api,
+      serviceAccountTokens: accounts,
       addresses: listeners.addresses,
       useNodeStreams: (streams) => {
         nodes.streams = streams;
@@ -123,7 +129,10 @@ async function leave(endpoints: EndpointsKeeper | undefined, c: Ctx): Promise<vo
 
 async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core> {
   const { store, clock, random, log, config } = deps;
+  const keys = await StoreTokenKeys.open({ store, clock, log }, c);
+  scope.spawn('token keys', (signal) => keys.run({ ...c, signal }));
   const kinds = new StoredKinds();
+  const oidc = (config.oidc ?? []).map((i) => scope.own(new OidcAuthenticator(i, { clock, log, signal: c.signal })));
   const cache = scope.own(await WatchCache.open({ store, kinds, clock, log, freeze: config.freeze === true }, c));
   const storage = new Storage({ store, cache });
   const rbac = new RbacAuthorizer(cache);
@@ -132,7 +141,13 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
   const authorizer = new AuthorizerUnion([new Superusers(), nodes, new NodeRules(), rbac]);
   const admission = new AdmissionChain([
     new NamespaceLifecycle(storage),
-    new ServiceAccountAdmission({ storage, clock, waitMs: config.serviceAccountWaitMs ?? SERVICE_ACCOUNT_WAIT_MS }),
+    new ServiceAccountAdmission({
+      storage,
+      clock,
+      random,
+      waitMs: config.serviceAccountWaitMs ?? SERVICE_ACCOUNT_WAIT_MS,
+      mountsTokens: config.mountsServiceAccountTokens === true,
+    }),
     new NodeRestriction(storage),
     new TaintNodesByCondition(),
     new PriorityAdmission(storage),
@@ -147,6 +162,7 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     ['/services', new ServiceHooks({ addresses, ports })],
     ['/pods', podHooks],
     ['/namespaces', namespaceHooks],
+    ['certificates.k8s.io/certificatesigningrequests', certificateRequestHooks],
   ]);
   return {
     storage,
@@ -156,6 +172,7 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     random,
     log,
     authorizer,
+    tokens: makeTokenService({ storage, keys, clock, random, log, config: config.serviceAccounts ?? {}, others: oidc }),
     admission,
     hooks,
     validation: { nodePortRange: { first: range.from, last: range.to } },

@@ -2,6 +2,9 @@
 import type { Clock, Logger, Random } from '#lib/base';
 import type { NodeStreams, RequestHandler, UserInfo } from '#lib/client';
 import type { Store } from '#lib/store';
+import type { OidcConfig } from './authn/oidc/authenticator.ts';
+import type { LegacyClaims } from './authn/service-account-claims.ts';
+import type { ServiceAccountConfig } from './authn/token-service.ts';
 
 export interface ListenAddress {
   readonly host: string;
@@ -9,7 +12,7 @@ export interface ListenAddress {
   readonly port: number;
 }
 
-/** Bearer tokens (service accounts, bootstrap tokens) plug in here; undefined = not a token of this verifier's. */
+/** Bearer tokens of other kinds than service accounts', bootstrap tokens and OIDC plug in here; undefined = not a token of this verifier's. */
 export interface BearerVerifier {
   verify(token: string, signal: AbortSignal): Promise<UserInfo | undefined>;
 }
@@ -27,6 +30,15 @@ export interface ApiServerConfig {
   readonly eventTtlSeconds?: number | undefined;
   /** How long a pod create waits for its namespace's service account to appear. Default 5 s. */
   readonly serviceAccountWaitMs?: number | undefined;
+  /** Issuers, audiences and limits of service account tokens. */
+  readonly serviceAccounts?: ServiceAccountConfig | undefined;
+  /** Issuers whose id tokens are believed; in the order given. */
+  readonly oidc?: readonly OidcConfig[] | undefined;
+  /**
+   * Whether admission gives pods their token volume. Default false: only where the nodes can get tokens (the gateway asks
+   * `serviceaccounts/token` for them), or no such pod would start.
+   */
+  readonly mountsServiceAccountTokens?: boolean | undefined;
   /** Deep-freeze cached objects: for tests, it costs time. Default false. */
   readonly freeze?: boolean | undefined;
 }
@@ -52,6 +64,8 @@ export interface ApiServer extends AsyncDisposable {
   readonly handler: RequestHandler;
   /** Bound addresses, in the order of `listen`. */
   readonly addresses: readonly ListenAddress[];
+  /** For the controller that fills Secrets of type kubernetes.io/service-account-token. */
+  readonly serviceAccountTokens: { issueLegacy(claims: LegacyClaims): string };
   /** The gateway is started after the API server: it gives itself here. */
   useNodeStreams(streams: NodeStreams): void;
 }

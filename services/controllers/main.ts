@@ -6,6 +6,7 @@ import type { Clock, Logger, Random } from '#lib/base';
 import { Scope } from '#lib/base';
 import type { Client } from '#lib/client';
 import { ClientEventRecorder, InformerFactory } from '#lib/controller';
+import { startCertificatesController } from './certificates/reconcile.ts';
 import { startClusterRoleAggregationController } from './clusterrole-aggregation/reconcile.ts';
 import { startDeploymentController } from './deployment/reconcile.ts';
 import type { ControllersConfig, Deps } from './deps.ts';
@@ -19,6 +20,7 @@ import { startNodeLifecycleController } from './node-lifecycle/reconcile.ts';
 import { startPodGcController } from './pod-gc/reconcile.ts';
 import { startReplicaSetController } from './replicaset/reconcile.ts';
 import { startRootCaController } from './root-ca/reconcile.ts';
+import { startServiceAccountTokenController } from './service-account-token/reconcile.ts';
 import { startServiceAccountController } from './serviceaccount/reconcile.ts';
 import { startTaintEvictionController } from './taint-eviction/reconcile.ts';
 
@@ -61,5 +63,7 @@ export async function startControllers(o: ControllersOptions): Promise<AsyncDisp
   scope.own(startGarbageCollector(deps));
   scope.own(startClusterRoleAggregationController(deps));
   if (o.config.caPem !== undefined) scope.own(startRootCaController(deps, o.config.caPem));
+  if (o.config.authority !== undefined) scope.own(startCertificatesController(deps, o.config.authority));
+  if (o.config.tokenSigner !== undefined) scope.own(startServiceAccountTokenController(deps, o.config.tokenSigner));
   return scope;
 }

@@ -4,30 +4,37 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { TLSSocket } from 'node:tls';
-import { StatusError } from '#lib/base';
+import { type Ctx, StatusError } from '#lib/base';
 import type { UserInfo } from '#lib/client';
 import { subjectOf } from '#lib/pki';
 import type { Authorizer } from '../authz/authorizer.ts';
 import type { BearerVerifier } from '../server.ts';
+import { AUTHENTICATED, UNAUTHENTICATED } from './groups.ts';
 import { impersonated } from './impersonation.ts';
+import type { TokenService } from './token-service.ts';
 
-const AUTHENTICATED = 'system:authenticated';
-const ANONYMOUS: UserInfo = { name: 'system:anonymous', groups: ['system:unauthenticated'] };
+const ANONYMOUS: UserInfo = { name: 'system:anonymous', groups: [UNAUTHENTICATED] };
 
 export class Authenticator {
+  readonly #tokens: Pick<TokenService, 'authenticator' | 'audiences'>;
   readonly #bearer: BearerVerifier | undefined;
   readonly #authorizer: Authorizer;
   /** A connection's certificate does not change. */
   readonly #bySocket = new WeakMap<TLSSocket, UserInfo>();
 
-  constructor(o: { bearer: BearerVerifier | undefined; authorizer: Authorizer }) {
+  constructor(o: {
+    tokens: Pick<TokenService, 'authenticator' | 'audiences'>;
+    bearer: BearerVerifier | undefined;
+    authorizer: Authorizer;
+  }) {
+    this.#tokens = o.tokens;
     this.#bearer = o.bearer;
     this.#authorizer = o.authorizer;
   }
 
   /** Throws Unauthorized for credentials that are not good, Forbidden for an impersonation that is not allowed. */
-  async authenticate(req: IncomingMessage, signal: AbortSignal): Promise<UserInfo> {
-    const user = this.#byCertificate(req) ?? (await this.#byToken(req, signal)) ?? ANONYMOUS;
+  async authenticate(req: IncomingMessage, c: Ctx): Promise<UserInfo> {
+    const user = this.#byCertificate(req) ?? (await this.#byToken(req, c)) ?? ANONYMOUS;
     return await impersonated(user, req.headersDistinct, this.#authorizer);
   }
 
@@ -45,12 +52,17 @@ export class Authenticator {
     return user;
   }
 
-  async #byToken(req: IncomingMessage, signal: AbortSignal): Promise<UserInfo | undefined> {
+  async #byToken(req: IncomingMessage, c: Ctx): Promise<UserInfo | undefined> {
     const match = /^bearer (.+)$/i.exec(req.headers.authorization ?? '');
     const token = match?.[1]?.trim();
     if (token === undefined) return undefined;
-    const user = await this.#bearer?.verify(token, signal);
-    if (user === undefined) throw unauthorized();
+    const { authenticator, audiences } = this.#tokens;
+    const verdict = await authenticator.authenticateToken(token, audiences, c);
+    const user = verdict.outcome === 'authenticated' ? verdict.user : await this.#bearer?.verify(token, c.signal);
+    if (user === undefined) {
+      if (verdict.outcome === 'refused') c.log.debug({ why: verdict.why }, 'a bearer token was refused');
+      throw unauthorized();
+    }
     return user.groups.includes(AUTHENTICATED) ? user : { ...user, groups: [...user.groups, AUTHENTICATED] };
   }
 }

@@ -6,9 +6,8 @@ import { StatusError } from '#lib/base';
 import type { UserInfo } from '#lib/client';
 import type { Authorizer } from '../authz/authorizer.ts';
 import { requireAllowed } from '../authz/require.ts';
+import { AUTHENTICATED, UNAUTHENTICATED } from './groups.ts';
 
-const AUTHENTICATED = 'system:authenticated';
-const UNAUTHENTICATED = 'system:unauthenticated';
 const ANONYMOUS = 'system:anonymous';
 const AUTHENTICATION_GROUP = 'authentication.k8s.io';
 const EXTRA_PREFIX = 'impersonate-extra-';

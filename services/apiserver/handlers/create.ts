@@ -62,7 +62,7 @@ export async function createDraft(
   prepareCreate(kind, draft);
   if (o.isTracked !== true) track(core, request, draft);
   const isGenerated = nameDraft(core, draft);
-  const settle = await hooksOf(core, kind).beginCreate?.(draft, { kind, dryRun }, c);
+  const settle = await hooksOf(core, kind).beginCreate?.(draft, { kind, dryRun, user: request.user }, c);
   let isStored = false;
   try {
     const errors = validateCreate(kind, draft, core.validation);

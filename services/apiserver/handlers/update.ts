@@ -103,7 +103,7 @@ export async function changeObject(core: Core, request: UpdateRequest, o: NextOb
     o.after?.();
     checkPreconditions(kind, draft, current);
     const admission = await prepare(core, request, draft, current, c);
-    settle = await hooksOf(core, kind).beginUpdate?.(draft, current.object, { kind, dryRun }, c);
+    settle = await hooksOf(core, kind).beginUpdate?.(draft, current.object, { kind, dryRun, user: request.user }, c);
     const errors = validateUpdate(kind, draft, mutable(current.object), request.subresource, core.validation);
     if (errors.length > 0) throw invalidError(kind, name, errors);
     await core.admission.validate(admission, c);

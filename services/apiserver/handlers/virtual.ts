@@ -7,6 +7,7 @@ import type { Core, CoreResult } from '../core.ts';
 import { accessReview, answer, rulesReview, selfAccessReview } from './access-review.ts';
 import { createBinding } from './binding.ts';
 import type { BodyRequest } from './subresources.ts';
+import { createTokenReview } from './token-review.ts';
 
 type Handler = (core: Core, request: BodyRequest, c: Ctx) => Promise<CoreResult>;
 
@@ -20,6 +21,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   'authorization.k8s.io/subjectaccessreviews': accessReview,
   'authorization.k8s.io/localsubjectaccessreviews': accessReview,
   'authorization.k8s.io/selfsubjectrulesreviews': rulesReview,
+  'authentication.k8s.io/tokenreviews': createTokenReview,
   'authentication.k8s.io/selfsubjectreviews': async (core, request) => {
     const { name, uid, groups, extra } = request.user;
     const userInfo = { username: name, ...(uid === undefined ? {} : { uid }), groups, ...(extra ? { extra } : {}) };

@@ -82,7 +82,7 @@ export class Front {
   async upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const { info, query } = parsed(req);
     const c: Ctx = { signal: this.#o.stopping, clock: this.#o.clock, log: this.#o.log };
-    const user = await this.#o.authenticator.authenticate(req, c.signal);
+    const user = await this.#o.authenticator.authenticate(req, c);
     if (info.type === 'path') throw new StatusError('BadRequest', 'this path cannot be upgraded');
     const base = this.#base(req, info, user);
     await this.#o.api.authorize(this.#o.api.target(base), streamVerb(info));
@@ -91,7 +91,7 @@ export class Front {
 
   async #serve(call: Call): Promise<void> {
     const { req, info, answer, c } = call;
-    const user = await this.#o.authenticator.authenticate(req, c.signal);
+    const user = await this.#o.authenticator.authenticate(req, c);
     if (info.type === 'path') {
       await requireAllowed(this.#o.api.core.authorizer, { type: 'path', user, verb: info.verb, path: info.path });
       await this.#o.paths.serve({ req, answer, path: info.path, query: call.query }, c);

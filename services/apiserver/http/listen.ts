@@ -10,6 +10,7 @@ import type { Health } from '../health.ts';
 import { Metrics } from '../metrics.ts';
 import type { ApiServerDeps, ListenAddress } from '../server.ts';
 import { Front } from './front.ts';
+import { JWKS_PATH } from './issuer.ts';
 import { PathRoutes } from './paths.ts';
 import { StreamRoutes } from './streams.ts';
 
@@ -72,11 +73,12 @@ function newFront(o: ListenOptions): Front {
     openApi: onFirstUse(() => openApiOf(kinds, GIT_VERSION)),
     health: o.health,
     metrics,
+    issuer: { issuer: core.tokens.accounts.issuer, jwksUri: jwksUriOf(deps), keys: core.tokens.keys },
     version: versionInfo(),
   });
   return new Front({
     api,
-    authenticator: new Authenticator({ bearer: deps.bearer, authorizer: core.authorizer }),
+    authenticator: new Authenticator({ tokens: core.tokens, bearer: deps.bearer, authorizer: core.authorizer }),
     paths,
     streams: new StreamRoutes({ api, nodes: o.nodes }),
     metrics,
@@ -85,6 +87,12 @@ function newFront(o: ListenOptions): Front {
     log: deps.log,
     stopping: o.stopping,
   });
+}
+
+function jwksUriOf({ config }: ApiServerDeps): string {
+  const { address, port } = config.advertise;
+  const host = address.includes(':') ? `[${address}]` : address;
+  return config.serviceAccounts?.jwksUri ?? `https://${host}:${port}${JWKS_PATH}`;
 }
 
 /** The documents cost time and memory: a server that nobody asks never makes them. */
