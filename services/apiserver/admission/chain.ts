@@ -22,12 +22,16 @@ export interface AdmissionRequest {
   readonly object: KubeObject | undefined;
   readonly previous: DeepReadonly<KubeObject> | undefined;
   readonly warn: (text: string) => void;
+  /** Adds to the audit event of the request; absent where none is written. */
+  readonly annotate?: ((key: string, value: string) => void) | undefined;
 }
 
 export interface AdmissionPlugin {
   readonly name: string;
   admit?(request: AdmissionRequest, c: Ctx): Promise<void> | void;
   validate?(request: AdmissionRequest, c: Ctx): Promise<void> | void;
+  /** Once after `validate` was called for any plugin, with what became of the write: what was held is kept or given back. */
+  settle?(request: AdmissionRequest, isStored: boolean, c: Ctx): Promise<void>;
 }
 
 export class AdmissionChain {
@@ -43,5 +47,10 @@ export class AdmissionChain {
 
   async validate(request: AdmissionRequest, c: Ctx): Promise<void> {
     for (const p of this.#plugins) if (p.validate !== undefined) await p.validate(request, c);
+  }
+
+  /** Every request whose `validate` was called is settled, refused ones too. Harmless for a request that holds nothing. */
+  async settle(request: AdmissionRequest, isStored: boolean, c: Ctx): Promise<void> {
+    for (const p of this.#plugins) if (p.settle !== undefined) await p.settle(request, isStored, c);
   }
 }
