@@ -37,6 +37,7 @@ export { type ApplyOptions, applyServerSide, type TrackOptions, trackUpdate } fr
 export { applyJsonPatch } from './patch/json.ts';
 export { applyMergePatch } from './patch/merge.ts';
 export { applyStrategicMergePatch } from './patch/strategic.ts';
+export { hasPodResources, type PodResourcesOptions, podLimits, podRequests } from './pod-resources.ts';
 export { decodeProtobuf, encodeProtobuf, isProtobuf } from './protobuf.ts';
 export {
   addQuantity,
@@ -61,6 +62,18 @@ export {
   type Subresource,
   schemaOf,
 } from './registry.ts';
+export {
+  type Amounts,
+  addAmounts,
+  amountsOf,
+  amountsText,
+  isSameAmounts,
+  maskAmounts,
+  maxAmounts,
+  resourceListOf,
+  subtractToZero,
+  withoutZeros,
+} from './resource-amounts.ts';
 export { canonicalObject, decodeAny, decodeObject, decodeType, type FieldValidation } from './schema.ts';
 export {
   isLabelValue,
