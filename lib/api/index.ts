@@ -53,6 +53,9 @@ export {
   subQuantity,
   tryParseQuantity,
 } from './quantity.ts';
+export { charged, chargeFor, givenBack } from './quota/charge.ts';
+export { isInScope, type QuotaChange, type QuotaEvaluator } from './quota/evaluator.ts';
+export { quotaEvaluatorOf } from './quota/evaluators.ts';
 export {
   allKinds,
   type KindInfo,
