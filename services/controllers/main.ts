@@ -16,6 +16,7 @@ import { startNamespaceController } from './namespace/reconcile.ts';
 import { startNodeIpamController } from './node-ipam/reconcile.ts';
 import { startNodeLifecycleController } from './node-lifecycle/reconcile.ts';
 import { startPodGcController } from './pod-gc/reconcile.ts';
+import { startQuotaController } from './quota/reconcile.ts';
 import { startReplicaSetController } from './replicaset/reconcile.ts';
 import { startRootCaController } from './root-ca/reconcile.ts';
 import { startServiceAccountController } from './serviceaccount/reconcile.ts';
@@ -56,6 +57,7 @@ export async function startControllers(o: ControllersOptions): Promise<AsyncDisp
   const lifecycle = scope.own(startNodeLifecycleController(deps));
   scope.own(startTaintEvictionController(deps, (node) => lifecycle.isSilent(node)));
   scope.own(startPodGcController(deps));
+  scope.own(startQuotaController(deps));
   scope.own(startNamespaceController(deps));
   scope.own(startGarbageCollector(deps));
   if (o.config.caPem !== undefined) scope.own(startRootCaController(deps, o.config.caPem));
