@@ -14,10 +14,14 @@ export type {
   ReplicaSetSpec,
   ReplicaSetStatus,
 } from './gen/types/apps-v1.ts';
+export type { CertificateSigningRequest } from './gen/types/certificates-v1.ts';
 export type { Lease } from './gen/types/coordination-v1.ts';
 export type * from './gen/types/core-v1.ts';
 export type { EndpointSlice } from './gen/types/discovery-v1.ts';
 export type { Condition, LabelSelector, ObjectMeta, OwnerReference, Status } from './gen/types/meta-v1.ts';
+export type { Ingress, IngressClass } from './gen/types/networking-v1.ts';
+export type { RuntimeClass } from './gen/types/node-v1.ts';
+export type { StorageClass, VolumeAttributesClass } from './gen/types/storage-v1.ts';
 export { findDuplicateFields } from './json-duplicates.ts';
 export { isEndpointIp } from './kinds/service-validation.ts';
 export { validateScale } from './kinds/workload-validation.ts';

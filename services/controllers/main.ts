@@ -20,6 +20,7 @@ import { startQuotaController } from './quota/reconcile.ts';
 import { startReplicaSetController } from './replicaset/reconcile.ts';
 import { startRootCaController } from './root-ca/reconcile.ts';
 import { startServiceAccountController } from './serviceaccount/reconcile.ts';
+import { startClaimProtection, startClassProtection, startVolumeProtection } from './storage-protection/reconcile.ts';
 import { startTaintEvictionController } from './taint-eviction/reconcile.ts';
 
 export type { ControllersConfig } from './deps.ts';
@@ -58,6 +59,9 @@ export async function startControllers(o: ControllersOptions): Promise<AsyncDisp
   scope.own(startTaintEvictionController(deps, (node) => lifecycle.isSilent(node)));
   scope.own(startPodGcController(deps));
   scope.own(startQuotaController(deps));
+  scope.own(startClaimProtection(deps));
+  scope.own(startVolumeProtection(deps));
+  scope.own(startClassProtection(deps));
   scope.own(startNamespaceController(deps));
   scope.own(startGarbageCollector(deps));
   if (o.config.caPem !== undefined) scope.own(startRootCaController(deps, o.config.caPem));
