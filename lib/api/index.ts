@@ -28,6 +28,8 @@ export type { Lease } from './gen/types/coordination-v1.ts';
 export type * from './gen/types/core-v1.ts';
 export type { EndpointSlice } from './gen/types/discovery-v1.ts';
 export type { Condition, LabelSelector, ObjectMeta, OwnerReference, Status } from './gen/types/meta-v1.ts';
+export type { Ingress, IngressClass } from './gen/types/networking-v1.ts';
+export type { RuntimeClass } from './gen/types/node-v1.ts';
 export type {
   AggregationRule,
   ClusterRole,
@@ -38,6 +40,7 @@ export type {
   RoleRef,
   Subject,
 } from './gen/types/rbac-v1.ts';
+export type { StorageClass, VolumeAttributesClass } from './gen/types/storage-v1.ts';
 export { findDuplicateFields } from './json-duplicates.ts';
 export { isEndpointIp } from './kinds/service-validation.ts';
 export { validateScale } from './kinds/workload-validation.ts';
@@ -57,6 +60,7 @@ export { type ApplyOptions, applyServerSide, type TrackOptions, trackUpdate } fr
 export { applyJsonPatch } from './patch/json.ts';
 export { applyMergePatch } from './patch/merge.ts';
 export { applyStrategicMergePatch } from './patch/strategic.ts';
+export { hasPodResources, type PodResourcesOptions, podLimits, podRequests } from './pod-resources.ts';
 export { decodeProtobuf, encodeProtobuf, isProtobuf } from './protobuf.ts';
 export {
   addQuantity,
@@ -72,6 +76,9 @@ export {
   subQuantity,
   tryParseQuantity,
 } from './quantity.ts';
+export { charged, chargeFor, givenBack } from './quota/charge.ts';
+export { isInScope, type QuotaChange, type QuotaEvaluator } from './quota/evaluator.ts';
+export { quotaEvaluatorOf } from './quota/evaluators.ts';
 export {
   allKinds,
   type KindInfo,
@@ -81,6 +88,18 @@ export {
   type Subresource,
   schemaOf,
 } from './registry.ts';
+export {
+  type Amounts,
+  addAmounts,
+  amountsOf,
+  amountsText,
+  isSameAmounts,
+  maskAmounts,
+  maxAmounts,
+  resourceListOf,
+  subtractToZero,
+  withoutZeros,
+} from './resource-amounts.ts';
 export { canonicalObject, decodeAny, decodeObject, decodeType, type FieldValidation } from './schema.ts';
 export {
   isLabelValue,

@@ -77,6 +77,15 @@ export function parseCsr(der: Uint8Array): SigningRequest {
   return { ...subjectParts(subject), spki: spki.whole, names: requestedNames(asked) };
 }
 
+/** What a request says of itself: its signature is not looked at, so its algorithm does not matter. Throws Invalid. */
+export function csrSubject(der: Uint8Array): Pick<SigningRequest, 'commonName' | 'organizations'> {
+  const [request] = elements(Buffer.from(der));
+  const [info] = childrenOf(request);
+  const [, subject] = childrenOf(info);
+  if (subject === undefined) throw malformed();
+  return subjectParts(subject);
+}
+
 /** Signs a request's key under the subject, names and usages given here: nothing but the key is taken from the request. */
 export function signCsr(ca: KeyPair, der: Uint8Array, r: CertificateRequest, o: PkiDeps = {}): string {
   return certify(ca, parseCsr(der).spki, r, o);

@@ -5,11 +5,18 @@
 import { setMaxListeners } from 'node:events';
 import { type Ctx, raceAbort, Scope, StatusError } from '#lib/base';
 import { InProcessClient } from '#lib/client';
+import { CertificateApproval, CertificateSigning, CertificateSubjectRestriction } from './admission/certificates.ts';
 import { AdmissionChain } from './admission/chain.ts';
+import { DefaultIngressClass } from './admission/ingress.ts';
+import { LimitRanger } from './admission/limit-ranger.ts';
 import { NamespaceLifecycle } from './admission/namespace-lifecycle.ts';
 import { NodeRestriction } from './admission/node-restriction.ts';
 import { TaintNodesByCondition } from './admission/nodes.ts';
+import { PodSecurity } from './admission/pod-security/plugin.ts';
 import { DefaultTolerationSeconds, PriorityAdmission, ServiceAccountAdmission } from './admission/pods.ts';
+import { QuotaAdmission } from './admission/resource-quota.ts';
+import { RuntimeClassAdmission } from './admission/runtime-class.ts';
+import { DefaultStorageClass, PersistentVolumeClaimResize, StorageObjectInUseProtection } from './admission/storage.ts';
 import { AddressAllocator } from './allocator/addresses.ts';
 import { NodePortAllocator } from './allocator/node-ports.ts';
 import { runRepair } from './allocator/repair.ts';
@@ -139,8 +146,10 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
   const nodes = new NodeAuthorizer({ graph: new NodeGraph(cache), rules: nodeRules() });
   // NodeRules: what nodes could read before there was a graph, more than Kubernetes lets them.
   const authorizer = new AuthorizerUnion([new Superusers(), nodes, new NodeRules(), rbac]);
+  // The order of Kubernetes; quotas come last, when nothing but the store can refuse any more.
   const admission = new AdmissionChain([
     new NamespaceLifecycle(storage),
+    new LimitRanger(storage),
     new ServiceAccountAdmission({
       storage,
       clock,
@@ -150,9 +159,19 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     }),
     new NodeRestriction(storage),
     new TaintNodesByCondition(),
+    new PodSecurity(storage),
     new PriorityAdmission(storage),
     new DefaultTolerationSeconds(config.defaultTolerationSeconds ?? DEFAULT_TOLERATION_SECONDS),
+    new DefaultStorageClass(storage),
+    new StorageObjectInUseProtection(),
+    new PersistentVolumeClaimResize(storage),
+    new RuntimeClassAdmission(storage),
+    new CertificateApproval(authorizer),
+    new CertificateSigning(authorizer),
+    new CertificateSubjectRestriction(),
+    new DefaultIngressClass(storage),
     new RbacEscalation({ authorizer, rbac, storage }),
+    new QuotaAdmission(storage),
   ]);
   const addresses = new AddressAllocator({ storage, cidr: config.serviceCidr, clock, random });
   const range = config.nodePortRange ?? NODE_PORTS;

@@ -18,10 +18,12 @@ import { startNamespaceController } from './namespace/reconcile.ts';
 import { startNodeIpamController } from './node-ipam/reconcile.ts';
 import { startNodeLifecycleController } from './node-lifecycle/reconcile.ts';
 import { startPodGcController } from './pod-gc/reconcile.ts';
+import { startQuotaController } from './quota/reconcile.ts';
 import { startReplicaSetController } from './replicaset/reconcile.ts';
 import { startRootCaController } from './root-ca/reconcile.ts';
 import { startServiceAccountTokenController } from './service-account-token/reconcile.ts';
 import { startServiceAccountController } from './serviceaccount/reconcile.ts';
+import { startClaimProtection, startClassProtection, startVolumeProtection } from './storage-protection/reconcile.ts';
 import { startTaintEvictionController } from './taint-eviction/reconcile.ts';
 
 export type { ControllersConfig } from './deps.ts';
@@ -59,6 +61,10 @@ export async function startControllers(o: ControllersOptions): Promise<AsyncDisp
   const lifecycle = scope.own(startNodeLifecycleController(deps));
   scope.own(startTaintEvictionController(deps, (node) => lifecycle.isSilent(node)));
   scope.own(startPodGcController(deps));
+  scope.own(startQuotaController(deps));
+  scope.own(startClaimProtection(deps));
+  scope.own(startVolumeProtection(deps));
+  scope.own(startClassProtection(deps));
   scope.own(startNamespaceController(deps));
   scope.own(startGarbageCollector(deps));
   scope.own(startClusterRoleAggregationController(deps));
