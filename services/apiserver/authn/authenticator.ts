@@ -25,9 +25,17 @@ export class Authenticator {
     this.#authorizer = o.authorizer;
   }
 
-  /** Throws Unauthorized for credentials that are not good, Forbidden for an impersonation that is not allowed. */
-  async authenticate(req: IncomingMessage, signal: AbortSignal): Promise<UserInfo> {
+  /**
+   * Throws Unauthorized for credentials that are not good, Forbidden for an impersonation that is not allowed.
+   * `identified` is told who authenticated, whomever they speak for.
+   */
+  async authenticate(
+    req: IncomingMessage,
+    signal: AbortSignal,
+    identified?: (user: UserInfo) => void,
+  ): Promise<UserInfo> {
     const user = this.#byCertificate(req) ?? (await this.#byToken(req, signal)) ?? ANONYMOUS;
+    identified?.(user);
     return await this.#impersonated(user, req);
   }
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type FlowSchema, Kinds } from '#lib/api';
 import { testContext as c, startTestServer, type TestServer } from '../testing/server.ts';
-import { danglingCondition, ensureFlowControl, planObjects } from './flow-control.ts';
+import { danglingCondition, ensureFlowControl, keepConditions, planObjects } from './flow-control.ts';
 import { AUTO_UPDATE, mandatorySchemas, suggestedSchemas } from './flow-control-objects.ts';
 
 const SCHEMAS = Kinds.flowschemas;
@@ -11,7 +11,6 @@ const key = (name: string): { namespace: string; name: string } => ({ namespace:
 let server: TestServer;
 beforeEach(async () => {
   server = await startTestServer();
-  await ensureFlowControl(server.client, c);
 });
 afterEach(async () => {
   await server[Symbol.asyncDispose]();
@@ -23,7 +22,8 @@ const versions = async (): Promise<string[]> =>
   );
 
 describe('the bootstrap objects', () => {
-  test('are made, none dangles, and a second look changes nothing', async () => {
+  test('are made at start, none dangles, and a second look changes nothing', async () => {
+    await keepConditions(server.client, c);
     const { items } = await server.client.list(SCHEMAS, {}, c);
     expect(items.map((s) => s.metadata.name)).toContain('global-default');
     for (const s of items)
@@ -31,6 +31,7 @@ describe('the bootstrap objects', () => {
     expect((await server.client.list(LEVELS, {}, c)).items).toHaveLength(8);
     const before = await versions();
     await ensureFlowControl(server.client, c);
+    await keepConditions(server.client, c);
     expect(await versions()).toEqual(before);
   });
 
@@ -56,22 +57,21 @@ describe('the bootstrap objects', () => {
   });
 
   test('Dangling says when the level of a schema is missing, and when it is back', async () => {
+    const condition = async (): Promise<unknown> =>
+      (await server.client.get(SCHEMAS, key('mine'), c)).status?.conditions?.[0];
     const spec = { matchingPrecedence: 5, priorityLevelConfiguration: { name: 'gone' } };
     await server.client.create(SCHEMAS, { metadata: { name: 'mine' }, spec }, c);
-    await ensureFlowControl(server.client, c);
-    const [condition] = (await server.client.get(SCHEMAS, key('mine'), c)).status?.conditions ?? [];
-    expect(condition).toMatchObject({
+    await expect.poll(condition).toMatchObject({
       type: 'Dangling',
       status: 'True',
       reason: 'NotFound',
       message:
         'This FlowSchema references the PriorityLevelConfiguration object named "gone" but there is no such object',
     });
-    const exempt = { metadata: { name: 'gone' }, spec: { type: 'Exempt' } };
-    await server.client.create(LEVELS, exempt, c);
-    await ensureFlowControl(server.client, c);
-    const after = await server.client.get(SCHEMAS, key('mine'), c);
-    expect(after.status?.conditions).toMatchObject([{ status: 'False', reason: 'Found' }]);
+    await server.client.create(LEVELS, { metadata: { name: 'gone' }, spec: { type: 'Exempt' } }, c);
+    await expect.poll(condition).toMatchObject({ status: 'False', reason: 'Found' });
+    await server.client.delete(LEVELS, key('gone'), {}, c);
+    await expect.poll(condition).toMatchObject({ status: 'True', reason: 'NotFound' });
   });
 });
 

@@ -47,10 +47,16 @@ export async function ensureFlowControl(client: Client, c: Ctx): Promise<void> {
   ];
   await Promise.all(levelChanges.map((change) => apply(client, Kinds.prioritylevelconfigurations, change, c)));
   await Promise.all(schemaChanges.map((change) => apply(client, Kinds.flowschemas, change, c)));
-  const after = await client.list(Kinds.prioritylevelconfigurations, {}, c);
-  const names = new Set(after.items.map((l) => l.metadata.name));
-  const { items } = await client.list(Kinds.flowschemas, {}, c);
-  await Promise.all(items.map((schema) => keepDangling(client, schema, names, c)));
+}
+
+/** Writes what is wrong of the Dangling conditions. */
+export async function keepConditions(client: Client, c: Ctx): Promise<void> {
+  const [levels, schemas] = await Promise.all([
+    client.list(Kinds.prioritylevelconfigurations, {}, c),
+    client.list(Kinds.flowschemas, {}, c),
+  ]);
+  const names = new Set(levels.items.map((l) => l.metadata.name));
+  for (const schema of schemas.items) await keepDangling(client, schema, names, c);
 }
 
 /** What must be written so that `wanted` are there. A suggested object that somebody has changed is left as it is. */
@@ -105,7 +111,7 @@ export function danglingCondition(
   return { type: 'Dangling', status, lastTransitionTime: since ?? timeText(nowMs), reason, message };
 }
 
-export async function keepDangling(
+async function keepDangling(
   client: Client,
   schema: DeepReadonly<FlowSchema>,
   levelNames: ReadonlySet<string>,

@@ -86,10 +86,15 @@ export class AuditedCall {
     this.#annotations['authorization.k8s.io/decision'] = isAllowed ? 'allow' : 'forbid';
   }
 
+  get hasResponseBody(): boolean {
+    return this.#request.level === 'RequestResponse';
+  }
+
   /** As the client sent it, before anything changes it. */
   body(value: unknown): void {
     this.#identity = identityOf(value);
-    if (this.#hasBodies('Request')) this.#requestObject = redacted(value, this.#parts.decision);
+    if (this.#request.level === 'Request' || this.hasResponseBody)
+      this.#requestObject = redacted(value, this.#parts.decision);
   }
 
   started(code: number): void {
@@ -97,16 +102,11 @@ export class AuditedCall {
   }
 
   complete(answer: AuditAnswer): void {
-    const withObject = this.#hasBodies('RequestResponse') && answer.object !== undefined;
+    const withObject = this.hasResponseBody && answer.object !== undefined;
     this.#record('ResponseComplete', {
       response: this.#response(answer),
       ...(withObject ? { responseObject: redacted(answer.object, this.#parts.decision) } : {}),
     });
-  }
-
-  #hasBodies(least: 'Request' | 'RequestResponse'): boolean {
-    const { level } = this.#request;
-    return level === 'RequestResponse' || level === least;
   }
 
   /** Messages about a malformed body may quote it: not those of sealed kinds. */
