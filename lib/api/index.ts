@@ -27,6 +27,7 @@ export type {
   ResourcePolicyRule,
 } from './gen/types/flowcontrol-v1.ts';
 export type { Condition, LabelSelector, ObjectMeta, OwnerReference, Status } from './gen/types/meta-v1.ts';
+export { isJsonWithinDepth, JSON_DEPTH_MAX } from './json-depth.ts';
 export { findDuplicateFields } from './json-duplicates.ts';
 export { isEndpointIp } from './kinds/service-validation.ts';
 export { validateScale } from './kinds/workload-validation.ts';

@@ -157,7 +157,12 @@ describe('applyJsonPatch: what a patch may cost', () => {
   };
 
   test('exactly 10,000 operations are applied', () => {
-    expect(kindOf({}, Array.from({ length: 10_000 }, () => ({ op: 'test', path: '', value: {} })))).toBe('applied');
+    expect(
+      kindOf(
+        {},
+        Array.from({ length: 10_000 }, () => ({ op: 'test', path: '', value: {} })),
+      ),
+    ).toBe('applied');
   });
 
   test('copies into themselves double the depth: refused, no overflow of the stack', () => {
@@ -188,7 +193,9 @@ describe('applyJsonPatch: what a patch may cost', () => {
     const insert = Array.from({ length: 9_999 }, () => ({ op: 'add', path: '/a/0', value: 1 }));
     const list = new Array<number>(1_000_000).fill(0);
     expect(kindOf({}, [{ op: 'add', path: '/a', value: list }, ...insert])).toBe('TooLarge');
-    expect(kindOf({}, [{ op: 'add', path: '/a', value: list }, ...insert.map((o) => ({ ...o, path: '/a/-' }))])).toBe('applied');
+    expect(kindOf({}, [{ op: 'add', path: '/a', value: list }, ...insert.map((o) => ({ ...o, path: '/a/-' }))])).toBe(
+      'applied',
+    );
     const remove = Array.from({ length: 9_999 }, () => ({ op: 'remove', path: '/a/0' }));
     expect(kindOf({}, [{ op: 'add', path: '/a', value: list }, ...remove])).toBe('TooLarge');
   });
@@ -206,7 +213,9 @@ describe('applyJsonPatch: what a patch may cost', () => {
       { op: 'copy', from: '/data', path: '/more' },
       { op: 'add', path: '/data/x', value: 1 },
     ]);
-    expect(JSON.stringify(result)).toBe('{"data":{"__proto__":{"polluted":true},"x":1},"more":{"__proto__":{"polluted":true}}}');
+    expect(JSON.stringify(result)).toBe(
+      '{"data":{"__proto__":{"polluted":true},"x":1},"more":{"__proto__":{"polluted":true}}}',
+    );
     expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
   });
 });

@@ -179,7 +179,8 @@ function isWithinDepth(value: unknown, max: number): boolean {
     const below: unknown[] = [];
     for (const container of level)
       if (typeof container === 'object' && container !== null)
-        for (const child of Object.values(container)) if (typeof child === 'object' && child !== null) below.push(child);
+        for (const child of Object.values(container))
+          if (typeof child === 'object' && child !== null) below.push(child);
     level = below;
   }
   return true;
