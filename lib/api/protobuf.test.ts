@@ -129,7 +129,7 @@ describe('protobuf: refusals', () => {
         field(2, Buffer.from('CustomResourceDefinition')),
       ];
       const crd = (levels: number): Buffer => {
-        let schema = Buffer.alloc(0);
+        let schema: Buffer = Buffer.alloc(0);
         // JSONSchemaProps.not
         for (let i = 0; i < levels; i++) schema = field(25, schema);
         const spec = field(2, field(7, field(4, field(1, schema))));
