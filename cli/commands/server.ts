@@ -14,6 +14,7 @@ import { startEventCopies } from '../../services/events/main.ts';
 import { startGateway } from '../../services/gateway/main.ts';
 import { SecretTokens } from '../../services/gateway/tokens.ts';
 import { startScheduler } from '../../services/scheduler/main.ts';
+import { auditOf } from '../audit.ts';
 import { ClusterPki } from '../cluster-pki.ts';
 import { ensureEtcdPki, etcdAccess } from '../etcd-access.ts';
 import { findCluster } from '../instance.ts';
@@ -80,6 +81,7 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
       log: log.child({ part: 'apiserver' }),
       listen: hosts.map((host) => ({ host, port: layout.apiPort })),
       tls: { ...tls, caPem: ca.certPem },
+      audit: await auditOf(layout.home, bus),
       config: { serviceCidr: layout.serviceCidr, advertise: { address: layout.serverIp, port: layout.apiPort } },
     }),
   );

@@ -33,6 +33,7 @@ import { ServiceHooks } from './kinds/services.ts';
 import type { ApiServer, ApiServerDeps } from './server.ts';
 import { Storage } from './storage.ts';
 
+export { parseAuditPolicy } from './http/audit/policy.ts';
 export type { ApiServer, ApiServerConfig, ApiServerDeps, AuditDeps, BearerVerifier, ListenAddress } from './server.ts';
 
 const DEFAULT_TOLERATION_SECONDS = 3;
@@ -69,7 +70,8 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     const stop = async (): Promise<void> => {
       health.stop();
       await leave(endpoints, c);
-      await c.clock.sleep(deps.config.shutdownDelayMs ?? 0);
+      const delayMs = deps.config.shutdownDelayMs ?? 0;
+      if (delayMs > 0) await c.clock.sleep(delayMs);
       stopping.abort(new StatusError('Unavailable', 'the server is shutting down'));
       await listeners.close();
       await scope[Symbol.asyncDispose]();
