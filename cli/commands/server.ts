@@ -15,6 +15,7 @@ import { startEventCopies } from '../../services/events/main.ts';
 import { startGateway } from '../../services/gateway/main.ts';
 import { SecretTokens } from '../../services/gateway/tokens.ts';
 import { startScheduler } from '../../services/scheduler/main.ts';
+import { auditOf } from '../audit.ts';
 import { ClusterPki } from '../cluster-pki.ts';
 import { ensureEtcdPki, etcdAccess } from '../etcd-access.ts';
 import { findCluster } from '../instance.ts';
@@ -86,6 +87,7 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
         advertise: { address: layout.serverIp, port: layout.apiPort },
         serviceAccounts: { issuers: [`https://kubernetes.default.svc.${layout.clusterDomain}`] },
       },
+      audit: await auditOf(layout.home, bus),
     }),
   );
   const clientOf = (name: string, fence?: () => WriteFence | undefined): InProcessClient => {

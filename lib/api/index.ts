@@ -27,6 +27,15 @@ export type { CertificateSigningRequest } from './gen/types/certificates-v1.ts';
 export type { Lease } from './gen/types/coordination-v1.ts';
 export type * from './gen/types/core-v1.ts';
 export type { EndpointSlice } from './gen/types/discovery-v1.ts';
+export type {
+  FlowSchema,
+  FlowSchemaCondition,
+  FlowSchemaSpec,
+  PolicyRulesWithSubjects,
+  PriorityLevelConfiguration,
+  PriorityLevelConfigurationSpec,
+  ResourcePolicyRule,
+} from './gen/types/flowcontrol-v1.ts';
 export type { Condition, LabelSelector, ObjectMeta, OwnerReference, Status } from './gen/types/meta-v1.ts';
 export type { Ingress, IngressClass } from './gen/types/networking-v1.ts';
 export type { RuntimeClass } from './gen/types/node-v1.ts';
@@ -41,6 +50,7 @@ export type {
   Subject,
 } from './gen/types/rbac-v1.ts';
 export type { StorageClass, VolumeAttributesClass } from './gen/types/storage-v1.ts';
+export { isJsonWithinDepth, JSON_DEPTH_MAX } from './json-depth.ts';
 export { findDuplicateFields } from './json-duplicates.ts';
 export { isEndpointIp } from './kinds/service-validation.ts';
 export { validateScale } from './kinds/workload-validation.ts';

@@ -5,6 +5,7 @@
 import { setMaxListeners } from 'node:events';
 import { type Ctx, raceAbort, Scope, StatusError } from '#lib/base';
 import { InProcessClient } from '#lib/client';
+import { InformerFactory } from '#lib/controller';
 import { CertificateApproval, CertificateSigning, CertificateSubjectRestriction } from './admission/certificates.ts';
 import { AdmissionChain } from './admission/chain.ts';
 import { DefaultIngressClass } from './admission/ingress.ts';
@@ -38,6 +39,9 @@ import { WatchCache } from './cache/watch-cache.ts';
 import type { Core } from './core.ts';
 import { Health } from './health.ts';
 import type { ResourceHooks } from './hooks.ts';
+import { openAudit } from './http/audit/open.ts';
+import { FlowControl } from './http/fairness/flow-control.ts';
+import { followConditions, followFlowControl } from './http/fairness/follow.ts';
 import { listen, storeHealth } from './http/listen.ts';
 import { certificateRequestHooks } from './kinds/certificate-requests.ts';
 import { namespaceHooks } from './kinds/namespaces.ts';
@@ -46,7 +50,8 @@ import { ServiceHooks } from './kinds/services.ts';
 import type { ApiServer, ApiServerDeps } from './server.ts';
 import { Storage } from './storage.ts';
 
-export type { ApiServer, ApiServerConfig, ApiServerDeps, BearerVerifier, ListenAddress } from './server.ts';
+export { parseAuditPolicy } from './http/audit/policy.ts';
+export type { ApiServer, ApiServerConfig, ApiServerDeps, AuditDeps, BearerVerifier, ListenAddress } from './server.ts';
 
 const DEFAULT_TOLERATION_SECONDS = 3;
 const EVENT_TTL_SECONDS = 3_600;
@@ -66,6 +71,8 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     await ensureBootstrapObjects(client, deps.config, c);
     await ensureRbacDefaults(client, c);
     scope.spawn('bootstrap objects', (signal) => keepBootstrapObjects(client, deps.config, { ...c, signal }));
+    const flows = await openFlowControl(deps, client, scope, c);
+    const auditor = openAudit(deps, c);
     const endpoints = await keepEndpoints(deps, client, scope, c);
     const nodes = { streams: deps.nodeStreams };
     const health = new Health([
@@ -76,13 +83,19 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     const stopping = new AbortController();
     // One listener for each watch: their number is not a leak.
     setMaxListeners(0, stopping.signal);
-    const listeners = await listen({ deps, api, health, nodes: () => nodes.streams, stopping: stopping.signal });
+    const front = { deps, api, health, nodes: () => nodes.streams, stopping: stopping.signal };
+    const listeners = await listen({ ...front, flows, auditor: auditor?.auditor });
+    // As Kubernetes: not ready first, all served for the delay, then no new requests, watches end, the rest may finish.
     const stop = async (): Promise<void> => {
       health.stop();
       await leave(endpoints, c);
+      const delayMs = deps.config.shutdownDelayMs ?? 0;
+      if (delayMs > 0) await c.clock.sleep(delayMs);
       stopping.abort(new StatusError('Unavailable', 'the server is shutting down'));
       await listeners.close();
       await scope[Symbol.asyncDispose]();
+      // Last, so that what the last requests did is on record.
+      await auditor?.close();
     };
     let stopped: Promise<void> | undefined;
     return {
@@ -101,6 +114,20 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     await scope[Symbol.asyncDispose]();
     throw e;
   }
+}
+
+async function openFlowControl(
+  deps: ApiServerDeps,
+  client: InProcessClient,
+  scope: Scope,
+  c: Ctx,
+): Promise<FlowControl> {
+  const { clock, random, log, config } = deps;
+  const flows = new FlowControl({ clock, serverSeats: config.requestSeats, waitMsMax: config.requestWaitMs });
+  const informers = scope.own(new InformerFactory({ client, clock, random, log }));
+  await followFlowControl(flows, informers, c);
+  scope.spawn('flow schemas', (signal) => followConditions(client, informers, { ...c, signal }));
+  return flows;
 }
 
 /** Endpoints on loopback would mean every pod itself, and the API refuses them: such a server is for its own host only. */

@@ -32,9 +32,13 @@ export class Authenticator {
     this.#authorizer = o.authorizer;
   }
 
-  /** Throws Unauthorized for credentials that are not good, Forbidden for an impersonation that is not allowed. */
-  async authenticate(req: IncomingMessage, c: Ctx): Promise<UserInfo> {
+  /**
+   * Throws Unauthorized for credentials that are not good, Forbidden for an impersonation that is not allowed.
+   * `identified` is told who authenticated, whomever they speak for.
+   */
+  async authenticate(req: IncomingMessage, c: Ctx, identified?: (user: UserInfo) => void): Promise<UserInfo> {
     const user = this.#byCertificate(req) ?? (await this.#byToken(req, c)) ?? ANONYMOUS;
+    identified?.(user);
     return await impersonated(user, req.headersDistinct, this.#authorizer);
   }
 

@@ -9,6 +9,9 @@ import { Authenticator } from '../authn/authenticator.ts';
 import type { Health } from '../health.ts';
 import { Metrics } from '../metrics.ts';
 import type { ApiServerDeps, ListenAddress } from '../server.ts';
+import type { Auditor } from './audit/auditor.ts';
+import { FlowFilter } from './fairness/filter.ts';
+import type { FlowControl } from './fairness/flow-control.ts';
 import { Front } from './front.ts';
 import { JWKS_PATH } from './issuer.ts';
 import { PathRoutes } from './paths.ts';
@@ -28,6 +31,8 @@ export interface ListenOptions {
   readonly health: Health;
   readonly nodes: () => NodeStreams | undefined;
   readonly stopping: AbortSignal;
+  readonly flows: FlowControl;
+  readonly auditor: Auditor | undefined;
 }
 
 export async function listen(o: ListenOptions): Promise<Listeners> {
@@ -59,6 +64,15 @@ function newFront(o: ListenOptions): Front {
   const { deps, api } = o;
   const { core } = api;
   const kinds = allKinds();
+  const flows = new FlowFilter({
+    flows: o.flows,
+    loadOf: (group, resource) => {
+      const kind = core.kinds.of({ group, resource });
+      if (kind === undefined) return undefined;
+      const { size, watcherCount } = core.cache.of(kind);
+      return { objects: size, watchers: watcherCount };
+    },
+  });
   const metrics = new Metrics(
     {
       *objects() {
@@ -67,6 +81,7 @@ function newFront(o: ListenOptions): Front {
       },
     },
     (group, resource) => core.kinds.of({ group, resource }) !== undefined,
+    o.auditor === undefined ? [flows] : [flows, o.auditor],
   );
   const paths = new PathRoutes({
     discovery: discoveryOf(kinds),
@@ -82,6 +97,8 @@ function newFront(o: ListenOptions): Front {
     paths,
     streams: new StreamRoutes({ api, nodes: o.nodes }),
     metrics,
+    flows,
+    auditor: o.auditor,
     clock: deps.clock,
     random: deps.random,
     log: deps.log,

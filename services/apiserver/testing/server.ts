@@ -4,7 +4,7 @@ import { type Clock, type Ctx, isKind, realClock, realRandom, silentLogger } fro
 import { type Client, HttpClient, InProcessClient, type NodeStreams, type UserInfo } from '#lib/client';
 import { createCa, issue, type KeyPair } from '#lib/pki';
 import { MemoryStore, type Store } from '#lib/store';
-import { type ApiServer, type ApiServerConfig, startApiServer } from '../main.ts';
+import { type ApiServer, type ApiServerConfig, type AuditDeps, startApiServer } from '../main.ts';
 
 export const testContext: Ctx = { signal: new AbortController().signal, clock: realClock, log: silentLogger };
 
@@ -32,6 +32,7 @@ export interface TestServerOptions {
   readonly nodeStreams?: NodeStreams;
   /** Default: the machine's. */
   readonly clock?: Clock;
+  readonly audit?: AuditDeps;
 }
 
 export async function startTestServer(o: TestServerOptions = {}): Promise<TestServer> {
@@ -47,6 +48,7 @@ export async function startTestServer(o: TestServerOptions = {}): Promise<TestSe
     listen: o.listen === true ? [{ host: '127.0.0.1', port: 0 }] : [],
     tls: { certPem: tls.certPem, keyPem: tls.keyPem, caPem: ca.certPem },
     nodeStreams: o.nodeStreams,
+    audit: o.audit,
     config: {
       serviceCidr: '10.43.0.0/16',
       advertise: { address: '192.0.2.1', port: 6443 },
