@@ -70,9 +70,15 @@ export abstract class OpaqueValue {
 
 export abstract class ObjectValue {
   abstract readonly typeName: string;
-  /** Undefined when the field is not set (and has no default). */
-  abstract get(field: string): Value | undefined;
+  /** Undefined when the field is not set (and has no default); a failure when a host computes it and cannot. */
+  abstract get(field: string): Result | undefined;
   abstract fields(): Iterable<string>;
+
+  /** A field that is there and no failure. */
+  value(field: string): Value | undefined {
+    const v = this.get(field);
+    return v === undefined || isFailure(v) ? undefined : v;
+  }
 }
 
 export abstract class ListValue {
@@ -119,6 +125,10 @@ export class AccumulatorList extends ArrayList {
   override concat(other: ListValue): ListValue {
     for (const v of other) this.items.push(v);
     return this;
+  }
+  /** The same list, from now on an ordinary one. */
+  finished(): ListValue {
+    return new ArrayList(this.items);
   }
 }
 
