@@ -66,15 +66,7 @@ export interface ComprehensionNode extends NodeBase {
   readonly step: Node;
   readonly result: Node;
 }
-export type Node =
-  | ConstNode
-  | IdentNode
-  | SelectNode
-  | CallNode
-  | ListNode
-  | MapNode
-  | StructNode
-  | ComprehensionNode;
+export type Node = ConstNode | IdentNode | SelectNode | CallNode | ListNode | MapNode | StructNode | ComprehensionNode;
 
 export const ACCUMULATOR = '@result';
 export const UNUSED_VARIABLE = '#unused';

@@ -1,4 +1,5 @@
 /** What an expression may name: variables, types and functions. Environments are immutable; `extend` shares what it can. */
+import type { Meter } from './regex/regex.ts';
 import { parseSignature } from './signature.ts';
 import {
   BOOL,
@@ -19,7 +20,7 @@ import {
 import type { Result, Value } from './values/value.ts';
 
 /** A function's implementation. Arguments have the overload's types; throwing is a programmer error. */
-export type Implementation = (args: readonly Value[]) => Result;
+export type Implementation = (args: readonly Value[], meter: Meter) => Result;
 
 export interface Overload {
   readonly id: string;

@@ -59,15 +59,7 @@ export interface ParamType {
   readonly kind: 'param';
   readonly name: string;
 }
-export type Type =
-  | ScalarType
-  | WrapperType
-  | ListType
-  | MapType
-  | ObjectType
-  | OpaqueType
-  | TypeType
-  | ParamType;
+export type Type = ScalarType | WrapperType | ListType | MapType | ObjectType | OpaqueType | TypeType | ParamType;
 
 export const DYN: ScalarType = { kind: 'dyn' };
 export const ERROR: ScalarType = { kind: 'error' };

@@ -302,7 +302,8 @@ class Checker {
     const [key, value] = this.iteration(node, range);
     const depth = this.locals.length;
     this.locals.push({ name: node.accuVar, type: accu });
-    if (node.iterVar2 === undefined) this.locals.push({ name: node.iterVar, type: range.kind === 'list' ? value : key });
+    if (node.iterVar2 === undefined)
+      this.locals.push({ name: node.iterVar, type: range.kind === 'list' ? value : key });
     else this.locals.push({ name: node.iterVar, type: key }, { name: node.iterVar2, type: value });
     this.expect(node.condition, BOOL);
     this.expect(node.step, accu);

@@ -5,7 +5,15 @@
 import { Format } from '../values/format.ts';
 import { Cidr, Ip } from '../values/ip.ts';
 import { codePoints } from '../values/text.ts';
-import { ListValue, MapValue, ObjectValue, OptionalValue, type Result, isFailure, type Value } from '../values/value.ts';
+import {
+  isFailure,
+  ListValue,
+  MapValue,
+  ObjectValue,
+  OptionalValue,
+  type Result,
+  type Value,
+} from '../values/value.ts';
 
 export const STRING_FACTOR = 0.1;
 export const REGEX_FACTOR = 0.25;
@@ -73,9 +81,7 @@ const BY_FUNCTION: ReadonlyMap<string, CallCost> = new Map<string, CallCost>([
       needsResult: (r) => (isFailure(r) ? 1 : Math.ceil(actualSize(r) * 2 * FACTOR)),
     },
   ],
-  ...['find', 'findAll'].map(
-    (n) => [n, byArguments(([text, regex]) => regexCost(text, actualSize(regex)))] as const,
-  ),
+  ...['find', 'findAll'].map((n) => [n, byArguments(([text, regex]) => regexCost(text, actualSize(regex)))] as const),
   ['validate', byArguments(([format, text]) => regexCost(text, format instanceof Format ? format.regexSizeMax : 1))],
 ]);
 
@@ -85,9 +91,14 @@ const BY_OVERLOAD: ReadonlyMap<string, CallCost> = new Map<string, CallCost>([
   ...['cidr_contains_ip_ip', 'cidr_contains_cidr', 'cidr_contains_ip_string', 'cidr_contains_cidr_string'].map(
     (id) => [id, byArguments((args) => containment(id, args))] as const,
   ),
-  ...['starts_with_string', 'ends_with_string', 'string_to_bytes', 'bytes_to_string', 'strings_quote', 'string_format'].map(
-    (id) => [id, traversal(FACTOR)] as const,
-  ),
+  ...[
+    'starts_with_string',
+    'ends_with_string',
+    'string_to_bytes',
+    'bytes_to_string',
+    'strings_quote',
+    'string_format',
+  ].map((id) => [id, traversal(FACTOR)] as const),
   ['in_list', byArguments(([, list]) => actualSize(list))],
   ...['less', 'less_equals', 'greater', 'greater_equals'].flatMap((op) =>
     ['string', 'bytes'].map((t) => [`${op}_${t}`, smaller()] as const),
@@ -98,12 +109,10 @@ const BY_OVERLOAD: ReadonlyMap<string, CallCost> = new Map<string, CallCost>([
   ['add_bytes', byArguments(([a, b]) => Math.ceil((actualSize(a) + actualSize(b)) * FACTOR))],
   ['matches_string', byArguments(([text, regex]) => regexCost(text, actualSize(regex)))],
   ['matches', byArguments(([text, regex]) => regexCost(text, actualSize(regex)))],
-  [
-    'contains_string',
-    byArguments(([a, b]) => Math.ceil(actualSize(a) * FACTOR) * Math.ceil(actualSize(b) * FACTOR)),
-  ],
+  ['contains_string', byArguments(([a, b]) => Math.ceil(actualSize(a) * FACTOR) * Math.ceil(actualSize(b) * FACTOR))],
   ...['list_sets_contains_list', 'list_sets_equivalent_list', 'list_sets_intersects_list'].map(
-    (id) => [id, byArguments(([a, b]) => 1 + actualSize(a) * actualSize(b) * (id.includes('equivalent') ? 2 : 1))] as const,
+    (id) =>
+      [id, byArguments(([a, b]) => 1 + actualSize(a) * actualSize(b) * (id.includes('equivalent') ? 2 : 1))] as const,
   ),
   ...['distinct', 'sort', 'sort_by', 'flatten', 'reverse_list', 'slice'].map(
     (id) => [`list_${id}`, byArguments(([a]) => listCost(id, a))] as const,

@@ -15,6 +15,10 @@ export class EvaluationStopped extends Error {
 /** As k8s.io/apiserver/pkg/apis/cel CheckFrequency. */
 const ITERATIONS_PER_CHECK = 100;
 
+/** A call on n characters with a pattern of m is priced n * m / 40. */
+const STEPS_PER_COST = 50;
+const STEPS_FREE = 1_000_000;
+
 export class Frame {
   readonly locals: Result[];
   cost = 0;
@@ -22,6 +26,7 @@ export class Frame {
   private readonly budget: number;
   private readonly interrupted: (() => boolean) | undefined;
   private iterations = 0;
+  private steps = 0;
 
   constructor(bindings: Bindings, slots: number, budget: number, interrupted: (() => boolean) | undefined) {
     this.bindings = bindings;
@@ -33,6 +38,13 @@ export class Frame {
   charge(cost: number): void {
     this.cost += cost;
     if (this.cost > this.budget)
+      throw new EvaluationStopped('CostExceeded', 'operation cancelled: actual cost limit exceeded');
+  }
+
+  /** Steps of the regular expression machine: those beyond what the budget stands for end the evaluation. */
+  work(steps: number): void {
+    this.steps += steps;
+    if (this.steps > this.budget * STEPS_PER_COST + STEPS_FREE)
       throw new EvaluationStopped('CostExceeded', 'operation cancelled: actual cost limit exceeded');
   }
 

@@ -26,8 +26,8 @@ import {
   TypeValue,
   type Value,
 } from '../values/value.ts';
-import { describeKey, hasField, index, NO_OVERLOAD, optionalField, optionalIndex, selectField } from './access.ts';
 import { and, conditional, notStrictlyFalse, or, orElse } from './absorbing.ts';
+import { describeKey, hasField, index, NO_OVERLOAD, optionalField, optionalIndex, selectField } from './access.ts';
 import type { Frame, Step } from './frame.ts';
 
 const LIST_COST = 10;
@@ -312,7 +312,7 @@ function dispatch(fn: string, overloads: readonly Overload[], steps: readonly St
     const { cost } = chosen;
     if (typeof cost === 'number') f.charge(cost);
     else if (cost.needsResult === undefined) f.charge(cost.of(args));
-    const result = chosen.run(args);
+    const result = chosen.run(args, f);
     if (typeof cost !== 'number' && cost.needsResult !== undefined) f.charge(cost.needsResult(result));
     return result;
   };

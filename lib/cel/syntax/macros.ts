@@ -43,13 +43,7 @@ const MEMBER_MACROS: ReadonlyMap<string, Expander> = new Map<string, Expander>([
   ['optFlatMap/2', (b, offset, target, args) => optional(b, offset, target, args, 'optFlatMap')],
 ]);
 
-export function expandMember(
-  b: Builder,
-  offset: number,
-  target: Node,
-  fn: string,
-  args: readonly Node[],
-): Expansion {
+export function expandMember(b: Builder, offset: number, target: Node, fn: string, args: readonly Node[]): Expansion {
   return MEMBER_MACROS.get(`${fn}/${args.length}`)?.(b, offset, target, args);
 }
 

@@ -320,8 +320,7 @@ class Parser {
     while (!this.is('}')) {
       const optional = this.accept('?') !== undefined;
       const t = this.next();
-      if (t.kind !== 'ident' && t.kind !== 'escaped')
-        this.fail(t, `mismatched input '${t.text}' expecting IDENTIFIER`);
+      if (t.kind !== 'ident' && t.kind !== 'escaped') this.fail(t, `mismatched input '${t.text}' expecting IDENTIFIER`);
       const colon = this.expect(':');
       const field = t.kind === 'escaped' ? t.text.slice(1, -1) : t.text;
       entries.push({ field, value: this.expression(), optional, offset: colon.offset });

@@ -3,7 +3,17 @@
  * double as mathematics does, NaN equals nothing.
  */
 import { Duration, Timestamp } from './time.ts';
-import { CelMap, ListValue, MapValue, ObjectValue, OpaqueValue, OptionalValue, TypeValue, Uint, type Value } from './value.ts';
+import {
+  CelMap,
+  ListValue,
+  MapValue,
+  ObjectValue,
+  OpaqueValue,
+  OptionalValue,
+  TypeValue,
+  Uint,
+  type Value,
+} from './value.ts';
 
 export function equal(a: Value, b: Value): boolean {
   if (typeof a === 'string' || typeof a === 'boolean' || a === null) return a === b;
@@ -98,8 +108,7 @@ export class ValueSet {
   private readonly keyed = new CelMap();
   private readonly others: Value[] = [];
   constructor(values: Iterable<Value>) {
-    for (const v of values)
-      if (!this.keyed.insert(v, v) && this.keyed.find(v) === undefined) this.others.push(v);
+    for (const v of values) if (!this.keyed.insert(v, v) && this.keyed.find(v) === undefined) this.others.push(v);
   }
   has(v: Value): boolean {
     return this.keyed.find(v) !== undefined || this.others.some((o) => equal(o, v));

@@ -38,7 +38,9 @@ export function fromJson(json: unknown, type: Type): Value {
     case 'double':
       return typeof json === 'number' ? json : fromDynJson(json);
     case 'uint':
-      return typeof json === 'number' && Number.isInteger(json) && json >= 0 ? new Uint(BigInt(json)) : fromDynJson(json);
+      return typeof json === 'number' && Number.isInteger(json) && json >= 0
+        ? new Uint(BigInt(json))
+        : fromDynJson(json);
     case 'timestamp':
       return (typeof json === 'string' ? timestampOf(json) : undefined) ?? fromDynJson(json);
     case 'duration':
@@ -200,8 +202,7 @@ export function toJson(v: Value): Json {
   if (v instanceof TypeValue) return v.name;
   if (v instanceof OpaqueValue) return String(v);
   const entries: [string, Json][] = [];
-  if (v instanceof MapValue)
-    for (const k of v.keys()) entries.push([keyText(k), toJson(v.find(k) ?? null)]);
+  if (v instanceof MapValue) for (const k of v.keys()) entries.push([keyText(k), toJson(v.find(k) ?? null)]);
   else
     for (const f of v.fields()) {
       const value = v.value(f);

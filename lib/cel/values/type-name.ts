@@ -1,16 +1,7 @@
 /** What `type(x)` names, and whether a value may stand for a declared parameter type at run time. */
 import type { Type } from '../types.ts';
 import { Duration, Timestamp } from './time.ts';
-import {
-  ListValue,
-  MapValue,
-  ObjectValue,
-  OpaqueValue,
-  OptionalValue,
-  TypeValue,
-  Uint,
-  type Value,
-} from './value.ts';
+import { ListValue, MapValue, ObjectValue, OpaqueValue, OptionalValue, TypeValue, Uint, type Value } from './value.ts';
 
 export function typeNameOf(v: Value): string {
   if (v === null) return 'null_type';
