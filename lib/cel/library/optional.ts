@@ -39,7 +39,11 @@ export const OPTIONAL: Library = library(
       fn1('optional_ofNonZeroValue', 'A -> optional(A)', any, (v) => (isZero(v) ? NONE : new OptionalValue(v))),
     ],
     'optional.none': [fn0('optional_none', ' -> optional(A)', () => NONE)],
-    value: [fn1('optional_value', 'optional(A).() -> A', optional, (o) => o.value ?? absent(o))],
+    value: [
+      fn1('optional_value', 'optional(A).() -> A', optional, (o) =>
+        o.value === undefined ? new CelError('optional.none() dereference') : o.value,
+      ),
+    ],
     hasValue: [fn1('optional_hasValue', 'optional(A).() -> bool', optional, (o) => o.value !== undefined)],
     // The planner evaluates these two itself: their argument is evaluated only when it is needed.
     or: [overload('optional_or_optional', 'optional(A).(optional(A)) -> optional(A)', () => NO_OVERLOAD)],
@@ -49,10 +53,6 @@ export const OPTIONAL: Library = library(
   },
   { optional_type: { kind: 'opaque', name: 'optional_type', params: [{ kind: 'dyn' }] } },
 );
-
-function absent(o: OptionalValue): Result {
-  return o.value === null ? null : new CelError('optional.none() dereference');
-}
 
 function unwrap(l: ListValue): Result {
   const items: Value[] = [];

@@ -106,20 +106,15 @@ const DOUBLE: readonly Overload[] = [
   fn1('string_to_double', 'string -> double', str, (s) => parseFloatText(s) ?? badText('double', s)),
 ];
 
-/** Go's strconv.FormatFloat(n, 'g', -1, 64). */
+/** Go's strconv.FormatFloat(n, 'g', -1, 64): an exponent below -4 or above 5 is written. */
 export function doubleText(n: number): string {
   if (Number.isNaN(n)) return 'NaN';
   if (!Number.isFinite(n)) return n > 0 ? '+Inf' : '-Inf';
   if (Object.is(n, -0)) return '-0';
   const [mantissa = '', exponent = '0'] = n.toExponential().split('e');
   const power = Number(exponent);
-  if (power >= -4 && power < 21)
-    return power >= 0 || n === 0 ? String(n) : n.toFixed(-power - 1 + fractionDigits(mantissa));
+  if (power >= -4 && power < 6) return String(n);
   return `${mantissa}e${power < 0 ? '-' : '+'}${String(Math.abs(power)).padStart(2, '0')}`;
-}
-
-function fractionDigits(mantissa: string): number {
-  return mantissa.replace(/^-?\d\.?/, '').length + 1;
 }
 
 const STRING: readonly Overload[] = [
