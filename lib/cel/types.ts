@@ -121,8 +121,6 @@ export function formatType(t: Type): string {
       return t.of === undefined ? 'type' : `type(${formatType(t.of)})`;
     case 'opaque':
       return t.params.length === 0 ? t.name : `${t.name}(${t.params.map(formatType).join(', ')})`;
-    case 'timestamp':
-    case 'duration':
     default:
       return t.kind;
   }

@@ -42,7 +42,8 @@ const findRegex: Estimator = (args, id) => ({
 
 /** One per element, and for text elements their traversal. */
 const perElement: Estimator = ([list]) => {
-  if (list === undefined || list.type.kind !== 'list') return traversal(STRING_FACTOR)(list === undefined ? [] : [list], '');
+  if (list === undefined || list.type.kind !== 'list')
+    return traversal(STRING_FACTOR)(list === undefined ? [] : [list], '');
   const text = list.type.element.kind === 'string' || list.type.element.kind === 'bytes';
   const each = text ? sum(fixed(1), scaled(list.elementSize(), STRING_FACTOR)) : fixed(1);
   return { cost: product(sizeOf(list), each) };
@@ -133,7 +134,8 @@ function sorting(list: Operand | undefined): CallEstimate {
   return allocating(text ? 2 + STRING_FACTOR : 2, product(size, size), size);
 }
 
-const entries = <T>(names: readonly string[], value: T): (readonly [string, T])[] => names.map((n) => [n, value] as const);
+const entries = <T>(names: readonly string[], value: T): (readonly [string, T])[] =>
+  names.map((n) => [n, value] as const);
 
 /** Kubernetes' estimates, by the function's name; they come before those of the language. */
 const BY_FUNCTION: ReadonlyMap<string, Estimator> = new Map<string, Estimator>([
@@ -227,6 +229,10 @@ export function estimateCall(fn: string, overloadId: string, args: readonly Oper
 /** An estimate that holds for each of several. */
 export function either(a: CallEstimate, b: CallEstimate): CallEstimate {
   const resultSize =
-    a.resultSize === undefined ? b.resultSize : b.resultSize === undefined ? a.resultSize : union(a.resultSize, b.resultSize);
+    a.resultSize === undefined
+      ? b.resultSize
+      : b.resultSize === undefined
+        ? a.resultSize
+        : union(a.resultSize, b.resultSize);
   return { cost: union(a.cost, b.cost), ...(resultSize === undefined ? {} : { resultSize }) };
 }

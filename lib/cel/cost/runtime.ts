@@ -43,6 +43,10 @@ const regexCost = (text: Value | undefined, regexSize: number): number =>
 const CHECK_COST = 350_000;
 const FACTOR = STRING_FACTOR;
 
+/** A call that makes a list. */
+const made = (cost: number): number => 11 + Math.floor(cost);
+const bySize: VariableCost = { of: () => 0, needsResult: (r) => made(isFailure(r) ? 0 : actualSize(r)) };
+
 const BY_FUNCTION: ReadonlyMap<string, CallCost> = new Map<string, CallCost>([
   ['check', CHECK_COST],
   ...['fieldSelector', 'labelSelector'].map(
@@ -82,6 +86,10 @@ const BY_FUNCTION: ReadonlyMap<string, CallCost> = new Map<string, CallCost>([
     },
   ],
   ...['find', 'findAll'].map((n) => [n, byArguments(([text, regex]) => regexCost(text, actualSize(regex)))] as const),
+  ...['slice', 'reverse', 'lists.range'].map((n) => [n, bySize] as const),
+  ['flatten', byArguments(([list, depth]) => made(actualSize(list) * (typeof depth === 'bigint' ? Number(depth) : 1)))],
+  ...['distinct', 'sort'].map((n) => [n, byArguments(([list]) => selfComparison(list))] as const),
+  ['@sortByAssociatedKeys', byArguments(([, keys]) => selfComparison(keys))],
   ['validate', byArguments(([format, text]) => regexCost(text, format instanceof Format ? format.regexSizeMax : 1))],
 ]);
 
@@ -114,9 +122,6 @@ const BY_OVERLOAD: ReadonlyMap<string, CallCost> = new Map<string, CallCost>([
     (id) =>
       [id, byArguments(([a, b]) => 1 + actualSize(a) * actualSize(b) * (id.includes('equivalent') ? 2 : 1))] as const,
   ),
-  ...['distinct', 'sort', 'sort_by', 'flatten', 'reverse_list', 'slice'].map(
-    (id) => [`list_${id}`, byArguments(([a]) => listCost(id, a))] as const,
-  ),
 ]);
 
 /** The cost of one overload: a number, or by the arguments. */
@@ -128,9 +133,12 @@ function smaller(): VariableCost {
   return byArguments(([a, b]) => Math.ceil(Math.min(actualSize(a), actualSize(b)) * FACTOR));
 }
 
-function listCost(id: string, list: Value | undefined): number {
+/** Every element with every other one. */
+function selfComparison(list: Value | undefined): number {
   const n = actualSize(list);
-  return id === 'distinct' || id === 'sort' || id === 'sort_by' ? 10 + n * n : 10 + n;
+  const first = list instanceof ListValue && n > 0 ? list.at(0) : null;
+  const text = typeof first === 'string' || first instanceof Uint8Array;
+  return made(n * n * (text ? 2 + FACTOR : 2));
 }
 
 function containment(id: string, args: readonly Value[]): number {

@@ -1,7 +1,7 @@
 /** Ranges of sizes and costs that saturate at the largest uint64 (cel-go checker/cost.go). */
 
-/** 2^64 - 1, rounded to a double: the estimate for "no bound known". */
-export const UNBOUNDED = 18446744073709551615;
+/** The largest uint64, rounded to a double: the estimate for "no bound known". */
+export const UNBOUNDED = 2 ** 64;
 
 /** Both ends are included. */
 export interface Range {

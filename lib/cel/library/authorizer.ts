@@ -5,8 +5,8 @@
 import { type Library, library } from '../env.ts';
 import { opaque } from '../types.ts';
 import { CelError, OpaqueValue, type Result } from '../values/value.ts';
-import { FORMATS } from './formats.ts';
 import { fn1, fn2, fn3, instance, str } from './define.ts';
+import { FORMATS } from './formats.ts';
 
 const PACKAGE = 'kubernetes.authorization';
 const AUTHORIZER = `${PACKAGE}.Authorizer`;
@@ -119,7 +119,8 @@ class DecisionValue extends Receiver {
 const NO_ATTRIBUTES = { subresource: '', namespace: '', name: '', fieldSelector: '', labelSelector: '' };
 
 function serviceAccount(a: AuthorizerValue, namespace: string, name: string): Result {
-  if (FORMATS.get('dns1123Subdomain')?.violations(name).length !== 0) return new CelError('Invalid service account name');
+  if (FORMATS.get('dns1123Subdomain')?.violations(name).length !== 0)
+    return new CelError('Invalid service account name');
   if (FORMATS.get('dns1123Label')?.violations(namespace).length !== 0)
     return new CelError('Invalid service account namespace');
   return new AuthorizerValue(a.host, { kind: 'serviceAccount', namespace, name });
@@ -144,8 +145,11 @@ export const AUTHORIZATION: Library = library(
       ),
     ],
     group: [
-      fn2('authorizer_group', `${AUTHORIZER}.(string) -> ${GROUP_CHECK}`, [instance(AuthorizerValue), str], (a, group) =>
-        new GroupCheck(a, group),
+      fn2(
+        'authorizer_group',
+        `${AUTHORIZER}.(string) -> ${GROUP_CHECK}`,
+        [instance(AuthorizerValue), str],
+        (a, group) => new GroupCheck(a, group),
       ),
     ],
     serviceAccount: [
@@ -157,10 +161,14 @@ export const AUTHORIZATION: Library = library(
       ),
     ],
     resource: [
-      fn2('groupcheck_resource', `${GROUP_CHECK}.(string) -> ${RESOURCE_CHECK}`, [instance(GroupCheck), str], (g, resource) =>
-        resource.trim() === ''
-          ? new CelError('resource must not be empty')
-          : new ResourceCheck(g.authorizer, { ...NO_ATTRIBUTES, group: g.group, resource }),
+      fn2(
+        'groupcheck_resource',
+        `${GROUP_CHECK}.(string) -> ${RESOURCE_CHECK}`,
+        [instance(GroupCheck), str],
+        (g, resource) =>
+          resource.trim() === ''
+            ? new CelError('resource must not be empty')
+            : new ResourceCheck(g.authorizer, { ...NO_ATTRIBUTES, group: g.group, resource }),
       ),
     ],
     subresource: setter('subresource', 'resourcecheck_subresource'),
@@ -173,10 +181,15 @@ export const AUTHORIZATION: Library = library(
         const { host, subject } = p.authorizer;
         return new DecisionValue(host.check({ kind: 'path', subject, verb, path: p.path }));
       }),
-      fn2('resourcecheck_check', `${RESOURCE_CHECK}.(string) -> ${DECISION}`, [instance(ResourceCheck), str], (r, verb) => {
-        const { host, subject } = r.authorizer;
-        return new DecisionValue(host.check({ kind: 'resource', subject, verb, ...r.attributes }));
-      }),
+      fn2(
+        'resourcecheck_check',
+        `${RESOURCE_CHECK}.(string) -> ${DECISION}`,
+        [instance(ResourceCheck), str],
+        (r, verb) => {
+          const { host, subject } = r.authorizer;
+          return new DecisionValue(host.check({ kind: 'resource', subject, verb, ...r.attributes }));
+        },
+      ),
     ],
     errored: [fn1('decision_errored', `${DECISION}.() -> bool`, decision, (d) => d.decision.error !== '')],
     error: [fn1('decision_error', `${DECISION}.() -> string`, decision, (d) => d.decision.error)],

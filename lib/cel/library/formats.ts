@@ -87,7 +87,10 @@ function uri(text: string): string[] {
   return isProblem(parsed) ? [parsed.message] : [];
 }
 
-const when = (ok: (text: string) => boolean, message: string) => (text: string): string[] => (ok(text) ? [] : [message]);
+const when =
+  (ok: (text: string) => boolean, message: string) =>
+  (text: string): string[] =>
+    ok(text) ? [] : [message];
 
 export const FORMATS: ReadonlyMap<string, Format> = new Map([
   ['dns1123Label', new Format('DNS1123Label', 30, dnsLabel)],
@@ -99,7 +102,14 @@ export const FORMATS: ReadonlyMap<string, Format> = new Map([
   ['dns1035LabelPrefix', new Format('DNS1035LabelPrefix', 30, prefixOf(dns1035Label))],
   ['labelValue', new Format('LabelValue', 40, labelValue)],
   ['uri', new Format('URI', 2000, uri)],
-  ['uuid', new Format('uuid', 90, when((t) => UUID.test(t), 'does not match the UUID format'))],
+  [
+    'uuid',
+    new Format(
+      'uuid',
+      90,
+      when((t) => UUID.test(t), 'does not match the UUID format'),
+    ),
+  ],
   ['byte', new Format('byte', 90, when(isBase64, 'invalid base64'))],
   [
     'date',
@@ -109,5 +119,12 @@ export const FORMATS: ReadonlyMap<string, Format> = new Map([
       when((t) => /^\d{4}-\d\d-\d\d$/.test(t) && parseTimestamp(`${t}T00:00:00Z`) !== undefined, 'invalid date'),
     ),
   ],
-  ['datetime', new Format('datetime', 110, when((t) => parseTimestamp(t) !== undefined, 'invalid datetime'))],
+  [
+    'datetime',
+    new Format(
+      'datetime',
+      110,
+      when((t) => parseTimestamp(t) !== undefined, 'invalid datetime'),
+    ),
+  ],
 ]);

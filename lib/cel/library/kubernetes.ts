@@ -2,9 +2,9 @@
 import { type Library, library, type Overload } from '../env.ts';
 import type { Meter, Regex } from '../regex/regex.ts';
 import { opaque } from '../types.ts';
-import { Format, FORMAT_TYPE } from '../values/format.ts';
-import { parseQuantity, Quantity, QUANTITY_TYPE } from '../values/quantity.ts';
-import { parseSemver, Semver, SEMVER_TYPE } from '../values/semver.ts';
+import { FORMAT_TYPE, Format } from '../values/format.ts';
+import { parseQuantity, QUANTITY_TYPE, Quantity } from '../values/quantity.ts';
+import { parseSemver, SEMVER_TYPE, Semver } from '../values/semver.ts';
 import { ArrayList, CelError, NONE, OptionalValue, type Result, type Value } from '../values/value.ts';
 import { bool, fn0, fn1, fn2, fn3, instance, int, str } from './define.ts';
 import { FORMATS } from './formats.ts';
@@ -66,9 +66,7 @@ export const QUANTITY: Library = library(
     isGreaterThan: [
       fn2('quantity_is_greater_than', `${Q}.(${Q}) -> bool`, [quantity, quantity], (a, b) => a.nano > b.nano),
     ],
-    isLessThan: [
-      fn2('quantity_is_less_than', `${Q}.(${Q}) -> bool`, [quantity, quantity], (a, b) => a.nano < b.nano),
-    ],
+    isLessThan: [fn2('quantity_is_less_than', `${Q}.(${Q}) -> bool`, [quantity, quantity], (a, b) => a.nano < b.nano)],
     compareTo: [
       fn2('quantity_compare_to', `${Q}.(${Q}) -> int`, [quantity, quantity], (a, b) => BigInt(order(a.nano, b.nano))),
     ],

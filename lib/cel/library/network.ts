@@ -1,8 +1,8 @@
 /** Kubernetes' IP, CIDR and URL functions (apiserver/pkg/cel/library/{ip,cidr,urls}.go). */
 import { type Library, library, type Overload } from '../env.ts';
 import { opaque } from '../types.ts';
-import { Cidr, CIDR_TYPE, Ip, IP_TYPE, parseCidr, parseIp } from '../values/ip.ts';
-import { parseUrl, Url, URL_TYPE } from '../values/url.ts';
+import { CIDR_TYPE, Cidr, IP_TYPE, Ip, parseCidr, parseIp } from '../values/ip.ts';
+import { parseUrl, URL_TYPE, Url } from '../values/url.ts';
 import { ArrayList, CelError, CelMap, type Result } from '../values/value.ts';
 import { fn1, fn2, instance, str } from './define.ts';
 
@@ -91,8 +91,11 @@ export const URLS: Library = library(
     getPort: [fn1('url_get_port', 'kubernetes.URL.() -> string', url, (u) => u.port())],
     getEscapedPath: [fn1('url_get_escaped_path', 'kubernetes.URL.() -> string', url, (u) => u.parts.escapedPath)],
     getQuery: [
-      fn1('url_get_query', 'kubernetes.URL.() -> map(string, list(string))', url, (u) =>
-        new CelMap([...u.query()].map(([k, v]) => [k, new ArrayList(v)] as const)),
+      fn1(
+        'url_get_query',
+        'kubernetes.URL.() -> map(string, list(string))',
+        url,
+        (u) => new CelMap([...u.query()].map(([k, v]) => [k, new ArrayList(v)] as const)),
       ),
     ],
   },

@@ -35,7 +35,8 @@ function interpolate(format: string, args: ListValue): string {
     if (used >= args.length) throw new FormatError(`index ${used} out of range`);
     const m = /^(?:\.(\d*))?([\s\S]?)/.exec(format.slice(percent + 1, percent + 20));
     out += clause(m?.[2] ?? '', m?.[1], args.at(used));
-    if (out.length > RESULT_LENGTH_MAX) throw new FormatError(`format would give more than ${RESULT_LENGTH_MAX} characters`);
+    if (out.length > RESULT_LENGTH_MAX)
+      throw new FormatError(`format would give more than ${RESULT_LENGTH_MAX} characters`);
     used++;
     i = percent + 1 + (m?.[0].length ?? 1);
   }

@@ -33,8 +33,7 @@ function lastIndexOf(s: string, sub: string, offset: bigint | undefined): Result
 
 function substring(s: string, start: bigint, end: bigint | undefined): Result {
   const length = BigInt(codePoints(s));
-  if (end !== undefined && start > end)
-    return new CelError(`invalid substring range. start: ${start}, end: ${end}`);
+  if (end !== undefined && start > end) return new CelError(`invalid substring range. start: ${start}, end: ${end}`);
   if (start < 0n || start > length) return outOfRange(start);
   if (end !== undefined && (end < 0n || end > length)) return outOfRange(end);
   return s.slice(unitIndex(s, Number(start)), end === undefined ? s.length : unitIndex(s, Number(end)));
@@ -46,7 +45,11 @@ const RESULT_LENGTH_MAX = 16 * 1024 * 1024;
 /** Go's strings.Replace: negative limits mean all; an empty `from` matches at every code point boundary. */
 function replace(s: string, from: string, to: string, limit: bigint): Result {
   const matches = from === '' ? codePoints(s) + 1 : Math.floor(s.length / from.length);
-  if (matches * to.length > RESULT_LENGTH_MAX && to.length > from.length && replacedLength(s, from, to) > RESULT_LENGTH_MAX)
+  if (
+    matches * to.length > RESULT_LENGTH_MAX &&
+    to.length > from.length &&
+    replacedLength(s, from, to) > RESULT_LENGTH_MAX
+  )
     return new CelError(`replace would give more than ${RESULT_LENGTH_MAX} characters`);
   if (limit < 0n) {
     if (from !== '') return s.replaceAll(from, () => to);
@@ -124,7 +127,9 @@ export const STRINGS: Library = library('cel.lib.ext.strings', {
     fn3('string_index_of_string_int', 'string.(string, int) -> int', [str, str, int], indexOf),
   ],
   lastIndexOf: [
-    fn2('string_last_index_of_string', 'string.(string) -> int', [str, str], (s, sub) => lastIndexOf(s, sub, undefined)),
+    fn2('string_last_index_of_string', 'string.(string) -> int', [str, str], (s, sub) =>
+      lastIndexOf(s, sub, undefined),
+    ),
     fn3('string_last_index_of_string_int', 'string.(string, int) -> int', [str, str, int], lastIndexOf),
   ],
   lowerAscii: [

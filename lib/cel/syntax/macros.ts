@@ -39,6 +39,7 @@ const MEMBER_MACROS: ReadonlyMap<string, Expander> = new Map<string, Expander>([
   ['transformMap/4', quantifier(2, transformMap)],
   ['transformMapEntry/3', quantifier(2, transformMapEntry)],
   ['transformMapEntry/4', quantifier(2, transformMapEntry)],
+  ['sortBy/2', sortBy],
   ['optMap/2', (b, offset, target, args) => optional(b, offset, target, args, 'optMap')],
   ['optFlatMap/2', (b, offset, target, args) => optional(b, offset, target, args, 'optFlatMap')],
 ]);
@@ -174,4 +175,16 @@ function optional(
     b.call(offset, 'optional.none'),
   );
   return b.bind(offset, opt, target, conditional);
+}
+
+/** `list.sortBy(e, key)`: the list is named, since it is both sorted and the source of the keys. */
+function sortBy(b: Builder, offset: number, target: Node, args: readonly Node[]): Expansion {
+  const [name] = args;
+  if (name?.kind !== 'ident')
+    return { offset: name?.offset ?? offset, message: 'sortBy must be called with a simple variable name' };
+  const list = `@list${target.id}`;
+  const keys = quantifier(1, transformList)(b, offset, b.ident(offset, list), args);
+  if (keys === undefined || isIssue(keys)) return keys;
+  const sorted = b.memberCall(offset, b.ident(offset, list), '@sortByAssociatedKeys', [keys]);
+  return b.bind(offset, list, target, sorted);
 }

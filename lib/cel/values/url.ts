@@ -74,7 +74,9 @@ export function parseUrl(text: string): Url | { readonly message: string } {
   const withoutFragment = hash < 0 ? text : text.slice(0, hash);
   const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):/.exec(withoutFragment)?.[1] ?? '';
   if (scheme === '' && /^[^/?#]*:/.test(withoutFragment) && !withoutFragment.startsWith('/'))
-    return failure(withoutFragment.startsWith(':') ? 'missing protocol scheme' : 'first path segment in URL cannot contain colon');
+    return failure(
+      withoutFragment.startsWith(':') ? 'missing protocol scheme' : 'first path segment in URL cannot contain colon',
+    );
   let rest = scheme === '' ? withoutFragment : withoutFragment.slice(scheme.length + 1);
   const question = rest.indexOf('?');
   const query = question < 0 ? '' : rest.slice(question + 1);
