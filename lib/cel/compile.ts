@@ -67,9 +67,9 @@ export function compile(
   if ('issues' in parsed) return failed('Compile', parsed.issues);
   const result = check(parsed.node, env);
   if ('issues' in result) return failed('Compile', result.issues);
-  const issues = literalIssues(parsed.node);
-  if (issues.length > 0) return failed('Compile', issues);
   const { checked } = result;
+  const issues = literalIssues(checked);
+  if (issues.length > 0) return failed('Compile', issues);
   const { resultType } = options;
   if (resultType !== undefined && !new Substitution().assignable([checked.type], [resultType]))
     return failed('ResultType', [

@@ -20,7 +20,10 @@ describe('messages of the checker (cel-go checker/errors.go)', () => {
     ['self.name.startsWith(1)', "found no matching overload for 'startsWith' applied to 'string.(int)'"],
     ["[1, 'a']", "expected type 'int' but found 'string'"],
     ["{'a': 1, 'b': 'c'}", "expected type 'int' but found 'string'"],
-    ['self.replicas.all(x, true)', "expression of type 'int' cannot be range of a comprehension (must be list, map, or dynamic)"],
+    [
+      'self.replicas.all(x, true)',
+      "expression of type 'int' cannot be range of a comprehension (must be list, map, or dynamic)",
+    ],
     ['self.items.all(x, x)', "found no matching overload for '_&&_' applied to '(bool, string)'"],
     ['Pod{nme: "a"}', "undefined field 'nme'"],
     ['Pod{name: 1}', "expected type of field 'name' is 'string' but provided type is 'int'"],
@@ -35,7 +38,9 @@ describe('messages of the checker (cel-go checker/errors.go)', () => {
     expect(errorsOf('self.replicas > 0 &&\n\tx')).toBe(
       "ERROR: <input>:2:2: undeclared reference to 'x' (in container '')\n |  x\n | .^",
     );
-    expect(errorsOf("'é' + x")).toBe("ERROR: <input>:1:7: undeclared reference to 'x' (in container '')\n | 'é' + x\n | .．....^");
+    expect(errorsOf("'é' + x")).toBe(
+      "ERROR: <input>:1:7: undeclared reference to 'x' (in container '')\n | 'é' + x\n | .．....^",
+    );
   });
 
   test('several errors come in the order of the text', () => {
@@ -67,7 +72,7 @@ describe('syntax errors', () => {
 
 describe('bounds', () => {
   test.each([
-    ['nesting', '('.repeat(300) + '1' + ')'.repeat(300)],
+    ['nesting', `${'('.repeat(300)}1${')'.repeat(300)}`],
     ['nested lists', '['.repeat(260) + ']'.repeat(260)],
     ['a chain of additions', Array.from({ length: 5000 }, () => '1').join('+')],
     ['a chain of fields', `any${'.a'.repeat(5000)}`],
@@ -77,10 +82,10 @@ describe('bounds', () => {
   });
 
   test('what is just below the bounds evaluates', () => {
-    expect(evaluated('('.repeat(240) + '1' + ')'.repeat(240))).toBe(1);
+    expect(evaluated(`${'('.repeat(240)}1${')'.repeat(240)}`)).toBe(1);
     expect(evaluated(Array.from({ length: 600 }, () => '1').join('+'))).toBe(600);
     expect(evaluated(Array.from({ length: 3000 }, () => 'true').join('&&'))).toBe(true);
-    expect(evaluated('!'.repeat(2001) + 'true')).toBe(false);
+    expect(evaluated(`${'!'.repeat(2001)}true`)).toBe(false);
   });
 
   test('an expression of more than 100,000 code points is refused', () => {

@@ -21,7 +21,7 @@ table('literals (cel-spec "Values")', [
   [`b'\\xff\\377a' == bytes('a')`, false],
   ["size(b'é')", 2],
   [`size('é😀')`, 2],
-  ['-9223372036854775808', -9223372036854775808],
+  ['-9223372036854775808', -(2 ** 63)],
   ['9223372036854775808', 'compile: invalid int literal'],
   ['18446744073709551616u', 'compile: invalid uint literal'],
   [`'\\q'`, 'compile: unable to unescape string'],
@@ -131,7 +131,13 @@ table('macros', [
   ['[1, 2, 3].map(x, x > 1, x * 10)', [20, 30]],
   ['[1, 2, 3].filter(x, x % 2 == 1)', [1, 3]],
   ['[[1, 2], [3]].map(l, l.map(x, x + size(l)))', [[3, 4], [4]]],
-  ['[1, 2].map(x, [3, 4].map(x, x))', [[3, 4], [3, 4]]],
+  [
+    '[1, 2].map(x, [3, 4].map(x, x))',
+    [
+      [3, 4],
+      [3, 4],
+    ],
+  ],
   ["{'b': 1, 'a': 2}.map(k, k).size()", 2],
   ['[5, 6].all(i, v, v == i + 5)', true],
   ["{'a': 'b'}.exists(k, v, k < v)", true],
@@ -143,7 +149,13 @@ table('macros', [
   ["{'a': 'b'}.transformMapEntry(k, v, {v: k})", { b: 'a' }],
   ["['x', 'x'].transformMapEntry(i, v, {v: i})", 'error: insert failed: key x already exists'],
   ['[1].map(x, x) + [2]', [1, 2]],
-  ['optional.of([1].map(x, x)).optMap(v, [v + [2], v + [3]]).value()', [[1, 2], [1, 3]]],
+  [
+    'optional.of([1].map(x, x)).optMap(v, [v + [2], v + [3]]).value()',
+    [
+      [1, 2],
+      [1, 3],
+    ],
+  ],
   ['[1].map(1, 1)', 'compile: argument must be a simple name'],
   ['has(a)', 'compile: invalid argument to has() macro'],
   ['[1].all(i, i, true)', 'compile: duplicate variable name: i'],

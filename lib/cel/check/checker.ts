@@ -1,6 +1,6 @@
 /**
  * Static types of every node, resolution of names and overloads (cel-spec "Type Checking"; cel-go checker/checker.go). Errors are in
- * cel-go's words. Literals of lists and maps are homogeneous, as Kubernetes asks (apiserver/pkg/cel/environment/base.go).
+ * cel-go's words.
  */
 import type { CallNode, ComprehensionNode, ListNode, MapNode, Node, SelectNode, StructNode } from '../ast.ts';
 import { qualifiedName } from '../ast.ts';
@@ -34,7 +34,14 @@ export type Reference =
   | { readonly kind: 'variable'; readonly name: string }
   | { readonly kind: 'local'; readonly name: string }
   | { readonly kind: 'type'; readonly type: Type }
-  | { readonly kind: 'call'; readonly overloads: readonly Overload[]; readonly args: readonly Node[] };
+  | {
+      readonly kind: 'call';
+      /** With its namespace: `lists.range`. */
+      readonly name: string;
+      readonly overloads: readonly Overload[];
+      /** With the target of a member call first. */
+      readonly args: readonly Node[];
+    };
 
 export interface Checked {
   readonly node: Node;
@@ -195,7 +202,7 @@ class Checker {
       return this.report(node.offset, 'unsupported optional field selection');
     this.visit(field);
     const type = this.field(node.offset, this.substitution.apply(this.visit(operand), 'partial'), field.value);
-    this.references.set(node.id, { kind: 'call', overloads: [], args: node.args });
+    this.references.set(node.id, { kind: 'call', name: node.fn, overloads: [], args: node.args });
     return isOptional(type) ? type : optionalOf(type);
   }
 
@@ -224,7 +231,7 @@ class Checker {
       if (result === undefined) result = type;
       else if (!isDyn(result) && !(lessSpecific(result, type) && lessSpecific(type, result))) result = DYN;
     }
-    this.references.set(node.id, { kind: 'call', overloads: found, args });
+    this.references.set(node.id, { kind: 'call', name, overloads: found, args });
     return result ?? this.noOverload(node, name, types, member);
   }
 
@@ -235,13 +242,11 @@ class Checker {
     return this.report(node.offset, `found no matching overload for '${name}' applied to '${signature}'`);
   }
 
-  /** The common type of a literal's elements. */
-  private join(offset: number, previous: Type | undefined, next: Type): Type {
+  /** The common type of a literal's elements; that they be of one type is asked later (literals.ts). */
+  private join(previous: Type | undefined, next: Type): Type {
     if (previous === undefined) return next;
-    if (this.assign(previous, next)) return lessSpecific(previous, next) ? previous : next;
-    const [a, b] = [previous, next].map((t) => formatType(this.substitution.apply(t, 'final')));
-    this.report(offset, `expected type '${a}' but found '${b}'`);
-    return previous;
+    if (!this.assign(previous, next)) return DYN;
+    return lessSpecific(previous, next) ? previous : next;
   }
 
   private unwrapped(type: Type, offset: number, optional: boolean): Type {
@@ -259,7 +264,7 @@ class Checker {
   private list(node: ListNode): Type {
     let element: Type | undefined;
     for (const [i, e] of node.elements.entries())
-      element = this.join(e.offset, element, this.unwrapped(this.visit(e), e.offset, node.optional.has(i)));
+      element = this.join(element, this.unwrapped(this.visit(e), e.offset, node.optional.has(i)));
     return listOf(element ?? this.newParam());
   }
 
@@ -267,8 +272,8 @@ class Checker {
     let key: Type | undefined;
     let value: Type | undefined;
     for (const e of node.entries) {
-      key = this.join(e.key.offset, key, this.visit(e.key));
-      value = this.join(e.value.offset, value, this.unwrapped(this.visit(e.value), e.value.offset, e.optional));
+      key = this.join(key, this.visit(e.key));
+      value = this.join(value, this.unwrapped(this.visit(e.value), e.value.offset, e.optional));
     }
     return mapOf(key ?? this.newParam(), value ?? this.newParam());
   }

@@ -122,13 +122,14 @@ class Coster {
     const reference = this.checked.references.get(node.id);
     const nodes = reference?.kind === 'call' ? reference.args : node.args;
     const overloads = reference?.kind === 'call' ? reference.overloads : [];
+    const name = reference?.kind === 'call' ? reference.name : node.fn;
     const costs = nodes.map((n) => this.cost(n));
     const special = this.specialCall(node, nodes, costs);
     if (special !== undefined) return special;
     const operands = nodes.map((n) => this.operand(n));
     let estimate: CallEstimate | undefined;
     for (const o of overloads) {
-      const one = estimateCall(node.fn, o.id, operands);
+      const one = estimateCall(name, o.id, operands);
       estimate = estimate === undefined ? one : either(estimate, one);
       this.index(node, o.id, nodes);
     }

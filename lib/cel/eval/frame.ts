@@ -16,7 +16,7 @@ export class EvaluationStopped extends Error {
 const ITERATIONS_PER_CHECK = 100;
 
 /** A call on n characters with a pattern of m is priced n * m / 40. */
-const STEPS_PER_COST = 50;
+const STEPS_PER_COST = 20;
 const STEPS_FREE = 1_000_000;
 
 export class Frame {

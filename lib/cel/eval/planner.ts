@@ -100,6 +100,7 @@ class Planner {
     const reference = this.checked.references.get(node.id);
     const nodes = reference?.kind === 'call' ? reference.args : node.args;
     const overloads = reference?.kind === 'call' ? reference.overloads : [];
+    const name = reference?.kind === 'call' ? reference.name : node.fn;
     if (node.fn === '@in') {
       const membership = constantMembership(nodes, (n) => this.plan(n));
       if (membership !== undefined) return membership;
@@ -124,9 +125,9 @@ class Planner {
       case 'or':
       case 'orValue':
         if (overloads.every((o) => o.id.startsWith('optional_'))) return orElse(a, b, node.fn);
-        return dispatch(node.fn, overloads, steps);
+        return dispatch(name, overloads, steps);
       default:
-        return dispatch(node.fn, overloads, steps);
+        return dispatch(name, overloads, steps);
     }
   }
 

@@ -2,7 +2,7 @@
  * Matching by simulation of all threads side by side (Pike's machine): time is at most text × program, whatever the pattern.
  * Of several matches the leftmost is taken, and of those the one that a backtracking engine would prefer, as RE2 and Go do.
  */
-import { compileProgram, entryOf, type Instruction, type Program } from './program.ts';
+import { compileProgram, entryOf, type Program } from './program.ts';
 import { type Assertion, parseRegex, RegexError } from './syntax.ts';
 
 /** Is told of the steps done; may throw to end a match that costs too much. */
@@ -16,13 +16,35 @@ export interface Match {
   readonly end: number;
 }
 
+const CHAR = 0;
+const SPLIT = 1;
+const ASSERT = 2;
+const MATCH = 3;
+
+/** Steps are reported in such portions. */
+const STEPS_REPORTED = 100_000;
+
 export class Regex {
-  private readonly program: Program;
+  private readonly entry: number;
   private readonly anchored: boolean;
+  /** The program by columns: operation, next (or preferred) instruction, the other one. */
+  private readonly ops: Uint8Array;
+  private readonly next: Int32Array;
+  private readonly other: Int32Array;
+  private readonly tests: readonly ((code: number) => boolean)[];
+  private readonly assertions: readonly Assertion[];
+  private readonly stack: number[] = [];
 
   private constructor(program: Program) {
-    this.program = program;
+    this.entry = entryOf(program);
     this.anchored = isAnchored(program);
+    this.ops = Uint8Array.from(program, (i) =>
+      i.op === 'char' ? CHAR : i.op === 'split' ? SPLIT : i.op === 'assert' ? ASSERT : MATCH,
+    );
+    this.next = Int32Array.from(program, (i) => (i.op === 'split' ? i.first : i.op === 'match' ? 0 : i.next));
+    this.other = Int32Array.from(program, (i) => (i.op === 'split' ? i.second : 0));
+    this.tests = program.map((i) => (i.op === 'char' ? i.test : never));
+    this.assertions = program.map((i) => (i.op === 'assert' ? i.what : 'begin'));
   }
 
   /** A message in Go's words when the pattern is no regular expression of RE2. */
@@ -37,63 +59,68 @@ export class Regex {
 
   /** Whether the pattern matches anywhere. */
   test(text: string, meter: Meter): boolean {
-    return this.run(text, 0, meter, true) !== undefined;
+    return this.run(text, 0, meter, 'any') !== undefined;
   }
 
   find(text: string, from: number, meter: Meter): Match | undefined {
-    return this.run(text, from, meter, false);
+    return this.run(text, from, meter, 'leftmost');
   }
 
-  private run(text: string, from: number, meter: Meter, any: boolean): Match | undefined {
-    let current = new Threads(this.program.length);
-    let next = new Threads(this.program.length);
+  private run(text: string, from: number, meter: Meter, wanted: 'any' | 'leftmost'): Match | undefined {
+    let current = new Threads(this.ops.length);
+    let following = new Threads(this.ops.length);
     let found: Match | undefined;
-    let pos = from;
     let steps = 0;
-    for (;;) {
+    for (let pos = from; ; ) {
       if (found === undefined && (pos === 0 || !this.anchored))
-        this.follow(current, entryOf(this.program), pos, text, pos);
-      steps += current.size + 1;
-      if (steps > 10_000) {
-        meter.work(steps);
-        steps = 0;
-      }
+        steps += this.follow(current, this.entry, pos, text, pos);
       if (current.size === 0 && (found !== undefined || this.anchored)) break;
       const code = pos < text.length ? (text.codePointAt(pos) ?? 0) : -1;
       const after = pos + (code > 0xffff ? 2 : 1);
+      steps += current.size + 1;
       for (let i = 0; i < current.size; i++) {
         const pc = current.pcAt(i);
-        const instruction: Instruction | undefined = this.program[pc];
-        if (instruction === undefined) continue;
-        if (instruction.op === 'match') {
+        if (this.ops[pc] === MATCH) {
           found = { start: current.startAt(i), end: pos };
           break; // Threads below are less preferred.
         }
-        if (instruction.op === 'char' && code >= 0 && instruction.test(code))
-          this.follow(next, instruction.next, current.startAt(i), text, after);
+        if (code >= 0 && this.tests[pc]?.(code) === true)
+          steps += this.follow(following, this.next[pc] ?? 0, current.startAt(i), text, after);
       }
-      if (code < 0 || (any && found !== undefined)) break;
-      [current, next] = [next, current];
-      next.clear();
+      if (code < 0 || (wanted === 'any' && found !== undefined)) break;
+      if (steps > STEPS_REPORTED) {
+        meter.work(steps);
+        steps = 0;
+      }
+      [current, following] = [following, current];
+      following.clear();
       pos = after;
     }
     meter.work(steps);
     return found;
   }
 
-  /** Adds what is reachable from `pc` without reading, in order of preference. */
-  private follow(threads: Threads, pc: number, start: number, text: string, pos: number): void {
-    const stack = [pc];
+  /** Adds what is reachable from `pc` without reading, in order of preference; gives the steps that took. */
+  private follow(threads: Threads, pc: number, start: number, text: string, pos: number): number {
+    const { stack } = this;
+    let steps = 0;
+    stack.push(pc);
     for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
+      steps++;
       if (!threads.visit(top)) continue;
-      const instruction = this.program[top];
-      if (instruction === undefined) continue;
-      if (instruction.op === 'split') stack.push(instruction.second, instruction.first);
-      else if (instruction.op === 'assert') {
-        if (holds(instruction.what, text, pos)) stack.push(instruction.next);
+      const op = this.ops[top];
+      if (op === SPLIT) {
+        stack.push(this.other[top] ?? 0, this.next[top] ?? 0);
+      } else if (op === ASSERT) {
+        if (holds(this.assertions[top] ?? 'begin', text, pos)) stack.push(this.next[top] ?? 0);
       } else threads.add(top, start);
     }
+    return steps;
   }
+}
+
+function never(): boolean {
+  return false;
 }
 
 /** Threads in order of preference, each program counter once. */

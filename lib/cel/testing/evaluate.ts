@@ -1,5 +1,5 @@
 /** For tests: one expression in, JSON or the words of its error out. */
-import { type Bindings, compile, type Env, kubernetesEnv, type Outcome, Program, toJson } from '../index.ts';
+import { type Bindings, compile, type Env, kubernetesEnv, type Outcome, type Program, toJson } from '../index.ts';
 
 const base = kubernetesEnv();
 
