@@ -101,6 +101,9 @@ export class Program {
       return { cost, value: result };
     } catch (e) {
       if (e instanceof EvaluationStopped) return { cost: frame.cost, error: { kind: e.reason, message: e.message } };
+      // Comparing and formatting recurse into the inputs, whose depth the host may not have bounded.
+      if (e instanceof RangeError)
+        return { cost: frame.cost, error: { kind: 'Evaluation', message: 'value nests too deeply' } };
       throw e;
     }
   }

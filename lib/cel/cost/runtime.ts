@@ -129,8 +129,17 @@ export function runtimeCost(fn: string, overloadId: string): CallCost {
   return BY_OVERLOAD.get(overloadId) ?? BY_FUNCTION.get(fn) ?? 1;
 }
 
+/** A text of at most half the other's length is the smaller one: the other need not be counted. */
+function smallerSize(a: Value | undefined, b: Value | undefined): number {
+  if (typeof a === 'string' && typeof b === 'string') {
+    if (2 * a.length <= b.length) return actualSize(a);
+    if (2 * b.length <= a.length) return actualSize(b);
+  }
+  return Math.min(actualSize(a), actualSize(b));
+}
+
 function smaller(): VariableCost {
-  return byArguments(([a, b]) => Math.ceil(Math.min(actualSize(a), actualSize(b)) * FACTOR));
+  return byArguments(([a, b]) => Math.ceil(smallerSize(a, b) * FACTOR));
 }
 
 /** Every element with every other one. */

@@ -30,8 +30,8 @@ export function instance<T>(type: abstract new (...args: never[]) => T): Decode<
 export function fn0(id: string, signature: string, f: () => Result): Overload {
   return overload(id, signature, f);
 }
-export function fn1<A>(id: string, signature: string, a: Decode<A>, f: (a: A) => Result): Overload {
-  return overload(id, signature, (args) => f(a(args[0])));
+export function fn1<A>(id: string, signature: string, a: Decode<A>, f: (a: A, meter: Meter) => Result): Overload {
+  return overload(id, signature, (args, meter) => f(a(args[0]), meter));
 }
 export function fn2<A, B>(
   id: string,

@@ -11,14 +11,14 @@ import { FORMATS } from './formats.ts';
 import { isProblem, valueOr } from './network.ts';
 import { regexOf } from './standard.ts';
 
-function withRegex(pattern: string, use: (r: Regex) => Result): Result {
-  const regex = regexOf(pattern);
+function withRegex(pattern: string, meter: Meter, use: (r: Regex) => Result): Result {
+  const regex = regexOf(pattern, meter);
   return 'message' in regex ? new CelError(`Illegal regex: ${regex.message}`) : use(regex);
 }
 
 /** As Go's FindAllString: an empty match right after a match does not count. */
 function findAll(text: string, pattern: string, limit: bigint, meter: Meter): Result {
-  return withRegex(pattern, (regex) => {
+  return withRegex(pattern, meter, (regex) => {
     const found: Value[] = [];
     let [at, previousEnd] = [0, -1];
     while (at <= text.length && (limit < 0n || BigInt(found.length) < limit)) {
@@ -36,7 +36,7 @@ function findAll(text: string, pattern: string, limit: bigint, meter: Meter): Re
 export const REGEX: Library = library('kubernetes.regex', {
   find: [
     fn2('string_find_string', 'string.(string) -> string', [str, str], (text, pattern, meter) =>
-      withRegex(pattern, (regex) => {
+      withRegex(pattern, meter, (regex) => {
         const m = regex.find(text, 0, meter);
         return m === undefined ? '' : text.slice(m.start, m.end);
       }),

@@ -1,6 +1,7 @@
 /** Kubernetes' lists (apiserver/pkg/cel/library/lists.go), cel-go's ext.Lists and ext.Sets. */
 import { type Library, library, type Overload } from '../env.ts';
 import { NO_OVERLOAD } from '../eval/access.ts';
+import type { Meter } from '../regex/regex.ts';
 import { compare, equal, ValueSet } from '../values/equality.ts';
 import { Duration } from '../values/time.ts';
 import { ArrayList, CelError, isFailure, ListValue, type Result, Uint, type Value } from '../values/value.ts';
@@ -46,17 +47,17 @@ function extreme(name: 'min' | 'max', sign: -1 | 1): (l: ListValue) => Result {
   };
 }
 
-function indexOf(l: ListValue, item: Value): Result {
+function indexOf(l: ListValue, item: Value, meter: Meter): Result {
   let i = 0n;
   for (const v of l) {
-    if (equal(v, item)) return i;
+    if (equal(v, item, meter)) return i;
     i++;
   }
   return -1n;
 }
 
-function lastIndexOf(l: ListValue, item: Value): Result {
-  for (let i = l.length - 1; i >= 0; i--) if (equal(l.at(i), item)) return BigInt(i);
+function lastIndexOf(l: ListValue, item: Value, meter: Meter): Result {
+  for (let i = l.length - 1; i >= 0; i--) if (equal(l.at(i), item, meter)) return BigInt(i);
   return -1n;
 }
 
@@ -83,11 +84,12 @@ function slice(l: ListValue, start: bigint, end: bigint): Result {
 
 const FLATTENED_MAX = 1_000_000;
 
-function flatten(l: ListValue, depth: bigint): Result {
+function flatten(l: ListValue, depth: bigint, meter: Meter): Result {
   if (depth < 0n) return new CelError('level must be non-negative');
   const items: Value[] = [];
   const visit = (from: ListValue, left: bigint): boolean => {
     for (const v of from) {
+      meter.work(1);
       if (v instanceof ListValue && left > 0n) {
         if (!visit(v, left - 1n)) return false;
       } else if (items.push(v) > FLATTENED_MAX) return false;
@@ -99,9 +101,9 @@ function flatten(l: ListValue, depth: bigint): Result {
     : new CelError(`flatten would give more than ${FLATTENED_MAX} elements`);
 }
 
-function distinct(l: ListValue): Result {
+function distinct(l: ListValue, meter: Meter): Result {
   const items: Value[] = [];
-  for (const v of l) if (!items.some((i) => equal(i, v))) items.push(v);
+  for (const v of l) if (!items.some((i) => equal(i, v, meter))) items.push(v);
   return new ArrayList(items);
 }
 
@@ -133,7 +135,7 @@ function range(n: bigint): Result {
 export const EXT_LISTS: Library = library('cel.lib.ext.lists', {
   slice: [fn3('list_slice', 'list(A).(int, int) -> list(A)', [list, int, int], slice)],
   flatten: [
-    fn1('list_flatten', 'list(list(A)).() -> list(A)', list, (l) => flatten(l, 1n)),
+    fn1('list_flatten', 'list(list(A)).() -> list(A)', list, (l, meter) => flatten(l, 1n, meter)),
     fn2('list_flatten_int', 'list(dyn).(int) -> list(dyn)', [list, int], flatten),
   ],
   distinct: [fn1('list_distinct', 'list(A).() -> list(A)', list, distinct)],

@@ -43,7 +43,10 @@ const ADD: readonly Overload[] = [
   fn2('add_double', 'double, double -> double', pair(double), (a, b) => a + b),
   fn2('add_string', 'string, string -> string', pair(str), (a, b) => a + b),
   fn2('add_bytes', 'bytes, bytes -> bytes', pair(bytes), (a, b) => new Uint8Array(Buffer.concat([a, b]))),
-  fn2('add_list', 'list(A), list(A) -> list(A)', pair(list), (a, b) => a.concat(b)),
+  fn2('add_list', 'list(A), list(A) -> list(A)', pair(list), (a, b, meter) => {
+    meter.work(a.concatSteps(b));
+    return a.concat(b);
+  }),
   fn2('add_duration_duration', 'duration, duration -> duration', pair(duration), (a, b) =>
     durationOr(a.nanos + b.nanos),
   ),
@@ -124,7 +127,7 @@ export const OPERATORS: Readonly<Record<string, readonly Overload[]>> = {
   '-_': NEGATE,
   '!_': [fn1('logical_not', 'bool -> bool', any, (a) => a === false)],
   '_==_': [fn2('equals', 'A, A -> bool', pair(any), equal)],
-  '_!=_': [fn2('not_equals', 'A, A -> bool', pair(any), (a, b) => !equal(a, b))],
+  '_!=_': [fn2('not_equals', 'A, A -> bool', pair(any), (a, b, meter) => !equal(a, b, meter))],
   '_<_': ordering('less', (o) => o < 0),
   '_<=_': ordering('less_equals', (o) => o <= 0),
   '_>_': ordering('greater', (o) => o > 0),
@@ -146,8 +149,8 @@ export const OPERATORS: Readonly<Record<string, readonly Overload[]>> = {
     fn2('optional_map_optindex_optional_value', 'optional(map(A, B)), A -> optional(B)', pair(any), optionalIndex),
   ],
   '@in': [
-    fn2('in_list', 'A, list(A) -> bool', [any, list], (a, l) => {
-      for (const item of l) if (equal(item, a)) return true;
+    fn2('in_list', 'A, list(A) -> bool', [any, list], (a, l, meter) => {
+      for (const item of l) if (equal(item, a, meter)) return true;
       return false;
     }),
     fn2('in_map', 'A, map(A, B) -> bool', [any, map], (a, m: MapValue) => m.find(a) !== undefined),

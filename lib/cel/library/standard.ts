@@ -33,26 +33,36 @@ import {
 } from './define.ts';
 import { INT_OVERFLOW, makeInt, makeUint, OPERATORS, UINT_OVERFLOW } from './operators.ts';
 
+/** Counting characters has the price 1 whatever the length; the meter counts the length. */
+export const CHARACTERS_PER_STEP = 16;
 const CACHED_PATTERNS = 200;
 const patterns = new RegexCache(CACHED_PATTERNS);
 
 /** A compiled pattern, or the error that an expression sees. */
-export function regexOf(pattern: string): ReturnType<RegexCache['get']> {
-  return patterns.get(pattern);
+export function regexOf(pattern: string, meter: Meter): ReturnType<RegexCache['get']> {
+  return patterns.get(pattern, meter);
 }
 
 function matches(text: string, pattern: string, meter: Meter): Result {
-  const regex = regexOf(pattern);
+  const regex = regexOf(pattern, meter);
   return 'message' in regex ? new CelError(regex.message) : regex.test(text, meter);
 }
 
-function both<A>(name: string, type: string, decode: Decode<A>, f: (a: A) => Result): readonly Overload[] {
+function both<A>(
+  name: string,
+  type: string,
+  decode: Decode<A>,
+  f: (a: A, meter: Meter) => Result,
+): readonly Overload[] {
   const id = type.split('(', 1)[0] ?? type;
   return [fn1(`${name}_${id}`, `${type} -> int`, decode, f), fn1(`${id}_${name}`, `${type}.() -> int`, decode, f)];
 }
 
 const SIZE: readonly Overload[] = [
-  ...both('size', 'string', str, (s) => BigInt(codePoints(s))),
+  ...both('size', 'string', str, (s, meter) => {
+    meter.work(s.length / CHARACTERS_PER_STEP);
+    return BigInt(codePoints(s));
+  }),
   ...both('size', 'bytes', bytes, (b) => BigInt(b.length)),
   ...both('size', 'list(A)', list, (l) => BigInt(l.length)),
   ...both('size', 'map(A, B)', map, (m) => BigInt(m.size)),

@@ -1,5 +1,6 @@
 /** `'...'.format([...])` (cel-go ext/formatting.go), with the locale en as Kubernetes' environment has it. */
 import { describeKey } from '../eval/access.ts';
+import type { Meter } from '../regex/regex.ts';
 import { Duration, formatDuration, formatTimestamp, Timestamp } from '../values/time.ts';
 import { typeNameOf } from '../values/type-name.ts';
 import { CelError, ListValue, MapValue, type Result, TypeValue, Uint, type Value } from '../values/value.ts';
@@ -11,9 +12,12 @@ const RESULT_LENGTH_MAX = 16 * 1024 * 1024;
 
 class FormatError extends Error {}
 
-export function formatText(format: string, args: ListValue): Result {
+/** The price is by the length of the format; the meter counts what is written. */
+export function formatText(format: string, args: ListValue, meter: Meter): Result {
   try {
-    return interpolate(format, args);
+    const text = interpolate(format, args);
+    meter.work(text.length);
+    return text;
   } catch (e) {
     if (e instanceof FormatError) return new CelError(e.message);
     throw e;

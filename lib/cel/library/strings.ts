@@ -1,13 +1,16 @@
 /** cel-go's ext.Strings in the version Kubernetes takes (2), and `reverse` of version 3 apart. Indices count code points. */
 import { type Library, library, overload } from '../env.ts';
+import type { Meter } from '../regex/regex.ts';
 import { codePoints, unitIndex } from '../values/text.ts';
 import { ArrayList, CelError, type ListValue, type Result, type Value } from '../values/value.ts';
 import { fn1, fn2, fn3, int, list, str } from './define.ts';
+import { CHARACTERS_PER_STEP } from './standard.ts';
 import { formatText } from './string-format.ts';
 
 const outOfRange = (i: bigint): CelError => new CelError(`index out of range: ${i}`);
 
-function charAt(s: string, i: bigint): Result {
+function charAt(s: string, i: bigint, meter: Meter): Result {
+  meter.work(s.length / CHARACTERS_PER_STEP);
   const length = codePoints(s);
   if (i < 0n || i > BigInt(length)) return outOfRange(i);
   if (i === BigInt(length)) return '';

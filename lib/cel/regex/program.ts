@@ -1,6 +1,6 @@
 /** The instructions of Thompson's construction; counted repetition is written out, so the size is bounded. */
-import { tester } from './classes.ts';
-import { type Assertion, RegexError, type RegexNode } from './syntax.ts';
+import { type CharClass, tester } from './classes.ts';
+import { type Assertion, RegexError, type RegexNode, TOO_LARGE } from './syntax.ts';
 
 export type Instruction =
   | { readonly op: 'char'; readonly test: (code: number) => boolean; readonly next: number }
@@ -29,12 +29,21 @@ export function entryOf(program: Program): number {
 
 class Compiler {
   readonly instructions: Instruction[] = [];
+  private readonly testers = new Map<CharClass, (code: number) => boolean>();
 
   emit(i: Instruction): number {
-    if (this.instructions.length >= INSTRUCTIONS_MAX)
-      throw new RegexError('error parsing regexp: expression too large');
+    if (this.instructions.length >= INSTRUCTIONS_MAX) throw new RegexError(`error parsing regexp: ${TOO_LARGE}`);
     this.instructions.push(i);
     return this.instructions.length - 1;
+  }
+
+  /** Copies of a repeated node share their test. */
+  private testerOf(set: CharClass): (code: number) => boolean {
+    const known = this.testers.get(set);
+    if (known !== undefined) return known;
+    const made = tester(set);
+    this.testers.set(set, made);
+    return made;
   }
 
   compile(node: RegexNode, next: number): number {
@@ -42,7 +51,7 @@ class Compiler {
       case 'empty':
         return next;
       case 'class':
-        return this.emit({ op: 'char', test: tester(node.set), next });
+        return this.emit({ op: 'char', test: this.testerOf(node.set), next });
       case 'assert':
         return this.emit({ op: 'assert', what: node.what, next });
       case 'concat':

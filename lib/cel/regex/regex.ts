@@ -2,8 +2,8 @@
  * Matching by simulation of all threads side by side (Pike's machine): time is at most text × program, whatever the pattern.
  * Of several matches the leftmost is taken, and of those the one that a backtracking engine would prefer, as RE2 and Go do.
  */
-import { compileProgram, entryOf, type Program } from './program.ts';
-import { type Assertion, parseRegex, RegexError } from './syntax.ts';
+import { compileProgram, entryOf, INSTRUCTIONS_MAX, type Program } from './program.ts';
+import { type Assertion, parseRegex, RegexError, TOO_LARGE } from './syntax.ts';
 
 /** Is told of the steps done; may throw to end a match that costs too much. */
 export interface Meter {
@@ -64,6 +64,11 @@ export class Regex {
 
   find(text: string, from: number, meter: Meter): Match | undefined {
     return this.run(text, from, meter, 'leftmost');
+  }
+
+  /** Instructions of the program. */
+  get size(): number {
+    return this.ops.length;
   }
 
   private run(text: string, from: number, meter: Meter, wanted: 'any' | 'leftmost'): Match | undefined {
@@ -194,6 +199,9 @@ function isAnchored(program: Program): boolean {
   return true;
 }
 
+/** Making an instruction takes as long as so many steps of a match. */
+const COMPILE_STEPS = 50;
+
 /** Compiled patterns, the oldest forgotten first: rules apply few patterns again and again. */
 export class RegexCache {
   private readonly capacity: number;
@@ -201,10 +209,13 @@ export class RegexCache {
   constructor(capacity: number) {
     this.capacity = capacity;
   }
-  get(pattern: string): Regex | { readonly message: string } {
+  get(pattern: string, meter: Meter): Regex | { readonly message: string } {
     const known = this.entries.get(pattern);
     if (known !== undefined) return known;
     const compiled = Regex.compile(pattern);
+    const large = 'message' in compiled && compiled.message.endsWith(TOO_LARGE);
+    const size = compiled instanceof Regex ? compiled.size : large ? INSTRUCTIONS_MAX : 0;
+    meter.work((size + pattern.length) * COMPILE_STEPS);
     if (this.entries.size >= this.capacity) {
       const oldest = this.entries.keys().next();
       if (oldest.done !== true) this.entries.delete(oldest.value);

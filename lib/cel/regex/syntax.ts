@@ -32,9 +32,10 @@ export class RegexError extends Error {}
 const REPEAT_MAX = 1000;
 const NESTING_MAX = 250;
 export const PATTERN_LENGTH_MAX = 20_000;
+export const TOO_LARGE = 'expression too large';
 
 export function parseRegex(pattern: string): RegexNode {
-  if (pattern.length > PATTERN_LENGTH_MAX) throw failure('expression too large', '');
+  if (pattern.length > PATTERN_LENGTH_MAX) throw failure(TOO_LARGE, '');
   return new Parser(pattern).parse();
 }
 

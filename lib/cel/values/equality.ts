@@ -2,6 +2,7 @@
  * `==` and the order of CEL (cel-spec "Equality", "Ordering"): values of different kinds differ, numbers compare across int, uint and
  * double as mathematics does, NaN equals nothing.
  */
+import type { Meter } from '../regex/regex.ts';
 import { Duration, Timestamp } from './time.ts';
 import {
   CelMap,
@@ -15,16 +16,16 @@ import {
   type Value,
 } from './value.ts';
 
-export function equal(a: Value, b: Value): boolean {
+export function equal(a: Value, b: Value, meter?: Meter): boolean {
   if (typeof a === 'string' || typeof a === 'boolean' || a === null) return a === b;
   const x = numeric(a);
   if (x !== undefined) {
     const y = numeric(b);
     return y !== undefined && !(x < y) && !(x > y) && !Number.isNaN(x) && !Number.isNaN(y);
   }
-  if (a instanceof ListValue) return b instanceof ListValue && (a.equals(b) ?? b.equals(a) ?? equalLists(a, b));
-  if (a instanceof MapValue) return b instanceof MapValue && equalMaps(a, b);
-  if (a instanceof ObjectValue) return b instanceof ObjectValue && equalObjects(a, b);
+  if (a instanceof ListValue) return b instanceof ListValue && equalLists(a, b, meter);
+  if (a instanceof MapValue) return b instanceof MapValue && equalMaps(a, b, meter);
+  if (a instanceof ObjectValue) return b instanceof ObjectValue && equalObjects(a, b, meter);
   if (a instanceof Timestamp) return b instanceof Timestamp && a.nanos === b.nanos;
   if (a instanceof Duration) return b instanceof Duration && a.nanos === b.nanos;
   if (a instanceof Uint8Array) return b instanceof Uint8Array && compareBytes(a, b) === 0;
@@ -39,33 +40,39 @@ export function numeric(v: Value): bigint | number | undefined {
   return v instanceof Uint ? v.value : undefined;
 }
 
-function equalLists(a: ListValue, b: ListValue): boolean {
+/** The price of a comparison counts the outermost elements only; the meter counts the others. */
+function equalLists(a: ListValue, b: ListValue, meter: Meter | undefined): boolean {
   if (a.length !== b.length) return false;
+  meter?.work(a.length);
+  const own = a.equals(b) ?? b.equals(a);
+  if (own !== undefined) return own;
   const other = b[Symbol.iterator]();
   for (const item of a) {
     const next = other.next();
-    if (next.done === true || !equal(item, next.value)) return false;
+    if (next.done === true || !equal(item, next.value, meter)) return false;
   }
   return true;
 }
 
-function equalMaps(a: MapValue, b: MapValue): boolean {
+function equalMaps(a: MapValue, b: MapValue, meter: Meter | undefined): boolean {
   if (a.size !== b.size) return false;
+  meter?.work(a.size);
   for (const key of a.keys()) {
     const [x, y] = [a.find(key), b.find(key)];
-    if (x === undefined || y === undefined || !equal(x, y)) return false;
+    if (x === undefined || y === undefined || !equal(x, y, meter)) return false;
   }
   return true;
 }
 
-function equalObjects(a: ObjectValue, b: ObjectValue): boolean {
+function equalObjects(a: ObjectValue, b: ObjectValue, meter: Meter | undefined): boolean {
   if (a === b) return true;
   if (a.typeName !== b.typeName) return false;
   const names = [...a.fields()];
   if (names.length !== [...b.fields()].length) return false;
+  meter?.work(names.length);
   return names.every((n) => {
     const [x, y] = [a.value(n), b.value(n)];
-    return x !== undefined && y !== undefined && equal(x, y);
+    return x !== undefined && y !== undefined && equal(x, y, meter);
   });
 }
 

@@ -157,6 +157,9 @@ class JsonList extends ListValue {
     }
     return new ArrayList([...merged.values()]);
   }
+  override concatSteps(other: ListValue): number {
+    return this.type.listType === undefined ? 1 : 10 * (this.length + other.length);
+  }
   private byKey(items: Iterable<Value>): Map<string, Value> {
     const out = new Map<string, Value>();
     for (const item of items) out.set(this.keyOf(item), item);

@@ -97,6 +97,11 @@ export abstract class ListValue {
     return new ConcatList(this, other);
   }
 
+  /** Steps that `concat` takes. */
+  concatSteps(_other: ListValue): number {
+    return 1;
+  }
+
   /** Undefined when this list has no equality of its own. */
   equals(_other: ListValue): boolean | undefined {
     return undefined;
