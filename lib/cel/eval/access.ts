@@ -25,7 +25,8 @@ function lookUp(operand: Value, field: string): Result | undefined {
 
 export function selectField(operand: Value, field: string): Result {
   if (operand instanceof OptionalValue) return optionalField(operand, field);
-  return lookUp(operand, field) ?? new CelError(`no such key: ${field}`);
+  const found = lookUp(operand, field);
+  return found === undefined ? new CelError(`no such key: ${field}`) : found;
 }
 
 export function hasField(operand: Value, field: string): Result {

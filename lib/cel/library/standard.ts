@@ -34,7 +34,7 @@ import {
 import { INT_OVERFLOW, makeInt, makeUint, OPERATORS, UINT_OVERFLOW } from './operators.ts';
 
 /** Counting characters has the price 1 whatever the length; the meter counts the length. */
-export const CHARACTERS_PER_STEP = 16;
+export const CHARACTERS_PER_STEP = 8;
 const CACHED_PATTERNS = 200;
 const patterns = new RegexCache(CACHED_PATTERNS);
 

@@ -6,6 +6,7 @@ import { typeNameOf } from '../values/type-name.ts';
 import { CelError, ListValue, MapValue, type Result, TypeValue, Uint, type Value } from '../values/value.ts';
 import { doubleText } from './standard.ts';
 
+const STEPS_PER_CHARACTER = 8;
 const PRECISION_DEFAULT = 6;
 const PRECISION_MAX = 100;
 const RESULT_LENGTH_MAX = 16 * 1024 * 1024;
@@ -16,7 +17,7 @@ class FormatError extends Error {}
 export function formatText(format: string, args: ListValue, meter: Meter): Result {
   try {
     const text = interpolate(format, args);
-    meter.work(text.length);
+    meter.work(text.length * STEPS_PER_CHARACTER);
     return text;
   } catch (e) {
     if (e instanceof FormatError) return new CelError(e.message);

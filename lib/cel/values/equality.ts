@@ -40,10 +40,13 @@ export function numeric(v: Value): bigint | number | undefined {
   return v instanceof Uint ? v.value : undefined;
 }
 
+/** Reading an element of a host's JSON takes as long as so many steps. */
+const STEPS_PER_ELEMENT = 20;
+
 /** The price of a comparison counts the outermost elements only; the meter counts the others. */
 function equalLists(a: ListValue, b: ListValue, meter: Meter | undefined): boolean {
   if (a.length !== b.length) return false;
-  meter?.work(a.length);
+  meter?.work(a.length * STEPS_PER_ELEMENT);
   const own = a.equals(b) ?? b.equals(a);
   if (own !== undefined) return own;
   const other = b[Symbol.iterator]();
@@ -56,7 +59,7 @@ function equalLists(a: ListValue, b: ListValue, meter: Meter | undefined): boole
 
 function equalMaps(a: MapValue, b: MapValue, meter: Meter | undefined): boolean {
   if (a.size !== b.size) return false;
-  meter?.work(a.size);
+  meter?.work(a.size * STEPS_PER_ELEMENT);
   for (const key of a.keys()) {
     const [x, y] = [a.find(key), b.find(key)];
     if (x === undefined || y === undefined || !equal(x, y, meter)) return false;
@@ -69,7 +72,7 @@ function equalObjects(a: ObjectValue, b: ObjectValue, meter: Meter | undefined):
   if (a.typeName !== b.typeName) return false;
   const names = [...a.fields()];
   if (names.length !== [...b.fields()].length) return false;
-  meter?.work(names.length);
+  meter?.work(names.length * STEPS_PER_ELEMENT);
   return names.every((n) => {
     const [x, y] = [a.value(n), b.value(n)];
     return x !== undefined && y !== undefined && equal(x, y, meter);
