@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
+  BOOL,
   DYN,
   fixedSize,
   fromJson,
@@ -64,6 +65,31 @@ describe('static estimates (cel-go checker/cost.go, apiserver/pkg/cel/library/co
     expect(range.min).toBeLessThanOrEqual(min);
   });
 
+  test.each([
+    ['text.all(x, true)', 302],
+    ['nested.all(x, x.all(y, true))', 1752],
+    ['byKey.all(k, byKey[k].size() > 3)', 82],
+    ['[1, 2, 3].all(x, true)', 20],
+    ["[text, text].exists(l, l.exists(v, v.startsWith('hi')))", 1225],
+    ['[1, 2, 3, 4, 5].map(x, x).map(x, x) + [1]', 173],
+    ['(flag ? text : text).all(y, true)', 303],
+  ])('loops: %s', (text, max) => {
+    const loops = kubernetesEnv().extend({
+      variables: {
+        text: listOf(STRING),
+        nested: listOf(listOf(INT)),
+        byKey: mapOf(STRING, listOf(INT)),
+        flag: BOOL,
+      },
+    });
+    const maxima: Readonly<Record<string, number>> = { text: 100, nested: 50, 'nested.@items': 10, byKey: 10 };
+    const range = programOf(text, loops).estimatedCost((path) => {
+      const bound = maxima[path.join('.')];
+      return bound === undefined ? undefined : { min: 0, max: bound };
+    });
+    expect(range.max).toBe(max);
+  });
+
   test('what has no known size is unbounded, and loops in loops multiply', () => {
     expect(programOf('self.names.all(n, true)', env).estimatedCost().max).toBe(UNBOUNDED);
     const one = estimated("self.names.all(a, a == 'x')").max;
@@ -86,6 +112,7 @@ describe('run-time costs (cel-go interpreter/runtimecost.go)', () => {
     ['[3, 1].sort()', 19],
     ['lists.range(5)', 16],
     ['optional.of(1).orValue(2)', 2],
+    ["{'a': [1, 0]}.all(k, {'a': [1, 0]}[k].size() > 3)", 67],
   ])('%s', (text, cost) => {
     expect(outcomeOf(text).cost).toBe(cost);
   });

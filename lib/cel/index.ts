@@ -17,6 +17,7 @@ export {
 } from './library/authorizer.ts';
 export { JSON_PATCH } from './library/kubernetes.ts';
 export { STRING_REVERSE } from './library/strings.ts';
+export { escapePropertyName } from './property-name.ts';
 export { Regex, RegexCache } from './regex/regex.ts';
 export type { Issue } from './source.ts';
 export * from './types.ts';

@@ -117,11 +117,11 @@ class Planner {
       case '@not_strictly_false':
         return notStrictlyFalse(a);
       case '_[_]':
-        return onValues(a, b, index);
+        return onValues(a, b, index, isAttribute(nodes[1]) ? 0 : 1);
       case '_[?_]':
-        return onValues(a, b, optionalIndex);
+        return onValues(a, b, optionalIndex, 1);
       case '_?._':
-        return onValues(a, b, (v, field) => optionalField(v, typeof field === 'string' ? field : ''));
+        return onValues(a, b, (v, field) => optionalField(v, typeof field === 'string' ? field : ''), 1);
       case 'or':
       case 'orValue':
         if (overloads.every((o) => o.id.startsWith('optional_'))) return orElse(a, b, node.fn);
@@ -248,15 +248,20 @@ function onValue(operand: Step, use: (v: Value, f: Frame) => Result): Step {
   };
 }
 
-function onValues(a: Step, b: Step, use: (v: Value, w: Value) => Result): Step {
+function onValues(a: Step, b: Step, use: (v: Value, w: Value) => Result, cost: number): Step {
   return (f) => {
     const v = a(f);
     if (isFailure(v)) return v;
     const w = b(f);
     if (isFailure(w)) return w;
-    f.charge(1);
+    f.charge(cost);
     return use(v, w);
   };
+}
+
+/** In `a[b]` cel-go takes a name (with fields) for a part of the attribute, and charges one less. */
+function isAttribute(node: Node | undefined): boolean {
+  return node !== undefined && (node.kind === 'ident' || (node.kind === 'select' && !node.testOnly));
 }
 
 /** An empty literal as accumulator becomes one that grows in place. */
