@@ -33,7 +33,7 @@ describe('random text', () => {
         compiled.program.estimatedCost();
         expect(compiled.program.evaluate(input).cost).toBeGreaterThanOrEqual(0);
       }),
-      { numRuns: 5000 },
+      { numRuns: 2000 },
     );
   });
 
@@ -42,7 +42,7 @@ describe('random text', () => {
       fc.property(fc.string({ unit: 'binary', maxLength: 40 }), (text) => {
         compile(text, env);
       }),
-      { numRuns: 3000 },
+      { numRuns: 1000 },
     );
   });
 });
@@ -108,7 +108,7 @@ describe('random programs without dyn', () => {
         });
         expect(outcome.cost).toBeLessThanOrEqual(estimate.max);
       }),
-      { numRuns: 2000 },
+      { numRuns: 500 },
     );
   });
 
@@ -119,7 +119,7 @@ describe('random programs without dyn', () => {
         const outcome = outcomeOf(`${text} == ${text}`, input, env);
         if ('value' in outcome) expect(outcome.value).toBe(true);
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 });

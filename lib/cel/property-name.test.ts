@@ -8,6 +8,7 @@ describe('names of properties (apiserver/pkg/cel/escaping.go)', () => {
     ['plain', 'plain'],
     ['namespace', '__namespace__'],
     ['int', 'int'],
+    ['while', '__while__'],
     ['a.b/c-d', 'a__dot__b__slash__c__dash__d'],
     ['a__b', 'a__underscores__b'],
     ['___', '__underscores___'],
