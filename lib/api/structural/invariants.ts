@@ -6,8 +6,8 @@
 import { errorBody, type FieldError, forbidden, invalid, required } from '../field-error.ts';
 import type { JSONSchemaProps } from '../gen/types/apiextensions-v1.ts';
 import { Errors } from '../validation/field-path.ts';
-import { child, type Structural } from './schema.ts';
 import type { RegexEngine } from './regex.ts';
+import { child, type Structural } from './schema.ts';
 
 type Level = 'root' | 'item' | 'field';
 type Patterns = ReadonlyMap<string, ReturnType<RegexEngine['compile']>>;

@@ -34,6 +34,18 @@ export function parseStructural(props: JSONSchemaProps, path: string, regex: Reg
   return errors.length > 0 ? { errors: sortedErrors(errors), isUnsupported: false } : { schema };
 }
 
+/** The form alone, without patterns and whether or not the rules are kept; undefined: an unsupported keyword. */
+export function structuralForm(props: JSONSchemaProps): Structural | undefined {
+  try {
+    return convert(props, { regex: NO_REGEX, patterns: new Map() }, 0);
+  } catch (e) {
+    if (!(e instanceof UnsupportedSchema)) throw e;
+    return undefined;
+  }
+}
+
+const NO_REGEX: RegexEngine = { compile: () => ({ error: 'not compiled' }) };
+
 /** A JSONSchemaProps where only some unions allow one. The decoder of the field table has checked it. */
 export function schemaIn(value: unknown): JSONSchemaProps | undefined {
   return isObject(value) ? (value as JSONSchemaProps) : undefined;
@@ -48,7 +60,8 @@ interface Convertor {
 }
 
 function convert(s: JSONSchemaProps, c: Convertor, depth: number): Structural {
-  if (depth > SCHEMA_DEPTH_MAX) throw new UnsupportedSchema(`must not be nested more than ${SCHEMA_DEPTH_MAX} levels deep`);
+  if (depth > SCHEMA_DEPTH_MAX)
+    throw new UnsupportedSchema(`must not be nested more than ${SCHEMA_DEPTH_MAX} levels deep`);
   refuseUnsupported(s);
   const inner = (value: unknown): Structural | undefined => {
     const props = schemaIn(value);
@@ -60,7 +73,8 @@ function convert(s: JSONSchemaProps, c: Convertor, depth: number): Structural {
   const parts = {
     items: inner(s.items),
     properties: new Map(Object.entries(s.properties ?? {}).map(([k, v]) => [k, convert(v, c, depth + 1)])),
-    additionalProperties: typeof s.additionalProperties === 'boolean' ? s.additionalProperties : inner(s.additionalProperties),
+    additionalProperties:
+      typeof s.additionalProperties === 'boolean' ? s.additionalProperties : inner(s.additionalProperties),
   };
   return {
     source: s,

@@ -18,6 +18,11 @@ export function isRequestUri(text: string): boolean {
   return isAuthority(authority) && (slash < 0 || isEscaped(rest.slice(slash)));
 }
 
+/** No control characters, and percent signs only as escapes. */
+export function isUrlText(text: string): boolean {
+  return !hasControl(text) && isEscaped(text);
+}
+
 function hasControl(text: string): boolean {
   for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) < 0x20 || text.charCodeAt(i) === 0x7f) return true;
   return false;
@@ -74,7 +79,7 @@ function isDotAtom(text: string): boolean {
 
 /** A quoted string: backslashes escape, quotes end it. */
 function isQuoted(text: string): boolean {
-  return text.length > 2 && /^"(?:[^"\\\0-\x08\x0a-\x1f\x7f]|\\.)*"$/u.test(text);
+  return text.length > 2 && !hasControl(text) && /^"(?:[^"\\]|\\.)*"$/u.test(text);
 }
 
 /** Words of a display name; dots are let through as the obsolete form. */

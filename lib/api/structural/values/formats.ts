@@ -87,7 +87,8 @@ function isMac(text: string): boolean {
   const parts = text.split(separator);
   const digits = separator === '.' ? 4 : 2;
   return (
-    parts.every((p) => p.length === digits && /^[0-9a-f]+$/i.test(p)) && [6, 8, 20].includes((parts.length * digits) / 2)
+    parts.every((p) => p.length === digits && /^[0-9a-f]+$/i.test(p)) &&
+    [6, 8, 20].includes((parts.length * digits) / 2)
   );
 }
 

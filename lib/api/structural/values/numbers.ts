@@ -22,7 +22,12 @@ export function validateNumber(s: Structural, value: number, path: string): Fail
   };
   const range = rangeOf(s, value);
   if (range !== undefined)
-    found.push({ type: 'Invalid', path: undefined, value: '', detail: `Checked value must be of type ${range} in ${path}` });
+    found.push({
+      type: 'Invalid',
+      path: undefined,
+      value: '',
+      detail: `Checked value must be of type ${range} in ${path}`,
+    });
   if (multipleOf !== undefined) {
     if (multipleOf <= 0) say(`factor MultipleOf declared for ${path} must be positive: ${goNumber(multipleOf)}`);
     else if (!isMultiple(value, multipleOf)) say(`${path} in body should be a multiple of ${goNumber(multipleOf)}`);

@@ -157,8 +157,7 @@ function validateList(s: Structural, list: readonly unknown[], at: Place, result
     const detail = `${path} in body should have at least ${minItems} items`;
     result.add({ type: 'Invalid', path, value: list.length, detail });
   }
-  if (maxItems !== undefined && list.length > maxItems)
-    result.add({ ...tooMany('', list.length, maxItems), path });
+  if (maxItems !== undefined && list.length > maxItems) result.add({ ...tooMany('', list.length, maxItems), path });
   result.matches += 2;
 }
 
