@@ -1,6 +1,7 @@
 /**
  * Completeness: whatever a junctor (allOf, anyOf, oneOf, not) says about a property or the items of a list is also specified
- * outside of the junctors, so that it has a type.
+ * outside of the junctors, so that it has a type. As in Kubernetes this is asked of the junctors of the root alone: a stricter
+ * server would refuse definitions that people have.
  * Source: k8s.io/apiextensions-apiserver/pkg/apiserver/schema/complete.go.
  */
 import { type FieldError, required } from '../field-error.ts';
