@@ -35,8 +35,7 @@ export function validateVersion(v: CustomResourceDefinitionVersion, path: string
   const errors = new Errors();
   errors.add(...validateDeprecation(v, `${path}.deprecationWarning`));
   const schema = v.schema?.openAPIV3Schema;
-  const parsed = schema && validateSchema(schema, v, `${path}.schema.openAPIV3Schema`, o);
-  errors.add(...(parsed?.errors ?? []));
+  if (schema !== undefined) errors.add(...validateSchema(schema, v, `${path}.schema.openAPIV3Schema`, o));
   errors.add(...validateSubresources(v.subresources, `${path}.subresources`));
   eachItem(v.additionalPrinterColumns, `${path}.additionalPrinterColumns`, (column, at) =>
     errors.add(...validateColumn(column, at)),
@@ -70,29 +69,34 @@ function validateSchema(
   v: CustomResourceDefinitionVersion,
   path: string,
   o: VersionOptions,
-): { errors: FieldError[] } {
+): FieldError[] {
   const errors = v.subresources?.status === undefined ? [] : validateRoot(s, path);
   if (s.nullable === true) errors.push(forbidden(`${path}.nullable`, 'nullable cannot be true at the root'));
-  const parsed = o.requiresStructural ? parseStructural(s, path, o.regex) : undefined;
-  // That a keyword is not supported is said by validateKeywords too, in better words.
-  const isUnsupported = parsed?.schema === undefined && parsed?.isUnsupported === true;
-  if (parsed?.errors !== undefined && !isUnsupported) errors.push(...parsed.errors);
-  if (parsed?.schema !== undefined) errors.push(...defaultErrors(parsed.schema, path, o));
-  const isFormSound = parsed?.schema !== undefined && errors.length === 0;
   const keywords = validateKeywords(s, path);
-  errors.push(...keywords);
-  if (errors.length === 0 && isUnsupported) errors.push(...(parsed?.errors ?? []));
-  if (isFormSound && keywords.length === 0 && parsed.schema.hasRules) errors.push(...o.checkRules(parsed.schema, path));
-  return { errors };
+  const parsed = o.requiresStructural ? parseStructural(s, path, o.regex) : undefined;
+  if (parsed === undefined) return [...errors, ...keywords];
+  if (parsed.schema !== undefined) return [...errors, ...validateSound(parsed.schema, keywords, path, o)];
+  // That a keyword is not supported is said by validateKeywords too, in better words.
+  if (!parsed.isUnsupported) return [...errors, ...parsed.errors, ...keywords];
+  const said = [...errors, ...keywords];
+  return said.length > 0 ? said : [...parsed.errors];
 }
 
-/** Rules of defaults are evaluated only when they compile. */
-function defaultErrors(schema: Structural, path: string, o: VersionOptions): FieldError[] {
-  const compiles = !schema.hasRules || o.checkRules(schema, path).length === 0;
-  return validateDefaults(schema, path, {
+/** Of a schema that is structural: its defaults, and its rules where nothing else is wrong. */
+function validateSound(
+  schema: Structural,
+  keywords: readonly FieldError[],
+  path: string,
+  o: VersionOptions,
+): FieldError[] {
+  const isSound = keywords.length === 0;
+  const rules = schema.hasRules && isSound ? o.checkRules(schema, path) : [];
+  const defaults = validateDefaults(schema, path, {
     requiresPruned: o.requiresPrunedDefaults,
-    validateRules: compiles ? o.validateRules : () => [],
+    // Rules that do not compile cannot be evaluated.
+    validateRules: isSound && rules.length === 0 ? o.validateRules : () => [],
   });
+  return [...defaults, ...keywords, ...(defaults.length === 0 ? rules : [])];
 }
 
 /** With a status subresource, `status` is validated alone: nothing at the root may tie it to the rest. */
