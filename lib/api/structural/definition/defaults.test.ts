@@ -6,7 +6,9 @@ import { validateDefaults } from './defaults.ts';
 const OPTIONS = { requiresPruned: true, validateRules: () => [] };
 
 function ofProperty(a: JSONSchemaProps): string[] {
-  return errorTexts(validateDefaults(objectSchema({ a }), 's', OPTIONS)).map((text) => text.replace('s.properties[a].', ''));
+  return errorTexts(validateDefaults(objectSchema({ a }), 's', OPTIONS)).map((text) =>
+    text.replace('s.properties[a].', ''),
+  );
 }
 
 describe('validateDefaults', () => {
@@ -36,18 +38,24 @@ describe('validateDefaults', () => {
 
   test('a default of an embedded resource is one', () => {
     expect(ofProperty(resource({}, { default: { apiVersion: 'v1', kind: 'A', metadata: { name: 'n' } } }))).toEqual([]);
-    expect(ofProperty(resource({}, { default: { kind: 1 } }))).toEqual(['default.kind: Invalid value: 1: must be a string']);
+    expect(ofProperty(resource({}, { default: { kind: 1 } }))).toEqual([
+      'default.kind: Invalid value: 1: must be a string',
+    ]);
     expect(ofProperty(resource({}, { default: { kind: 'A' } }))).toEqual(['default.apiVersion: Required value']);
   });
 
   test('a default inside of its metadata makes it valid', () => {
     const labels = (value: unknown): JSONSchemaProps =>
-      resource({ properties: { labels: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true, default: value } } });
+      resource({
+        properties: { labels: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true, default: value } },
+      });
     expect(ofProperty(labels({ a: 'b' }))).toEqual([]);
     expect(ofProperty(labels({ 'a b': 'c' }))[0]).toMatch(
       /^properties\[metadata\]\.properties\[labels\]\.default: Invalid value: \{"a b":"c"\}: must result in valid metadata: metadata\.labels: Invalid value: "a b"/,
     );
-    expect(ofProperty(labels({ a: 1 }))[0]).toContain('must result in valid metadata: metadata: Invalid value: {"labels":{"a":1}}: json: cannot unmarshal');
+    expect(ofProperty(labels({ a: 1 }))[0]).toContain(
+      'must result in valid metadata: metadata: Invalid value: {"labels":{"a":1}}: json: cannot unmarshal',
+    );
   });
 
   test('rules are evaluated on the default, as an update of itself and as new', () => {

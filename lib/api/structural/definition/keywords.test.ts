@@ -11,7 +11,10 @@ function ofProperty(a: JSONSchemaProps): string[] {
 
 describe('validateKeywords: what Kubernetes does not support', () => {
   const table: readonly (readonly [JSONSchemaProps, string])[] = [
-    [{ type: 'file' }, 'type: Unsupported value: "file": supported values: "array", "boolean", "integer", "number", "object", "string"'],
+    [
+      { type: 'file' },
+      'type: Unsupported value: "file": supported values: "array", "boolean", "integer", "number", "object", "string"',
+    ],
     [{ id: 'x' }, 'id: Forbidden: id is not supported'],
     [{ additionalItems: true }, 'additionalItems: Forbidden: additionalItems is not supported'],
     [{ patternProperties: { x: {} } }, 'patternProperties: Forbidden: patternProperties is not supported'],
@@ -19,39 +22,69 @@ describe('validateKeywords: what Kubernetes does not support', () => {
     [{ dependencies: {} }, 'dependencies: Forbidden: dependencies is not supported'],
     [{ $ref: '#' }, '$ref: Forbidden: $ref is not supported'],
     [{ items: [{}] }, 'items: Forbidden: items must be a schema object and not an array'],
-    [{ uniqueItems: true }, 'uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic'],
+    [
+      { uniqueItems: true },
+      'uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic',
+    ],
     [
       { properties: { x: {} }, additionalProperties: { type: 'string' } },
       'additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive',
     ],
-    [{ 'x-kubernetes-preserve-unknown-fields': false }, 'x-kubernetes-preserve-unknown-fields: Invalid value: false: must be true or undefined'],
-    [{ 'x-kubernetes-map-type': 'atomic' }, 'type: Required value: must be object if x-kubernetes-map-type is specified'],
-    [{ type: 'string', 'x-kubernetes-map-type': 'atomic' }, 'type: Invalid value: "string": must be object if x-kubernetes-map-type is specified'],
-    [{ type: 'object', 'x-kubernetes-map-type': 'x' }, 'x-kubernetes-map-type: Unsupported value: "x": supported values: "atomic", "granular"'],
+    [
+      { 'x-kubernetes-preserve-unknown-fields': false },
+      'x-kubernetes-preserve-unknown-fields: Invalid value: false: must be true or undefined',
+    ],
+    [
+      { 'x-kubernetes-map-type': 'atomic' },
+      'type: Required value: must be object if x-kubernetes-map-type is specified',
+    ],
+    [
+      { type: 'string', 'x-kubernetes-map-type': 'atomic' },
+      'type: Invalid value: "string": must be object if x-kubernetes-map-type is specified',
+    ],
+    [
+      { type: 'object', 'x-kubernetes-map-type': 'x' },
+      'x-kubernetes-map-type: Unsupported value: "x": supported values: "atomic", "granular"',
+    ],
   ];
   test.each(table)('%j', (schema, text) => {
     expect(ofProperty(schema)).toEqual([text]);
   });
 
   test('null is no type, and is said to be none', () => {
-    expect(ofProperty({ type: 'null' })[1]).toBe('type: Forbidden: type cannot be set to null, use nullable as an alternative');
+    expect(ofProperty({ type: 'null' })[1]).toBe(
+      'type: Forbidden: type cannot be set to null, use nullable as an alternative',
+    );
   });
 
   test('wherever they are', () => {
     const bad: JSONSchemaProps = { uniqueItems: true };
     const fields = validateKeywords(
-      { items: bad, additionalProperties: bad, not: bad, allOf: [bad], anyOf: [bad], oneOf: [bad], properties: { p: bad } },
+      {
+        items: bad,
+        additionalProperties: bad,
+        not: bad,
+        allOf: [bad],
+        anyOf: [bad],
+        oneOf: [bad],
+        properties: { p: bad },
+      },
       's',
     ).map((e) => e.field);
     expect(fields.filter((f) => f.endsWith('uniqueItems')).sort()).toEqual(
-      ['additionalProperties', 'allOf[0]', 'anyOf[0]', 'items', 'not', 'oneOf[0]', 'properties[p]'].map((at) => `s.${at}.uniqueItems`),
+      ['additionalProperties', 'allOf[0]', 'anyOf[0]', 'items', 'not', 'oneOf[0]', 'properties[p]'].map(
+        (at) => `s.${at}.uniqueItems`,
+      ),
     );
   });
 
   test('no defaults in the metadata of the root, nor in its maps anywhere; no resources inside of metadata', () => {
     const metadata: JSONSchemaProps = {
       type: 'object',
-      properties: { name: { type: 'string', default: 'x' }, labels: { additionalProperties: { type: 'string', default: 'x' } } },
+      properties: {
+        name: { type: 'string', default: 'x' },
+        labels: { additionalProperties: { type: 'string', default: 'x' } },
+      },
     };
     expect(errorTexts(validateKeywords({ properties: { metadata } }, 's'))).toEqual([
       's.properties[metadata].properties[name].default: Forbidden: must not be set in top-level metadata',
@@ -68,9 +101,16 @@ describe('validateKeywords: what Kubernetes does not support', () => {
 });
 
 describe('validateKeywords: list types', () => {
-  const item: JSONSchemaProps = { type: 'object', required: ['k'], properties: { k: { type: 'string' }, o: { type: 'object' }, n: { type: 'string', nullable: true } } };
+  const item: JSONSchemaProps = {
+    type: 'object',
+    required: ['k'],
+    properties: { k: { type: 'string' }, o: { type: 'object' }, n: { type: 'string', nullable: true } },
+  };
   const list = (more: JSONSchemaProps): string[] => ofProperty({ type: 'array', items: item, ...more });
-  const keys = (...names: string[]): JSONSchemaProps => ({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': names });
+  const keys = (...names: string[]): JSONSchemaProps => ({
+    'x-kubernetes-list-type': 'map',
+    'x-kubernetes-list-map-keys': names,
+  });
 
   test('the type and its keys', () => {
     expect(list(keys('k'))).toEqual([]);
@@ -98,9 +138,13 @@ describe('validateKeywords: list types', () => {
   });
 
   test('keys are scalar properties, once, there and never null', () => {
-    expect(list(keys('x'))).toEqual(['x-kubernetes-list-map-keys: Invalid value: ["x"]: entries must all be names of item properties']);
+    expect(list(keys('x'))).toEqual([
+      'x-kubernetes-list-map-keys: Invalid value: ["x"]: entries must all be names of item properties',
+    ]);
     expect(list(keys('constructor'))).toHaveLength(1);
-    expect(list(keys('k', 'k'))).toEqual(['x-kubernetes-list-map-keys: Invalid value: ["k","k"]: must not contain duplicate entries']);
+    expect(list(keys('k', 'k'))).toEqual([
+      'x-kubernetes-list-map-keys: Invalid value: ["k","k"]: must not contain duplicate entries',
+    ]);
     expect(list(keys('o'))).toEqual([
       `items.properties[o].type: Invalid value: "object": must be a scalar type if parent array's x-kubernetes-list-type is map`,
       'items.properties[o].default: Required value: this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property',
@@ -137,10 +181,15 @@ describe('validateKeywords: rules', () => {
     [{ rule: 'true', message: ' ' }, ['message: Invalid value: " ": must be non-empty if specified']],
     [{ rule: 'true', message: 'a\nb' }, ['message: Invalid value: "a\\nb": must not contain line breaks']],
     [{ rule: 'a\n&& b' }, ['message: Required value: message must be specified if rule contains line breaks']],
-    [{ rule: 'true', messageExpression: ' ' }, ['messageExpression: Required value: messageExpression must be non-empty if specified']],
+    [
+      { rule: 'true', messageExpression: ' ' },
+      ['messageExpression: Required value: messageExpression must be non-empty if specified'],
+    ],
     [
       { rule: 'true', reason: 'Because' },
-      ['reason: Unsupported value: "Because": supported values: "FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"'],
+      [
+        'reason: Unsupported value: "Because": supported values: "FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"',
+      ],
     ],
     [{ rule: 'true', fieldPath: '.y' }, ['fieldPath: Invalid value: ".y": must be a valid path']],
     [{ rule: 'true', fieldPath: "['x']" }, []],

@@ -11,7 +11,7 @@ const scalar: fc.Arbitrary<JSONSchemaProps> = fc.oneof(
       type: fc.constant('string'),
       nullable: fc.boolean(),
       maxLength: fc.nat(3),
-      enum: fc.constant(['a', 'bb']),
+      enum: fc.constant<unknown[]>(['a', 'bb']),
       default: fc.constantFrom('a', 'bb'),
     },
     { requiredKeys: ['type'] },
