@@ -19,6 +19,7 @@ export type * from './gen/types/core-v1.ts';
 export type { EndpointSlice } from './gen/types/discovery-v1.ts';
 export type { Condition, LabelSelector, ObjectMeta, OwnerReference, Status } from './gen/types/meta-v1.ts';
 export { findDuplicateFields } from './json-duplicates.ts';
+export { type JsonPath, parseJsonPath } from './jsonpath.ts';
 export { isEndpointIp } from './kinds/service-validation.ts';
 export { validateScale } from './kinds/workload-validation.ts';
 export {
@@ -71,6 +72,7 @@ export {
   parseLabelSelector,
 } from './selector.ts';
 export { prepareCreate, prepareUpdate } from './strategy.ts';
+export * from './structural/index.ts';
 export { partialMetadata, type TableOptions, tableOf } from './tables/table.ts';
 export { type FieldInfo, type TypeInfo, type TypeName, type TypeRef, typeOf } from './type-table.ts';
 export { type ValidationOptions, validateCreate, validateUpdate } from './validation.ts';
