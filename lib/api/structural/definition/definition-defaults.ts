@@ -1,15 +1,16 @@
 /** Defaults of CustomResourceDefinitions. Source: apiextensions-apiserver pkg/apis/apiextensions/v1/defaults.go. */
 import type { CustomResourceDefinition, CustomResourceDefinitionSpec } from '../../gen/types/apiextensions-v1.ts';
 
-/** A copy; names follow from the kind, the stored version is that of storage, conversion is None, services listen on 443. */
+/** A copy, with lists where the decoder leaves null; names follow from the kind, the stored version is that of storage, conversion is None, services listen on 443. */
 export function applyDefinitionDefaults(crd: CustomResourceDefinition): CustomResourceDefinition {
-  const { names, versions } = crd.spec;
+  const { names } = crd.spec;
   const stored = crd.status?.storedVersions ?? [];
-  const storage = versions.filter((v) => v.storage).slice(0, 1);
+  const storage = (crd.spec.versions ?? []).filter((v) => v.storage).slice(0, 1);
   return {
     ...crd,
     spec: {
       ...crd.spec,
+      versions: crd.spec.versions ?? [],
       names: {
         ...names,
         singular: names.singular || names.kind.toLowerCase(),
@@ -18,9 +19,9 @@ export function applyDefinitionDefaults(crd: CustomResourceDefinition): CustomRe
       conversion: conversionOf(crd.spec),
     },
     status: {
+      ...crd.status,
       conditions: crd.status?.conditions ?? [],
       acceptedNames: crd.status?.acceptedNames ?? { plural: '', kind: '' },
-      ...crd.status,
       storedVersions: stored.length > 0 ? stored : storage.map((v) => v.name),
     },
   };
