@@ -4,13 +4,28 @@ import { compareTyped, mergeTyped } from '../patch/typed.ts';
 import { equalJson } from '../patch/value.ts';
 import { applyStructuralDefaults } from './defaulting.ts';
 import { pruneObject } from './prune.ts';
+import { asResource } from './schema.ts';
 import { shapeOfStructural } from './shape.ts';
 import { arbitraryObject, arbitraryRoot } from './testing/arbitrary-schema.ts';
 import { schemaOf } from './testing/schemas.ts';
+import { coerceEmbedded, validateEmbedded } from './values/embedded-metadata.ts';
 import { validateListTypes } from './values/list-types.ts';
 import { validateChangedValue, validateValue } from './values/validate.ts';
 
 const RUNS = { numRuns: 500 };
+
+const arbitraryMeta = fc.record({
+  apiVersion: fc.constantFrom<unknown>('v1', 1, null),
+  kind: fc.constantFrom<unknown>('A', {}, null),
+  metadata: fc.oneof(
+    fc.jsonValue(),
+    fc.record({
+      name: fc.constantFrom<unknown>('n', 1, ''),
+      labels: fc.jsonValue(),
+      creationTimestamp: fc.constantFrom<unknown>('2024-01-01T00:00:00Z', 'soon', null, 1),
+    }),
+  ),
+});
 
 describe('structural schemas: laws', () => {
   test('pruning twice is pruning once, and changes its argument never', () => {
@@ -100,10 +115,17 @@ describe('structural schemas: laws', () => {
 
   test('no value of any form makes a check throw', () => {
     fc.assert(
-      fc.property(arbitraryRoot, fc.jsonValue(), (root, value) => {
+      fc.property(arbitraryRoot, fc.oneof(fc.jsonValue(), arbitraryObject, arbitraryMeta), (root, value) => {
         const schema = schemaOf(root);
         validateValue(schema, value, '');
         validateListTypes(schema, value, '');
+        const resource = asResource(schema);
+        for (const dropsMalformed of [true, false]) {
+          const coerced = coerceEmbedded(resource, value, { path: '', dropsMalformed });
+          // What has been read from storage is never refused for the type of its metadata.
+          if (dropsMalformed) expect(coerced.error).toBeUndefined();
+          validateEmbedded(resource, coerced.value, '');
+        }
         applyStructuralDefaults(schema, pruneObject(schema, value).value);
       }),
       RUNS,
