@@ -52,6 +52,7 @@ export type {
 export type { StorageClass, VolumeAttributesClass } from './gen/types/storage-v1.ts';
 export { isJsonWithinDepth, JSON_DEPTH_MAX } from './json-depth.ts';
 export { findDuplicateFields } from './json-duplicates.ts';
+export { type JsonPath, parseJsonPath } from './jsonpath.ts';
 export { isEndpointIp } from './kinds/service-validation.ts';
 export { validateScale } from './kinds/workload-validation.ts';
 export {
@@ -120,6 +121,7 @@ export {
   parseLabelSelector,
 } from './selector.ts';
 export { prepareCreate, prepareUpdate } from './strategy.ts';
+export * from './structural/index.ts';
 export { partialMetadata, type TableOptions, tableOf } from './tables/table.ts';
 export { type FieldInfo, type TypeInfo, type TypeName, type TypeRef, typeOf } from './type-table.ts';
 export { type ValidationOptions, validateCreate, validateUpdate } from './validation.ts';
