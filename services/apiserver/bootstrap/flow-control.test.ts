@@ -6,6 +6,7 @@ import { AUTO_UPDATE, mandatorySchemas, suggestedSchemas } from './flow-control-
 
 const SCHEMAS = Kinds.flowschemas;
 const LEVELS = Kinds.prioritylevelconfigurations;
+const LIMITED = { type: 'Limited', limited: { nominalConcurrencyShares: 5, limitResponse: { type: 'Reject' } } };
 const key = (name: string): { namespace: string; name: string } => ({ namespace: '', name });
 
 let server: TestServer;
@@ -38,7 +39,10 @@ describe('the bootstrap objects', () => {
   test('mandatory ones come back as they were', async () => {
     await server.client.delete(SCHEMAS, key('exempt'), {}, c);
     const body = { spec: { limited: { nominalConcurrencyShares: 77 } } };
-    await server.client.patch(LEVELS, key('catch-all'), { type: 'merge', body }, c);
+    await expect(server.client.patch(LEVELS, key('catch-all'), { type: 'merge', body }, c)).rejects.toThrow(
+      'must equal the fixed value',
+    );
+    await server.client.delete(LEVELS, key('catch-all'), {}, c);
     await ensureFlowControl(server.client, c);
     expect(await server.client.get(SCHEMAS, key('exempt'), c)).toMatchObject({ spec: { matchingPrecedence: 1 } });
     expect((await server.client.get(LEVELS, key('catch-all'), c)).spec.limited?.nominalConcurrencyShares).toBe(5);
@@ -68,7 +72,7 @@ describe('the bootstrap objects', () => {
       message:
         'This FlowSchema references the PriorityLevelConfiguration object named "gone" but there is no such object',
     });
-    await server.client.create(LEVELS, { metadata: { name: 'gone' }, spec: { type: 'Exempt' } }, c);
+    await server.client.create(LEVELS, { metadata: { name: 'gone' }, spec: LIMITED }, c);
     await expect.poll(condition).toMatchObject({ status: 'False', reason: 'Found' });
     await server.client.delete(LEVELS, key('gone'), {}, c);
     await expect.poll(condition).toMatchObject({ status: 'True', reason: 'NotFound' });
