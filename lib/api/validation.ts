@@ -6,6 +6,7 @@ import type { FieldError } from './field-error.ts';
 import { PARTS, VALIDATORS } from './kinds/validators.ts';
 import type { KindRef, KubeObject } from './object.ts';
 import { type KindInfo, kindInfo } from './registry.ts';
+import type { DefinitionTools } from './structural/definition/definition.ts';
 import { validateByTable } from './validation/by-table.ts';
 import { validateMetadata, validateMetadataUpdate } from './validation/metadata.ts';
 import { dns1123Subdomain } from './validation/names.ts';
@@ -16,6 +17,8 @@ export interface ValidationOptions {
   readonly nodePortRange?: { readonly first: number; readonly last: number };
   /** A new check for each object; absent: CEL expressions are only looked at for being there. */
   readonly expressions?: () => ExpressionCheck;
+  /** What CustomResourceDefinitions are checked with; absent: no pattern and no rule of theirs is looked at. */
+  readonly definitions?: DefinitionTools;
 }
 
 /** One CEL expression of a policy or a webhook, where it stands. */
@@ -44,6 +47,10 @@ export type ExpressionCheck = (use: ExpressionUse) => readonly string[];
 /** [] = valid. `object.metadata` already has its final name and namespace. */
 export function validateCreate(kind: KindRef, object: KubeObject, options: ValidationOptions = {}): FieldError[] {
   const info = kindInfo(kind);
+  if (info.custom !== undefined) {
+    const metadata = { namespaced: info.namespaced, name: dns1123Subdomain };
+    return [...validateMetadata(object.metadata, metadata), ...info.custom.validateCreate(object)];
+  }
   const rules = VALIDATORS[info.schema];
   const name = rules?.name ?? dns1123Subdomain;
   const body = [...validateBody(info, object, options), ...(rules?.create?.(object) ?? [])];
@@ -63,6 +70,7 @@ export function validateUpdate(
   const info = kindInfo(kind);
   const rules = VALIDATORS[info.schema];
   const errors = validateMetadataUpdate(next.metadata, previous.metadata);
+  if (info.custom !== undefined) return [...errors, ...info.custom.validateUpdate(next, previous, subresource)];
   if (subresource !== undefined) return [...errors, ...(rules?.subresources?.[subresource]?.(next, previous) ?? [])];
   return [...errors, ...validateBody(info, next, options, previous), ...(rules?.update?.(next, previous) ?? [])];
 }
