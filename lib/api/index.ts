@@ -1,3 +1,4 @@
+export type { CustomBehavior } from './custom-behavior.ts';
 export { applyDefaults, applyTypeDefaults } from './defaults.ts';
 export { type Discovery, discoveryOf } from './documents/discovery.ts';
 export { type OpenApi, openApiOf } from './documents/openapi.ts';
@@ -6,6 +7,7 @@ export { semanticEqual } from './equality.ts';
 export { errorBody, type FieldError, type FieldErrorType, goQuote, invalidError } from './field-error.ts';
 export { type FieldMatcher, type FieldRequirement, fieldRequirements, parseFieldSelector } from './field-selector.ts';
 export { Kinds } from './gen/kinds.ts';
+export type { CustomResourceDefinition } from './gen/types/apiextensions-v1.ts';
 export type {
   Deployment,
   DeploymentSpec,
@@ -71,6 +73,7 @@ export { type ApplyOptions, applyServerSide, type TrackOptions, trackUpdate } fr
 export { applyJsonPatch } from './patch/json.ts';
 export { applyMergePatch } from './patch/merge.ts';
 export { applyStrategicMergePatch } from './patch/strategic.ts';
+export { setOwn } from './patch/value.ts';
 export { hasPodResources, type PodResourcesOptions, podLimits, podRequests } from './pod-resources.ts';
 export { decodeProtobuf, encodeProtobuf, isProtobuf } from './protobuf.ts';
 export {

@@ -34,15 +34,18 @@ import { RbacAuthorizer } from './authz/rbac/rbac.ts';
 import { EndpointsKeeper } from './bootstrap/endpoints.ts';
 import { ensureBootstrapObjects, keepBootstrapObjects } from './bootstrap/objects.ts';
 import { ensureRbacDefaults, nodeRules } from './bootstrap/rbac.ts';
-import { StoredKinds } from './cache/stored-kinds.ts';
 import { WatchCache } from './cache/watch-cache.ts';
 import type { Core } from './core.ts';
+import { definitionHooks, startDefinitions } from './custom/definitions.ts';
+import { definitionTools } from './custom/tools.ts';
+import { CustomVersions } from './custom/versions.ts';
 import { Health } from './health.ts';
 import type { ResourceHooks } from './hooks.ts';
 import { openAudit } from './http/audit/open.ts';
 import { FlowControl } from './http/fairness/flow-control.ts';
 import { followConditions, followFlowControl } from './http/fairness/follow.ts';
 import { listen, storeHealth } from './http/listen.ts';
+import { KindRegistry } from './kind-registry.ts';
 import { certificateRequestHooks } from './kinds/certificate-requests.ts';
 import { namespaceHooks } from './kinds/namespaces.ts';
 import { podHooks } from './kinds/pods.ts';
@@ -59,6 +62,10 @@ const NODE_PORTS = { from: 30_000, to: 32_767 };
 const LEAVE_MS = 2_000;
 const SERVICE_ACCOUNT_WAIT_MS = 5_000;
 
+const noConversion = (): never => {
+  throw new StatusError('Unavailable', 'conversion webhooks cannot be called');
+};
+
 /** Resolves when the cache is filled, the bootstrap objects exist and the listeners accept. */
 export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
   const scope = new Scope('apiserver');
@@ -73,6 +80,7 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     scope.spawn('bootstrap objects', (signal) => keepBootstrapObjects(client, deps.config, { ...c, signal }));
     const flows = await openFlowControl(deps, client, scope, c);
     const auditor = openAudit(deps, c);
+    scope.own(startDefinitions({ ...deps, client, kinds: api.core.kinds }));
     const endpoints = await keepEndpoints(deps, client, scope, c);
     const nodes = { streams: deps.nodeStreams };
     const health = new Health([
@@ -165,7 +173,7 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
   const { store, clock, random, log, config } = deps;
   const keys = await StoreTokenKeys.open({ store, clock, log }, c);
   scope.spawn('token keys', (signal) => keys.run({ ...c, signal }));
-  const kinds = new StoredKinds();
+  const kinds = new KindRegistry(definitionTools());
   const oidc = (config.oidc ?? []).map((i) => scope.own(new OidcAuthenticator(i, { clock, log, signal: c.signal })));
   const cache = scope.own(await WatchCache.open({ store, kinds, clock, log, freeze: config.freeze === true }, c));
   const storage = new Storage({ store, cache });
@@ -203,17 +211,25 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
   const addresses = new AddressAllocator({ storage, cidr: config.serviceCidr, clock, random });
   const range = config.nodePortRange ?? NODE_PORTS;
   const ports = new NodePortAllocator({ storage, range, clock, random });
+  // What is served of a definition is not what watchers of its objects began with.
+  scope.own(
+    kinds.onChange((_name, { isServedAnew, resource }) => {
+      if (isServedAnew) cache.of(resource).endWatchers();
+    }),
+  );
   scope.spawn('repair', (signal) => runRepair({ storage, addresses, ports }, { ...c, signal }));
   const hooks = new Map<string, ResourceHooks>([
     ['/services', new ServiceHooks({ addresses, ports })],
     ['/pods', podHooks],
     ['/namespaces', namespaceHooks],
+    ['apiextensions.k8s.io/customresourcedefinitions', definitionHooks],
     ['certificates.k8s.io/certificatesigningrequests', certificateRequestHooks],
   ]);
   return {
     storage,
     cache,
     kinds,
+    versions: new CustomVersions({ kinds, webhook: noConversion }),
     clock,
     random,
     log,
@@ -221,7 +237,7 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     tokens: makeTokenService({ storage, keys, clock, random, log, config: config.serviceAccounts ?? {}, others: oidc }),
     admission,
     hooks,
-    validation: { nodePortRange: { first: range.from, last: range.to } },
+    validation: { nodePortRange: { first: range.from, last: range.to }, definitions: definitionTools() },
     eventTtlSeconds: config.eventTtlSeconds ?? EVENT_TTL_SECONDS,
   };
 }

@@ -4,7 +4,7 @@ import type { CustomResourceDefinition } from '../gen/types/apiextensions-v1.ts'
 import type { PodTemplateSpec } from '../gen/types/core-v1.ts';
 import type { KubeObject } from '../object.ts';
 import {
-  type DefinitionTools,
+  NO_DEFINITION_TOOLS,
   validateDefinition,
   validateDefinitionStatus,
   validateDefinitionUpdate,
@@ -65,16 +65,9 @@ function validator<T extends KubeObject>(v: {
 
 const NOTHING = (): FieldError[] => [];
 
-/** Where nobody compiles patterns and rules: they match and hold. */
-const NO_TOOLS: DefinitionTools = {
-  regex: { compile: () => ({ regex: { test: () => true } }) },
-  checkRules: NOTHING,
-  validateRules: NOTHING,
-};
-
 export const VALIDATORS: Readonly<Record<TypeName, Validator>> = {
   'apiextensions/v1.CustomResourceDefinition': validator<CustomResourceDefinition>({
-    object: (crd, { definitions: tools = NO_TOOLS }, previous) =>
+    object: (crd, { definitions: tools = NO_DEFINITION_TOOLS }, previous) =>
       previous === undefined
         ? validateDefinition(crd, tools)
         : validateDefinitionUpdate(crd, applyDefinitionDefaults(previous), tools),

@@ -2,6 +2,7 @@ export { type CustomColumn, type CustomColumns, customColumns } from './columns.
 export { applyStructuralDefaults } from './defaulting.ts';
 export {
   type DefinitionTools,
+  NO_DEFINITION_TOOLS,
   validateDefinition,
   validateDefinitionStatus,
   validateDefinitionUpdate,

@@ -45,7 +45,10 @@ export interface CustomKinds {
 }
 
 /** undefined: the definition has no accepted names yet, or no version is stored. It is defaulted. */
-export function customKindsOf(crd: DeepReadonly<CustomResourceDefinition>, tools: DefinitionTools): CustomKinds | undefined {
+export function customKindsOf(
+  crd: DeepReadonly<CustomResourceDefinition>,
+  tools: DefinitionTools,
+): CustomKinds | undefined {
   const names = crd.status?.acceptedNames;
   const storage = crd.spec.versions.find((v) => v.storage);
   if (names === undefined || names.kind === '' || names.plural === '' || storage === undefined) return undefined;
@@ -121,13 +124,14 @@ class VersionBehavior implements CustomBehavior {
   decode(value: unknown): { object: KubeObject; unknown: string[] } {
     const { kind } = this.#crd.spec.names;
     const fail = (why: string): StatusError =>
-      new StatusError('BadRequest', `${kind} in version "${this.#version.name}" cannot be handled as a ${kind}: ${why}`);
+      new StatusError(
+        'BadRequest',
+        `${kind} in version "${this.#version.name}" cannot be handled as a ${kind}: ${why}`,
+      );
     if (!isObject(value)) throw fail('the body is not an object');
     const coerced = coerceEmbedded(asResource(this.#schema), value, { path: '', dropsMalformed: false });
     if (coerced.error !== undefined) throw fail(`${coerced.error.field}: ${coerced.error.detail ?? 'invalid'}`);
-    const pruned = this.#keepsUnknown
-      ? { value: coerced.value, paths: [] }
-      : pruneObject(this.#schema, coerced.value);
+    const pruned = this.#keepsUnknown ? { value: coerced.value, paths: [] } : pruneObject(this.#schema, coerced.value);
     // Coerced as a resource and pruned: an object with metadata of the right types. The name may be missing; so it may of others.
     const object = cloneJson(pruned.value) as KubeObject;
     const unknown = [...coerced.unknown, ...pruned.paths].map((path) => `unknown field "${path}"`);

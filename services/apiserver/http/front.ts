@@ -4,13 +4,15 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { type KindInfo, kindByResource } from '#lib/api';
+import type { KindInfo } from '#lib/api';
 import { type Clock, type Ctx, type Logger, type Random, StatusError, toStatusError } from '#lib/base';
 import { type ApiRequest, type RequestBase, statusOfError, type UserInfo } from '#lib/client';
 import type { Api } from '../api.ts';
 import type { Authenticator } from '../authn/authenticator.ts';
+import type { Attributes } from '../authz/authorizer.ts';
 import { requireAllowed } from '../authz/require.ts';
 import type { CoreResult } from '../core.ts';
+import type { KindRegistry } from '../kind-registry.ts';
 import type { Metrics } from '../metrics.ts';
 import type { AuditedCall, Auditor } from './audit/auditor.ts';
 import { answeredObject, auditSubject, type HttpFacts } from './audit/http.ts';
@@ -90,7 +92,7 @@ export class Front {
       limit?.cancel();
       this.#o.stopping.removeEventListener('abort', onStop);
       this.#o.metrics.observe(info, res.statusCode, this.#o.clock.monotonic() - startedMs);
-      const object = recordedObject(call);
+      const object = recordedObject(call, this.#o.api.core.kinds);
       call.audit?.complete({ code: res.statusCode, error: call.error, ...(object === undefined ? {} : { object }) });
     }
   }
@@ -165,7 +167,7 @@ export class Front {
       await this.#o.paths.serve({ req, answer, path: info.path, query }, c);
       return;
     }
-    const kind = kindByResource(info.group, info.version, info.resource);
+    const kind = this.#kindOf(info) ?? (await this.#newKind(call, info, user));
     if (kind === undefined || !isWellPlaced(info, kind) || isMisplacedVerb(info, kind)) {
       await this.#refuseUnknown(call, info, user);
       return;
@@ -243,8 +245,20 @@ export class Front {
     }
   }
 
+  #kindOf(info: ResourceInfo): KindInfo | undefined {
+    return this.#o.api.core.kinds.byResource(info.group, info.version, info.resource);
+  }
+
+  /** One that another server may have established just now: looked for again when all writes until now have been seen. */
+  async #newKind(call: Call, info: ResourceInfo, user: UserInfo): Promise<KindInfo | undefined> {
+    if (!info.group.includes('.')) return undefined;
+    await this.#allow(call.audit, requireAllowed(this.#o.api.core.authorizer, attributesOf(info, user)));
+    await this.#o.api.core.cache.consistent(call.c);
+    return this.#kindOf(info);
+  }
+
   #base(req: IncomingMessage, info: ResourceInfo, user: UserInfo, warn?: (text: string) => void): RequestBase {
-    const kind = kindByResource(info.group, info.version, info.resource);
+    const kind = this.#kindOf(info);
     if (kind === undefined) throw new StatusError('NotFound', 'the server could not find the requested resource');
     return {
       user,
@@ -259,20 +273,8 @@ export class Front {
 
   /** Authorization comes before existence. */
   async #refuseUnknown(call: Call, info: ResourceInfo, user: UserInfo): Promise<void> {
-    const { group, version, resource, namespace, name = '', subresource = '', verb } = info;
-    const attributes = {
-      type: 'resource',
-      user,
-      verb,
-      group,
-      version,
-      resource,
-      subresource,
-      namespace,
-      name,
-    } as const;
-    await this.#allow(call.audit, requireAllowed(this.#o.api.core.authorizer, attributes));
-    const kind = kindByResource(group, version, resource);
+    await this.#allow(call.audit, requireAllowed(this.#o.api.core.authorizer, attributesOf(info, user)));
+    const kind = this.#kindOf(info);
     if (kind !== undefined && isMisplacedVerb(info, kind)) throw notAllowedHere();
     await sendBytes(call.answer, 404, Buffer.from('404 page not found\n'), 'text/plain; charset=utf-8');
   }
@@ -329,9 +331,14 @@ function auditIdOf(req: IncomingMessage): string | undefined {
   return req.headersDistinct['audit-id']?.[0];
 }
 
-function recordedObject({ audit, info, result }: Call): unknown {
+function attributesOf(info: ResourceInfo, user: UserInfo): Attributes {
+  const { group, version, resource, namespace, name = '', subresource = '', verb } = info;
+  return { type: 'resource', user, verb, group, version, resource, subresource, namespace, name };
+}
+
+function recordedObject({ audit, info, result }: Call, kinds: KindRegistry): unknown {
   if (audit?.hasResponseBody !== true || info.type !== 'resource' || result === undefined) return undefined;
-  const kind = kindByResource(info.group, info.version, info.resource);
+  const kind = kinds.byResource(info.group, info.version, info.resource);
   return kind === undefined ? undefined : answeredObject(kind, result);
 }
 
