@@ -1,12 +1,13 @@
 /** Builds the HTTP front over an Api and listens. */
 import { release } from 'node:process';
-import { allKinds, discoveryOf, type OpenApi, openApiOf } from '#lib/api';
+import { discoveryOf, type KindInfo, openApiOf } from '#lib/api';
 import type { Ctx } from '#lib/base';
 import type { NodeStreams } from '#lib/client';
 import { createHttpServer, type HttpServer } from '#lib/http';
 import type { Api } from '../api.ts';
 import { Authenticator } from '../authn/authenticator.ts';
 import type { Health } from '../health.ts';
+import type { KindRegistry } from '../kind-registry.ts';
 import { Metrics } from '../metrics.ts';
 import type { ApiServerDeps, ListenAddress } from '../server.ts';
 import type { Auditor } from './audit/auditor.ts';
@@ -63,7 +64,6 @@ export async function listen(o: ListenOptions): Promise<Listeners> {
 function newFront(o: ListenOptions): Front {
   const { deps, api } = o;
   const { core } = api;
-  const kinds = allKinds();
   const flows = new FlowFilter({
     flows: o.flows,
     loadOf: (group, resource) => {
@@ -84,8 +84,8 @@ function newFront(o: ListenOptions): Front {
     o.auditor === undefined ? [flows] : [flows, o.auditor],
   );
   const paths = new PathRoutes({
-    discovery: discoveryOf(kinds),
-    openApi: onFirstUse(() => openApiOf(kinds, GIT_VERSION)),
+    discovery: perKinds(core.kinds, discoveryOf),
+    openApi: perKinds(core.kinds, (kinds) => openApiOf(kinds, GIT_VERSION)),
     health: o.health,
     metrics,
     issuer: { issuer: core.tokens.accounts.issuer, jwksUri: jwksUriOf(deps), keys: core.tokens.keys },
@@ -112,18 +112,15 @@ function jwksUriOf({ config }: ApiServerDeps): string {
   return config.serviceAccounts?.jwksUri ?? `https://${host}:${port}${JWKS_PATH}`;
 }
 
-/** The documents cost time and memory: a server that nobody asks never makes them. */
-function onFirstUse(make: () => OpenApi): OpenApi {
-  let made: OpenApi | undefined;
-  const get = (): OpenApi => {
-    made ??= make();
+/** Made anew when a kind comes, changes or goes; a server that nobody asks never makes them (they cost time and memory). */
+function perKinds<T>(registry: KindRegistry, make: (kinds: readonly KindInfo[]) => T): () => T {
+  let of: readonly KindInfo[] | undefined;
+  let made: T | undefined;
+  return () => {
+    const kinds = registry.all();
+    if (made === undefined || of !== kinds) made = make(kinds);
+    of = kinds;
     return made;
-  };
-  return {
-    index: () => get().index(),
-    document: (path) => get().document(path),
-    v2: () => get().v2(),
-    v2Head: () => get().v2Head(),
   };
 }
 
