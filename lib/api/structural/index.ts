@@ -12,7 +12,6 @@ export type { CheckRules } from './definition/versions.ts';
 export { type CustomKind, customComponentName, customComponents, customKindOf } from './openapi.ts';
 export { type ParsedSchema, parseStructural } from './parse.ts';
 export { type Pruned, pruneObject, pruneValue } from './prune.ts';
-export type { Regex, RegexEngine } from './regex.ts';
 export { fieldSchema, type Limits, type Structural } from './schema.ts';
 export { shapeOfStructural } from './shape.ts';
 export { type Coerced, coerceEmbedded } from './values/embedded-metadata.ts';

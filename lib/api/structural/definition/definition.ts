@@ -12,7 +12,6 @@ import type { CustomResourceDefinition, CustomResourceDefinitionSpec } from '../
 import { Errors, eachItem } from '../../validation/field-path.ts';
 import { dns1035Label } from '../../validation/names.ts';
 import { parseStructural } from '../parse.ts';
-import type { RegexEngine } from '../regex.ts';
 import type { ValidateRules } from '../values/resource.ts';
 import { type ConversionOptions, hasCertificate, isKnownReviewVersion, validateConversion } from './conversion.ts';
 import { validateDefaults } from './defaults.ts';
@@ -21,7 +20,6 @@ import { SELECTABLE_FIELDS_MAX } from './selectable-fields.ts';
 import { type CheckRules, type VersionOptions, validateVersion } from './versions.ts';
 
 export interface DefinitionTools {
-  readonly regex: RegexEngine;
   readonly checkRules: CheckRules;
   readonly validateRules: ValidateRules;
 }
@@ -75,7 +73,7 @@ function isEstablished(crd: CustomResourceDefinition): boolean {
 function updateOptions(previous: CustomResourceDefinition, tools: DefinitionTools): VersionOptions {
   const { versions } = previous.spec;
   const parsed = versions.flatMap(({ schema }) =>
-    schema?.openAPIV3Schema === undefined ? [] : [parseStructural(schema.openAPIV3Schema, '', tools.regex)],
+    schema?.openAPIV3Schema === undefined ? [] : [parseStructural(schema.openAPIV3Schema, '')],
   );
   const schemas = parsed.flatMap((p) => (p.schema === undefined ? [] : [p.schema]));
   const isUnpruned = schemas.some((schema) =>

@@ -11,7 +11,6 @@ import type {
 } from '../../gen/types/apiextensions-v1.ts';
 import { Errors, eachItem } from '../../validation/field-path.ts';
 import { parseStructural } from '../parse.ts';
-import type { RegexEngine } from '../regex.ts';
 import { child, type Structural } from '../schema.ts';
 import type { ValidateRules } from '../values/resource.ts';
 import { validateDefaults } from './defaults.ts';
@@ -22,7 +21,6 @@ import { validateSelectableFields } from './selectable-fields.ts';
 export type CheckRules = (schema: Structural, path: string) => FieldError[];
 
 export interface VersionOptions {
-  readonly regex: RegexEngine;
   readonly checkRules: CheckRules;
   readonly validateRules: ValidateRules;
   readonly requiresStructural: boolean;
@@ -73,7 +71,7 @@ function validateSchema(
   const errors = v.subresources?.status === undefined ? [] : validateRoot(s, path);
   if (s.nullable === true) errors.push(forbidden(`${path}.nullable`, 'nullable cannot be true at the root'));
   const keywords = validateKeywords(s, path);
-  const parsed = o.requiresStructural ? parseStructural(s, path, o.regex) : undefined;
+  const parsed = o.requiresStructural ? parseStructural(s, path) : undefined;
   if (parsed === undefined) return [...errors, ...keywords];
   if (parsed.schema !== undefined) return [...errors, ...validateSound(parsed.schema, keywords, path, o)];
   // That a keyword is not supported is said by validateKeywords too, in better words.
