@@ -30,6 +30,7 @@ export function validateDefinition(crd: CustomResourceDefinition, tools: Definit
     ...tools,
     requiresStructural: true,
     requiresPrunedDefaults: true,
+    isUnchanged: () => false,
     allowsManySelectable: () => false,
   };
   // The bundle may be filled in by another program before the definition is established.
@@ -86,6 +87,7 @@ function updateOptions(previous: CustomResourceDefinition, tools: DefinitionTool
     // Pruning needs structure in any case: only a definition that keeps everything may do without.
     requiresStructural: parsed.length === schemas.length || previous.spec.preserveUnknownFields !== true,
     requiresPrunedDefaults: !isUnpruned,
+    isUnchanged: (v) => semanticEqual(v.schema, versions.find((old) => old.name === v.name)?.schema),
     allowsManySelectable: (v) => {
       const before = versions.find((old) => old.name === v.name)?.selectableFields ?? [];
       return before.length > SELECTABLE_FIELDS_MAX && semanticEqual(before, v.selectableFields);

@@ -159,7 +159,7 @@ function validateList(s: Structural, list: readonly unknown[], at: Place, result
   if (items !== undefined) {
     const old = at.old === undefined ? undefined : correlatedItems(s, at.old.value);
     for (const [i, item] of list.entries())
-      result.merge(validatePart(items, item, { ...at, path: `${at.path}[${i}]`, old: old?.(item, i) }));
+      result.merge(validatePart(items, item, { ...at, path: `${at.path}[${i}]`, old: old?.(item) }));
   }
   const { minItems, maxItems } = s.limits;
   const { path } = at;
