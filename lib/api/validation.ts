@@ -17,7 +17,7 @@ export interface ValidationOptions {
   readonly nodePortRange?: { readonly first: number; readonly last: number };
   /** A new check for each object; absent: CEL expressions are only looked at for being there. */
   readonly expressions?: () => ExpressionCheck;
-  /** What CustomResourceDefinitions are checked with; absent: no pattern and no rule of theirs is looked at. */
+  /** What CustomResourceDefinitions are checked with; absent: no rule of theirs is looked at. */
   readonly definitions?: DefinitionTools;
 }
 

@@ -3,6 +3,7 @@
  * one store: nothing here is led, every write is a compare-and-swap.
  */
 import { setMaxListeners } from 'node:events';
+import { ruleTools } from '#lib/api';
 import { type Ctx, raceAbort, Scope, StatusError } from '#lib/base';
 import { InProcessClient } from '#lib/client';
 import { InformerFactory } from '#lib/controller';
@@ -37,7 +38,6 @@ import { ensureRbacDefaults, nodeRules } from './bootstrap/rbac.ts';
 import { WatchCache } from './cache/watch-cache.ts';
 import type { Core } from './core.ts';
 import { definitionHooks, startDefinitions } from './custom/definitions.ts';
-import { definitionTools } from './custom/tools.ts';
 import { CustomVersions } from './custom/versions.ts';
 import { Health } from './health.ts';
 import type { ResourceHooks } from './hooks.ts';
@@ -173,7 +173,8 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
   const { store, clock, random, log, config } = deps;
   const keys = await StoreTokenKeys.open({ store, clock, log }, c);
   scope.spawn('token keys', (signal) => keys.run({ ...c, signal }));
-  const kinds = new KindRegistry(definitionTools());
+  const definitions = ruleTools();
+  const kinds = new KindRegistry(definitions);
   const oidc = (config.oidc ?? []).map((i) => scope.own(new OidcAuthenticator(i, { clock, log, signal: c.signal })));
   const cache = scope.own(await WatchCache.open({ store, kinds, clock, log, freeze: config.freeze === true }, c));
   const storage = new Storage({ store, cache });
@@ -237,7 +238,7 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     tokens: makeTokenService({ storage, keys, clock, random, log, config: config.serviceAccounts ?? {}, others: oidc }),
     admission,
     hooks,
-    validation: { nodePortRange: { first: range.from, last: range.to }, definitions: definitionTools() },
+    validation: { nodePortRange: { first: range.from, last: range.to }, definitions },
     eventTtlSeconds: config.eventTtlSeconds ?? EVENT_TTL_SECONDS,
   };
 }

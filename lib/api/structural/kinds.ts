@@ -189,7 +189,7 @@ class VersionBehavior implements CustomBehavior {
   /** A schema that is not structural was stored before today's rules: its objects are taken as they are. */
   #parsed(): Structural {
     const given = this.#version.schema?.openAPIV3Schema ?? OPEN;
-    const { schema } = parseStructural(given, '', this.#tools.regex);
+    const { schema } = parseStructural(given, '');
     const open = schema ?? structuralForm(OPEN);
     if (open === undefined) throw new StatusError('Internal', 'the open schema is not structural');
     return open;

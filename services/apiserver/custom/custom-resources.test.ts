@@ -22,9 +22,20 @@ const SCHEMA = {
     spec: {
       type: 'object',
       required: ['color'],
+      'x-kubernetes-validations': [
+        {
+          rule: "self.color != 'green' || self.size < 10",
+          messageExpression: "'too large for ' + self.color",
+        },
+      ],
       properties: {
-        color: { type: 'string', enum: ['red', 'green'] },
-        size: { type: 'integer', default: 3, minimum: 1 },
+        color: { type: 'string', enum: ['red', 'green'], pattern: '^[a-z]+$' },
+        size: {
+          type: 'integer',
+          default: 3,
+          minimum: 1,
+          'x-kubernetes-validations': [{ rule: 'self >= oldSelf', message: 'must not shrink' }],
+        },
         replicas: { type: 'integer' },
         parts: {
           type: 'array',
@@ -99,6 +110,28 @@ describe('custom resources', () => {
     ).rejects.toThrow('spec.color: Unsupported value: "blue": supported values: "red", "green"');
     await client.delete(WIDGETS, key('a'), {}, c);
     await expect(client.get(WIDGETS, key('a'), c)).rejects.toMatchObject({ kind: 'NotFound' });
+  });
+
+  test('rules in CEL: of values, of transitions; one that does not compile refuses the definition', async () => {
+    await using server = await startTestServer();
+    await defined(server);
+    const { client } = server;
+    const metadata = { name: 'a', namespace: 'default' };
+    await expect(client.create(WIDGETS, { metadata, spec: { color: 'green', size: 12 } }, c)).rejects.toThrow(
+      'too large for green',
+    );
+    await client.create(WIDGETS, { metadata, spec: { color: 'red', size: 12 } }, c);
+    const patch = (size: number): Promise<unknown> =>
+      client.patch(WIDGETS, key('a'), { type: 'merge', body: { spec: { size } } }, c);
+    await expect(patch(11)).rejects.toThrow('spec.size: Invalid value: 11: must not shrink');
+    await patch(13);
+    const bad = definition();
+    bad.metadata = { name: 'bads.example.com' };
+    bad.spec.names = { plural: 'bads', kind: 'Bad' };
+    const text = JSON.stringify(bad).replace('self >= oldSelf', 'self >= no.such');
+    await expect(client.create(Kinds.customresourcedefinitions, JSON.parse(text), c)).rejects.toThrow(
+      "undeclared reference to 'no'",
+    );
   });
 
   test('status and scale are endpoints of their own', async () => {
