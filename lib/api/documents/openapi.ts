@@ -10,10 +10,12 @@ import { TYPES_JSON } from '../gen/table.ts';
 import { apiVersionOf } from '../object.ts';
 import { type KindInfo, schemaOf } from '../registry.ts';
 import type { TypeName } from '../type-table.ts';
+import { loadDescriptions } from './descriptions/index.ts';
 import { pathsOf } from './operations.ts';
+import { type RootDocument, rootDocuments } from './root-paths.ts';
 import { componentsOf, type Schema } from './schemas.ts';
 import { swaggerOf } from './swagger.ts';
-import { swaggerHeadProtobuf } from './swagger-protobuf.ts';
+import { swaggerProtobufOf } from './swagger-protobuf.ts';
 
 export interface OpenApi {
   /** /openapi/v3 */
@@ -22,12 +24,12 @@ export interface OpenApi {
   document(path: string): { readonly bytes: Buffer; readonly hash: string } | undefined;
   /** /openapi/v2 as JSON. */
   v2(): { readonly bytes: Buffer; readonly hash: string };
-  /** /openapi/v2 as protobuf: its head only (see swagger-protobuf.ts). */
-  v2Head(): Buffer;
+  /** /openapi/v2 as protobuf (see swagger-protobuf.ts). */
+  v2Protobuf(): { readonly bytes: Buffer; readonly hash: string };
 }
 
 /** Raise it when a change here changes the documents: clients keep a document for a year by its hash. */
-const FORMAT = 2;
+const FORMAT = 3;
 
 /** `version` is the version the server claims. A changed list of kinds means a new OpenApi. */
 export function openApiOf(kinds: readonly KindInfo[], version: string): OpenApi {
@@ -38,9 +40,10 @@ export function openApiOf(kinds: readonly KindInfo[], version: string): OpenApi 
     list.push(kind);
     groups.set(path, list);
   }
+  const roots = rootDocuments([...new Set(kinds.map((k) => k.group).filter((g) => g !== ''))]);
   const memo = new Map<string, { bytes: Buffer; hash: string }>();
-  const keep = (key: string, hash: string, make: () => object): { bytes: Buffer; hash: string } => {
-    const made = memo.get(key) ?? { bytes: Buffer.from(JSON.stringify(make())), hash };
+  const keep = (key: string, make: () => { bytes: Buffer; hash: string }): { bytes: Buffer; hash: string } => {
+    const made = memo.get(key) ?? make();
     memo.set(key, made);
     return made;
   };
@@ -50,25 +53,44 @@ export function openApiOf(kinds: readonly KindInfo[], version: string): OpenApi 
       .update(`${facts} ${path} ${JSON.stringify(list)}`)
       .digest('hex')
       .toUpperCase();
+  const json = (document: object): Buffer => Buffer.from(JSON.stringify(document));
+  const v2 = (): { bytes: Buffer; hash: string } =>
+    keep('v2', () => {
+      const document = documentOf({ kinds, roots: [...roots.values()], version });
+      return { bytes: json(swaggerOf(document)), hash: hashOf('v2', kinds) };
+    });
+  const paths = (): string[] => [...roots.keys(), ...groups.keys()].sort();
   return {
     index: () => ({
       paths: Object.fromEntries(
-        [...groups].map(([path, list]) => [
+        paths().map((path) => [
           path,
-          { serverRelativeURL: `/openapi/v3/${path}?hash=${hashOf(path, list)}` },
+          { serverRelativeURL: `/openapi/v3/${path}?hash=${hashOf(path, groups.get(path) ?? [])}` },
         ]),
       ),
     }),
     document: (path) => {
       const list = groups.get(path);
-      return list && keep(path, hashOf(path, list), () => documentOf(list, version));
+      const root = roots.get(path);
+      if (list === undefined && root === undefined) return undefined;
+      return keep(path, () => ({
+        bytes: json(documentOf({ kinds: list ?? [], roots: root === undefined ? [] : [root], version })),
+        hash: hashOf(path, list ?? []),
+      }));
     },
-    v2: () => keep('v2', hashOf('v2', kinds), () => swaggerOf(documentOf(kinds, version))),
-    v2Head: () => swaggerHeadProtobuf('Kubernetes', version),
+    v2,
+    v2Protobuf: () => keep('v2.pb', () => swaggerProtobufOf(v2())),
   };
 }
 
-function documentOf(kinds: readonly KindInfo[], version: string): Schema & { paths: Record<string, Schema> } {
+interface DocumentParts {
+  readonly kinds: readonly KindInfo[];
+  readonly roots: readonly RootDocument[];
+  readonly version: string;
+}
+
+function documentOf({ kinds, roots, version }: DocumentParts): Schema & { paths: Record<string, Schema> } {
+  const texts = loadDescriptions();
   const gvks = new Map<TypeName, { group: string; version: string; kind: string }[]>();
   const find = (group: string, ver: string, kind: string): TypeName | undefined => {
     const name = schemaOf(group === '' ? ver : `${group}/${ver}`, kind);
@@ -84,17 +106,26 @@ function documentOf(kinds: readonly KindInfo[], version: string): Schema & { pat
     find(kind.group, kind.version, 'DeleteOptions');
     find(kind.group, kind.version, 'WatchEvent');
   }
-  find('', 'v1', 'Status');
-  const paths = pathsOf(kinds, find);
-  const components = componentsOf(gvks.keys(), gvks);
-  components['io.k8s.apimachinery.pkg.apis.meta.v1.Patch'] = { type: 'object' };
+  if (kinds.length > 0) for (const kind of ['Status', 'APIResourceList']) find('', 'v1', kind);
+  const paths = pathsOf(kinds, { schemaOf: find, texts });
+  for (const root of roots) Object.assign(paths, root.paths);
+  for (const type of roots.flatMap((r) => r.types)) find('', 'v1', type.slice(type.lastIndexOf('.') + 1));
+  const components = componentsOf(gvks.keys(), { gvks, texts });
+  if (kinds.length > 0)
+    components['io.k8s.apimachinery.pkg.apis.meta.v1.Patch'] = {
+      description: 'A patch; its Content-Type says of which form.',
+      type: 'object',
+    };
+  for (const root of roots) Object.assign(components, root.components);
   return {
     openapi: '3.0.0',
     info: { title: 'Kubernetes', version },
     paths,
     components: {
       schemas: components,
-      securitySchemes: { BearerToken: { type: 'apiKey', in: 'header', name: 'authorization' } },
+      securitySchemes: {
+        BearerToken: { type: 'apiKey', description: 'Bearer token.', name: 'authorization', in: 'header' },
+      },
     },
   };
 }

@@ -98,7 +98,7 @@ function onFirstUse(make: () => OpenApi): OpenApi {
     index: () => get().index(),
     document: (path) => get().document(path),
     v2: () => get().v2(),
-    v2Head: () => get().v2Head(),
+    v2Protobuf: () => get().v2Protobuf(),
   };
 }
 
