@@ -7,7 +7,7 @@ import { access, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type ConfigMap, type Deployment, Kinds, type Pod, type Secret, type Service } from '#lib/api';
+import { allKinds, type ConfigMap, type Deployment, Kinds, type Pod, type Secret, type Service } from '#lib/api';
 import { isKind } from '#lib/base';
 import { newKubeconfig, writeKubeconfig } from '#lib/client';
 import {
@@ -121,12 +121,16 @@ describe.skipIf(!hasKubectl)('kubectl (needs /usr/bin/kubectl)', () => {
     expect(await ok(['explain', 'pods.spec.containers.image'])).toContain('Image to run.');
     expect(await ok(['explain', 'pods.spec.containers.resources.limits'])).toMatch(/<map\[string\]Quantity>/);
     expect(await fails(['explain', 'deployment.spec.nothing'])).toContain('field "nothing" does not exist');
-    const names = (await ok(['api-resources', '-o', 'name'])).trim().split('\n');
-    expect(names.length).toBeGreaterThan(50);
-    for (const name of names) {
-      const text = await ok(['explain', name, '--recursive']);
-      expect(text, name).toMatch(/DESCRIPTION:\s+[A-Z]/);
-      expect(text, name).not.toContain('<empty>');
+    // By the v2 document, which kubectl reads as protobuf.
+    const v2 = await ok(['explain', 'deployment.spec.strategy', '--output=plaintext-openapiv2', '--recursive']);
+    expect(v2).toMatch(/RESOURCE: strategy <Object>\s+DESCRIPTION:\s+How old pods are replaced[\s\S]*maxSurge\s+<string>/);
+    const everyKind = allKinds();
+    expect(everyKind.length).toBeGreaterThan(60);
+    for (const kind of everyKind) {
+      const apiVersion = kind.group === '' ? kind.version : `${kind.group}/${kind.version}`;
+      const text = await ok(['explain', kind.resource, `--api-version=${apiVersion}`, '--recursive']);
+      expect(text).toMatch(new RegExp(`KIND:\\s+${kind.kind}\n[\\s\\S]*DESCRIPTION:\\s+[A-Z]`));
+      expect(text, kind.resource).not.toContain('<empty>');
     }
   }, 120_000);
 
