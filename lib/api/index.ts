@@ -1,4 +1,5 @@
 export { applyDefaults, applyTypeDefaults } from './defaults.ts';
+export { answersDeletedObject } from './deletion.ts';
 export { type Discovery, discoveryOf } from './documents/discovery.ts';
 export { type OpenApi, openApiOf } from './documents/openapi.ts';
 export { SWAGGER_PROTOBUF, SWAGGER_PROTOBUF_ASKED } from './documents/swagger-protobuf.ts';

@@ -5,6 +5,7 @@
  * operation, named by operationId, with the parameters and answers given here.
  * Source: kubernetes api/openapi-spec/v3; cli-runtime/pkg/resource/query_param_verifier_v3.go.
  */
+import { answersDeletedObject } from '../deletion.ts';
 import { apiVersionOf } from '../object.ts';
 import type { KindInfo, Subresource } from '../registry.ts';
 import { isStructType, type TypeName } from '../type-table.ts';
@@ -91,7 +92,7 @@ function collectionItem(kind: KindInfo, tools: OperationTools): Schema {
 function objectItem(kind: KindInfo, tools: OperationTools): Schema {
   const item: Schema = {};
   for (const verb of ['get', 'update', 'patch', 'delete']) {
-    const schema = verb === 'delete' ? STATUS : kind.schema;
+    const schema = verb === 'delete' && !answersDeletedObject(kind) ? STATUS : kind.schema;
     if (kind.verbs.includes(verb))
       item[METHODS[verb] ?? verb] = operation(kind, { verb, scope: scopeOf(kind), schema }, tools);
   }
