@@ -140,7 +140,7 @@ export const admission = (): TypeDescriptions => ({
     mutations: 'The changes, in order.',
     failurePolicy,
     matchConditions,
-    reinvocationPolicy,
+    reinvocationPolicy: '`Never`, or `IfNeeded` (once more, if others changed the object afterwards). Required.',
   },
   Mutation: {
     '': 'A change.',

@@ -109,7 +109,7 @@ export const autoscalingV2 = (): TypeDescriptions => ({
     stabilizationWindowSeconds:
       'Seconds of past wishes that are heeded: the least change among them counts. 0 for growing, 300 for shrinking by default; at most 3600.',
     selectPolicy: 'Which policy counts: `Max` (default), `Min` or `Disabled` (no change in this direction).',
-    policies: 'Bounds of the change. At least one, where rules are given.',
+    policies: 'Bounds of the change; the default ones of the direction if empty.',
     tolerance: 'How far a figure may be off, as a fraction, without any change; 0.1 by default.',
   },
   HPAScalingPolicy: {

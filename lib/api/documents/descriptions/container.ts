@@ -82,7 +82,7 @@ export const container = (): TypeDescriptions => ({
   },
   FileKeySelector: {
     '': 'A key of a file with variables.',
-    volumeName: 'The emptyDir volume that holds the file.',
+    volumeName: 'The volume of the pod that holds the file.',
     path: 'Path of the file in the volume: relative, without `..`.',
     key: 'The key in the file.',
     optional: 'The file or key may be missing; the variable is then not set.',

@@ -61,7 +61,7 @@ export const core = (): TypeDescriptions => ({
     ip: 'IP address.',
     hostname: 'DNS name.',
     ipMode:
-      'How traffic to the address arrives: `VIP` (addressed to the service) or `Proxy` (addressed to the node or pod).',
+      'How traffic to the address arrives: `VIP` (still addressed to the balancer) or `Proxy` (addressed to the node or pod).',
     ports: 'State of its ports.',
   },
   PortStatus: {
@@ -109,7 +109,7 @@ export const core = (): TypeDescriptions => ({
   },
   ServiceAccount: {
     '': 'An identity for the processes in pods.',
-    secrets: 'Deprecated: Secrets that pods of this account may use, if that is enforced.',
+    secrets: 'Secrets that pods of this account may use, where an annotation (deprecated) enforces it.',
     imagePullSecrets: 'Secrets with credentials for images, added to pods that name none.',
     automountServiceAccountToken: 'Whether pods get a token mounted, unless they say otherwise.',
   },

@@ -183,7 +183,7 @@ export const devices = (): TypeDescriptions => ({
   NodeAllocatableResourceMapping: {
     '': 'How much of a resource of the node a device takes.',
     capacityKey: 'Capacity of the device that says how much.',
-    allocationMultiplier: 'Factor by which that is multiplied, or the amount for each device.',
+    allocationMultiplier: 'Factor for that, or for the number of devices if there is no key; 1 by default.',
   },
   DeviceAttribute: {
     '': 'A value of one type. Exactly one is set.',

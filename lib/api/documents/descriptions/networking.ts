@@ -119,7 +119,7 @@ export const discovery = (): TypeDescriptions => ({
     '': 'Some of the endpoints behind a service, all of one address family.',
     addressType: '`IPv4`, `IPv6` or, deprecated, `FQDN`. It cannot be changed.',
     endpoints: 'The endpoints, at most 1000.',
-    ports: 'Ports of each of them; at most 100.',
+    ports: 'Ports of each of them.',
   },
   Endpoint: {
     '': 'One endpoint behind a service.',
