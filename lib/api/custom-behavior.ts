@@ -11,6 +11,8 @@ import type { CustomColumns } from './structural/columns.ts';
 
 export interface CustomBehavior {
   readonly listKind: string;
+  /** All that documents are made of: equal JSON texts give equal documents. */
+  readonly source: object;
   /** For server-side apply. */
   readonly shape: Shape;
   readonly columns: CustomColumns;
@@ -27,6 +29,8 @@ export interface CustomBehavior {
   /** Metadata has been validated by the rules common to all kinds. [] = valid. */
   validateCreate(object: KubeObject): FieldError[];
   validateUpdate(next: KubeObject, previous: KubeObject, subresource?: string): FieldError[];
-  /** Components (v3) or definitions (v2) of the kind and its list by name; `name` is the kind's own. */
-  openApi(version: 'v2' | 'v3'): { readonly name: string; readonly listName: string; readonly components: JsonObject };
+  /** Components (v3) or definitions (v2) of the kind and its list, by name. */
+  openApi(version: 'v2' | 'v3'): JsonObject;
+  readonly componentName: string;
+  readonly listComponentName: string;
 }

@@ -287,17 +287,37 @@ describe('other paths', () => {
     expect(document.json).toHaveProperty('components.schemas');
   });
 
-  test('OpenAPI v2 as JSON, and its head as protobuf for kubectl', async () => {
+  test('OpenAPI v2 as JSON, and as protobuf for client-go; by the first type of Accept that can be had', async () => {
     expect((await call(admin, { path: '/openapi/v2' })).json).toMatchObject({ swagger: '2.0' });
-    const accept = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
-    const head = await call(admin, { path: '/openapi/v2', accept });
-    expect(head.headers['content-type']).toBe('application/com.github.proto-openapi.spec.v2.v1.0+protobuf');
+    const protobuf = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
+    const v2 = await call(admin, { path: '/openapi/v2', accept: `text/html, ${protobuf}, application/json` });
+    expect(v2.headers['content-type']).toBe('application/com.github.proto-openapi.spec.v2.v1.0+protobuf');
     const version = 'v1.36.0+berth';
     const info = [0x0a, 10, ...Buffer.from('Kubernetes'), 0x12, version.length, ...Buffer.from(version)];
-    expect([...head.bytes]).toEqual([0x0a, 3, ...Buffer.from('2.0'), 0x12, info.length, ...info]);
-    expect((await call(admin, { path: '/openapi/v2', accept: 'text/html' })).json).toMatchObject({
-      kind: 'NotAcceptable',
-    });
+    const head = [0x0a, 3, ...Buffer.from('2.0'), 0x12, info.length, ...info];
+    expect([...v2.bytes.subarray(0, head.length)]).toEqual(head);
+    expect(v2.bytes.includes('io.k8s.api.apps.v1.DeploymentStrategy')).toBe(true);
+    const json = await call(admin, { path: '/openapi/v2', accept: `application/json, ${protobuf}` });
+    expect(json.headers['content-type']).toBe('application/json');
+    expect(json.headers['etag']).not.toBe(v2.headers['etag']);
+    for (const path of ['/openapi/v2', '/openapi/v3/api/v1'])
+      expect((await call(admin, { path, accept: 'text/html' })).json).toMatchObject({ kind: 'NotAcceptable' });
+  });
+
+  test('OpenAPI by ETag: lists and weak tags of If-None-Match, a wrong hash leads to the right one', async () => {
+    const path = '/openapi/v3/apis/apps/v1';
+    const first = await call(admin, { path });
+    const etag = String(first.headers['etag']);
+    expect(first.headers['vary']).toContain('Accept');
+    for (const tag of [etag, `"other", W/${etag}`, '*']) {
+      const again = await fetchAs(server, { 'if-none-match': tag }, path);
+      expect(again.code, tag).toBe(304);
+      expect(again.bytes).toHaveLength(0);
+    }
+    expect((await fetchAs(server, { 'if-none-match': '"other"' }, path)).code).toBe(200);
+    const moved = await fetchAs(server, {}, `${path}?hash=old`);
+    expect(moved.code).toBe(301);
+    expect(moved.headers['location']).toBe(`${path}?hash=${etag.replaceAll('"', '')}`);
   });
 
   test('metrics count requests', async () => {

@@ -359,6 +359,9 @@ describe.skipIf(!(await kubectlIsNewEnough()))('kubectl >= 1.30 on a cluster: ob
     expect(await ok('explain', 'pod.spec.containers.livenessProbe', '--recursive')).toMatch(
       /httpGet\s+<HTTPGetAction>/,
     );
+    expect(await ok('explain', 'deployment.spec.strategy', '--recursive')).toMatch(
+      /DESCRIPTION:\s+How old pods are replaced by new ones\.[\s\S]*maxSurge\s+<IntOrString>/,
+    );
     await refused(/field "nope" does not exist/, 'explain', 'deployment.spec.nope');
     await refused(/doesn't have a resource type "nopes"|couldn't find resource/, 'explain', 'nopes');
     const rows = (await ok('api-resources', '--api-group=apps', '--no-headers'))

@@ -138,6 +138,140 @@ describe('openApiOf', () => {
     }
   });
 
+  const operationsOf = (path: string): Json => {
+    const [, document] = documents.find(([, d]) => isObject(d['paths']) && path in d['paths']) ?? [];
+    return at(document, 'paths', path) as Json;
+  };
+  const named = (o: unknown, ...steps: string[]): string[] => (at(o, ...steps) as Json[]).map((p) => String(p['name']));
+
+  test('each verb has the parameters of its options, each with a type and a description', () => {
+    const collection = operationsOf('/api/v1/namespaces/{namespace}/pods');
+    const object = operationsOf('/api/v1/namespaces/{namespace}/pods/{name}');
+    expect(named(collection, 'get', 'parameters')).toEqual([
+      'allowWatchBookmarks',
+      'continue',
+      'fieldSelector',
+      'labelSelector',
+      'limit',
+      'resourceVersion',
+      'resourceVersionMatch',
+      'sendInitialEvents',
+      'timeoutSeconds',
+      'watch',
+    ]);
+    expect(named(collection, 'post', 'parameters')).toEqual(['dryRun', 'fieldManager', 'fieldValidation']);
+    expect(named(collection, 'delete', 'parameters')).toEqual([
+      'continue',
+      'dryRun',
+      'fieldSelector',
+      'gracePeriodSeconds',
+      'labelSelector',
+      'limit',
+      'orphanDependents',
+      'propagationPolicy',
+      'resourceVersion',
+      'resourceVersionMatch',
+      'sendInitialEvents',
+      'timeoutSeconds',
+    ]);
+    expect(object['get']).not.toHaveProperty('parameters');
+    expect(named(object, 'put', 'parameters')).toEqual(['dryRun', 'fieldManager', 'fieldValidation']);
+    expect(named(object, 'patch', 'parameters')).toEqual(['dryRun', 'fieldManager', 'fieldValidation', 'force']);
+    expect(named(object, 'parameters')).toEqual(['namespace', 'name', 'pretty']);
+    const all = documents.flatMap(([, d]) =>
+      Object.values(at(d, 'paths') as Json).flatMap((item) =>
+        Object.values(item as Json).flatMap((o) => (Array.isArray(o) ? o : isObject(o) ? (o['parameters'] ?? []) : [])),
+      ),
+    ) as Json[];
+    expect(all.length).toBeGreaterThan(1000);
+    for (const p of all)
+      expect(p, String(p['name'])).toMatchObject({
+        description: expect.stringMatching(/.\.$/),
+        schema: { uniqueItems: true },
+      });
+    expect(all).toContainEqual(
+      expect.objectContaining({ name: 'limit', schema: { type: 'integer', uniqueItems: true } }),
+    );
+    expect(all).toContainEqual(
+      expect.objectContaining({ name: 'dryRun', schema: { type: 'string', uniqueItems: true } }),
+    );
+  });
+
+  test('answers: codes by verb, watches of lists, plain text of logs, anything through a proxy', () => {
+    const pods = '/api/v1/namespaces/{namespace}/pods';
+    const codes = (path: string, method: string): string[] =>
+      Object.keys(at(operationsOf(path), method, 'responses') as Json);
+    expect(codes(pods, 'post')).toEqual(['200', '201', '202', '401']);
+    expect(codes(`${pods}/{name}`, 'put')).toEqual(['200', '201', '401']);
+    expect(codes(`${pods}/{name}`, 'delete')).toEqual(['200', '202', '401']);
+    expect(at(operationsOf(pods), 'get', 'responses', '200', 'content')).toHaveProperty(
+      'application/json;stream=watch',
+    );
+    const log = operationsOf(`${pods}/{name}/log`);
+    expect(at(log, 'get', 'responses', '200', 'content')).toEqual({ 'text/plain': { schema: { type: 'string' } } });
+    expect(named(log, 'get', 'parameters')).toContain('tailLines');
+    const exec = operationsOf(`${pods}/{name}/exec`);
+    expect(Object.keys(exec)).toEqual(['post', 'get', 'parameters']);
+    expect(named(exec, 'get', 'parameters')).toEqual(['command', 'container', 'stderr', 'stdin', 'stdout', 'tty']);
+    const proxy = operationsOf('/api/v1/namespaces/{namespace}/services/{name}/proxy/{path}');
+    expect(Object.keys(proxy).sort()).toEqual([
+      'delete',
+      'get',
+      'head',
+      'options',
+      'parameters',
+      'patch',
+      'post',
+      'put',
+    ]);
+    expect(at(proxy, 'options')).toMatchObject({
+      operationId: 'connectCoreV1OptionsNamespacedServiceProxyWithPath',
+      'x-kubernetes-action': 'connect',
+      'x-kubernetes-group-version-kind': { group: '', version: 'v1', kind: 'ServiceProxyOptions' },
+    });
+  });
+
+  test('discovery and version have documents too', () => {
+    expect(at(operationsOf('/apis/rbac.authorization.k8s.io/'), 'get')).toMatchObject({
+      operationId: 'getRbacAuthorizationAPIGroup',
+      tags: ['rbacAuthorization'],
+    });
+    expect(at(operationsOf('/apis/apps/v1/'), 'get', 'operationId')).toBe('getAppsV1APIResources');
+    expect(at(operationsOf('/api/'), 'get', 'operationId')).toBe('getCoreAPIVersions');
+    expect(at(operationsOf('/apis/'), 'get', 'operationId')).toBe('getAPIVersions');
+    expect(at(operationsOf('/version/'), 'get', 'operationId')).toBe('getCodeVersion');
+    for (const [path] of documents) expect(paths[path]?.serverRelativeURL).toContain(`/openapi/v3/${path}?hash=`);
+  });
+
+  test('every schema and property of every document has a description, in v3 and in v2', () => {
+    const missing: string[] = [];
+    const look = (schemas: unknown): void => {
+      for (const [name, schema] of Object.entries(schemas as Json)) {
+        if (!isObject(schema) || typeof schema['description'] !== 'string') missing.push(name);
+        const properties = isObject(schema) && isObject(schema['properties']) ? schema['properties'] : {};
+        for (const [key, p] of Object.entries(properties))
+          if (!isObject(p) || typeof p['description'] !== 'string') missing.push(`${name}.${key}`);
+      }
+    };
+    for (const [, d] of documents) look(at(d, 'components', 'schemas'));
+    const v2 = JSON.parse(String(api.v2().bytes)) as Json;
+    look(v2['definitions']);
+    expect(missing).toEqual([]);
+    expect(at(v2, 'definitions', 'io.k8s.api.core.v1.Pod', 'properties', 'spec')).toEqual({
+      description: 'What is wished for.',
+      $ref: '#/definitions/io.k8s.api.core.v1.PodSpec',
+    });
+  });
+
+  test('v2 has no defaults, v3 has them', () => {
+    const keys = (value: unknown): number =>
+      isObject(value)
+        ? Object.entries(value).reduce((n, [k, v]) => n + (k === 'default' && !isObject(v) ? 1 : 0) + keys(v), 0)
+        : 0;
+    expect(keys(JSON.parse(String(api.v2().bytes)))).toBe(0);
+    expect(keys(documents.find(([path]) => path === 'api/v1')?.[1])).toBeGreaterThan(100);
+  });
+
   test('operation ids are unique', () => {
     const ids = documents.flatMap(([, d]) =>
       Object.values(at(d, 'paths') as Json).flatMap((item) =>
@@ -146,6 +280,10 @@ describe('openApiOf', () => {
     );
     expect(ids.filter((id, i) => ids.indexOf(id) !== i)).toEqual([]);
     expect(ids).toContain('readCoreV1NamespacedPodLog');
+    expect(ids).toContain('deleteCoreV1CollectionNamespacedPod');
+    expect(ids).toContain('connectCoreV1GetNamespacedPodExec');
+    expect(ids).toContain('listCoreV1PodForAllNamespaces');
+    expect(ids).toContain('createRbacAuthorizationV1ClusterRole');
     expect(ids).toContain('patchAppsV1NamespacedDeployment');
   });
 

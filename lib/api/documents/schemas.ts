@@ -5,6 +5,7 @@
  * Source: github.com/kubernetes/kubernetes api/openapi-spec/v3; kubernetes.io/docs/reference/using-api/api-concepts.
  */
 import { type FieldInfo, type TypeName, type TypeRef, typeOf } from '../type-table.ts';
+import type { Descriptions } from './descriptions/index.ts';
 
 export type Schema = { [key: string]: unknown };
 
@@ -25,26 +26,46 @@ export function componentName(name: TypeName): string {
   return `io.k8s.api.${name.replace('/', '.')}`;
 }
 
+export function refToComponent(name: string): Schema {
+  return { $ref: `#/components/schemas/${name}` };
+}
+
 export function refTo(name: TypeName): Schema {
   return { $ref: `#/components/schemas/${componentName(name)}` };
 }
 
 /** The types with a JSON form of their own; anything not listed may be any JSON value. */
 const WELL_KNOWN: Readonly<Record<string, Schema>> = {
-  'meta/v1.Time': { type: 'string', format: 'date-time' },
-  'meta/v1.MicroTime': { type: 'string', format: 'date-time' },
-  'meta/v1.Duration': { type: 'string' },
-  'meta/v1.FieldsV1': { type: 'object' },
-  'runtime.RawExtension': { type: 'object' },
-  'runtime.Unknown': { type: 'object' },
-  'resource.Quantity': { oneOf: [{ type: 'string' }, { type: 'number' }] },
-  'intstr.IntOrString': { format: 'int-or-string', oneOf: [{ type: 'integer' }, { type: 'string' }] },
+  'meta/v1.Time': { type: 'string', format: 'date-time', description: 'A time in RFC 3339, to the second.' },
+  'meta/v1.MicroTime': { type: 'string', format: 'date-time', description: 'A time in RFC 3339, to the microsecond.' },
+  'meta/v1.Duration': { type: 'string', description: 'A length of time, such as `1h30m` or `10s`.' },
+  'meta/v1.FieldsV1': {
+    type: 'object',
+    description:
+      'A set of fields as a tree: `f:<name>` a field, `k:<keys>` an item by its keys, `v:<value>` an item by its value, `i:<index>` one by its place, `.` the thing itself.',
+  },
+  'runtime.RawExtension': { type: 'object', description: 'An object of any kind.' },
+  'runtime.Unknown': { type: 'object', description: 'An object of any kind.' },
+  'resource.Quantity': {
+    description:
+      'A number with a suffix: `m` for a thousandth, `k`, `M`, `G`, `T`, `P`, `E` for powers of 1000, `Ki`, `Mi`, `Gi`, `Ti`, `Pi`, `Ei` for powers of 1024, or an exponent of ten. `500m` of CPU is half a CPU.',
+    oneOf: [{ type: 'string' }, { type: 'number' }],
+  },
+  'intstr.IntOrString': {
+    description: 'A whole number, or a text such as a name or a percentage.',
+    format: 'int-or-string',
+    oneOf: [{ type: 'integer' }, { type: 'string' }],
+  },
+  'apiextensions/v1.JSON': { description: 'Any JSON value.' },
+  'apiextensions/v1.JSONSchemaPropsOrArray': { description: 'A schema, or a list of schemas.' },
+  'apiextensions/v1.JSONSchemaPropsOrBool': { description: 'A schema, or true or false.' },
+  'apiextensions/v1.JSONSchemaPropsOrStringArray': { description: 'A schema, or a list of texts.' },
 };
 
 /** Components of all types reachable from `roots`, by component name, sorted. `gvks`: of the types that are a kind. */
 export function componentsOf(
   roots: Iterable<TypeName>,
-  gvks: ReadonlyMap<TypeName, readonly object[]>,
+  { gvks, texts }: { readonly gvks: ReadonlyMap<TypeName, readonly object[]>; readonly texts: Descriptions },
 ): Record<string, Schema> {
   const found = new Map<string, Schema>();
   const queue = [...roots];
@@ -61,20 +82,22 @@ export function componentsOf(
     for (const field of typeOf(name).fields) visit(field.type);
     const kinds = gvks.get(name);
     found.set(componentName(name), {
-      ...structSchema(name),
+      ...structSchema(name, texts),
       ...(kinds === undefined ? {} : { 'x-kubernetes-group-version-kind': kinds }),
     });
   }
   return Object.fromEntries([...found].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-function structSchema(name: TypeName): Schema {
+function structSchema(name: TypeName, texts: Descriptions): Schema {
   const info = typeOf(name);
   const required = info.fields.filter(isRequired).map((f) => f.name);
   const properties: Schema = {};
   for (const field of info.fields.toSorted((a, b) => (a.name < b.name ? -1 : 1)))
-    properties[field.name] = fieldSchema(field);
+    properties[field.name] = fieldSchema(field, texts.ofField(name, field.name));
+  const description = texts.ofType(name);
   return {
+    ...(description === undefined ? {} : { description }),
     type: 'object',
     ...(required.length > 0 ? { required } : {}),
     properties,
@@ -86,11 +109,11 @@ function isRequired(f: FieldInfo): boolean {
   return f.required || !(f.optional || f.omitempty || f.omitzero);
 }
 
-function fieldSchema(f: FieldInfo): Schema {
-  const schema = typeSchema(f.type);
+function fieldSchema(f: FieldInfo, description: string | undefined): Schema {
   const value = f.default ?? (f.pointer ? undefined : zeroOf(f));
-  return {
-    ...(value === undefined ? schema : { ...wrapRef(schema), default: value }),
+  const beside: Schema = {
+    ...(description === undefined ? {} : { description }),
+    ...(value === undefined ? {} : { default: value }),
     ...(f.listType === undefined ? {} : { 'x-kubernetes-list-type': f.listType }),
     ...(f.listMapKeys.length === 0 ? {} : { 'x-kubernetes-list-map-keys': f.listMapKeys }),
     ...(f.patchStrategy.length === 0 ? {} : { 'x-kubernetes-patch-strategy': f.patchStrategy.join(',') }),
@@ -98,8 +121,9 @@ function fieldSchema(f: FieldInfo): Schema {
     ...(f.mapType === undefined && f.structType === undefined
       ? {}
       : { 'x-kubernetes-map-type': f.mapType ?? f.structType }),
-    ...(f.patchStrategy.length > 0 && value === undefined ? wrapRef(schema) : {}),
   };
+  const schema = typeSchema(f.type);
+  return { ...(Object.keys(beside).length > 0 ? wrapRef(schema) : schema), ...beside };
 }
 
 /** The default that the published specification gives: the zero value of what is always written. */

@@ -8,15 +8,18 @@ import type { Schema } from './schemas.ts';
 
 const REF = '#/components/schemas/';
 
-/** The v2 form of a v3 document as documents/openapi.ts makes them. */
-export function swaggerOf(v3: Schema): object {
+/**
+ * The v2 form of a v3 document as documents/openapi.ts makes them. `custom`: the definitions of custom kinds, whose schemas lose
+ * more on the way than these rules know of; they come in place of the document's.
+ */
+export function swaggerOf(v3: Schema, custom: Schema = {}): object {
   const components = asObject(v3['components']);
   const schemas = asObject(components['schemas']);
   return {
     swagger: '2.0',
     info: v3['info'],
     paths: mapValues(asObject(v3['paths']), pathItem),
-    definitions: mapValues(schemas, schema),
+    definitions: { ...mapValues(schemas, schema), ...custom },
     securityDefinitions: components['securitySchemes'],
     security: [{ BearerToken: [] }],
   };
@@ -30,16 +33,16 @@ function mapValues(o: Schema, fn: (value: unknown) => unknown): Schema {
   return Object.fromEntries(Object.entries(o).map(([key, value]) => [key, fn(value)]));
 }
 
-/** Refs move to #/definitions, an allOf of one becomes its ref, oneOf becomes the string form (Quantity, IntOrString). */
+/**
+ * Refs move to #/definitions, an allOf of one becomes its ref, oneOf becomes the string form (Quantity, IntOrString), and
+ * there are no defaults, as in the published v2 document.
+ */
 function schema(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(schema);
   if (!isObject(value)) return value;
-  const { $ref: ref, allOf, oneOf, ...rest } = value;
+  const { $ref: ref, allOf, oneOf, default: _default, ...rest } = value;
   if (typeof ref === 'string') return { ...rest, $ref: ref.replace(REF, '#/definitions/') };
-  if (Array.isArray(allOf)) {
-    const { default: _default, ...extensions } = rest;
-    return { ...extensions, ...asObject(schema(allOf[0])) };
-  }
+  if (Array.isArray(allOf)) return { ...rest, ...asObject(schema(allOf[0])) };
   if (oneOf !== undefined) return { ...rest, type: 'string' };
   // Names of properties are not keywords: JSONSchemaProps has properties named $ref, allOf and oneOf.
   return Object.fromEntries(
@@ -64,13 +67,14 @@ function operation(o: Schema): Schema {
       required: asObject(requestBody)['required'],
       schema: schema(asObject(first)['schema']),
     });
+  const answers = asObject(responses);
   return {
     ...rest,
     consumes: first === undefined ? ['*/*'] : Object.keys(body),
-    produces: ['application/json', 'application/yaml', 'application/vnd.kubernetes.protobuf'],
+    produces: Object.keys(asObject(asObject(answers['200'])['content'])),
     schemes: ['https'],
     ...(list.length > 0 ? { parameters: list } : {}),
-    responses: mapValues(asObject(responses), response),
+    responses: mapValues(answers, response),
   };
 }
 

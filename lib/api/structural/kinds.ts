@@ -160,12 +160,23 @@ class VersionBehavior implements CustomBehavior {
     return validate(this.#validation, next as unknown as JsonObject, previous as unknown as JsonObject);
   }
 
-  openApi(version: 'v2' | 'v3'): { name: string; listName: string; components: JsonObject } {
+  get source(): object {
+    const { preserveUnknownFields, names } = this.#crd.spec;
+    return { preserveUnknownFields, names, version: this.#version };
+  }
+
+  get componentName(): string {
+    return customComponentName(this.#crd.spec.group, this.#version.name, this.#crd.spec.names.kind);
+  }
+
+  get listComponentName(): string {
+    return customComponentName(this.#crd.spec.group, this.#version.name, this.listKind);
+  }
+
+  openApi(version: 'v2' | 'v3'): JsonObject {
     const kind = customKindOf(this.#crd as CustomResourceDefinition, this.#version.name);
     if (kind === undefined) throw new StatusError('Internal', 'a version that its definition does not have');
-    const nameOf = (name: string): string => customComponentName(kind.group, kind.version, name);
-    const components = customComponents(kind, this.#keepsUnknown ? undefined : this.#schema, version);
-    return { name: nameOf(kind.kind), listName: nameOf(kind.listKind), components };
+    return customComponents(kind, this.#keepsUnknown ? undefined : this.#schema, version);
   }
 
   /** spec.preserveUnknownFields, of a definition from before apiextensions.k8s.io/v1. */

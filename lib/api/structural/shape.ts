@@ -28,7 +28,8 @@ function resourceShape(schema: Structural): Shape {
     k: 'struct',
     field: (name) => {
       if (!META_FIELDS.has(name)) return fields(name);
-      return { shape: name === 'metadata' ? metadata : LEAF, isAlwaysPresent: false };
+      const isMetadata = name === 'metadata';
+      return { shape: isMetadata ? metadata : LEAF, isAlwaysPresent: isMetadata };
     },
   };
 }

@@ -221,6 +221,46 @@ describe('custom resources', () => {
     expect((await client.list(WIDGETS, {}, c)).items).toEqual([]);
   });
 
+  test('discovery, documents, tables and lists over https', async () => {
+    await using server = await startTestServer({ listen: true });
+    await defined(server);
+    await server.client.create(WIDGETS, { metadata: { name: 'a', namespace: 'default' }, spec: { color: 'red' } }, c);
+    const http = await server.http({ commonName: 'admin', organizations: ['system:masters'] });
+    const read = async (path: string, accept = 'application/json'): Promise<unknown> =>
+      await http.json({ method: 'GET', path, accept }, c);
+    expect(await read('/apis/example.com')).toMatchObject({ preferredVersion: { version: 'v1' } });
+    expect(await read('/apis/example.com/v1')).toMatchObject({
+      resources: [
+        { name: 'widgets', singularName: 'widget', shortNames: ['wd'], kind: 'Widget' },
+        { name: 'widgets/scale', group: 'autoscaling', kind: 'Scale' },
+        { name: 'widgets/status', kind: 'Widget' },
+      ],
+    });
+    const index = (await read('/openapi/v3')) as { paths: Record<string, { serverRelativeURL: string }> };
+    const document = await read(index.paths['apis/example.com/v1']?.serverRelativeURL ?? '');
+    const component = 'com.example.v1.Widget';
+    expect(document).toMatchObject({
+      components: {
+        schemas: {
+          [component]: { properties: { spec: { properties: { color: { enum: ['red', 'green'] } } } } },
+          'io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta': { type: 'object' },
+        },
+      },
+      paths: { '/apis/example.com/v1/namespaces/{namespace}/widgets/{name}/scale': {} },
+    });
+    expect(await read('/openapi/v2')).toMatchObject({ definitions: { [component]: { type: 'object' } } });
+    const table = await read('/apis/example.com/v1/widgets', 'application/json;as=Table;v=v1;g=meta.k8s.io');
+    expect(table).toMatchObject({
+      columnDefinitions: [{ name: 'Name' }, { name: 'Color' }],
+      rows: [{ cells: ['a', 'red'] }],
+    });
+    expect(await read('/apis/example.com/v1/widgets')).toMatchObject({
+      kind: 'WidgetList',
+      items: [{ kind: 'Widget', apiVersion: 'example.com/v1' }],
+    });
+    await expect(read('/apis/example.com/v2/widgets')).rejects.toThrow();
+  });
+
   test('names that another definition of the group has are not accepted, until they are free', async () => {
     await using server = await startTestServer();
     await defined(server);

@@ -2,7 +2,7 @@
  * DELETE: preconditions, propagation finalizers, grace, and the removal itself when nothing holds the object any more.
  * Source: apiserver/pkg/registry/rest/delete.go, registry/generic/registry/store.go Delete, core/pod/strategy.go.
  */
-import type { DeepReadonly, KindInfo, KubeObject, ObjectKey } from '#lib/api';
+import { answersDeletedObject, type DeepReadonly, type KindInfo, type KubeObject, type ObjectKey } from '#lib/api';
 import { type Ctx, StatusError, timeText } from '#lib/base';
 import type { DeleteOptions } from '#lib/client';
 import { conflict } from '../api-errors.ts';
@@ -12,22 +12,6 @@ import { type Change, guaranteedUpdate, type UpdateOutcome } from '../write/guar
 
 const ORPHAN = 'orphan';
 const FOREGROUND = 'foregroundDeletion';
-
-/** These answer with the object; all others with a Status. Source: ReturnDeletedObject of the storages. */
-const ANSWERS_OBJECT = new Set([
-  '/pods',
-  '/services',
-  '/persistentvolumes',
-  '/persistentvolumeclaims',
-  '/namespaces',
-  '/serviceaccounts',
-  '/podtemplates',
-  '/resourcequotas',
-  'storage.k8s.io/storageclasses',
-  'storage.k8s.io/volumeattachments',
-  'storage.k8s.io/csinodes',
-  'storage.k8s.io/csidrivers',
-]);
 
 /** With no policy asked for, the dependents of these stay. Source: DefaultGarbageCollectionPolicy. */
 const ORPHANS_BY_DEFAULT = new Set(['batch/jobs', '/replicationcontrollers']);
@@ -39,7 +23,7 @@ export async function deleteObject(core: Core, request: DeleteRequest, c: Ctx): 
   await admitDelete(core, request, c);
   const key = { namespace: request.namespace, name: request.name ?? '' };
   const outcome = await deleteKey(core, { kind, key, options: request.options, fence: request.fence }, c);
-  if (ANSWERS_OBJECT.has(`${kind.group}/${kind.resource}`)) return objectResult(outcome.cached);
+  if (answersDeletedObject(kind)) return objectResult(outcome.cached);
   const { uid } = outcome.cached.object.metadata;
   const group = kind.group === '' ? {} : { group: kind.group };
   const details = { name: key.name, ...group, kind: kind.resource, ...(uid === undefined ? {} : { uid }) };

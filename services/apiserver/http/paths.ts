@@ -114,17 +114,12 @@ export class PathRoutes {
     const [version, ...path] = rest;
     const openApi = this.#o.openApi();
     if (version === 'v2' && path.length === 0) {
-      const accept = call.req.headers.accept ?? '';
-      const wantsJson = accept === '' || /application\/json|\*\/\*/.test(accept);
-      if (!wantsJson && [SWAGGER_PROTOBUF, SWAGGER_PROTOBUF_ASKED].some((type) => accept.includes(type))) {
-        await sendBytes(call.answer, 200, openApi.v2Head(), SWAGGER_PROTOBUF);
+      const form = openApiForm(call.req.headers.accept, [SWAGGER_PROTOBUF, SWAGGER_PROTOBUF_ASKED]);
+      if (form === 'protobuf') {
+        const { bytes, hash } = openApi.v2Protobuf();
+        await this.#tagged(call, { bytes: () => bytes, etag: `"${hash}"`, type: SWAGGER_PROTOBUF });
         return;
       }
-      if (!wantsJson)
-        throw new StatusError(
-          'NotAcceptable',
-          `only the following media types are accepted: application/json, ${SWAGGER_PROTOBUF}`,
-        );
       const { bytes, hash } = openApi.v2();
       await this.#tagged(call, { bytes: () => bytes, etag: `"${hash}"`, type: 'application/json' });
       return;
@@ -137,6 +132,7 @@ export class PathRoutes {
       await sendValue(call.answer, 200, openApi.index());
       return;
     }
+    openApiForm(call.req.headers.accept, []);
     const name = path.join('/');
     const document = openApi.document(name);
     if (document === undefined) {
@@ -158,7 +154,7 @@ export class PathRoutes {
     const { res } = call.answer;
     res.setHeader('etag', o.etag);
     res.setHeader('vary', 'Accept');
-    if (call.req.headers['if-none-match'] === o.etag) {
+    if (matchesEtag(call.req.headers['if-none-match'], o.etag)) {
       res.writeHead(304);
       res.end();
       return;
@@ -205,6 +201,22 @@ export class PathRoutes {
     ]);
     return [...fixed, '/api/v1', ...versions].sort();
   }
+}
+
+/** The first entry of Accept that can be served decides. Throws NotAcceptable. */
+function openApiForm(accept: string | undefined, protobuf: readonly string[]): 'json' | 'protobuf' {
+  for (const { type } of parseAccept(accept ?? '*/*')) {
+    if (protobuf.includes(type)) return 'protobuf';
+    if (['application/json', 'application/*', '*/*', ''].includes(type)) return 'json';
+  }
+  const types = ['application/json', ...protobuf.slice(0, 1)].join(', ');
+  throw new StatusError('NotAcceptable', `only the following media types are accepted: ${types}`);
+}
+
+/** If-None-Match: `*`, or a list of tags that are compared weakly (RFC 9110, 13.1.2). */
+function matchesEtag(header: string | undefined, etag: string): boolean {
+  const tags = (header ?? '').split(',').map((tag) => tag.trim().replace(/^W\//, ''));
+  return tags.includes('*') || tags.includes(etag);
 }
 
 /** The first entry of Accept decides between the aggregated and the legacy form. */
