@@ -42,6 +42,7 @@ export type {
 export type { Condition, LabelSelector, ObjectMeta, OwnerReference, Status } from './gen/types/meta-v1.ts';
 export type { Ingress, IngressClass } from './gen/types/networking-v1.ts';
 export type { RuntimeClass } from './gen/types/node-v1.ts';
+export type { PodDisruptionBudget } from './gen/types/policy-v1.ts';
 export type {
   AggregationRule,
   ClusterRole,

@@ -11,6 +11,7 @@ import { startClusterRoleAggregationController } from './clusterrole-aggregation
 import { CustomKinds } from './custom-kinds.ts';
 import { startDeploymentController } from './deployment/reconcile.ts';
 import type { ControllersConfig, Deps } from './deps.ts';
+import { startDisruptionController } from './disruption/reconcile.ts';
 import { startEndpointsController } from './endpoints/reconcile.ts';
 import { startEndpointSliceController } from './endpointslice/reconcile.ts';
 import { startGarbageCollector } from './garbage-collector/reconcile.ts';
@@ -58,6 +59,7 @@ export async function startControllers(o: ControllersOptions): Promise<AsyncDisp
   scope.own(startReplicaSetController(deps));
   scope.own(startEndpointSliceController(deps));
   scope.own(startEndpointsController(deps));
+  scope.own(startDisruptionController(deps));
   scope.own(startLoadBalancerController(deps));
   scope.own(startNodeIpamController(deps));
   const lifecycle = scope.own(startNodeLifecycleController(deps));
