@@ -152,6 +152,11 @@ describe('hostile programs end by their budget in bounded time', () => {
     'x.distinct().size() > 0',
     "s.replace('', t).size() > 0",
     "s.findAll('a*b|a').size() > 0",
+    'x.all(a, optional.of(d) == optional.of(e))',
+    "x.all(a, '%s'.format([d]) != '')",
+    "x.all(a, x.all(b, timestamp('2020-01-01T00:00:00Z').getHours('America/New_York') >= 0))",
+    "x.all(a, isURL('http://a' + s.replace('a', '%41')))",
+    'x.all(a, strings.quote(s) != t)',
   ])('%s', (text) => {
     const compiled = compile(text, x);
     if ('errors' in compiled) throw new Error(compiled.errors.text);

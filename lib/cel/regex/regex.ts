@@ -21,6 +21,9 @@ const SPLIT = 1;
 const ASSERT = 2;
 const MATCH = 3;
 
+/** A run takes as long as so many steps before the first. */
+const RUN_STEPS = 10;
+
 /** Steps are reported in such portions. */
 const STEPS_REPORTED = 100_000;
 
@@ -34,6 +37,9 @@ export class Regex {
   private readonly tests: readonly ((code: number) => boolean)[];
   private readonly assertions: readonly Assertion[];
   private readonly stack: number[] = [];
+  /** Of one run; runs do not meet. */
+  private readonly threads: Threads;
+  private readonly spareThreads: Threads;
 
   private constructor(program: Program) {
     this.entry = entryOf(program);
@@ -44,6 +50,8 @@ export class Regex {
     this.next = Int32Array.from(program, (i) => (i.op === 'split' ? i.first : i.op === 'match' ? 0 : i.next));
     this.other = Int32Array.from(program, (i) => (i.op === 'split' ? i.second : 0));
     this.tests = program.map((i) => (i.op === 'char' ? i.test : never));
+    this.threads = new Threads(program.length);
+    this.spareThreads = new Threads(program.length);
     this.assertions = program.map((i) => (i.op === 'assert' ? i.what : 'begin'));
   }
 
@@ -72,10 +80,12 @@ export class Regex {
   }
 
   private run(text: string, from: number, meter: Meter, wanted: 'any' | 'leftmost'): Match | undefined {
-    let current = new Threads(this.ops.length);
-    let following = new Threads(this.ops.length);
+    let current = this.threads;
+    let following = this.spareThreads;
+    current.clear();
+    following.clear();
     let found: Match | undefined;
-    let steps = 0;
+    let steps = RUN_STEPS;
     for (let pos = from; ; ) {
       if (found === undefined && (pos === 0 || !this.anchored))
         steps += this.follow(current, this.entry, pos, text, pos);
@@ -128,6 +138,9 @@ function never(): boolean {
   return false;
 }
 
+/** The largest number that an Int32Array holds. */
+const GENERATION_MAX = 2 ** 31 - 1;
+
 /** Threads in order of preference, each program counter once. */
 class Threads {
   size = 0;
@@ -159,7 +172,9 @@ class Threads {
   }
   clear(): void {
     this.size = 0;
-    this.generation++;
+    if (++this.generation <= GENERATION_MAX) return;
+    this.seen.fill(0);
+    this.generation = 1;
   }
 }
 
