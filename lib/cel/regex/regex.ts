@@ -2,6 +2,7 @@
  * Matching by simulation of all threads side by side (Pike's machine): time is at most text × program, whatever the pattern.
  * Of several matches the leftmost is taken, and of those the one that a backtracking engine would prefer, as RE2 and Go do.
  */
+import { Dfa } from './dfa.ts';
 import { compileProgram, entryOf, INSTRUCTIONS_MAX, type Program } from './program.ts';
 import { type Assertion, parseRegex, RegexError, TOO_LARGE } from './syntax.ts';
 
@@ -30,6 +31,7 @@ const STEPS_REPORTED = 100_000;
 export class Regex {
   private readonly entry: number;
   private readonly anchored: boolean;
+  private dfa: Dfa | undefined;
   /** The program by columns: operation, next (or preferred) instruction, the other one. */
   private readonly ops: Uint8Array;
   private readonly next: Int32Array;
@@ -44,6 +46,7 @@ export class Regex {
   private constructor(program: Program) {
     this.entry = entryOf(program);
     this.anchored = isAnchored(program);
+    this.dfa = Dfa.of(program, this.entry, this.anchored);
     this.ops = Uint8Array.from(program, (i) =>
       i.op === 'char' ? CHAR : i.op === 'split' ? SPLIT : i.op === 'assert' ? ASSERT : MATCH,
     );
@@ -67,6 +70,10 @@ export class Regex {
 
   /** Whether the pattern matches anywhere. */
   test(text: string, meter: Meter): boolean {
+    const known = this.dfa?.test(text, (steps) => meter.work(steps));
+    if (known !== undefined) return known;
+    // Pike's machine needs no states.
+    this.dfa = undefined;
     return this.run(text, 0, meter, 'any') !== undefined;
   }
 
