@@ -164,3 +164,17 @@ describe('hostile programs end by their budget in bounded time', () => {
     expect('error' in outcome && outcome.error.message).toMatch(/cost limit exceeded|would give more than/);
   });
 });
+
+describe('long programs compile in a time in proportion to their length', () => {
+  const env = kubernetesEnv().extend({ variables: { a: DYN, l: listOf(INT) } });
+  const doubled = (times: number, of: string): string => (times === 0 ? of : doubled(times - 1, `(${of} == ${of})`));
+
+  test.each([
+    ['operators', new Array(6000).fill('a == 1').join(' && ')],
+    ['literals', `[${new Array(20_000).fill('1').join(',')}].size() > 0`],
+    ['memberships', new Array(3000).fill('a in [1, 2, 3]').join(' || ')],
+    ['comparisons of comparisons', doubled(10, 'l')],
+  ])('%s', (_name, text) => {
+    expect(compile(text, env)).toHaveProperty('program');
+  });
+});
