@@ -22,6 +22,10 @@ import { CelError, Unknown, type Value } from './values/value.ts';
 export const PER_CALL_LIMIT = 1_000_000;
 export const RUNTIME_COST_BUDGET = 10_000_000;
 export const RUNTIME_COST_BUDGET_MATCH_CONDITIONS = 2_500_000;
+/** About a second. Kubernetes has no such bound: its costs leave out what makes few calls long. */
+export const PER_CALL_STEPS_MAX = 20_000_000;
+/** Of all calls together that share a RUNTIME_COST_BUDGET. */
+export const RUNTIME_STEPS_BUDGET = 50_000_000;
 /** Static estimates of CRD rules (apiextensions-apiserver/pkg/apis/apiextensions/validation). */
 export const STATIC_ESTIMATED_COST_LIMIT = 10_000_000;
 export const STATIC_ESTIMATED_CRD_COST_LIMIT = 100_000_000;
@@ -38,7 +42,7 @@ export interface CompileOptions {
   readonly resultType?: Type;
 }
 
-export type Outcome = { readonly cost: number } & (
+export type Outcome = { readonly cost: number; readonly steps: number } & (
   | { readonly value: Value }
   | {
       readonly error: {
@@ -51,6 +55,8 @@ export type Outcome = { readonly cost: number } & (
 export interface EvaluateOptions {
   /** `PER_CALL_LIMIT` when absent. */
   readonly costBudget?: number;
+  /** `PER_CALL_STEPS_MAX` when absent; the work that costs do not count, see Frame.work. */
+  readonly stepsMax?: number;
   /** Asked now and then inside loops; true ends the evaluation. */
   readonly interrupted?: () => boolean;
 }
@@ -90,20 +96,21 @@ export class Program {
   }
 
   evaluate(bindings: Bindings, options: EvaluateOptions = {}): Outcome {
-    const { costBudget = PER_CALL_LIMIT, interrupted } = options;
-    const frame = new Frame(bindings, this.plan.slots, costBudget, interrupted);
+    const { costBudget = PER_CALL_LIMIT, stepsMax = PER_CALL_STEPS_MAX, interrupted } = options;
+    const frame = new Frame(bindings, this.plan.slots, { budget: costBudget, stepsMax, interrupted });
     try {
       const result = this.plan.step(frame);
-      const { cost } = frame;
-      if (result instanceof CelError) return { cost, error: { kind: 'Evaluation', message: result.message } };
+      const { cost, steps } = frame;
+      if (result instanceof CelError) return { cost, steps, error: { kind: 'Evaluation', message: result.message } };
       if (result instanceof Unknown)
-        return { cost, error: { kind: 'Unknown', message: `unknown: ${result.names.join(', ')}` } };
-      return { cost, value: result };
+        return { cost, steps, error: { kind: 'Unknown', message: `unknown: ${result.names.join(', ')}` } };
+      return { cost, steps, value: result };
     } catch (e) {
-      if (e instanceof EvaluationStopped) return { cost: frame.cost, error: { kind: e.reason, message: e.message } };
+      const { cost, steps } = frame;
+      if (e instanceof EvaluationStopped) return { cost, steps, error: { kind: e.reason, message: e.message } };
       // Comparing and formatting recurse into the inputs, whose depth the host may not have bounded.
       if (e instanceof RangeError)
-        return { cost: frame.cost, error: { kind: 'Evaluation', message: 'value nests too deeply' } };
+        return { cost, steps, error: { kind: 'Evaluation', message: 'value nests too deeply' } };
       throw e;
     }
   }

@@ -152,10 +152,29 @@ describe('hostile programs end by their budget in bounded time', () => {
     'x.distinct().size() > 0',
     "s.replace('', t).size() > 0",
     "s.findAll('a*b|a').size() > 0",
+    'x.all(a, optional.of(d) == optional.of(e))',
+    "x.all(a, '%s'.format([d]) != '')",
+    "x.all(a, x.all(b, timestamp('2020-01-01T00:00:00Z').getHours('America/New_York') >= 0))",
+    "x.all(a, isURL('http://a' + s.replace('a', '%41')))",
+    'x.all(a, strings.quote(s) != t)',
   ])('%s', (text) => {
     const compiled = compile(text, x);
     if ('errors' in compiled) throw new Error(compiled.errors.text);
     const outcome = compiled.program.evaluate(bindings);
     expect('error' in outcome && outcome.error.message).toMatch(/cost limit exceeded|would give more than/);
+  });
+});
+
+describe('long programs compile in a time in proportion to their length', () => {
+  const env = kubernetesEnv().extend({ variables: { a: DYN, l: listOf(INT) } });
+  const doubled = (times: number, of: string): string => (times === 0 ? of : doubled(times - 1, `(${of} == ${of})`));
+
+  test.each([
+    ['operators', new Array(6000).fill('a == 1').join(' && ')],
+    ['literals', `[${new Array(20_000).fill('1').join(',')}].size() > 0`],
+    ['memberships', new Array(3000).fill('a in [1, 2, 3]').join(' || ')],
+    ['comparisons of comparisons', doubled(10, 'l')],
+  ])('%s', (_name, text) => {
+    expect(compile(text, env)).toHaveProperty('program');
   });
 });

@@ -16,7 +16,6 @@ export {
   ResourceCheck,
 } from './library/authorizer.ts';
 export { JSON_PATCH } from './library/kubernetes.ts';
-export { STRING_REVERSE } from './library/strings.ts';
 export { escapePropertyName } from './property-name.ts';
 export { type Meter, Regex, RegexCache } from './regex/regex.ts';
 export type { Issue } from './source.ts';

@@ -69,7 +69,11 @@ table('equality and order', [
   ['dyn(1) == dyn(1.0)', true],
   ['dyn(1u) == dyn(1)', true],
   ["dyn(1) == dyn('1')", false],
-  ['dyn(9007199254740993) == dyn(9007199254740992.0)', false],
+  // An integer meets a double as a double, as in cel-go.
+  ['dyn(9007199254740993) == dyn(9007199254740992.0)', true],
+  ['dyn(9223372036854775807) < 9223372036854775808.0', false],
+  ['dyn(1) < double("NaN")', 'error: NaN values cannot be ordered'],
+  ['dyn(18446744073709551615u) > 1.5', true],
   ['1 < 1.5 && 2u > 1 && 1.5 >= 1u', true],
   ["double('NaN') == double('NaN')", false],
   ["double('NaN') < 1.0", 'error: NaN values cannot be ordered'],

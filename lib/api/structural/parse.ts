@@ -70,6 +70,7 @@ function convert(s: JSONSchemaProps, patterns: Patterns | undefined, depth: numb
     additionalProperties:
       typeof s.additionalProperties === 'boolean' ? s.additionalProperties : inner(s.additionalProperties),
   };
+  const junctors = { allOf: list(s.allOf), anyOf: list(s.anyOf), oneOf: list(s.oneOf), not: inner(s.not) };
   return {
     source: s,
     type: s.type ?? '',
@@ -89,10 +90,9 @@ function convert(s: JSONSchemaProps, patterns: Patterns | undefined, depth: numb
     enum: s.enum ?? [],
     format: s.format ?? '',
     pattern: patternOf(s.pattern, patterns),
-    allOf: list(s.allOf),
-    anyOf: list(s.anyOf),
-    oneOf: list(s.oneOf),
-    not: inner(s.not),
+    ...junctors,
+    hasJunctors:
+      [junctors.allOf, junctors.anyOf, junctors.oneOf].some((l) => l.length > 0) || junctors.not !== undefined,
   };
 }
 

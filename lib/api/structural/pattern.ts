@@ -5,8 +5,8 @@
 import { type Meter, Regex } from '#lib/cel';
 
 /** About one second; Kubernetes has no such bound, and blocks one of many threads. */
-export const PATTERN_STEPS_MAX = 100_000_000;
-/** Of all patterns of a schema together, about 20 MB. */
+export const PATTERN_STEPS_MAX = 30_000_000;
+/** Of all patterns of a schema together, about 40 MB. */
 export const PATTERN_INSTRUCTIONS_MAX = 1_000_000;
 
 export class PatternStepsExceeded extends Error {}

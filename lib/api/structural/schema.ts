@@ -37,6 +37,8 @@ export interface Structural {
   readonly enum: readonly unknown[];
   readonly format: string;
   readonly pattern: { readonly text: string; readonly regex: Regex } | undefined;
+  /** One of the next four is there. */
+  readonly hasJunctors: boolean;
   readonly allOf: readonly Structural[];
   readonly anyOf: readonly Structural[];
   readonly oneOf: readonly Structural[];

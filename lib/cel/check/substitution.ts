@@ -2,10 +2,9 @@
 import { isDyn, sameType, type Type } from '../types.ts';
 
 export class Substitution {
-  private map: Map<string, Type>;
-  constructor(map: Map<string, Type> = new Map()) {
-    this.map = map;
-  }
+  private readonly map = new Map<string, Type>();
+  /** What the trial under way has overwritten: a copy of the map for each would take a time square in the program. */
+  private readonly overwritten: (readonly [name: string, before: Type | undefined])[] = [];
 
   find(name: string): Type | undefined {
     return this.map.get(name);
@@ -13,10 +12,22 @@ export class Substitution {
 
   /** Whether each of `from` may stand where `to` is asked; parameters learn from it only when all do. */
   assignable(from: readonly Type[], to: readonly Type[]): boolean {
-    const trial = new Substitution(new Map(this.map));
-    const ok = from.length === to.length && from.every((f, i) => trial.unify(f, to[i] ?? f));
-    if (ok) this.map = trial.map;
+    this.overwritten.length = 0;
+    const ok = from.length === to.length && from.every((f, i) => this.unify(f, to[i] ?? f));
+    if (!ok) this.undo();
     return ok;
+  }
+
+  private set(name: string, type: Type): void {
+    this.overwritten.push([name, this.map.get(name)]);
+    this.map.set(name, type);
+  }
+
+  private undo(): void {
+    for (const [name, before] of this.overwritten.toReversed()) {
+      if (before === undefined) this.map.delete(name);
+      else this.map.set(name, before);
+    }
   }
 
   private unify(a: Type, b: Type): boolean {
@@ -48,13 +59,13 @@ export class Substitution {
     const bound = this.map.get(name);
     if (bound === undefined) {
       if (this.occurs(name, type)) return false;
-      this.map.set(name, type);
+      this.set(name, type);
       return true;
     }
     if (sameType(bound, type)) return true;
     if (!this.unify(type, bound)) return false;
     const general = lessSpecific(type, bound) ? type : bound;
-    if (!sameType(general, param) && !this.occurs(name, general)) this.map.set(name, general);
+    if (!sameType(general, param) && !this.occurs(name, general)) this.set(name, general);
     return true;
   }
 

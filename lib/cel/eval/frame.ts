@@ -15,21 +15,26 @@ export class EvaluationStopped extends Error {
 /** As k8s.io/apiserver/pkg/apis/cel CheckFrequency. */
 const ITERATIONS_PER_CHECK = 100;
 
-/** A call on n characters with a pattern of m is priced n * m / 40. */
-const STEPS_PER_COST = 20;
-const STEPS_FREE = 1_000_000;
+export interface Limits {
+  readonly budget: number;
+  readonly stepsMax: number;
+  readonly interrupted: (() => boolean) | undefined;
+}
 
 export class Frame {
   readonly locals: Result[];
   cost = 0;
+  steps = 0;
   private readonly bindings: Bindings;
   private readonly budget: number;
+  private readonly stepsMax: number;
   private readonly interrupted: (() => boolean) | undefined;
   private iterations = 0;
-  private steps = 0;
 
-  constructor(bindings: Bindings, slots: number, budget: number, interrupted: (() => boolean) | undefined) {
+  constructor(bindings: Bindings, slots: number, limits: Limits) {
+    const { budget, stepsMax, interrupted } = limits;
     this.bindings = bindings;
+    this.stepsMax = stepsMax;
     this.locals = new Array<Result>(slots).fill(null);
     this.budget = budget;
     this.interrupted = interrupted;
@@ -41,10 +46,10 @@ export class Frame {
       throw new EvaluationStopped('CostExceeded', 'operation cancelled: actual cost limit exceeded');
   }
 
-  /** Steps of the regular expression machine: those beyond what the budget stands for end the evaluation. */
+  /** What the price of a call does not show: steps of regular expressions, elements compared, characters written. */
   work(steps: number): void {
     this.steps += steps;
-    if (this.steps > this.budget * STEPS_PER_COST + STEPS_FREE)
+    if (this.steps > this.stepsMax)
       throw new EvaluationStopped('CostExceeded', 'operation cancelled: actual cost limit exceeded');
   }
 

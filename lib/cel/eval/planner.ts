@@ -5,12 +5,12 @@
 import type { CallNode, ComprehensionNode, ListNode, MapNode, Node, StructNode } from '../ast.ts';
 import { ACCUMULATOR } from '../ast.ts';
 import type { Checked } from '../check/checker.ts';
-import { runtimeCost } from '../cost/runtime.ts';
-import type { Overload } from '../env.ts';
+import { type CallCost, runtimeCost } from '../cost/runtime.ts';
+import type { Implementation, Overload } from '../env.ts';
 import { runtimeTypeName } from '../types.ts';
 import { ValueSet } from '../values/equality.ts';
 import { LiteralObject } from '../values/json.ts';
-import { matcher } from '../values/type-name.ts';
+import { type Matcher, matcher } from '../values/type-name.ts';
 import {
   AccumulatorList,
   AccumulatorMap,
@@ -300,20 +300,35 @@ function constantMembership(nodes: readonly Node[], planOf: (n: Node) => Step): 
   });
 }
 
+interface Candidate {
+  readonly matchers: readonly Matcher[];
+  readonly run: Implementation;
+  readonly cost: CallCost;
+}
+
+function choose(candidates: readonly Candidate[], args: readonly Value[]): Candidate | undefined {
+  next: for (const c of candidates) {
+    for (let i = 0; i < args.length; i++) if (c.matchers[i]?.(args[i] ?? null) !== true) continue next;
+    return c;
+  }
+  return undefined;
+}
+
 function dispatch(fn: string, overloads: readonly Overload[], steps: readonly Step[]): Step {
-  const candidates = overloads.map((o) => ({
+  const count = steps.length;
+  const candidates: readonly Candidate[] = overloads.map((o) => ({
     matchers: o.args.map(matcher),
     run: o.implementation,
     cost: runtimeCost(fn, o.id),
   }));
   return (f) => {
     const args: Value[] = [];
-    for (const step of steps) {
-      const v = step(f);
+    for (let i = 0; i < count; i++) {
+      const v = steps[i]?.(f) ?? null;
       if (isFailure(v)) return v;
       args.push(v);
     }
-    const chosen = candidates.find((c) => c.matchers.every((m, i) => m(args[i] ?? null)));
+    const chosen = choose(candidates, args);
     if (chosen === undefined) return NO_OVERLOAD;
     const { cost } = chosen;
     if (typeof cost === 'number') f.charge(cost);

@@ -1,5 +1,7 @@
 /** Kubernetes' IP, CIDR and URL functions (apiserver/pkg/cel/library/{ip,cidr,urls}.go). */
+
 import { type Library, library, type Overload } from '../env.ts';
+import type { Meter } from '../regex/regex.ts';
 import { opaque } from '../types.ts';
 import { CIDR_TYPE, Cidr, IP_TYPE, Ip, parseCidr, parseIp } from '../values/ip.ts';
 import { parseUrl, URL_TYPE, Url } from '../values/url.ts';
@@ -74,17 +76,24 @@ export const CIDR: Library = library(
   { [CIDR_TYPE]: opaque(CIDR_TYPE) },
 );
 
+const STEPS_PER_ESCAPE = 30;
+
+function urlOf(text: string, meter: Meter): ReturnType<typeof parseUrl> {
+  meter.work(text.length + (text.split('%').length - 1) * STEPS_PER_ESCAPE);
+  return parseUrl(text);
+}
+
 export const URLS: Library = library(
   'kubernetes.urls',
   {
     url: [
-      fn1('string_to_url', 'string -> kubernetes.URL', str, (s) => {
-        const parsed = parseUrl(s);
+      fn1('string_to_url', 'string -> kubernetes.URL', str, (s, meter) => {
+        const parsed = urlOf(s, meter);
         if (!isProblem(parsed)) return parsed;
         return new CelError(`URL parse error during conversion from string: ${parsed.message}`);
       }),
     ],
-    isURL: [fn1('is_url_string', 'string -> bool', str, (s) => !isProblem(parseUrl(s)))],
+    isURL: [fn1('is_url_string', 'string -> bool', str, (s, meter) => !isProblem(urlOf(s, meter)))],
     getScheme: [fn1('url_get_scheme', 'kubernetes.URL.() -> string', url, (u) => u.parts.scheme)],
     getHost: [fn1('url_get_host', 'kubernetes.URL.() -> string', url, (u) => u.parts.host)],
     getHostname: [fn1('url_get_hostname', 'kubernetes.URL.() -> string', url, (u) => u.hostname())],

@@ -208,9 +208,11 @@ function calendar(): Record<string, readonly Overload[]> {
       fields === undefined ? new CelError(`unknown time zone ${zone}`) : BigInt(get(fields));
     const part = DURATION_PARTS[name];
     out[name] = [
-      fn1(`timestamp_to_${id}`, 'timestamp.() -> int', timestamp, (t) => inZone(calendarFields(t, 'UTC'), 'UTC')),
-      fn2(`timestamp_to_${id}_with_tz`, 'timestamp.(string) -> int', [timestamp, str], (t, zone) =>
-        inZone(calendarFields(t, zone), zone),
+      fn1(`timestamp_to_${id}`, 'timestamp.() -> int', timestamp, (t, meter) =>
+        inZone(calendarFields(t, 'UTC', meter), 'UTC'),
+      ),
+      fn2(`timestamp_to_${id}_with_tz`, 'timestamp.(string) -> int', [timestamp, str], (t, zone, meter) =>
+        inZone(calendarFields(t, zone, meter), zone),
       ),
       ...(part === undefined ? [] : [fn1(`duration_to_${id}`, 'duration.() -> int', duration, (d) => part(d.nanos))]),
     ];

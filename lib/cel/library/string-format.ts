@@ -3,10 +3,20 @@ import { describeKey } from '../eval/access.ts';
 import type { Meter } from '../regex/regex.ts';
 import { Duration, formatDuration, formatTimestamp, Timestamp } from '../values/time.ts';
 import { typeNameOf } from '../values/type-name.ts';
-import { CelError, ListValue, MapValue, type Result, TypeValue, Uint, type Value } from '../values/value.ts';
+import {
+  CelError,
+  ListValue,
+  MapValue,
+  ObjectValue,
+  type Result,
+  TypeValue,
+  Uint,
+  type Value,
+} from '../values/value.ts';
 import { doubleText } from './standard.ts';
 
 const STEPS_PER_CHARACTER = 8;
+const STEPS_PER_ELEMENT = 40;
 const PRECISION_DEFAULT = 6;
 const PRECISION_MAX = 100;
 const RESULT_LENGTH_MAX = 16 * 1024 * 1024;
@@ -16,7 +26,7 @@ class FormatError extends Error {}
 /** The price is by the length of the format; the meter counts what is written. */
 export function formatText(format: string, args: ListValue, meter: Meter): Result {
   try {
-    const text = interpolate(format, args);
+    const text = interpolate(format, args, meter);
     meter.work(text.length * STEPS_PER_CHARACTER);
     return text;
   } catch (e) {
@@ -25,7 +35,7 @@ export function formatText(format: string, args: ListValue, meter: Meter): Resul
   }
 }
 
-function interpolate(format: string, args: ListValue): string {
+function interpolate(format: string, args: ListValue, meter: Meter): string {
   let out = '';
   let used = 0;
   for (let i = 0; i < format.length; ) {
@@ -39,7 +49,7 @@ function interpolate(format: string, args: ListValue): string {
     }
     if (used >= args.length) throw new FormatError(`index ${used} out of range`);
     const m = /^(?:\.(\d*))?([\s\S]?)/.exec(format.slice(percent + 1, percent + 20));
-    out += clause(m?.[2] ?? '', m?.[1], args.at(used));
+    out += clause({ letter: m?.[2] ?? '', precisionText: m?.[1] }, args.at(used), meter);
     if (out.length > RESULT_LENGTH_MAX)
       throw new FormatError(`format would give more than ${RESULT_LENGTH_MAX} characters`);
     used++;
@@ -48,14 +58,19 @@ function interpolate(format: string, args: ListValue): string {
   return out;
 }
 
-function clause(letter: string, precisionText: string | undefined, v: Value): string {
+interface Clause {
+  readonly letter: string;
+  readonly precisionText: string | undefined;
+}
+
+function clause({ letter, precisionText }: Clause, v: Value, meter: Meter): string {
   if (letter === '') throw new FormatError('unexpected end of string');
   const precision = precisionText === undefined || precisionText === '' ? PRECISION_DEFAULT : Number(precisionText);
   if (precision > PRECISION_MAX)
     throw new FormatError(`error while parsing precision: maximum precision is ${PRECISION_MAX}`);
   switch (letter) {
     case 's':
-      return shown(v);
+      return shown(v, meter);
     case 'd':
       return decimal(v);
     case 'f':
@@ -130,17 +145,18 @@ function hex(v: Value): string {
 }
 
 /** A value standing alone: strings and times without quotes. */
-function shown(v: Value): string {
+function shown(v: Value, meter: Meter): string {
   if (typeof v === 'string') return v;
   if (typeof v === 'number') return doubleText(v);
   if (v instanceof Timestamp) return formatTimestamp(v);
   if (v instanceof Duration) return formatDuration(v);
   if (v instanceof Uint8Array) return Buffer.from(v).toString('utf8');
-  return nested(v);
+  return nested(v, meter);
 }
 
 /** A value inside a list or map: as CEL would write it. */
-function nested(v: Value): string {
+function nested(v: Value, meter: Meter): string {
+  meter.work(STEPS_PER_ELEMENT);
   if (v === null || typeof v === 'boolean' || typeof v === 'bigint') return String(v);
   if (typeof v === 'string') return JSON.stringify(v);
   if (typeof v === 'number') return Number.isFinite(v) ? v.toFixed(PRECISION_DEFAULT) : JSON.stringify(doubleText(v));
@@ -149,18 +165,27 @@ function nested(v: Value): string {
   if (v instanceof Timestamp) return `timestamp("${formatTimestamp(v)}")`;
   if (v instanceof Duration) return `duration("${formatDuration(v)}")`;
   if (v instanceof TypeValue) return v.name;
-  if (v instanceof ListValue) return `[${[...v].map(nested).join(', ')}]`;
-  if (v instanceof MapValue) return mapText(v);
+  if (v instanceof ListValue) return `[${[...v].map((item) => nested(item, meter)).join(', ')}]`;
+  if (v instanceof MapValue)
+    return mapText(
+      [...v.keys()].map((k) => [k, v.find(k) ?? null]),
+      meter,
+    );
+  if (v instanceof ObjectValue)
+    return mapText(
+      [...v.fields()].map((name) => [name, v.value(name) ?? null]),
+      meter,
+    );
   throw mismatch(
     'string clause can only be used on strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps',
     v,
   );
 }
 
-function mapText(m: MapValue): string {
-  const pairs = [...m.keys()].map((k) => {
+function mapText(entries: readonly (readonly [Value, Value])[], meter: Meter): string {
+  const pairs = entries.map(([k, v]) => {
     const key = typeof k === 'string' ? JSON.stringify(k) : describeKey(k);
-    return [key, nested(m.find(k) ?? null)] as const;
+    return [key, nested(v, meter)] as const;
   });
   pairs.sort((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0));
   return `{${pairs.map(([k, v]) => `${k}:${v}`).join(', ')}}`;

@@ -1,4 +1,4 @@
-/** cel-go's ext.Strings in the version Kubernetes takes (2), and `reverse` of version 3 apart. Indices count code points. */
+/** cel-go's ext.Strings in the version Kubernetes takes (2), Indices count code points. */
 import { type Library, library, overload } from '../env.ts';
 import type { Meter } from '../regex/regex.ts';
 import { codePoints, unitIndex } from '../values/text.ts';
@@ -55,7 +55,7 @@ function replace(s: string, from: string, to: string, limit: bigint): Result {
   )
     return new CelError(`replace would give more than ${RESULT_LENGTH_MAX} characters`);
   if (limit < 0n) {
-    if (from !== '') return s.replaceAll(from, () => to);
+    if (from !== '') return s.split(from).join(to);
     return to + [...s].map((c) => c + to).join('');
   }
   const parts = from === '' ? ['', ...s] : s.split(from);
@@ -107,8 +107,12 @@ const ESCAPES: Readonly<Record<string, string>> = {
   '"': '\\"',
 };
 
+/** What has an escape, and halves of pairs. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters that are escaped
+const QUOTED = /[\x07\b\f\n\r\t\v\\"]|\p{Cs}/gu;
+
 export function quote(s: string): string {
-  return `"${[...s].map((c) => ESCAPES[c] ?? (/[\ud800-\udfff]/.test(c) && c.length === 1 ? '\ufffd' : c)).join('')}"`;
+  return `"${s.replace(QUOTED, (c) => ESCAPES[c] ?? '\ufffd')}"`;
 }
 
 /** Go's strings.TrimSpace. By index: a pattern that ends in `$` would be quadratic in the spaces. */
@@ -164,9 +168,4 @@ export const STRINGS: Library = library('cel.lib.ext.strings', {
   ],
   format: [fn2('string_format', 'string.(list(dyn)) -> string', [str, list], formatText)],
   'strings.quote': [fn1('strings_quote', 'string -> string', str, quote)],
-});
-
-/** Version 3, which Kubernetes does not have. */
-export const STRING_REVERSE: Library = library('cel.lib.ext.strings.reverse', {
-  reverse: [fn1('string_reverse', 'string.() -> string', str, (s) => [...s].reverse().join(''))],
 });

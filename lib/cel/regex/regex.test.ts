@@ -77,6 +77,16 @@ describe("patterns that RE2 refuses, in Go's words", () => {
   });
 });
 
+test('one regular expression answers for many texts, in the order in which they come', () => {
+  const ends = regexOf('^(?:a|bc)*$|^x');
+  const answers = ['', 'abc', 'ab', 'xé', 'éx', 'abca', '😀', 'bcbc', 'ab'].map((t) => ends.test(t, free));
+  expect(answers).toEqual([true, true, false, true, false, true, false, true, false]);
+  const many = regexOf('[ab]*a[ab]{12}$');
+  const text = 'abbabaabbbabaababbbabaabbabbbaababababbbaabababbbab';
+  for (let n = 0; n < text.length; n++)
+    expect(many.test(text.slice(0, n), free)).toBe(/[ab]*a[ab]{12}$/.test(text.slice(0, n)));
+});
+
 describe('laws', () => {
   const atom = fc.constantFrom('a', 'b', '.', '[ab]', '[^a]', '(?:ab)', '\\w', '\\b', '^', '$');
   const pattern = fc.letrec<{ node: string }>((tie) => ({
@@ -93,7 +103,11 @@ describe('laws', () => {
   test('as a backtracking engine finds it, where both have the same syntax', () => {
     fc.assert(
       fc.property(pattern, text, (p, t) => {
-        expect(firstOf(p, t)).toBe(new RegExp(p, 'u').exec(t)?.[0]);
+        const wanted = new RegExp(p, 'u').exec(t)?.[0];
+        const regex = regexOf(p);
+        expect(firstOf(p, t)).toBe(wanted);
+        // Twice: the second time by what the first one has learnt.
+        expect([regex.test(t, free), regex.test(t, free)]).toEqual([wanted !== undefined, wanted !== undefined]);
       }),
       { numRuns: 2000 },
     );

@@ -2,6 +2,7 @@
  * Matching by simulation of all threads side by side (Pike's machine): time is at most text × program, whatever the pattern.
  * Of several matches the leftmost is taken, and of those the one that a backtracking engine would prefer, as RE2 and Go do.
  */
+import { Dfa } from './dfa.ts';
 import { compileProgram, entryOf, INSTRUCTIONS_MAX, type Program } from './program.ts';
 import { type Assertion, parseRegex, RegexError, TOO_LARGE } from './syntax.ts';
 
@@ -21,12 +22,16 @@ const SPLIT = 1;
 const ASSERT = 2;
 const MATCH = 3;
 
+/** A run takes as long as so many steps before the first. */
+const RUN_STEPS = 10;
+
 /** Steps are reported in such portions. */
 const STEPS_REPORTED = 100_000;
 
 export class Regex {
   private readonly entry: number;
   private readonly anchored: boolean;
+  private dfa: Dfa | undefined;
   /** The program by columns: operation, next (or preferred) instruction, the other one. */
   private readonly ops: Uint8Array;
   private readonly next: Int32Array;
@@ -34,16 +39,22 @@ export class Regex {
   private readonly tests: readonly ((code: number) => boolean)[];
   private readonly assertions: readonly Assertion[];
   private readonly stack: number[] = [];
+  /** Of one run; runs do not meet. */
+  private readonly threads: Threads;
+  private readonly spareThreads: Threads;
 
   private constructor(program: Program) {
     this.entry = entryOf(program);
     this.anchored = isAnchored(program);
+    this.dfa = Dfa.of(program, this.entry, this.anchored);
     this.ops = Uint8Array.from(program, (i) =>
       i.op === 'char' ? CHAR : i.op === 'split' ? SPLIT : i.op === 'assert' ? ASSERT : MATCH,
     );
     this.next = Int32Array.from(program, (i) => (i.op === 'split' ? i.first : i.op === 'match' ? 0 : i.next));
     this.other = Int32Array.from(program, (i) => (i.op === 'split' ? i.second : 0));
     this.tests = program.map((i) => (i.op === 'char' ? i.test : never));
+    this.threads = new Threads(program.length);
+    this.spareThreads = new Threads(program.length);
     this.assertions = program.map((i) => (i.op === 'assert' ? i.what : 'begin'));
   }
 
@@ -59,6 +70,10 @@ export class Regex {
 
   /** Whether the pattern matches anywhere. */
   test(text: string, meter: Meter): boolean {
+    const known = this.dfa?.test(text, (steps) => meter.work(steps));
+    if (known !== undefined) return known;
+    // Pike's machine needs no states.
+    this.dfa = undefined;
     return this.run(text, 0, meter, 'any') !== undefined;
   }
 
@@ -72,10 +87,12 @@ export class Regex {
   }
 
   private run(text: string, from: number, meter: Meter, wanted: 'any' | 'leftmost'): Match | undefined {
-    let current = new Threads(this.ops.length);
-    let following = new Threads(this.ops.length);
+    let current = this.threads;
+    let following = this.spareThreads;
+    current.clear();
+    following.clear();
     let found: Match | undefined;
-    let steps = 0;
+    let steps = RUN_STEPS;
     for (let pos = from; ; ) {
       if (found === undefined && (pos === 0 || !this.anchored))
         steps += this.follow(current, this.entry, pos, text, pos);
@@ -128,6 +145,9 @@ function never(): boolean {
   return false;
 }
 
+/** The largest number that an Int32Array holds. */
+const GENERATION_MAX = 2 ** 31 - 1;
+
 /** Threads in order of preference, each program counter once. */
 class Threads {
   size = 0;
@@ -159,7 +179,9 @@ class Threads {
   }
   clear(): void {
     this.size = 0;
-    this.generation++;
+    if (++this.generation <= GENERATION_MAX) return;
+    this.seen.fill(0);
+    this.generation = 1;
   }
 }
 

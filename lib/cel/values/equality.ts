@@ -1,6 +1,6 @@
 /**
  * `==` and the order of CEL (cel-spec "Equality", "Ordering"): values of different kinds differ, numbers compare across int, uint and
- * double as mathematics does, NaN equals nothing.
+ * double, NaN equals nothing.
  */
 import type { Meter } from '../regex/regex.ts';
 import { Duration, Timestamp } from './time.ts';
@@ -21,7 +21,7 @@ export function equal(a: Value, b: Value, meter?: Meter): boolean {
   const x = numeric(a);
   if (x !== undefined) {
     const y = numeric(b);
-    return y !== undefined && !(x < y) && !(x > y) && !Number.isNaN(x) && !Number.isNaN(y);
+    return y !== undefined && orderOf(x, y) === 0;
   }
   if (a instanceof ListValue) return b instanceof ListValue && equalLists(a, b, meter);
   if (a instanceof MapValue) return b instanceof MapValue && equalMaps(a, b, meter);
@@ -34,14 +34,21 @@ export function equal(a: Value, b: Value, meter?: Meter): boolean {
   return a instanceof OpaqueValue && b instanceof OpaqueValue && a.typeName === b.typeName && a.equals(b);
 }
 
-/** The three numeric kinds as something that JavaScript compares exactly. */
+/** The three numeric kinds as JavaScript's two. */
 export function numeric(v: Value): bigint | number | undefined {
   if (typeof v === 'bigint' || typeof v === 'number') return v;
   return v instanceof Uint ? v.value : undefined;
 }
 
+/** An integer meets a double as a double (cel-go compareIntDouble), undefined for NaN. */
+function orderOf(x: bigint | number, y: bigint | number): number | undefined {
+  const isMixed = typeof x !== typeof y;
+  const [a, b] = isMixed ? [Number(x), Number(y)] : [x, y];
+  return a < b ? -1 : a > b ? 1 : a <= b ? 0 : undefined;
+}
+
 /** Reading an element of a host's JSON takes as long as so many steps. */
-export const STEPS_PER_ELEMENT = 20;
+export const STEPS_PER_ELEMENT = 40;
 
 /** The price of a comparison counts the outermost elements only; the meter counts the others. */
 function equalLists(a: ListValue, b: ListValue, meter: Meter | undefined): boolean {
@@ -106,7 +113,7 @@ export function compareStrings(a: string, b: string): number {
 /** Undefined when the two have no order (different kinds, NaN). */
 export function compare(a: Value, b: Value): number | undefined {
   const [x, y] = [numeric(a), numeric(b)];
-  if (x !== undefined && y !== undefined) return x < y ? -1 : x > y ? 1 : x <= y ? 0 : undefined;
+  if (x !== undefined && y !== undefined) return orderOf(x, y);
   if (typeof a === 'string' && typeof b === 'string') return compareStrings(a, b);
   if (typeof a === 'boolean' && typeof b === 'boolean') return Number(a) - Number(b);
   if (a instanceof Uint8Array && b instanceof Uint8Array) return compareBytes(a, b);

@@ -2,6 +2,8 @@
  * Timestamps and durations with the ranges of google.protobuf.Timestamp (years 1 to 9999) and Go's time.Duration (int64 nanoseconds),
  * RFC 3339 text, Go's duration text, and calendar fields in a zone (an IANA name or an offset `+02:00`).
  */
+import type { Meter } from '../regex/regex.ts';
+
 export const NANOS_PER_SECOND = 1_000_000_000n;
 const MIN_SECONDS = -62135596800n;
 const MAX_SECONDS = 253402300799n;
@@ -140,9 +142,9 @@ export interface CalendarFields {
 }
 
 /** Undefined when the zone is not known. */
-export function calendarFields(t: Timestamp, zone: string): CalendarFields | undefined {
+export function calendarFields(t: Timestamp, zone: string, meter: Meter): CalendarFields | undefined {
   const seconds = Number(floorDiv(t.nanos, NANOS_PER_SECOND));
-  const offset = zoneOffset(seconds, zone);
+  const offset = zoneOffset(seconds, zone, meter);
   if (offset === undefined) return undefined;
   const local = new Date((seconds + offset) * 1000);
   const year = local.getUTCFullYear();
@@ -160,24 +162,46 @@ export function calendarFields(t: Timestamp, zone: string): CalendarFields | und
   };
 }
 
-function zoneOffset(seconds: number, zone: string): number | undefined {
+function zoneOffset(seconds: number, zone: string, meter: Meter): number | undefined {
   if (zone === '' || zone === 'UTC' || zone === 'Z') return 0;
   if (/^[+-]?\d\d:\d\d$/.test(zone)) return offsetSeconds(zone);
   if (!/^[A-Za-z][\w+/-]{0,63}$/.test(zone)) return undefined;
+  const clock = clockOf(zone, meter);
+  if (clock === undefined) return undefined;
+  meter.work(CLOCK_STEPS);
+  const parts = clock.formatToParts(new Date(seconds * 1000));
+  const get = (type: string) => Number(parts.find((p) => p.type === type)?.value ?? 0);
+  return utcSeconds(get('year'), get('month'), get('day'), get('hour'), get('minute'), get('second')) - seconds;
+}
+
+/** Clocks by zone, the oldest forgotten first: making one takes as long as hundreds of readings. */
+const CLOCKS = new Map<string, Intl.DateTimeFormat | undefined>();
+const CLOCKS_MAX = 50;
+const CLOCK_STEPS = 200;
+const CLOCK_MAKING_STEPS = 20_000;
+
+function clockOf(zone: string, meter: Meter): Intl.DateTimeFormat | undefined {
+  if (CLOCKS.has(zone)) return CLOCKS.get(zone);
+  meter.work(CLOCK_MAKING_STEPS);
+  const oldest = CLOCKS.size < CLOCKS_MAX ? undefined : CLOCKS.keys().next().value;
+  if (oldest !== undefined) CLOCKS.delete(oldest);
+  const made = makeClock(zone);
+  CLOCKS.set(zone, made);
+  return made;
+}
+
+function makeClock(timeZone: string): Intl.DateTimeFormat | undefined {
   try {
-    const parts = new Intl.DateTimeFormat('en-US', {
-      timeZone: zone,
+    return new Intl.DateTimeFormat('en-US', {
+      timeZone,
       hourCycle: 'h23',
-      era: 'short',
       year: 'numeric',
       month: 'numeric',
       day: 'numeric',
       hour: 'numeric',
       minute: 'numeric',
       second: 'numeric',
-    }).formatToParts(new Date(seconds * 1000));
-    const get = (type: string) => Number(parts.find((p) => p.type === type)?.value ?? 0);
-    return utcSeconds(get('year'), get('month'), get('day'), get('hour'), get('minute'), get('second')) - seconds;
+    });
   } catch {
     return undefined; // Intl throws a RangeError for a zone that it does not know.
   }

@@ -206,7 +206,8 @@ export function isMapKey(v: Value): boolean {
 }
 
 export function isFailure(v: Result): v is CelError | Unknown {
-  return v instanceof CelError || v instanceof Unknown;
+  // Most values are scalars, and are asked about at every step.
+  return typeof v === 'object' && v !== null && (v instanceof CelError || v instanceof Unknown);
 }
 
 export function mergeUnknown(a: Unknown, b: Unknown): Unknown {

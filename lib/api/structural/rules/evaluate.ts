@@ -4,7 +4,18 @@
  * changed: the failure becomes a warning (KEP-4008).
  * Source: apiextensions-apiserver pkg/apiserver/schema/cel/validation.go.
  */
-import { fromJson, OptionalValue, type Outcome, PER_CALL_LIMIT, RUNTIME_COST_BUDGET, type Value } from '#lib/cel';
+import {
+  type Bindings,
+  fromJson,
+  OptionalValue,
+  type Outcome,
+  PER_CALL_LIMIT,
+  PER_CALL_STEPS_MAX,
+  type Program,
+  RUNTIME_COST_BUDGET,
+  RUNTIME_STEPS_BUDGET,
+  type Value,
+} from '#lib/cel';
 import {
   duplicate,
   errorBody,
@@ -24,9 +35,10 @@ import type { NodeRules } from './check.ts';
 import type { CompiledRule } from './compiled-rule.ts';
 import type { Declaration } from './declaration.ts';
 
-/** What evaluations may still cost. */
+/** What evaluations may still take. */
 export class RuleBudget {
-  left = RUNTIME_COST_BUDGET;
+  cost = RUNTIME_COST_BUDGET;
+  steps = RUNTIME_STEPS_BUDGET;
 }
 
 export interface RuleValues {
@@ -157,7 +169,7 @@ function evaluateRule(c: CompiledRule, context: Context): void {
   if (c.program === undefined || (c.usesOldSelf && oldSelf === undefined && !isOptional)) return;
   const old = isOptional ? new OptionalValue(oldSelf) : oldSelf;
   const bindings = old === undefined ? { self } : { self, oldSelf: old };
-  const outcome = spend(w, (costBudget) => c.program?.evaluate(bindings, { costBudget }));
+  const outcome = spend(c.program, bindings, w);
   if (outcome === undefined)
     refuse('validation failed due to running out of cost budget, no further validation rules will be run');
   else if ('error' in outcome) {
@@ -168,17 +180,20 @@ function evaluateRule(c: CompiledRule, context: Context): void {
 }
 
 /** undefined: the budget of the whole value is spent, which ends the evaluation. */
-function spend(w: Walk, evaluate: (costBudget: number) => Outcome | undefined): Outcome | undefined {
+function spend(program: Program, bindings: Bindings, w: Walk): Outcome | undefined {
   const { budget } = w.values;
-  const isLast = budget.left < PER_CALL_LIMIT;
-  const outcome = budget.left <= 0 ? undefined : evaluate(Math.min(PER_CALL_LIMIT, budget.left));
-  const isSpent = outcome === undefined || (isLast && 'error' in outcome && outcome.error.kind === 'CostExceeded');
-  if (isSpent) {
-    budget.left = 0;
+  const isLast = budget.cost < PER_CALL_LIMIT || budget.steps < PER_CALL_STEPS_MAX;
+  const limits = {
+    costBudget: Math.min(PER_CALL_LIMIT, budget.cost),
+    stepsMax: Math.min(PER_CALL_STEPS_MAX, budget.steps),
+  };
+  const outcome = budget.cost <= 0 || budget.steps <= 0 ? undefined : program.evaluate(bindings, limits);
+  budget.cost -= outcome?.cost ?? 0;
+  budget.steps -= outcome?.steps ?? 0;
+  if (outcome === undefined || (isLast && 'error' in outcome && outcome.error.kind === 'CostExceeded')) {
     w.isOver = true;
     return undefined;
   }
-  budget.left -= outcome.cost;
   return outcome;
 }
 
@@ -191,7 +206,7 @@ function failureText(kind: string, message: string, rule: string): string {
 }
 
 /** The rule gave false. */
-function refuseValue(c: CompiledRule, bindings: Readonly<Record<string, Value>>, { s, at, w }: Context): void {
+function refuseValue(c: CompiledRule, bindings: Bindings, { s, at, w }: Context): void {
   const path = shown(c.fieldPath === '' ? at.path : child(at.path, c.fieldPath));
   const unchanged = at.pair === undefined ? at.around?.isUnchanged : at.pair.isUnchanged;
   const add = (error: FieldError): void => {
@@ -232,13 +247,13 @@ const MESSAGE_SIZE_MAX = 5 * 1024;
 /** The messageExpression's text where it gives one line, else the message, else the rule. */
 function messageOf(
   c: CompiledRule,
-  bindings: Readonly<Record<string, Value>>,
+  bindings: Bindings,
   w: Walk,
 ): { readonly text: string } | { readonly stopped: string } {
   const { message, rule } = c;
   const given = rule.message ? rule.message.trim() : `failed rule: ${ruleText(rule)}`;
   if (message === undefined) return { text: given };
-  const outcome = spend(w, (costBudget) => message.evaluate(bindings, { costBudget }));
+  const outcome = spend(message, bindings, w);
   if (outcome === undefined)
     return {
       stopped:

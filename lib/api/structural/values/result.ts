@@ -22,19 +22,21 @@ export const FAILURES_MAX = 1000;
 const NO_PATH = '<nil>';
 
 export class Result {
-  /** By what they say: the same failure found twice (by a schema and its allOf) is one. */
-  private readonly byText = new Map<string, Failure>();
+  /** By what they say: the same failure found twice (by a schema and its allOf) is one. undefined: none. */
+  private byText: Map<string, Failure> | undefined;
   matches = 0;
 
   get failures(): readonly Failure[] {
-    return [...this.byText.values()];
+    return this.byText === undefined ? [] : [...this.byText.values()];
   }
 
   get isValid(): boolean {
-    return this.byText.size === 0;
+    return this.byText === undefined;
   }
 
   add(...failures: readonly Failure[]): void {
+    if (failures.length === 0) return;
+    this.byText ??= new Map();
     for (const f of failures) {
       if (this.byText.size >= FAILURES_MAX) return;
       const text = `${f.type} ${f.path ?? NO_PATH} ${f.detail}`;
@@ -43,7 +45,7 @@ export class Result {
   }
 
   merge(other: Result): void {
-    this.add(...other.byText.values());
+    if (other.byText !== undefined) this.add(...other.byText.values());
     this.matches += other.matches;
   }
 

@@ -68,7 +68,9 @@ function validateNode(s: Structural, value: unknown, at: Place): Result {
     run(validateEnum(s, value, at.path), 0);
     return result;
   }
-  result.merge(validateJunctors(s, at.path, (inner) => validateNode(inner, value, { ...at, old: undefined })));
+  if (s.hasJunctors)
+    result.merge(validateJunctors(s, at.path, (inner) => validateNode(inner, value, { ...at, old: undefined })));
+  else result.matches += 1;
   result.matches += 1;
   if (typeof value === 'string') run(validateString(s, value, at), effectiveFormat(s) === '' ? 1 : 2);
   if (typeof value === 'number') run(validateNumber(s, value, at.path), 2);
@@ -87,6 +89,7 @@ function typesOf(s: Structural): string[] {
 
 /** A format counts only where it is one of the type's. */
 function effectiveFormat(s: Structural): string {
+  if (s.format === '') return '';
   if (s.isIntOrString || s.type === '' || s.type === 'string') return formatOf(s.format) === undefined ? '' : s.format;
   if (s.type === 'integer') return s.format === 'int32' || s.format === 'int64' ? s.format : '';
   return s.type === 'number' && (s.format === 'float' || s.format === 'double') ? s.format : '';
