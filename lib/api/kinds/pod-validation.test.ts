@@ -122,9 +122,9 @@ describe('resize (ValidatePodResize)', () => {
   });
 
   test('what is there is not taken away, nor are init containers resized, nor others put in', () => {
-    const { cpu: _, ...requests } = amounts.requests;
-    expect(errorsOfResize((_, c) => (c.resources = { ...amounts, requests }))).toEqual([
-      'spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed',
+    const { cpu: _, ...limits } = amounts.limits;
+    expect(errorsOfResize((_, c) => (c.resources = { ...amounts, limits }))).toEqual([
+      'spec.containers[0].resources.limits: Forbidden: resource limits cannot be removed',
     ]);
     expect(
       errorsOfResize((spec) => {
