@@ -85,6 +85,29 @@ describe('quota controller', () => {
     expect(await used(client)).toEqual({ configmaps: '2', secrets: '0' });
   });
 
+  test('what has gone is given back, however busy the namespace is with other things', async () => {
+    await using server = await startTestServer();
+    const { client } = server;
+    await using scope = new Scope('test');
+    controller(client, scope);
+    await quota(client, { hard: { configmaps: '9', secrets: '9999' } });
+    await map(client, 'a');
+    let isOver = false;
+    const busy = (async () => {
+      for (let i = 0; !isOver; i++) {
+        await client.create(Kinds.secrets, { metadata: { name: `s${i}`, namespace: NS } }, c);
+        await realClock.sleep(50);
+      }
+    })();
+    await client.delete(Kinds.configmaps, { namespace: NS, name: 'a' }, {}, c);
+    try {
+      await eventually(async () => expect((await used(client))?.['configmaps']).toBe('0'));
+    } finally {
+      isOver = true;
+      await busy;
+    }
+  });
+
   test('law: counting again while objects are on their way never lets more pass than there are units', async () => {
     const LIMIT = 5;
     const store = slow(new MemoryStore({ clock: realClock }), 'configmaps', 40);
