@@ -259,6 +259,8 @@ function selectJobPods(job: Job): void {
       ...template.metadata?.labels,
     },
   } as typeof template.metadata;
+  /* As its defaults say of what is stored: a job without labels has its pods'. */
+  if (Object.keys(job.metadata.labels ?? {}).length === 0) job.metadata.labels = { ...template.metadata?.labels };
   job.spec.selector ??= {};
   job.spec.selector.matchLabels = { [UID_LABEL]: uid, ...job.spec.selector.matchLabels };
 }
