@@ -154,3 +154,26 @@ test('who may write only a subresource does not take over labels, finalizers or 
     expect(next.metadata).toEqual(made.metadata);
   }
 });
+
+describe('resources (validatePodResources, validateResourceRequirements)', () => {
+  test('a pod as a whole asks for no less than its containers, so that quotas and the scheduler see what runs', () => {
+    const own = { requests: { cpu: '2', memory: '1Gi' }, limits: { cpu: '3' } };
+    expect(errorsOf({ resources: { requests: { cpu: '2' } } }, { resources: own })).toEqual([]);
+    expect(errorsOf({ resources: { requests: { cpu: '1m' }, limits: { cpu: '2' } } }, { resources: own })).toEqual([
+      'spec.resources.requests[cpu]: Invalid value: "1m": must be greater than or equal to aggregate container requests of 2',
+      'spec.resources.containers[0][cpu].limits: Invalid value: "3": must be less than or equal to pod limits of 2',
+    ]);
+    const storage = { requests: { 'ephemeral-storage': '1' } };
+    expect(errorsOf({ resources: storage })).toEqual([
+      'spec.resources.requests[ephemeral-storage]: Unsupported value: "ephemeral-storage": supported values: "cpu", "hugepages-", "memory"',
+    ]);
+  });
+
+  test('huge pages come with cpu or memory', () => {
+    const huge = { 'hugepages-2Mi': '2Mi' };
+    expect(errorsOf({}, { resources: { limits: huge } })).toEqual([
+      'spec.containers[0].resources: Forbidden: HugePages require cpu or memory',
+    ]);
+    expect(errorsOf({}, { resources: { limits: { ...huge, cpu: '1' } } })).toEqual([]);
+  });
+});

@@ -16,7 +16,7 @@ import {
 } from '../validation/names.ts';
 import { validateAffinity, validateSpread } from './affinity-validation.ts';
 import { validateContainers, validateEphemeralContainers, validateInitContainers } from './container-validation.ts';
-import { validateResources } from './resource-validation.ts';
+import { validatePodResources, validateResources } from './resource-validation.ts';
 import { validateOsFields, validatePodSecurityContext } from './security-context-validation.ts';
 import { validateVolumes } from './volume-validation.ts';
 
@@ -90,7 +90,7 @@ export function validatePodSpec(spec: PodSpec, path: string): FieldError[] {
   errors.add(...validateTolerations(spec.tolerations, `${path}.tolerations`));
   errors.add(...validateSpread(spec.topologySpreadConstraints, `${path}.topologySpreadConstraints`));
   errors.add(...validateGates(spec, path));
-  if (spec.resources !== undefined) errors.add(...validateResources(spec.resources, `${path}.resources`));
+  errors.add(...validatePodResources(spec, `${path}.resources`));
   if (spec.overhead !== undefined) errors.add(...validateResources({ limits: spec.overhead }, `${path}.overhead`));
   errors.add(...validateHostUsers(spec, path));
   errors.oneOf(`${path}.preemptionPolicy`, spec.preemptionPolicy, ['PreemptLowerPriority', 'Never']);
