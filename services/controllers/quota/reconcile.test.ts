@@ -135,4 +135,39 @@ describe('quota controller', () => {
     const { items } = await client.list(Kinds.configmaps, { namespace: NS }, c);
     expect(items.filter((m) => m.metadata.name.startsWith('m-'))).toHaveLength(LIMIT);
   });
+
+  test('law: two servers, objects that come and go: never more than there are units, and units come back', async () => {
+    const LIMIT = 4;
+    await using one = await startTestServer({ store: slow(new MemoryStore({ clock: realClock }), 'configmaps', 10) });
+    await using two = await startTestServer({ store: one.store });
+    await using scope = new Scope('test');
+    controller(one.client, scope);
+    await quota(one.client, { hard: { configmaps: String(LIMIT) } });
+    let passed = 0;
+    /* At least so many are stored: those whose creation was confirmed and whose deletion was not asked for. */
+    let stored = 0;
+    let most = 0;
+    const untilMs = realClock.monotonic() + 4_000;
+    const comeAndGo = async (client: Client, worker: number): Promise<void> => {
+      for (let i = 0; realClock.monotonic() < untilMs; i++) {
+        const name = `m-${worker}-${i}`;
+        try {
+          await map(client, name);
+        } catch (e) {
+          if (!isKind(e, 'Forbidden')) throw e;
+          await realClock.sleep(20);
+          continue;
+        }
+        passed++;
+        most = Math.max(most, ++stored);
+        await realClock.sleep(30);
+        stored--;
+        await client.delete(Kinds.configmaps, { namespace: NS, name }, {}, c);
+      }
+    };
+    await Promise.all(Array.from({ length: 10 }, (_, w) => comeAndGo(w % 2 === 0 ? one.client : two.client, w)));
+    expect(most).toBeLessThanOrEqual(LIMIT);
+    expect(passed).toBeGreaterThan(LIMIT);
+    await eventually(async () => expect(await used(one.client)).toEqual({ configmaps: '0' }));
+  });
 });
