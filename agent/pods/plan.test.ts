@@ -136,6 +136,14 @@ describe('plan', () => {
     expect(plan(p, seen({ a: { ...exited(143), latest } }), live).actions).toEqual([]);
   });
 
+  test('a pod for another operating system fails, also one that runs', () => {
+    for (const known of [{}, { a: running() }])
+      expect(plan(pod({ os: { name: 'windows' } }), seen(known), live).actions).toMatchObject([
+        { do: 'fail', failure: { reason: 'PodOSNotSupported' } },
+      ]);
+    expect(plan(pod({ os: { name: 'linux' } }), seen({ a: running() }), live).actions).toEqual([]);
+  });
+
   test('the deadline fails the pod, and wakes for it', () => {
     const p = pod({ activeDeadlineSeconds: 5 });
     expect(plan(p, seen({ a: running() }), live).wakeAtMs).toBe(NOW + 5000);

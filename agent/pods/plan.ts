@@ -25,6 +25,11 @@ export const MINIMUM_GRACE_S = 2;
 export function plan(pod: PodObject, seen: PodObservation, o: { terminating: boolean; nowMs: number }): Plan {
   if (o.terminating) return planTermination(pod, seen, o.nowMs);
   if (seen.terminal !== undefined || seen.failure !== undefined) return planEnd(pod, seen);
+  /* PodSecurity lets such pods off checks that only count on Linux. Source: pkg/kubelet/lifecycle/predicate.go. */
+  if (pod.spec.os !== undefined && pod.spec.os.name !== 'linux') {
+    const message = "Failed to admit pod as the OS field doesn't match node OS";
+    return { actions: [{ do: 'fail', failure: { reason: 'PodOSNotSupported', message } }] };
+  }
   const deadline = deadlineMs(pod, seen);
   if (deadline !== undefined && o.nowMs >= deadline) {
     const message = 'Pod was active on the node longer than the specified deadline';

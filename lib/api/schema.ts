@@ -258,7 +258,8 @@ function decoderOf(t: TypeRef): Decoder {
     case 'list':
       return listDecoder(t.goName, decoderOf(t.of), zeroOf(t.of));
     case 'map':
-      return mapDecoder(t.goName, decoderOf(t.of), zeroOf(t.of));
+      // Null bytes in a map come back from Kubernetes' storage as empty ones.
+      return mapDecoder(t.goName, decoderOf(t.of), t.of.k === 'bytes' ? () => '' : zeroOf(t.of));
     case 'struct':
       return structDecoder(t.name, t.goName);
     case 'wellKnown':

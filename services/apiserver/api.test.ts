@@ -4,6 +4,7 @@ import {
   type Deployment,
   type EndpointSlice,
   Kinds,
+  kindByResource,
   type Namespace,
   type Node,
   type Pod,
@@ -373,3 +374,19 @@ function deployment(name: string): object {
   const template = { metadata: { labels }, spec: { containers: [{ name: 'main', image: 'busybox' }] } };
   return { metadata: { ...key(name) }, spec: { selector: { matchLabels: labels }, template } };
 }
+
+test('null where bytes, texts or lists are expected is what Go makes of it', async () => {
+  const secret = await client.create(Kinds.secrets, { metadata: key('n'), data: { a: null } } as never, c);
+  expect(secret).toMatchObject({ data: { a: '' } });
+  const map = await client.create(
+    Kinds.configmaps,
+    { metadata: key('n'), data: { a: null }, binaryData: { b: null } } as never,
+    c,
+  );
+  expect(map).toMatchObject({ data: { a: '' }, binaryData: { b: '' } });
+  const spec = { user: 'u', groups: [null], extra: { e: null }, resourceAttributes: { verb: 'get', resource: 'pods' } };
+  const reviews = kindByResource('authorization.k8s.io', 'v1', 'subjectaccessreviews');
+  if (reviews === undefined) throw new Error('no reviews');
+  const review = await client.create(reviews, { metadata: { name: '' }, spec } as never, c);
+  expect(review).toMatchObject({ status: { allowed: false } });
+});

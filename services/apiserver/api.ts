@@ -7,8 +7,7 @@ import { type FieldRequirement, fieldRequirements, type KindInfo, type KubeObjec
 import { type Ctx, isKind, StatusError } from '#lib/base';
 import type { ApiRequest, ApiResult, RequestBase, RequestHandler, WatchEvent, WatchQuery } from '#lib/client';
 import { methodNotAllowed, pathNotFound } from './api-errors.ts';
-import type { Attributes } from './authz/authorizer.ts';
-import { requireAllowed } from './authz/require.ts';
+import { attributesOf, requireAllowed } from './authz/require.ts';
 import { cachedFromStored, fromStored, isConverted } from './conversion.ts';
 import type { Core, CoreResult, Target } from './core.ts';
 import { create, requireNoName } from './handlers/create.ts';
@@ -83,23 +82,9 @@ export class Api implements RequestHandler {
 
   /** `fieldSelector` as asked: a list of one name is authorized as of that name (requestinfo.go). */
   async authorize(target: Target, verb: string, fieldSelector = ''): Promise<void> {
-    const { info, user, namespace } = target;
     const requirements = requirementsOf(fieldSelector);
     const only = requirements?.find((r) => r.path === 'metadata.name' && r.op === '=')?.value;
-    const name = target.name ?? only ?? '';
-    const attributes: Attributes = {
-      type: 'resource',
-      user,
-      verb,
-      group: info.group,
-      version: info.version,
-      resource: info.resource,
-      subresource: target.subresource ?? '',
-      // A namespace is authorized as an object inside itself, as Kubernetes does.
-      namespace: info.resource === 'namespaces' && info.group === '' ? name : namespace,
-      name,
-      fieldSelector: requirements,
-    };
+    const attributes = { ...attributesOf(target, verb, target.name ?? only ?? ''), fieldSelector: requirements };
     await requireAllowed(this.core.authorizer, attributes);
   }
 }

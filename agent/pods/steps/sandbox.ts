@@ -47,6 +47,9 @@ export class MountFailure extends StatusError {}
 
 /** Throws StatusError; nothing half-made needs undoing, since a later call or `removeSandbox` goes on from there. */
 export async function makeSandbox(d: PodDeps, pod: PodObject, c: Ctx): Promise<Sandbox> {
+  /* PodSecurity lets root in a user namespace pass: it must not be root of the node. */
+  if (pod.spec.hostUsers === false)
+    throw new StatusError('Unimplemented', 'user namespaces (hostUsers: false) are not supported by this node');
   const uid = pod.metadata.uid ?? '';
   const folder = podFolder(d, uid);
   const hostname = podHostname(d, pod);

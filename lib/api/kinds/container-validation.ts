@@ -1,20 +1,13 @@
 /** Containers of a pod. Source: pkg/apis/core/validation validateContainers, ValidateEnv, ValidateVolumeMounts, validateContainerPorts. */
 import { duplicate, type FieldError, forbidden, invalid, notFound, required, tooMany } from '../field-error.ts';
-import type {
-  Container,
-  ContainerPort,
-  EnvFromSource,
-  EnvVar,
-  PodSpec,
-  SecurityContext,
-  Volume,
-  VolumeMount,
-} from '../gen/types/core-v1.ts';
+import type { Container, ContainerPort, EnvFromSource, EnvVar, PodSpec, Volume } from '../gen/types/core-v1.ts';
 import { Errors, eachItem } from '../validation/field-path.ts';
+import { localPath } from '../validation/local-path.ts';
 import { validateUnique } from '../validation/metadata.ts';
 import { configMapKey, dns1123Label, envVarName, portName, portNumber } from '../validation/names.ts';
 import { validateLifecycle, validateProbes } from './probe-validation.ts';
 import { validateResources } from './resource-validation.ts';
+import { validateSecurityContext } from './security-context-validation.ts';
 
 export type Volumes = ReadonlyMap<string, Volume>;
 
@@ -24,7 +17,7 @@ export function validateContainers(spec: PodSpec, volumes: Volumes, path: string
   if (containers.length === 0) return [required(path)];
   const names = new Set<string>();
   eachItem(containers, path, (c, at) => {
-    errors.add(...validateContainer(c, volumes, at));
+    errors.add(...validateContainer(c, spec, volumes, at));
     if (names.has(c.name)) errors.add(duplicate(`${at}.name`, c.name));
     names.add(c.name);
     errors.add(...validateLifecycle(c.lifecycle, spec, `${at}.lifecycle`));
@@ -39,7 +32,7 @@ export function validateInitContainers(spec: PodSpec, volumes: Volumes, path: st
   const errors = new Errors();
   const names = new Set((spec.containers ?? []).map((c) => c.name));
   eachItem(spec.initContainers, path, (c, at) => {
-    errors.add(...validateContainer(c, volumes, at));
+    errors.add(...validateContainer(c, spec, volumes, at));
     errors.add(...validateRestart(c, at));
     if (names.has(c.name)) errors.add(duplicate(`${at}.name`, c.name));
     if (c.name) names.add(c.name);
@@ -79,7 +72,7 @@ export function validateEphemeralContainers(spec: PodSpec, volumes: Volumes, pat
   const others = [...(spec.containers ?? []), ...(spec.initContainers ?? [])];
   const names = new Set(others.map((c) => c.name));
   eachItem(spec.ephemeralContainers, path, (c, at) => {
-    errors.add(...validateContainer(c as Container, volumes, at));
+    errors.add(...validateContainer(c as Container, spec, volumes, at));
     if (names.has(c.name)) errors.add(duplicate(`${at}.name`, c.name));
     names.add(c.name);
     if (c.targetContainerName && !others.some((o) => o.name === c.targetContainerName))
@@ -96,7 +89,7 @@ export function validateEphemeralContainers(spec: PodSpec, volumes: Volumes, pat
   return errors.list;
 }
 
-function validateContainer(c: Container, volumes: Volumes, at: string): FieldError[] {
+function validateContainer(c: Container, spec: PodSpec, volumes: Volumes, at: string): FieldError[] {
   const errors = new Errors();
   if (!c.name) errors.add(required(`${at}.name`));
   else errors.check(`${at}.name`, c.name, dns1123Label);
@@ -106,7 +99,7 @@ function validateContainer(c: Container, volumes: Volumes, at: string): FieldErr
   errors.add(...validatePorts(c.ports, `${at}.ports`));
   errors.add(...validateEnv(c.env, `${at}.env`));
   errors.add(...validateEnvFrom(c.envFrom, `${at}.envFrom`));
-  errors.add(...validateMounts(c.volumeMounts, volumes, `${at}.volumeMounts`));
+  errors.add(...validateMounts(c, volumes, `${at}.volumeMounts`));
   eachItem(c.volumeDevices, `${at}.volumeDevices`, (d, where) => {
     if (!d.name) errors.add(required(`${where}.name`));
     else if (!volumes.has(d.name)) errors.add(notFound(`${where}.name`, d.name));
@@ -120,7 +113,8 @@ function validateContainer(c: Container, volumes: Volumes, at: string): FieldErr
     errors.requiredOneOf(`${at}.resizePolicy`, p.resourceName, ['cpu', 'memory']);
     errors.requiredOneOf(`${at}.resizePolicy`, p.restartPolicy, ['NotRequired', 'RestartContainer']);
   }
-  if (c.securityContext !== undefined) errors.add(...validateSecurity(c.securityContext, `${at}.securityContext`));
+  if (c.securityContext !== undefined)
+    errors.add(...validateSecurityContext(c.securityContext, spec, `${at}.securityContext`));
   return errors.list;
 }
 
@@ -244,10 +238,10 @@ function validateEnvFrom(list: readonly EnvFromSource[] | undefined, path: strin
   return errors.list;
 }
 
-function validateMounts(mounts: readonly VolumeMount[] | undefined, volumes: Volumes, path: string): FieldError[] {
+function validateMounts(c: Container, volumes: Volumes, path: string): FieldError[] {
   const errors = new Errors();
   const paths = new Set<string>();
-  eachItem(mounts, path, (m, at) => {
+  eachItem(c.volumeMounts, path, (m, at) => {
     if (!m.name) errors.add(required(`${at}.name`));
     if (!volumes.has(m.name)) errors.add(notFound(`${at}.name`, m.name));
     if (!m.mountPath) errors.add(required(`${at}.mountPath`));
@@ -258,38 +252,17 @@ function validateMounts(mounts: readonly VolumeMount[] | undefined, volumes: Vol
     if (m.subPath) errors.add(...localPath(m.subPath, `${at}.subPath`));
     if (m.subPathExpr) errors.add(...localPath(m.subPathExpr, `${at}.subPathExpr`));
     errors.oneOf(`${at}.mountPropagation`, m.mountPropagation, ['Bidirectional', 'HostToContainer', 'None']);
+    if (m.mountPropagation === 'Bidirectional' && c.securityContext?.privileged !== true)
+      errors.add(
+        forbidden(
+          `${path}.mountPropagation`,
+          'Bidirectional mount propagation is available only to privileged containers',
+        ),
+      );
     if (m.recursiveReadOnly === undefined) return;
     errors.oneOf(`${at}.recursiveReadOnly`, m.recursiveReadOnly, ['Disabled', 'Enabled', 'IfPossible']);
     if (m.recursiveReadOnly !== 'Disabled' && !m.readOnly)
       errors.add(forbidden(`${at}.recursiveReadOnly`, 'may only be specified when readOnly is true'));
   });
-  return errors.list;
-}
-
-/** A path below a volume's root. */
-export function localPath(value: string, at: string): FieldError[] {
-  const errors: FieldError[] = [];
-  if (value.startsWith('/')) errors.push(invalid(at, value, 'must be a relative path'));
-  if (value.split('/').includes('..')) errors.push(invalid(at, value, "must not contain '..'"));
-  return errors;
-}
-
-function validateSecurity(context: SecurityContext, path: string): FieldError[] {
-  const errors = new Errors();
-  const max = 2 ** 31 - 1;
-  for (const name of ['runAsUser', 'runAsGroup'] as const) {
-    const id = context[name];
-    if (typeof id === 'number' && (id < 0 || id > max))
-      errors.add(invalid(`${path}.${name}`, id, `must be between 0 and ${max}, inclusive`));
-  }
-  errors.oneOf(`${path}.procMount`, context.procMount, ['Default', 'Unmasked']);
-  if (context.allowPrivilegeEscalation === false) {
-    if (context.privileged)
-      errors.add(invalid(path, context, 'cannot set `allowPrivilegeEscalation` to false and `privileged` to true'));
-    if (context.capabilities?.add?.includes('CAP_SYS_ADMIN'))
-      errors.add(
-        invalid(path, context, 'cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN'),
-      );
-  }
   return errors.list;
 }

@@ -7,7 +7,6 @@ import { type FieldError, forbidden, invalid } from '../field-error.ts';
 import type { Container, ContainerStatus, Pod, PodSpec, Toleration } from '../gen/types/core-v1.ts';
 import { Errors, eachItem } from '../validation/field-path.ts';
 import { betweenText, dns1123Subdomain, ipAddress, qualifiedName } from '../validation/names.ts';
-import { qosClassOf } from './pod-qos.ts';
 
 const INT32_MAX = 2 ** 31 - 1;
 const ALLOWED =
@@ -26,10 +25,12 @@ export function validatePodUpdate(next: Pod, previous: Pod): FieldError[] {
   errors.add(...onlyAddedTolerations(spec.tolerations, old.tolerations));
   errors.add(...onlyRemovedGates(spec, old));
   errors.add(...onlyAddedNodeLabels(spec, old));
-  const comparable = structuredClone(spec);
-  restoreMutable(comparable, old);
-  if (!semanticEqual(comparable, old))
-    errors.add(forbidden('spec', `${ALLOWED}\n${difference(comparable, old, 'spec').join('\n')}`));
+  if (!semanticEqual(spec, old)) {
+    const comparable = structuredClone(spec);
+    restoreMutable(comparable, old);
+    if (!semanticEqual(comparable, old))
+      errors.add(forbidden('spec', `${ALLOWED}\n${difference(comparable, old, 'spec').join('\n')}`));
+  }
   errors.add(...annotationsOfMirror(next, previous));
   return errors.list;
 }
@@ -229,11 +230,4 @@ export function validateEphemeralUpdate(next: Pod, previous: Pod): FieldError[] 
       errors.add(forbidden(path, `existing ephemeral containers "${old.name}" may not be changed\n`));
   }
   return errors.list;
-}
-
-export function validateResize(next: Pod, previous: Pod): FieldError[] {
-  if (previous.metadata.annotations?.[MIRROR] !== undefined) return [forbidden('[]', 'static pods cannot be resized')];
-  const before = previous.status?.qosClass ?? qosClassOf(previous.spec);
-  if (qosClassOf(next.spec) === before) return [];
-  return [invalid('spec', before, 'Pod QOS Class may not change as a result of resizing')];
 }

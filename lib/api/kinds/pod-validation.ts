@@ -16,7 +16,8 @@ import {
 } from '../validation/names.ts';
 import { validateAffinity, validateSpread } from './affinity-validation.ts';
 import { validateContainers, validateEphemeralContainers, validateInitContainers } from './container-validation.ts';
-import { validateResources } from './resource-validation.ts';
+import { validatePodResources, validateResources } from './resource-validation.ts';
+import { validateOsFields, validatePodSecurityContext } from './security-context-validation.ts';
 import { validateVolumes } from './volume-validation.ts';
 
 const INT32_MAX = 2 ** 31 - 1;
@@ -79,7 +80,7 @@ export function validatePodSpec(spec: PodSpec, path: string): FieldError[] {
   errors.requiredOneOf(`${path}.restartPolicy`, spec.restartPolicy, ['Always', 'OnFailure', 'Never']);
   errors.requiredOneOf(`${path}.dnsPolicy`, spec.dnsPolicy, DNS_POLICIES);
   errors.add(...validateLabels(spec.nodeSelector, `${path}.nodeSelector`));
-  errors.add(...validateSecurityContext(spec, path));
+  errors.add(...validatePodSecurityContext(spec, path));
   errors.add(...validateAffinity(spec.affinity, `${path}.affinity`));
   errors.add(...validateDns(spec, path));
   errors.add(...validateNames(spec, path));
@@ -89,11 +90,11 @@ export function validatePodSpec(spec: PodSpec, path: string): FieldError[] {
   errors.add(...validateTolerations(spec.tolerations, `${path}.tolerations`));
   errors.add(...validateSpread(spec.topologySpreadConstraints, `${path}.topologySpreadConstraints`));
   errors.add(...validateGates(spec, path));
-  if (spec.resources !== undefined) errors.add(...validateResources(spec.resources, `${path}.resources`));
+  errors.add(...validatePodResources(spec, `${path}.resources`));
   if (spec.overhead !== undefined) errors.add(...validateResources({ limits: spec.overhead }, `${path}.overhead`));
   errors.add(...validateHostUsers(spec, path));
   errors.oneOf(`${path}.preemptionPolicy`, spec.preemptionPolicy, ['PreemptLowerPriority', 'Never']);
-  if (spec.os !== undefined) errors.requiredOneOf(`${path}.os.name`, spec.os.name, ['linux', 'windows']);
+  errors.add(...validateOsFields(spec, path));
   return errors.list;
 }
 
@@ -113,46 +114,6 @@ function validateNames(spec: PodSpec, path: string): FieldError[] {
   eachItem(spec.hostAliases, `${path}.hostAliases`, (alias, at) => {
     errors.check(`${at}.ip`, alias.ip, ipAddress);
     eachItem(alias.hostnames, `${at}.hostnames`, (name) => errors.check(`${at}.hostnames`, name, dns1123Subdomain));
-  });
-  return errors.list;
-}
-
-function validateSecurityContext(spec: PodSpec, path: string): FieldError[] {
-  const errors = new Errors();
-  const at = `${path}.securityContext`;
-  const context = spec.securityContext;
-  if (spec.hostPID && spec.shareProcessNamespace)
-    errors.add(
-      invalid(`${path}.shareProcessNamespace`, true, 'ShareProcessNamespace and HostPID cannot both be enabled'),
-    );
-  if (context === undefined) return errors.list;
-  for (const name of ['fsGroup', 'runAsUser', 'runAsGroup'] as const) {
-    const id = context[name];
-    if (typeof id === 'number' && (id < 0 || id > INT32_MAX))
-      errors.add(invalid(`${at}.${name}`, id, betweenText(0, INT32_MAX)));
-  }
-  for (const [i, id] of (context.supplementalGroups ?? []).entries())
-    if (id < 0 || id > INT32_MAX) errors.add(invalid(`${at}.supplementalGroups[${i}]`, id, betweenText(0, INT32_MAX)));
-  errors.oneOf(`${at}.fsGroupChangePolicy`, context.fsGroupChangePolicy, ['Always', 'OnRootMismatch']);
-  errors.add(
-    ...validateUnique(
-      (context.sysctls ?? []).map((s) => s.name),
-      (i) => `${at}.sysctls[${i}].name`,
-    ),
-  );
-  eachItem(context.sysctls, `${at}.sysctls`, (s, where) => {
-    if (!s.name) errors.add(required(`${where}.name`));
-    else if (
-      !/^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[./])*([a-z0-9][-_a-z0-9]*)?[a-z0-9]$/.test(s.name) ||
-      s.name.length > 253
-    )
-      errors.add(
-        invalid(
-          `${where}.name`,
-          s.name,
-          'must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$',
-        ),
-      );
   });
   return errors.list;
 }

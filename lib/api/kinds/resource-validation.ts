@@ -1,9 +1,14 @@
 /** Resource requirements. Source: pkg/apis/core/validation ValidateResourceRequirements, validateResourceName. */
-import { type FieldError, invalid, required } from '../field-error.ts';
-import type { ResourceRequirements } from '../gen/types/core-v1.ts';
-import { compareQuantity, parseQuantity } from '../quantity.ts';
+import { type FieldError, forbidden, invalid, notSupported, required } from '../field-error.ts';
+import type { PodSpec, ResourceRequirements } from '../gen/types/core-v1.ts';
+import { podLimits, podRequests } from '../pod-resources.ts';
+import { compareQuantity, formatQuantity, parseQuantity } from '../quantity.ts';
 import { Errors, entryOf, NOT_NEGATIVE } from '../validation/field-path.ts';
 import { qualifiedName } from '../validation/names.ts';
+
+const HUGE_PAGES = 'hugepages-';
+const POD_LEVEL = ['cpu', 'hugepages-', 'memory'];
+const BARE = { usesStatus: false, hasOverhead: false };
 
 /** What a container may ask for without a domain prefix. */
 const STANDARD = ['cpu', 'memory', 'ephemeral-storage'];
@@ -38,6 +43,46 @@ export function validateResources(r: ResourceRequirements, path: string): FieldE
     else if (order > 0)
       errors.add(invalid(`${path}.requests`, request, `must be less than or equal to ${name} limit of ${limit}`));
   }
+  const names = [...Object.keys(r.limits ?? {}), ...Object.keys(r.requests ?? {})];
+  if (names.some((n) => n.startsWith(HUGE_PAGES)) && !names.includes('cpu') && !names.includes('memory'))
+    errors.add(forbidden(path, 'HugePages require cpu or memory'));
+  return errors.list;
+}
+
+/** What a pod asks for as a whole is no less than what its containers do (KEP-2837). */
+export function validatePodResources(spec: PodSpec, path: string): FieldError[] {
+  const errors = new Errors();
+  const { resources } = spec;
+  if (resources === undefined) return errors.list;
+  errors.forbid(`${path}.claims`, resources.claims !== undefined, 'claims may not be set for Resources at pod-level');
+  errors.add(...validateResources(resources, path));
+  const { resources: _, ...bare } = spec;
+  const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: '' }, spec: bare };
+  const asked = podRequests(pod, BARE);
+  const allowed = podLimits(pod, BARE);
+  for (const list of ['requests', 'limits'] as const)
+    for (const [name, text] of Object.entries(resources[list] ?? {})) {
+      const at = `${path}.${list}[${name}]`;
+      const isHuge = name.startsWith(HUGE_PAGES);
+      if (name !== 'cpu' && name !== 'memory' && !isHuge) errors.add(notSupported(at, name, POD_LEVEL));
+      const sum = list === 'requests' ? asked.get(name) : isHuge ? allowed.get(name) : undefined;
+      if (sum !== undefined && compareQuantity(sum, parseQuantity(text)) > 0)
+        errors.add(
+          invalid(at, text, `must be greater than or equal to aggregate container ${list} of ${formatQuantity(sum)}`),
+        );
+    }
+  for (const [i, c] of (spec.containers ?? []).entries())
+    for (const [name, limit] of Object.entries(c.resources?.limits ?? {})) {
+      const most = entryOf(resources.limits, name);
+      if (most !== undefined && compareQuantity(parseQuantity(limit), parseQuantity(most)) > 0)
+        errors.add(
+          invalid(
+            `${path}.containers[${i}][${name}].limits`,
+            limit,
+            `must be less than or equal to pod limits of ${most}`,
+          ),
+        );
+    }
   return errors.list;
 }
 

@@ -18,6 +18,7 @@ import type { KubeObject } from '../object.ts';
 import type { TypeName } from '../type-table.ts';
 import { LEGACY_NAME_LABEL, LEGACY_UID_LABEL, NAME_LABEL, UID_LABEL } from './job-validation.ts';
 import { prepareDataSources } from './persistent-volume-strategy.ts';
+import { areSameContainers } from './pod-containers.ts';
 import { qosClassOf } from './pod-qos.ts';
 import { carryAllocated, dropTypeDependent } from './service-strategy.ts';
 
@@ -103,8 +104,7 @@ export const STRATEGIES: Readonly<Record<TypeName, Strategy>> = {
     subresources: {
       status(next, previous) {
         next.spec = structuredClone(previous.spec);
-        if (previous.metadata.labels === undefined) delete next.metadata.labels;
-        else next.metadata.labels = { ...previous.metadata.labels };
+        keepField(next, previous, 'labels');
       },
     },
   }),
@@ -128,6 +128,13 @@ export const STRATEGIES: Readonly<Record<TypeName, Strategy>> = {
       },
     },
   }),
+  'admissionregistration/v1.ValidatingAdmissionPolicy': statusAlone(),
+  'apiregistration/v1.APIService': statusAlone(),
+  'networking/v1.ServiceCIDR': statusAlone(),
+  'resource/v1.ResourceClaim': statusAlone(),
+  'storage/v1.VolumeAttachment': statusAlone(),
+  'flowcontrol/v1.FlowSchema': statusAlone(),
+  'flowcontrol/v1.PriorityLevelConfiguration': statusAlone(),
   'discovery/v1.EndpointSlice': strategy<EndpointSlice>({
     generationOf: ({ metadata, apiVersion: _a, kind: _k, ...rest }) => ({
       ...rest,
@@ -136,6 +143,19 @@ export const STRATEGIES: Readonly<Record<TypeName, Strategy>> = {
     }),
   }),
 };
+
+/** Of these, status is written with nothing of the metadata. */
+function statusAlone(): Strategy {
+  return strategy<KubeObject & { spec?: unknown; status?: unknown }>({
+    subresources: {
+      status(next, previous) {
+        if (previous.spec === undefined) delete next.spec;
+        else next.spec = structuredClone(previous.spec);
+        keepMetadata(next, previous);
+      },
+    },
+  });
+}
 
 function createPod(pod: Pod): void {
   pod.status = { phase: 'Pending', qosClass: qosClassOf(pod.spec) };
@@ -153,34 +173,55 @@ function createPod(pod: Pod): void {
 /** The node reports status; spec, owners and the QoS class are not its to change. */
 function updatePodStatus(next: Pod, previous: Pod): void {
   next.spec = structuredClone(previous.spec);
-  if (previous.metadata.ownerReferences === undefined) delete next.metadata.ownerReferences;
-  else next.metadata.ownerReferences = structuredClone(previous.metadata.ownerReferences);
+  keepField(next, previous, 'ownerReferences');
   const qosClass = previous.status?.qosClass;
   if (qosClass !== undefined && next.status !== undefined) next.status.qosClass ||= qosClass;
 }
 
+/** What else of the object a subresource must not change: who may write only that may not take the object's owners or labels. */
+function keepMetadata(next: KubeObject, previous: KubeObject): void {
+  for (const name of ['labels', 'annotations', 'finalizers', 'ownerReferences'] as const)
+    keepField(next, previous, name);
+}
+
+function keepField<K extends 'labels' | 'annotations' | 'finalizers' | 'ownerReferences'>(
+  { metadata: next }: KubeObject,
+  { metadata: previous }: KubeObject,
+  name: K,
+): void {
+  if (previous[name] === undefined) delete next[name];
+  else next[name] = structuredClone(previous[name]);
+}
+
 function updateEphemeralContainers(next: Pod, previous: Pod): void {
+  keepMetadata(next, previous);
   const added = next.spec.ephemeralContainers;
   next.spec = structuredClone(previous.spec);
   if (added !== undefined) next.spec.ephemeralContainers = added;
   next.status = structuredClone(previous.status);
 }
 
-/** Only resources and resizePolicy of containers that are still there. */
+/** Only resources and resizePolicy; with other containers than before it is left for validation to refuse. */
 function resizePod(next: Pod, previous: Pod): void {
-  const wanted = next.spec;
-  next.spec = structuredClone(previous.spec);
-  resizeContainers(next.spec.containers ?? [], wanted.containers ?? []);
-  resizeContainers(next.spec.initContainers ?? [], wanted.initContainers ?? []);
+  keepMetadata(next, previous);
   next.status = structuredClone(previous.status);
+  const wanted = next.spec;
+  if (!areSameContainers(wanted, previous.spec)) return;
+  next.spec = structuredClone(previous.spec);
+  for (const name of ['containers', 'initContainers'] as const)
+    for (const [i, c] of (next.spec[name] ?? []).entries()) {
+      restoreField(c, wanted[name]?.[i], 'resources');
+      restoreField(c, wanted[name]?.[i], 'resizePolicy');
+    }
 }
 
-function resizeContainers(kept: Container[], wanted: readonly Container[]): void {
-  for (const c of kept) {
-    const w = wanted.find((other) => other.name === c.name);
-    if (w?.resources !== undefined) c.resources = w.resources;
-    if (w?.resizePolicy !== undefined) c.resizePolicy = w.resizePolicy;
-  }
+function restoreField<K extends 'resources' | 'resizePolicy'>(
+  c: Container,
+  from: Container | undefined,
+  name: K,
+): void {
+  if (from?.[name] === undefined) delete c[name];
+  else c[name] = from[name];
 }
 
 /** Conditions of these types stay as they were; one more or one less is left for validation to refuse. */
@@ -223,6 +264,8 @@ function selectJobPods(job: Job): void {
       ...template.metadata?.labels,
     },
   } as typeof template.metadata;
+  /* As its defaults say of what is stored: a job without labels has its pods'. */
+  if (Object.keys(job.metadata.labels ?? {}).length === 0) job.metadata.labels = { ...template.metadata?.labels };
   job.spec.selector ??= {};
   job.spec.selector.matchLabels = { [UID_LABEL]: uid, ...job.spec.selector.matchLabels };
 }

@@ -27,6 +27,7 @@ import { validateJobStatusUpdate } from './job-status-validation.ts';
 import * as job from './job-validation.ts';
 import * as network from './network-validation.ts';
 import * as volume from './persistent-volume-validation.ts';
+import { validateResize } from './pod-resize-validation.ts';
 import * as podUpdate from './pod-update-validation.ts';
 import { validateNewPod, validatePod, validatePodTemplate } from './pod-validation.ts';
 import * as quota from './quota-validation.ts';
@@ -87,7 +88,7 @@ export const VALIDATORS: Readonly<Record<TypeName, Validator>> = {
         ...validatePod(next),
         ...podUpdate.validateEphemeralUpdate(next, previous),
       ],
-      resize: (next, previous) => [...validatePod(next), ...podUpdate.validateResize(next, previous)],
+      resize: (next, previous) => [...validatePod(next), ...validateResize(next, previous)],
     },
   }),
   'core/v1.PodTemplate': validator<KubeObject & { template: PodTemplateSpec }>({

@@ -3,8 +3,9 @@ import { duplicate, type FieldError, forbidden, invalid, required } from '../fie
 import type { KeyToPath, ProjectedVolumeSource, Volume } from '../gen/types/core-v1.ts';
 import { parseQuantity } from '../quantity.ts';
 import { Errors, eachItem } from '../validation/field-path.ts';
+import { localPath } from '../validation/local-path.ts';
 import { configMapKey, dns1123Label } from '../validation/names.ts';
-import { localPath, validateFieldRef } from './container-validation.ts';
+import { validateFieldRef } from './container-validation.ts';
 
 const HOST_PATH_TYPES = [
   '',

@@ -4,7 +4,7 @@
  */
 import { type CertificateSigningRequest, type DeepReadonly, semanticEqual } from '#lib/api';
 import { messageOf } from '#lib/base';
-import { csrSubject } from '#lib/pki';
+import { csrSubject, derOfPem } from '#lib/pki';
 import type { Authorizer } from '../authz/authorizer.ts';
 import type { AdmissionPlugin, AdmissionRequest } from './chain.ts';
 import { refusal } from './refusal.ts';
@@ -95,17 +95,12 @@ export class CertificateSubjectRestriction implements AdmissionPlugin {
   }
 }
 
-const BEGIN = '-----BEGIN CERTIFICATE REQUEST-----';
-const END = '-----END CERTIFICATE REQUEST-----';
-
-/** `base64` = of the PEM text. */
+/** `base64` = of the PEM text, read as its signer reads it. */
 function organizationsOf(request: AdmissionRequest, base64: string): readonly string[] {
-  const pem = Buffer.from(base64, 'base64').toString('latin1');
-  const begin = pem.indexOf(BEGIN);
-  const end = pem.indexOf(END, begin);
-  if (begin < 0 || end < 0) throw refusal(request, 'failed to parse CSR: PEM block type must be CERTIFICATE REQUEST');
+  const der = derOfPem('CERTIFICATE REQUEST', Buffer.from(base64, 'base64').toString('latin1'));
+  if (der === undefined) throw refusal(request, 'failed to parse CSR: PEM block type must be CERTIFICATE REQUEST');
   try {
-    return csrSubject(Buffer.from(pem.slice(begin + BEGIN.length, end), 'base64')).organizations;
+    return csrSubject(der).organizations;
   } catch (e) {
     throw refusal(request, `failed to parse CSR: ${messageOf(e)}`);
   }

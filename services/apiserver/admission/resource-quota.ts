@@ -52,9 +52,12 @@ export class QuotaAdmission implements AdmissionPlugin {
 
   async validate(request: AdmissionRequest, c: Ctx): Promise<void> {
     const change = changeOf(request);
+    if (change === undefined || request.namespace === '') return;
+    const quotas = [...this.#storage.cache.of(this.#kind).items(request.namespace)].map((x) => x.object as Quota);
+    if (quotas.length === 0) return;
     const evaluator = quotaEvaluatorOf(request.kind);
-    if (change === undefined || evaluator === undefined || !evaluator.handles(change)) return;
-    const asked = this.#asked(request, evaluator, change, c.clock.now());
+    if (evaluator === undefined || !evaluator.handles(change)) return;
+    const asked = quotas.flatMap((quota) => this.#asked(request, evaluator, { quota, change, nowMs: c.clock.now() }));
     const held: Charge[] = [];
     this.#held.set(request, held);
     for (const charge of asked) {
@@ -70,18 +73,17 @@ export class QuotaAdmission implements AdmissionPlugin {
     for (const charge of held) await this.#giveBack(charge, c);
   }
 
-  /** In the order of names; every quota must be content before any is charged. */
-  #asked(request: AdmissionRequest, evaluator: QuotaEvaluator, change: QuotaChange, nowMs: number): Charge[] {
-    const asked: Charge[] = [];
-    for (const cached of this.#storage.cache.of(this.#kind).items(request.namespace)) {
-      const quota = cached.object as Quota;
-      const charge = chargeFor(quota, evaluator, change, nowMs);
-      if ('refused' in charge) throw refusal(request, charge.refused);
-      if (charge.amounts.size === 0) continue;
-      const key = { namespace: request.namespace, name: quota.metadata.name };
-      asked.push({ key, uid: quota.metadata.uid, amounts: charge.amounts });
-    }
-    return asked;
+  /** Of one quota; all must be content before any is charged. */
+  #asked(
+    request: AdmissionRequest,
+    evaluator: QuotaEvaluator,
+    { quota, change, nowMs }: { readonly quota: Quota; readonly change: QuotaChange; readonly nowMs: number },
+  ): Charge[] {
+    const charge = chargeFor(quota, evaluator, change, nowMs);
+    if ('refused' in charge) throw refusal(request, charge.refused);
+    if (charge.amounts.size === 0) return [];
+    const key = { namespace: request.namespace, name: quota.metadata.name };
+    return [{ key, uid: quota.metadata.uid, amounts: charge.amounts }];
   }
 
   /** What was charged: less than asked for where the quota limits less. A quota that has just gone limits nothing. */

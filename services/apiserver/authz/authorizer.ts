@@ -6,20 +6,22 @@ import type { FieldRequirement } from '#lib/api';
 import type { UserInfo } from '#lib/client';
 import type { Rule } from './rbac/rule-matching.ts';
 
+export interface ResourceAttributes {
+  readonly type: 'resource';
+  readonly user: UserInfo;
+  readonly verb: string;
+  readonly group: string;
+  readonly version: string;
+  readonly resource: string;
+  readonly subresource: string;
+  readonly namespace: string;
+  readonly name: string;
+  /** What a list, watch or deletecollection narrows itself to; absent = nothing, or not understood. */
+  readonly fieldSelector?: readonly FieldRequirement[] | undefined;
+}
+
 export type Attributes =
-  | {
-      readonly type: 'resource';
-      readonly user: UserInfo;
-      readonly verb: string;
-      readonly group: string;
-      readonly version: string;
-      readonly resource: string;
-      readonly subresource: string;
-      readonly namespace: string;
-      readonly name: string;
-      /** What a list, watch or deletecollection narrows itself to; absent = nothing, or not understood. */
-      readonly fieldSelector?: readonly FieldRequirement[] | undefined;
-    }
+  | ResourceAttributes
   | { readonly type: 'path'; readonly user: UserInfo; readonly verb: string; readonly path: string };
 
 export interface Decision {

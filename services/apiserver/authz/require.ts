@@ -1,6 +1,25 @@
 /** The 403 of a request that no rule allows, in Kubernetes' words. Source: apiserver/pkg/endpoints/handlers/responsewriters/errors.go. */
 import { StatusError } from '#lib/base';
-import type { Attributes, Authorizer } from './authorizer.ts';
+import type { Target } from '../core.ts';
+import type { Attributes, Authorizer, ResourceAttributes } from './authorizer.ts';
+
+/** What `verb` of the request's object is asked as. A namespace is asked as an object inside itself, as Kubernetes does. */
+export function attributesOf(target: Target, verb: string, name = target.name ?? ''): ResourceAttributes {
+  const { info, user, namespace, subresource = '' } = target;
+  const { group, version, resource } = info;
+  const isNamespace = resource === 'namespaces' && group === '';
+  return {
+    type: 'resource',
+    user,
+    verb,
+    group,
+    version,
+    resource,
+    subresource,
+    namespace: isNamespace ? name : namespace,
+    name,
+  };
+}
 
 export async function requireAllowed(authorizer: Authorizer, a: Attributes): Promise<void> {
   const decision = await authorizer.authorize(a);

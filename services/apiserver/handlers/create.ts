@@ -15,6 +15,7 @@ import { type Ctx, isKind, randomName, StatusError, timeText } from '#lib/base';
 import type { WriteOptions } from '#lib/client';
 import { type AdmissionRequest, outcomeOfFailure, type WriteOutcome } from '../admission/chain.ts';
 import { alreadyExists, badRequest } from '../api-errors.ts';
+import { attributesOf, requireAllowed } from '../authz/require.ts';
 import { type Cached, encodeStored } from '../cache/cached.ts';
 import { type Core, type CoreResult, hooksOf, managerOf, objectResult, type Target } from '../core.ts';
 import { decodeBody } from '../write/decode-body.ts';
@@ -77,9 +78,17 @@ export async function createDraft(
     outcome = outcomeOfFailure(e);
     throw e;
   } finally {
-    await settle?.(outcome === 'stored');
-    await core.admission.settle(admission, outcome, c);
+    try {
+      await settle?.(outcome === 'stored');
+    } finally {
+      await core.admission.settle(admission, outcome, c);
+    }
   }
+}
+
+/** A PUT or an apply that comes to create asks for that too. Source: apiserver/pkg/endpoints/handlers/create.go withAuthorization. */
+export async function requireMayCreate(core: Core, request: Target): Promise<void> {
+  await requireAllowed(core.authorizer, attributesOf(request, 'create'));
 }
 
 /** What trackUpdate and the client see of us: Events and Leases are written too often to keep their field owners. */

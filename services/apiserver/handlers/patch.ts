@@ -18,7 +18,7 @@ import { badRequest, conflict } from '../api-errors.ts';
 import { fromStored, isConverted, toStored } from '../conversion.ts';
 import type { Core, CoreResult, Target } from '../core.ts';
 import { checkName, decodeBody, reportUnknown } from '../write/decode-body.ts';
-import { createDraft } from './create.ts';
+import { createDraft, requireMayCreate } from './create.ts';
 import { changeObject, mutable } from './update.ts';
 
 export type PatchRequest = Target & {
@@ -99,6 +99,7 @@ async function apply(core: Core, request: PatchRequest, c: Ctx): Promise<CoreRes
     } catch (e) {
       if (!isKind(e, 'NotFound') || request.subresource !== undefined) throw e;
     }
+    await requireMayCreate(core, request);
     const made = decodeObject(request.stored, applyServerSide(request.stored, undefined, decode(), options)).object;
     delete made.metadata.resourceVersion;
     applyDefaults(request.stored, made);

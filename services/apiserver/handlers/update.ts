@@ -22,7 +22,7 @@ import { type Core, type CoreResult, hooksOf, managerOf, objectResult, type Targ
 import type { Settle } from '../hooks.ts';
 import { checkName, decodeBody } from '../write/decode-body.ts';
 import { type Change, guaranteedUpdate } from '../write/guaranteed-update.ts';
-import { createDraft, isTracked } from './create.ts';
+import { createDraft, isTracked, requireMayCreate } from './create.ts';
 
 /** PUT on a name that does not exist creates these. Source: AllowCreateOnUpdate of the strategies. */
 const CREATED_BY_PUT = new Set([
@@ -72,6 +72,7 @@ export async function update(
   } catch (e) {
     const isMissing = isKind(e, 'NotFound') && request.subresource === undefined;
     if (!isMissing || !CREATED_BY_PUT.has(idOf(kind))) throw e;
+    await requireMayCreate(core, request);
     const made = decode();
     delete made.metadata.resourceVersion;
     return await createDraft(core, request, made, c);

@@ -1,4 +1,4 @@
-/** Counts what a quota limits, in lists that are read after the quota, so that every charge it shows has had its time. */
+/** Counts what a quota limits, in lists that are read after the quota: every charge that is quiet has its object in them. */
 import {
   type Amounts,
   addAmounts,
@@ -6,16 +6,14 @@ import {
   type DeepReadonly,
   isInScope,
   type KindInfo,
-  Kinds,
   type KubeObject,
   maskAmounts,
-  type ObjectKey,
   type QuotaEvaluator,
   quantityOf,
   quotaEvaluatorOf,
   type ResourceQuota,
 } from '#lib/api';
-import { type Ctx, isKind } from '#lib/base';
+import type { Ctx } from '#lib/base';
 import type { Client } from '#lib/client';
 
 export interface QuotaKind {
@@ -23,10 +21,7 @@ export interface QuotaKind {
   readonly evaluator: QuotaEvaluator;
 }
 
-export interface Counted {
-  readonly quota: DeepReadonly<ResourceQuota>;
-  readonly counted: Amounts;
-}
+type Quota = DeepReadonly<ResourceQuota>;
 
 /** Objects counted before others get the event loop. */
 const OBJECTS_AT_ONCE = 250;
@@ -45,21 +40,13 @@ export function quotaKinds(kinds: readonly KindInfo[] = allKinds()): readonly Qu
   });
 }
 
-/** undefined when the quota is gone. */
-export async function observe(
-  client: Client,
-  key: ObjectKey,
-  kinds: readonly QuotaKind[],
-  c: Ctx,
-): Promise<Counted | undefined> {
-  const quota = await find(client, key, c);
-  if (quota === undefined) return undefined;
+export async function observe(client: Client, quota: Quota, kinds: readonly QuotaKind[], c: Ctx): Promise<Amounts> {
   const names = Object.keys(quota.spec?.hard ?? {});
   const limited = kinds.filter(({ evaluator }) => names.some((n) => evaluator.counts(n)));
   let counted: Amounts = new Map();
   for (const { kind, evaluator } of limited) {
     const own = names.filter((n) => evaluator.counts(n));
-    const { items } = await client.list<KubeObject>(kind, { namespace: key.namespace }, c);
+    const { items } = await client.list<KubeObject>(kind, { namespace: quota.metadata.namespace ?? '' }, c);
     let usage: Amounts = new Map(own.map((n) => [n, ZERO]));
     for (const [i, object] of items.entries()) {
       if (i > 0 && i % OBJECTS_AT_ONCE === 0) await c.clock.sleep(0, c.signal);
@@ -68,14 +55,5 @@ export async function observe(
     }
     counted = addAmounts(counted, usage);
   }
-  return { quota, counted };
-}
-
-async function find(client: Client, key: ObjectKey, c: Ctx): Promise<DeepReadonly<ResourceQuota> | undefined> {
-  try {
-    return await client.get<ResourceQuota>(Kinds.resourcequotas, key, c);
-  } catch (e) {
-    if (!isKind(e, 'NotFound')) throw e;
-    return undefined;
-  }
+  return counted;
 }

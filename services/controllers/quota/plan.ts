@@ -2,7 +2,7 @@
  * A quota's status from what was counted. Pure.
  *
  * Admission charges a quota before it stores the object, so a count may be short of objects that are about to be stored:
- * `used` is lowered only while the quota has been quiet, that is, when no charge can still be on its way. More is always
+ * an amount is lowered only when it has been quiet, that is, when no charge of it can still be on its way. More is always
  * believed. Source: pkg/controller/resourcequota/resource_quota_controller.go syncResourceQuota (which lacks that rule).
  */
 import {
@@ -21,7 +21,7 @@ export interface Observed {
   readonly quota: DeepReadonly<ResourceQuota>;
   /** By the names of spec.hard that some kind counts for; counted after `quota` was read. */
   readonly counted: Amounts;
-  readonly isQuiet: boolean;
+  readonly isQuiet: (name: string) => boolean;
 }
 
 export interface Plan {
@@ -41,7 +41,7 @@ export function plan({ quota, counted, isQuiet }: Observed): Plan {
     if (now === undefined) {
       // No kind of this name is known: what was said of it stays.
       if (then !== undefined) used.set(name, then);
-    } else if (then !== undefined && !isQuiet && compareQuantity(now, then) < 0) {
+    } else if (then !== undefined && compareQuantity(now, then) < 0 && !isQuiet(name)) {
       used.set(name, then);
       mustLookAgain = true;
     } else used.set(name, now);

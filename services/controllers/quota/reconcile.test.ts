@@ -87,6 +87,29 @@ describe('quota controller', () => {
     expect(await used(client)).toEqual({ configmaps: '2', secrets: '0' });
   });
 
+  test('what has gone is given back, however busy the namespace is with other things', async () => {
+    await using server = await startTestServer();
+    const { client } = server;
+    await using scope = new Scope('test');
+    controller(client, scope);
+    await quota(client, { hard: { configmaps: '9', secrets: '9999' } });
+    await map(client, 'a');
+    let isOver = false;
+    const busy = (async () => {
+      for (let i = 0; !isOver; i++) {
+        await client.create(Kinds.secrets, { metadata: { name: `s${i}`, namespace: NS } }, c);
+        await realClock.sleep(50);
+      }
+    })();
+    await client.delete(Kinds.configmaps, { namespace: NS, name: 'a' }, {}, c);
+    try {
+      await eventually(async () => expect((await used(client))?.['configmaps']).toBe('0'));
+    } finally {
+      isOver = true;
+      await busy;
+    }
+  });
+
   test('law: counting again while objects are on their way never lets more pass than there are units', async () => {
     const LIMIT = 5;
     const store = slow(new MemoryStore({ clock: realClock }), 'configmaps', 40);
@@ -113,5 +136,40 @@ describe('quota controller', () => {
     expect(passed).toBe(LIMIT);
     const { items } = await client.list(Kinds.configmaps, { namespace: NS }, c);
     expect(items.filter((m) => m.metadata.name.startsWith('m-'))).toHaveLength(LIMIT);
+  });
+
+  test('law: two servers, objects that come and go: never more than there are units, and units come back', async () => {
+    const LIMIT = 4;
+    await using one = await startTestServer({ store: slow(new MemoryStore({ clock: realClock }), 'configmaps', 10) });
+    await using two = await startTestServer({ store: one.store });
+    await using scope = new Scope('test');
+    controller(one.client, scope);
+    await quota(one.client, { hard: { configmaps: String(LIMIT) } });
+    let passed = 0;
+    /* At least so many are stored: those whose creation was confirmed and whose deletion was not asked for. */
+    let stored = 0;
+    let most = 0;
+    const untilMs = realClock.monotonic() + 4_000;
+    const comeAndGo = async (client: Client, worker: number): Promise<void> => {
+      for (let i = 0; realClock.monotonic() < untilMs; i++) {
+        const name = `m-${worker}-${i}`;
+        try {
+          await map(client, name);
+        } catch (e) {
+          if (!isKind(e, 'Forbidden')) throw e;
+          await realClock.sleep(20);
+          continue;
+        }
+        passed++;
+        most = Math.max(most, ++stored);
+        await realClock.sleep(30);
+        stored--;
+        await client.delete(Kinds.configmaps, { namespace: NS, name }, {}, c);
+      }
+    };
+    await Promise.all(Array.from({ length: 10 }, (_, w) => comeAndGo(w % 2 === 0 ? one.client : two.client, w)));
+    expect(most).toBeLessThanOrEqual(LIMIT);
+    expect(passed).toBeGreaterThan(LIMIT);
+    await eventually(async () => expect(await used(one.client)).toEqual({ configmaps: '0' }));
   });
 });

@@ -36,7 +36,10 @@ export function startQuotaController(deps: Deps): Controller {
     name: 'resourcequota',
     workers: WORKERS,
     sources: [
-      changesOf(quotas, (previous, next) => (isOtherLimits(previous, next) ? keysOf(previous, next) : [])),
+      changesOf(quotas, (previous, next) => {
+        quiet.note(previous, next);
+        return isOtherLimits(previous, next) ? keysOf(previous, next) : [];
+      }),
       delayed(
         changesOf(quotas, (_, next) => keysOf(next)),
         CHARGED_DELAY_MS,
@@ -49,25 +52,17 @@ export function startQuotaController(deps: Deps): Controller {
     ],
     reconciler: {
       async reconcile(key, c): Promise<Outcome> {
-        const seen = await observe(
-          deps.client,
-          parseKeyText(key),
-          [...kinds, ...quotaKinds(deps.customKinds.all())],
-          c,
-        );
-        if (seen === undefined) {
-          quiet.forget(key);
-          return DONE;
-        }
-        const quietMs = quiet.ofMs(key, seen.quota);
-        const { status, mustLookAgain } = plan({ ...seen, isQuiet: quietMs >= QUIET_MS });
+        /* As the informer knows it: every version before it was noted. Were it old, the update would be refused. */
+        const quota = quotas.get(parseKeyText(key));
+        if (quota === undefined) return DONE;
+        const quietMs = (name: string): number => quiet.ofMs(key, name);
+        const counted = await observe(deps.client, quota, [...kinds, ...quotaKinds(deps.customKinds.all())], c);
+        const { status, mustLookAgain } = plan({ quota, counted, isQuiet: (name) => quietMs(name) >= QUIET_MS });
         if (status !== undefined)
-          await deps.client.update<ResourceQuota>(Kinds.resourcequotas, { ...seen.quota, status }, c, {
+          await deps.client.update<ResourceQuota>(Kinds.resourcequotas, { ...quota, status }, c, {
             subresource: 'status',
           });
-        if (mustLookAgain) return { afterMs: QUIET_MS };
-        // This pass stands for the delayed one that a charge asked for.
-        return { afterMs: quietMs < CHARGED_DELAY_MS ? CHARGED_DELAY_MS : RESYNC_MS };
+        return { afterMs: mustLookAgain ? QUIET_MS : RESYNC_MS };
       },
     },
   });
@@ -97,25 +92,35 @@ function keysOf(...quotas: readonly (Quota | undefined)[]): string[] {
   return quotas.flatMap((q) => (q === undefined ? [] : [keyText(keyOf(q))]));
 }
 
-/** For how long a quota has been seen in one version. One entry for each quota there is. */
+/** For how long each amount that a quota says is used has been the same. One entry for each quota there is. */
 class QuietTimes {
   readonly #clock: Clock;
-  readonly #seen = new Map<string, { readonly version: string; readonly sinceMs: number }>();
+  readonly #changedMs = new Map<string, Map<string, number>>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  ofMs(key: string, quota: Quota): number {
-    const version = `${quota.metadata.uid ?? ''} ${quota.metadata.resourceVersion ?? ''}`;
+  /** Every change of a quota, in order. */
+  note(previous: Quota | undefined, next: Quota | undefined): void {
+    if (next === undefined) {
+      if (previous !== undefined) this.#changedMs.delete(keyText(keyOf(previous)));
+      return;
+    }
+    const key = keyText(keyOf(next));
+    const known = previous?.metadata.uid === next.metadata.uid ? this.#changedMs.get(key) : undefined;
+    const before = previous?.status?.used ?? {};
     const nowMs = this.#clock.monotonic();
-    const known = this.#seen.get(key);
-    if (known?.version === version) return nowMs - known.sinceMs;
-    this.#seen.set(key, { version, sinceMs: nowMs });
-    return 0;
+    const used = Object.entries(next.status?.used ?? {});
+    this.#changedMs.set(
+      key,
+      new Map(used.map(([name, text]) => [name, (before[name] === text ? known?.get(name) : undefined) ?? nowMs])),
+    );
   }
 
-  forget(key: string): void {
-    this.#seen.delete(key);
+  /** 0 where nothing is known. */
+  ofMs(key: string, name: string): number {
+    const changedMs = this.#changedMs.get(key)?.get(name);
+    return changedMs === undefined ? 0 : this.#clock.monotonic() - changedMs;
   }
 }

@@ -12,6 +12,17 @@ import { RESTRICTED_CHECKS } from './restricted.ts';
 const byId = (a: Check, b: Check): number => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
 const BASELINE: readonly Check[] = [...BASELINE_CHECKS, ...PROFILE_CHECKS].sort(byId);
 const RESTRICTED: readonly Check[] = [...RESTRICTED_CHECKS].sort(byId);
+/** The newest minor version that a check is of. */
+const LATEST = Math.max(...[...BASELINE, ...RESTRICTED].flatMap((c) => c.versions.map((v) => v.since)));
+/** What each minor version checks. */
+const CHECKS: Readonly<Record<Exclude<Level, 'privileged'>, readonly (readonly CheckPod[])[]>> = {
+  baseline: Array.from({ length: LATEST + 1 }, (_, minor) => checksAt(BASELINE, minor)),
+  restricted: Array.from({ length: LATEST + 1 }, (_, minor) => {
+    const inForce = RESTRICTED.filter((c) => checkAt(c, minor) !== undefined);
+    const overridden = new Set(inForce.flatMap((c) => c.overrides ?? []));
+    return checksAt([...BASELINE.filter((c) => !overridden.has(c.id)), ...inForce], minor);
+  }),
+};
 
 export function evaluate(
   level: Level,
@@ -20,11 +31,8 @@ export function evaluate(
   podSpec: Spec,
 ): readonly Violation[] {
   if (level === 'privileged') return [];
-  const minor = version === 'latest' ? Number.POSITIVE_INFINITY : version;
-  const restricted = level === 'restricted' ? RESTRICTED.filter((c) => checkAt(c, minor) !== undefined) : [];
-  const overridden = new Set(restricted.flatMap((c) => c.overrides ?? []));
-  const checks = [...BASELINE.filter((c) => !overridden.has(c.id)), ...restricted];
-  return checks.flatMap((c) => checkAt(c, minor)?.(podMetadata, podSpec) ?? []);
+  const minor = version === 'latest' ? LATEST : Math.min(version, LATEST);
+  return (CHECKS[level][minor] ?? []).flatMap((check) => check(podMetadata, podSpec) ?? []);
 }
 
 /** `privileged (container "a" must not ...), hostPort`. */
@@ -39,4 +47,8 @@ export function reasonText(violations: readonly Violation[]): string {
 
 function checkAt(check: Check, minor: number): CheckPod | undefined {
   return check.versions.findLast((v) => v.since <= minor)?.check;
+}
+
+function checksAt(checks: readonly Check[], minor: number): CheckPod[] {
+  return checks.flatMap((c) => checkAt(c, minor) ?? []);
 }

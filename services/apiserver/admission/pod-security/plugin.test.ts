@@ -119,3 +119,30 @@ describe('pod security admission (pod-security-admission/admission)', () => {
     expect(await refusalOf(label(client, { [`${P}warn-version`]: '1.30' }))).toContain('must be "latest" or "v1.x"');
   });
 });
+
+test('a pod for Windows gets nothing of Linux past the restricted level', async () => {
+  await using server = await startTestServer();
+  const labels = { 'pod-security.kubernetes.io/enforce': 'restricted' };
+  await server.client.create(Kinds.namespaces, { metadata: { name: 'strict', labels }, spec: {} } as never, c);
+  await server.client.create(Kinds.serviceaccounts, { metadata: { name: 'default', namespace: 'strict' } }, c);
+  const create = (securityContext: object): Promise<unknown> =>
+    server.client.create<Pod>(
+      Kinds.pods,
+      {
+        metadata: { name: 'p', namespace: 'strict' },
+        spec: {
+          os: { name: 'windows' },
+          securityContext: { runAsNonRoot: true },
+          containers: [{ name: 'a', image: 'x', securityContext }],
+        },
+      } as never,
+      c,
+    );
+  for (const context of [
+    { capabilities: { add: ['SYS_ADMIN'] } },
+    { allowPrivilegeEscalation: true },
+    { privileged: true },
+  ])
+    await expect(create(context)).rejects.toThrow(/cannot be set for a windows pod|violates PodSecurity/);
+  expect(await create({})).toMatchObject({ metadata: { name: 'p' } });
+});

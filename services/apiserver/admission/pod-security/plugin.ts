@@ -7,7 +7,7 @@ import { type Ctx, StatusError } from '#lib/base';
 import type { Storage } from '../../storage.ts';
 import type { AdmissionPlugin, AdmissionRequest } from '../chain.ts';
 import { refusal } from '../refusal.ts';
-import type { PodMetadata, Spec } from './check.ts';
+import type { PodMetadata, Spec, Violation } from './check.ts';
 import { detailText, evaluate } from './evaluate.ts';
 import { existingPodWarnings } from './existing-pods.ts';
 import {
@@ -66,32 +66,18 @@ export class PodSecurity implements AdmissionPlugin {
     const previous = request.previous as DeepReadonly<Pod> | undefined;
     if (request.operation === 'UPDATE' && previous !== undefined && !isSignificantUpdate(pod, previous)) return;
     request.annotate?.(`${AUDIT_PREFIX}enforce-policy`, levelVersionText(policy.enforce));
-    const { level, version } = policy.enforce;
-    const violations = evaluate(level, version, pod.metadata, pod.spec);
-    if (violations.length > 0) {
-      this.#audit(request, policy, pod.metadata, pod.spec);
-      throw refusal(request, `violates PodSecurity "${levelVersionText(policy.enforce)}": ${detailText(violations)}`);
-    }
-    this.#tell(request, policy, pod.metadata, pod.spec);
+    const judge = judgeOf(pod.metadata, pod.spec);
+    const violations = judge(policy.enforce);
+    if (violations.length === 0) return tell(request, policy, judge);
+    audit(request, policy, judge);
+    throw refusal(request, `violates PodSecurity "${levelVersionText(policy.enforce)}": ${detailText(violations)}`);
   }
 
   async #controller(request: AdmissionRequest, c: Ctx): Promise<void> {
     if (request.subresource !== '' || request.object === undefined) return;
     const template = templateOf(request.kind, request.object);
     if (template?.spec === undefined) return;
-    this.#tell(request, await this.#policy(request, c), template.metadata ?? {}, template.spec);
-  }
-
-  #tell(request: AdmissionRequest, policy: Policy, metadata: PodMetadata, spec: Spec): void {
-    this.#audit(request, policy, metadata, spec);
-    const text = wouldViolate(policy.warn, metadata, spec);
-    if (text !== undefined) request.warn(text);
-  }
-
-  #audit(request: AdmissionRequest, policy: Policy, metadata: PodMetadata, spec: Spec): void {
-    if (request.annotate === undefined) return;
-    const text = wouldViolate(policy.audit, metadata, spec);
-    if (text !== undefined) request.annotate(`${AUDIT_PREFIX}audit-violations`, text);
+    tell(request, await this.#policy(request, c), judgeOf(template.metadata ?? {}, template.spec));
   }
 
   /** The cache may not know a young namespace yet: asked again of the store. */
@@ -104,8 +90,34 @@ export class PodSecurity implements AdmissionPlugin {
   }
 }
 
-function wouldViolate(lv: LevelVersion, metadata: PodMetadata, spec: Spec): string | undefined {
-  const violations = evaluate(lv.level, lv.version, metadata, spec);
+type Judge = (lv: LevelVersion) => readonly Violation[];
+
+/** One pod by each level and version once: most policies ask the same of several modes. */
+function judgeOf(metadata: PodMetadata, spec: Spec): Judge {
+  const known: { readonly lv: LevelVersion; readonly violations: readonly Violation[] }[] = [];
+  return (lv) => {
+    const before = known.find((k) => isSameLevelVersion(k.lv, lv));
+    if (before !== undefined) return before.violations;
+    const violations = evaluate(lv.level, lv.version, metadata, spec);
+    known.push({ lv, violations });
+    return violations;
+  };
+}
+
+function tell(request: AdmissionRequest, policy: Policy, judge: Judge): void {
+  audit(request, policy, judge);
+  const text = wouldViolate(policy.warn, judge);
+  if (text !== undefined) request.warn(text);
+}
+
+function audit(request: AdmissionRequest, policy: Policy, judge: Judge): void {
+  if (request.annotate === undefined) return;
+  const text = wouldViolate(policy.audit, judge);
+  if (text !== undefined) request.annotate(`${AUDIT_PREFIX}audit-violations`, text);
+}
+
+function wouldViolate(lv: LevelVersion, judge: Judge): string | undefined {
+  const violations = judge(lv);
   if (violations.length === 0) return undefined;
   return `would violate PodSecurity "${levelVersionText(lv)}": ${detailText(violations)}`;
 }
