@@ -173,17 +173,12 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
   const nodes = new NodeAuthorizer({ graph: new NodeGraph(cache), rules: nodeRules() });
   // NodeRules: what nodes could read before there was a graph, more than Kubernetes lets them.
   const authorizer = new AuthorizerUnion([new Superusers(), nodes, new NodeRules(), rbac]);
+  const accountWaitMs = config.serviceAccountWaitMs ?? SERVICE_ACCOUNT_WAIT_MS;
   // The order of Kubernetes; quotas come last, when nothing but the store can refuse any more.
   const admission = new AdmissionChain([
     new NamespaceLifecycle(storage),
     new LimitRanger(storage),
-    new ServiceAccountAdmission({
-      storage,
-      clock,
-      random,
-      waitMs: config.serviceAccountWaitMs ?? SERVICE_ACCOUNT_WAIT_MS,
-      mountsTokens: config.mountsServiceAccountTokens === true,
-    }),
+    new ServiceAccountAdmission({ storage, clock, random, waitMs: accountWaitMs }),
     new NodeRestriction(storage),
     new TaintNodesByCondition(),
     new PodSecurity(storage),

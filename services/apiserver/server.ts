@@ -36,11 +36,6 @@ export interface ApiServerConfig {
   readonly serviceAccounts?: ServiceAccountConfig | undefined;
   /** Issuers whose id tokens are believed; in the order given. */
   readonly oidc?: readonly OidcConfig[] | undefined;
-  /**
-   * Whether admission gives pods their token volume. Default false: only where the nodes can get tokens (the gateway asks
-   * `serviceaccounts/token` for them), or no such pod would start.
-   */
-  readonly mountsServiceAccountTokens?: boolean | undefined;
   /** Requests of HTTP that run at the same time, shared by priority levels. Default 600, as Kubernetes' 400 + 200. */
   readonly requestSeats?: number | undefined;
   /** How long a request waits in a queue of its priority level. Default 15 s. */
