@@ -179,7 +179,7 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     new NamespaceLifecycle(storage),
     new LimitRanger(storage),
     new ServiceAccountAdmission({ storage, clock, random, waitMs: accountWaitMs }),
-    new NodeRestriction(storage),
+    new NodeRestriction({ storage, authorizer }),
     new TaintNodesByCondition(),
     new PodSecurity(storage),
     new PriorityAdmission(storage),
