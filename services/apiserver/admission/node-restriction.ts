@@ -3,16 +3,25 @@
  * would steer workloads to it), its pods' statuses, mirror pods, its lease, tokens bound to its pods.
  * Source: kubernetes plugin/pkg/admission/noderestriction/admission.go.
  */
-import { type DeepReadonly, type KindRef, Kinds, type KubeObject, kindInfo, type Node, type Pod, type TokenRequest } from '#lib/api';
+import {
+  type DeepReadonly,
+  type KindRef,
+  Kinds,
+  type KubeObject,
+  kindInfo,
+  type Node,
+  type Pod,
+  type TokenRequest,
+} from '#lib/api';
 import type { Ctx } from '#lib/base';
 import { forbidden, notFound } from '../api-errors.ts';
+import type { Authorizer } from '../authz/authorizer.ts';
 import { nodeNameOf } from '../authz/node/identity.ts';
 import { isEqual, isSameContent, type Storage } from '../storage.ts';
-import type { Authorizer } from '../authz/authorizer.ts';
 import type { AdmissionPlugin, AdmissionRequest } from './chain.ts';
 import { mirrorPodProblem } from './mirror-pods.ts';
-import { NodeTokenAudiences } from './node-token-audiences.ts';
 import { forbiddenLabels } from './node-labels.ts';
+import { NodeTokenAudiences } from './node-token-audiences.ts';
 
 type Slice = KubeObject & { spec?: { nodeName?: string } };
 

@@ -20,6 +20,8 @@ import { type PodReferences, podReferences, serviceAccountOf, volumeSecretKeys }
 export class NodeGraph {
   readonly #cache: WatchCache;
   readonly #kinds = new Map<KindRef, KindInfo>();
+  /** Of pods as they are cached: a node reads one secret after the other, each time through all its pods. */
+  readonly #references = new WeakMap<object, PodReferences>();
 
   constructor(cache: WatchCache) {
     this.#cache = cache;
@@ -73,7 +75,16 @@ export class NodeGraph {
   }
 
   #podsUse(node: string, namespace: string, uses: (r: PodReferences) => boolean): boolean {
-    return this.#someThere(node, namespace, (pod) => uses(podReferences(pod)));
+    return this.#someThere(node, namespace, (pod) => uses(this.#referencesOf(pod)));
+  }
+
+  #referencesOf(pod: DeepReadonly<Pod>): PodReferences {
+    let known = this.#references.get(pod);
+    if (known === undefined) {
+      known = podReferences(pod);
+      this.#references.set(pod, known);
+    }
+    return known;
   }
 
   #someThere(node: string, namespace: string, is: (pod: DeepReadonly<Pod>) => boolean): boolean {
