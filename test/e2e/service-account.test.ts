@@ -56,6 +56,7 @@ describe('service accounts in pods (root)', () => {
             image,
             command,
             workingDir: dirname(MODULES),
+            env: [{ name: 'PATH', value: `/bin:${process.env['PATH'] ?? ''}` }],
             volumeMounts: HOST_PATHS.map((path, i) => ({ name: `host-${i}`, mountPath: path, readOnly: true })),
           },
         ],
@@ -63,7 +64,10 @@ describe('service accounts in pods (root)', () => {
       },
     });
   const outputOf = async (name: string): Promise<string> => {
-    await podInPhase(t, NS, name, 'Succeeded');
+    await eventually(`pod ${name} ends`, 40_000, async () => {
+      const { phase = '' } = (await getPod(t, NS, name)).status ?? {};
+      return phase === 'Succeeded' || phase === 'Failed';
+    });
     return (await t.kubectl('logs', name)).stdout;
   };
   const inside = (name: string, script: string) => t.kubectl('exec', name, '--', 'sh', '-c', script);
@@ -85,7 +89,7 @@ describe('service accounts in pods (root)', () => {
       t,
       pod('javascript', [process.execPath, '--input-type=module', '-e', SCRIPT]),
       pod('shell', ['sleep', '3600'], { restartPolicy: 'Always' }),
-      pod('user', ['sh', '-c', `cat ${AT}/namespace; stat -c ' %a %u' ${AT}/..data/token`], {
+      pod('user', ['sh', '-c', `cat ${AT}/namespace; /usr/bin/stat -c ' %a %u' ${AT}/..data/token`], {
         securityContext: { runAsUser: 1000 },
       }),
       pod('none', ['sh', '-c', `ls -d ${AT} || echo none`], { automountServiceAccountToken: false }),
