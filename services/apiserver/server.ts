@@ -1,7 +1,7 @@
 /** What the API server needs and what it gives: read this first, then main.ts. */
 import type { Clock, Logger, Random } from '#lib/base';
 import type { Bus } from '#lib/bus';
-import type { NodeStreams, RequestHandler, UserInfo } from '#lib/client';
+import type { NodeStreams, RequestHandler } from '#lib/client';
 import type { Store } from '#lib/store';
 import type { OidcConfig } from './authn/oidc/authenticator.ts';
 import type { LegacyClaims } from './authn/service-account-claims.ts';
@@ -12,11 +12,6 @@ export interface ListenAddress {
   readonly host: string;
   /** 0 = any free port. */
   readonly port: number;
-}
-
-/** Bearer tokens of other kinds than service accounts', bootstrap tokens and OIDC plug in here; undefined = not a token of this verifier's. */
-export interface BearerVerifier {
-  verify(token: string, signal: AbortSignal): Promise<UserInfo | undefined>;
 }
 
 export interface ApiServerConfig {
@@ -57,7 +52,6 @@ export interface ApiServerDeps {
   readonly tls?: { readonly certPem: string; readonly keyPem: string; readonly caPem: string } | undefined;
   /** Exec, attach, logs, port-forward toward nodes; may also be given later by `useNodeStreams`. */
   readonly nodeStreams?: NodeStreams | undefined;
-  readonly bearer?: BearerVerifier | undefined;
   /** None = nothing is recorded. */
   readonly audit?: AuditDeps | undefined;
   readonly config: ApiServerConfig;
