@@ -118,6 +118,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     runtimeVersion: `berth://${runtime.defaultRuntime}`,
   };
   const capacity = await nodeCapacity(nodeOptions);
+  const reports = new Reports();
   const volumes = await openVolumes(
     {
       kernel,
@@ -125,8 +126,10 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
       sources: {
         configMap: (ns, name) => objects.get('configmaps', ns, name),
         secret: (ns, name) => objects.get('secrets', ns, name),
-        serviceAccountToken: () => {
-          throw new StatusError('Unavailable', 'this control plane issues no service account tokens');
+        serviceAccountToken: ({ pod, ...o }, ctx) => {
+          const { namespace = '', name, uid = '' } = pod.metadata;
+          const serviceAccount = pod.spec?.serviceAccountName ?? 'default';
+          return reports.serviceAccountToken({ ...o, pod: { namespace, name, uid }, serviceAccount }, ctx);
         },
         nodeAllocatable: () => capacity.allocatable,
       },
@@ -152,7 +155,6 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     logMaxFiles: LOG_FILES_MAX,
     startsMax: STARTS_MAX,
   };
-  const reports = new Reports();
   const pods: PodDeps = {
     kernel,
     images,
@@ -216,7 +218,9 @@ class Follow {
   synced(from: 'disk' | 'gateway'): void {
     this.#isSynced = true;
     this.#sync();
-    if (from !== 'gateway' || this.#isCleaned) return;
+    if (from !== 'gateway') return;
+    this.#o.manager.connected();
+    if (this.#isCleaned) return;
     this.#isCleaned = true;
     this.#o.scope.spawn('remove unwanted', () => this.#o.manager.removeUnwanted(this.#o.c));
   }

@@ -21,6 +21,8 @@ import { NodeObjects } from './objects.ts';
 import { LABELS } from './steps/container.ts';
 
 export interface FakeNodeOptions {
+  /** In place of volumes that know none. */
+  readonly volumes?: Partial<Volumes>;
   /** What a container does, by its name. */
   readonly programs?: Readonly<Record<string, FakeProgram | ((attempt: number) => FakeProgram)>>;
   readonly startsMax?: number;
@@ -48,12 +50,14 @@ export class FakeNode implements AsyncDisposable {
   /** Called before an address is given. */
   onAttach: (id: string, c: Ctx) => Promise<void> = async () => undefined;
   readonly #startsMax: number;
+  readonly #volumes: Partial<Volumes>;
   readonly #agents: AsyncDisposable[] = [];
   #lives = 0;
 
   private constructor(folder: string, o: FakeNodeOptions) {
     this.folder = folder;
     this.#startsMax = o.startsMax ?? 8;
+    this.#volumes = o.volumes ?? {};
     const { kernel } = this;
     const remove = kernel.removeTree.bind(kernel);
     kernel.removeTree = async (path, c) => {
@@ -179,7 +183,7 @@ export class FakeNode implements AsyncDisposable {
       runtime: life.of(runtime),
       images: life.of(this.#images()),
       network: life.of(this.#network()),
-      volumes: life.of(fakeVolumes()),
+      volumes: life.of({ ...fakeVolumes(), ...this.#volumes }),
     };
     const random = seededRandom(++this.#lives);
     return { ...machine, clock, objects: new NodeObjects(), session, settings, random, log: silentLogger };

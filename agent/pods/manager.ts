@@ -15,6 +15,9 @@ import { LABELS } from './steps/container.ts';
 import { removeNamelessPod, savedPod } from './steps/sandbox.ts';
 import { PodWorker } from './worker.ts';
 
+/** A token lives on for a fifth of its life, two minutes at least, once it is due. */
+const TOKEN_CHECK_MS = 60_000;
+
 export class PodManager implements AsyncDisposable {
   readonly #d: PodDeps;
   readonly #scope = new Scope('pods');
@@ -51,6 +54,7 @@ export class PodManager implements AsyncDisposable {
       this.#d.network.attached(c),
       this.#d.images.roots(c),
     ]);
+    this.#scope.spawn('refresh tokens', (signal) => this.#refreshTokensForEver(signal));
     const known = new Set(records.map((r) => r.id as string));
     this.#orphanRoots = roots.filter((id) => !known.has(id));
     this.#adopted = adoptable(records, new Map(attached.map((a) => [a.id as string, a.ip])));
@@ -73,6 +77,12 @@ export class PodManager implements AsyncDisposable {
         else this.#gone(change.uid);
       } else if (change.resource === 'configmaps' || change.resource === 'secrets') this.#sourceChanged(change);
     }
+  }
+
+  /** There is a control plane (again): what could not be had without one, tokens above all, is asked for now. */
+  connected(): void {
+    for (const w of this.#workers.values()) w.retryNow();
+    this.#scope.spawn('refresh tokens', (signal) => this.#refreshTokens(signal));
   }
 
   worker(uid: string): PodWorker | undefined {
@@ -173,17 +183,32 @@ export class PodManager implements AsyncDisposable {
     const namespace = change.type === 'upsert' ? (change.object.metadata.namespace ?? '') : change.namespace;
     for (const w of this.#workers.values()) {
       if (w.pod.metadata.namespace !== namespace) continue;
-      if (this.#d.volumes.uses(w.pod, kind, name)) this.#refresh(w);
+      if (this.#d.volumes.uses(w.pod, kind, name)) this.#scope.spawn('refresh volumes', (s) => this.#refresh(w, s));
       w.retryNow();
     }
   }
 
-  #refresh(w: PodWorker): void {
-    this.#scope.spawn('refresh volumes', async (signal) => {
-      const c: Ctx = { signal, clock: this.#d.clock, log: this.#d.log };
-      await this.#d.volumes
-        .update(w.pod, c)
-        .catch((e: unknown) => this.#d.log.warn({ err: e, uid: w.uid }, 'refreshing volumes failed'));
+  /** Only of pods that have their volumes: else files would come to be that nobody removes. */
+  async #refresh(w: PodWorker, signal: AbortSignal): Promise<void> {
+    if (!w.hasVolumes) return;
+    const c: Ctx = { signal, clock: this.#d.clock, log: this.#d.log };
+    await this.#d.volumes.update(w.pod, c).catch((e: unknown) => {
+      if (!signal.aborted) this.#d.log.warn({ err: e, uid: w.uid }, 'refreshing volumes failed');
     });
+  }
+
+  async #refreshTokensForEver(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      await this.#d.clock.sleep(TOKEN_CHECK_MS, signal);
+      await this.#refreshTokens(signal);
+    }
+  }
+
+  /** One pod after the other: a node full of pods of one age must not ask for all tokens at once. */
+  async #refreshTokens(signal: AbortSignal): Promise<void> {
+    for (const w of [...this.#workers.values()]) {
+      const dueAtMs = this.#d.volumes.nextUpdateAtMs(w.pod);
+      if (dueAtMs !== undefined && dueAtMs <= this.#d.clock.now()) await this.#refresh(w, signal);
+    }
   }
 }

@@ -154,6 +154,11 @@ export class PodWorker implements AsyncDisposable {
     return seen.phase === 'ready' ? seen.podIp : undefined;
   }
 
+  /** Whether its volumes are on this node, made and not yet being removed. */
+  get hasVolumes(): boolean {
+    return this.#sandbox.seen.phase === 'ready';
+  }
+
   kick(): void {
     this.#dirty = true;
     this.#wake?.();

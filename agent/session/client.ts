@@ -7,13 +7,15 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NodeStatus, PodStatus } from '#lib/api';
-import { backoffMs, type Ctx, isKind, messageOf, Scope, writeFileAtomic } from '#lib/base';
+import { backoffMs, type Ctx, isKind, messageOf, Scope, StatusError, writeFileAtomic } from '#lib/base';
+import type { GatewayClient } from '#proto/gen/berth/agent/v1/Gateway.ts';
 import { loadAgentProto } from '#proto/load.ts';
 import { EpochTooLow, runConnection } from './connection.ts';
 import { DesiredStore } from './desired.ts';
 import { isRenewalDue, renewCertificate } from './join.ts';
 import { Outbox } from './outbox.ts';
-import type { PodRef, Session, SessionCredentials, SessionDeps } from './session.ts';
+import type { PodRef, PodToken, PodTokenRequest, Session, SessionCredentials, SessionDeps } from './session.ts';
+import { requestToken } from './tokens.ts';
 
 export type * from './session.ts';
 
@@ -41,7 +43,8 @@ class RunningSession implements Session {
   readonly #scope = new Scope('session');
   readonly #c: Ctx;
   #epoch: bigint;
-  #isConnected = false;
+  /** While the gateway has accepted us. */
+  #gateway: GatewayClient | undefined;
   #endpoint = 0;
 
   constructor(d: SessionDeps, desired: DesiredStore, epoch: bigint) {
@@ -53,7 +56,7 @@ class RunningSession implements Session {
   }
 
   get connected(): boolean {
-    return this.#isConnected;
+    return this.#gateway !== undefined;
   }
 
   start(): void {
@@ -77,6 +80,11 @@ class RunningSession implements Session {
     this.#outbox.event(Buffer.from(JSON.stringify(event)));
   }
 
+  async serviceAccountToken(o: PodTokenRequest, c: Ctx): Promise<PodToken> {
+    if (this.#gateway === undefined) throw new StatusError('Unavailable', 'no session with the control plane');
+    return await requestToken(this.#gateway, o, c);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#scope[Symbol.asyncDispose]();
     await this.#desired.flush();
@@ -98,8 +106,8 @@ class RunningSession implements Session {
           this.#epoch = e.highest;
           continue;
         }
-        const wasGood = this.#isConnected && clock.monotonic() - startedAt > GOOD_CONNECTION_MS;
-        this.#isConnected = false;
+        const wasGood = this.#gateway !== undefined && clock.monotonic() - startedAt > GOOD_CONNECTION_MS;
+        this.#gateway = undefined;
         failures = wasGood ? 0 : failures + 1;
         // Once per outage, not once per dial.
         if (failures <= 1) log.warn({ err: messageOf(e) }, 'no session with the control plane; dialling');
@@ -122,8 +130,8 @@ class RunningSession implements Session {
       session: this.#d,
       desired: this.#desired,
       outbox: this.#outbox,
-      onOpen: () => {
-        this.#isConnected = true;
+      onOpen: (gateway: GatewayClient) => {
+        this.#gateway = gateway;
         this.#d.log.info(
           { endpoint: this.#endpointText(), epoch: String(this.#epoch) },
           'connected to the control plane',

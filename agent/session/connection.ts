@@ -9,6 +9,7 @@ import type { ClientDuplexStream, ServiceError } from '@grpc/grpc-js';
 import { type Ctx, Scope, StatusError, type Timer } from '#lib/base';
 import { breakOf } from '#proto/channels.ts';
 import type { AgentMessage } from '#proto/gen/berth/agent/v1/AgentMessage.ts';
+import type { GatewayClient } from '#proto/gen/berth/agent/v1/Gateway.ts';
 import type { GatewayMessage__Output } from '#proto/gen/berth/agent/v1/GatewayMessage.ts';
 import type { ObjectChange__Output } from '#proto/gen/berth/agent/v1/ObjectChange.ts';
 import type { Welcome__Output } from '#proto/gen/berth/agent/v1/Welcome.ts';
@@ -25,7 +26,7 @@ export interface ConnectionDeps {
   readonly desired: DesiredStore;
   readonly outbox: Outbox;
   /** The gateway has accepted us: reports flow. */
-  onOpen(): void;
+  onOpen(gateway: GatewayClient): void;
 }
 
 /** The gateway knows a higher epoch than we said: dial again with one above it. */
@@ -66,7 +67,7 @@ export async function runConnection(
   const call = control.Session();
   scope.signal.addEventListener('abort', () => call.cancel(), { once: true });
   scope.defer(() => d.outbox.close());
-  const connection = new Connection(d, call, streams, own);
+  const connection = new Connection({ ...d, onOpen: () => d.onOpen(control) }, call, streams, own);
   scope.own(connection);
   call.write({
     hello: {
@@ -82,7 +83,7 @@ export async function runConnection(
 }
 
 class Connection implements Disposable {
-  readonly #d: ConnectionDeps;
+  readonly #d: Omit<ConnectionDeps, 'onOpen'> & { onOpen(): void };
   readonly #call: Call;
   readonly #streams: StreamServer;
   readonly #c: Ctx;
@@ -99,7 +100,7 @@ class Connection implements Disposable {
   #timer: Timer | undefined;
   #isOpen = false;
 
-  constructor(d: ConnectionDeps, call: Call, streams: StreamServer, c: Ctx) {
+  constructor(d: Omit<ConnectionDeps, 'onOpen'> & { onOpen(): void }, call: Call, streams: StreamServer, c: Ctx) {
     this.#d = d;
     this.#call = call;
     this.#streams = streams;

@@ -1,11 +1,15 @@
 import { expect, test } from 'vitest';
+import { realClock, silentLogger } from '#lib/base';
 import { Reports, type SessionReports } from './reports.ts';
 
-test('what is said before the session is open reaches it, in order, once', () => {
+const c = { signal: new AbortController().signal, clock: realClock, log: silentLogger };
+
+test('what is said before the session is open reaches it, in order, once', async () => {
   const heard: string[] = [];
   const session: SessionReports = {
     reportPodStatus: (pod, status) => heard.push(`status ${pod.name} ${status.phase}`),
     reportPodRemoved: (pod) => heard.push(`removed ${pod.name}`),
+    serviceAccountToken: async ({ serviceAccount }) => ({ token: `of ${serviceAccount}`, expiresAtMs: 1 }),
     event: (e) => heard.push(`event ${e.reason}`),
   };
   const reports = new Reports();
@@ -14,7 +18,10 @@ test('what is said before the session is open reaches it, in order, once', () =>
   reports.event({ involvedObject: {}, reason: 'Pulled' });
   reports.reportPodStatus(pod, { phase: 'Running' });
   expect(heard).toEqual([]);
+  const request = { pod, serviceAccount: 'robot', audience: undefined, expirationSeconds: 600 };
+  await expect(reports.serviceAccountToken(request, c)).rejects.toMatchObject({ kind: 'Unavailable' });
   reports.attach(session);
+  expect(await reports.serviceAccountToken(request, c)).toEqual({ token: 'of robot', expiresAtMs: 1 });
   expect(heard).toEqual(['status p Pending', 'event Pulled', 'status p Running']);
   reports.reportPodRemoved(pod);
   expect(heard.slice(3)).toEqual(['removed p']);

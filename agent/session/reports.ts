@@ -5,9 +5,10 @@
  *
  * Bounded by what the replay can cause: a few reports for each pod on disk.
  */
-import type { Session } from './session.ts';
+import { StatusError } from '#lib/base';
+import type { PodToken, Session } from './session.ts';
 
-export type SessionReports = Pick<Session, 'reportPodStatus' | 'reportPodRemoved' | 'event'>;
+export type SessionReports = Pick<Session, 'reportPodStatus' | 'reportPodRemoved' | 'event' | 'serviceAccountToken'>;
 
 export class Reports implements SessionReports {
   #session: SessionReports | undefined;
@@ -26,6 +27,12 @@ export class Reports implements SessionReports {
 
   reportPodRemoved(...a: Parameters<Session['reportPodRemoved']>): void {
     this.#say((s) => s.reportPodRemoved(...a));
+  }
+
+  /** A question cannot be kept: whoever asks tries again once there is a session. */
+  async serviceAccountToken(...a: Parameters<Session['serviceAccountToken']>): Promise<PodToken> {
+    if (this.#session === undefined) throw new StatusError('Unavailable', 'no session with the control plane');
+    return await this.#session.serviceAccountToken(...a);
   }
 
   event(...a: Parameters<Session['event']>): void {

@@ -86,8 +86,24 @@ export interface SessionDeps {
   readonly log: Logger;
 }
 
+export interface PodTokenRequest {
+  readonly pod: PodRef;
+  readonly serviceAccount: string;
+  /** undefined = the API server. */
+  readonly audience: string | undefined;
+  readonly expirationSeconds: number;
+}
+
+export interface PodToken {
+  readonly token: string;
+  /** By this node's clock. */
+  readonly expiresAtMs: number;
+}
+
 export interface Session extends AsyncDisposable {
   readonly connected: boolean;
+  /** A token of the pod's service account, bound to the pod. Rejects at once (Unavailable) while there is no connection. */
+  serviceAccountToken(o: PodTokenRequest, c: Ctx): Promise<PodToken>;
   reportPodStatus(pod: PodRef, status: PodStatus): void;
   /** The node has nothing left of the pod: its API object may go. Repeated until the gateway has done it. */
   reportPodRemoved(pod: PodRef): void;

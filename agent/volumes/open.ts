@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import type { DeepReadonly, Pod, Volume } from '#lib/api';
 import { parseQuantity, quantityToNumber } from '#lib/api';
 import type { Ctx } from '#lib/base';
-import { makePrivateFolder, StatusError } from '#lib/base';
+import { isKind, makePrivateFolder, StatusError } from '#lib/base';
 import type { Kernel } from '../kernel/kernel.ts';
 import { hasPayload, writePayload } from './atomic-writer.ts';
 import { configMapPayload } from './configmap.ts';
@@ -114,12 +114,14 @@ class NodeVolumes implements Volumes {
     });
   }
 
-  nextUpdateAtMs(podUid: string): number | undefined {
-    return this.#tokens.nextRefreshAtMs(podUid);
+  nextUpdateAtMs(pod: DeepReadonly<Pod>): number | undefined {
+    return this.#tokens.nextRefreshAtMs(pod);
   }
 
   async cleanup(podUid: string, c: Ctx): Promise<void> {
     if (!isPlainName(podUid)) throw new StatusError('Invalid', `"${podUid}" is not a pod uid`);
+    // What is being written now would be left behind.
+    await Promise.allSettled([...this.#writing].filter(([key]) => key.startsWith(`${podUid}/`)).map(([, w]) => w));
     const { mounts, removeTree } = this.#ports();
     const folder = this.#podFolder(podUid);
     for (const point of await mounts.below(folder, c)) await mounts.unmount(point, c);
@@ -148,10 +150,16 @@ class NodeVolumes implements Volumes {
 
   async #writeNow(pod: DeepReadonly<Pod>, volume: DeepReadonly<Volume>, c: Ctx): Promise<string> {
     const uid = uidOf(pod);
-    const payload = await this.#payload(pod, volume, c);
     const isOnDisk = volume.configMap !== undefined;
-    if (!isOnDisk) await this.#ensureMemory(c);
     const target = isOnDisk ? this.#diskPath(uid, volume.name) : join(this.#memoryFolder(), uid, volume.name);
+    const payload = await this.#payload(pod, volume, c).catch(async (e: unknown) => {
+      // A new agent without a control plane: what an earlier one wrote is what there is, and containers must restart.
+      if (!isKind(e, 'Unavailable') || c.signal.aborted || !(await hasPayload(target))) throw e;
+      c.log.warn({ err: e, uid, volume: volume.name }, 'a volume could not be renewed; its old files are used on');
+      return undefined;
+    });
+    if (payload === undefined) return target;
+    if (!isOnDisk) await this.#ensureMemory(c);
     const groupId = groupOf(pod);
     const digest = payloadDigest(payload, groupId);
     const written = this.#written.get(uid) ?? new Map<string, string>();

@@ -1,6 +1,7 @@
 /**
  * Service account tokens of projected volumes: asked for once, asked for again when 80 % of their life or 24 h are over
- * (pkg/kubelet/token). In memory only: after a restart of the agent pods simply get fresh ones.
+ * (pkg/kubelet/token). A token that cannot be renewed is used to its end. In memory only: after a restart of the agent pods
+ * simply get fresh ones, once there is a control plane (until then they keep the files they have, see open.ts).
  */
 import type { DeepReadonly, Pod, ServiceAccountTokenProjection } from '#lib/api';
 import type { Ctx } from '#lib/base';
@@ -12,6 +13,7 @@ const AGE_MS_MAX = 24 * 3_600_000;
 interface Known {
   readonly token: string;
   readonly refreshAtMs: number;
+  readonly expiresAtMs: number;
 }
 
 export class TokenCache {
@@ -33,18 +35,31 @@ export class TokenCache {
     if (known && c.clock.now() < known.refreshAtMs) return known.token;
     const expirationSeconds = o.projection.expirationSeconds ?? EXPIRATION_SECONDS_DEFAULT;
     const request = { pod: o.pod, audience: o.projection.audience, expirationSeconds };
-    const { token, expiresAtMs } = await this.#sources.serviceAccountToken(request, c);
+    const answer = await this.#sources.serviceAccountToken(request, c).catch((e: unknown) => {
+      if (known === undefined || c.clock.now() >= known.expiresAtMs || c.signal.aborted) throw e;
+      c.log.warn({ err: e, uid, path: o.projection.path }, 'a token could not be renewed; the old one is used on');
+      return undefined;
+    });
+    if (answer === undefined) return known?.token ?? '';
     const now = c.clock.now();
-    const refreshAtMs = now + Math.min(0.8 * (expiresAtMs - now), AGE_MS_MAX);
+    const refreshAtMs = now + Math.min(0.8 * (answer.expiresAtMs - now), AGE_MS_MAX);
     const ofPod = this.#known.get(uid) ?? new Map<string, Known>();
-    ofPod.set(key, { token, refreshAtMs });
+    ofPod.set(key, { ...answer, refreshAtMs });
     this.#known.set(uid, ofPod);
-    return token;
+    return answer.token;
   }
 
-  nextRefreshAtMs(uid: string): number | undefined {
-    const times = [...(this.#known.get(uid)?.values() ?? [])].map((k) => k.refreshAtMs);
-    return times.length === 0 ? undefined : Math.min(...times);
+  /** 0 = at once: this process has not got that token yet. undefined = the pod has none. */
+  nextRefreshAtMs(pod: DeepReadonly<Pod>): number | undefined {
+    const known = this.#known.get(pod.metadata.uid ?? '');
+    let next: number | undefined;
+    for (const volume of pod.spec?.volumes ?? [])
+      for (const { serviceAccountToken: projection } of volume.projected?.sources ?? []) {
+        if (projection === undefined) continue;
+        const at = known?.get(`${volume.name} ${projection.path}`)?.refreshAtMs ?? 0;
+        next = Math.min(at, next ?? at);
+      }
+    return next;
   }
 
   forget(uid: string): void {

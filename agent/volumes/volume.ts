@@ -53,8 +53,8 @@ export interface Volumes {
   update(pod: DeepReadonly<Pod>, c: Ctx): Promise<void>;
   /** True when a file volume (or env is the caller's business) of the pod takes from this object. */
   uses(pod: DeepReadonly<Pod>, kind: 'ConfigMap' | 'Secret', name: string): boolean;
-  /** When `update` should run again for the pod because of a token (ms since the epoch); undefined = only on changes. */
-  nextUpdateAtMs(podUid: string): number | undefined;
+  /** When `update` should run again for the pod because of a token (ms since the epoch, 0 = now); undefined = only on changes. */
+  nextUpdateAtMs(pod: DeepReadonly<Pod>): number | undefined;
   /** Unmounts and removes everything of the pod. Idempotent; works for pods that this process never saw. */
   cleanup(podUid: string, c: Ctx): Promise<void>;
   /** Uids of pods that have anything on disk: for the reconcile at start. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { ConfigMap, Pod, Secret, Volume } from '#lib/api';
 import type { Ctx } from '#lib/base';
-import { silentLogger, VirtualClock } from '#lib/base';
+import { StatusError, silentLogger, VirtualClock } from '#lib/base';
 import { RecordingKernel } from '../kernel/recording.ts';
 import { openVolumes } from './open.ts';
 import { openInside } from './subpath.ts';
@@ -18,6 +18,14 @@ let folder: string;
 let kernel: RecordingKernel;
 let volumes: Volumes;
 let tokens = 0;
+let isAway = false;
+let refusal: StatusError | undefined;
+async function token(o: { expirationSeconds: number }): Promise<{ token: string; expiresAtMs: number }> {
+  if (isAway) throw new StatusError('Unavailable', 'no session');
+  if (refusal !== undefined) throw refusal;
+  tokens++;
+  return { token: `token-${tokens}`, expiresAtMs: clock.now() + o.expirationSeconds * 1000 };
+}
 const noSources = {
   configMap: () => undefined,
   secret: () => undefined,
@@ -28,16 +36,20 @@ const noSources = {
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'berth-volumes-'));
   kernel = new RecordingKernel();
+  const remove = kernel.removeTree.bind(kernel);
+  kernel.removeTree = async (path, ctx) => {
+    await remove(path, ctx);
+    await rm(path, { recursive: true, force: true });
+  };
   configMaps.clear();
   secrets.clear();
   tokens = 0;
+  isAway = false;
+  refusal = undefined;
   const sources = {
     configMap: (ns: string, name: string) => configMaps.get(`${ns}/${name}`),
     secret: (ns: string, name: string) => secrets.get(`${ns}/${name}`),
-    serviceAccountToken: async (o: { expirationSeconds: number }) => {
-      tokens++;
-      return { token: `token-${tokens}`, expiresAtMs: clock.now() + o.expirationSeconds * 1000 };
-    },
+    serviceAccountToken: token,
     nodeAllocatable: () => ({ cpu: '2', memory: '4Gi' }),
   };
   volumes = await openVolumes({ kernel, folder, sources }, c);
@@ -194,7 +206,7 @@ describe('other volumes', () => {
     const p = pod({ name: 'v', projected: { sources, defaultMode: 0o644 } });
     const { hostPath } = await volumes.prepare({ pod: p, volumeName: 'v' }, c);
     expect(await texts(hostPath)).toEqual({ token: 'token-1', 'ca.crt': 'PEM', namespace: 'ns' });
-    expect(volumes.nextUpdateAtMs('uid-1')).toBe(clock.now() + 2_880_000);
+    expect(volumes.nextUpdateAtMs(p)).toBe(clock.now() + 2_880_000);
     await volumes.update(p, c);
     expect(tokens).toBe(1);
     await clock.advance(2_880_000);
@@ -207,6 +219,51 @@ describe('other volumes', () => {
     await expect(volumes.prepare({ pod: missing, volumeName: 'v' }, c)).rejects.toThrow(
       '[configmap "x" not found, secret "y" not found]',
     );
+  });
+
+  test('a token that cannot be renewed is used to its end; a new agent keeps the files it finds', async () => {
+    const sources = [{ serviceAccountToken: { path: 'token', expirationSeconds: 3600 } }];
+    const p = pod({ name: 'v', projected: { sources } });
+    const { hostPath } = await volumes.prepare({ pod: p, volumeName: 'v' }, c);
+    isAway = true;
+    await clock.advance(3_000_000);
+    await volumes.update(p, c);
+    expect(await texts(hostPath)).toEqual({ token: 'token-1' });
+    const nextAgent = await openVolumes({ kernel, folder, sources: { ...noSources, serviceAccountToken: token } }, c);
+    expect(nextAgent.nextUpdateAtMs(p)).toBe(0);
+    expect((await nextAgent.prepare({ pod: p, volumeName: 'v' }, c)).hostPath).toBe(hostPath);
+    expect(await texts(hostPath)).toEqual({ token: 'token-1' });
+    isAway = false;
+    await nextAgent.update(p, c);
+    expect(await texts(hostPath)).toEqual({ token: 'token-2' });
+    expect(nextAgent.nextUpdateAtMs(p)).toBe(clock.now() + 2_880_000);
+    isAway = true;
+    await volumes.cleanup('uid-1', c);
+    await expect(volumes.prepare({ pod: p, volumeName: 'v' }, c)).rejects.toThrow('no session');
+  });
+
+  test('a token that ended is not used on, and one that is refused is told', async () => {
+    const sources = [{ serviceAccountToken: { path: 'token', expirationSeconds: 3600 } }];
+    const p = pod({ name: 'v', projected: { sources } });
+    await volumes.prepare({ pod: p, volumeName: 'v' }, c);
+    refusal = new StatusError('Forbidden', 'no relationship found');
+    await clock.advance(3_600_000);
+    await expect(volumes.update(p, c)).rejects.toThrow('no relationship found');
+  });
+
+  test('cleanup waits for what is being written: nothing is left of the pod', async () => {
+    const p = pod({ name: 'v', projected: { sources: [{ serviceAccountToken: { path: 'token' } }] } });
+    let answer = (_token: { token: string; expiresAtMs: number }): void => undefined;
+    const slow = new Promise<{ token: string; expiresAtMs: number }>((resolve) => {
+      answer = resolve;
+    });
+    const own = await openVolumes({ kernel, folder, sources: { ...noSources, serviceAccountToken: () => slow } }, c);
+    const written = own.prepare({ pod: p, volumeName: 'v' }, c);
+    const cleaned = own.cleanup('uid-1', c);
+    answer({ token: 't', expiresAtMs: clock.now() + 3_600_000 });
+    await Promise.all([written, cleaned]);
+    expect(await own.podsOnDisk(c)).toEqual([]);
+    expect(own.nextUpdateAtMs(p)).toBe(0);
   });
 
   test('downwardAPI: labels quoted as Go does, resources by divisor, unset limits from the node', async () => {

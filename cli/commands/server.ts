@@ -99,6 +99,7 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
     await startGateway({
       client: gatewayClient,
       fencedClient: (fence) => clientOf('system:berth-gateway', () => fence),
+      clientAs: (user) => new InProcessClient({ handler: api.handler, user }),
       apiEndpoint: `${layout.serverIp}:${layout.apiPort}`,
       host: layout.serverIp,
       port: layout.gatewayPort,

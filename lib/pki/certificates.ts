@@ -15,20 +15,8 @@ import {
 } from 'node:crypto';
 import { promisify } from 'node:util';
 import { type Clock, type Random, realClock, realRandom, StatusError, timeText } from '#lib/base';
-import {
-  bitString,
-  elements,
-  integer,
-  ipBytes,
-  malformed,
-  octetString,
-  oid,
-  sequence,
-  TAG,
-  time,
-  tlv,
-  utf8,
-} from './der.ts';
+import { bitString, integer, ipBytes, octetString, oid, sequence, TAG, time, tlv, utf8 } from './der.ts';
+import { subjectElement } from './subject.ts';
 import type { CertificateRequest, KeyPair } from './types.ts';
 
 const OID = {
@@ -45,7 +33,6 @@ const OID = {
   client: '1.3.6.1.5.5.7.3.2',
 } as const;
 
-const EMPTY = Buffer.alloc(0);
 const DAY_MS = 24 * 3600 * 1000;
 const BACKDATE_MS = 5 * 60 * 1000;
 export const SIGNATURE_ALGORITHM = sequence(oid(OID.ecdsaSha256));
@@ -109,7 +96,11 @@ export function certify(ca: KeyPair, spki: Buffer, r: CertificateRequest, o: Pki
   // A leaf that outlives its CA would fail later, in a way harder to understand.
   const caDays = (Date.parse(caCert.validTo) - (o.clock ?? realClock).now()) / DAY_MS;
   if (caDays <= 0) throw new StatusError('Invalid', 'the CA certificate has expired');
-  return sign({ issuer: subjectDer(caCert), subject, spki, days: Math.min(r.days, caDays), extensions }, ca.keyPem, o);
+  return sign(
+    { issuer: subjectElement(caCert).whole, subject, spki, days: Math.min(r.days, caDays), extensions },
+    ca.keyPem,
+    o,
+  );
 }
 
 /** `sha256:<hex>` of the certificate's public key, as kubeadm's discovery-token-ca-cert-hash. */
@@ -124,17 +115,6 @@ export function renewAt(certPem: string): number {
   const cert = new X509Certificate(certPem);
   const from = Date.parse(cert.validFrom);
   return from + (Date.parse(cert.validTo) - from) * (2 / 3);
-}
-
-/** Common name and organizations of a certificate's subject. */
-export function subjectOf(cert: X509Certificate): { commonName: string; organizations: readonly string[] } {
-  let commonName = '';
-  const organizations: string[] = [];
-  for (const line of cert.subject.split('\n')) {
-    if (line.startsWith('CN=')) commonName = line.slice(3);
-    if (line.startsWith('O=')) organizations.push(line.slice(2));
-  }
-  return { commonName, organizations };
 }
 
 export function derOf(certPem: string): Buffer {
@@ -204,13 +184,4 @@ function keyId(spki: Buffer): Buffer {
 
 function spkiOf(cert: X509Certificate): Buffer {
   return cert.publicKey.export({ type: 'spki', format: 'der' });
-}
-
-/** The subject exactly as it is encoded: an issuer must match it byte for byte. */
-function subjectDer(cert: X509Certificate): Buffer {
-  const fields = elements(elements(elements(cert.raw)[0]?.content ?? EMPTY)[0]?.content ?? EMPTY);
-  // version [0], serial, algorithm, issuer, validity, subject.
-  const subject = fields[fields[0]?.tag === 0xa0 ? 5 : 4];
-  if (subject === undefined) throw malformed();
-  return subject.whole;
 }

@@ -140,3 +140,9 @@ export function oidText(content: Buffer): string {
 export function malformed(): StatusError {
   return new StatusError('Invalid', 'malformed DER');
 }
+
+/** What a constructed element holds. Throws Invalid for elements of another tag. */
+export function childrenOf(e: Element | undefined, tag: number = TAG.sequence): Element[] {
+  if (e?.tag !== tag) throw malformed();
+  return elements(e.content);
+}

@@ -1,4 +1,4 @@
-export { caHash, certify, createCa, derOf, issue, type PkiDeps, pemOf, renewAt, subjectOf } from './certificates.ts';
+export { caHash, certify, createCa, derOf, issue, type PkiDeps, pemOf, renewAt } from './certificates.ts';
 export * from './join-token.ts';
 export * from './jwk.ts';
 export * from './jwt.ts';
@@ -11,5 +11,6 @@ export {
   type SigningRequest,
   signCsr,
 } from './requests.ts';
+export { type Subject, subjectOf } from './subject.ts';
 export * from './token-keys.ts';
 export * from './types.ts';

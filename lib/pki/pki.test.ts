@@ -89,6 +89,14 @@ describe('certificates', () => {
     expect(cert.verify(new X509Certificate(other.certPem).publicKey)).toBe(false);
   });
 
+  test('a subject is what it says, whatever characters it holds', async () => {
+    const ca = await createCa('berth test');
+    const commonName = 'doe, jane+x\\"\nO=system:masters';
+    const organizations = ['a, b', ' c ', 'é#'];
+    const leaf = await issue(ca, { commonName, organizations, usages: ['client'], days: 1 });
+    expect(subjectOf(new X509Certificate(leaf.certPem))).toEqual({ commonName, organizations });
+  });
+
   test('openssl accepts the chain strictly, and its hash of the CA key is ours', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'berth-pki-'));
     try {

@@ -4,6 +4,7 @@ import { StatusError } from '#lib/base';
 import { certify, nameOf, newKey, type PkiDeps, SIGNATURE_ALGORITHM, signBytes, spkiOfKey } from './certificates.ts';
 import {
   bitString,
+  childrenOf,
   type Element,
   elements,
   integer,
@@ -17,11 +18,10 @@ import {
   TAG,
   tlv,
 } from './der.ts';
+import { type Subject, subjectParts } from './subject.ts';
 import type { CertificateRequest, KeyPair } from './types.ts';
 
-export interface SigningRequest {
-  readonly commonName: string;
-  readonly organizations: readonly string[];
+export interface SigningRequest extends Subject {
   /** DER SubjectPublicKeyInfo. */
   readonly spki: Buffer;
   /** The subject alternative names that it asks for. */
@@ -78,7 +78,7 @@ export function parseCsr(der: Uint8Array): SigningRequest {
 }
 
 /** What a request says of itself: its signature is not looked at, so its algorithm does not matter. Throws Invalid. */
-export function csrSubject(der: Uint8Array): Pick<SigningRequest, 'commonName' | 'organizations'> {
+export function csrSubject(der: Uint8Array): Subject {
   const [request] = elements(Buffer.from(der));
   const [info] = childrenOf(request);
   const [, subject] = childrenOf(info);
@@ -100,25 +100,6 @@ const HASHES: Readonly<Record<string, string>> = {
   '1.2.840.113549.1.1.12': 'sha384',
   '1.2.840.113549.1.1.13': 'sha512',
 };
-
-function childrenOf(e: Element | undefined, tag: number = TAG.sequence): Element[] {
-  if (e?.tag !== tag) throw malformed();
-  return elements(e.content);
-}
-
-function subjectParts(subject: Element): { commonName: string; organizations: readonly string[] } {
-  let commonName = '';
-  const organizations: string[] = [];
-  for (const set of childrenOf(subject))
-    for (const attribute of childrenOf(set, TAG.set)) {
-      const [type, value] = childrenOf(attribute);
-      if (type === undefined || value === undefined) throw malformed();
-      const id = oidText(type.content);
-      if (id === '2.5.4.3') commonName = value.content.toString();
-      if (id === '2.5.4.10') organizations.push(value.content.toString());
-    }
-  return { commonName, organizations };
-}
 
 /** PKCS#9 extensionRequest (RFC 2985 5.4.2). */
 const EXTENSION_REQUEST = '1.2.840.113549.1.9.14';

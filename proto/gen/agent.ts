@@ -9,6 +9,8 @@ import type { GatewayMessage as _berth_agent_v1_GatewayMessage, GatewayMessage__
 import type { Heartbeat as _berth_agent_v1_Heartbeat, Heartbeat__Output as _berth_agent_v1_Heartbeat__Output } from './berth/agent/v1/Heartbeat.ts';
 import type { HeartbeatAck as _berth_agent_v1_HeartbeatAck, HeartbeatAck__Output as _berth_agent_v1_HeartbeatAck__Output } from './berth/agent/v1/HeartbeatAck.ts';
 import type { Hello as _berth_agent_v1_Hello, Hello__Output as _berth_agent_v1_Hello__Output } from './berth/agent/v1/Hello.ts';
+import type { IssueTokenReply as _berth_agent_v1_IssueTokenReply, IssueTokenReply__Output as _berth_agent_v1_IssueTokenReply__Output } from './berth/agent/v1/IssueTokenReply.ts';
+import type { IssueTokenRequest as _berth_agent_v1_IssueTokenRequest, IssueTokenRequest__Output as _berth_agent_v1_IssueTokenRequest__Output } from './berth/agent/v1/IssueTokenRequest.ts';
 import type { JoinReply as _berth_agent_v1_JoinReply, JoinReply__Output as _berth_agent_v1_JoinReply__Output } from './berth/agent/v1/JoinReply.ts';
 import type { JoinRequest as _berth_agent_v1_JoinRequest, JoinRequest__Output as _berth_agent_v1_JoinRequest__Output } from './berth/agent/v1/JoinRequest.ts';
 import type { NodeStatusReport as _berth_agent_v1_NodeStatusReport, NodeStatusReport__Output as _berth_agent_v1_NodeStatusReport__Output } from './berth/agent/v1/NodeStatusReport.ts';
@@ -37,6 +39,8 @@ export interface ProtoGrpcType {
         Heartbeat: MessageTypeDefinition<_berth_agent_v1_Heartbeat, _berth_agent_v1_Heartbeat__Output>
         HeartbeatAck: MessageTypeDefinition<_berth_agent_v1_HeartbeatAck, _berth_agent_v1_HeartbeatAck__Output>
         Hello: MessageTypeDefinition<_berth_agent_v1_Hello, _berth_agent_v1_Hello__Output>
+        IssueTokenReply: MessageTypeDefinition<_berth_agent_v1_IssueTokenReply, _berth_agent_v1_IssueTokenReply__Output>
+        IssueTokenRequest: MessageTypeDefinition<_berth_agent_v1_IssueTokenRequest, _berth_agent_v1_IssueTokenRequest__Output>
         JoinReply: MessageTypeDefinition<_berth_agent_v1_JoinReply, _berth_agent_v1_JoinReply__Output>
         JoinRequest: MessageTypeDefinition<_berth_agent_v1_JoinRequest, _berth_agent_v1_JoinRequest__Output>
         NodeStatusReport: MessageTypeDefinition<_berth_agent_v1_NodeStatusReport, _berth_agent_v1_NodeStatusReport__Output>

@@ -68,6 +68,20 @@ describe('bootstrap tokens', () => {
       await expect(user(`${id}.0123456789abcdef`)).rejects.toMatchObject({ kind: 'Unauthorized' });
   });
 
+  test('guesses, which cost anybody nothing, cost the store nothing', async () => {
+    const asked: string[] = [];
+    const { store } = server;
+    const get = store.get.bind(store);
+    store.get = (key, ctx) => {
+      asked.push(key);
+      return get(key, ctx);
+    };
+    for (let i = 0; i < 10; i++)
+      await expect(user(`guess${i}.0123456789abcdef`)).rejects.toMatchObject({ kind: 'Unauthorized' });
+    expect(asked.filter((key) => key.includes('bootstrap-token'))).toEqual([]);
+    store.get = get;
+  });
+
   test('a token without an end is good', async () => {
     const { expiration: _, ...endless } = GOOD;
     await put('dforev', { ...endless, 'token-id': 'dforev' });

@@ -241,9 +241,12 @@ describe('who may do what (kubernetes-api.md 17, 18)', () => {
     });
   });
 
-  test('a node reads what its pods need and writes nothing', async () => {
+  test('a node reads its own pods and what they need, and writes nothing else', async () => {
     const node = await server.http({ commonName: 'system:node:n1', organizations: ['system:nodes'] });
-    expect((await node.list<Pod>(Kinds.pods, {}, c)).items).toEqual([]);
+    expect((await node.list<Pod>(Kinds.pods, { fieldSelector: 'spec.nodeName=n1' }, c)).items).toEqual([]);
+    for (const query of [{}, { fieldSelector: 'spec.nodeName=n2' }, { namespace: 'default' }])
+      await expect(node.list(Kinds.pods, query, c)).rejects.toSatisfy((e) => isKind(e, 'Forbidden'));
+    await expect(node.list(Kinds.nodes, {}, c)).rejects.toSatisfy((e) => isKind(e, 'Forbidden'));
     await expect(node.list(Kinds.secrets, {}, c)).rejects.toSatisfy((e) => isKind(e, 'Forbidden'));
     /* Those of its pods come with its session; by name it could have those of everybody. */
     for (const kind of [Kinds.secrets, Kinds.configmaps])

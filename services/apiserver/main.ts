@@ -27,7 +27,7 @@ import { OidcAuthenticator } from './authn/oidc/authenticator.ts';
 import { StoreTokenKeys } from './authn/store-token-keys.ts';
 import { makeTokenService } from './authn/token-service.ts';
 import { AuthorizerUnion } from './authz/authorizer.ts';
-import { NodeRules, Superusers } from './authz/built-in.ts';
+import { Superusers } from './authz/built-in.ts';
 import { NodeAuthorizer } from './authz/node/node-authorizer.ts';
 import { NodeGraph } from './authz/node/node-graph.ts';
 import { RbacEscalation } from './authz/rbac/escalation.ts';
@@ -54,7 +54,7 @@ import type { ApiServer, ApiServerDeps } from './server.ts';
 import { Storage } from './storage.ts';
 
 export { parseAuditPolicy } from './http/audit/policy.ts';
-export type { ApiServer, ApiServerConfig, ApiServerDeps, AuditDeps, BearerVerifier, ListenAddress } from './server.ts';
+export type { ApiServer, ApiServerConfig, ApiServerDeps, AuditDeps, ListenAddress } from './server.ts';
 
 const DEFAULT_TOLERATION_SECONDS = 3;
 const EVENT_TTL_SECONDS = 3_600;
@@ -180,20 +180,14 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
   const storage = new Storage({ store, cache });
   const rbac = new RbacAuthorizer(cache);
   const nodes = new NodeAuthorizer({ graph: new NodeGraph(cache), rules: nodeRules() });
-  // NodeRules: what nodes could read before there was a graph, more than Kubernetes lets them.
-  const authorizer = new AuthorizerUnion([new Superusers(), nodes, new NodeRules(), rbac]);
+  const authorizer = new AuthorizerUnion([new Superusers(), nodes, rbac]);
+  const accountWaitMs = config.serviceAccountWaitMs ?? SERVICE_ACCOUNT_WAIT_MS;
   // The order of Kubernetes; quotas come last, when nothing but the store can refuse any more.
   const admission = new AdmissionChain([
     new NamespaceLifecycle(storage),
     new LimitRanger(storage),
-    new ServiceAccountAdmission({
-      storage,
-      clock,
-      random,
-      waitMs: config.serviceAccountWaitMs ?? SERVICE_ACCOUNT_WAIT_MS,
-      mountsTokens: config.mountsServiceAccountTokens === true,
-    }),
-    new NodeRestriction(storage),
+    new ServiceAccountAdmission({ storage, clock, random, waitMs: accountWaitMs }),
+    new NodeRestriction({ storage, authorizer }),
     new TaintNodesByCondition(),
     new PodSecurity(storage),
     new PriorityAdmission(storage),

@@ -1,7 +1,7 @@
 /** What the API server needs and what it gives: read this first, then main.ts. */
 import type { Clock, Logger, Random } from '#lib/base';
 import type { Bus } from '#lib/bus';
-import type { NodeStreams, RequestHandler, UserInfo } from '#lib/client';
+import type { NodeStreams, RequestHandler } from '#lib/client';
 import type { Store } from '#lib/store';
 import type { OidcConfig } from './authn/oidc/authenticator.ts';
 import type { LegacyClaims } from './authn/service-account-claims.ts';
@@ -12,11 +12,6 @@ export interface ListenAddress {
   readonly host: string;
   /** 0 = any free port. */
   readonly port: number;
-}
-
-/** Bearer tokens of other kinds than service accounts', bootstrap tokens and OIDC plug in here; undefined = not a token of this verifier's. */
-export interface BearerVerifier {
-  verify(token: string, signal: AbortSignal): Promise<UserInfo | undefined>;
 }
 
 export interface ApiServerConfig {
@@ -36,11 +31,6 @@ export interface ApiServerConfig {
   readonly serviceAccounts?: ServiceAccountConfig | undefined;
   /** Issuers whose id tokens are believed; in the order given. */
   readonly oidc?: readonly OidcConfig[] | undefined;
-  /**
-   * Whether admission gives pods their token volume. Default false: only where the nodes can get tokens (the gateway asks
-   * `serviceaccounts/token` for them), or no such pod would start.
-   */
-  readonly mountsServiceAccountTokens?: boolean | undefined;
   /** Requests of HTTP that run at the same time, shared by priority levels. Default 600, as Kubernetes' 400 + 200. */
   readonly requestSeats?: number | undefined;
   /** How long a request waits in a queue of its priority level. Default 15 s. */
@@ -62,7 +52,6 @@ export interface ApiServerDeps {
   readonly tls?: { readonly certPem: string; readonly keyPem: string; readonly caPem: string } | undefined;
   /** Exec, attach, logs, port-forward toward nodes; may also be given later by `useNodeStreams`. */
   readonly nodeStreams?: NodeStreams | undefined;
-  readonly bearer?: BearerVerifier | undefined;
   /** None = nothing is recorded. */
   readonly audit?: AuditDeps | undefined;
   readonly config: ApiServerConfig;

@@ -1,7 +1,7 @@
 /** The gateway as the rest of the server sees it; `startGateway` in main.ts makes one. */
 import type { Clock, Logger, Random } from '#lib/base';
 import type { Bus } from '#lib/bus';
-import type { Client, NodeStreams, WriteFence } from '#lib/client';
+import type { Client, NodeStreams, UserInfo, WriteFence } from '#lib/client';
 import type { KeyPair } from '#lib/pki';
 
 export interface SessionInfo {
@@ -33,6 +33,8 @@ export interface GatewayDeps {
    * older session of a node cannot write, whichever replica it is at. Absent = only this replica's own checks.
    */
   readonly fencedClient?: ((fence: WriteFence) => Client) | undefined;
+  /** A client that speaks as this user, with its rights and no more: for what a node asks of the API. */
+  clientAs(user: UserInfo): Client;
   /** `host:port` of this replica's API server: stands in the records of the sessions that this gateway holds. */
   readonly apiEndpoint: string;
   readonly host: string;

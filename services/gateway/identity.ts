@@ -4,6 +4,7 @@
  */
 import { ServerCredentials } from '@grpc/grpc-js';
 import { StatusError } from '#lib/base';
+import type { UserInfo } from '#lib/client';
 import type { KeyPair } from '#lib/pki';
 
 const NODE_PREFIX = 'system:node:';
@@ -21,6 +22,11 @@ export function nodeOf(call: PeerCall): string {
   if (typeof commonName !== 'string' || !commonName.startsWith(NODE_PREFIX) || !isNode)
     throw new StatusError('Unauthorized', 'this call needs a node certificate: join first');
   return commonName.slice(NODE_PREFIX.length);
+}
+
+/** As the API server knows the node by its certificate. */
+export function nodeUser(nodeName: string): UserInfo {
+  return { name: NODE_PREFIX + nodeName, groups: [NODE_GROUP, 'system:authenticated'] };
 }
 
 export function serverCredentials(ca: string, tls: KeyPair): ServerCredentials {

@@ -9,6 +9,8 @@ import { Subjects } from '#lib/bus';
 import type { NodeStream, NodeStreamRequest } from '#lib/client';
 import { ClientEventRecorder, InformerFactory } from '#lib/controller';
 import type { Hello__Output } from '#proto/gen/berth/agent/v1/Hello.ts';
+import type { IssueTokenReply } from '#proto/gen/berth/agent/v1/IssueTokenReply.ts';
+import type { IssueTokenRequest__Output } from '#proto/gen/berth/agent/v1/IssueTokenRequest.ts';
 import type { JoinReply } from '#proto/gen/berth/agent/v1/JoinReply.ts';
 import type { JoinRequest__Output } from '#proto/gen/berth/agent/v1/JoinRequest.ts';
 import type { RenewRequest__Output } from '#proto/gen/berth/agent/v1/RenewRequest.ts';
@@ -16,8 +18,9 @@ import { loadAgentProto } from '#proto/load.ts';
 import { withDeadline } from './deadline.ts';
 import { DesiredHub, PODS_BY_NODE } from './desired.ts';
 import type { Gateway, GatewayDeps, SessionInfo } from './gateway.ts';
-import { nodeOf, serverCredentials } from './identity.ts';
+import { nodeOf, nodeUser, serverCredentials } from './identity.ts';
 import { certificate, type JoinDeps, join } from './join.ts';
+import { issueToken } from './pod-tokens.ts';
 import {
   claimEpoch,
   epochOf,
@@ -142,6 +145,13 @@ class RunningGateway implements Gateway {
         this.#unary('join', done, () => join(call.request, this.#joinDeps)),
       Renew: (call: ServerUnaryCall<RenewRequest__Output, JoinReply>, done: sendUnaryData<JoinReply>) =>
         this.#unary('renew', done, async () => certificate(nodeOf(call), call.request.csr, this.#joinDeps)),
+      IssueToken: (
+        call: ServerUnaryCall<IssueTokenRequest__Output, IssueTokenReply>,
+        done: sendUnaryData<IssueTokenReply>,
+      ) =>
+        this.#unary('a token', done, async () =>
+          issueToken(this.#d.clientAs(nodeUser(nodeOf(call))), call.request, this.#c),
+        ),
       Session: (call: SessionCall) => this.#onSession(call),
     });
     this.#server.addService(proto.Streams.service, { Open: (call: StreamCall) => this.#onStream(call) });
@@ -172,7 +182,7 @@ class RunningGateway implements Gateway {
     });
   }
 
-  #unary(what: string, done: sendUnaryData<JoinReply>, fn: () => Promise<JoinReply>): void {
+  #unary<Reply>(what: string, done: sendUnaryData<Reply>, fn: () => Promise<Reply>): void {
     fn().then(
       (reply) => done(null, reply),
       (e: unknown) => {

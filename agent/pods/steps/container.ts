@@ -18,6 +18,7 @@ import { containerFigures, oomScoreAdj } from '../resources.ts';
 import type { Slots } from '../slots.ts';
 import { resolveUser } from '../user.ts';
 import { ensureImage, StartFailure } from './image.ts';
+import { makeMountParents } from './mount-parents.ts';
 import { podFolder, podLogFolder, type Sandbox } from './sandbox.ts';
 
 export interface StartRequest {
@@ -79,9 +80,13 @@ async function createAndStart(
     prepareLog(d, pod, spec.name, r.attempt, o.id),
     orConfigError(() => bindsOf(d, r, environment, c)),
   ]);
-  const user = await orConfigError(() =>
-    resolveUser(rootfs, o.image.config.user, pod.spec.securityContext, spec.securityContext),
-  );
+  const [user] = await allEnded([
+    orConfigError(() => resolveUser(rootfs, o.image.config.user, pod.spec.securityContext, spec.securityContext)),
+    makeMountParents(
+      rootfs,
+      binds.map((b) => b.target),
+    ),
+  ]);
   const args = argumentsOf(spec, o.image, environment);
   const figures = containerFigures(spec);
   const ns = join(sandbox.folder, 'ns');

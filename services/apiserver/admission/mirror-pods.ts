@@ -30,7 +30,7 @@ function referenceProblem(node: string, pod: DeepReadonly<Pod>): string | undefi
   const refuse = (what: string): string => `node "${node}" can not create pods that reference ${what}`;
   // Without the annotation, since as a mirror pod it would be said to refer to nothing.
   const refers = podReferences({ ...pod, metadata: { ...pod.metadata, annotations: {} } });
-  if (refers.serviceAccount !== '') return refuse('a service account');
+  if ((pod.spec.serviceAccountName ?? '') !== '') return refuse('a service account');
   if (refers.secrets.size > 0) return refuse('secrets');
   if (refers.configMaps.size > 0) return refuse('configmaps');
   const sources = (pod.spec.volumes ?? []).flatMap((v) => v.projected?.sources ?? []);

@@ -3,27 +3,36 @@
  * would steer workloads to it), its pods' statuses, mirror pods, its lease, tokens bound to its pods.
  * Source: kubernetes plugin/pkg/admission/noderestriction/admission.go.
  */
-import { type DeepReadonly, type KindRef, Kinds, type KubeObject, kindInfo, type Node, type Pod } from '#lib/api';
+import {
+  type DeepReadonly,
+  type KindRef,
+  Kinds,
+  type KubeObject,
+  kindInfo,
+  type Node,
+  type Pod,
+  type TokenRequest,
+} from '#lib/api';
 import type { Ctx } from '#lib/base';
 import { forbidden, notFound } from '../api-errors.ts';
+import type { Authorizer } from '../authz/authorizer.ts';
 import { nodeNameOf } from '../authz/node/identity.ts';
 import { isEqual, isSameContent, type Storage } from '../storage.ts';
 import type { AdmissionPlugin, AdmissionRequest } from './chain.ts';
 import { mirrorPodProblem } from './mirror-pods.ts';
 import { forbiddenLabels } from './node-labels.ts';
-
-interface TokenRequest extends KubeObject {
-  spec?: { boundObjectRef?: { kind?: string; apiVersion?: string; name?: string; uid?: string } };
-}
+import { NodeTokenAudiences } from './node-token-audiences.ts';
 
 type Slice = KubeObject & { spec?: { nodeName?: string } };
 
 export class NodeRestriction implements AdmissionPlugin {
   readonly name = 'NodeRestriction';
   readonly #storage: Storage;
+  readonly #audiences: NodeTokenAudiences;
 
-  constructor(storage: Storage) {
+  constructor({ storage, authorizer }: { storage: Storage; authorizer: Authorizer }) {
     this.#storage = storage;
+    this.#audiences = new NodeTokenAudiences({ storage, authorizer });
   }
 
   async admit(request: AdmissionRequest, c: Ctx): Promise<void> {
@@ -94,7 +103,7 @@ export class NodeRestriction implements AdmissionPlugin {
 
   async #token(node: string, request: AdmissionRequest, c: Ctx): Promise<void> {
     if (request.operation !== 'CREATE' || request.subresource !== 'token') return;
-    const bound = (request.object as TokenRequest | undefined)?.spec?.boundObjectRef;
+    const { boundObjectRef: bound, audiences = [] } = (request.object as TokenRequest).spec;
     if (bound?.apiVersion !== 'v1' || bound.kind !== 'Pod' || !bound.name)
       throw refuse(request, 'node requested token not bound to a pod');
     if (!bound.uid) throw refuse(request, 'node requested token with a pod binding without a uid');
@@ -107,6 +116,8 @@ export class NodeRestriction implements AdmissionPlugin {
       );
     if (pod.spec.nodeName !== node)
       throw refuse(request, 'node requested token bound to a pod scheduled on a different node');
+    const problem = await this.#audiences.problem(audiences, pod, request, c);
+    if (problem !== undefined) throw refuse(request, problem);
   }
 
   /** Of updates the authorizer has seen to it, and a slice never changes its node. */

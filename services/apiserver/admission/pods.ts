@@ -36,15 +36,12 @@ export class ServiceAccountAdmission implements AdmissionPlugin {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #waitMs: number;
-  readonly #mountsTokens: boolean;
 
-  /** `mountsTokens`: whether the nodes can get tokens; without them a pod that has the volume would never start. */
-  constructor(o: { storage: Storage; clock: Clock; random: Random; waitMs: number; mountsTokens: boolean }) {
+  constructor(o: { storage: Storage; clock: Clock; random: Random; waitMs: number }) {
     this.#storage = o.storage;
     this.#clock = o.clock;
     this.#random = o.random;
     this.#waitMs = o.waitMs;
-    this.#mountsTokens = o.mountsTokens;
   }
 
   async admit(request: AdmissionRequest, c: Ctx): Promise<void> {
@@ -63,7 +60,7 @@ export class ServiceAccountAdmission implements AdmissionPlugin {
     const secrets = account.imagePullSecrets ?? [];
     if ((spec.imagePullSecrets ?? []).length === 0 && secrets.length > 0)
       spec.imagePullSecrets = secrets.map((s) => ({ ...s }));
-    if (this.#mountsTokens && wantsToken(spec, account)) mountToken(spec, randomName(this.#random));
+    if (wantsToken(spec, account)) mountToken(spec, randomName(this.#random));
   }
 
   /** A controller makes the default account with its namespace: in a young namespace we wait for it a little. */

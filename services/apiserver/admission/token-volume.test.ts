@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Kinds, type Pod, type PodSpec, type ServiceAccount } from '#lib/api';
+import { type Container, Kinds, type Pod, type PodSpec, type ServiceAccount } from '#lib/api';
 import { testContext as c, startTestServer } from '../testing/server.ts';
 import { mountToken, TOKEN_MOUNT_PATH, wantsToken } from './token-volume.ts';
 
@@ -54,11 +54,10 @@ describe("a pod's token volume (plugin/pkg/admission/serviceaccount)", () => {
     expect(given.containers[0]?.volumeMounts?.[0]?.name).toBe('kube-api-access-mine');
   });
 
-  test('a created pod has it, valid and whole; a server whose nodes get no tokens leaves pods without', async () => {
-    await using mounting = await startTestServer({ config: { mountsServiceAccountTokens: true } });
-    await using plain = await startTestServer();
+  test('a created pod has it, valid and whole, unless the pod or its account does not want it', async () => {
+    await using server = await startTestServer();
     const pod = { metadata: { name: 'p', namespace: 'default' }, spec: { containers: [container('a')] } };
-    const made = await mounting.client.create<Pod>(Kinds.pods, structuredClone(pod), c);
+    const made = await server.client.create<Pod>(Kinds.pods, structuredClone(pod), c);
     const volume = made.spec?.volumes?.[0];
     expect(volume?.name).toMatch(/^kube-api-access-[a-z0-9]{5}$/);
     expect(volume?.projected).toEqual({
@@ -79,7 +78,19 @@ describe("a pod's token volume (plugin/pkg/admission/serviceaccount)", () => {
       spec: { ...pod.spec, automountServiceAccountToken: false },
       metadata: { ...pod.metadata, name: 'q' },
     };
-    expect((await mounting.client.create<Pod>(Kinds.pods, silent, c)).spec?.volumes ?? []).toEqual([]);
-    expect((await plain.client.create<Pod>(Kinds.pods, pod, c)).spec?.volumes ?? []).toEqual([]);
+    expect((await server.client.create<Pod>(Kinds.pods, silent, c)).spec?.volumes ?? []).toEqual([]);
+    const account = { metadata: { name: 'quiet', namespace: 'default' }, automountServiceAccountToken: false };
+    await server.client.create<ServiceAccount>(Kinds.serviceaccounts, account, c);
+    const of = (automountServiceAccountToken: boolean | undefined, name: string) =>
+      server.client.create<Pod>(
+        Kinds.pods,
+        {
+          metadata: { ...pod.metadata, name },
+          spec: { ...pod.spec, serviceAccountName: 'quiet', automountServiceAccountToken },
+        },
+        c,
+      );
+    expect((await of(undefined, 'r')).spec?.volumes ?? []).toEqual([]);
+    expect((await of(true, 's')).spec?.volumes).toHaveLength(1);
   });
 });

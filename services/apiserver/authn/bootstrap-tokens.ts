@@ -7,7 +7,7 @@
  */
 import { timingSafeEqual } from 'node:crypto';
 import { type DeepReadonly, Kinds, type Secret } from '#lib/api';
-import type { Clock, Ctx } from '#lib/base';
+import type { Clock } from '#lib/base';
 import type { LiveObjects } from './live-objects.ts';
 import { refused, type TokenAuthenticator, type TokenVerdict, UNKNOWN } from './token-authenticator.ts';
 
@@ -29,11 +29,11 @@ export class BootstrapTokens implements TokenAuthenticator {
   }
 
   /** Whatever is wrong with it, the answer is the same: nobody learns which ids exist. */
-  async authenticateToken(token: string, _audiences: readonly string[], c: Ctx): Promise<TokenVerdict> {
+  async authenticateToken(token: string): Promise<TokenVerdict> {
     const [, id, key] = TOKEN.exec(token) ?? [];
     if (id === undefined || key === undefined) return UNKNOWN;
     const name = `bootstrap-token-${id}`;
-    const secret = await this.#objects.find<Secret>(Kinds.secrets, { namespace: NAMESPACE, name }, c);
+    const secret = this.#objects.known<Secret>(Kinds.secrets, { namespace: NAMESPACE, name });
     if (secret === undefined || secret.type !== TYPE || secret.metadata.deletionTimestamp !== undefined) return UNKNOWN;
     const field = (of: string): string => textOf(secret, of);
     if (!isSame(field('token-secret'), key) || field('token-id') !== id) return UNKNOWN;

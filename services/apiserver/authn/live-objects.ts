@@ -2,7 +2,7 @@
  * Whether the objects that a token speaks of are still there: from the watch cache, and from the store itself before a
  * "no", since the cache may not have seen yet what another server wrote.
  */
-import { type DeepReadonly, type KindRef, type KubeObject, kindInfo } from '#lib/api';
+import { type DeepReadonly, type KindRef, type KubeObject, kindInfo, type ObjectKey } from '#lib/api';
 import type { Ctx } from '#lib/base';
 import type { Storage } from '../storage.ts';
 
@@ -11,6 +11,11 @@ export class LiveObjects {
 
   constructor(storage: Storage) {
     this.#storage = storage;
+  }
+
+  /** As this server knows it, without a question to the store: for what anybody may ask, as often as they like. */
+  known<T extends KubeObject>(kind: KindRef<T>, key: ObjectKey): DeepReadonly<T> | undefined {
+    return this.#storage.latest(kindInfo(kind), key)?.object as DeepReadonly<T> | undefined;
   }
 
   /** `uid`, when given, must be the object's. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type Ctx, silentLogger, VirtualClock } from '#lib/base';
+import { type Ctx, raceAbort, silentLogger, VirtualClock } from '#lib/base';
 import { isSignedBy, parseJwt, signJwt } from '#lib/pki';
 import { MemoryStore } from '#lib/store';
 import { StoreTokenKeys, TOKEN_KEYS_KEY } from './store-token-keys.ts';
@@ -72,6 +72,30 @@ describe('keys of service account tokens', () => {
     await clock.advance(5_000);
     await keys.verifierOf('forged', c);
     expect(readings).toBe(2);
+  });
+
+  test('all that ask for a new key while it is being read get it, whoever gives up meanwhile', async () => {
+    const { open, clock, store, c } = world();
+    const [a, b] = [await open(), await open()];
+    await a.rotate(c);
+    await clock.advance(10 * MINUTE);
+    const { kid } = a.signer();
+    let answer = (): void => undefined;
+    const held = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const get = store.get.bind(store);
+    store.get = async (key, ctx) => {
+      await raceAbort(held, ctx.signal);
+      return await get(key, ctx);
+    };
+    const leaving = new AbortController();
+    const first = b.verifierOf(kid, { ...c, signal: leaving.signal });
+    const others = [b.verifierOf(kid, c), b.verifierOf(kid, c)];
+    leaving.abort();
+    await expect(first).rejects.toMatchObject({ name: 'AbortError' });
+    answer();
+    expect((await Promise.all(others)).map((k) => k?.kid)).toEqual([kid, kid]);
   });
 
   test('the record is read every minute, and a store that is away costs no key', async () => {

@@ -9,7 +9,7 @@
  */
 import { createPrivateKey, createPublicKey, generateKeyPair } from 'node:crypto';
 import { promisify } from 'node:util';
-import { assert, type Clock, type Ctx, isKind, type Logger, StatusError } from '#lib/base';
+import { assert, type Clock, type Ctx, isKind, type Logger, raceAbort, StatusError } from '#lib/base';
 import { algorithmsOf, keyIdOf, type NamedKey, type SigningKey, type TokenKeys } from '#lib/pki';
 import type { Entry, Store } from '#lib/store';
 
@@ -43,12 +43,15 @@ export class StoreTokenKeys implements TokenKeys {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #log: Logger;
+  /** Of this process: a reading serves many, and outlives the request that began it. */
+  readonly #own: Ctx;
   /** Oldest first; never empty once open. */
   #keys: readonly LoadedKey[] = [];
   #readAtMs = Number.NEGATIVE_INFINITY;
   #reading: Promise<void> | undefined;
 
-  private constructor(o: { store: Store; clock: Clock; log: Logger }) {
+  private constructor(o: { store: Store; clock: Clock; log: Logger }, own: Ctx) {
+    this.#own = own;
     this.#store = o.store;
     this.#clock = o.clock;
     this.#log = o.log;
@@ -56,7 +59,7 @@ export class StoreTokenKeys implements TokenKeys {
 
   /** Makes the first key where there is none: of several servers that start together one wins, and all use its key. */
   static async open(o: { store: Store; clock: Clock; log: Logger }, c: Ctx): Promise<StoreTokenKeys> {
-    const keys = new StoreTokenKeys(o);
+    const keys = new StoreTokenKeys(o, c);
     if ((await o.store.get(TOKEN_KEYS_KEY, c)) === undefined) {
       const first = { privateKey: await newPrivateKey(), signsFrom: 0 };
       try {
@@ -65,7 +68,7 @@ export class StoreTokenKeys implements TokenKeys {
         if (!isKind(e, 'AlreadyExists')) throw e;
       }
     }
-    await keys.#read(c);
+    await keys.#read();
     return keys;
   }
 
@@ -74,7 +77,7 @@ export class StoreTokenKeys implements TokenKeys {
     while (!c.signal.aborted) {
       await this.#clock.sleep(REFRESH_MS, c.signal);
       try {
-        await this.#read(c);
+        await this.#read();
       } catch (err) {
         if (c.signal.aborted) return;
         this.#log.warn({ err }, 'the keys of service account tokens could not be read');
@@ -97,8 +100,12 @@ export class StoreTokenKeys implements TokenKeys {
 
   async verifierOf(kid: string, c: Ctx): Promise<NamedKey | undefined> {
     const known = this.#known(kid);
-    if (known !== undefined || this.#clock.monotonic() - this.#readAtMs < UNKNOWN_KID_MS) return known;
-    await this.#read(c);
+    if (known !== undefined) return known;
+    // Who comes while a reading is under way waits for it: it may bring the key.
+    const isFresh = this.#clock.monotonic() - this.#readAtMs < UNKNOWN_KID_MS;
+    if (isFresh && this.#reading === undefined) return undefined;
+    c.signal.throwIfAborted();
+    await raceAbort(this.#read(), c.signal);
     return this.#known(kid);
   }
 
@@ -116,7 +123,7 @@ export class StoreTokenKeys implements TokenKeys {
       const next = [...records, { privateKey, signsFrom: now + LEAD_MS }];
       try {
         await this.#store.update(TOKEN_KEYS_KEY, encode(next), entry.revision, {}, c);
-        await this.#read(c);
+        await this.#read();
         return;
       } catch (e) {
         if (!isKind(e, 'Conflict') || attempt >= WRITE_ATTEMPTS) throw e;
@@ -133,8 +140,8 @@ export class StoreTokenKeys implements TokenKeys {
   }
 
   /** One reading at a time serves all that wait. */
-  async #read(c: Ctx): Promise<void> {
-    this.#reading ??= this.#load(c).finally(() => {
+  async #read(): Promise<void> {
+    this.#reading ??= this.#load(this.#own).finally(() => {
       this.#reading = undefined;
     });
     await this.#reading;

@@ -77,6 +77,11 @@ export class ResourceCache {
     }
   }
 
+  /** In no promised order: for searches, which must not pay for sorting what has just changed. */
+  unsorted(namespace: string): Iterable<Cached> {
+    return this.#namespaces.get(namespace)?.items.values() ?? [];
+  }
+
   /** While loading: no event. */
   load(cached: Cached): void {
     this.#set(cached);

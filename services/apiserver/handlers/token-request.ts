@@ -36,9 +36,11 @@ export async function createToken(core: Core, request: BodyRequest, c: Ctx): Pro
   const draft = decoded(request);
   const account = (await readObject(core, request, c)).object as ServiceAccount;
   const nowMs = core.clock.now();
-  complete(draft, account, tokens, nowMs);
+  complete(draft, account, nowMs);
   const admission = admissionOf(request, draft);
   await core.admission.admit(admission, c);
+  // Not before: NodeRestriction tells a node that names no audience from one that names ours.
+  if ((draft.spec.audiences ?? []).length === 0) draft.spec.audiences = [...tokens.audiences];
   const errors = validate(draft);
   if (errors.length > 0) throw invalidError({ group: 'authentication.k8s.io', kind: KIND }, '', errors);
   await core.admission.validate(admission, c);
@@ -80,7 +82,7 @@ function decoded(request: BodyRequest): TokenRequest {
 }
 
 /** What the request leaves out, and what only the server says. Throws Invalid for a name or namespace of another account. */
-function complete(draft: TokenRequest, account: ServiceAccount, tokens: TokenService, nowMs: number): void {
+function complete(draft: TokenRequest, account: ServiceAccount, nowMs: number): void {
   const { name, namespace = '' } = account.metadata;
   const own: readonly ['name' | 'namespace', string][] = [
     ['name', name],
@@ -95,7 +97,6 @@ function complete(draft: TokenRequest, account: ServiceAccount, tokens: TokenSer
     draft.metadata[field] = value;
   }
   draft.metadata.creationTimestamp = timeText(nowMs);
-  if ((draft.spec.audiences ?? []).length === 0) draft.spec.audiences = [...tokens.audiences];
   delete draft.status;
 }
 

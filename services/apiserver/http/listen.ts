@@ -93,7 +93,7 @@ function newFront(o: ListenOptions): Front {
   });
   return new Front({
     api,
-    authenticator: new Authenticator({ tokens: core.tokens, bearer: deps.bearer, authorizer: core.authorizer }),
+    authenticator: new Authenticator({ tokens: core.tokens, authorizer: core.authorizer }),
     paths,
     streams: new StreamRoutes({ api, nodes: o.nodes }),
     metrics,

@@ -31,6 +31,7 @@ export async function openGateway(port = 0, apiEndpoint = '127.0.0.1:6443'): Pro
     client,
     apiEndpoint,
     fencedClient: (fence) => new InProcessClient({ handler: api.handler, user, fence: () => fence }),
+    clientAs: (as) => new InProcessClient({ handler: api.handler, user: as }),
     host: '127.0.0.1',
     port,
     ca,

@@ -15,11 +15,13 @@ import {
   type Pod,
 } from '#lib/api';
 import type { WatchCache } from '../../cache/watch-cache.ts';
-import { type PodReferences, podReferences, volumeSecretKeys } from './references.ts';
+import { type PodReferences, podReferences, serviceAccountOf, volumeSecretKeys } from './references.ts';
 
 export class NodeGraph {
   readonly #cache: WatchCache;
   readonly #kinds = new Map<KindRef, KindInfo>();
+  /** Of pods as they are cached: a node reads one secret after the other, each time through all its pods. */
+  readonly #references = new WeakMap<object, PodReferences>();
 
   constructor(cache: WatchCache) {
     this.#cache = cache;
@@ -52,7 +54,7 @@ export class NodeGraph {
   }
 
   hasServiceAccount(node: string, namespace: string, name: string): boolean {
-    return this.#podsUse(node, namespace, (r) => r.serviceAccount === name);
+    return this.#someThere(node, namespace, (pod) => serviceAccountOf(pod) === name);
   }
 
   hasVolume(node: string, name: string): boolean {
@@ -73,10 +75,22 @@ export class NodeGraph {
   }
 
   #podsUse(node: string, namespace: string, uses: (r: PodReferences) => boolean): boolean {
-    if (namespace === '') return false;
-    for (const { object } of this.#cache.of(this.#kind(Kinds.pods)).items(namespace)) {
+    return this.#someThere(node, namespace, (pod) => uses(this.#referencesOf(pod)));
+  }
+
+  #referencesOf(pod: DeepReadonly<Pod>): PodReferences {
+    let known = this.#references.get(pod);
+    if (known === undefined) {
+      known = podReferences(pod);
+      this.#references.set(pod, known);
+    }
+    return known;
+  }
+
+  #someThere(node: string, namespace: string, is: (pod: DeepReadonly<Pod>) => boolean): boolean {
+    for (const { object } of this.#cache.of(this.#kind(Kinds.pods)).unsorted(namespace)) {
       const pod = object as DeepReadonly<Pod>;
-      if (pod.spec.nodeName === node && uses(podReferences(pod))) return true;
+      if (pod.spec.nodeName === node && is(pod)) return true;
     }
     return false;
   }

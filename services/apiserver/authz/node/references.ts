@@ -10,7 +10,6 @@ export interface PodReferences {
   readonly configMaps: ReadonlySet<string>;
   readonly claims: ReadonlySet<string>;
   readonly resourceClaims: ReadonlySet<string>;
-  readonly serviceAccount: string;
 }
 
 const MIRROR = 'kubernetes.io/config.mirror';
@@ -19,12 +18,11 @@ const NONE: PodReferences = {
   configMaps: new Set(),
   claims: new Set(),
   resourceClaims: new Set(),
-  serviceAccount: '',
 };
 
 /** A mirror pod is its node's own claim, and gives it nothing. */
 export function podReferences(pod: DeepReadonly<Pod>): PodReferences {
-  if (pod.metadata.annotations?.[MIRROR] !== undefined) return NONE;
+  if (isMirror(pod)) return NONE;
   const secrets = new Set<string>();
   const configMaps = new Set<string>();
   const claims = new Set<string>();
@@ -52,8 +50,16 @@ export function podReferences(pod: DeepReadonly<Pod>): PodReferences {
     configMaps,
     claims,
     resourceClaims: resourceClaimsOf(pod),
-    serviceAccount: pod.spec.serviceAccountName ?? '',
   };
+}
+
+/** undefined = none that the pod's node could speak for. */
+export function serviceAccountOf(pod: DeepReadonly<Pod>): string | undefined {
+  return isMirror(pod) ? undefined : pod.spec.serviceAccountName;
+}
+
+function isMirror(pod: DeepReadonly<Pod>): boolean {
+  return pod.metadata.annotations?.[MIRROR] !== undefined;
 }
 
 /** `namespace/name` of the secrets that a node needs to mount the volume. */

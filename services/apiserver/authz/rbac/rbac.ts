@@ -32,9 +32,13 @@ export class RbacAuthorizer implements Authorizer {
 
   authorize(a: Attributes): Decision {
     const errors = new Set<string>();
+    /** Many bindings may name one role. */
+    const looked = new Set<readonly Rule[]>();
     for (const bound of this.#index.of(a.user, namespaceOf(a))) {
       const { roleRef } = bound.binding;
       const rules = this.#rulesOf(roleRef, bound.namespace);
+      if (rules !== undefined && looked.has(rules)) continue;
+      if (rules !== undefined) looked.add(rules);
       if (rules === undefined) errors.add(missingRole(roleRef));
       else if (rules.some((rule) => ruleAllows(rule, a)))
         return { isAllowed: true, reason: `RBAC: allowed by ${bindingText(bound)}` };

@@ -81,6 +81,22 @@ describe('covers (policy_comparator.go)', () => {
   });
 });
 
+test('an owner with thousands of rules costs a bounded number of comparisons', () => {
+  const many = Array.from({ length: 200 }, (_, i) => `x${i}`);
+  const wanted = [{ verbs: many, apiGroups: [''], resources: many }];
+  const cover = covers(
+    Array.from({ length: 10_000 }, () => pods('get')),
+    wanted,
+  );
+  expect(cover).toEqual({ isCovered: false, missing: [], isTooLarge: true });
+  expect(
+    covers(
+      Array.from({ length: 100 }, () => pods('get')),
+      wanted,
+    ).missing,
+  ).toHaveLength(40_000);
+});
+
 describe('what is missing, for people', () => {
   test('verbs of one resource are one line', () => {
     const rules = [pods('get'), pods('list'), { verbs: ['get'], nonResourceURLs: ['/x'] }];

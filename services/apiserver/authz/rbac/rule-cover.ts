@@ -12,6 +12,12 @@ import { type Rule, withoutStars } from './rule-matching.ts';
 /** Above this a check is refused. The largest default role breaks into some 1,500. */
 export const GRANTS_MAX = 50_000;
 
+/**
+ * Comparisons of one check: grants times rules of the owner, who may have given themselves ten thousand of one kind. A
+ * cluster's administrator has two rules, a namespace's some eighty.
+ */
+const COMPARISONS_MAX = 5_000_000;
+
 /** One verb of one resource (and name) of one group, or one verb of one path. */
 export interface Grant {
   readonly verb: string;
@@ -28,14 +34,22 @@ export interface Cover {
   readonly isTooLarge: boolean;
 }
 
+const TOO_LARGE: Cover = { isCovered: false, missing: [], isTooLarge: true };
+
 export function covers(owner: readonly Rule[], wanted: readonly Rule[]): Cover {
   const known = owner.map(ownerRuleOf);
   const missing: Rule[] = [];
   let left = GRANTS_MAX;
+  let comparisons = 0;
   for (const rule of wanted) {
     left -= grantCount(rule);
-    if (left < 0) return { isCovered: false, missing: [], isTooLarge: true };
-    for (const grant of grantsOf(rule)) if (!known.some((o) => ruleCovers(o, grant))) missing.push(ruleOf(grant));
+    if (left < 0) return TOO_LARGE;
+    for (const grant of grantsOf(rule)) {
+      const found = known.findIndex((o) => ruleCovers(o, grant));
+      comparisons += found < 0 ? known.length : found + 1;
+      if (comparisons > COMPARISONS_MAX) return TOO_LARGE;
+      if (found < 0) missing.push(ruleOf(grant));
+    }
   }
   return { isCovered: missing.length === 0, missing, isTooLarge: false };
 }

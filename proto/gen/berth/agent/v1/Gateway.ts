@@ -4,11 +4,22 @@ import type * as grpc from '@grpc/grpc-js'
 import type { MethodDefinition } from '@grpc/proto-loader'
 import type { AgentMessage as _berth_agent_v1_AgentMessage, AgentMessage__Output as _berth_agent_v1_AgentMessage__Output } from '../../../berth/agent/v1/AgentMessage.ts';
 import type { GatewayMessage as _berth_agent_v1_GatewayMessage, GatewayMessage__Output as _berth_agent_v1_GatewayMessage__Output } from '../../../berth/agent/v1/GatewayMessage.ts';
+import type { IssueTokenReply as _berth_agent_v1_IssueTokenReply, IssueTokenReply__Output as _berth_agent_v1_IssueTokenReply__Output } from '../../../berth/agent/v1/IssueTokenReply.ts';
+import type { IssueTokenRequest as _berth_agent_v1_IssueTokenRequest, IssueTokenRequest__Output as _berth_agent_v1_IssueTokenRequest__Output } from '../../../berth/agent/v1/IssueTokenRequest.ts';
 import type { JoinReply as _berth_agent_v1_JoinReply, JoinReply__Output as _berth_agent_v1_JoinReply__Output } from '../../../berth/agent/v1/JoinReply.ts';
 import type { JoinRequest as _berth_agent_v1_JoinRequest, JoinRequest__Output as _berth_agent_v1_JoinRequest__Output } from '../../../berth/agent/v1/JoinRequest.ts';
 import type { RenewRequest as _berth_agent_v1_RenewRequest, RenewRequest__Output as _berth_agent_v1_RenewRequest__Output } from '../../../berth/agent/v1/RenewRequest.ts';
 
 export interface GatewayClient extends grpc.Client {
+  IssueToken(argument: _berth_agent_v1_IssueTokenRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_berth_agent_v1_IssueTokenReply__Output>): grpc.ClientUnaryCall;
+  IssueToken(argument: _berth_agent_v1_IssueTokenRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_berth_agent_v1_IssueTokenReply__Output>): grpc.ClientUnaryCall;
+  IssueToken(argument: _berth_agent_v1_IssueTokenRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_berth_agent_v1_IssueTokenReply__Output>): grpc.ClientUnaryCall;
+  IssueToken(argument: _berth_agent_v1_IssueTokenRequest, callback: grpc.requestCallback<_berth_agent_v1_IssueTokenReply__Output>): grpc.ClientUnaryCall;
+  issueToken(argument: _berth_agent_v1_IssueTokenRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_berth_agent_v1_IssueTokenReply__Output>): grpc.ClientUnaryCall;
+  issueToken(argument: _berth_agent_v1_IssueTokenRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_berth_agent_v1_IssueTokenReply__Output>): grpc.ClientUnaryCall;
+  issueToken(argument: _berth_agent_v1_IssueTokenRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_berth_agent_v1_IssueTokenReply__Output>): grpc.ClientUnaryCall;
+  issueToken(argument: _berth_agent_v1_IssueTokenRequest, callback: grpc.requestCallback<_berth_agent_v1_IssueTokenReply__Output>): grpc.ClientUnaryCall;
+  
   Join(argument: _berth_agent_v1_JoinRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_berth_agent_v1_JoinReply__Output>): grpc.ClientUnaryCall;
   Join(argument: _berth_agent_v1_JoinRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_berth_agent_v1_JoinReply__Output>): grpc.ClientUnaryCall;
   Join(argument: _berth_agent_v1_JoinRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_berth_agent_v1_JoinReply__Output>): grpc.ClientUnaryCall;
@@ -35,6 +46,8 @@ export interface GatewayClient extends grpc.Client {
 }
 
 export interface GatewayHandlers extends grpc.UntypedServiceImplementation {
+  IssueToken: grpc.handleUnaryCall<_berth_agent_v1_IssueTokenRequest__Output, _berth_agent_v1_IssueTokenReply>;
+  
   Join: grpc.handleUnaryCall<_berth_agent_v1_JoinRequest__Output, _berth_agent_v1_JoinReply>;
   
   Renew: grpc.handleUnaryCall<_berth_agent_v1_RenewRequest__Output, _berth_agent_v1_JoinReply>;
@@ -44,6 +57,7 @@ export interface GatewayHandlers extends grpc.UntypedServiceImplementation {
 }
 
 export interface GatewayDefinition extends grpc.ServiceDefinition {
+  IssueToken: MethodDefinition<_berth_agent_v1_IssueTokenRequest, _berth_agent_v1_IssueTokenReply, _berth_agent_v1_IssueTokenRequest__Output, _berth_agent_v1_IssueTokenReply__Output>
   Join: MethodDefinition<_berth_agent_v1_JoinRequest, _berth_agent_v1_JoinReply, _berth_agent_v1_JoinRequest__Output, _berth_agent_v1_JoinReply__Output>
   Renew: MethodDefinition<_berth_agent_v1_RenewRequest, _berth_agent_v1_JoinReply, _berth_agent_v1_RenewRequest__Output, _berth_agent_v1_JoinReply__Output>
   Session: MethodDefinition<_berth_agent_v1_AgentMessage, _berth_agent_v1_GatewayMessage, _berth_agent_v1_AgentMessage__Output, _berth_agent_v1_GatewayMessage__Output>
