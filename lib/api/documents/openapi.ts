@@ -1,8 +1,9 @@
 /**
  * OpenAPI documents: v3 as an index and one document per group version, v2 as one document, all made from the field table.
  *
- * Idea: a document is a few hundred kB; it is made when first asked for and kept as bytes. The hash in the index must not
- * need the documents, so it is a digest of what they are made of: the fact table, the kinds, the program's version.
+ * Idea: a document is a few hundred kB; it is made when its bytes are first asked for and kept. The hash must not need the
+ * document (the index and a 304 answer have it too), so it is a digest of what documents are made of: the fact table, the
+ * kinds, the program's version, and FORMAT for what is written by hand.
  * Source: k8s.io/kube-openapi/pkg/handler3; kubernetes KEP-2896.
  */
 import { createHash } from 'node:crypto';
@@ -35,7 +36,7 @@ export interface OpenApi {
   v2Protobuf(): OpenApiDocument;
 }
 
-/** Raise it when a change here changes the documents: clients keep a document for a year by its hash. */
+/** Raise it when a change in this folder changes the documents: clients keep a document for a year by its hash. */
 const FORMAT = 3;
 
 /** `version` is the version the server claims. A changed list of kinds means a new OpenApi. */
