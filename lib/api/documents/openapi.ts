@@ -68,7 +68,7 @@ export function openApiOf(kinds: readonly KindInfo[], version: string): OpenApi 
   const v2 = madeOnce(hashOf('v2', kinds), async () =>
     json(swaggerOf(await documentOf({ kinds, roots: [...roots.values()], version }))),
   );
-  const v2Protobuf = madeOnce(hashOf('v2.pb', kinds), async () => swaggerProtobufOf(await v2.bytes()));
+  const v2Protobuf = madeOnce(`${v2.hash}PB`, async () => swaggerProtobufOf(await v2.bytes()));
   return {
     index: () => ({
       paths: Object.fromEntries(
