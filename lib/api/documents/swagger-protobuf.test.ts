@@ -107,6 +107,21 @@ describe('swaggerProtobufOf', async () => {
     expect(schemaOf(one(fieldsOf(one(ok, 2)), 1))).toEqual({ $ref: '#/definitions/io.k8s.api.apps.v1.Deployment' });
   });
 
+  test('additionalProperties may be true or false, numbers are whole, what is of the wrong type is left out', () => {
+    const of = (schema: Json): Fields => {
+      const value = { swagger: '2.0', definitions: { A: schema } };
+      const f = fieldsOf(swaggerProtobufOf(Buffer.from(JSON.stringify(value))));
+      return fieldsOf(namedOf(one(f, 9), 1)[0]?.[1] ?? Buffer.alloc(0));
+    };
+    for (const [value, expected] of [
+      [true, 1],
+      [false, 0],
+    ] as const)
+      expect(fieldsOf(one(of({ additionalProperties: value }), 21)).get(2)).toEqual([expected]);
+    expect(of({ maxLength: 300, minItems: 0 }).get(11)).toEqual([300]);
+    expect(of({ maxLength: 'x' }).has(11)).toBe(false);
+  });
+
   test('what gnostic has no field for is left out; names that JavaScript knows are names', () => {
     const value = {
       swagger: '2.0',

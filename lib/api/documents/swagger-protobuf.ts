@@ -114,6 +114,16 @@ function message(of: () => Message): Part {
 
 const schema = message(() => SCHEMA);
 
+/** AdditionalPropertiesItem: a schema (1), or true or false (2), of which false too is written. */
+function additional(w: BackWriter, value: unknown): void {
+  if (typeof value !== 'boolean') {
+    schema(w, 1, value);
+    return;
+  }
+  w.varint(value ? 1 : 0);
+  w.tag(2, VARINT);
+}
+
 const SCHEMA: Message = {
   fields: {
     $ref: [1, text],
@@ -136,10 +146,7 @@ const SCHEMA: Message = {
     minProperties: [18, integer],
     required: [19, list(text)],
     enum: [20, list(any)],
-    additionalProperties: [
-      21,
-      nested((w, value) => (typeof value === 'boolean' ? bool(w, 2, value) : schema(w, 1, value))),
-    ],
+    additionalProperties: [21, nested(additional)],
     type: [22, inside(1, text)],
     items: [23, inside(1, schema)],
     allOf: [24, list(schema)],
