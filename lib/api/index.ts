@@ -2,7 +2,7 @@ export type { CustomBehavior } from './custom-behavior.ts';
 export { applyDefaults, applyTypeDefaults } from './defaults.ts';
 export { answersDeletedObject } from './deletion.ts';
 export { type Discovery, discoveryOf } from './documents/discovery.ts';
-export { type OpenApi, openApiOf } from './documents/openapi.ts';
+export { type OpenApi, type OpenApiDocument, openApiOf } from './documents/openapi.ts';
 export { SWAGGER_PROTOBUF, SWAGGER_PROTOBUF_ASKED } from './documents/swagger-protobuf.ts';
 export { semanticEqual } from './equality.ts';
 export { errorBody, type FieldError, type FieldErrorType, goQuote, invalidError } from './field-error.ts';

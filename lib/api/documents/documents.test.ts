@@ -91,12 +91,12 @@ describe('discoveryOf', () => {
   });
 });
 
-describe('openApiOf', () => {
+describe('openApiOf', async () => {
   const api = openApiOf(allKinds(), 'v1.36.0');
   const { paths } = api.index() as { paths: Record<string, { serverRelativeURL: string }> };
-  const documents = Object.keys(paths).map(
-    (path) => [path, JSON.parse(String(api.document(path)?.bytes)) as Json] as const,
-  );
+  const jsonOf = async (path: string): Promise<Json> => JSON.parse(String(await api.document(path)?.bytes())) as Json;
+  const documents = await Promise.all(Object.keys(paths).map(async (path) => [path, await jsonOf(path)] as const));
+  const v2 = JSON.parse(String(await api.v2().bytes())) as Json;
 
   test('the index names each group version with the hash of its document', () => {
     expect(Object.keys(paths)).toContain('api/v1');
@@ -110,13 +110,12 @@ describe('openApiOf', () => {
     for (const [, document] of documents)
       for (const ref of new Set(refsOf(document)))
         expect(at(document, ...ref.slice(2).split('/'))).toBeTypeOf('object');
-    const v2 = JSON.parse(String(api.v2().bytes)) as Json;
     expect(v2['swagger']).toBe('2.0');
     const names = (schemas: unknown): string[] =>
       Object.keys(
         at(schemas, 'io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps', 'properties') as Json,
       );
-    const crds = JSON.parse(String(api.document('apis/apiextensions.k8s.io/v1')?.bytes));
+    const crds = documents.find(([path]) => path === 'apis/apiextensions.k8s.io/v1')?.[1];
     expect(names(v2['definitions'])).toEqual(names(at(crds, 'components', 'schemas')));
     for (const ref of new Set(refsOf(v2))) expect(at(v2, ...ref.slice(2).split('/'))).toBeTypeOf('object');
   });
@@ -254,7 +253,6 @@ describe('openApiOf', () => {
       }
     };
     for (const [, d] of documents) look(at(d, 'components', 'schemas'));
-    const v2 = JSON.parse(String(api.v2().bytes)) as Json;
     look(v2['definitions']);
     expect(missing).toEqual([]);
     expect(at(v2, 'definitions', 'io.k8s.api.core.v1.Pod', 'properties', 'spec')).toEqual({
@@ -268,7 +266,7 @@ describe('openApiOf', () => {
       isObject(value)
         ? Object.entries(value).reduce((n, [k, v]) => n + (k === 'default' && !isObject(v) ? 1 : 0) + keys(v), 0)
         : 0;
-    expect(keys(JSON.parse(String(api.v2().bytes)))).toBe(0);
+    expect(keys(v2)).toBe(0);
     expect(keys(documents.find(([path]) => path === 'api/v1')?.[1])).toBeGreaterThan(100);
   });
 
@@ -288,7 +286,7 @@ describe('openApiOf', () => {
   });
 
   test('schemas carry what apply and explain need', () => {
-    const schemas = at(JSON.parse(String(api.document('api/v1')?.bytes)), 'components', 'schemas') as Json;
+    const schemas = at(documents.find(([path]) => path === 'api/v1')?.[1], 'components', 'schemas') as Json;
     expect(at(schemas, 'io.k8s.api.core.v1.Pod')).toMatchObject({
       type: 'object',
       'x-kubernetes-group-version-kind': [{ group: '', version: 'v1', kind: 'Pod' }],

@@ -1,8 +1,9 @@
 /**
  * OpenAPI documents: v3 as an index and one document per group version, v2 as one document, all made from the field table.
  *
- * Idea: a document is a few hundred kB; it is made when first asked for and kept as bytes. The hash in the index must not
- * need the documents, so it is a digest of what they are made of: the fact table, the kinds, the program's version.
+ * Idea: a document is a few hundred kB; it is made when its bytes are first asked for and kept. The hash must not need the
+ * document (the index and a 304 answer have it too), so it is a digest of what documents are made of: the fact table, the
+ * kinds, the program's version, and FORMAT for what is written by hand.
  * Source: k8s.io/kube-openapi/pkg/handler3; kubernetes KEP-2896.
  */
 import { createHash } from 'node:crypto';
@@ -10,22 +11,29 @@ import { TYPES_JSON } from '../gen/table.ts';
 import { apiVersionOf } from '../object.ts';
 import { type KindInfo, schemaOf } from '../registry.ts';
 import type { TypeName } from '../type-table.ts';
-import { loadDescriptions } from './descriptions/index.ts';
 import { pathsOf } from './operations.ts';
 import { type RootDocument, rootDocuments } from './root-paths.ts';
 import { componentsOf, type Schema } from './schemas.ts';
 import { swaggerOf } from './swagger.ts';
 import { swaggerProtobufOf } from './swagger-protobuf.ts';
 
+/** A document that is made when its bytes are asked for; its hash costs nothing. */
+export interface OpenApiDocument {
+  /** What ?hash= and the ETag say; equal hashes, equal bytes. */
+  readonly hash: string;
+  /** Made once and kept. */
+  bytes(): Promise<Buffer>;
+}
+
 export interface OpenApi {
   /** /openapi/v3 */
   index(): object;
-  /** /openapi/v3/{path}, path being `api/v1` or `apis/apps/v1`; `hash` is the right value of ?hash=. */
-  document(path: string): { readonly bytes: Buffer; readonly hash: string } | undefined;
+  /** /openapi/v3/{path}, path being `api/v1`, `apis/apps/v1`, or one of root-paths.ts. */
+  document(path: string): OpenApiDocument | undefined;
   /** /openapi/v2 as JSON. */
-  v2(): { readonly bytes: Buffer; readonly hash: string };
+  v2(): OpenApiDocument;
   /** /openapi/v2 as protobuf (see swagger-protobuf.ts). */
-  v2Protobuf(): { readonly bytes: Buffer; readonly hash: string };
+  v2Protobuf(): OpenApiDocument;
 }
 
 /** What components of custom kinds refer to. */
@@ -44,51 +52,66 @@ export function openApiOf(kinds: readonly KindInfo[], version: string): OpenApi 
     groups.set(path, list);
   }
   const roots = rootDocuments([...new Set(kinds.map((k) => k.group).filter((g) => g !== ''))]);
-  const memo = new Map<string, { bytes: Buffer; hash: string }>();
-  const keep = (key: string, make: () => { bytes: Buffer; hash: string }): { bytes: Buffer; hash: string } => {
-    const made = memo.get(key) ?? make();
-    memo.set(key, made);
-    return made;
-  };
   const facts = createHash('sha256').update(`${FORMAT} ${version} `).update(TYPES_JSON).digest('hex');
   const hashOf = (path: string, list: readonly KindInfo[]): string =>
     createHash('sha512')
       .update(`${facts} ${path} ${JSON.stringify(list.map(identityOf))}`)
       .digest('hex')
       .toUpperCase();
-  const json = (document: object): Buffer => Buffer.from(JSON.stringify(document));
-  const v2 = (): { bytes: Buffer; hash: string } =>
-    keep('v2', () => {
-      const document = documentOf({ kinds, roots: [...roots.values()], version });
-      const custom = kinds.map((k) => k.custom?.openApi('v2') ?? {});
-      return { bytes: json(swaggerOf(document, Object.assign({}, ...custom))), hash: hashOf('v2', kinds) };
-    });
-  const paths = (): string[] => [...roots.keys(), ...groups.keys()].sort();
+  const v3 = new Map<string, OpenApiDocument>();
+  for (const path of [...roots.keys(), ...groups.keys()].sort()) {
+    const list = groups.get(path) ?? [];
+    const root = roots.get(path);
+    const parts = { kinds: list, roots: root === undefined ? [] : [root], version };
+    v3.set(
+      path,
+      madeOnce(hashOf(path, list), async () => json(await documentOf(parts))),
+    );
+  }
+  const v2 = madeOnce(hashOf('v2', kinds), async () => {
+    const custom = kinds.map((k) => k.custom?.openApi('v2') ?? {});
+    const document = await documentOf({ kinds, roots: [...roots.values()], version });
+    return json(swaggerOf(document, Object.assign({}, ...custom)));
+  });
+  const v2Protobuf = madeOnce(`${v2.hash}PB`, async () => swaggerProtobufOf(await v2.bytes()));
   return {
     index: () => ({
       paths: Object.fromEntries(
-        paths().map((path) => [
-          path,
-          { serverRelativeURL: `/openapi/v3/${path}?hash=${hashOf(path, groups.get(path) ?? [])}` },
-        ]),
+        [...v3].map(([path, { hash }]) => [path, { serverRelativeURL: `/openapi/v3/${path}?hash=${hash}` }]),
       ),
     }),
-    document: (path) => {
-      const list = groups.get(path);
-      const root = roots.get(path);
-      if (list === undefined && root === undefined) return undefined;
-      return keep(path, () => ({
-        bytes: json(documentOf({ kinds: list ?? [], roots: root === undefined ? [] : [root], version })),
-        hash: hashOf(path, list ?? []),
-      }));
-    },
-    v2,
-    v2Protobuf: () => keep('v2.pb', () => swaggerProtobufOf(v2())),
+    document: (path) => v3.get(path),
+    v2: () => v2,
+    v2Protobuf: () => v2Protobuf,
   };
 }
 
 function identityOf(kind: KindInfo): object {
   return { ...kind, custom: kind.custom?.source };
+}
+
+/** Who asks while it is being made waits for the same bytes; a failure is not kept. */
+function madeOnce(hash: string, make: () => Promise<Buffer>): OpenApiDocument {
+  let made: Promise<Buffer> | undefined;
+  const start = async (): Promise<Buffer> => {
+    try {
+      return await make();
+    } catch (e) {
+      made = undefined;
+      throw e;
+    }
+  };
+  return {
+    hash,
+    bytes: () => {
+      made ??= start();
+      return made;
+    },
+  };
+}
+
+function json(document: object): Buffer {
+  return Buffer.from(JSON.stringify(document));
 }
 
 interface DocumentParts {
@@ -97,7 +120,9 @@ interface DocumentParts {
   readonly version: string;
 }
 
-function documentOf({ kinds, roots, version }: DocumentParts): Schema & { paths: Record<string, Schema> } {
+/** The texts are a module of their own, so that a process whose documents nobody reads never loads them. */
+async function documentOf({ kinds, roots, version }: DocumentParts): Promise<Schema> {
+  const { loadDescriptions } = await import('./descriptions/index.ts');
   const texts = loadDescriptions();
   const gvks = new Map<TypeName, { group: string; version: string; kind: string }[]>();
   const find = (group: string, ver: string, kind: string): TypeName | undefined => {

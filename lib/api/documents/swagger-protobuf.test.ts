@@ -58,10 +58,10 @@ function schemaOf(bytes: Buffer): Json {
   return out;
 }
 
-describe('swaggerProtobufOf', () => {
+describe('swaggerProtobufOf', async () => {
   const api = openApiOf(allKinds(), 'v1.36.0');
-  const json = JSON.parse(String(api.v2().bytes)) as { definitions: Json; paths: Json; info: Json };
-  const document = fieldsOf(api.v2Protobuf().bytes);
+  const json = JSON.parse(String(await api.v2().bytes())) as { definitions: Json; paths: Json; info: Json };
+  const document = fieldsOf(await api.v2Protobuf().bytes());
 
   test('the decoded definitions are those of the JSON form', () => {
     const definitions = Object.fromEntries(namedOf(one(document, 9), 1).map(([k, v]) => [k, schemaOf(v)]));
@@ -107,6 +107,21 @@ describe('swaggerProtobufOf', () => {
     expect(schemaOf(one(fieldsOf(one(ok, 2)), 1))).toEqual({ $ref: '#/definitions/io.k8s.api.apps.v1.Deployment' });
   });
 
+  test('additionalProperties may be true or false, numbers are whole, what is of the wrong type is left out', () => {
+    const of = (schema: Json): Fields => {
+      const value = { swagger: '2.0', definitions: { A: schema } };
+      const f = fieldsOf(swaggerProtobufOf(Buffer.from(JSON.stringify(value))));
+      return fieldsOf(namedOf(one(f, 9), 1)[0]?.[1] ?? Buffer.alloc(0));
+    };
+    for (const [value, expected] of [
+      [true, 1],
+      [false, 0],
+    ] as const)
+      expect(fieldsOf(one(of({ additionalProperties: value }), 21)).get(2)).toEqual([expected]);
+    expect(of({ maxLength: 300, minItems: 0 }).get(11)).toEqual([300]);
+    expect(of({ maxLength: 'x' }).has(11)).toBe(false);
+  });
+
   test('what gnostic has no field for is left out; names that JavaScript knows are names', () => {
     const value = {
       swagger: '2.0',
@@ -114,9 +129,7 @@ describe('swaggerProtobufOf', () => {
       constructor: 'x',
       definitions: { A: { nullable: true, type: 'object' } },
     };
-    const { bytes, hash } = swaggerProtobufOf({ bytes: Buffer.from(JSON.stringify(value)), hash: 'H' });
-    expect(hash).not.toBe('H');
-    const f = fieldsOf(bytes);
+    const f = fieldsOf(swaggerProtobufOf(Buffer.from(JSON.stringify(value))));
     expect([...f.keys()]).toEqual([1, 9]);
     expect(namedOf(one(f, 9), 1).map(([k, v]) => [k, schemaOf(v)])).toEqual([['A', { type: 'object' }]]);
   });

@@ -15,15 +15,12 @@ export const SWAGGER_PROTOBUF = 'application/com.github.proto-openapi.spec.v2.v1
 /** What clients ask for; no media type, since @ may not stand in one, so the answer bears the other name. */
 export const SWAGGER_PROTOBUF_ASKED = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
 
-/** The protobuf form of a v2 document as JSON; the documents have no more depth than their makers gave them. */
-export function swaggerProtobufOf(v2: { readonly bytes: Buffer; readonly hash: string }): {
-  bytes: Buffer;
-  hash: string;
-} {
+/** The protobuf form of a v2 document as JSON. */
+export function swaggerProtobufOf(v2: Buffer): Buffer {
   const w = new BackWriter();
-  const document: unknown = JSON.parse(v2.bytes.toString());
+  const document: unknown = JSON.parse(v2.toString());
   fieldsOf(DOCUMENT)(w, document);
-  return { bytes: Buffer.from(w.finish()), hash: `${v2.hash}PB` };
+  return Buffer.from(w.finish());
 }
 
 /** Writes a value as field `number`; writes nothing where the value is not of that form. */
@@ -117,6 +114,16 @@ function message(of: () => Message): Part {
 
 const schema = message(() => SCHEMA);
 
+/** AdditionalPropertiesItem: a schema (1), or true or false (2), of which false too is written. */
+function additional(w: BackWriter, value: unknown): void {
+  if (typeof value !== 'boolean') {
+    schema(w, 1, value);
+    return;
+  }
+  w.varint(value ? 1 : 0);
+  w.tag(2, VARINT);
+}
+
 const SCHEMA: Message = {
   fields: {
     $ref: [1, text],
@@ -139,10 +146,7 @@ const SCHEMA: Message = {
     minProperties: [18, integer],
     required: [19, list(text)],
     enum: [20, list(any)],
-    additionalProperties: [
-      21,
-      nested((w, value) => (typeof value === 'boolean' ? bool(w, 2, value) : schema(w, 1, value))),
-    ],
+    additionalProperties: [21, nested(additional)],
     type: [22, inside(1, text)],
     items: [23, inside(1, schema)],
     allOf: [24, list(schema)],

@@ -115,13 +115,9 @@ export class PathRoutes {
     const openApi = this.#o.openApi();
     if (version === 'v2' && path.length === 0) {
       const form = openApiForm(call.req.headers.accept, [SWAGGER_PROTOBUF, SWAGGER_PROTOBUF_ASKED]);
-      if (form === 'protobuf') {
-        const { bytes, hash } = openApi.v2Protobuf();
-        await this.#tagged(call, { bytes: () => bytes, etag: `"${hash}"`, type: SWAGGER_PROTOBUF });
-        return;
-      }
-      const { bytes, hash } = openApi.v2();
-      await this.#tagged(call, { bytes: () => bytes, etag: `"${hash}"`, type: 'application/json' });
+      const v2 = form === 'protobuf' ? openApi.v2Protobuf() : openApi.v2();
+      const type = form === 'protobuf' ? SWAGGER_PROTOBUF : 'application/json';
+      await this.#tagged(call, { bytes: () => v2.bytes(), etag: `"${v2.hash}"`, type });
       return;
     }
     if (version !== 'v3') {
@@ -147,10 +143,13 @@ export class PathRoutes {
       return;
     }
     if (asked !== null) res.setHeader('cache-control', `public, immutable, max-age=${YEAR_SECONDS}`);
-    await this.#tagged(call, { bytes: () => document.bytes, etag: `"${document.hash}"`, type: 'application/json' });
+    await this.#tagged(call, { bytes: () => document.bytes(), etag: `"${document.hash}"`, type: 'application/json' });
   }
 
-  async #tagged(call: PathCall, o: { bytes: () => Buffer; etag: string; type: string }): Promise<void> {
+  async #tagged(
+    call: PathCall,
+    o: { bytes: () => Buffer | Promise<Buffer>; etag: string; type: string },
+  ): Promise<void> {
     const { res } = call.answer;
     res.setHeader('etag', o.etag);
     res.setHeader('vary', 'Accept');
@@ -159,7 +158,7 @@ export class PathRoutes {
       res.end();
       return;
     }
-    await sendBytes(call.answer, 200, o.bytes(), o.type);
+    await sendBytes(call.answer, 200, await o.bytes(), o.type);
   }
 
   async #health(call: PathCall, kind: 'healthz' | 'livez' | 'readyz', check: string, c: Ctx): Promise<void> {
