@@ -4,12 +4,14 @@
  * Source: sigs.k8s.io/json (strict errors, `duplicate field "spec.x"`), at most 100 of them.
  */
 const DUPLICATES_MAX = 100;
+/** Of a path that is told: names may be megabytes long. */
+const PATH_MAX = 1_024;
 
 /** `duplicate field "spec.x"` for each field given twice, in order of appearance, each path once. */
 export function findDuplicateFields(text: string): string[] {
   const scan = new Scan(text);
   scan.value('');
-  return [...scan.found].slice(0, DUPLICATES_MAX).map((path) => `duplicate field "${path}"`);
+  return [...scan.found].map((path) => `duplicate field "${path}"`);
 }
 
 class Scan {
@@ -38,7 +40,7 @@ class Scan {
       if (this.text[this.at] !== '"') break;
       const key = this.string();
       const inner = path === '' ? key : `${path}.${key}`;
-      if (seen.has(key)) this.found.add(inner);
+      if (seen.has(key) && this.found.size < DUPLICATES_MAX) this.found.add(inner.slice(0, PATH_MAX));
       seen.add(key);
       this.space();
       this.at++;

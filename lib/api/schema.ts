@@ -54,6 +54,8 @@ interface StructPlan {
 const PLANS = new Map<TypeName, StructPlan>();
 /** Kubernetes stops listing strict errors here. */
 const UNKNOWN_MAX = 100;
+/** Of a path that is told: names may be megabytes long. */
+const PATH_MAX = 1_024;
 
 /**
  * Decodes a body for `kind`; the object is a copy that shares nothing with `value`. Absent apiVersion and kind are filled in.
@@ -230,6 +232,7 @@ function fieldPath(path: readonly (string | number)[]): string {
   for (const part of path) {
     if (typeof part === 'number') text += `[${part}]`;
     else text += (text === '' ? '' : '.') + part.replace('\0', '');
+    if (text.length > PATH_MAX) return text.slice(0, PATH_MAX);
   }
   return text;
 }

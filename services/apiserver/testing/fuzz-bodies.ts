@@ -109,7 +109,8 @@ export function kindText(kind: KindInfo, seed: object | undefined): fc.Arbitrary
     typed = fc.oneof({ weight: 1, arbitrary: arbitraryObject(kind.schema, 5).map((o) => JSON.stringify(o)) }, named);
     kindBodies.set(key, typed);
   }
-  const base = seed === undefined ? typed : fc.oneof({ weight: 3, arbitrary: fc.constant(JSON.stringify(seed)) }, typed);
+  const base =
+    seed === undefined ? typed : fc.oneof({ weight: 3, arbitrary: fc.constant(JSON.stringify(seed)) }, typed);
   return fc.tuple(base, fc.nat(), jsonText, fc.nat({ max: 2 })).map(([text, at, value, holes]) => {
     let out = text;
     for (let i = 0; i < holes; i++) out = replacedAt(out, at + i * 7, value);
@@ -179,7 +180,13 @@ export function objectBody(kind: KindInfo, seed: object | undefined): fc.Arbitra
     {
       weight: 1,
       arbitrary: fc.record({
-        type: fc.constantFrom('', 'application/json', 'application/vnd.kubernetes.protobuf', 'application/cbor', 'a/b;c'),
+        type: fc.constantFrom(
+          '',
+          'application/json',
+          'application/vnd.kubernetes.protobuf',
+          'application/cbor',
+          'a/b;c',
+        ),
         bytes: fc.uint8Array({ maxLength: 60 }).map((b) => Buffer.from(b)),
       }),
     },

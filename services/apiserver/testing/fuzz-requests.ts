@@ -12,16 +12,17 @@ export interface FuzzRequest {
   readonly body: Buffer | undefined;
 }
 
-const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
+/** What a DELETE takes away the others need. */
+const METHODS = ['GET', 'GET', 'POST', 'POST', 'POST', 'PUT', 'PUT', 'PATCH', 'PATCH', 'PATCH', 'DELETE'] as const;
 const OTHER_METHODS = ['HEAD', 'OPTIONS', 'PROPFIND', 'TRACE'] as const;
 
 const objectName = fc.oneof(
-  { weight: 6, arbitrary: fc.constantFrom('a', 'default') },
+  { weight: 16, arbitrary: fc.constantFrom('a', 'a', 'a', 'default') },
   { weight: 2, arbitrary: fc.constantFrom('nope', 'kubernetes', 'kube-system', 'cluster-admin', 'exempt') },
   { weight: 1, arbitrary: fc.constantFrom(...NAMES, 'x%2Fy', '..', '.', '%00', '%zz', '%ff', 'A'.repeat(300)) },
 );
 const namespace = fc.oneof(
-  { weight: 8, arbitrary: fc.constant('default') },
+  { weight: 14, arbitrary: fc.constant('default') },
   fc.constantFrom('nope', 'kube-system', '__proto__', 'a%2Fb', '%00', 'a', ''),
 );
 const selectorTerm = fc.constantFrom(
@@ -93,16 +94,19 @@ const QUERY: Readonly<Record<string, fc.Arbitrary<string>>> = {
   ['__proto__']: flag,
 };
 
+const parameter: fc.Arbitrary<string> = fc
+  .constantFrom(...Object.entries(QUERY))
+  .chain(([name, values]) => values.map((value) => new URLSearchParams([[name, value.slice(0, 2_000)]]).toString()));
+
 const query: fc.Arbitrary<string> = fc.oneof(
-  { weight: 2, arbitrary: fc.constant('') },
+  { weight: 5, arbitrary: fc.constant('') },
   {
     weight: 6,
-    arbitrary: fc
-      .record(QUERY, { requiredKeys: [] })
-      .map((q) => new URLSearchParams(Object.entries(q)).toString())
-      .map((text) => (text === '' ? '' : `?${text}`)),
+    arbitrary: fc.array(parameter, { minLength: 1, maxLength: 4 }).map((parts) => `?${parts.join('&')}`),
   },
-  fc.string({ unit: fc.constantFrom('watch', '=', '&', '%', '1', '%zz', '%00', '+', ';', '?', 'a') }).map((t) => `?${t}`),
+  fc
+    .string({ unit: fc.constantFrom('watch', '=', '&', '%', '1', '%zz', '%00', '+', ';', '?', 'a') })
+    .map((t) => `?${t}`),
 );
 
 const ACCEPTS = [
@@ -142,10 +146,10 @@ const HEADERS: Readonly<Record<string, fc.Arbitrary<string>>> = {
 };
 
 const headers = fc.oneof(
-  { weight: 3, arbitrary: fc.constant<Record<string, string>>({}) },
+  { weight: 9, arbitrary: fc.constant<Record<string, string>>({}) },
   {
     weight: 2,
-    arbitrary: fc.record({ accept: fc.constantFrom(...ACCEPTS) }) as fc.Arbitrary<Record<string, string>>,
+    arbitrary: fc.constantFrom(...ACCEPTS).map((accept): Record<string, string> => ({ accept })),
   },
   {
     weight: 1,
@@ -165,25 +169,29 @@ export const fuzzRequest: fc.Arbitrary<FuzzRequest> = fc.oneof(
 );
 
 function kindRequest(kind: KindInfo): fc.Arbitrary<FuzzRequest> {
-  const subresources = [...kind.subresources.map((s) => s.name), 'status', 'log', 'exec', 'proxy', '__proto__'];
+  const subresource = fc.oneof(
+    { weight: 10, arbitrary: fc.constant(undefined) },
+    { weight: 4, arbitrary: fc.constantFrom(undefined, ...kind.subresources.map((s) => s.name)) },
+    { weight: 1, arbitrary: fc.constantFrom('status', 'log', 'exec', 'proxy', '__proto__') },
+  );
   return fc
     .record({
-      method: fc.oneof({ weight: 12, arbitrary: fc.constantFrom(...METHODS) }, fc.constantFrom(...OTHER_METHODS)),
+      method: fc.oneof({ weight: 40, arbitrary: fc.constantFrom(...METHODS) }, fc.constantFrom(...OTHER_METHODS)),
       namespace,
       isNamespaced: fc.boolean().map((odd) => kind.namespaced || odd),
       isOdd: fc.nat({ max: 9 }).map((n) => n === 0),
       name: objectName,
-      subresource: fc.option(fc.constantFrom(...subresources), { freq: 2 }),
+      subresource,
       query,
       headers,
       seed: fc.boolean().map((withSeed) => (withSeed ? seedOf(kind) : undefined)),
     })
     .chain((o) => {
-      const isOnCollection = o.method === 'POST' && o.subresource === null ? !o.isOdd : o.isOdd;
+      const isOnCollection = o.method === 'POST' && o.subresource === undefined ? !o.isOdd : o.isOdd;
       const path = pathOf(kind, {
         namespace: (o.isOdd ? o.isNamespaced : kind.namespaced) ? o.namespace : undefined,
         name: isOnCollection ? undefined : o.name,
-        subresource: isOnCollection ? undefined : (o.subresource ?? undefined),
+        subresource: isOnCollection ? undefined : o.subresource,
       });
       return bodyOf(o.method, kind, o.seed).map((body) => made({ ...o, path: `${path}${o.query}` }, body));
     });

@@ -1,7 +1,9 @@
 /** One valid object of those kinds that have rules of their own, so that a fuzzed request gets past validation often enough. */
 import { apiVersionOf, type KindInfo } from '#lib/api';
 
-const POD = { containers: [{ name: 'c', image: 'i', ports: [{ containerPort: 80 }], env: [{ name: 'E', value: 'v' }] }] };
+const POD = {
+  containers: [{ name: 'c', image: 'i', ports: [{ containerPort: 80 }], env: [{ name: 'E', value: 'v' }] }],
+};
 const LABELS = { app: 'a' };
 const TEMPLATE = { metadata: { labels: LABELS }, spec: POD };
 const SELECTOR = { matchLabels: LABELS };
@@ -61,7 +63,10 @@ const SEEDS: ReadonlyMap<string, object> = new Map<string, object>([
   ['priorityclasses', { value: 10 }],
   ['runtimeclasses', { handler: 'crun' }],
   ['storageclasses', { provisioner: 'a.b/c' }],
-  ['endpointslices', { addressType: 'IPv4', endpoints: [{ addresses: ['10.0.0.1'] }], ports: [{ port: 80, name: 'p' }] }],
+  [
+    'endpointslices',
+    { addressType: 'IPv4', endpoints: [{ addresses: ['10.0.0.1'] }], ports: [{ port: 80, name: 'p' }] },
+  ],
   ['validatingwebhookconfigurations', { webhooks: [WEBHOOK] }],
   ['mutatingwebhookconfigurations', { webhooks: [WEBHOOK] }],
   [

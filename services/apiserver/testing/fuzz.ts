@@ -3,7 +3,8 @@
  * a Status that says its own code (but for the few answers that Kubernetes gives as plain text), and no request changes what
  * all objects of the process inherit.
  */
-import { Agent, type IncomingMessage, request } from 'node:https';
+import type { IncomingMessage } from 'node:http';
+import { Agent, request } from 'node:https';
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { allKinds, readYaml } from '#lib/api';
@@ -48,7 +49,8 @@ export async function fuzz(limits: FuzzLimits): Promise<number> {
         answered++;
         const mistake = await mistakeOf(asked, answer);
         if (mistake !== undefined) throw new Error(`${described(asked)}\n${mistake}`, { cause: failures[0] });
-        if (!isDeepStrictEqual(inheritedByAll(), inherited)) throw new Error(`${described(asked)}\npollutes prototypes`);
+        if (!isDeepStrictEqual(inheritedByAll(), inherited))
+          throw new Error(`${described(asked)}\npollutes prototypes`);
       }),
       {
         numRuns: limits.runs,
@@ -67,7 +69,7 @@ export async function fuzz(limits: FuzzLimits): Promise<number> {
 }
 
 /** One object of each kind that there is a seed for; those that are refused are of no use to anybody. */
-async function seedServer(server: TestServer): Promise<void> {
+export async function seedServer(server: TestServer): Promise<void> {
   for (const kind of allKinds()) {
     const seed = seedOf(kind);
     if (seed === undefined || !kind.verbs.includes('list')) continue;
@@ -80,7 +82,7 @@ async function seedServer(server: TestServer): Promise<void> {
   }
 }
 
-async function mistakeOf(asked: FuzzRequest, { code, type, body }: FuzzAnswer): Promise<string | undefined> {
+export async function mistakeOf(asked: FuzzRequest, { code, type, body }: FuzzAnswer): Promise<string | undefined> {
   const text = body.toString('utf8').slice(0, 2_000);
   const isAboutHealth = /^\/+(readyz|livez|healthz)/.test(asked.path);
   if (code >= 500 && !isKnownFailure(text)) return isAboutHealth ? undefined : `was answered ${code}: ${text}`;
@@ -107,7 +109,7 @@ function json(bytes: Buffer): unknown {
   }
 }
 
-function send(agent: Agent, url: string, asked: FuzzRequest): Promise<FuzzAnswer> {
+export function send(agent: Agent, url: string, asked: FuzzRequest): Promise<FuzzAnswer> {
   return new Promise((resolve, reject) => {
     const { method, path, headers, body } = asked;
     const length = body === undefined ? {} : { 'content-length': String(body.length) };
@@ -145,7 +147,7 @@ async function read(res: IncomingMessage): Promise<FuzzAnswer> {
   return { code: res.statusCode ?? 0, type: res.headers['content-type'] ?? '', body: Buffer.concat(chunks) };
 }
 
-function described({ method, path, headers, body }: FuzzRequest): string {
+export function described({ method, path, headers, body }: FuzzRequest): string {
   const sent = body === undefined ? '' : `\n${body.toString('latin1').slice(0, 2_000)}`;
   return `${method} ${path} ${JSON.stringify(headers)}${sent}`;
 }
@@ -157,7 +159,7 @@ function inheritedByAll(): unknown {
 }
 
 /** What the server logs as an error while it fails a request tells where. */
-function failureLogger(failures: unknown[]): Logger {
+export function failureLogger(failures: unknown[]): Logger {
   const error = (fields: object): void => void failures.push('err' in fields ? fields.err : fields);
   return { ...silentLogger, error, child: () => failureLogger(failures) };
 }
