@@ -258,9 +258,9 @@ function decoderOf(t: TypeRef): Decoder {
     case 'any':
       return copyJson;
     case 'list':
-      return listDecoder(t.goName, decoderOf(t.of), zeroOf(t.of));
+      return listDecoder(t.goName, decoderOf(t.of), itemZeroOf(t.of));
     case 'map':
-      return mapDecoder(t.goName, decoderOf(t.of), zeroOf(t.of));
+      return mapDecoder(t.goName, decoderOf(t.of), itemZeroOf(t.of));
     case 'struct':
       return structDecoder(t.name, t.goName);
     case 'wellKnown':
@@ -286,6 +286,12 @@ function integerDecoder(goName: string, min: number, max: number): Decoder {
     if (!Number.isInteger(v) || v < min || v > max) throw typeErrorOf(`number ${v}`, goName, s);
     return v;
   };
+}
+
+/** null in a list or map. As Kubernetes has it once it is stored: nil bytes and lists come back from protobuf empty. */
+function itemZeroOf(t: TypeRef): () => unknown {
+  if (t.k === 'bytes') return () => '';
+  return t.k === 'list' ? () => [] : zeroOf(t);
 }
 
 function listDecoder(goName: string, item: Decoder, zero: () => unknown): Decoder {

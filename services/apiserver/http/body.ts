@@ -16,7 +16,7 @@ import { badRequest } from '../api-errors.ts';
 
 /** Kubernetes' limit on request bodies. */
 const BODY_BYTES_MAX = 3 * 1024 * 1024;
-/** Some 5 us a byte, in one piece: 3 MiB would keep everybody waiting for a quarter of a minute. Stock clients send JSON. */
+/** Microseconds a byte, in one piece: 3 MiB would keep everybody waiting for many seconds. Stock clients send JSON. */
 const YAML_BYTES_MAX = 256 * 1024;
 
 const OBJECT_TYPES = 'application/json, application/yaml, application/vnd.kubernetes.protobuf';
@@ -115,7 +115,7 @@ function checkDepth(bytes: Buffer): void {
   if (!isJsonWithinDepth(bytes)) throw tooDeep();
 }
 
-/** The parser takes quadratic time for brackets that nest. Those in texts count too: nobody leaves a thousand open. */
+/** The parser recurses, slowly. Brackets in texts count too: nobody leaves a thousand open. */
 function hasDeepBrackets(text: string): boolean {
   let depth = 0;
   for (const [bracket] of text.matchAll(/[[\]{}]/g)) {
