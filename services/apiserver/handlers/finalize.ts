@@ -23,7 +23,9 @@ export async function updateFinalize(core: Core, request: BodyRequest, c: Ctx): 
     const isMarked = now.metadata.deletionTimestamp !== undefined;
     if (isMarked && finalizers.length === 0 && (now.metadata.finalizers ?? []).length === 0)
       return { action: 'remove' };
-    return { action: 'put', object: { ...now, spec: { ...now.spec, finalizers } } as KubeObject };
+    // metadata too is a copy: the store gives what it wrote its revision.
+    const object = { ...now, metadata: { ...now.metadata }, spec: { ...now.spec, finalizers } } as KubeObject;
+    return { action: 'put', object };
   };
   const dryRun = request.options.dryRun === true;
   const write = { kind: request.stored, key: { namespace: '', name }, dryRun, change, fence: request.fence };

@@ -105,3 +105,17 @@ test('the refusal of an upgrade by HEAD has no body', async () => {
 test('parts of an impersonation without a user are a bad request', async () => {
   expect(await answer({ path: CONFIGMAPS, headers: { 'impersonate-uid': 'x' } })).toMatchObject({ code: 400 });
 });
+
+test('an object to be created with a revision is a bad request, where Kubernetes says 500', async () => {
+  const body = { metadata: { name: 'r', resourceVersion: '1' } };
+  expect((await answer({ method: 'POST', path: CONFIGMAPS, body })).code).toBe(400);
+});
+
+test('finalizing a namespace changes no cached object', async () => {
+  await answer({ method: 'POST', path: '/api/v1/namespaces', body: { metadata: { name: 'f' } } });
+  const body = { metadata: { name: 'f' }, spec: { finalizers: ['example.org/x'] } };
+  expect(await answer({ method: 'PUT', path: '/api/v1/namespaces/f/finalize', body })).toMatchObject({
+    code: 200,
+    json: { spec: { finalizers: ['example.org/x'] } },
+  });
+});
