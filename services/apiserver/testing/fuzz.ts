@@ -69,7 +69,7 @@ export async function fuzz(limits: FuzzLimits): Promise<number> {
 }
 
 /** One object of each kind that there is a seed for; those that are refused are of no use to anybody. */
-export async function seedServer(server: TestServer): Promise<void> {
+async function seedServer(server: TestServer): Promise<void> {
   for (const kind of allKinds()) {
     const seed = seedOf(kind);
     if (seed === undefined || !kind.verbs.includes('list')) continue;
@@ -82,7 +82,7 @@ export async function seedServer(server: TestServer): Promise<void> {
   }
 }
 
-export async function mistakeOf(asked: FuzzRequest, { code, type, body }: FuzzAnswer): Promise<string | undefined> {
+async function mistakeOf(asked: FuzzRequest, { code, type, body }: FuzzAnswer): Promise<string | undefined> {
   const text = body.toString('utf8').slice(0, 2_000);
   const isAboutHealth = /^\/+(readyz|livez|healthz)/.test(asked.path);
   if (code >= 500 && !isKnownFailure(text)) return isAboutHealth ? undefined : `was answered ${code}: ${text}`;
@@ -147,7 +147,7 @@ async function read(res: IncomingMessage): Promise<FuzzAnswer> {
   return { code: res.statusCode ?? 0, type: res.headers['content-type'] ?? '', body: Buffer.concat(chunks) };
 }
 
-export function described({ method, path, headers, body }: FuzzRequest): string {
+function described({ method, path, headers, body }: FuzzRequest): string {
   const sent = body === undefined ? '' : `\n${body.toString('latin1').slice(0, 2_000)}`;
   return `${method} ${path} ${JSON.stringify(headers)}${sent}`;
 }
@@ -159,7 +159,7 @@ function inheritedByAll(): unknown {
 }
 
 /** What the server logs as an error while it fails a request tells where. */
-export function failureLogger(failures: unknown[]): Logger {
+function failureLogger(failures: unknown[]): Logger {
   const error = (fields: object): void => void failures.push('err' in fields ? fields.err : fields);
   return { ...silentLogger, error, child: () => failureLogger(failures) };
 }
