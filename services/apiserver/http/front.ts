@@ -5,7 +5,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type KindInfo, kindByResource } from '#lib/api';
-import { type Clock, type Ctx, type Logger, type Random, StatusError, toStatusError } from '#lib/base';
+import { type Clock, type Ctx, type Logger, type Random, raceAbort, StatusError, toStatusError } from '#lib/base';
 import { type ApiRequest, type RequestBase, statusOfError, type UserInfo } from '#lib/client';
 import type { Api } from '../api.ts';
 import { pathNotFound } from '../api-errors.ts';
@@ -79,7 +79,12 @@ export class Front {
     const onStop = (): void => abort.abort(this.#o.stopping.reason);
     if (isLong) this.#o.stopping.addEventListener('abort', onStop, { once: true });
     res.once('close', () => abort.abort(new DOMException('the client has gone', 'AbortError')));
-    const limit = isLong ? undefined : this.#o.clock.after(REQUEST_MS, () => abort.abort(timeout()), { unref: true });
+    const onLimit = (): void => {
+      abort.abort(timeout());
+      // A client that does not read what it asked for.
+      if (res.headersSent) res.destroy();
+    };
+    const limit = isLong ? undefined : this.#o.clock.after(REQUEST_MS, onLimit, { unref: true });
     const answer = this.#answer(req, res, query);
     const c: Ctx = { signal, clock: this.#o.clock, log: this.#o.log };
     const facts = { req, info, auditId: this.#headers(req, res), receivedMs: this.#o.clock.now(), isLong };
@@ -206,7 +211,8 @@ export class Front {
     await this.#allow(call.audit, this.#o.api.authorize(this.#o.api.target(base), info.verb, selector));
     const isReview = info.verb === 'create' && !kind.verbs.includes('get');
     const form = negotiate(req.headers.accept, !isReview && info.subresource !== 'scale');
-    const request = await this.#read(call, info, base);
+    // A body that never ends holds neither its seat nor its request: the time limit is for it too.
+    const request = await raceAbort(this.#read(call, info, base), call.c.signal);
     if ('body' in request) call.audit?.body(request.body);
     const result = await this.#o.api.runAuthorized(request, c);
     call.result = result;
