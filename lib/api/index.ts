@@ -54,7 +54,7 @@ export type {
   Subject,
 } from './gen/types/rbac-v1.ts';
 export type { CSIDriver, StorageClass, VolumeAttributesClass } from './gen/types/storage-v1.ts';
-export { isJsonWithinDepth, JSON_DEPTH_MAX } from './json-depth.ts';
+export { isJsonWithinDepth, isValueWithinDepth, JSON_DEPTH_MAX } from './json-depth.ts';
 export { findDuplicateFields } from './json-duplicates.ts';
 export { type JsonPath, parseJsonPath } from './jsonpath.ts';
 export { isEndpointIp } from './kinds/service-validation.ts';

@@ -1,4 +1,4 @@
-/** How deep a JSON text nests, before anything is made of it. One pass over the bytes; the text need not be valid. */
+/** How deep a JSON text nests, before anything is made of it (one pass over the bytes; it need not be valid), or a value. */
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const OPENING = new Set([0x5b, 0x7b]);
@@ -18,6 +18,21 @@ export function isJsonWithinDepth(bytes: Uint8Array): boolean {
     else if (isInString) continue;
     else if (CLOSING.has(byte)) depth--;
     else if (OPENING.has(byte) && ++depth > JSON_DEPTH_MAX) return false;
+  }
+  return true;
+}
+
+/** Level by level: a recursion would overflow on what this is to find. */
+export function isValueWithinDepth(value: unknown, max: number): boolean {
+  let level: unknown[] = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > max) return false;
+    const below: unknown[] = [];
+    for (const container of level)
+      if (typeof container === 'object' && container !== null)
+        for (const child of Object.values(container))
+          if (typeof child === 'object' && child !== null) below.push(child);
+    level = below;
   }
   return true;
 }

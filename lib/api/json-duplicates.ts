@@ -4,61 +4,79 @@
  * Source: sigs.k8s.io/json (strict errors, `duplicate field "spec.x"`), at most 100 of them.
  */
 const DUPLICATES_MAX = 100;
+/** Of a path that is told: names may be megabytes long. */
+const PATH_MAX = 1_024;
 
 /** `duplicate field "spec.x"` for each field given twice, in order of appearance, each path once. */
 export function findDuplicateFields(text: string): string[] {
   const scan = new Scan(text);
-  scan.value('');
-  return [...scan.found].slice(0, DUPLICATES_MAX).map((path) => `duplicate field "${path}"`);
+  scan.value();
+  return [...scan.found].map((path) => `duplicate field "${path}"`);
 }
 
 class Scan {
   readonly found = new Set<string>();
   private readonly text: string;
+  /** Names and indexes down to where it is. */
+  private readonly path: (string | number)[] = [];
   private at = 0;
 
   constructor(text: string) {
     this.text = text;
   }
 
-  value(path: string): void {
+  value(): void {
     this.space();
     const c = this.text[this.at];
-    if (c === '{') this.object(path);
-    else if (c === '[') this.array(path);
+    if (c === '{') this.object();
+    else if (c === '[') this.array();
     else if (c === '"') this.string();
     else this.skipWord();
   }
 
-  private object(path: string): void {
+  private object(): void {
     const seen = new Set<string>();
     this.at++;
     for (;;) {
       this.space();
       if (this.text[this.at] !== '"') break;
       const key = this.string();
-      const inner = path === '' ? key : `${path}.${key}`;
-      if (seen.has(key)) this.found.add(inner);
+      this.path.push(key);
+      if (seen.has(key) && this.found.size < DUPLICATES_MAX) this.found.add(this.pathText());
       seen.add(key);
       this.space();
       this.at++;
-      this.value(inner);
+      this.value();
+      this.path.pop();
       if (!this.comma()) break;
     }
     this.space();
     this.at++;
   }
 
-  private array(path: string): void {
+  private array(): void {
     this.at++;
     this.space();
     if (this.text[this.at] !== ']') {
       let index = 0;
-      do this.value(`${path}[${index++}]`);
-      while (this.comma());
+      do {
+        this.path.push(index++);
+        this.value();
+        this.path.pop();
+      } while (this.comma());
     }
     this.space();
     this.at++;
+  }
+
+  private pathText(): string {
+    let text = '';
+    for (const part of this.path) {
+      if (typeof part === 'number') text += `[${part}]`;
+      else text += text === '' ? part : `.${part}`;
+      if (text.length > PATH_MAX) return text.slice(0, PATH_MAX);
+    }
+    return text;
   }
 
   private comma(): boolean {

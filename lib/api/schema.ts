@@ -54,6 +54,8 @@ interface StructPlan {
 const PLANS = new Map<TypeName, StructPlan>();
 /** Kubernetes stops listing strict errors here. */
 const UNKNOWN_MAX = 100;
+/** Of a path that is told: names may be megabytes long. */
+const PATH_MAX = 1_024;
 
 /**
  * Decodes a body for `kind`; the object is a copy that shares nothing with `value`. Absent apiVersion and kind are filled in.
@@ -231,6 +233,7 @@ function fieldPath(path: readonly (string | number)[]): string {
   for (const part of path) {
     if (typeof part === 'number') text += `[${part}]`;
     else text += (text === '' ? '' : '.') + part.replace('\0', '');
+    if (text.length > PATH_MAX) return text.slice(0, PATH_MAX);
   }
   return text;
 }
@@ -256,10 +259,9 @@ function decoderOf(t: TypeRef): Decoder {
     case 'any':
       return copyJson;
     case 'list':
-      return listDecoder(t.goName, decoderOf(t.of), zeroOf(t.of));
+      return listDecoder(t.goName, decoderOf(t.of), itemZeroOf(t.of));
     case 'map':
-      // Null bytes in a map come back from Kubernetes' storage as empty ones.
-      return mapDecoder(t.goName, decoderOf(t.of), t.of.k === 'bytes' ? () => '' : zeroOf(t.of));
+      return mapDecoder(t.goName, decoderOf(t.of), itemZeroOf(t.of));
     case 'struct':
       return structDecoder(t.name, t.goName);
     case 'wellKnown':
@@ -285,6 +287,12 @@ function integerDecoder(goName: string, min: number, max: number): Decoder {
     if (!Number.isInteger(v) || v < min || v > max) throw typeErrorOf(`number ${v}`, goName, s);
     return v;
   };
+}
+
+/** null in a list or map. As Kubernetes has it once it is stored: nil bytes and lists come back from protobuf empty. */
+function itemZeroOf(t: TypeRef): () => unknown {
+  if (t.k === 'bytes') return () => '';
+  return t.k === 'list' ? () => [] : zeroOf(t);
 }
 
 function listDecoder(goName: string, item: Decoder, zero: () => unknown): Decoder {

@@ -22,6 +22,8 @@ export async function readYaml(text: string): Promise<YamlDocument[]> {
     prettyErrors: true,
     customTags: asGo,
     lineCounter,
+    // Its warnings go to stderr: what clients send must not fill a log.
+    logLevel: 'error',
     // The library compares each key with each other: one document of 200 000 keys would stop a server for minutes.
     uniqueKeys: false,
   });

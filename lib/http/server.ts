@@ -188,7 +188,7 @@ class NodeHttpServer implements HttpServer {
       // The upgrade handler throws only before it has written the 101; afterwards the socket is its own.
       const error = toStatusError(e);
       this.#o.log.debug({ err: error, url: req.url }, 'upgrade refused');
-      if (socket.writable) refuseUpgrade(socket, error);
+      if (socket.writable) refuseUpgrade(socket, error, req.method);
       else socket.destroy();
     }
   }

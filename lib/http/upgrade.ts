@@ -23,8 +23,8 @@ export function isUpgrade(req: IncomingMessage): boolean {
   return upgradeOf(req) !== undefined;
 }
 
-/** Answers an upgrade request with a Status instead of 101, and closes the connection. `extra` are header lines. */
-export function refuseUpgrade(socket: Duplex, e: StatusError, extra: readonly string[] = []): void {
+/** Answers an upgrade request with a Status instead of 101, and closes the connection; a HEAD request without its body. */
+export function refuseUpgrade(socket: Duplex, e: StatusError, method = 'GET'): void {
   const { http: code } = ERROR_KINDS[e.kind];
   const body = JSON.stringify({
     kind: 'Status',
@@ -42,9 +42,8 @@ export function refuseUpgrade(socket: Duplex, e: StatusError, extra: readonly st
       'Content-Type: application/json',
       `Content-Length: ${Buffer.byteLength(body)}`,
       'Connection: close',
-      ...extra,
       '',
-      body,
+      method === 'HEAD' ? '' : body,
     ].join('\r\n'),
   );
 }

@@ -107,7 +107,12 @@ export function readRevision(headerRevision: bigint): Revision {
   return (headerRevision * REVISION_SLOTS + 127n) as Revision;
 }
 
-/** Parses metadata.resourceVersion; undefined when it is not a decimal number. */
+/** Clients keep them in 64 bits. */
+const REVISION_MAX = (1n << 64n) - 1n;
+
+/** Parses metadata.resourceVersion; undefined when it is not a decimal number of 64 bits. */
 export function parseRevision(text: string): Revision | undefined {
-  return /^\d{1,30}$/.test(text) ? (BigInt(text) as Revision) : undefined;
+  if (!/^\d{1,20}$/.test(text)) return undefined;
+  const revision = BigInt(text);
+  return revision <= REVISION_MAX ? (revision as Revision) : undefined;
 }

@@ -253,12 +253,13 @@ function selectJobPods(job: Job): void {
   const { uid } = job.metadata;
   if (job.spec.manualSelector === true || !uid) return;
   const template = job.spec.template;
-  const { name } = job.metadata;
+  // Validation says that there is none.
+  const name: string | undefined = job.metadata.name;
   template.metadata = {
     ...template.metadata,
     labels: {
-      [NAME_LABEL]: name,
-      [LEGACY_NAME_LABEL]: name,
+      [NAME_LABEL]: name ?? '',
+      [LEGACY_NAME_LABEL]: name ?? '',
       [UID_LABEL]: uid,
       [LEGACY_UID_LABEL]: uid,
       ...template.metadata?.labels,

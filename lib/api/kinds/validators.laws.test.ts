@@ -6,7 +6,7 @@ import type { KubeObject } from '../object.ts';
 import { allKinds } from '../registry.ts';
 import { decodeObject } from '../schema.ts';
 import { prepareCreate, prepareUpdate } from '../strategy.ts';
-import { arbitraryObject } from '../testing/arbitrary.ts';
+import { arbitraryObject, arbitraryObjectWithNull } from '../testing/arbitrary.ts';
 import { validateCreate, validateUpdate } from '../validation.ts';
 
 const RUNS = 12;
@@ -29,7 +29,7 @@ test.each(allKinds().map((k) => [`${k.resource}.${k.group}/${k.version}`, k] as 
     }
   };
   check({}, {});
-  fc.assert(fc.property(arbitraryObject(kind.schema), arbitraryObject(kind.schema), check), { numRuns: RUNS });
+  fc.assert(fc.property(arbitraryObjectWithNull(kind.schema), arbitraryObject(kind.schema), check), { numRuns: RUNS });
 });
 
 test('names that every JavaScript object knows are names like others', () => {

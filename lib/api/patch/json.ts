@@ -8,14 +8,13 @@
  * Source: RFC 6902; k8s.io/apiserver/pkg/endpoints/handlers/patch.go (limits).
  */
 import { StatusError } from '#lib/base';
+import { isValueWithinDepth, JSON_DEPTH_MAX } from '../json-depth.ts';
 import { cloneJson, equalJson, getOwn, isObject, type JsonObject } from './value.ts';
 
 const OPERATIONS_MAX = 10_000;
 const COPIED_BYTES_MAX = 3 * 1024 * 1024;
 /** Each insertion into a list moves what is behind it: 10,000 of them into one of a million would take many seconds. */
 const MOVED_ELEMENTS_MAX = 50_000_000;
-/** As request bodies. A value copied into itself doubles its depth, and what is deep enough overflows the stack. */
-const DEPTH_MAX = 1_000;
 
 type Operation =
   | { readonly op: 'add' | 'replace' | 'test'; readonly path: string; readonly value: unknown }
@@ -27,7 +26,7 @@ export function applyJsonPatch(object: unknown, ops: unknown): unknown {
   const list = decodeOperations(ops);
   const draft = new Draft(object);
   for (const op of list) apply(draft, op);
-  if (!isWithinDepth(draft.root, DEPTH_MAX)) throw tooDeep();
+  if (!isValueWithinDepth(draft.root, JSON_DEPTH_MAX)) throw tooDeep();
   return draft.root;
 }
 
@@ -131,7 +130,7 @@ class Draft {
 
   copy(from: readonly string[], path: readonly string[]): void {
     const value = this.get(from, 'copy');
-    if (!isWithinDepth(value, DEPTH_MAX)) throw tooDeep();
+    if (!isValueWithinDepth(value, JSON_DEPTH_MAX)) throw tooDeep();
     this.#copiedBytes += JSON.stringify(value).length;
     if (this.#copiedBytes > COPIED_BYTES_MAX)
       throw new StatusError(
@@ -171,23 +170,8 @@ class Draft {
   }
 }
 
-/** Level by level: a recursion would overflow on what this is to find. */
-function isWithinDepth(value: unknown, max: number): boolean {
-  let level: unknown[] = [value];
-  for (let depth = 0; level.length > 0; depth++) {
-    if (depth > max) return false;
-    const below: unknown[] = [];
-    for (const container of level)
-      if (typeof container === 'object' && container !== null)
-        for (const child of Object.values(container))
-          if (typeof child === 'object' && child !== null) below.push(child);
-    level = below;
-  }
-  return true;
-}
-
 function tooDeep(): StatusError {
-  return invalid(`exceeded max depth: objects and arrays may nest ${DEPTH_MAX} deep`);
+  return invalid(`exceeded max depth: objects and arrays may nest ${JSON_DEPTH_MAX} deep`);
 }
 
 function childOf(holder: unknown[] | JsonObject, step: string): unknown {

@@ -85,7 +85,8 @@ const volumes: readonly Printer[] = [
   ]),
   printer(Kinds.csinodes, 'csiNode', (o, c) => [
     o.metadata.name,
-    o.spec.drivers.length,
+    // null where none was given: the list must be there, and Go says it so.
+    o.spec.drivers?.length ?? 0,
     c.age(o.metadata.creationTimestamp),
   ]),
   printer(Kinds.csidrivers, 'csiDriver', (o) => [

@@ -65,3 +65,20 @@ const WELL_KNOWN: Readonly<Record<TypeName, fc.Arbitrary<unknown>>> = {
   'apiextensions/v1.JSONSchemaPropsOrBool': fc.boolean(),
   'apiextensions/v1.JSONSchemaPropsOrStringArray': fc.constant(['a']),
 };
+
+/** The same, with null for one value at any depth: lists that must be there are kept so. */
+export function arbitraryObjectWithNull(name: TypeName): fc.Arbitrary<Json> {
+  return fc.tuple(arbitraryObject(name), fc.nat({ max: 200 })).map(([object, at]) => {
+    const places: (() => void)[] = [];
+    const collect = (value: object): void => {
+      for (const [key, inner] of Object.entries(value)) {
+        places.push(() => Object.assign(value, { [key]: null }));
+        if (typeof inner === 'object' && inner !== null) collect(inner);
+      }
+    };
+    const copy = structuredClone(object);
+    collect(copy);
+    places[at % Math.max(1, places.length)]?.();
+    return copy;
+  });
+}

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type Container, Kinds, type Pod, type PodSpec, type ServiceAccount } from '#lib/api';
+import { Kinds, type Pod, type PodSpec, type ServiceAccount } from '#lib/api';
 import { testContext as c, startTestServer } from '../testing/server.ts';
 import { mountToken, TOKEN_MOUNT_PATH, wantsToken } from './token-volume.ts';
 

@@ -23,7 +23,7 @@ export async function impersonated(user: UserInfo, headers: Headers, authorizer:
   const extra = extraOf(headers);
   if (name === undefined) {
     if (groups.length === 0 && uid === undefined && extra.size === 0) return user;
-    throw new StatusError('Internal', 'requested groups, uid or extra without impersonating a user');
+    throw new StatusError('BadRequest', 'requested groups, uid or extra without impersonating a user');
   }
   const may = async (
     resource: string,

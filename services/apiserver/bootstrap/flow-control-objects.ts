@@ -20,7 +20,6 @@ export const AUTO_UPDATE = 'apf.kubernetes.io/autoupdate-spec';
 
 const NODES = groups('system:nodes');
 const EVERYONE = groups('system:unauthenticated', 'system:authenticated');
-const LOCKING_VERBS = ['get', 'create', 'update'];
 const MANAGER = 'system:kube-controller-manager';
 const SCHEDULER = 'system:kube-scheduler';
 
@@ -53,13 +52,11 @@ export function suggestedLevels(): PriorityLevelConfiguration[] {
 }
 
 export function suggestedSchemas(): FlowSchema[] {
-  const leases = resourceRule(LOCKING_VERBS, 'coordination.k8s.io', ['leases']);
-  const endpoints = resourceRule(LOCKING_VERBS, '', ['endpoints']);
+  const leases = resourceRule(['get', 'create', 'update'], 'coordination.k8s.io', ['leases']);
   const nodeRules = [
     { ...resourceRule(['*'], '', ['nodes', 'nodes/status']), clusterScope: true },
     resourceRule(['*'], 'coordination.k8s.io', ['leases']),
   ];
-  const endpointAccounts = accounts('endpoint-controller', 'endpointslicemirroring-controller');
   const locking = [...users(MANAGER, SCHEDULER), ...accounts('*')];
   const probes = { verbs: ['get'], nonResourceURLs: ['/healthz', '/readyz', '/livez'] };
   return [
@@ -74,16 +71,6 @@ export function suggestedSchemas(): FlowSchema[] {
       precedence: 100,
       by: 'ByUser',
       rules: [{ subjects: locking, resourceRules: [leases] }],
-    }),
-    schema('workload-leader-election', 'leader-election', {
-      precedence: 200,
-      by: 'ByUser',
-      rules: [{ subjects: accounts('*'), resourceRules: [leases] }],
-    }),
-    schema('endpoint-controller', 'workload-high', {
-      precedence: 150,
-      by: 'ByUser',
-      rules: [{ subjects: [...users(MANAGER), ...endpointAccounts], resourceRules: [endpoints] }],
     }),
     schema('kube-controller-manager', 'workload-high', {
       precedence: 800,

@@ -43,7 +43,7 @@ export async function createDraft(
 ): Promise<CoreResult> {
   const kind = request.stored;
   if (draft.metadata.resourceVersion !== undefined && draft.metadata.resourceVersion !== '')
-    throw new StatusError('Internal', 'resourceVersion should not be set on objects to be created');
+    throw new StatusError('BadRequest', 'resourceVersion should not be set on objects to be created');
   applyDefaults(kind, draft);
   const dryRun = request.options.dryRun === true;
   const admission: AdmissionRequest = {

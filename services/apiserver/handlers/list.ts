@@ -149,7 +149,7 @@ export function revisionOf(text: string): Revision {
   if (revision === undefined)
     throw invalidOptions(
       'resourceVersion',
-      `Invalid value: "${text}": strconv.ParseUint: invalid syntax`,
+      `Invalid value: "${text}": strconv.ParseUint: parsing "${text}": ${/^\d+$/.test(text) ? 'value out of range' : 'invalid syntax'}`,
       'ListOptions',
     );
   return revision;

@@ -5,6 +5,7 @@ import {
   type FieldValidation,
   findDuplicateFields,
   isJsonWithinDepth,
+  isValueWithinDepth,
   JSON_DEPTH_MAX,
   readYaml,
 } from '#lib/api';
@@ -15,6 +16,8 @@ import { badRequest } from '../api-errors.ts';
 
 /** Kubernetes' limit on request bodies. */
 const BODY_BYTES_MAX = 3 * 1024 * 1024;
+/** Microseconds a byte, in one piece: 3 MiB would keep everybody waiting for many seconds. Stock clients send JSON. */
+const YAML_BYTES_MAX = 256 * 1024;
 
 const OBJECT_TYPES = 'application/json, application/yaml, application/vnd.kubernetes.protobuf';
 const PATCHES: ReadonlyMap<string, PatchType> = new Map([
@@ -95,18 +98,35 @@ function withoutDuplicates(text: string, value: unknown, report: Reporter | unde
 }
 
 async function parseYaml(text: string): Promise<unknown> {
+  if (text.length > YAML_BYTES_MAX)
+    throw new StatusError('TooLarge', `Request entity too large: limit is ${YAML_BYTES_MAX} for YAML; send JSON`);
+  if (hasDeepBrackets(text)) throw tooDeep();
   const refused = (e: unknown): StatusError => badRequest(`error decoding YAML: ${messageOf(e)}`);
   const [first, second] = await readYaml(text).catch((e: unknown) => {
     throw refused(e); // too many aliases
   });
   if (first?.mistake !== undefined) throw refused(first.mistake);
   if (second !== undefined) throw badRequest('error decoding YAML: the body must be one document');
+  if (!isValueWithinDepth(first?.value, JSON_DEPTH_MAX)) throw tooDeep();
   return first?.value ?? null;
 }
 
 function checkDepth(bytes: Buffer): void {
-  if (!isJsonWithinDepth(bytes))
-    throw badRequest(`exceeded max depth: objects and arrays may nest ${JSON_DEPTH_MAX} deep`);
+  if (!isJsonWithinDepth(bytes)) throw tooDeep();
+}
+
+/** The parser recurses, slowly. Brackets in texts count too: nobody leaves a thousand open. */
+function hasDeepBrackets(text: string): boolean {
+  let depth = 0;
+  for (const [bracket] of text.matchAll(/[[\]{}]/g)) {
+    if (bracket === ']' || bracket === '}') depth--;
+    else if (++depth > JSON_DEPTH_MAX) return true;
+  }
+  return false;
+}
+
+function tooDeep(): StatusError {
+  return badRequest(`exceeded max depth: objects and arrays may nest ${JSON_DEPTH_MAX} deep`);
 }
 
 function mediaType(req: IncomingMessage): string {

@@ -5,9 +5,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { KindInfo } from '#lib/api';
-import { type Clock, type Ctx, type Logger, type Random, StatusError, toStatusError } from '#lib/base';
+import { type Clock, type Ctx, type Logger, type Random, raceAbort, StatusError, toStatusError } from '#lib/base';
 import { type ApiRequest, type RequestBase, statusOfError, type UserInfo } from '#lib/client';
 import type { Api } from '../api.ts';
+import { pathNotFound } from '../api-errors.ts';
 import type { Authenticator } from '../authn/authenticator.ts';
 import type { Attributes } from '../authz/authorizer.ts';
 import { requireAllowed } from '../authz/require.ts';
@@ -21,15 +22,17 @@ import { type FlowFilter, releasedWhenInitialized } from './fairness/filter.ts';
 import { type Form, negotiate } from './negotiate.ts';
 import { deleteOptions, fieldValidation, listQuery, watchQuery, writeOptions } from './options.ts';
 import type { PathRoutes } from './paths.ts';
+import { isMisplacedVerb, isUnknownStream, isWellPlaced, METHODS, STREAMS } from './places.ts';
 import { type RequestInfo, type ResourceInfo, requestInfo } from './request-info.ts';
 import { type Answer, sendBytes, sendError, sendResult } from './respond.ts';
 import { isRetryLater, ShuttingDown, sendRetryLater } from './retry-later.ts';
 import type { StreamRoutes } from './streams.ts';
+import { warningHeaders } from './warnings.ts';
 import { sendWatch } from './watch-stream.ts';
 
 /** Of requests that are neither watches nor streams. */
 const REQUEST_MS = 60_000;
-const STREAMS = new Set(['log', 'exec', 'attach', 'portforward', 'proxy']);
+const SERVED_WHILE_STOPPING = ['/readyz', '/livez', '/healthz', '/metrics'];
 
 export interface FrontOptions {
   readonly api: Api;
@@ -78,7 +81,12 @@ export class Front {
     const onStop = (): void => abort.abort(this.#o.stopping.reason);
     if (isLong) this.#o.stopping.addEventListener('abort', onStop, { once: true });
     res.once('close', () => abort.abort(new DOMException('the client has gone', 'AbortError')));
-    const limit = isLong ? undefined : this.#o.clock.after(REQUEST_MS, () => abort.abort(timeout()), { unref: true });
+    const onLimit = (): void => {
+      abort.abort(timeout());
+      // A client that does not read what it asked for.
+      if (res.headersSent) res.destroy();
+    };
+    const limit = isLong ? undefined : this.#o.clock.after(REQUEST_MS, onLimit, { unref: true });
     const answer = this.#answer(req, res, query);
     const c: Ctx = { signal, clock: this.#o.clock, log: this.#o.log };
     const facts = { req, info, auditId: this.#headers(req, res), receivedMs: this.#o.clock.now(), isLong };
@@ -110,6 +118,7 @@ export class Front {
       });
       if (info.type === 'path') throw new StatusError('BadRequest', 'this path cannot be upgraded');
       const base = this.#base(req, info, user);
+      if (isUnknownStream(info, base.kind)) throw pathNotFound();
       await this.#allow(audit, this.#o.api.authorize(this.#o.api.target(base), streamVerb(info)));
       audit?.started(101);
       await this.#o.streams.upgrade({ req, socket, head, query, base }, c);
@@ -161,6 +170,7 @@ export class Front {
 
   async #serveAs(call: Call, user: UserInfo, releaseSeat: () => void): Promise<void> {
     const { req, info, answer, query, c } = call;
+    if (info.type === 'resource' && !METHODS.has(req.method ?? '')) throw notAllowedHere();
     if (info.type === 'path') {
       const attributes = { type: 'path', user, verb: info.verb, path: info.path } as const;
       await this.#allow(call.audit, requireAllowed(this.#o.api.core.authorizer, attributes));
@@ -168,7 +178,7 @@ export class Front {
       return;
     }
     const kind = this.#kindOf(info) ?? (await this.#newKind(call, info, user));
-    if (kind === undefined || !isWellPlaced(info, kind) || isMisplacedVerb(info, kind)) {
+    if (kind === undefined || !isWellPlaced(info, kind) || isMisplacedVerb(info, kind) || isUnknownStream(info, kind)) {
       await this.#refuseUnknown(call, info, user);
       return;
     }
@@ -203,7 +213,8 @@ export class Front {
     await this.#allow(call.audit, this.#o.api.authorize(this.#o.api.target(base), info.verb, selector));
     const isReview = info.verb === 'create' && !kind.verbs.includes('get');
     const form = negotiate(req.headers.accept, !isReview && info.subresource !== 'scale');
-    const request = await this.#read(call, info, base);
+    // A body that never ends holds neither its seat nor its request: the time limit is for it too.
+    const request = await raceAbort(this.#read(call, info, base), call.c.signal);
     if ('body' in request) call.audit?.body(request.body);
     const result = await this.#o.api.runAuthorized(request, c);
     call.result = result;
@@ -259,7 +270,7 @@ export class Front {
 
   #base(req: IncomingMessage, info: ResourceInfo, user: UserInfo, warn?: (text: string) => void): RequestBase {
     const kind = this.#kindOf(info);
-    if (kind === undefined) throw new StatusError('NotFound', 'the server could not find the requested resource');
+    if (kind === undefined) throw pathNotFound();
     return {
       user,
       kind,
@@ -276,6 +287,7 @@ export class Front {
     await this.#allow(call.audit, requireAllowed(this.#o.api.core.authorizer, attributesOf(info, user)));
     const kind = this.#kindOf(info);
     if (kind !== undefined && isMisplacedVerb(info, kind)) throw notAllowedHere();
+    if (kind !== undefined && isWellPlaced(info, kind)) throw pathNotFound();
     await sendBytes(call.answer, 404, Buffer.from('404 page not found\n'), 'text/plain; charset=utf-8');
   }
 
@@ -302,10 +314,10 @@ export class Front {
     return auditId;
   }
 
-  /** A stopping server sends new requests elsewhere; it still says how it is. */
+  /** A stopping server sends new requests elsewhere; it still says how it is (with_retry_after.go). */
   #requireRunning({ info, answer }: Call): void {
-    const isAboutHealth = info.type === 'path' && /^\/(readyz|livez|healthz)(\/|$)/.test(info.path);
-    if (!this.#o.stopping.aborted || isAboutHealth) return;
+    if (!this.#o.stopping.aborted) return;
+    if (info.type === 'path' && SERVED_WHILE_STOPPING.some((prefix) => info.path.startsWith(prefix))) return;
     answer.res.setHeader('connection', 'close');
     throw new ShuttingDown();
   }
@@ -350,21 +362,6 @@ function parsed(req: IncomingMessage): { url: string; info: RequestInfo; query: 
   return { url, info: requestInfo(req.method ?? 'GET', path, query), query };
 }
 
-/** Cluster-scoped kinds are not inside namespaces; namespaced ones are only listed and watched across them. */
-function isWellPlaced(info: ResourceInfo, kind: KindInfo): boolean {
-  if (!kind.namespaced) return info.namespace === '';
-  if (info.namespace !== '') return true;
-  const isReading = info.verb === 'list' || info.verb === 'watch' || info.verb === 'deletecollection';
-  return isReading && info.name === undefined;
-}
-
-/** A verb that this place does not have: PUT of a collection, POST of a name, POST across all namespaces. */
-function isMisplacedVerb(info: ResourceInfo, kind: KindInfo): boolean {
-  if (info.subresource !== undefined) return false;
-  if (info.verb === 'update' || info.verb === 'patch') return info.name === undefined;
-  return info.verb === 'create' && (info.name !== undefined || (kind.namespaced && info.namespace === ''));
-}
-
 function notAllowedHere(): StatusError {
   return new StatusError('MethodNotAllowed', 'the server does not allow this method on the requested resource');
 }
@@ -384,11 +381,7 @@ function formOf(form: Form, type: string): Form {
 }
 
 function sendWarnings(call: Call): void {
-  if (call.warnings.size > 0) call.answer.res.setHeader('warning', [...call.warnings].map(warningText));
-}
-
-function warningText(text: string): string {
-  return `299 - "${text.replace(/[\\"]/g, '\\$&').replace(/[\r\n]+/g, ' ')}"`;
+  if (call.warnings.size > 0) call.answer.res.setHeader('warning', warningHeaders(call.warnings));
 }
 
 function timeout(): StatusError {

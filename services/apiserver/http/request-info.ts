@@ -58,7 +58,7 @@ function resourceInfo(
       rest: innerRest,
     };
   }
-  const isWatch = isWatchPath || (method === 'GET' && isTrue(query.get('watch')) && at.subresource === undefined);
+  const isWatch = isWatchPath || (method === 'GET' && at.name === undefined && isTrue(query.get('watch')));
   return {
     type: 'resource',
     ...gv,
@@ -91,8 +91,9 @@ function verbOf(method: string, isNamed: boolean): Verb {
   }
 }
 
+/** A parameter of a query as apimachinery reads it: all that is there is true, but for `false` and `0`. */
 export function isTrue(text: string | null): boolean {
-  return text === 'true' || text === '1';
+  return text !== null && !['false', '0'].includes(text.toLowerCase());
 }
 
 function decode(part: string | undefined): string | undefined {

@@ -3,6 +3,7 @@
  * pretty JSON; errors as Status. Compressed above 128 KiB for clients that ask.
  */
 import type { ServerResponse } from 'node:http';
+import { finished } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import {
@@ -22,6 +23,7 @@ import { ExpiredPage } from '../handlers/list.ts';
 import type { Form } from './negotiate.ts';
 
 const GZIP_BYTES_MIN = 128 * 1024;
+const UNREAD_BYTES_MAX = 64 * 1024;
 const gzipAsync = promisify(gzip);
 
 export interface Answer {
@@ -78,6 +80,8 @@ export async function sendBytes(a: Answer, code: number, bytes: Buffer, contentT
   res.setHeader('content-length', body.length);
   res.writeHead(code);
   res.end(body);
+  // What a client does not read stays in memory: until it has, the request goes on and keeps its seat.
+  if (res.writableLength > UNREAD_BYTES_MAX) await finished(res).catch(() => undefined);
 }
 
 async function sendObject(a: Answer, kind: KindInfo, result: Extract<CoreResult, { type: 'object' }>): Promise<void> {

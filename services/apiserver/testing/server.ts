@@ -1,6 +1,6 @@
 /** A whole API server over a memory store, in process and (on request) over https on loopback, for tests. */
 import { Kinds } from '#lib/api';
-import { type Clock, type Ctx, isKind, realClock, realRandom, silentLogger } from '#lib/base';
+import { type Clock, type Ctx, isKind, type Logger, realClock, realRandom, silentLogger } from '#lib/base';
 import { type Client, HttpClient, InProcessClient, type NodeStreams, type UserInfo } from '#lib/client';
 import { createCa, issue, type KeyPair } from '#lib/pki';
 import { MemoryStore, type Store } from '#lib/store';
@@ -33,6 +33,8 @@ export interface TestServerOptions {
   /** Default: the machine's. */
   readonly clock?: Clock;
   readonly audit?: AuditDeps;
+  /** Default: silent. */
+  readonly log?: Logger;
 }
 
 export async function startTestServer(o: TestServerOptions = {}): Promise<TestServer> {
@@ -44,7 +46,7 @@ export async function startTestServer(o: TestServerOptions = {}): Promise<TestSe
     store,
     clock: o.clock ?? realClock,
     random: realRandom,
-    log: silentLogger,
+    log: o.log ?? silentLogger,
     listen: o.listen === true ? [{ host: '127.0.0.1', port: 0 }] : [],
     tls: { certPem: tls.certPem, keyPem: tls.keyPem, caPem: ca.certPem },
     nodeStreams: o.nodeStreams,

@@ -75,6 +75,9 @@ function checkTypeMeta(body: unknown, kind: KindInfo): void {
   if (typeof body !== 'object' || body === null || Array.isArray(body))
     throw badRequest(`${cannotBeHandled(kind)}: the body is not an object`);
   const { apiVersion, kind: kindName } = body as { apiVersion?: unknown; kind?: unknown };
+  for (const [name, value] of Object.entries({ apiVersion, kind: kindName }))
+    if (value !== undefined && value !== null && typeof value !== 'string')
+      throw badRequest(`couldn't get version/kind; json parse error: .${name} must be a string`);
   const expected = apiVersionOf(kind);
   if (apiVersion !== undefined && apiVersion !== '' && apiVersion !== expected)
     throw badRequest(

@@ -152,6 +152,29 @@ describe('what never appears', () => {
     expect(JSON.stringify(events)).not.toContain('hidden');
   });
 
+  test('what an admission policy or a broken patch says of a secret; who was refused by rules is told why', async () => {
+    const { auditor: a, events } = await auditor();
+    const url = '/api/v1/namespaces/default/secrets/a';
+    for (const kind of ['Forbidden', 'Internal', 'Invalid'] as const) {
+      const call = a.begin(subject('PATCH', url));
+      call?.decided(true);
+      call?.complete({ code: 400, error: new StatusError(kind, 'denied: data.password is "hidden"') });
+    }
+    const refused = a.begin(subject('PATCH', url));
+    refused?.decided(false);
+    refused?.complete({ code: 403, error: new StatusError('Forbidden', 'User "u" cannot patch') });
+    expect(JSON.stringify(events)).not.toContain('hidden');
+    expect(events.at(-1)?.responseStatus?.message).toBe('User "u" cannot patch');
+  });
+
+  test('a name of megabytes, which no object has', async () => {
+    const { auditor: a, events } = await auditor();
+    const call = a.begin(subject('POST', '/api/v1/namespaces/default/secrets'));
+    call?.body({ metadata: { name: 'x'.repeat(3_000_000), uid: 'y'.repeat(3_000_000) } });
+    call?.complete({ code: 422 });
+    expect(JSON.stringify(events).length).toBeLessThan(5_000);
+  });
+
   test.each<[string, unknown]>([
     ['a token in a ConfigMap', { data: { token: 'hidden' } }],
     ['a kubeconfig with a token', { data: { kubeconfig: `user:\n  x: ${JWT}\n hidden` } }],

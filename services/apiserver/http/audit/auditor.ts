@@ -14,6 +14,17 @@ import { type AuditAttributes, type AuditDecision, type AuditPolicy, type AuditS
 import { cappedLevel, isSealed, redacted } from './redact.ts';
 import type { AuditTrail } from './trail.ts';
 
+const DECISION = 'authorization.k8s.io/decision';
+const NEVER_QUOTING: ReadonlySet<string> = new Set([
+  'NotFound',
+  'AlreadyExists',
+  'Conflict',
+  'Unauthorized',
+  'TooManyRequests',
+]);
+/** No valid name or uid is longer; of what a client sends no more is kept. */
+const IDENTITY_MAX = 253;
+
 export interface AuditorOptions {
   readonly policy: AuditPolicy;
   readonly trail: AuditTrail;
@@ -81,9 +92,8 @@ export class AuditedCall {
     this.#record('RequestReceived', {});
   }
 
-  /** `authorization.k8s.io/decision`. */
   decided(isAllowed: boolean): void {
-    this.#annotations['authorization.k8s.io/decision'] = isAllowed ? 'allow' : 'forbid';
+    this.#annotations[DECISION] = isAllowed ? 'allow' : 'forbid';
   }
 
   get hasResponseBody(): boolean {
@@ -109,11 +119,12 @@ export class AuditedCall {
     });
   }
 
-  /** Messages about a malformed body may quote it: not those of sealed kinds. */
+  /** A message may quote the body (validation, a policy's own words): of sealed kinds only those that cannot are told. */
   #response({ code, error }: AuditAnswer): ResponseStatus {
     if (error === undefined) return { metadata: {}, code };
-    const isQuoting = this.#parts.sealed && (error.kind === 'BadRequest' || error.kind === 'Invalid');
-    const message = isQuoting ? {} : { message: error.message };
+    const isRefused = this.#annotations[DECISION] === 'forbid';
+    const isTold = !this.#parts.sealed || isRefused || NEVER_QUOTING.has(error.kind);
+    const message = isTold ? { message: error.message } : {};
     return { metadata: {}, status: 'Failure', ...message, reason: error.reason, code };
   }
 
@@ -148,7 +159,7 @@ function identityOf(body: unknown): StageFacts['identity'] {
   const identity: Partial<Record<(typeof IDENTITY)[number], string>> = {};
   for (const [name, value] of Object.entries(metadata)) {
     const field = IDENTITY.find((f) => f === name);
-    if (field !== undefined && typeof value === 'string') identity[field] = value;
+    if (field !== undefined && typeof value === 'string') identity[field] = value.slice(0, IDENTITY_MAX);
   }
   return identity;
 }

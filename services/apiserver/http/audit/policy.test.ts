@@ -31,6 +31,7 @@ describe('decide (audit/policy/checker.go)', () => {
     ['{level: Metadata, namespaces: [""]}', path('/x'), false],
     ['{level: Metadata, resources: [{group: ""}]}', resource(), true],
     ['{level: Metadata, resources: [{group: apps}]}', resource(), false],
+    ['{level: Metadata, resources: [{group: "*", resources: [pods]}]}', resource({ group: 'apps' }), true],
     ['{level: Metadata, resources: [{resources: [pods]}]}', resource(), true],
     ['{level: Metadata, resources: [{resources: [pods]}]}', resource({ subresource: 'log' }), false],
     ['{level: Metadata, resources: [{resources: [pods/log]}]}', resource({ subresource: 'log' }), true],

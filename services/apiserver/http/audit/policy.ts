@@ -87,7 +87,7 @@ function matchesResource(rule: AuditRule, a: ResourceAttributes): boolean {
   if (rule.namespaces.length > 0 && !rule.namespaces.includes(a.namespace)) return false;
   if (rule.resources.length === 0) return true;
   return rule.resources.some((g) => {
-    if (g.group !== a.group) return false;
+    if (g.group !== a.group && g.group !== '*') return false;
     if (g.resources.length === 0) return true;
     if (g.resourceNames.length > 0 && !g.resourceNames.includes(a.name)) return false;
     return g.resources.some((r) => matchesName(r, a));

@@ -63,6 +63,8 @@ export class RotatedFile implements AsyncDisposable {
     const file = await open(this.#o.path, 'a', MODE);
     this.#file = file;
     this.#bytes = (await file.stat()).size;
+    // After a rotation, and at the start of a life: what an earlier one left grows old too.
+    await this.#prune();
     return file;
   }
 
@@ -70,8 +72,12 @@ export class RotatedFile implements AsyncDisposable {
     if (lines.length === 0) return;
     const file = await this.#opened();
     const bytes = Buffer.from(lines.join(''));
-    await file.appendFile(bytes);
-    this.#bytes += bytes.length;
+    try {
+      await file.appendFile(bytes);
+    } finally {
+      // A full disk takes part of it: what is there counts.
+      this.#bytes = (await file.stat()).size;
+    }
   }
 
   async #rotate(): Promise<void> {
@@ -80,7 +86,6 @@ export class RotatedFile implements AsyncDisposable {
     this.#lastRotationMs = Math.max(this.#o.clock.now(), this.#lastRotationMs + 1);
     await rename(this.#o.path, asideName(this.#o.path, this.#lastRotationMs));
     this.#bytes = 0;
-    await this.#prune();
   }
 
   async #prune(): Promise<void> {

@@ -51,7 +51,7 @@ describe('matchingSchema with the bootstrap objects', () => {
     ['system-leader-election', resource('system:kube-scheduler', [AUTH], { ...LEASES, verb: 'update' })],
     ['kube-scheduler', resource('system:kube-scheduler', [AUTH], { ...LEASES, verb: 'delete' })],
     ['kube-controller-manager', resource('system:kube-controller-manager', [AUTH])],
-    ['endpoint-controller', resource('system:kube-controller-manager', [AUTH], { resource: 'endpoints' })],
+    ['kube-controller-manager', resource('system:kube-controller-manager', [AUTH], { resource: 'endpoints' })],
     ['system-leader-election', resource(ACCOUNT, ['system:serviceaccounts', AUTH], LEASES)],
     ['kube-system-service-accounts', resource(ACCOUNT, ['system:serviceaccounts', AUTH])],
     ['service-accounts', resource('system:serviceaccount:kube-systemx:x', ['system:serviceaccounts', AUTH])],
