@@ -131,7 +131,13 @@ function relayed(call: StreamCall, request: NodeStreamRequest): NodeStream {
   };
 }
 
-const KINDS = { logs: 'LOGS', exec: 'EXEC', attach: 'ATTACH', portforward: 'PORT_FORWARD' } as const;
+const KINDS = {
+  logs: 'LOGS',
+  exec: 'EXEC',
+  attach: 'ATTACH',
+  portforward: 'PORT_FORWARD',
+  nodeforward: 'NODE_FORWARD',
+} as const;
 
 function requestFrame(r: NodeStreamRequest): Request {
   return {

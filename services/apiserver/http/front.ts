@@ -8,6 +8,7 @@ import { type KindInfo, kindByResource } from '#lib/api';
 import { type Clock, type Ctx, type Logger, type Random, StatusError, toStatusError } from '#lib/base';
 import type { ApiRequest, RequestBase, UserInfo } from '#lib/client';
 import type { Api } from '../api.ts';
+import { pathNotFound } from '../api-errors.ts';
 import type { Authenticator } from '../authn/authenticator.ts';
 import { requireAllowed } from '../authz/require.ts';
 import type { Metrics } from '../metrics.ts';
@@ -15,6 +16,8 @@ import { readObject, readPatch } from './body.ts';
 import { type Form, negotiate } from './negotiate.ts';
 import { deleteOptions, fieldValidation, listQuery, watchQuery, writeOptions } from './options.ts';
 import type { PathRoutes } from './paths.ts';
+import type { ProxyRoutes } from './proxy/forward.ts';
+import { type ProxyResource, proxyKind } from './proxy/target.ts';
 import { type RequestInfo, type ResourceInfo, requestInfo } from './request-info.ts';
 import { type Answer, sendBytes, sendError, sendResult } from './respond.ts';
 import type { StreamRoutes } from './streams.ts';
@@ -29,6 +32,7 @@ export interface FrontOptions {
   readonly authenticator: Authenticator;
   readonly paths: PathRoutes;
   readonly streams: StreamRoutes;
+  readonly proxy: ProxyRoutes;
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly random: Random;
@@ -85,7 +89,11 @@ export class Front {
     const user = await this.#o.authenticator.authenticate(req, c.signal);
     if (info.type === 'path') throw new StatusError('BadRequest', 'this path cannot be upgraded');
     const base = this.#base(req, info, user);
-    await this.#o.api.authorize(this.#o.api.target(base), streamVerb(info));
+    await this.#o.api.authorize(this.#o.api.target(base), streamVerb(info, req.method));
+    if (info.subresource === 'proxy') {
+      await this.#o.proxy.upgrade({ req, socket, head, resource: proxied(info) }, c);
+      return;
+    }
     await this.#o.streams.upgrade({ req, socket, head, query, base }, c);
   }
 
@@ -116,7 +124,11 @@ export class Front {
       return;
     }
     if (STREAMS.has(info.subresource ?? '')) {
-      await this.#o.api.authorize(this.#o.api.target(base), streamVerb(info));
+      await this.#o.api.authorize(this.#o.api.target(base), streamVerb(info, req.method));
+      if (info.subresource === 'proxy') {
+        await this.#o.proxy.handle({ req, res: answer.res, resource: proxied(info) }, c);
+        return;
+      }
       throw new StatusError('BadRequest', 'Upgrade request required');
     }
     await this.#respond(call, kind, base);
@@ -263,9 +275,20 @@ function notAllowedHere(): StatusError {
   return new StatusError('MethodNotAllowed', 'the server does not allow this method on the requested resource');
 }
 
-/** exec by WebSocket is a GET but needs what a POST needs: create (Kubernetes 1.35). */
-function streamVerb(info: ResourceInfo): string {
+/**
+ * exec by WebSocket is a GET but needs what a POST needs: create (Kubernetes 1.35). A proxied request needs the verb of its
+ * method; methods that have none (OPTIONS) are for those who may do everything (requestinfo.go).
+ */
+function streamVerb(info: ResourceInfo, method: string | undefined): string {
+  if (info.subresource === 'proxy') return method === 'OPTIONS' ? '' : info.verb;
   return info.subresource === 'log' ? 'get' : 'create';
+}
+
+/** Throws NotFound for a kind without a proxy. */
+function proxied(info: ResourceInfo): ProxyResource {
+  const resource = proxyKind(info.group, info.resource);
+  if (resource === undefined || info.name === undefined) throw pathNotFound();
+  return { resource, namespace: info.namespace, id: info.name };
 }
 
 /** Statuses have no table. */
