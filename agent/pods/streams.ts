@@ -39,7 +39,12 @@ export async function serveStream(
     case 'attach':
       return attach(d, worker, r, io, c);
     case 'portforward':
-      await forwardPort(d, { address: worker.podIp ?? d.settings.nodeIp, port: r.port ?? 0, where: 'inside the pod' }, io, c);
+      await forwardPort(
+        d,
+        { address: worker.podIp ?? d.settings.nodeIp, port: r.port ?? 0, where: 'inside the pod' },
+        io,
+        c,
+      );
       return { exitCode: 0 };
   }
 }

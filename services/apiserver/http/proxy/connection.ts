@@ -19,7 +19,9 @@ export async function connectTarget(nodes: NodeStreams, target: ProxyTarget, c: 
   plain.on('error', () => undefined);
   // Kubernetes' proxy checks no certificate either: a pod has none that anybody could know of.
   const socket =
-    target.scheme === 'https' ? connect({ socket: plain, rejectUnauthorized: false, ALPNProtocols: ['http/1.1'] }) : plain;
+    target.scheme === 'https'
+      ? connect({ socket: plain, rejectUnauthorized: false, ALPNProtocols: ['http/1.1'] })
+      : plain;
   socket.on('error', () => undefined);
   return {
     socket,

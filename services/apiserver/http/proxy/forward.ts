@@ -13,7 +13,7 @@ import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
 import { type Ctx, isKind, type Random, StatusError } from '#lib/base';
 import type { NodeStreams } from '#lib/client';
-import { hijack, upgradeOf } from '#lib/http';
+import { hijack } from '#lib/http';
 import { connectTarget, type TargetConnection } from './connection.ts';
 import { requestHeaders, responseHeaders, upgradeHeaders } from './headers.ts';
 import { htmlRewriter, type LinkRewrite, rewriteLink } from './links.ts';
@@ -76,7 +76,7 @@ export class ProxyRoutes {
     const target = await findTarget(call.resource, await this.#o.objects(c), this.#o.random);
     await using connection = await this.#connect(target, c);
     const body = await hijack(req, socket, call.head, UPGRADE_BODY_BYTES_MAX);
-    const upstream = send(req, connection, { target, place, upgrade: upgradeOf(req), body });
+    const upstream = send(req, connection, { target, place, upgrade: req.headers.upgrade, body });
     const gone = new AbortController();
     const onGone = (): void => gone.abort(new DOMException('the client has gone', 'AbortError'));
     socket.once('close', onGone);
@@ -183,12 +183,14 @@ async function copyAnswer(message: IncomingMessage, res: ServerResponse, links: 
   const type = (message.headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase();
   const encoding = message.headers['content-encoding'] ?? '';
   const isRedirect = message.headers.location !== undefined;
-  const isPage = !isRedirect && type === 'text/html' && (encoding === '' || encoding === 'gzip') && res.req.method !== 'HEAD';
+  const isPage =
+    !isRedirect && type === 'text/html' && (encoding === '' || encoding === 'gzip') && res.req.method !== 'HEAD';
   const headers = responseHeaders(message.rawHeaders, (name, value) => {
     if (name === 'location') return rewriteLink(value, links);
     return isPage && name === 'content-length' ? undefined : value;
   });
-  res.writeHead(message.statusCode ?? 502, message.statusMessage, headers);
+  setHeaders(res, headers);
+  res.writeHead(message.statusCode ?? 502, message.statusMessage);
   res.flushHeaders();
   const { signal } = c;
   if (!isPage) await pipeline(message, res, { signal });
@@ -196,21 +198,39 @@ async function copyAnswer(message: IncomingMessage, res: ServerResponse, links: 
   else await pipeline(message, createGunzip(), htmlRewriter(links), createGzip(), res, { signal });
 }
 
+/** One by one: `writeHead` keeps only the last of those with one name. They replace what the server has set. */
+function setHeaders(res: ServerResponse, headers: readonly string[]): void {
+  const seen = new Set<string>();
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    const [key = '', value = ''] = [headers[i], headers[i + 1]];
+    if (seen.has(key.toLowerCase())) res.appendHeader(key, value);
+    else res.setHeader(key, value);
+    seen.add(key.toLowerCase());
+  }
+}
+
 function linkRewrite(req: IncomingMessage, target: ProxyTarget, place: Place): LinkRewrite {
   return { prefix: place.prefix, targetHost: target.host, clientHost: req.headers.host ?? '' };
 }
 
-/** The 101 and then bytes both ways, each direction to its own end. */
+/** The 101 and then bytes both ways. A client's half close reaches the target; once the target has ended, all is over. */
 async function tunnel(answer: Extract<TargetAnswer, { isUpgrade: true }>, client: Duplex, c: Ctx): Promise<void> {
   const { message, socket, head } = answer;
   const status = `HTTP/1.1 101 ${message.statusMessage ?? 'Switching Protocols'}`;
   client.write(`${[status, ...upgradeHeaders(message.rawHeaders), '', ''].join('\r\n')}`, 'latin1');
   if (head.length > 0) socket.unshift(head);
   const { signal } = c;
-  const both = [pipeline(client, socket, { signal }), pipeline(socket, client, { signal })];
-  const ended = await Promise.allSettled(both);
-  if (ended.some((x) => x.status === 'rejected')) client.destroy();
+  // Two pipelines and what listens on every server socket are more than ten: no leak.
+  client.setMaxListeners(LISTENERS_MAX);
+  const up = pipeline(client, socket, { signal }).catch(() => undefined);
+  // Whichever side broke it off: there is nobody left to tell.
+  await pipeline(socket, client, { signal }).catch(() => undefined);
+  client.destroy();
+  socket.destroy();
+  await up;
 }
+
+const LISTENERS_MAX = 30;
 
 /** An upgrade that the target refused is answered as a plain request, and the connection ends there. */
 async function refusal(

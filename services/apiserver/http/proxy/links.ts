@@ -59,17 +59,7 @@ const LINKS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** What stands in these is text up to their own end tag. */
-const RAW_TEXT = new Set([
-  'iframe',
-  'noembed',
-  'noframes',
-  'noscript',
-  'script',
-  'style',
-  'textarea',
-  'title',
-  'xmp',
-]);
+const RAW_TEXT = new Set(['iframe', 'noembed', 'noframes', 'noscript', 'script', 'style', 'textarea', 'title', 'xmp']);
 /** A start tag that is longer passes as it is. */
 const TAG_CHARACTERS_MAX = 64 * 1024;
 
@@ -77,7 +67,8 @@ const TAG_CHARACTERS_MAX = 64 * 1024;
 export function htmlRewriter(r: LinkRewrite): Transform {
   const scanner = new HtmlScanner(r);
   return new Transform({
-    transform: (chunk: Buffer, _encoding, done) => done(null, Buffer.from(scanner.push(chunk.toString('latin1')), 'latin1')),
+    transform: (chunk: Buffer, _encoding, done) =>
+      done(null, Buffer.from(scanner.push(chunk.toString('latin1')), 'latin1')),
     flush: (done) => done(null, Buffer.from(scanner.end(), 'latin1')),
   });
 }

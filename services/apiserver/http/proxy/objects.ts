@@ -1,5 +1,15 @@
 /** The objects that proxy targets are found by, as of one consistent read. */
-import { type DeepReadonly, type Endpoints, Kinds, type KindRef, type KubeObject, kindInfo, type Node, type Pod, type Service } from '#lib/api';
+import {
+  type DeepReadonly,
+  type Endpoints,
+  type KindRef,
+  Kinds,
+  type KubeObject,
+  kindInfo,
+  type Node,
+  type Pod,
+  type Service,
+} from '#lib/api';
 import type { Ctx } from '#lib/base';
 import { notFound } from '../../api-errors.ts';
 import type { Core } from '../../core.ts';

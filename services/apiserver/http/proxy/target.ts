@@ -125,7 +125,9 @@ function nodeTarget(id: ProxyId, node: DeepReadonly<Node>): ProxyTarget {
   const kubelet = node.status?.daemonEndpoints?.kubeletEndpoint?.Port ?? 0;
   // Our agents serve no kubelet API: their status says port 0.
   if (id.port === '' && kubelet === 0)
-    throw unavailable(`node ${node.metadata.name} serves no kubelet API: name a port, nodes/${node.metadata.name}:PORT/proxy`);
+    throw unavailable(
+      `node ${node.metadata.name} serves no kubelet API: name a port, nodes/${node.metadata.name}:PORT/proxy`,
+    );
   const port = id.port === '' ? kubelet : portNumber(id.port);
   const pod = { namespace: '', name: '', uid: '' };
   return {
