@@ -97,6 +97,7 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
       port: layout.gatewayPort,
       ca,
       tls,
+      serverClient: await pki.serverClient(`${layout.serverIp}:${layout.apiPort}`),
       tokens: new SecretTokens({ client: gatewayClient, clock, log }),
       cluster: {
         clusterDomain: layout.clusterDomain,
