@@ -112,7 +112,8 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
     }),
   );
   api.useNodeStreams(gateway);
-  if (!layout.serverIp.startsWith('127.')) {
+  // The registry is the first server's.
+  if (!layout.serverIp.startsWith('127.') && layout.role === undefined) {
     const { registryPort, serverIp } = layout;
     const door = { host: serverIp, port: registryPort, registryPort, tls, caPem: ca.certPem, log };
     scope.own(await openRegistryDoor(door));
