@@ -1,5 +1,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { request as httpsRequest, type RequestOptions } from 'node:https';
+import {
+  createServer as createTlsServer,
+  request as httpsRequest,
+  type RequestOptions,
+  type Server as TlsServer,
+} from 'node:https';
 import { type AddressInfo, connect } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
@@ -9,7 +14,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Kinds, type Pod } from '#lib/api';
 import { StatusError } from '#lib/base';
 import type { NodeStream, NodeStreamRequest, NodeStreams } from '#lib/client';
-import type { KeyPair } from '#lib/pki';
+import { createCa, type KeyPair } from '#lib/pki';
 import { testContext as c, eventually, startTestServer, type TestServer } from '../../testing/server.ts';
 
 /** A node whose every port is the target server; port 1 refuses. */
@@ -17,11 +22,12 @@ class TcpNode implements NodeStreams {
   readonly requests: { node: string; request: NodeStreamRequest }[] = [];
   readonly open = new Set<object>();
   port = 0;
+  tlsPort = 0;
 
   async openStream(node: string, request: NodeStreamRequest): Promise<NodeStream> {
     this.requests.push({ node, request });
     if (node === 'gone') throw new StatusError('Unavailable', 'node gone is not connected');
-    const socket = connect({ host: '127.0.0.1', port: request.port === 1 ? 1 : this.port, allowHalfOpen: true });
+    const socket = connect({ host: '127.0.0.1', port: this.#portFor(request.port), allowHalfOpen: true });
     this.open.add(socket);
     socket.once('close', () => this.open.delete(socket));
     const result = new Promise<{ exitCode: number }>((resolve, reject) => {
@@ -36,11 +42,17 @@ class TcpNode implements NodeStreams {
     const dispose = async (): Promise<void> => void socket.destroy();
     return { stdin, stdout, stderr, result, resize: () => undefined, [Symbol.asyncDispose]: dispose };
   }
+
+  #portFor(asked: number | undefined): number {
+    if (asked === 1) return 1;
+    return asked === 8443 ? this.tlsPort : this.port;
+  }
 }
 
 const node = new TcpNode();
 let server: TestServer;
 let target: Server;
+let secure: TlsServer;
 let admin: KeyPair;
 let answer: (req: IncomingMessage, res: ServerResponse) => void;
 
@@ -64,6 +76,10 @@ beforeAll(async () => {
   });
   await new Promise<void>((resolve) => target.listen(0, '127.0.0.1', resolve));
   node.port = (target.address() as AddressInfo).port;
+  const self = await createCa('of the pod itself');
+  secure = createTlsServer({ cert: self.certPem, key: self.keyPem }, (req, res) => answer(req, res));
+  await new Promise<void>((resolve) => secure.listen(0, '127.0.0.1', resolve));
+  node.tlsPort = (secure.address() as AddressInfo).port;
   server = await startTestServer({ listen: true, nodeStreams: node });
   admin = await server.issueClient('admin', ['system:masters']);
   await makePod('p', 'n1', '10.42.0.5');
@@ -104,6 +120,8 @@ afterAll(async () => {
   await server[Symbol.asyncDispose]();
   target.closeAllConnections();
   target.close();
+  secure.closeAllConnections();
+  secure.close();
 });
 
 async function makePod(name: string, nodeName: string, podIP: string): Promise<void> {
@@ -265,6 +283,13 @@ describe('proxy: requests', () => {
     }
     expect((await call('/api/v1/nodes/n1:9100/proxy/metrics')).body.toString()).toBe('ok');
     expect(node.requests.at(-1)).toMatchObject({ node: 'n1', request: { kind: 'nodeforward', port: 9100 } });
+  });
+
+  test('https: the target is spoken to by TLS, whoever signed its certificate', async () => {
+    answer = async (req, res) => res.end(`${'encrypted' in req.socket} ${await text(req)}`);
+    const place = '/api/v1/namespaces/default/pods/https:p:8443/proxy/x';
+    expect((await call(place, { method: 'POST', body: 'secret' })).body.toString()).toBe('true secret');
+    await eventually(() => expect(node.open.size).toBe(0));
   });
 
   test('what cannot be reached is a Status', async () => {
