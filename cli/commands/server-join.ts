@@ -5,7 +5,7 @@
 
 import { isIP } from 'node:net';
 import { isAbsolute } from 'node:path';
-import { type Ctx, messageOf, realClock, StatusError, silentLogger, writeFileAtomic } from '#lib/base';
+import { type Ctx, realClock, StatusError, silentLogger, writeFileAtomic } from '#lib/base';
 import { primaryIp } from '../../agent/node.ts';
 import { wrongUse } from '../client/arguments.ts';
 import { findCluster, refuseOtherHome } from '../instance.ts';
@@ -14,7 +14,6 @@ import { homeMistake, INSTANCE_TEXT, isInstance } from '../names.ts';
 import { createSteps } from '../output/steps.ts';
 import { bundleOf, furtherLayout, readBundle, writeShared } from '../server-bundle.ts';
 import { takeTurn } from '../turn.ts';
-import { checkEtcd } from '../up/external.ts';
 import { checkPorts } from '../up/layout-of.ts';
 import { startCluster } from './up.ts';
 
@@ -58,13 +57,9 @@ export async function serverJoin(file: string, o: ServerJoinOptions): Promise<nu
   await refuseOtherHome(layout);
   const c: Ctx = { signal: new AbortController().signal, clock: realClock, log: silentLogger };
   const steps = createSteps(realClock);
+  // Before the keys are written; startCluster looks at everything else.
   await steps.run('checking ports and addresses', () => checkPorts(layout));
   await steps.run('taking over the authority', () => writeShared(bundle, layout));
-  await steps
-    .run(`asking etcd at ${bundle.etcdEndpoints.join(', ')}`, () => checkEtcd(layout))
-    .catch((e: unknown) => {
-      throw new StatusError('Invalid', `${messageOf(e)}\nmend that, remove ${home}, and join again`, { cause: e });
-    });
   await startCluster(layout, { sample: false }, steps, c);
   process.stdout.write(
     `This host is a further server. Let nodes know of it: berth token create --server ${layout.serverIp}:${layout.gatewayPort} --server …\n`,

@@ -131,7 +131,8 @@ export async function startCluster(layout: ClusterLayout, o: UpOptions, steps: S
   const alive = await survivors(tendFolder(layout));
   if (adopted === undefined && alive.length === 0)
     await steps.run('checking ports, addresses and disk', async () => {
-      refuseUsedBlocks(layout);
+      // A further server routes nothing, and beside a node of its cluster the blocks are rightly in use.
+      if (layout.role === undefined) refuseUsedBlocks(layout);
       await checkPorts(layout);
       await checkSpace(layout);
     });

@@ -186,14 +186,10 @@ describe.skipIf(!(await kubectlIsNewEnough()))('kubectl >= 1.30 on a cluster: st
     await refused(/no service port 81 found for service "box"/, 'get', '--raw', at('services/box:81/proxy/'));
     await refused(/error trying to reach service: .*ECONNREFUSED/, 'get', '--raw', at('pods/box:81/proxy/'));
     await refused(/services "nope" not found|endpoints "nope" not found/, 'get', '--raw', at('services/nope/proxy/'));
-    // The registry's door of the node's host: it answers nobody without a certificate, so that it shows who was reached.
-    const node = t.layout.nodes[0]?.name ?? '';
-    await refused(
-      /error trying to reach service/,
-      'get',
-      '--raw',
-      `/api/v1/nodes/${node}:${t.layout.registryPort}/proxy/v2/`,
-    );
+    // The API server itself, on its host, which is the node's too.
+    const node = `https:${t.layout.nodes[0]?.name}:${t.layout.apiPort}`;
+    expect(await ok('get', '--raw', `/api/v1/nodes/${node}/proxy/version`)).toContain('gitVersion');
+    await refused(/serves no kubelet API/, 'get', '--raw', `/api/v1/nodes/${t.layout.nodes[0]?.name}/proxy/healthz`);
     const port = await freePort();
     await using proxy = background('kubectl', ['proxy', `--port=${port}`], t.env);
     await proxy.until(/Starting to serve/);

@@ -318,6 +318,9 @@ describe('proxy: requests', () => {
     answer = (req) => req.socket.end('not http\r\n\r\n');
     expect((await statusOf(`${POD}/`))[0]).toBe(503);
     expect((await statusOf(`${P}/https:p:8080/proxy/`))[0]).toBe(503);
+    answer = (req) => req.socket.end('HTTP/1.1 099 Odd\r\nContent-Length: 3\r\nX-Odd: 1\r\n\r\nabc');
+    const odd = await call(`${POD}/`);
+    expect([odd.code, odd.headers['x-odd']]).toEqual([503, undefined]);
   });
 
   test('who may do what: the verb of the method, of the subresource', async () => {
@@ -362,6 +365,16 @@ describe('proxy: upgrades', () => {
       await eventually(() => expect(node.open.size).toBe(0));
     },
   );
+
+  test('h2c is an offer that one may ignore: the request is served as a plain one', async () => {
+    answer = (req, res) => res.end(`plain ${req.headers.upgrade} ${req.headers['http2-settings']}`);
+    const settings = 'HTTP2-Settings: AAMAAABk\r\n';
+    const got = await dial(
+      head('/x', 'h2c', settings).replace('Connection: Upgrade', 'Connection: Upgrade, HTTP2-Settings'),
+    );
+    expect(got).toMatch(/^HTTP\/1\.1 200 /);
+    expect(got).toContain('plain undefined undefined');
+  });
 
   test('a client that goes takes the connection to the target with it', async () => {
     const { port } = new URL(server.url);

@@ -62,6 +62,8 @@ export class ProxyRoutes {
     try {
       await copyAnswer(answer.message, res, linkRewrite(req, target, place), c);
     } catch (e) {
+      // What stands there is of an answer that could not be begun.
+      if (!res.headersSent) for (const name of res.getHeaderNames()) res.removeHeader(name);
       throw c.signal.aborted ? c.signal.reason : unreachable(`the answer broke off: ${messageFrom(e)}`);
     }
   }
