@@ -8,7 +8,6 @@ import { type KindInfo, kindByResource } from '#lib/api';
 import { type Clock, type Ctx, type Logger, type Random, StatusError, toStatusError } from '#lib/base';
 import type { ApiRequest, RequestBase, UserInfo } from '#lib/client';
 import type { Api } from '../api.ts';
-import { pathNotFound } from '../api-errors.ts';
 import type { Authenticator } from '../authn/authenticator.ts';
 import { requireAllowed } from '../authz/require.ts';
 import type { Metrics } from '../metrics.ts';
@@ -17,8 +16,8 @@ import { type Form, negotiate } from './negotiate.ts';
 import { deleteOptions, fieldValidation, listQuery, watchQuery, writeOptions } from './options.ts';
 import type { PathRoutes } from './paths.ts';
 import type { ProxyRoutes } from './proxy/forward.ts';
-import { type ProxyResource, proxyKind } from './proxy/target.ts';
-import { type RequestInfo, type ResourceInfo, requestInfo } from './request-info.ts';
+import { proxied } from './proxy/target.ts';
+import { type RequestInfo, type ResourceInfo, requestInfo, streamVerb } from './request-info.ts';
 import { type Answer, sendBytes, sendError, sendResult } from './respond.ts';
 import type { StreamRoutes } from './streams.ts';
 import { sendWatch } from './watch-stream.ts';
@@ -273,22 +272,6 @@ function isMisplacedVerb(info: ResourceInfo, kind: KindInfo): boolean {
 
 function notAllowedHere(): StatusError {
   return new StatusError('MethodNotAllowed', 'the server does not allow this method on the requested resource');
-}
-
-/**
- * exec by WebSocket is a GET but needs what a POST needs: create (Kubernetes 1.35). A proxied request needs the verb of its
- * method; methods that have none (OPTIONS) are for those who may do everything (requestinfo.go).
- */
-function streamVerb(info: ResourceInfo, method: string | undefined): string {
-  if (info.subresource === 'proxy') return method === 'OPTIONS' ? '' : info.verb;
-  return info.subresource === 'log' ? 'get' : 'create';
-}
-
-/** Throws NotFound for a kind without a proxy. */
-function proxied(info: ResourceInfo): ProxyResource {
-  const resource = proxyKind(info.group, info.resource);
-  if (resource === undefined || info.name === undefined) throw pathNotFound();
-  return { resource, namespace: info.namespace, id: info.name };
 }
 
 /** Statuses have no table. */

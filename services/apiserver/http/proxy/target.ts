@@ -10,7 +10,8 @@ import { BlockList, isIP } from 'node:net';
 import type { DeepReadonly, Endpoints, Node, Pod, Service } from '#lib/api';
 import { isKind, type Random, StatusError } from '#lib/base';
 import type { NodeStreamRequest } from '#lib/client';
-import { badRequest } from '../../api-errors.ts';
+import { badRequest, pathNotFound } from '../../api-errors.ts';
+import type { ResourceInfo } from '../request-info.ts';
 
 export interface ProxyTarget {
   readonly nodeName: string;
@@ -201,6 +202,13 @@ function unavailable(message: string): StatusError {
 
 function addressNotAllowed(): StatusError {
   return badRequest('address not allowed');
+}
+
+/** Throws NotFound for a kind without a `proxy` subresource. */
+export function proxied(info: ResourceInfo): ProxyResource {
+  const resource = proxyKind(info.group, info.resource);
+  if (resource === undefined || info.name === undefined) throw pathNotFound();
+  return { resource, namespace: info.namespace, id: info.name };
 }
 
 /** The kinds that have a `proxy` subresource. */
