@@ -24,6 +24,10 @@ export async function serveStream(
   io: StreamIo,
   c: Ctx,
 ): Promise<{ exitCode: number }> {
+  if (r.kind === 'nodeforward') {
+    await forwardPort(d, { address: d.settings.nodeIp, port: r.port ?? 0, where: 'of the node' }, io, c);
+    return { exitCode: 0 };
+  }
   const worker = pods.worker(r.pod.uid) ?? pods.find(r.pod.namespace, r.pod.name);
   if (worker === undefined)
     throw new StatusError('NotFound', `pod "${r.pod.name}" is not on node ${d.settings.nodeName}`);
@@ -35,7 +39,12 @@ export async function serveStream(
     case 'attach':
       return attach(d, worker, r, io, c);
     case 'portforward':
-      await forwardPort(d, { podIp: worker.podIp ?? d.settings.nodeIp, port: r.port ?? 0 }, io, c);
+      await forwardPort(
+        d,
+        { address: worker.podIp ?? d.settings.nodeIp, port: r.port ?? 0, where: 'inside the pod' },
+        io,
+        c,
+      );
       return { exitCode: 0 };
   }
 }

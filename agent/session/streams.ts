@@ -121,7 +121,13 @@ async function flushed(stream: Writable): Promise<void> {
   await new Promise<void>((resolve) => stream.write(new Uint8Array(0), () => resolve()));
 }
 
-const KINDS = { LOGS: 'logs', EXEC: 'exec', ATTACH: 'attach', PORT_FORWARD: 'portforward' } as const;
+const KINDS = {
+  LOGS: 'logs',
+  EXEC: 'exec',
+  ATTACH: 'attach',
+  PORT_FORWARD: 'portforward',
+  NODE_FORWARD: 'nodeforward',
+} as const;
 
 function requestOf(r: Request__Output): NodeStreamRequest {
   return {

@@ -123,7 +123,9 @@ describe.skipIf(!hasKubectl)('kubectl (needs /usr/bin/kubectl)', () => {
     expect(await fails(['explain', 'deployment.spec.nothing'])).toContain('field "nothing" does not exist');
     // By the v2 document, which kubectl reads as protobuf.
     const v2 = await ok(['explain', 'deployment.spec.strategy', '--output=plaintext-openapiv2', '--recursive']);
-    expect(v2).toMatch(/RESOURCE: strategy <Object>\s+DESCRIPTION:\s+How old pods are replaced[\s\S]*maxSurge\s+<string>/);
+    expect(v2).toMatch(
+      /RESOURCE: strategy <Object>\s+DESCRIPTION:\s+How old pods are replaced[\s\S]*maxSurge\s+<string>/,
+    );
     const everyKind = allKinds();
     expect(everyKind.length).toBeGreaterThan(60);
     for (const kind of everyKind) {

@@ -3,7 +3,7 @@ import type { KindInfo, KindRef } from '#lib/api';
 import type { ResourceInfo } from './request-info.ts';
 
 /** Other methods are verbs of nothing. */
-export const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
+const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
 
 /** Subresources that are bytes, not objects. */
 export const STREAMS: ReadonlySet<string> = new Set(['log', 'exec', 'attach', 'portforward', 'proxy']);
@@ -13,6 +13,11 @@ const STREAMED = new Set([
   'services/proxy',
   'nodes/proxy',
 ]);
+
+/** A proxy passes every method on. */
+export function isMethod(info: ResourceInfo, method: string | undefined): boolean {
+  return METHODS.has(method ?? '') || (info.subresource === 'proxy' && method === 'OPTIONS');
+}
 
 /** Cluster-scoped kinds are not inside namespaces; namespaced ones are only listed and watched across them. */
 export function isWellPlaced(info: ResourceInfo, kind: KindInfo): boolean {

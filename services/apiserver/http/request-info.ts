@@ -91,6 +91,15 @@ function verbOf(method: string, isNamed: boolean): Verb {
   }
 }
 
+/**
+ * What the subresources that stream need: exec by WebSocket is a GET but needs what a POST needs, create (Kubernetes 1.35); a
+ * proxied request needs the verb of its method, and one that has none (OPTIONS) is for those who may do everything.
+ */
+export function streamVerb(info: ResourceInfo, method: string | undefined): string {
+  if (info.subresource === 'proxy') return method === 'OPTIONS' ? '' : info.verb;
+  return info.subresource === 'log' ? 'get' : 'create';
+}
+
 /** A parameter of a query as apimachinery reads it: all that is there is true, but for `false` and `0`. */
 export function isTrue(text: string | null): boolean {
   return text !== null && !['false', '0'].includes(text.toLowerCase());

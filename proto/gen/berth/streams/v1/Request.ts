@@ -9,6 +9,7 @@ export const _berth_streams_v1_Request_Kind = {
   EXEC: 'EXEC',
   ATTACH: 'ATTACH',
   PORT_FORWARD: 'PORT_FORWARD',
+  NODE_FORWARD: 'NODE_FORWARD',
 } as const;
 
 export type _berth_streams_v1_Request_Kind =
@@ -20,6 +21,8 @@ export type _berth_streams_v1_Request_Kind =
   | 2
   | 'PORT_FORWARD'
   | 3
+  | 'NODE_FORWARD'
+  | 4
 
 export type _berth_streams_v1_Request_Kind__Output = typeof _berth_streams_v1_Request_Kind[keyof typeof _berth_streams_v1_Request_Kind]
 
