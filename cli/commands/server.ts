@@ -80,6 +80,7 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
       log: log.child({ part: 'apiserver' }),
       listen: hosts.map((host) => ({ host, port: layout.apiPort })),
       tls: { ...tls, caPem: ca.certPem },
+      frontProxy: await pki.frontProxy(),
       config: { serviceCidr: layout.serviceCidr, advertise: { address: layout.serverIp, port: layout.apiPort } },
     }),
   );

@@ -1,11 +1,22 @@
 export { applyDefaults, applyTypeDefaults } from './defaults.ts';
-export { type Discovery, discoveryOf } from './documents/discovery.ts';
+export { aggregateOpenApi, remoteSwagger, type SwaggerPart } from './documents/aggregate-swagger.ts';
+export {
+  type ApiServiceRank,
+  aggregateDiscovery,
+  apiServiceName,
+  builtInRank,
+  compareVersions,
+  type RemoteGroupVersion,
+  resourcesOfList,
+} from './documents/api-services.ts';
+export { type AggregatedVersion, type Discovery, discoveryOf } from './documents/discovery.ts';
 export { type OpenApi, openApiOf } from './documents/openapi.ts';
 export { SWAGGER_PROTOBUF, SWAGGER_PROTOBUF_ASKED } from './documents/swagger-protobuf.ts';
 export { semanticEqual } from './equality.ts';
 export { errorBody, type FieldError, type FieldErrorType, invalidError } from './field-error.ts';
 export { type FieldMatcher, type FieldRequirement, parseFieldSelector } from './field-selector.ts';
 export { Kinds } from './gen/kinds.ts';
+export type { APIService, APIServiceCondition } from './gen/types/apiregistration-v1.ts';
 export type {
   Deployment,
   DeploymentSpec,

@@ -3,8 +3,9 @@
  * one store: nothing here is led, every write is a compare-and-swap.
  */
 import { setMaxListeners } from 'node:events';
+import { allKinds } from '#lib/api';
 import { type Ctx, raceAbort, Scope, StatusError } from '#lib/base';
-import { InProcessClient } from '#lib/client';
+import { InProcessClient, type NodeStreams } from '#lib/client';
 import { AdmissionChain } from './admission/chain.ts';
 import { NamespaceLifecycle } from './admission/namespace-lifecycle.ts';
 import { TaintNodesByCondition } from './admission/nodes.ts';
@@ -22,6 +23,7 @@ import { WatchCache } from './cache/watch-cache.ts';
 import type { Core } from './core.ts';
 import { Health } from './health.ts';
 import type { ResourceHooks } from './hooks.ts';
+import { Aggregator } from './http/aggregate/aggregator.ts';
 import { listen, storeHealth } from './http/listen.ts';
 import { namespaceHooks } from './kinds/namespaces.ts';
 import { podHooks } from './kinds/pods.ts';
@@ -49,6 +51,8 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     scope.spawn('bootstrap objects', (signal) => keepBootstrapObjects(client, deps.config, { ...c, signal }));
     const endpoints = await keepEndpoints(deps, client, scope, c);
     const nodes = { streams: deps.nodeStreams };
+    const aggregator = scope.own(newAggregator(deps, client, () => nodes.streams));
+    aggregator.start();
     const health = new Health([
       { name: 'ping', isLiveness: true, check: () => undefined },
       storeHealth(api),
@@ -57,7 +61,14 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     const stopping = new AbortController();
     // One listener for each watch: their number is not a leak.
     setMaxListeners(0, stopping.signal);
-    const listeners = await listen({ deps, api, health, nodes: () => nodes.streams, stopping: stopping.signal });
+    const listeners = await listen({
+      deps,
+      api,
+      health,
+      aggregator,
+      nodes: () => nodes.streams,
+      stopping: stopping.signal,
+    });
     const stop = async (): Promise<void> => {
       health.stop();
       await leave(endpoints, c);
@@ -81,6 +92,12 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     await scope[Symbol.asyncDispose]();
     throw e;
   }
+}
+
+function newAggregator(deps: ApiServerDeps, client: InProcessClient, nodes: () => NodeStreams | undefined): Aggregator {
+  const { clock, random, log, tls, frontProxy } = deps;
+  const common = { client, clock, random, log, nodes, frontProxy, clientCaPem: tls?.caPem };
+  return new Aggregator({ ...common, kinds: allKinds(), replaceable: new Set(['metrics.k8s.io']) });
 }
 
 /** Endpoints on loopback would mean every pod itself, and the API refuses them: such a server is for its own host only. */

@@ -17,13 +17,17 @@ import { swaggerHeadProtobuf } from './swagger-protobuf.ts';
 
 export interface OpenApi {
   /** /openapi/v3 */
-  index(): object;
+  index(): OpenApiIndex;
   /** /openapi/v3/{path}, path being `api/v1` or `apis/apps/v1`; `hash` is the right value of ?hash=. */
   document(path: string): { readonly bytes: Buffer; readonly hash: string } | undefined;
   /** /openapi/v2 as JSON. */
   v2(): { readonly bytes: Buffer; readonly hash: string };
   /** /openapi/v2 as protobuf: its head only (see swagger-protobuf.ts). */
   v2Head(): Buffer;
+}
+
+export interface OpenApiIndex {
+  readonly paths: Readonly<Record<string, { readonly serverRelativeURL: string }>>;
 }
 
 /** Raise it when a change here changes the documents: clients keep a document for a year by its hash. */

@@ -9,8 +9,10 @@ import { type Clock, type Ctx, type Logger, type Random, StatusError, toStatusEr
 import type { ApiRequest, RequestBase, UserInfo } from '#lib/client';
 import type { Api } from '../api.ts';
 import type { Authenticator } from '../authn/authenticator.ts';
+import type { Attributes } from '../authz/authorizer.ts';
 import { requireAllowed } from '../authz/require.ts';
 import type { Metrics } from '../metrics.ts';
+import type { Aggregator } from './aggregate/aggregator.ts';
 import { readObject, readPatch } from './body.ts';
 import { type Form, negotiate } from './negotiate.ts';
 import { deleteOptions, fieldValidation, listQuery, watchQuery, writeOptions } from './options.ts';
@@ -29,6 +31,7 @@ export interface FrontOptions {
   readonly authenticator: Authenticator;
   readonly paths: PathRoutes;
   readonly streams: StreamRoutes;
+  readonly aggregator: Aggregator;
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly random: Random;
@@ -83,6 +86,12 @@ export class Front {
     const { info, query } = parsed(req);
     const c: Ctx = { signal: this.#o.stopping, clock: this.#o.clock, log: this.#o.log };
     const user = await this.#o.authenticator.authenticate(req, c.signal);
+    const remote = this.#o.aggregator.remoteOf(pathOf(req));
+    if (remote !== undefined) {
+      await requireAllowed(this.#o.api.core.authorizer, attributesOf(info, user));
+      await this.#o.aggregator.upgrade(remote, { req, socket, head, user }, c);
+      return;
+    }
     if (info.type === 'path') throw new StatusError('BadRequest', 'this path cannot be upgraded');
     const base = this.#base(req, info, user);
     await this.#o.api.authorize(this.#o.api.target(base), streamVerb(info));
@@ -92,8 +101,14 @@ export class Front {
   async #serve(call: Call): Promise<void> {
     const { req, info, answer, c } = call;
     const user = await this.#o.authenticator.authenticate(req, c.signal);
+    const remote = this.#o.aggregator.remoteOf(pathOf(req));
+    if (remote !== undefined) {
+      await requireAllowed(this.#o.api.core.authorizer, attributesOf(info, user));
+      await this.#o.aggregator.serve(remote, { req, res: answer.res, user }, c);
+      return;
+    }
     if (info.type === 'path') {
-      await requireAllowed(this.#o.api.core.authorizer, { type: 'path', user, verb: info.verb, path: info.path });
+      await requireAllowed(this.#o.api.core.authorizer, attributesOf(info, user));
       await this.#o.paths.serve({ req, answer, path: info.path, query: call.query }, c);
       return;
     }
@@ -185,19 +200,8 @@ export class Front {
 
   /** Authorization comes before existence. */
   async #refuseUnknown(call: Call, info: ResourceInfo, user: UserInfo): Promise<void> {
-    const { group, version, resource, namespace, name = '', subresource = '', verb } = info;
-    const attributes = {
-      type: 'resource',
-      user,
-      verb,
-      group,
-      version,
-      resource,
-      subresource,
-      namespace,
-      name,
-    } as const;
-    await requireAllowed(this.#o.api.core.authorizer, attributes);
+    const { group, version, resource } = info;
+    await requireAllowed(this.#o.api.core.authorizer, attributesOf(info, user));
     const kind = kindByResource(group, version, resource);
     if (kind !== undefined && isMisplacedVerb(info, kind)) throw notAllowedHere();
     await sendBytes(call.answer, 404, Buffer.from('404 page not found\n'), 'text/plain; charset=utf-8');
@@ -234,6 +238,16 @@ export class Front {
       now: () => this.#o.clock.now(),
     };
   }
+}
+
+function attributesOf(info: RequestInfo, user: UserInfo): Attributes {
+  if (info.type === 'path') return { type: 'path', user, verb: info.verb, path: info.path };
+  const { verb, group, version, resource, namespace, name = '', subresource = '' } = info;
+  return { type: 'resource', user, verb, group, version, resource, subresource, namespace, name };
+}
+
+function pathOf(req: IncomingMessage): string {
+  return (req.url ?? '/').split('?', 1)[0] ?? '/';
 }
 
 function parsed(req: IncomingMessage): { url: string; info: RequestInfo; query: URLSearchParams } {

@@ -9,6 +9,7 @@ import { Authenticator } from '../authn/authenticator.ts';
 import type { Health } from '../health.ts';
 import { Metrics } from '../metrics.ts';
 import type { ApiServerDeps, ListenAddress } from '../server.ts';
+import type { Aggregator } from './aggregate/aggregator.ts';
 import { Front } from './front.ts';
 import { PathRoutes } from './paths.ts';
 import { StreamRoutes } from './streams.ts';
@@ -25,6 +26,7 @@ export interface ListenOptions {
   readonly deps: ApiServerDeps;
   readonly api: Api;
   readonly health: Health;
+  readonly aggregator: Aggregator;
   readonly nodes: () => NodeStreams | undefined;
   readonly stopping: AbortSignal;
 }
@@ -67,9 +69,12 @@ function newFront(o: ListenOptions): Front {
     },
     (group, resource) => core.kinds.of({ group, resource }) !== undefined,
   );
+  const { aggregator } = o;
+  const discovery = discoveryOf(kinds);
+  const openApi = onFirstUse(() => openApiOf(kinds, GIT_VERSION));
   const paths = new PathRoutes({
-    discovery: discoveryOf(kinds),
-    openApi: onFirstUse(() => openApiOf(kinds, GIT_VERSION)),
+    discovery: () => aggregator.discovery(discovery),
+    openApi: () => aggregator.openApi(openApi),
     health: o.health,
     metrics,
     version: versionInfo(),
@@ -79,6 +84,7 @@ function newFront(o: ListenOptions): Front {
     authenticator: new Authenticator({ bearer: deps.bearer, authorizer: core.authorizer }),
     paths,
     streams: new StreamRoutes({ api, nodes: o.nodes }),
+    aggregator,
     metrics,
     clock: deps.clock,
     random: deps.random,

@@ -15,8 +15,9 @@ export interface PathCall {
 }
 
 export interface PathRoutesOptions {
-  readonly discovery: Discovery;
-  readonly openApi: OpenApi;
+  /** Asked at each request: what is served elsewhere comes and goes. */
+  readonly discovery: () => Discovery;
+  readonly openApi: () => OpenApi;
   readonly health: Health;
   readonly metrics: Metrics;
   readonly version: object;
@@ -67,7 +68,7 @@ export class PathRoutes {
   }
 
   async #discover(call: PathCall, root: 'api' | 'apis', rest: readonly string[]): Promise<void> {
-    const { discovery } = this.#o;
+    const discovery = this.#o.discovery();
     if (rest.length === 0) {
       const asked = aggregatedVersion(call.req.headers.accept);
       if (asked !== undefined) {
@@ -87,20 +88,20 @@ export class PathRoutes {
 
   #core(call: PathCall, rest: readonly string[]): object | undefined {
     const [version, ...more] = rest;
-    if (version === undefined) return this.#o.discovery.apiVersions(call.req.headers.host ?? '');
-    return more.length > 0 ? undefined : this.#o.discovery.apiResourceList('', version);
+    if (version === undefined) return this.#o.discovery().apiVersions(call.req.headers.host ?? '');
+    return more.length > 0 ? undefined : this.#o.discovery().apiResourceList('', version);
   }
 
   #group(rest: readonly string[]): object | undefined {
     const [group, version, ...more] = rest;
-    if (group === undefined) return this.#o.discovery.apiGroupList();
-    if (version === undefined) return this.#o.discovery.apiGroup(group);
-    return more.length > 0 ? undefined : this.#o.discovery.apiResourceList(group, version);
+    if (group === undefined) return this.#o.discovery().apiGroupList();
+    if (version === undefined) return this.#o.discovery().apiGroup(group);
+    return more.length > 0 ? undefined : this.#o.discovery().apiResourceList(group, version);
   }
 
   async #openApi(call: PathCall, rest: readonly string[]): Promise<void> {
     const [version, ...path] = rest;
-    const { openApi } = this.#o;
+    const openApi = this.#o.openApi();
     if (version === 'v2' && path.length === 0) {
       const accept = call.req.headers.accept ?? '';
       const wantsJson = accept === '' || /application\/json|\*\/\*/.test(accept);
@@ -182,7 +183,7 @@ export class PathRoutes {
       '/readyz',
       '/version',
     ];
-    const groups = this.#o.discovery.apiGroupList() as {
+    const groups = this.#o.discovery().apiGroupList() as {
       groups: { name: string; versions: { groupVersion: string }[] }[];
     };
     const versions = groups.groups.flatMap((g) => [

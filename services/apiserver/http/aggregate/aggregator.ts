@@ -1,0 +1,275 @@
+/**
+ * The aggregation layer: which group versions extension API servers serve, whether they are available, their requests, and
+ * what they add to discovery and OpenAPI. Every replica looks for itself and writes the Available condition, as Kubernetes'
+ * do; a request is passed on while the stored condition is True.
+ * Source: k8s.io/kube-aggregator/pkg/apiserver/apiserver.go.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import {
+  type APIService,
+  type ApiServiceRank,
+  aggregateDiscovery,
+  aggregateOpenApi,
+  apiServiceName,
+  type DeepReadonly,
+  type Discovery,
+  type EndpointSlice,
+  type KindInfo,
+  Kinds,
+  type OpenApi,
+  type Service,
+} from '#lib/api';
+import { type Clock, type Ctx, type Logger, type Random, Scope, StatusError } from '#lib/base';
+import type { Client, NodeStreams, UserInfo } from '#lib/client';
+import {
+  type Controller,
+  DONE,
+  type Informer,
+  InformerFactory,
+  keysFrom,
+  type Outcome,
+  objectsOf,
+  startController,
+} from '#lib/controller';
+import type { KeyPair } from '#lib/pki';
+import { publishAuthentication } from './authentication-config.ts';
+import { availableCondition, LOCAL, type Verdict, verdictOfObjects, withVerdict } from './availability.ts';
+import { ensureLocalApiServices, localApiServices } from './local-services.ts';
+import { proxyRequest, proxyUpgrade } from './proxy.ts';
+import { Remote } from './remote.ts';
+import { EndpointDialer, type ServiceDialer } from './service-dialer.ts';
+
+export interface AggregatorOptions {
+  /** In process, as a superuser. */
+  readonly client: Client;
+  /** What this server serves itself. */
+  readonly kinds: readonly KindInfo[];
+  /** Groups among them that an extension API server may serve instead. */
+  readonly replaceable: ReadonlySet<string>;
+  /** Our certificate toward extension API servers, and the authority that signed it. */
+  readonly frontProxy: (KeyPair & { readonly caPem: string }) | undefined;
+  /** Signs the certificates of users. */
+  readonly clientCaPem: string | undefined;
+  readonly nodes: () => NodeStreams | undefined;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+const RESYNC_MS = 30_000;
+const SLICES_OF_SERVICE = 'service';
+const WORKERS = 2;
+const PREPARE_RETRY_MS = 5_000;
+
+export class Aggregator implements AsyncDisposable {
+  readonly dialer: ServiceDialer;
+  readonly #o: AggregatorOptions;
+  readonly #scope = new Scope('aggregator');
+  readonly #c: Ctx;
+  readonly #apiServices: Informer<APIService>;
+  readonly #services: Informer<Service>;
+  readonly #slices: Informer<EndpointSlice>;
+  readonly #local: ReadonlySet<string>;
+  /** By name of the APIService. */
+  readonly #remotes = new Map<string, Remote>();
+  /** Merged documents, made again after every change. */
+  #discovery: { readonly local: Discovery; readonly merged: Discovery } | undefined;
+  #openApi: { readonly local: OpenApi; readonly merged: OpenApi } | undefined;
+
+  constructor(o: AggregatorOptions) {
+    this.#o = o;
+    this.#c = { signal: this.#scope.signal, clock: o.clock, log: o.log };
+    const informers = this.#scope.own(new InformerFactory(o));
+    this.#apiServices = informers.informer(Kinds.apiservices);
+    this.#services = informers.informer(Kinds.services);
+    this.#slices = informers.informer(Kinds.endpointslices, { indexes: { [SLICES_OF_SERVICE]: sliceKeys } });
+    this.#local = new Set(o.kinds.map((k) => apiServiceName(k.group, k.version)));
+    this.dialer = new EndpointDialer({
+      service: (namespace, name) => this.#services.get({ namespace, name }),
+      slices: (namespace, name) => this.#slices.byIndex(SLICES_OF_SERVICE, `${namespace}/${name}`),
+      nodes: o.nodes,
+      random: o.random,
+    });
+  }
+
+  /** Follows the objects and makes its own, in the background. */
+  start(): void {
+    this.#scope.own(this.#apiServices.subscribe((previous, next) => this.#follow(previous, next)));
+    this.#scope.own(this.#startController());
+    this.#scope.spawn('objects', (signal) => this.#prepare({ ...this.#c, signal }));
+  }
+
+  /** Who serves `/apis/GROUP/VERSION[/…]` or its OpenAPI document; undefined = this server, or nobody. */
+  remoteOf(path: string): Remote | undefined {
+    if (this.#remotes.size === 0) return undefined;
+    const match = /^(?:\/openapi\/v3)?\/apis\/([^/]+)\/([^/]+)(?:\/|$)/.exec(path);
+    return match === null ? undefined : this.#remotes.get(apiServiceName(match[1] ?? '', match[2] ?? ''));
+  }
+
+  /** Authenticate and authorize before. */
+  async serve(
+    remote: Remote,
+    call: { req: IncomingMessage; res: ServerResponse; user: UserInfo },
+    c: Ctx,
+  ): Promise<void> {
+    requireAvailable(remote);
+    await proxyRequest(remote.backend, call, c.signal);
+  }
+
+  async upgrade(
+    remote: Remote,
+    call: { req: IncomingMessage; socket: Duplex; head: Buffer; user: UserInfo },
+    c: Ctx,
+  ): Promise<void> {
+    requireAvailable(remote);
+    await proxyUpgrade(remote.backend, call, c.signal);
+  }
+
+  discovery(local: Discovery): Discovery {
+    if (this.#remotes.size === 0) return local;
+    if (this.#discovery?.local !== local) {
+      const remotes = [...this.#remotes.values()].map((r) => r.discovered);
+      this.#discovery = { local, merged: aggregateDiscovery(local, remotes, this.#localRanks()) };
+    }
+    return this.#discovery.merged;
+  }
+
+  /** Documents of remote group versions are asked of their servers (`remoteOf`): only the index and v2 name them. */
+  openApi(local: OpenApi): OpenApi {
+    const remotes = [...this.#remotes.values()];
+    if (remotes.length === 0) return local;
+    if (this.#openApi?.local !== local) {
+      const known = remotes.map((r) => ({
+        path: `apis/${r.group}/${r.version}`,
+        url: r.openApiUrl,
+        swagger: r.swagger,
+      }));
+      this.#openApi = { local, merged: aggregateOpenApi(local, known) };
+    }
+    return this.#openApi.merged;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    for (const remote of this.#remotes.values()) remote[Symbol.dispose]();
+    return this.#scope[Symbol.asyncDispose]();
+  }
+
+  #follow(previous: DeepReadonly<APIService> | undefined, next: DeepReadonly<APIService> | undefined): void {
+    const name = next?.metadata.name ?? previous?.metadata.name ?? '';
+    const known = this.#remotes.get(name);
+    if (next !== undefined && this.#isRemote(next)) {
+      if (known?.isReachedLike(next)) known.update(next);
+      else {
+        known?.[Symbol.dispose]();
+        const { dialer } = this;
+        const { frontProxy } = this.#o;
+        const onChange = (): void => this.#changed();
+        this.#remotes.set(name, new Remote({ service: next, dialer, frontProxy, onChange, c: this.#c }));
+      }
+    } else if (known !== undefined) {
+      known[Symbol.dispose]();
+      this.#remotes.delete(name);
+    }
+    this.#changed();
+  }
+
+  #changed(): void {
+    this.#discovery = undefined;
+    this.#openApi = undefined;
+  }
+
+  /** A built-in group version stays ours, whatever its APIService says, but for those that are made to be replaced. */
+  #isRemote({ spec }: DeepReadonly<APIService>): boolean {
+    if (spec.service === undefined) return false;
+    const { group = '', version = '' } = spec;
+    return !this.#local.has(apiServiceName(group, version)) || this.#o.replaceable.has(group);
+  }
+
+  #localRanks(): readonly ApiServiceRank[] {
+    return this.#apiServices
+      .list()
+      .filter((s) => !this.#isRemote(s))
+      .map(({ spec }) => ({ ...spec, group: spec.group ?? '', version: spec.version ?? '' }));
+  }
+
+  #startController(): Controller {
+    const ofService = (namespace: string, name: string): readonly string[] =>
+      [...this.#remotes.values()]
+        .filter(({ service: { spec } }) => spec.service?.name === name && spec.service.namespace === namespace)
+        .map((r) => r.service.metadata.name);
+    return startController({
+      name: 'apiservice-availability',
+      clock: this.#o.clock,
+      random: this.#o.random,
+      log: this.#o.log,
+      workers: WORKERS,
+      sources: [
+        objectsOf(this.#apiServices),
+        keysFrom(this.#services, (s) => ofService(s.metadata.namespace ?? '', s.metadata.name)),
+        keysFrom(this.#slices, (s) => ofService(s.metadata.namespace ?? '', s.metadata.labels?.[SERVICE_NAME] ?? '')),
+      ],
+      reconciler: { reconcile: (name, c) => this.#reconcile(name, c) },
+    });
+  }
+
+  async #reconcile(name: string, c: Ctx): Promise<Outcome> {
+    const service = this.#apiServices.get({ namespace: '', name });
+    if (service === undefined) return DONE;
+    const remote = this.#remotes.get(name);
+    const verdict = remote === undefined ? LOCAL : await this.#verdict(remote);
+    const next = withVerdict(service, verdict, c.clock.now());
+    if (next !== undefined)
+      await this.#o.client.update<APIService>(Kinds.apiservices, next, c, { subresource: 'status' });
+    if (remote === undefined) return DONE;
+    if (verdict.reason === 'FailedDiscoveryCheck') throw new StatusError('Unavailable', verdict.message);
+    if (verdict.status === 'True') await remote.refreshDocuments();
+    return { afterMs: RESYNC_MS };
+  }
+
+  async #verdict(remote: Remote): Promise<Verdict> {
+    const { spec } = remote.service;
+    const key = { namespace: spec.service?.namespace ?? '', name: spec.service?.name ?? '' };
+    const slices = this.#slices.byIndex(SLICES_OF_SERVICE, `${key.namespace}/${key.name}`);
+    const verdict = verdictOfObjects(spec, this.#services.get(key), slices);
+    if (verdict === undefined) return await remote.check();
+    remote.forgetFreshness();
+    return verdict;
+  }
+
+  /** Until it has been done once: what else the server serves does not wait for it. */
+  async #prepare(c: Ctx): Promise<void> {
+    const { client, kinds, replaceable, clientCaPem, frontProxy } = this.#o;
+    for (;;) {
+      try {
+        await publishAuthentication(client, { clientCaPem, requestHeaderCaPem: frontProxy?.caPem }, c);
+        const isForeign = (spec: { readonly group?: string | undefined }): boolean => replaceable.has(spec.group ?? '');
+        await ensureLocalApiServices(client, localApiServices(kinds), isForeign, c);
+        return;
+      } catch (err) {
+        if (c.signal.aborted) throw err;
+        c.log.warn({ err }, 'making the APIServices of this server failed; tried again');
+        await c.clock.sleep(PREPARE_RETRY_MS, c.signal);
+      }
+    }
+  }
+}
+
+const SERVICE_NAME = 'kubernetes.io/service-name';
+
+function sliceKeys(slice: DeepReadonly<EndpointSlice>): readonly string[] {
+  const name = slice.metadata.labels?.[SERVICE_NAME];
+  return name === undefined ? [] : [`${slice.metadata.namespace ?? ''}/${name}`];
+}
+
+function requireAvailable(remote: Remote): void {
+  const condition = availableCondition(remote.service);
+  if (condition?.status === 'True') return;
+  const why =
+    condition === undefined ? 'it has not been checked yet' : `${condition.reason ?? ''}: ${condition.message ?? ''}`;
+  const name = remote.service.metadata.name;
+  throw new StatusError(
+    'Unavailable',
+    `the server is currently unable to handle the request (APIService ${name}: ${why})`,
+  );
+}
