@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { connect, type TLSSocket } from 'node:tls';
+import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type APIService, type ConfigMap, Kinds } from '#lib/api';
-import type { HttpClient, RawRequest } from '#lib/client';
 import {
   addEndpoints,
   type ExtensionServer,
@@ -18,7 +18,7 @@ const ROOT = `/apis/${GROUP}/${VERSION}`;
 
 let server: TestServer;
 let extension: ExtensionServer;
-let admin: HttpClient;
+let admin: Agent;
 
 beforeAll(async () => {
   const streams: { to?: ExtensionServer } = {};
@@ -31,7 +31,7 @@ beforeAll(async () => {
       },
     },
   });
-  admin = await server.http(MASTER);
+  admin = await agentOf(MASTER);
   /* As an extension server does: it believes whom the published configuration names. */
   const config = await eventually(() =>
     server.client.get<ConfigMap>(
@@ -47,6 +47,7 @@ beforeAll(async () => {
 }, 20_000);
 
 afterAll(async () => {
+  await admin.close();
   await server[Symbol.asyncDispose]();
   await extension[Symbol.asyncDispose]();
 });
@@ -60,14 +61,20 @@ async function untilAvailable(status: string): Promise<string> {
   });
 }
 
-async function get(path: string, o: Partial<RawRequest> = {}, client = admin): Promise<{ code: number; text: string }> {
-  try {
-    const answer = await client.raw({ method: 'GET', path, ...o }, c);
-    return { code: answer.statusCode, text: await answer.body.text() };
-  } catch (e) {
-    if (!(e instanceof Error) || !('kind' in e)) throw e;
-    return { code: 0, text: `${String(e.kind)}: ${e.message}` };
-  }
+interface Asked {
+  readonly method?: 'GET' | 'POST';
+  readonly body?: string;
+  readonly headers?: Record<string, string>;
+}
+
+async function get(path: string, o: Asked = {}, agent = admin): Promise<{ code: number; text: string }> {
+  const answer = await request(`${server.url}${path}`, { method: 'GET', dispatcher: agent, ...o });
+  return { code: answer.statusCode, text: await answer.body.text() };
+}
+
+async function agentOf(subject: { commonName: string; organizations: string[] }): Promise<Agent> {
+  const pair = await server.issueClient(subject.commonName, subject.organizations);
+  return new Agent({ connect: { ca: server.ca.certPem, cert: pair.certPem, key: pair.keyPem } });
 }
 
 describe('requests to an extension API server', () => {
@@ -122,7 +129,7 @@ describe('requests to an extension API server', () => {
   });
 
   test('a watch is told as it comes', async () => {
-    const answer = await admin.raw({ method: 'GET', path: `${ROOT}/flunders?watch=true` }, c);
+    const answer = await request(`${server.url}${ROOT}/flunders?watch=true`, { dispatcher: admin });
     const [first] = await answer.body[Symbol.asyncIterator]()
       .next()
       .then((r) => [String(r.value)]);
@@ -131,10 +138,13 @@ describe('requests to an extension API server', () => {
   });
 
   test('are authorized here first', async () => {
-    const nobody = await server.http({ commonName: 'nobody', organizations: [] });
+    const nobody = await agentOf({ commonName: 'nobody', organizations: [] });
     const before = extension.seen.length;
     const { text } = await get(`${ROOT}/flunders`, {}, nobody);
-    expect(text).toContain(`flunders.${GROUP} is forbidden: User "nobody" cannot list resource "flunders"`);
+    expect((JSON.parse(text) as { message: string }).message).toBe(
+      `flunders.${GROUP} is forbidden: User "nobody" cannot list resource "flunders" in API group "${GROUP}" at the cluster scope`,
+    );
+    await nobody.close();
     expect(extension.seen.length).toBe(before);
   });
 
@@ -228,10 +238,11 @@ describe('a service that is not well', () => {
     );
     const { text } = await eventually(async () => {
       const answer = await get(`${ROOT}/flunders`);
-      if (answer.code !== 0) throw new Error(answer.text);
+      if (answer.code !== 503) throw new Error(answer.text);
       return answer;
     });
-    expect(text).toContain('Unavailable: the server is currently unable to handle the request');
+    expect(JSON.parse(text)).toMatchObject({ kind: 'Status', reason: 'ServiceUnavailable', code: 503 });
+    expect(text).toContain('the server is currently unable to handle the request');
     expect(text).toContain('EndpointsNotFound');
     const accept = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
     expect((await get('/apis', { headers: { accept } })).text).toContain('"freshness":"Stale"');

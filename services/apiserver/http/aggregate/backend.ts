@@ -105,6 +105,8 @@ export class Backend implements Disposable {
       const limit = c.clock.after(HANDSHAKE_MS, () => socket.destroy(new Error('TLS handshake timeout')));
       socket.once('close', () => plain.destroy());
       plain.once('error', (e) => socket.destroy(e));
+      // HTTP has no half-closed connections: one that the other side ended must not be used again.
+      socket.once('end', () => void setImmediate(() => socket.destroy()));
       socket.once('error', (e) => {
         limit.cancel();
         reject(e);

@@ -6,6 +6,7 @@
  * that a kept connection broke under is sent a second time.
  * Source: k8s.io/kube-aggregator/pkg/apiserver/handler_proxy.go; RFC 9110 §9.2.2.
  */
+import { setMaxListeners } from 'node:events';
 import { type ClientRequest, type IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -49,6 +50,8 @@ export async function proxyUpgrade(
     sent.once('upgrade', (answer, upstream, rest) => resolve({ answer, upstream, rest }));
   });
   const refused = answerOf(sent, signal);
+  // Never for another request: what the client sends from now on is its own.
+  sent.shouldKeepAlive = false;
   sent.end();
   const first = await Promise.race([upgraded, refused]);
   if (!('upstream' in first)) {
@@ -64,11 +67,15 @@ export async function proxyUpgrade(
     upstream.destroy();
   };
   signal.addEventListener('abort', cut, { once: true });
+  // Two pipelines listen on each end.
+  setMaxListeners(LISTENERS_MAX, socket, upstream);
   void Promise.allSettled([pipeline(socket, upstream), pipeline(upstream, socket)]).then(() => {
     signal.removeEventListener('abort', cut);
     cut();
   });
 }
+
+const LISTENERS_MAX = 30;
 
 /** The kept connection had been closed by the other side. */
 class StaleConnection extends StatusError {}
@@ -92,7 +99,8 @@ async function passOn(answer: IncomingMessage, res: ServerResponse): Promise<voi
   res.writeHead(answer.statusCode ?? 502, answer.statusMessage);
   /* A watch that has nothing to say yet has begun all the same. */
   res.flushHeaders();
-  await pipeline(answer, res);
+  // From here on every failure is an answer cut short, on either side.
+  await pipeline(answer, res).catch(() => void res.destroy());
 }
 
 async function refuse(answer: IncomingMessage, req: IncomingMessage, socket: Duplex): Promise<void> {
