@@ -7,13 +7,15 @@ import { type Ctx, createLogger, realClock, realRandom, Scope, StatusError } fro
 import { NatsBus } from '#lib/bus';
 import { InProcessClient, type UserInfo, type WriteFence } from '#lib/client';
 import { lead } from '#lib/controller';
+import type { KeyPair } from '#lib/pki';
 import { EtcdStore, LEADER_PREFIX, Maintenance } from '#lib/store';
-import { startApiServer } from '../../services/apiserver/main.ts';
+import { type ApiServer, startApiServer } from '../../services/apiserver/main.ts';
 import { startControllers } from '../../services/controllers/main.ts';
 import { startEventCopies } from '../../services/events/main.ts';
 import { startGateway } from '../../services/gateway/main.ts';
 import { SecretTokens } from '../../services/gateway/tokens.ts';
 import { startScheduler } from '../../services/scheduler/main.ts';
+import { auditOf } from '../audit.ts';
 import { ClusterPki } from '../cluster-pki.ts';
 import { ensureEtcdPki, etcdAccess } from '../etcd-access.ts';
 import { findCluster } from '../instance.ts';
@@ -81,7 +83,12 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
       listen: hosts.map((host) => ({ host, port: layout.apiPort })),
       tls: { ...tls, caPem: ca.certPem },
       frontProxy: await pki.frontProxy(),
-      config: { serviceCidr: layout.serviceCidr, advertise: { address: layout.serverIp, port: layout.apiPort } },
+      config: {
+        serviceCidr: layout.serviceCidr,
+        advertise: { address: layout.serverIp, port: layout.apiPort },
+        serviceAccounts: { issuers: [`https://kubernetes.default.svc.${layout.clusterDomain}`] },
+      },
+      audit: await auditOf(layout.home, bus),
     }),
   );
   const clientOf = (name: string, fence?: () => WriteFence | undefined): InProcessClient => {
@@ -117,7 +124,8 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
     const door = { host: serverIp, port: registryPort, registryPort, tls, caPem: ca.certPem, log };
     scope.own(await openRegistryDoor(door));
   }
-  const led = { layout, store, bus, scope, c, clientOf, caPem: ca.certPem };
+  const tokenSigner = api.serviceAccountTokens;
+  const led = { layout, store, bus, scope, c, clientOf, authority: ca, tokenSigner };
   leadParts(led);
 }
 
@@ -128,7 +136,8 @@ interface Led {
   readonly scope: Scope;
   readonly c: Ctx;
   readonly clientOf: (name: string, fence?: () => WriteFence | undefined) => InProcessClient;
-  readonly caPem: string;
+  readonly authority: KeyPair;
+  readonly tokenSigner: ApiServer['serviceAccountTokens'];
 }
 
 /** Scheduler and controllers run where their election is won; their writes carry its fence. */
@@ -180,7 +189,12 @@ function leadParts(o: Led): void {
             clock: c.clock,
             random: realRandom,
             log: c.log.child({ part: 'controllers' }),
-            config: { clusterCidr: o.layout.clusterCidr, caPem: o.caPem },
+            config: {
+              clusterCidr: o.layout.clusterCidr,
+              caPem: o.authority.certPem,
+              authority: o.authority,
+              tokenSigner: o.tokenSigner,
+            },
           }),
       },
       { ...c, signal },

@@ -22,6 +22,8 @@ export interface FieldError {
   readonly field: string;
   /** The bad value, as API JSON. */
   readonly value?: unknown;
+  /** The value is not shown (Go's field.OmitValueType). */
+  readonly omitsValue?: true;
   readonly detail: string;
 }
 
@@ -40,7 +42,7 @@ const TYPES: Readonly<Record<FieldErrorType, { text: string; cause: string; show
 /** The error without its field: `Invalid value: "x": must be ...`. */
 export function errorBody(e: FieldError): string {
   const t = TYPES[e.type];
-  const head = t.showsValue ? `${t.text}: ${valueText(e.value)}` : t.text;
+  const head = t.showsValue && e.omitsValue !== true ? `${t.text}: ${valueText(e.value)}` : t.text;
   return e.detail === '' ? head : `${head}: ${e.detail}`;
 }
 
@@ -98,6 +100,10 @@ export function required(field: string, detail = ''): FieldError {
 }
 export function invalid(field: string, value: unknown, detail: string): FieldError {
   return { type: 'Invalid', field, value, detail };
+}
+/** Invalid, without showing the value. */
+export function omitted(field: string, detail: string): FieldError {
+  return { type: 'Invalid', field, omitsValue: true, detail };
 }
 export function forbidden(field: string, detail: string): FieldError {
   return { type: 'Forbidden', field, detail };

@@ -25,13 +25,18 @@ type Read = (o: DeepReadonly<KubeObject>) => string;
 
 /** Parses the text and checks its paths against the kind; `extra` are more paths (selectableFields of a custom resource). */
 export function parseFieldSelector(kind: KindRef, text: string, extra: readonly string[] = []): FieldMatcher {
-  const requirements = splitTerms(text).map((term) => parseTerm(text, term));
+  const requirements = fieldRequirements(text);
   const tests = requirements.map((r) => {
     const read = readerOf(kind, r.path) ?? (extra.includes(r.path) ? at(r.path, '') : undefined);
     if (read === undefined) throw unsupported(kind, r.path);
     return (o: DeepReadonly<KubeObject>) => (read(o) === r.value) === (r.op === '=');
   });
   return { requirements, isEmpty: requirements.length === 0, matches: (o) => tests.every((test) => test(o)) };
+}
+
+/** What the text asks, whatever the kind: for those who only look at it. Throws BadRequest. */
+export function fieldRequirements(text: string): FieldRequirement[] {
+  return splitTerms(text).map((term) => parseTerm(text, term));
 }
 
 function unsupported(kind: KindRef, path: string): StatusError {

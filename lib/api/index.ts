@@ -13,8 +13,8 @@ export { type AggregatedVersion, type Discovery, discoveryOf } from './documents
 export { type OpenApi, openApiOf } from './documents/openapi.ts';
 export { SWAGGER_PROTOBUF, SWAGGER_PROTOBUF_ASKED } from './documents/swagger-protobuf.ts';
 export { semanticEqual } from './equality.ts';
-export { errorBody, type FieldError, type FieldErrorType, invalidError } from './field-error.ts';
-export { type FieldMatcher, type FieldRequirement, parseFieldSelector } from './field-selector.ts';
+export { errorBody, type FieldError, type FieldErrorType, goQuote, invalidError } from './field-error.ts';
+export { type FieldMatcher, type FieldRequirement, fieldRequirements, parseFieldSelector } from './field-selector.ts';
 export { Kinds } from './gen/kinds.ts';
 export type { APIService, APIServiceCondition } from './gen/types/apiregistration-v1.ts';
 export type {
@@ -25,11 +25,45 @@ export type {
   ReplicaSetSpec,
   ReplicaSetStatus,
 } from './gen/types/apps-v1.ts';
+export type { TokenRequest, TokenReview, TokenReviewStatus } from './gen/types/authentication-v1.ts';
+export type {
+  LocalSubjectAccessReview,
+  ResourceAttributes,
+  SelfSubjectAccessReview,
+  SelfSubjectRulesReview,
+  SubjectAccessReview,
+  SubjectAccessReviewSpec,
+} from './gen/types/authorization-v1.ts';
+export type { CertificateSigningRequest } from './gen/types/certificates-v1.ts';
 export type { Lease } from './gen/types/coordination-v1.ts';
 export type * from './gen/types/core-v1.ts';
 export type { EndpointSlice } from './gen/types/discovery-v1.ts';
+export type {
+  FlowSchema,
+  FlowSchemaCondition,
+  FlowSchemaSpec,
+  PolicyRulesWithSubjects,
+  PriorityLevelConfiguration,
+  PriorityLevelConfigurationSpec,
+  ResourcePolicyRule,
+} from './gen/types/flowcontrol-v1.ts';
 export type { Condition, LabelSelector, ObjectMeta, OwnerReference, Status } from './gen/types/meta-v1.ts';
+export type { Ingress, IngressClass } from './gen/types/networking-v1.ts';
+export type { RuntimeClass } from './gen/types/node-v1.ts';
+export type {
+  AggregationRule,
+  ClusterRole,
+  ClusterRoleBinding,
+  PolicyRule,
+  Role,
+  RoleBinding,
+  RoleRef,
+  Subject,
+} from './gen/types/rbac-v1.ts';
+export type { StorageClass, VolumeAttributesClass } from './gen/types/storage-v1.ts';
+export { isJsonWithinDepth, JSON_DEPTH_MAX } from './json-depth.ts';
 export { findDuplicateFields } from './json-duplicates.ts';
+export { type JsonPath, parseJsonPath } from './jsonpath.ts';
 export { isEndpointIp } from './kinds/service-validation.ts';
 export { validateScale } from './kinds/workload-validation.ts';
 export {
@@ -48,6 +82,7 @@ export { type ApplyOptions, applyServerSide, type TrackOptions, trackUpdate } fr
 export { applyJsonPatch } from './patch/json.ts';
 export { applyMergePatch } from './patch/merge.ts';
 export { applyStrategicMergePatch } from './patch/strategic.ts';
+export { hasPodResources, type PodResourcesOptions, podLimits, podRequests } from './pod-resources.ts';
 export { decodeProtobuf, encodeProtobuf, isProtobuf } from './protobuf.ts';
 export {
   addQuantity,
@@ -63,6 +98,9 @@ export {
   subQuantity,
   tryParseQuantity,
 } from './quantity.ts';
+export { charged, chargeFor, givenBack } from './quota/charge.ts';
+export { isInScope, type QuotaChange, type QuotaEvaluator } from './quota/evaluator.ts';
+export { quotaEvaluatorOf } from './quota/evaluators.ts';
 export {
   allKinds,
   type KindInfo,
@@ -72,6 +110,18 @@ export {
   type Subresource,
   schemaOf,
 } from './registry.ts';
+export {
+  type Amounts,
+  addAmounts,
+  amountsOf,
+  amountsText,
+  isSameAmounts,
+  maskAmounts,
+  maxAmounts,
+  resourceListOf,
+  subtractToZero,
+  withoutZeros,
+} from './resource-amounts.ts';
 export { canonicalObject, decodeAny, decodeObject, decodeType, type FieldValidation } from './schema.ts';
 export {
   isLabelValue,
@@ -82,6 +132,7 @@ export {
   parseLabelSelector,
 } from './selector.ts';
 export { prepareCreate, prepareUpdate } from './strategy.ts';
+export * from './structural/index.ts';
 export { partialMetadata, type TableOptions, tableOf } from './tables/table.ts';
 export { type FieldInfo, type TypeInfo, type TypeName, type TypeRef, typeOf } from './type-table.ts';
 export { type ValidationOptions, validateCreate, validateUpdate } from './validation.ts';

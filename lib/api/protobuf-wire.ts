@@ -10,6 +10,9 @@ const START_GROUP = 3;
 const END_GROUP = 4;
 const FIXED32 = 5;
 
+/** Objects nest some 30 deep, schemas in CRDs 100. What nests without an end would overflow the stack of whoever reads it. */
+const DEPTH_MAX = 1_000;
+
 /** The bytes are not what the message says; the text is gogo's. */
 export class WireError extends Error {}
 
@@ -17,11 +20,15 @@ export class Reader {
   readonly bytes: Buffer;
   at: number;
   readonly end: number;
+  /** Of messages within messages, and of groups being skipped. */
+  private depth: number;
 
-  constructor(bytes: Buffer, start: number, end: number) {
+  constructor(bytes: Buffer, start: number, end: number, depth = 0) {
+    if (depth > DEPTH_MAX) throw tooDeep();
     this.bytes = bytes;
     this.at = start;
     this.end = end;
+    this.depth = depth;
   }
 
   get done(): boolean {
@@ -72,7 +79,7 @@ export class Reader {
     this.need(length);
     const start = this.at;
     this.at += length;
-    return new Reader(this.bytes, start, this.at);
+    return new Reader(this.bytes, start, this.at, this.depth + 1);
   }
 
   text(): string {
@@ -112,11 +119,13 @@ export class Reader {
   }
 
   private skipGroup(): void {
+    if (++this.depth > DEPTH_MAX) throw tooDeep();
     for (;;) {
       const wire = this.varint() & 7;
-      if (wire === END_GROUP) return;
+      if (wire === END_GROUP) break;
       this.skip(wire);
     }
+    this.depth--;
   }
 
   private byte(): number {
@@ -129,6 +138,10 @@ export class Reader {
   private need(length: number): void {
     if (this.at + length > this.end) throw new WireError('unexpected EOF');
   }
+}
+
+function tooDeep(): WireError {
+  return new WireError(`exceeded max depth: messages may nest ${DEPTH_MAX} deep`);
 }
 
 /** Writes backwards: last field first, value before tag. */

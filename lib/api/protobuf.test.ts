@@ -106,6 +106,46 @@ describe('protobuf: refusals', () => {
     expect(isKind(thrown, 'BadRequest')).toBe(true);
   });
 
+  describe('what nests without an end is BadRequest, not an overflow of the stack', () => {
+    const field = (number: number, value: Buffer): Buffer =>
+      Buffer.concat([varint(number * 8 + 2), varint(value.length), value]);
+    const refusal = (bytes: Buffer): unknown => {
+      try {
+        decodeProtobuf(bytes);
+        return 'accepted';
+      } catch (e) {
+        return e;
+      }
+    };
+    const tooDeep = { kind: 'BadRequest', message: expect.stringContaining('max depth') };
+
+    test('groups', () => {
+      expect(refusal(Buffer.concat([envelope(), Buffer.alloc(1_000_000, 5 * 8 + 3)]))).toMatchObject(tooDeep);
+    });
+
+    test('messages', () => {
+      const typeMeta = [
+        field(1, Buffer.from('apiextensions.k8s.io/v1')),
+        field(2, Buffer.from('CustomResourceDefinition')),
+      ];
+      const crd = (levels: number): Buffer => {
+        let schema: Buffer = Buffer.alloc(0);
+        // JSONSchemaProps.not
+        for (let i = 0; i < levels; i++) schema = field(25, schema);
+        const spec = field(2, field(7, field(4, field(1, schema))));
+        return Buffer.concat([envelope(), field(1, Buffer.concat(typeMeta)), field(2, spec)]);
+      };
+      expect(refusal(crd(20_000))).toMatchObject(tooDeep);
+      expect(refusal(crd(100))).not.toMatchObject(tooDeep);
+    });
+
+    test('JSON inside', () => {
+      const raw = field(2, Buffer.from('{"a":'.repeat(100_000)));
+      const bytes = Buffer.concat([envelope(), raw, field(4, Buffer.from('application/json'))]);
+      expect(refusal(bytes)).toMatchObject(tooDeep);
+    });
+  });
+
   test('any cut of a real body is read or refused, never worse', () => {
     const bytes = Buffer.from(bodies['deployments'] ?? '', 'base64');
     for (let length = 0; length < bytes.length; length++)
@@ -116,3 +156,11 @@ describe('protobuf: refusals', () => {
       }
   });
 });
+
+function varint(value: number): Buffer {
+  const bytes: number[] = [];
+  for (let rest = value; ; rest = Math.floor(rest / 128)) {
+    if (rest < 128) return Buffer.from([...bytes, rest]);
+    bytes.push((rest % 128) + 128);
+  }
+}

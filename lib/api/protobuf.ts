@@ -8,6 +8,7 @@
  * Source: reference/kubernetes-api.md sections 5 and 27, runtime/generated.proto.
  */
 import { StatusError } from '#lib/base';
+import { isJsonWithinDepth, JSON_DEPTH_MAX } from './json-depth.ts';
 import type { KubeObject } from './object.ts';
 import { decodeWellKnownMessage, encodeWellKnownMessage } from './protobuf-well-known.ts';
 import { BackWriter, BYTES, FIXED64, Reader, VARINT, WireError } from './protobuf-wire.ts';
@@ -97,6 +98,8 @@ function decodeEnvelope(buffer: Buffer): Json {
     else if (number === 4) contentType = r.text();
     else r.skip(tag & 7);
   }
+  if (contentType === 'application/json' && !isJsonWithinDepth(raw))
+    throw new WireError(`exceeded max depth: objects and arrays may nest ${JSON_DEPTH_MAX} deep`);
   if (contentType === 'application/json') return { ...(JSON.parse(raw.toString('utf8')) as Json), apiVersion, kind };
   const schema = schemaOf(apiVersion, kind);
   if (schema === undefined)

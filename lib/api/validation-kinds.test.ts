@@ -110,7 +110,7 @@ describe('the other core kinds', () => {
         endpoints: [{ addresses: ['x'] }, { addresses: [] }],
       }),
     ).toEqual([
-      'endpoints[0].addresses[0]: Invalid value: "x": must be a valid IPv4 address',
+      'endpoints[0].addresses[0]: Invalid value: "x": must be a valid IP address,',
       'endpoints[1].addresses: Required value: must contain at least 1 address',
     ]);
     const slice = created(Kinds.endpointslices, { ...meta, addressType: 'IPv4' });
@@ -136,7 +136,7 @@ describe('the other core kinds', () => {
     ).toEqual([]);
     expect(
       updateErrors(Kinds.persistentvolumeclaims, claim, (c) => {
-        c.spec.storageClassName = 'v';
+        c.spec.accessModes = ['ReadWriteMany'];
       }),
     ).toEqual([
       'spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims',
@@ -152,7 +152,10 @@ describe('kinds validated by the field table', () => {
     ).toContain('spec.podSelector.matchLabels: Invalid value: "a b"');
     expect(
       errorsOf(Kinds.horizontalpodautoscalers, { ...meta, spec: { maxReplicas: 1, scaleTargetRef: { kind: 'X' } } }),
-    ).toEqual(['spec.scaleTargetRef.name: Required value']);
+    ).toEqual([
+      'spec.scaleTargetRef.name: Required value',
+      'spec.scaleTargetRef.apiVersion: Invalid value: "": apiVersion must specify API group',
+    ]);
   });
 
   test('role bindings: roleRef is immutable', () => {

@@ -76,8 +76,8 @@ describe('metadata', () => {
       'metadata.namespace: Forbidden: not allowed on this type',
     ]);
     expect(errorsOf(Kinds.clusterroles, { metadata: { name: 'system:node' } })).toEqual([]);
-    expect(errorsOf(Kinds.services, { metadata: { name: '1a' }, spec: { ports: [{ port: 1 }] } })[0]).toContain(
-      'a DNS-1035 label',
+    expect(errorsOf(Kinds.services, { metadata: { name: 'a.b' }, spec: { ports: [{ port: 1 }] } })[0]).toContain(
+      'must not contain dots',
     );
   });
 });
@@ -402,7 +402,13 @@ describe('deployments and replica sets', () => {
   test.each([
     [{}, []],
     [{ replicas: -1 }, ['spec.replicas: Invalid value: -1: must be greater than or equal to 0']],
-    [{ selector: null }, ['spec.selector: Required value']],
+    [
+      { selector: null },
+      [
+        'spec.selector: Required value',
+        'spec.template.metadata.labels: Invalid value: {"a":"b"}: `selector` does not match template `labels`',
+      ],
+    ],
     [{ selector: {} }, ['spec.selector: Invalid value: {}: empty selector is invalid for deployment']],
     [
       { selector: { matchLabels: { a: 'c' } } },

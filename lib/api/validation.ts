@@ -14,7 +14,32 @@ import type { JsonObject } from './visit.ts';
 export interface ValidationOptions {
   /** Inclusive range of service node ports; absent: any port. */
   readonly nodePortRange?: { readonly first: number; readonly last: number };
+  /** A new check for each object; absent: CEL expressions are only looked at for being there. */
+  readonly expressions?: () => ExpressionCheck;
 }
+
+/** One CEL expression of a policy or a webhook, where it stands. */
+export interface ExpressionUse {
+  readonly kind:
+    | 'matchCondition'
+    | 'variable'
+    | 'validation'
+    | 'message'
+    | 'auditAnnotation'
+    | 'applyConfiguration'
+    | 'jsonPatch'
+    | 'deviceSelector';
+  readonly expression: string;
+  /** Of a variable: expressions checked after it know it as `variables.<name>`. */
+  readonly name?: string;
+  readonly hasParams: boolean;
+  readonly hasAuthorizer: boolean;
+  /** It was in the object before this update: rules and functions newer than it do not refuse it. */
+  readonly isStored: boolean;
+}
+
+/** What is wrong with it; [] = it compiles. Called in the order of the object's fields. */
+export type ExpressionCheck = (use: ExpressionUse) => readonly string[];
 
 /** [] = valid. `object.metadata` already has its final name and namespace. */
 export function validateCreate(kind: KindRef, object: KubeObject, options: ValidationOptions = {}): FieldError[] {
@@ -39,11 +64,16 @@ export function validateUpdate(
   const rules = VALIDATORS[info.schema];
   const errors = validateMetadataUpdate(next.metadata, previous.metadata);
   if (subresource !== undefined) return [...errors, ...(rules?.subresources?.[subresource]?.(next, previous) ?? [])];
-  return [...errors, ...validateBody(info, next, options), ...(rules?.update?.(next, previous) ?? [])];
+  return [...errors, ...validateBody(info, next, options, previous), ...(rules?.update?.(next, previous) ?? [])];
 }
 
-function validateBody(info: KindInfo, object: KubeObject, options: ValidationOptions): FieldError[] {
+function validateBody(
+  info: KindInfo,
+  object: KubeObject,
+  options: ValidationOptions,
+  previous?: KubeObject,
+): FieldError[] {
   const validate = VALIDATORS[info.schema]?.object;
-  if (validate !== undefined) return validate(object, options);
+  if (validate !== undefined) return validate(object, options, previous);
   return validateByTable(info.schema, object as unknown as JsonObject, PARTS);
 }

@@ -7,6 +7,9 @@ export const Subjects = {
   event: (namespace: string): string => `berth.events.${token(namespace)}`,
   /** A node's session began or ended at this replica. */
   session: (nodeName: string): string => `berth.sessions.${token(nodeName)}`,
+  /** A copy of an audit event about an object of this namespace. */
+  audit: (namespace: string): string => `berth.audit.${token(namespace)}`,
+  allAudit: 'berth.audit.>',
   allEvents: 'berth.events.>',
   allSessions: 'berth.sessions.>',
 } as const;

@@ -2,6 +2,7 @@ export * from './client.ts';
 export * from './discovery.ts';
 export * from './handler.ts';
 export * from './http.ts';
+export { HttpsJson, type HttpsJsonOptions } from './https-json.ts';
 export * from './in-process.ts';
 export * from './kubeconfig.ts';
 export { jsonLines } from './lines.ts';

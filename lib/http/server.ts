@@ -72,6 +72,7 @@ class NodeHttpServer implements HttpServer {
   readonly #sockets = new Set<Socket>();
   /** Sockets with no request under way. Node's closeIdleConnections leaves out those that have not sent a first request. */
   readonly #idle = new Set<Socket>();
+  readonly #answers = new Set<ServerResponse>();
   #closed: Promise<void> | undefined;
 
   constructor(o: HttpServerOptions) {
@@ -125,6 +126,8 @@ class NodeHttpServer implements HttpServer {
     if (!this.#server.listening && this.#sockets.size === 0) return;
     const done = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const socket of this.#idle) socket.destroy();
+    // Connection: close, so that a client does not send its next request into a connection that ends.
+    for (const res of this.#answers) if (!res.headersSent) res.shouldKeepAlive = false;
     const cut = this.#o.clock.after(graceMs, () => {
       for (const socket of this.#sockets) socket.destroy();
     });
@@ -143,7 +146,9 @@ class NodeHttpServer implements HttpServer {
   async #serve(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const { socket } = req;
     this.#idle.delete(socket);
+    this.#answers.add(res);
     res.once('close', () => {
+      this.#answers.delete(res);
       // While closing, a connection whose answer is complete is ended now instead of at its keep-alive limit.
       if (this.#closed !== undefined) socket.end();
       else if (!socket.destroyed) this.#idle.add(socket);

@@ -94,7 +94,12 @@ export function certify(ca: KeyPair, spki: Buffer, r: CertificateRequest, o: Pki
   const caCert = new X509Certificate(ca.certPem);
   const extensions = [
     extension(OID.basicConstraints, sequence(), true),
-    extension(OID.keyUsage, bitString(Buffer.from([0x80]), 7), true),
+    // digitalSignature, and keyEncipherment when asked.
+    extension(
+      OID.keyUsage,
+      r.keyEncipherment === true ? bitString(Buffer.from([0xa0]), 5) : bitString(Buffer.from([0x80]), 7),
+      true,
+    ),
     extension(OID.extendedKeyUsage, sequence(...r.usages.map((u) => oid(OID[u])))),
     extension(OID.subjectKeyId, octetString(keyId(spki))),
     extension(OID.authorityKeyId, sequence(tlv(0x80, keyId(spkiOf(caCert))))),

@@ -90,6 +90,13 @@ export function ipBytes(text: string): Buffer {
   return Buffer.from(groups.flatMap((g) => [Number.parseInt(g, 16) >>> 8, Number.parseInt(g, 16) & 0xff]));
 }
 
+/** The text of 4 or 16 bytes. Throws Invalid for other lengths. */
+export function ipText(bytes: Buffer): string {
+  if (bytes.length === 4) return [...bytes].join('.');
+  if (bytes.length !== 16) throw malformed();
+  return Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(i * 2).toString(16)).join(':');
+}
+
 /** One element: its tag, its content, and the whole of it as it was (what signatures cover). */
 export interface Element {
   readonly tag: number;

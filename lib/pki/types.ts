@@ -11,6 +11,9 @@ export interface CertificateRequest {
   readonly organizations?: readonly string[] | undefined;
   readonly dnsNames?: readonly string[] | undefined;
   readonly ipAddresses?: readonly string[] | undefined;
+  /** Whether the key may also encrypt keys (RSA key exchange). Default false. */
+  readonly keyEncipherment?: boolean | undefined;
   readonly usages: readonly ('server' | 'client')[];
+  /** May be a fraction. */
   readonly days: number;
 }

@@ -3,9 +3,8 @@
  * that was asked for.
  */
 
-import type { KubeObject } from '#lib/api';
-import { type KindInfo, kindInfo } from '#lib/api';
-import type { Ctx } from '#lib/base';
+import { type FieldRequirement, fieldRequirements, type KindInfo, type KubeObject, kindInfo } from '#lib/api';
+import { type Ctx, isKind } from '#lib/base';
 import type { ApiRequest, ApiResult, RequestBase, RequestHandler, WatchEvent, WatchQuery } from '#lib/client';
 import { methodNotAllowed, pathNotFound } from './api-errors.ts';
 import type { Attributes } from './authz/authorizer.ts';
@@ -51,7 +50,8 @@ export class Api implements RequestHandler {
   /** Authorized, with what a transport needs to send stored bytes. */
   async run(request: ApiRequest, c: Ctx): Promise<CoreResult> {
     const target = this.target(request);
-    await this.authorize(target, request.verb);
+    const selector = 'query' in request ? request.query.fieldSelector : undefined;
+    await this.authorize(target, request.verb, selector);
     return converted(target, await dispatch(this.core, target, c));
   }
 
@@ -63,7 +63,7 @@ export class Api implements RequestHandler {
 
   async openWatch(request: RequestBase & { readonly query: WatchQuery }, c: Ctx): Promise<AsyncIterable<WatchItem>> {
     const target = this.target(request);
-    await this.authorize(target, 'watch');
+    await this.authorize(target, 'watch', request.query.fieldSelector);
     const items = await openWatch(this.core, target, c);
     return isConverted(target.info, target.stored) ? convertedWatch(target, items) : items;
   }
@@ -73,8 +73,12 @@ export class Api implements RequestHandler {
     return { ...request, info, stored: this.core.kinds.of(info) ?? info };
   }
 
-  async authorize(target: Target, verb: string): Promise<void> {
+  /** `fieldSelector` as asked: a list of one name is authorized as of that name (requestinfo.go). */
+  async authorize(target: Target, verb: string, fieldSelector = ''): Promise<void> {
     const { info, user, namespace } = target;
+    const requirements = requirementsOf(fieldSelector);
+    const only = requirements?.find((r) => r.path === 'metadata.name' && r.op === '=')?.value;
+    const name = target.name ?? only ?? '';
     const attributes: Attributes = {
       type: 'resource',
       user,
@@ -84,10 +88,22 @@ export class Api implements RequestHandler {
       resource: info.resource,
       subresource: target.subresource ?? '',
       // A namespace is authorized as an object inside itself, as Kubernetes does.
-      namespace: info.resource === 'namespaces' && info.group === '' ? (target.name ?? '') : namespace,
-      name: target.name ?? '',
+      namespace: info.resource === 'namespaces' && info.group === '' ? name : namespace,
+      name,
+      fieldSelector: requirements,
     };
     await requireAllowed(this.core.authorizer, attributes);
+  }
+}
+
+/** undefined when there is none, or none that can be understood: refused by its handler later. */
+function requirementsOf(fieldSelector: string): readonly FieldRequirement[] | undefined {
+  if (fieldSelector === '') return undefined;
+  try {
+    return fieldRequirements(fieldSelector);
+  } catch (e) {
+    if (isKind(e, 'BadRequest')) return undefined;
+    throw e;
   }
 }
 

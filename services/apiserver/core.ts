@@ -3,6 +3,7 @@ import type { DeepReadonly, KindInfo, KubeObject, ValidationOptions } from '#lib
 import type { Clock, Logger, Random } from '#lib/base';
 import type { ApiRequest, RequestBase } from '#lib/client';
 import type { AdmissionChain } from './admission/chain.ts';
+import type { TokenService } from './authn/token-service.ts';
 import type { Authorizer } from './authz/authorizer.ts';
 import type { Cached } from './cache/cached.ts';
 import type { StoredKinds } from './cache/stored-kinds.ts';
@@ -18,6 +19,7 @@ export interface Core {
   readonly random: Random;
   readonly log: Logger;
   readonly authorizer: Authorizer;
+  readonly tokens: TokenService;
   readonly admission: AdmissionChain;
   /** By `group/resource`: what one kind does beyond the generic path (addresses of services, finalizers of namespaces). */
   readonly hooks: ReadonlyMap<string, ResourceHooks>;

@@ -4,10 +4,12 @@
  */
 import type { DeepReadonly, KindInfo, KubeObject } from '#lib/api';
 import type { Ctx } from '#lib/base';
+import type { UserInfo } from '#lib/client';
 
 export interface HookRequest {
   readonly kind: KindInfo;
   readonly dryRun: boolean;
+  readonly user: UserInfo;
 }
 
 /** Called exactly once after the write: `true` when it is stored. */

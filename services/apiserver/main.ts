@@ -6,32 +6,54 @@ import { setMaxListeners } from 'node:events';
 import { allKinds } from '#lib/api';
 import { type Ctx, raceAbort, Scope, StatusError } from '#lib/base';
 import { InProcessClient, type NodeStreams } from '#lib/client';
+import { InformerFactory } from '#lib/controller';
+import { CertificateApproval, CertificateSigning, CertificateSubjectRestriction } from './admission/certificates.ts';
 import { AdmissionChain } from './admission/chain.ts';
+import { DefaultIngressClass } from './admission/ingress.ts';
+import { LimitRanger } from './admission/limit-ranger.ts';
 import { NamespaceLifecycle } from './admission/namespace-lifecycle.ts';
+import { NodeRestriction } from './admission/node-restriction.ts';
 import { TaintNodesByCondition } from './admission/nodes.ts';
+import { PodSecurity } from './admission/pod-security/plugin.ts';
 import { DefaultTolerationSeconds, PriorityAdmission, ServiceAccountAdmission } from './admission/pods.ts';
+import { QuotaAdmission } from './admission/resource-quota.ts';
+import { RuntimeClassAdmission } from './admission/runtime-class.ts';
+import { DefaultStorageClass, PersistentVolumeClaimResize, StorageObjectInUseProtection } from './admission/storage.ts';
 import { AddressAllocator } from './allocator/addresses.ts';
 import { NodePortAllocator } from './allocator/node-ports.ts';
 import { runRepair } from './allocator/repair.ts';
 import { Api } from './api.ts';
+import { OidcAuthenticator } from './authn/oidc/authenticator.ts';
+import { StoreTokenKeys } from './authn/store-token-keys.ts';
+import { makeTokenService } from './authn/token-service.ts';
 import { AuthorizerUnion } from './authz/authorizer.ts';
-import { NodeRules, PublicRules, Superusers } from './authz/built-in.ts';
+import { NodeRules, Superusers } from './authz/built-in.ts';
+import { NodeAuthorizer } from './authz/node/node-authorizer.ts';
+import { NodeGraph } from './authz/node/node-graph.ts';
+import { RbacEscalation } from './authz/rbac/escalation.ts';
+import { RbacAuthorizer } from './authz/rbac/rbac.ts';
 import { EndpointsKeeper } from './bootstrap/endpoints.ts';
 import { ensureBootstrapObjects, keepBootstrapObjects } from './bootstrap/objects.ts';
+import { ensureRbacDefaults, nodeRules } from './bootstrap/rbac.ts';
 import { StoredKinds } from './cache/stored-kinds.ts';
 import { WatchCache } from './cache/watch-cache.ts';
 import type { Core } from './core.ts';
 import { Health } from './health.ts';
 import type { ResourceHooks } from './hooks.ts';
 import { Aggregator } from './http/aggregate/aggregator.ts';
+import { openAudit } from './http/audit/open.ts';
+import { FlowControl } from './http/fairness/flow-control.ts';
+import { followConditions, followFlowControl } from './http/fairness/follow.ts';
 import { listen, storeHealth } from './http/listen.ts';
+import { certificateRequestHooks } from './kinds/certificate-requests.ts';
 import { namespaceHooks } from './kinds/namespaces.ts';
 import { podHooks } from './kinds/pods.ts';
 import { ServiceHooks } from './kinds/services.ts';
 import type { ApiServer, ApiServerDeps } from './server.ts';
 import { Storage } from './storage.ts';
 
-export type { ApiServer, ApiServerConfig, ApiServerDeps, BearerVerifier, ListenAddress } from './server.ts';
+export { parseAuditPolicy } from './http/audit/policy.ts';
+export type { ApiServer, ApiServerConfig, ApiServerDeps, AuditDeps, BearerVerifier, ListenAddress } from './server.ts';
 
 const DEFAULT_TOLERATION_SECONDS = 3;
 const EVENT_TTL_SECONDS = 3_600;
@@ -45,10 +67,14 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
   try {
     const c: Ctx = { signal: scope.signal, clock: deps.clock, log: deps.log };
     const api = new Api(await openCore(deps, scope, c));
+    const { accounts } = api.core.tokens;
     const user = { name: 'system:apiserver', groups: ['system:masters', 'system:authenticated'] };
     const client = new InProcessClient({ handler: api, user, userAgent: 'berth-apiserver' });
     await ensureBootstrapObjects(client, deps.config, c);
+    await ensureRbacDefaults(client, c);
     scope.spawn('bootstrap objects', (signal) => keepBootstrapObjects(client, deps.config, { ...c, signal }));
+    const flows = await openFlowControl(deps, client, scope, c);
+    const auditor = openAudit(deps, c);
     const endpoints = await keepEndpoints(deps, client, scope, c);
     const nodes = { streams: deps.nodeStreams };
     const aggregator = scope.own(newAggregator(deps, client, () => nodes.streams));
@@ -61,24 +87,24 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     const stopping = new AbortController();
     // One listener for each watch: their number is not a leak.
     setMaxListeners(0, stopping.signal);
-    const listeners = await listen({
-      deps,
-      api,
-      health,
-      aggregator,
-      nodes: () => nodes.streams,
-      stopping: stopping.signal,
-    });
+    const front = { deps, api, health, aggregator, nodes: () => nodes.streams, stopping: stopping.signal };
+    const listeners = await listen({ ...front, flows, auditor: auditor?.auditor });
+    // As Kubernetes: not ready first, all served for the delay, then no new requests, watches end, the rest may finish.
     const stop = async (): Promise<void> => {
       health.stop();
       await leave(endpoints, c);
+      const delayMs = deps.config.shutdownDelayMs ?? 0;
+      if (delayMs > 0) await c.clock.sleep(delayMs);
       stopping.abort(new StatusError('Unavailable', 'the server is shutting down'));
       await listeners.close();
       await scope[Symbol.asyncDispose]();
+      // Last, so that what the last requests did is on record.
+      await auditor?.close();
     };
     let stopped: Promise<void> | undefined;
     return {
       handler: api,
+      serviceAccountTokens: accounts,
       addresses: listeners.addresses,
       useNodeStreams: (streams) => {
         nodes.streams = streams;
@@ -98,6 +124,20 @@ function newAggregator(deps: ApiServerDeps, client: InProcessClient, nodes: () =
   const { clock, random, log, tls, frontProxy } = deps;
   const common = { client, clock, random, log, nodes, frontProxy, clientCaPem: tls?.caPem };
   return new Aggregator({ ...common, kinds: allKinds(), replaceable: new Set(['metrics.k8s.io']) });
+}
+
+async function openFlowControl(
+  deps: ApiServerDeps,
+  client: InProcessClient,
+  scope: Scope,
+  c: Ctx,
+): Promise<FlowControl> {
+  const { clock, random, log, config } = deps;
+  const flows = new FlowControl({ clock, serverSeats: config.requestSeats, waitMsMax: config.requestWaitMs });
+  const informers = scope.own(new InformerFactory({ client, clock, random, log }));
+  await followFlowControl(flows, informers, c);
+  scope.spawn('flow schemas', (signal) => followConditions(client, informers, { ...c, signal }));
+  return flows;
 }
 
 /** Endpoints on loopback would mean every pod itself, and the API refuses them: such a server is for its own host only. */
@@ -133,15 +173,42 @@ async function leave(endpoints: EndpointsKeeper | undefined, c: Ctx): Promise<vo
 
 async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core> {
   const { store, clock, random, log, config } = deps;
+  const keys = await StoreTokenKeys.open({ store, clock, log }, c);
+  scope.spawn('token keys', (signal) => keys.run({ ...c, signal }));
   const kinds = new StoredKinds();
+  const oidc = (config.oidc ?? []).map((i) => scope.own(new OidcAuthenticator(i, { clock, log, signal: c.signal })));
   const cache = scope.own(await WatchCache.open({ store, kinds, clock, log, freeze: config.freeze === true }, c));
   const storage = new Storage({ store, cache });
+  const rbac = new RbacAuthorizer(cache);
+  const nodes = new NodeAuthorizer({ graph: new NodeGraph(cache), rules: nodeRules() });
+  // NodeRules: what nodes could read before there was a graph, more than Kubernetes lets them.
+  const authorizer = new AuthorizerUnion([new Superusers(), nodes, new NodeRules(), rbac]);
+  // The order of Kubernetes; quotas come last, when nothing but the store can refuse any more.
   const admission = new AdmissionChain([
     new NamespaceLifecycle(storage),
-    new ServiceAccountAdmission({ storage, clock, waitMs: config.serviceAccountWaitMs ?? SERVICE_ACCOUNT_WAIT_MS }),
+    new LimitRanger(storage),
+    new ServiceAccountAdmission({
+      storage,
+      clock,
+      random,
+      waitMs: config.serviceAccountWaitMs ?? SERVICE_ACCOUNT_WAIT_MS,
+      mountsTokens: config.mountsServiceAccountTokens === true,
+    }),
+    new NodeRestriction(storage),
     new TaintNodesByCondition(),
+    new PodSecurity(storage),
     new PriorityAdmission(storage),
     new DefaultTolerationSeconds(config.defaultTolerationSeconds ?? DEFAULT_TOLERATION_SECONDS),
+    new DefaultStorageClass(storage),
+    new StorageObjectInUseProtection(),
+    new PersistentVolumeClaimResize(storage),
+    new RuntimeClassAdmission(storage),
+    new CertificateApproval(authorizer),
+    new CertificateSigning(authorizer),
+    new CertificateSubjectRestriction(),
+    new DefaultIngressClass(storage),
+    new RbacEscalation({ authorizer, rbac, storage }),
+    new QuotaAdmission(storage),
   ]);
   const addresses = new AddressAllocator({ storage, cidr: config.serviceCidr, clock, random });
   const range = config.nodePortRange ?? NODE_PORTS;
@@ -151,6 +218,7 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     ['/services', new ServiceHooks({ addresses, ports })],
     ['/pods', podHooks],
     ['/namespaces', namespaceHooks],
+    ['certificates.k8s.io/certificatesigningrequests', certificateRequestHooks],
   ]);
   return {
     storage,
@@ -159,7 +227,8 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     clock,
     random,
     log,
-    authorizer: new AuthorizerUnion([new Superusers(), new NodeRules(), new PublicRules()]),
+    authorizer,
+    tokens: makeTokenService({ storage, keys, clock, random, log, config: config.serviceAccounts ?? {}, others: oidc }),
     admission,
     hooks,
     validation: { nodePortRange: { first: range.from, last: range.to } },

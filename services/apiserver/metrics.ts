@@ -13,15 +13,26 @@ export interface Gauges {
   readonly objects: () => Iterable<{ readonly resource: string; readonly count: number; readonly watchers: number }>;
 }
 
+/** A part of the server that counts for itself: whole lines of Prometheus text. */
+export interface MetricSource {
+  metricLines(): Iterable<string>;
+}
+
 export class Metrics {
   readonly #requests = new Map<string, number>();
   readonly #durations = new Map<string, Series>();
   readonly #gauges: Gauges;
   readonly #isKnown: (group: string, resource: string) => boolean;
+  readonly #parts: readonly MetricSource[];
 
-  constructor(gauges: Gauges, isKnown: (group: string, resource: string) => boolean) {
+  constructor(
+    gauges: Gauges,
+    isKnown: (group: string, resource: string) => boolean,
+    parts: readonly MetricSource[] = [],
+  ) {
     this.#gauges = gauges;
     this.#isKnown = isKnown;
+    this.#parts = parts;
   }
 
   observe(info: RequestInfo, code: number, durationMs: number): void {
@@ -60,6 +71,7 @@ export class Metrics {
       lines.push(`apiserver_storage_objects{resource="${resource}"} ${count}`);
       lines.push(`apiserver_registered_watchers{resource="${resource}"} ${watchers}`);
     }
+    for (const part of this.#parts) lines.push(...part.metricLines());
     const { rss, heapUsed } = process.memoryUsage();
     lines.push('# TYPE process_resident_memory_bytes gauge', `process_resident_memory_bytes ${rss}`);
     lines.push('# TYPE nodejs_heap_used_bytes gauge', `nodejs_heap_used_bytes ${heapUsed}`);

@@ -1,8 +1,13 @@
 /** What the API server needs and what it gives: read this first, then main.ts. */
 import type { Clock, Logger, Random } from '#lib/base';
+import type { Bus } from '#lib/bus';
 import type { NodeStreams, RequestHandler, UserInfo } from '#lib/client';
 import type { KeyPair } from '#lib/pki';
 import type { Store } from '#lib/store';
+import type { OidcConfig } from './authn/oidc/authenticator.ts';
+import type { LegacyClaims } from './authn/service-account-claims.ts';
+import type { ServiceAccountConfig } from './authn/token-service.ts';
+import type { AuditPolicy } from './http/audit/policy.ts';
 
 export interface ListenAddress {
   readonly host: string;
@@ -10,7 +15,7 @@ export interface ListenAddress {
   readonly port: number;
 }
 
-/** Bearer tokens (service accounts, bootstrap tokens) plug in here; undefined = not a token of this verifier's. */
+/** Bearer tokens of other kinds than service accounts', bootstrap tokens and OIDC plug in here; undefined = not a token of this verifier's. */
 export interface BearerVerifier {
   verify(token: string, signal: AbortSignal): Promise<UserInfo | undefined>;
 }
@@ -28,6 +33,21 @@ export interface ApiServerConfig {
   readonly eventTtlSeconds?: number | undefined;
   /** How long a pod create waits for its namespace's service account to appear. Default 5 s. */
   readonly serviceAccountWaitMs?: number | undefined;
+  /** Issuers, audiences and limits of service account tokens. */
+  readonly serviceAccounts?: ServiceAccountConfig | undefined;
+  /** Issuers whose id tokens are believed; in the order given. */
+  readonly oidc?: readonly OidcConfig[] | undefined;
+  /**
+   * Whether admission gives pods their token volume. Default false: only where the nodes can get tokens (the gateway asks
+   * `serviceaccounts/token` for them), or no such pod would start.
+   */
+  readonly mountsServiceAccountTokens?: boolean | undefined;
+  /** Requests of HTTP that run at the same time, shared by priority levels. Default 600, as Kubernetes' 400 + 200. */
+  readonly requestSeats?: number | undefined;
+  /** How long a request waits in a queue of its priority level. Default 15 s. */
+  readonly requestWaitMs?: number | undefined;
+  /** When stopping: how long it still serves all requests while /readyz fails, so that load balancers go elsewhere. Default 0. */
+  readonly shutdownDelayMs?: number | undefined;
   /** Deep-freeze cached objects: for tests, it costs time. Default false. */
   readonly freeze?: boolean | undefined;
 }
@@ -46,7 +66,26 @@ export interface ApiServerDeps {
   /** Exec, attach, logs, port-forward toward nodes; may also be given later by `useNodeStreams`. */
   readonly nodeStreams?: NodeStreams | undefined;
   readonly bearer?: BearerVerifier | undefined;
+  /** None = nothing is recorded. */
+  readonly audit?: AuditDeps | undefined;
   readonly config: ApiServerConfig;
+}
+
+export interface AuditDeps {
+  /** Default: writes, reads of secrets and going into containers, without bodies. */
+  readonly policy?: AuditPolicy | undefined;
+  /** JSON lines. */
+  readonly file?: AuditFile | undefined;
+  /** Copies of the events. */
+  readonly bus?: Pick<Bus, 'publish'> | undefined;
+}
+
+/** Set aside when full. Default 100 MB, 10 files, 30 days. */
+export interface AuditFile {
+  readonly path: string;
+  readonly bytesMax?: number | undefined;
+  readonly filesMax?: number | undefined;
+  readonly ageMsMax?: number | undefined;
 }
 
 /** Disposing stops it gracefully: readyz fails first, watches end cleanly, then the listeners close. */
@@ -55,6 +94,8 @@ export interface ApiServer extends AsyncDisposable {
   readonly handler: RequestHandler;
   /** Bound addresses, in the order of `listen`. */
   readonly addresses: readonly ListenAddress[];
+  /** For the controller that fills Secrets of type kubernetes.io/service-account-token. */
+  readonly serviceAccountTokens: { issueLegacy(claims: LegacyClaims): string };
   /** The gateway is started after the API server: it gives itself here. */
   useNodeStreams(streams: NodeStreams): void;
 }

@@ -2,6 +2,8 @@
 import type { Clock, Logger, Random } from '#lib/base';
 import type { Client } from '#lib/client';
 import type { EventRecorder, InformerFactory } from '#lib/controller';
+import type { KeyPair } from '#lib/pki';
+import type { SecretTokenSigner } from './service-account-token/reconcile.ts';
 
 export interface ControllersConfig {
   /** A node from which nothing was heard for this long is not ready. Default 5000. */
@@ -12,6 +14,10 @@ export interface ControllersConfig {
   readonly nodeCidrMaskSize?: number | undefined;
   /** PEM of the cluster's CA, published as ConfigMap kube-root-ca.crt in every namespace; absent = not published. */
   readonly caPem?: string | undefined;
+  /** Signs certificate signing requests of the API's own signers; absent = nobody does. */
+  readonly authority?: KeyPair | undefined;
+  /** Fills Secrets of type kubernetes.io/service-account-token; absent = they stay as their makers wrote them. */
+  readonly tokenSigner?: SecretTokenSigner | undefined;
 }
 
 export interface Deps {

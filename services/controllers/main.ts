@@ -6,6 +6,8 @@ import type { Clock, Logger, Random } from '#lib/base';
 import { Scope } from '#lib/base';
 import type { Client } from '#lib/client';
 import { ClientEventRecorder, InformerFactory } from '#lib/controller';
+import { startCertificatesController } from './certificates/reconcile.ts';
+import { startClusterRoleAggregationController } from './clusterrole-aggregation/reconcile.ts';
 import { startDeploymentController } from './deployment/reconcile.ts';
 import type { ControllersConfig, Deps } from './deps.ts';
 import { startEndpointsController } from './endpoints/reconcile.ts';
@@ -16,9 +18,12 @@ import { startNamespaceController } from './namespace/reconcile.ts';
 import { startNodeIpamController } from './node-ipam/reconcile.ts';
 import { startNodeLifecycleController } from './node-lifecycle/reconcile.ts';
 import { startPodGcController } from './pod-gc/reconcile.ts';
+import { startQuotaController } from './quota/reconcile.ts';
 import { startReplicaSetController } from './replicaset/reconcile.ts';
 import { startRootCaController } from './root-ca/reconcile.ts';
+import { startServiceAccountTokenController } from './service-account-token/reconcile.ts';
 import { startServiceAccountController } from './serviceaccount/reconcile.ts';
+import { startClaimProtection, startClassProtection, startVolumeProtection } from './storage-protection/reconcile.ts';
 import { startTaintEvictionController } from './taint-eviction/reconcile.ts';
 
 export type { ControllersConfig } from './deps.ts';
@@ -56,8 +61,15 @@ export async function startControllers(o: ControllersOptions): Promise<AsyncDisp
   const lifecycle = scope.own(startNodeLifecycleController(deps));
   scope.own(startTaintEvictionController(deps, (node) => lifecycle.isSilent(node)));
   scope.own(startPodGcController(deps));
+  scope.own(startQuotaController(deps));
+  scope.own(startClaimProtection(deps));
+  scope.own(startVolumeProtection(deps));
+  scope.own(startClassProtection(deps));
   scope.own(startNamespaceController(deps));
   scope.own(startGarbageCollector(deps));
+  scope.own(startClusterRoleAggregationController(deps));
   if (o.config.caPem !== undefined) scope.own(startRootCaController(deps, o.config.caPem));
+  if (o.config.authority !== undefined) scope.own(startCertificatesController(deps, o.config.authority));
+  if (o.config.tokenSigner !== undefined) scope.own(startServiceAccountTokenController(deps, o.config.tokenSigner));
   return scope;
 }

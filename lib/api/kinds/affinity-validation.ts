@@ -2,6 +2,7 @@
 import { duplicate, type FieldError, forbidden, invalid, required } from '../field-error.ts';
 import type {
   Affinity,
+  NodeSelector,
   NodeSelectorRequirement,
   NodeSelectorTerm,
   PodAffinityTerm,
@@ -15,12 +16,8 @@ export function validateAffinity(affinity: Affinity | undefined, path: string): 
   const errors = new Errors();
   const node = affinity?.nodeAffinity;
   const hard = node?.requiredDuringSchedulingIgnoredDuringExecution;
-  if (hard !== undefined) {
-    const at = `${path}.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms`;
-    if ((hard.nodeSelectorTerms?.length ?? 0) === 0)
-      errors.add(required(at, 'must have at least one node selector term'));
-    eachItem(hard.nodeSelectorTerms, at, (term, where) => errors.add(...validateTerm(term, where)));
-  }
+  if (hard !== undefined)
+    errors.add(...validateNodeSelector(hard, `${path}.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution`));
   eachItem(
     node?.preferredDuringSchedulingIgnoredDuringExecution,
     `${path}.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution`,
@@ -46,6 +43,13 @@ export function validateAffinity(affinity: Affinity | undefined, path: string): 
     );
   }
   return errors.list;
+}
+
+export function validateNodeSelector(selector: NodeSelector, path: string): FieldError[] {
+  const at = `${path}.nodeSelectorTerms`;
+  if ((selector.nodeSelectorTerms?.length ?? 0) === 0)
+    return [required(at, 'must have at least one node selector term')];
+  return selector.nodeSelectorTerms.flatMap((term, i) => validateTerm(term, `${at}[${i}]`));
 }
 
 function validateWeight(weight: number, path: string, errors: Errors): void {

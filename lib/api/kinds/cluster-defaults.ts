@@ -11,6 +11,11 @@ import { type DefaultsTable, on } from './defaults-table.ts';
 
 const RBAC_GROUP = 'rbac.authorization.k8s.io';
 
+interface Shares {
+  nominalConcurrencyShares?: number;
+  lendablePercent?: number;
+}
+
 interface Webhook {
   failurePolicy?: string;
   matchPolicy?: string;
@@ -26,6 +31,9 @@ export const CLUSTER_DEFAULTS: DefaultsTable = {
   'networking/v1.NetworkPolicy': on<NetworkPolicy>(({ spec }) => {
     if ((spec.policyTypes?.length ?? 0) > 0) return;
     spec.policyTypes = (spec.egress?.length ?? 0) > 0 ? ['Ingress', 'Egress'] : ['Ingress'];
+  }),
+  'networking/v1.IngressClassParametersReference': on<{ scope?: string }>((p) => {
+    p.scope ??= 'Cluster';
   }),
   'rbac/v1.RoleRef': on<{ apiGroup?: string }>((ref) => {
     ref.apiGroup ||= RBAC_GROUP;
@@ -77,6 +85,22 @@ export const CLUSTER_DEFAULTS: DefaultsTable = {
     spec.names.singular ||= spec.names.kind.toLowerCase();
     spec.names.listKind ||= `${spec.names.kind}List`;
     spec.conversion ??= { strategy: 'None' };
+  }),
+  'flowcontrol/v1.FlowSchemaSpec': on<{ matchingPrecedence?: number }>((s) => {
+    s.matchingPrecedence ||= 1000;
+  }),
+  'flowcontrol/v1.ExemptPriorityLevelConfiguration': on<Shares>((l) => {
+    l.nominalConcurrencyShares ??= 0;
+    l.lendablePercent ??= 0;
+  }),
+  'flowcontrol/v1.LimitedPriorityLevelConfiguration': on<Shares>((l) => {
+    l.nominalConcurrencyShares ??= 30;
+    l.lendablePercent ??= 0;
+  }),
+  'flowcontrol/v1.QueuingConfiguration': on<{ queues?: number; handSize?: number; queueLengthLimit?: number }>((q) => {
+    q.handSize ||= 8;
+    q.queues ||= 64;
+    q.queueLengthLimit ||= 50;
   }),
   'resource/v1.ExactDeviceRequest': on<{ allocationMode?: string; count?: number }>(defaultDeviceCount),
   'resource/v1.DeviceSubRequest': on<{ allocationMode?: string; count?: number }>(defaultDeviceCount),

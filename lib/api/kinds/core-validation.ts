@@ -1,22 +1,10 @@
 /** The small core kinds. Source: pkg/apis/core/validation, pkg/apis/coordination/validation, pkg/apis/scheduling/validation. */
 import { duplicate, type FieldError, forbidden, invalid, required, tooLong } from '../field-error.ts';
 import type { Lease } from '../gen/types/coordination-v1.ts';
-import type {
-  Binding,
-  ConfigMap,
-  Event,
-  LimitRange,
-  Namespace,
-  Node,
-  PersistentVolumeClaim,
-  ResourceQuota,
-  Secret,
-  ServiceAccount,
-  Taint,
-} from '../gen/types/core-v1.ts';
-import { compareQuantity, parseQuantity, tryParseQuantity } from '../quantity.ts';
-import { Errors, eachItem, NOT_NEGATIVE } from '../validation/field-path.ts';
-import { validateFinalizers, validateLabelSelector } from '../validation/metadata.ts';
+import type { Binding, ConfigMap, Event, Namespace, Node, Secret, Taint } from '../gen/types/core-v1.ts';
+import { parseQuantity } from '../quantity.ts';
+import { Errors, eachItem, entryOf, NOT_NEGATIVE } from '../validation/field-path.ts';
+import { validateFinalizers } from '../validation/metadata.ts';
 import { configMapKey, isCidr, labelValue, qualifiedName } from '../validation/names.ts';
 
 const DATA_BYTES_MAX = 1024 * 1024;
@@ -79,7 +67,7 @@ export function validateSecret(secret: Secret): FieldError[] {
     if (data['username'] === undefined && data['password'] === undefined)
       errors.add(required('data[username]'), required('data[password]'));
   }
-  for (const key of SECRET_KEYS[type] ?? []) if (data[key] === undefined) errors.add(required(`data[${key}]`));
+  for (const key of entryOf(SECRET_KEYS, type) ?? []) if (data[key] === undefined) errors.add(required(`data[${key}]`));
   const docker = type.startsWith('kubernetes.io/dockercfg') ? '.dockercfg' : '.dockerconfigjson';
   if (type.startsWith('kubernetes.io/dockerc') && data[docker] !== undefined && !isJsonObject(data[docker]))
     errors.add(invalid(`data[${docker}]`, '<secret contents redacted>', 'invalid character in JSON'));
@@ -144,28 +132,27 @@ export function validateNodeUpdate(next: Node, previous: Node): FieldError[] {
   return errors.list;
 }
 
+const EVENT_BYTES_MAX = { reportingInstance: 128, action: 128, reason: 128, message: 1024 } as const;
+
+/** Events of either API are stored as core ones: the rules common to both. */
 export function validateEvent(event: Event): FieldError[] {
   const errors = new Errors();
   const namespace = event.metadata.namespace ?? '';
   const about = event.involvedObject?.namespace ?? '';
-  if (about === '' ? namespace !== 'default' && namespace !== 'kube-system' && namespace !== '' : about !== namespace)
-    errors.add(invalid('involvedObject.namespace', about, 'does not match event.namespace'));
-  if (!event.eventTime) return errors.list;
-  if (!event.reportingComponent) errors.add(required('reportingController'));
-  else errors.check('reportingController', event.reportingComponent, qualifiedName);
-  if (!event.reportingInstance) errors.add(required('reportingInstance'));
-  if (!event.action) errors.add(required('action'));
-  if (!event.reason) errors.add(required('reason'));
-  if (event.message !== undefined && Buffer.byteLength(event.message) > 1024)
-    errors.add(invalid('message', '', 'can have at most 1024 characters'));
-  return errors.list;
-}
-
-export function validateServiceAccount(account: ServiceAccount): FieldError[] {
-  const errors = new Errors();
-  eachItem(account.imagePullSecrets, 'imagePullSecrets', (s, at) => {
-    if (!s.name) errors.add(required(`${at}.name`));
-  });
+  const mismatch = invalid('involvedObject.namespace', about, 'does not match event.namespace');
+  if (!event.eventTime) {
+    if (about === '' ? namespace !== 'default' && namespace !== '' : about !== namespace) errors.add(mismatch);
+    return errors.list;
+  }
+  if (about === '' && namespace !== 'default' && namespace !== 'kube-system') errors.add(mismatch);
+  const controller = event.reportingComponent ?? '';
+  if (controller === '') errors.add(required('reportingComponent'));
+  errors.check('reportingComponent', controller, qualifiedName);
+  for (const name of ['reportingInstance', 'action', 'reason', 'message'] as const) {
+    if (!event[name] && name !== 'message') errors.add(required(name));
+    const max = EVENT_BYTES_MAX[name];
+    if (Buffer.byteLength(event[name] ?? '') > max) errors.add(invalid(name, '', `can have at most ${max} characters`));
+  }
   return errors.list;
 }
 
@@ -176,8 +163,14 @@ export function validateLease(lease: Lease): FieldError[] {
     errors.add(invalid('spec.leaseDurationSeconds', spec.leaseDurationSeconds, 'must be greater than 0'));
   if (typeof spec.leaseTransitions === 'number' && spec.leaseTransitions < 0)
     errors.add(invalid('spec.leaseTransitions', spec.leaseTransitions, 'must be greater than or equal to 0'));
+  if (typeof spec.strategy === 'string') {
+    // Kubernetes names the field twice.
+    const at = 'spec.strategy.strategy';
+    if (spec.strategy.includes('/')) errors.check(at, spec.strategy, qualifiedName);
+    else errors.oneOf(at, spec.strategy, ['OldestEmulationVersion']);
+  }
   if (spec.preferredHolder && !spec.strategy)
-    errors.add(forbidden('spec.preferredHolder', '`preferredHolder` can only be set when `strategy` is set'));
+    errors.add(forbidden('spec.preferredHolder', 'may only be specified if `strategy` is defined'));
   return errors.list;
 }
 
@@ -186,76 +179,5 @@ export function validateBinding(binding: Binding): FieldError[] {
   const { kind = '', name = '' } = binding.target ?? {};
   if (kind !== '' && kind !== 'Node') errors.oneOf('target.kind', kind, ['Node', '<empty>']);
   if (name === '') errors.add(required('target.name'));
-  return errors.list;
-}
-
-const ACCESS_MODES = ['ReadOnlyMany', 'ReadWriteMany', 'ReadWriteOnce', 'ReadWriteOncePod'];
-
-export function validateClaim(claim: PersistentVolumeClaim): FieldError[] {
-  const errors = new Errors();
-  const spec = claim.spec ?? {};
-  errors.add(...validateLabelSelector(spec.selector, 'spec.selector'));
-  if ((spec.accessModes?.length ?? 0) === 0)
-    errors.add(required('spec.accessModes', 'at least 1 access mode is required'));
-  for (const mode of spec.accessModes ?? []) errors.oneOf('spec.accessModes', mode, ACCESS_MODES);
-  const storage = spec.resources?.requests?.['storage'];
-  if (storage === undefined) errors.add(required('spec.resources[storage]'));
-  else if ((tryParseQuantity(storage)?.nano ?? 0n) <= 0n)
-    errors.add(invalid('spec.resources[storage]', storage, 'must be greater than zero'));
-  errors.oneOf('spec.volumeMode', spec.volumeMode, ['Block', 'Filesystem']);
-  return errors.list;
-}
-
-/** Immutable but for filling in the volume and growing the request of a bound claim. */
-export function validateClaimUpdate(next: PersistentVolumeClaim, previous: PersistentVolumeClaim): FieldError[] {
-  const errors = new Errors();
-  const comparable = structuredClone(next.spec);
-  const old = previous.spec;
-  if (!old.volumeName && comparable.volumeName) delete comparable.volumeName;
-  const wanted = next.spec.resources?.requests?.['storage'];
-  const had = old.resources?.requests?.['storage'];
-  if (wanted !== undefined && had !== undefined && comparable.resources?.requests !== undefined) {
-    if (compareQuantity(parseQuantity(wanted), parseQuantity(had)) < 0 && previous.status?.phase === 'Bound')
-      errors.add(forbidden('spec.resources.requests.storage', 'field can not be less than status.capacity'));
-    comparable.resources.requests['storage'] = had;
-  }
-  if (old.volumeAttributesClassName === undefined) delete comparable.volumeAttributesClassName;
-  else comparable.volumeAttributesClassName = old.volumeAttributesClassName;
-  const before = structuredClone(old);
-  if (!old.volumeName) delete before.volumeName;
-  const probe = new Errors();
-  probe.immutable('spec', comparable, before);
-  if (probe.list.length > 0)
-    errors.add(
-      forbidden(
-        'spec',
-        'spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims',
-      ),
-    );
-  return errors.list;
-}
-
-export function validateQuota(quota: ResourceQuota): FieldError[] {
-  const errors = new Errors();
-  for (const [name, amount] of Object.entries(quota.spec?.hard ?? {})) {
-    errors.check(`spec.hard[${name}]`, name, qualifiedName);
-    if (parseQuantity(amount).nano < 0n) errors.add(invalid(`spec.hard[${name}]`, amount, NOT_NEGATIVE));
-  }
-  return errors.list;
-}
-
-export function validateLimitRange(range: LimitRange): FieldError[] {
-  const errors = new Errors();
-  const types = new Set<string>();
-  eachItem(range.spec?.limits, 'spec.limits', (item, at) => {
-    errors.check(`${at}.type`, item.type, qualifiedName);
-    if (types.has(item.type)) errors.add({ ...duplicate(`${at}.type`, item.type), detail: '' });
-    types.add(item.type);
-    for (const [name, min] of Object.entries(item.min ?? {})) {
-      const max = item.max?.[name];
-      if (max !== undefined && compareQuantity(parseQuantity(min), parseQuantity(max)) > 0)
-        errors.add(invalid(`${at}.min[${name}]`, min, `min value ${min} is greater than max value ${max}`));
-    }
-  });
   return errors.list;
 }

@@ -2,7 +2,7 @@
 import { type FieldError, invalid, required } from '../field-error.ts';
 import type { ResourceRequirements } from '../gen/types/core-v1.ts';
 import { compareQuantity, parseQuantity } from '../quantity.ts';
-import { Errors, NOT_NEGATIVE } from '../validation/field-path.ts';
+import { Errors, entryOf, NOT_NEGATIVE } from '../validation/field-path.ts';
 import { qualifiedName } from '../validation/names.ts';
 
 /** What a container may ask for without a domain prefix. */
@@ -26,7 +26,7 @@ export function validateResources(r: ResourceRequirements, path: string): FieldE
   }
   for (const [name, request] of Object.entries(r.requests ?? {})) {
     errors.add(...validateAmount(name, request, `${path}.requests`));
-    const limit = r.limits?.[name];
+    const limit = entryOf(r.limits, name);
     if (limit === undefined) {
       if (isExtended(name))
         errors.add(required(`${path}.limits`, 'Limit must be set for non overcommitable resources'));
@@ -49,14 +49,20 @@ function isExtended(name: string): boolean {
 export function validateAmount(name: string, text: string, path: string): FieldError[] {
   const errors = new Errors();
   const at = `${path}[${name}]`;
-  errors.check(at, name, qualifiedName);
-  if (!name.includes('/') && !STANDARD.includes(name) && !name.startsWith('hugepages-')) {
-    if (!OTHER_STANDARD.includes(name))
-      errors.add(invalid(at, name, 'must be a standard resource type or fully qualified'));
-    errors.add(invalid(at, name, 'must be a standard resource for containers'));
-  }
+  errors.add(...validateResourceName(name, at));
   const amount = parseQuantity(text);
   if (amount.nano < 0n) errors.add(invalid(at, text, NOT_NEGATIVE));
   else if (isExtended(name) && amount.nano % 1_000_000_000n !== 0n) errors.add(invalid(at, text, 'must be an integer'));
+  return errors.list;
+}
+
+/** The name of what a container may ask for. */
+export function validateResourceName(name: string, at: string): FieldError[] {
+  const errors = new Errors();
+  errors.check(at, name, qualifiedName);
+  if (name.includes('/') || STANDARD.includes(name) || name.startsWith('hugepages-')) return errors.list;
+  if (!OTHER_STANDARD.includes(name))
+    errors.add(invalid(at, name, 'must be a standard resource type or fully qualified'));
+  errors.add(invalid(at, name, 'must be a standard resource for containers'));
   return errors.list;
 }

@@ -1,8 +1,10 @@
 /** Services, Endpoints and EndpointSlices. Source: pkg/apis/core/validation, pkg/apis/discovery/validation. */
+import { semanticEqual } from '../equality.ts';
 import { duplicate, type FieldError, forbidden, invalid, required, tooMany } from '../field-error.ts';
 import type { EndpointAddress, Endpoints, Service, ServicePort } from '../gen/types/core-v1.ts';
 import type { EndpointSlice } from '../gen/types/discovery-v1.ts';
 import { Errors, eachItem } from '../validation/field-path.ts';
+import { validateIp, validateLegacyIp } from '../validation/ip.ts';
 import { validateLabels, validateUnique } from '../validation/metadata.ts';
 import {
   dns1123Label,
@@ -11,7 +13,7 @@ import {
   isCidr,
   isIp,
   isIpv4,
-  isIpv6,
+  labelValue,
   portNumber,
   qualifiedName,
 } from '../validation/names.ts';
@@ -252,46 +254,99 @@ function validateEndpoint(a: EndpointAddress, path: string): FieldError[] {
 const ENDPOINTS_MAX = 1000;
 const SLICE_PORTS_MAX = 20_000;
 const ADDRESSES_MAX = 100;
+const HINTS_MAX = 8;
 
-export function validateEndpointSlice(slice: EndpointSlice): FieldError[] {
+export function validateEndpointSlice(
+  slice: EndpointSlice,
+  _options: ValidationOptions,
+  previous?: EndpointSlice,
+): FieldError[] {
   const errors = new Errors();
-  if (!slice.addressType) errors.add(required('addressType'));
-  else errors.oneOf('addressType', slice.addressType, ['FQDN', 'IPv4', 'IPv6']);
-  const endpoints = slice.endpoints ?? [];
-  if (endpoints.length > ENDPOINTS_MAX) return [...errors.list, tooMany('endpoints', endpoints.length, ENDPOINTS_MAX)];
-  eachItem(endpoints, 'endpoints', (e, at) => {
-    if ((e.addresses?.length ?? 0) === 0) errors.add(required(`${at}.addresses`, 'must contain at least 1 address'));
-    else if (e.addresses.length > ADDRESSES_MAX)
-      errors.add(tooMany(`${at}.addresses`, e.addresses.length, ADDRESSES_MAX));
-    for (const [i, address] of (e.addresses ?? []).entries())
-      errors.add(...validateSliceAddress(slice.addressType, address, `${at}.addresses[${i}]`));
-    if (e.nodeName) errors.check(`${at}.nodeName`, e.nodeName, dns1123Subdomain);
-    if (e.hostname) errors.check(`${at}.hostname`, e.hostname, dns1123Label);
-    errors.add(...validateLabels(e.deprecatedTopology, `${at}.deprecatedTopology`));
-  });
-  if ((slice.ports?.length ?? 0) > SLICE_PORTS_MAX) errors.add(tooMany('ports', slice.ports.length, SLICE_PORTS_MAX));
+  errors.requiredOneOf('addressType', slice.addressType, ['FQDN', 'IPv4', 'IPv6']);
+  errors.add(...validateSlicePorts(slice.ports ?? [], 'ports'));
+  const found = validateSliceEndpoints(slice);
+  // What older rules took may stay as it is.
+  if (found.length > 0 && !(previous !== undefined && semanticEqual(previous.endpoints, slice.endpoints)))
+    errors.add(...found);
+  return errors.list;
+}
+
+function validateSlicePorts(ports: EndpointSlice['ports'], path: string): FieldError[] {
+  if (ports.length > SLICE_PORTS_MAX) return [tooMany(path, ports.length, SLICE_PORTS_MAX)];
+  const errors = new Errors();
   const names = new Set<string>();
-  eachItem(slice.ports, 'ports', (p, at) => {
+  eachItem(ports, path, (p, at) => {
     const name = p.name ?? '';
     if (name !== '') errors.check(`${at}.name`, name, dns1123Label);
     if (names.has(name)) errors.add(duplicate(`${at}.name`, name));
     names.add(name);
     errors.requiredOneOf(`${at}.protocol`, p.protocol, PROTOCOLS);
     if (typeof p.port === 'number') for (const m of portNumber(p.port)) errors.add(invalid(`${at}.port`, p.port, m));
+    if (typeof p.appProtocol === 'string') errors.check(`${at}.appProtocol`, p.appProtocol, qualifiedName);
   });
   return errors.list;
 }
 
-function validateSliceAddress(type: string, address: string, path: string): FieldError[] {
+function validateSliceEndpoints({ endpoints, addressType }: EndpointSlice): FieldError[] {
+  const count = endpoints?.length ?? 0;
+  if (count > ENDPOINTS_MAX) return [tooMany('endpoints', count, ENDPOINTS_MAX)];
   const errors = new Errors();
-  if (type === 'IPv4') {
-    if (!isIpv4(address)) errors.add(invalid(path, address, 'must be a valid IPv4 address'));
-    else errors.add(...specialIp(address, path));
-  } else if (type === 'IPv6') {
-    if (!isIpv6(address)) errors.add(invalid(path, address, 'must be a valid IPv6 address'));
-    else errors.add(...specialIp(address, path));
-  } else if (type === 'FQDN') errors.check(path, address, dns1123Subdomain);
+  eachItem(endpoints, 'endpoints', (e, at) => {
+    const addresses = e.addresses ?? [];
+    if (addresses.length === 0) errors.add(required(`${at}.addresses`, 'must contain at least 1 address'));
+    else if (addresses.length > ADDRESSES_MAX) errors.add(tooMany(`${at}.addresses`, addresses.length, ADDRESSES_MAX));
+    eachItem(addresses, `${at}.addresses`, (address, where) =>
+      errors.add(...validateSliceAddress(addressType, address, where, `${at}.addresses`)),
+    );
+    if (typeof e.nodeName === 'string') errors.check(`${at}.nodeName`, e.nodeName, dns1123Subdomain);
+    errors.add(...validateLabels(e.deprecatedTopology, `${at}.deprecatedTopology`));
+    if (typeof e.hostname === 'string') errors.check(`${at}.hostname`, e.hostname, dns1123Label);
+    for (const [list, check] of [
+      ['forZones', labelValue],
+      ['forNodes', dns1123Subdomain],
+    ] as const)
+      errors.add(...validateHints(e.hints?.[list], check, `${at}.hints.${list}`));
+  });
   return errors.list;
+}
+
+function validateHints(
+  hints: readonly { name: string }[] | undefined,
+  check: (name: string) => string[],
+  path: string,
+): FieldError[] {
+  const count = hints?.length ?? 0;
+  if (count > HINTS_MAX) return [tooMany(path, count, HINTS_MAX)];
+  const errors = new Errors();
+  const names = new Set<string>();
+  eachItem(hints, path, ({ name }, at) => {
+    if (names.has(name)) errors.add(duplicate(`${at}.name`, name));
+    names.add(name);
+    errors.check(`${at}.name`, name, check);
+  });
+  return errors.list;
+}
+
+/** IPv6 has the canonical notation, IPv4 had looser rules once. */
+function validateSliceAddress(type: string, address: string, path: string, listPath: string): FieldError[] {
+  if (type === 'FQDN') return validateFullDomain(address, path);
+  if (type !== 'IPv4' && type !== 'IPv6') return [];
+  const errors = type === 'IPv4' ? validateLegacyIp(address, path) : validateIp(address, path);
+  if (errors.length > 0) return errors;
+  if (type !== (isIpv4(address) ? 'IPv4' : 'IPv6'))
+    errors.push(invalid(listPath, address, `must be an ${type} address`));
+  return [...errors, ...specialIp(address, path)];
+}
+
+function validateFullDomain(name: string, path: string): FieldError[] {
+  if (name === '') return [required(path)];
+  const domain = name.replace(/\.$/, '');
+  const wrong = dns1123Subdomain(domain);
+  if (wrong.length > 0) return [invalid(path, domain, wrong.join(','))];
+  if (!domain.includes('.'))
+    return [invalid(path, domain, 'should be a domain with at least two segments separated by dots')];
+  const label = domain.split('.').find((l) => dns1123Label(l).length > 0);
+  return label === undefined ? [] : [invalid(path, label, dns1123Label(label).join(','))];
 }
 
 export function validateEndpointSliceUpdate(next: EndpointSlice, previous: EndpointSlice): FieldError[] {

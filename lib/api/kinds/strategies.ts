@@ -2,10 +2,21 @@
 import type { Deployment } from '../gen/types/apps-v1.ts';
 import type { Job } from '../gen/types/batch-v1.ts';
 import type { CertificateSigningRequest } from '../gen/types/certificates-v1.ts';
-import type { Container, Namespace, Node, Pod, Secret, Service, ServiceAccount } from '../gen/types/core-v1.ts';
+import type {
+  Container,
+  Namespace,
+  Node,
+  PersistentVolumeClaim,
+  Pod,
+  Secret,
+  Service,
+  ServiceAccount,
+} from '../gen/types/core-v1.ts';
 import type { EndpointSlice } from '../gen/types/discovery-v1.ts';
 import type { KubeObject } from '../object.ts';
 import type { TypeName } from '../type-table.ts';
+import { LEGACY_NAME_LABEL, LEGACY_UID_LABEL, NAME_LABEL, UID_LABEL } from './job-validation.ts';
+import { prepareDataSources } from './persistent-volume-strategy.ts';
 import { qosClassOf } from './pod-qos.ts';
 import { carryAllocated, dropTypeDependent } from './service-strategy.ts';
 
@@ -73,9 +84,13 @@ export const STRATEGIES: Readonly<Record<TypeName, Strategy>> = {
       pv.status = { phase: 'Pending' };
     },
   }),
-  'core/v1.PersistentVolumeClaim': strategy<KubeObject & { status: object }>({
+  'core/v1.PersistentVolumeClaim': strategy<PersistentVolumeClaim>({
     create(claim) {
       claim.status = { phase: 'Pending' };
+      prepareDataSources(claim.spec);
+    },
+    update(next, previous) {
+      prepareDataSources(next.spec, previous.spec);
     },
   }),
   'apps/v1.Deployment': strategy<Deployment>({
@@ -96,16 +111,15 @@ export const STRATEGIES: Readonly<Record<TypeName, Strategy>> = {
     subresources: {
       status(next, previous) {
         next.spec = structuredClone(previous.spec);
-        const decided = (previous.status?.conditions ?? []).filter((c) => c.type === 'Approved' || c.type === 'Denied');
-        const others = (next.status?.conditions ?? []).filter((c) => c.type !== 'Approved' && c.type !== 'Denied');
-        next.status = { ...next.status };
-        if (decided.length + others.length > 0) next.status.conditions = [...decided, ...others];
+        keepConditions(next, previous, ['Approved', 'Denied']);
       },
       approval(next, previous) {
         next.spec = structuredClone(previous.spec);
         const { conditions } = next.status ?? {};
         next.status = { ...previous.status };
-        if (conditions !== undefined) next.status.conditions = conditions;
+        if (conditions === undefined) delete next.status.conditions;
+        else next.status.conditions = conditions;
+        keepConditions(next, previous, ['Failed']);
       },
     },
   }),
@@ -151,7 +165,7 @@ function updateEphemeralContainers(next: Pod, previous: Pod): void {
 function resizePod(next: Pod, previous: Pod): void {
   const wanted = next.spec;
   next.spec = structuredClone(previous.spec);
-  resizeContainers(next.spec.containers, wanted.containers);
+  resizeContainers(next.spec.containers ?? [], wanted.containers ?? []);
   resizeContainers(next.spec.initContainers ?? [], wanted.initContainers ?? []);
   next.status = structuredClone(previous.status);
 }
@@ -164,27 +178,46 @@ function resizeContainers(kept: Container[], wanted: readonly Container[]): void
   }
 }
 
+/** Conditions of these types stay as they were; one more or one less is left for validation to refuse. */
+function keepConditions(
+  next: CertificateSigningRequest,
+  previous: CertificateSigningRequest,
+  types: readonly string[],
+): void {
+  const conditions = next.status?.conditions;
+  if (conditions === undefined) return;
+  for (const type of types) {
+    const kept = (previous.status?.conditions ?? []).filter((c) => c.type === type);
+    if (conditions.filter((c) => c.type === type).length !== kept.length) continue;
+    for (const [i, c] of conditions.entries()) {
+      const was = c.type === type ? kept.shift() : undefined;
+      if (was !== undefined) conditions[i] = structuredClone(was);
+    }
+  }
+}
+
 /** Of a secret reference only the name counts. */
 function cleanSecretReferences(account: ServiceAccount): void {
   if (account.secrets === undefined) return;
   account.secrets = account.secrets.map(({ name }) => (name === undefined ? {} : { name }));
 }
 
-/** A job without manualSelector selects its pods by its uid, which the server has set before. */
+/** A job without manualSelector selects its pods by its uid, which the server has set before; what is given already stays. */
 function selectJobPods(job: Job): void {
   const { uid } = job.metadata;
   if (job.spec.manualSelector === true || !uid) return;
   const template = job.spec.template;
+  const { name } = job.metadata;
   template.metadata = {
     ...template.metadata,
     labels: {
+      [NAME_LABEL]: name,
+      [LEGACY_NAME_LABEL]: name,
+      [UID_LABEL]: uid,
+      [LEGACY_UID_LABEL]: uid,
       ...template.metadata?.labels,
-      'batch.kubernetes.io/controller-uid': uid,
-      'batch.kubernetes.io/job-name': job.metadata.name,
-      'controller-uid': uid,
-      'job-name': job.metadata.name,
     },
   } as typeof template.metadata;
   job.spec.selector ??= {};
-  job.spec.selector.matchLabels = { ...job.spec.selector.matchLabels, 'batch.kubernetes.io/controller-uid': uid };
+  job.spec.selector.matchLabels = { [UID_LABEL]: uid, ...job.spec.selector.matchLabels };
 }

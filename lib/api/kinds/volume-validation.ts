@@ -99,10 +99,17 @@ function validateSource(v: Volume, at: string): FieldError[] {
       errors.add(forbidden(`${at}.${name}`, 'may not specify more than 1 volume type'));
       continue;
     }
-    const rule = SOURCE_RULES[name as SourceName] as ((s: unknown, at: string, e: Errors) => void) | undefined;
-    rule?.(source, `${at}.${name}`, errors);
+    errors.add(...validateSourceNamed(name, source, `${at}.${name}`));
   }
   if (count === 0) errors.add(required(at, 'must specify a volume type'));
+  return errors.list;
+}
+
+/** One source by its rules; [] where there are none. */
+export function validateSourceNamed(name: string, source: unknown, at: string): FieldError[] {
+  const errors = new Errors();
+  const rule = SOURCE_RULES[name as SourceName] as ((s: unknown, at: string, e: Errors) => void) | undefined;
+  rule?.(source, at, errors);
   return errors.list;
 }
 

@@ -1,6 +1,6 @@
 /** Defaults of apps, batch and autoscaling. Source: pkg/apis/{apps,batch,autoscaling}/v*\/defaults.go. */
 import type { DaemonSet, Deployment, ReplicaSet, StatefulSet } from '../gen/types/apps-v1.ts';
-import type { HorizontalPodAutoscaler } from '../gen/types/autoscaling-v2.ts';
+import type { HorizontalPodAutoscaler, HPAScalingRules } from '../gen/types/autoscaling-v2.ts';
 import type { CronJob, Job } from '../gen/types/batch-v1.ts';
 import { type DefaultsTable, on } from './defaults-table.ts';
 
@@ -40,8 +40,30 @@ export const WORKLOAD_DEFAULTS: DefaultsTable = {
       spec.metrics = [
         { type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 80 } } },
       ];
+    if (spec.behavior === undefined) return;
+    spec.behavior.scaleUp = { ...structuredClone(SCALE_UP), ...withoutEmpty(spec.behavior.scaleUp) };
+    spec.behavior.scaleDown = { ...structuredClone(SCALE_DOWN), ...withoutEmpty(spec.behavior.scaleDown) };
   }),
 };
+
+const FIFTEEN_SECONDS = 15;
+const SCALE_DOWN: HPAScalingRules = Object.freeze({
+  selectPolicy: 'Max',
+  policies: [{ type: 'Percent', value: 100, periodSeconds: FIFTEEN_SECONDS }],
+});
+const SCALE_UP: HPAScalingRules = Object.freeze({
+  stabilizationWindowSeconds: 0,
+  selectPolicy: 'Max',
+  policies: [
+    { type: 'Pods', value: 4, periodSeconds: FIFTEEN_SECONDS },
+    { type: 'Percent', value: 100, periodSeconds: FIFTEEN_SECONDS },
+  ],
+});
+
+/** Fields that are given. */
+function withoutEmpty(rules: HPAScalingRules = {}): HPAScalingRules {
+  return Object.fromEntries(Object.entries(rules).filter(([, v]) => v !== undefined && v !== null));
+}
 
 const INT32_MAX = 2 ** 31 - 1;
 

@@ -1,12 +1,21 @@
-/** apps and batch kinds. Source: pkg/apis/apps/validation/validation.go, pkg/apis/batch/validation/validation.go. */
+/** apps kinds and replication controllers. Source: pkg/apis/apps/validation/validation.go. */
 import { type FieldError, forbidden, invalid, notSupported, required } from '../field-error.ts';
-import type { DaemonSet, Deployment, ReplicaSet, StatefulSet } from '../gen/types/apps-v1.ts';
-import type { CronJob, Job, JobSpec } from '../gen/types/batch-v1.ts';
+import type {
+  ControllerRevision,
+  DaemonSet,
+  Deployment,
+  ReplicaSet,
+  StatefulSet,
+  StatefulSetUpdateStrategy,
+} from '../gen/types/apps-v1.ts';
 import type { PodTemplateSpec, ReplicationController } from '../gen/types/core-v1.ts';
 import type { LabelSelector } from '../gen/types/meta-v1.ts';
-import { Errors } from '../validation/field-path.ts';
+import { Errors, eachItem, isGiven } from '../validation/field-path.ts';
 import { validateLabelSelector } from '../validation/metadata.ts';
+import { dns1123Label } from '../validation/names.ts';
 import { selectorMatches } from '../validation/selector-match.ts';
+import type { ValidationOptions } from '../validation.ts';
+import { validateClaimSpec } from './persistent-volume-validation.ts';
 import { validatePodTemplate } from './pod-validation.ts';
 
 export function validateDeployment({ spec }: Deployment): FieldError[] {
@@ -50,123 +59,148 @@ export function validateReplicationController({ spec }: ReplicationController): 
   if (Object.keys(spec.selector ?? {}).length === 0) errors.add(required('spec.selector'));
   errors.notNegative('spec.replicas', spec.replicas);
   if (spec.template === undefined) errors.add(required('spec.template'));
-  else errors.add(...validateTemplate({ matchLabels: spec.selector }, spec.template));
+  else {
+    const isSelecting = Object.keys(spec.selector ?? {}).length > 0;
+    if (isSelecting && !selectorMatches({ matchLabels: spec.selector }, spec.template.metadata?.labels))
+      errors.add(labelMismatch(spec.template));
+    errors.add(...validateForeverTemplate(spec.template, 'ReplicationController'));
+  }
   return errors.list;
 }
 
 export function validateDaemonSet({ spec }: DaemonSet): FieldError[] {
   const errors = new Errors();
-  errors.add(...validateSelectorAndTemplate(spec.selector, spec.template, 'daemonset'));
+  const { selector, template } = spec;
+  const labels = template.metadata?.labels;
+  if (isGiven(selector)) errors.add(...validateLabelSelector(selector, 'spec.selector'));
+  if (!isGiven(selector) || !selectorMatches(selector, labels)) errors.add(labelMismatch(template));
+  if (isGiven(selector) && isEmptySelector(selector))
+    errors.add(invalid('spec.selector', selector, 'empty selector is invalid for daemonset'));
+  errors.add(...validateForeverTemplate(template, 'DaemonSet'));
   errors.notNegative('spec.minReadySeconds', spec.minReadySeconds);
+  const path = 'spec.updateStrategy';
   const { type, rollingUpdate } = spec.updateStrategy ?? {};
   if (type === 'RollingUpdate') {
-    if (rollingUpdate === undefined) errors.add(required('spec.updateStrategy.rollingUpdate'));
-    else {
-      const at = 'spec.updateStrategy.rollingUpdate';
-      errors.add(...validateIntOrPercent(rollingUpdate.maxUnavailable, `${at}.maxUnavailable`));
-      errors.add(...validateIntOrPercent(rollingUpdate.maxSurge, `${at}.maxSurge`));
-      if (isZero(rollingUpdate.maxUnavailable) && isZero(rollingUpdate.maxSurge))
-        errors.add(invalid(`${at}.maxUnavailable`, rollingUpdate.maxUnavailable, 'cannot be 0 when maxSurge is 0'));
-    }
+    if (rollingUpdate === undefined) errors.add(required(`${path}.rollingUpdate`));
+    else errors.add(...validateRollingDaemonSet(rollingUpdate, `${path}.rollingUpdate`));
   } else if (type !== 'OnDelete')
-    errors.add(notSupported('spec.updateStrategy', { type: type ?? '' }, ['OnDelete', 'RollingUpdate']));
+    errors.add(notSupported(path, spec.updateStrategy ?? {}, ['RollingUpdate', 'OnDelete']));
   errors.notNegative('spec.revisionHistoryLimit', spec.revisionHistoryLimit);
   return errors.list;
 }
 
-export function validateStatefulSet({ spec }: StatefulSet): FieldError[] {
+/** One of the two moves pods, never both. */
+function validateRollingDaemonSet(
+  r: { maxUnavailable?: IntOrPercent; maxSurge?: IntOrPercent },
+  path: string,
+): FieldError[] {
   const errors = new Errors();
-  errors.requiredOneOf('spec.podManagementPolicy', spec.podManagementPolicy, ['OrderedReady', 'Parallel']);
-  const { type, rollingUpdate } = spec.updateStrategy ?? {};
-  if (!type) errors.add(required('spec.updateStrategy'));
-  else if (type === 'OnDelete')
-    errors.forbid(
-      'spec.updateStrategy.rollingUpdate',
-      rollingUpdate !== undefined,
-      "only allowed for updateStrategy 'RollingUpdate'",
-    );
-  else if (type === 'RollingUpdate') {
-    errors.notNegative('spec.updateStrategy.rollingUpdate.partition', rollingUpdate?.partition);
-    if (rollingUpdate?.maxUnavailable !== undefined)
-      errors.add(
-        ...validateIntOrPercent(rollingUpdate.maxUnavailable, 'spec.updateStrategy.rollingUpdate.maxUnavailable'),
+  for (const name of ['maxUnavailable', 'maxSurge'] as const)
+    errors.add(...validateIntOrPercent(r[name], `${path}.${name}`));
+  for (const name of ['maxUnavailable', 'maxSurge'] as const) errors.add(...notAbove100(r[name], `${path}.${name}`));
+  if (!isZero(r.maxUnavailable) && !isZero(r.maxSurge))
+    errors.add(invalid(`${path}.maxSurge`, r.maxSurge, 'may not be set when maxUnavailable is non-zero'));
+  if (isZero(r.maxUnavailable) && isZero(r.maxSurge))
+    errors.add(required(`${path}.maxUnavailable`, 'cannot be 0 when maxSurge is 0'));
+  return errors.list;
+}
+
+export function validateStatefulSet(
+  { spec }: StatefulSet,
+  _options: ValidationOptions,
+  previous?: StatefulSet,
+): FieldError[] {
+  const errors = new Errors();
+  const management = spec.podManagementPolicy ?? '';
+  if (management === '') errors.add(required('spec.podManagementPolicy'));
+  else if (management !== 'OrderedReady' && management !== 'Parallel')
+    errors.add(invalid('spec.podManagementPolicy', management, "must be 'OrderedReady' or 'Parallel'"));
+  errors.add(...validateStatefulStrategy(spec.updateStrategy ?? {}, 'spec.updateStrategy'));
+  for (const name of ['whenDeleted', 'whenScaled'] as const)
+    if (spec.persistentVolumeClaimRetentionPolicy !== undefined)
+      errors.oneOf(
+        `spec.persistentVolumeClaimRetentionPolicy.${name}`,
+        spec.persistentVolumeClaimRetentionPolicy[name] ?? '',
+        ['Retain', 'Delete'],
       );
-  } else errors.add(invalid('spec.updateStrategy', { type }, "must be 'RollingUpdate' or 'OnDelete'"));
+  // Immutable, as is serviceName: what was stored stays.
+  if (previous === undefined)
+    eachItem(spec.volumeClaimTemplates, 'spec.volumeClaimTemplates', (claim, at) =>
+      errors.add(...validateClaimSpec(claim.spec, `${at}.spec`)),
+    );
   errors.notNegative('spec.replicas', spec.replicas);
   errors.notNegative('spec.minReadySeconds', spec.minReadySeconds);
   errors.notNegative('spec.ordinals.start', spec.ordinals?.start);
-  errors.notNegative('spec.revisionHistoryLimit', spec.revisionHistoryLimit);
-  errors.add(...validateSelectorAndTemplate(spec.selector, spec.template, 'statefulset'));
+  if (previous === undefined && spec.serviceName) errors.check('spec.serviceName', spec.serviceName, dns1123Label);
+  errors.add(...validateSelector(spec.selector, 'statefulset'));
+  if (!isGiven(spec.selector) || !selectorMatches(spec.selector, spec.template.metadata?.labels))
+    errors.add(labelMismatch(spec.template));
+  errors.add(...validateForeverTemplate(withClaimVolumes(spec), 'StatefulSet'));
   return errors.list;
 }
 
-export function validateJob({ spec }: Job): FieldError[] {
+function validateStatefulStrategy(strategy: StatefulSetUpdateStrategy, path: string): FieldError[] {
   const errors = new Errors();
-  errors.add(...validateJobSpec(spec, 'spec'));
-  if (spec.selector === undefined) errors.add(required('spec.selector'));
-  else errors.add(...validateLabelSelector(spec.selector, 'spec.selector'));
-  if (spec.selector !== undefined && !selectorMatches(spec.selector, spec.template?.metadata?.labels))
-    errors.add(
-      invalid(
-        'spec.template.metadata.labels',
-        spec.template?.metadata?.labels ?? {},
-        '`selector` does not match template `labels`',
-      ),
-    );
+  const { type, rollingUpdate } = strategy;
+  const at = `${path}.rollingUpdate`;
+  if (!type) return [required(path)];
+  if (type === 'OnDelete') {
+    if (rollingUpdate !== undefined)
+      errors.add(invalid(at, rollingUpdate, "only allowed for updateStrategy 'RollingUpdate'"));
+  } else if (type === 'RollingUpdate') {
+    errors.notNegative(`${at}.partition`, rollingUpdate?.partition);
+    const max = rollingUpdate?.maxUnavailable;
+    if (max === undefined) return errors.list;
+    errors.add(...validateIntOrPercent(max, `${at}.maxUnavailable`));
+    if (isZero(max)) errors.add(invalid(`${at}.maxUnavailable`, max, 'cannot be 0'));
+    errors.add(...notAbove100(max, `${at}.maxUnavailable`));
+  } else errors.add(invalid(path, strategy, "must be 'RollingUpdate' or 'OnDelete'"));
   return errors.list;
 }
 
-function validateJobSpec(spec: JobSpec, path: string): FieldError[] {
+/** The template as pods will be: claims are volumes, hostname and subdomain are the controller's. */
+function withClaimVolumes({ template, volumeClaimTemplates }: StatefulSet['spec']): PodTemplateSpec {
+  if (template.spec === undefined) return template;
+  const { hostname: _h, subdomain: _s, ...pod } = template.spec;
+  const names = new Set((volumeClaimTemplates ?? []).map((c) => c.metadata?.name ?? ''));
+  const claims = [...names].map((name) => ({ name, persistentVolumeClaim: { claimName: name } }));
+  const volumes = [...claims, ...(pod.volumes ?? []).filter((v) => !names.has(v.name))];
+  return { ...template, spec: volumes.length === 0 ? pod : { ...pod, volumes } };
+}
+
+export function validateControllerRevision({ revision }: ControllerRevision): FieldError[] {
   const errors = new Errors();
-  for (const name of [
-    'parallelism',
-    'completions',
-    'activeDeadlineSeconds',
-    'backoffLimit',
-    'ttlSecondsAfterFinished',
-  ] as const)
-    errors.notNegative(`${path}.${name}`, spec[name]);
-  errors.oneOf(`${path}.completionMode`, spec.completionMode, ['Indexed', 'NonIndexed']);
-  if (spec.completionMode === 'Indexed' && spec.completions === undefined)
-    errors.add(required(`${path}.completions`, 'when completion mode is Indexed'));
-  errors.oneOf(`${path}.podReplacementPolicy`, spec.podReplacementPolicy, ['Failed', 'TerminatingOrFailed']);
-  errors.add(...validatePodTemplate(spec.template, `${path}.template`));
-  const policy = spec.template?.spec?.restartPolicy;
-  if (policy === 'Always')
-    errors.add(required(`${path}.template.spec.restartPolicy`, 'valid values: "OnFailure", "Never"'));
-  else if (policy !== undefined && policy !== 'OnFailure' && policy !== 'Never')
-    errors.add(notSupported(`${path}.template.spec.restartPolicy`, policy, ['Never', 'OnFailure']));
+  errors.notNegative('revision', revision);
   return errors.list;
 }
 
-export function validateCronJob({ metadata, spec }: CronJob): FieldError[] {
+export function validateNewControllerRevision({ data }: ControllerRevision): FieldError[] {
+  if (!isGiven(data)) return [required('data', 'data is mandatory')];
+  if (typeof data === 'object' && !Array.isArray(data)) return [];
+  return [required('data', 'data must be a valid JSON object')];
+}
+
+export function validateControllerRevisionUpdate(next: ControllerRevision, previous: ControllerRevision): FieldError[] {
   const errors = new Errors();
-  if ((metadata.name ?? '').length > 52)
-    errors.add(invalid('metadata.name', metadata.name, 'must be no more than 52 characters'));
-  if (!spec.schedule) errors.add(required('spec.schedule'));
-  else if (!isCronSchedule(spec.schedule))
-    errors.add(
-      invalid('spec.schedule', spec.schedule, 'must be a cron schedule of five fields or a descriptor such as @hourly'),
-    );
-  if (/TZ/.test(spec.schedule ?? ''))
-    errors.add(
-      invalid('spec.schedule', spec.schedule, 'cannot use TZ or CRON_TZ in schedule, use timeZone field instead'),
-    );
-  for (const name of ['startingDeadlineSeconds', 'successfulJobsHistoryLimit', 'failedJobsHistoryLimit'] as const)
-    errors.notNegative(`spec.${name}`, spec[name]);
-  errors.requiredOneOf('spec.concurrencyPolicy', spec.concurrencyPolicy, ['Allow', 'Forbid', 'Replace']);
-  const job = spec.jobTemplate?.spec;
-  if (job === undefined) return errors.list;
-  errors.add(...validateJobSpec(job, 'spec.jobTemplate.spec'));
-  if (job.manualSelector === true)
-    errors.add(notSupported('spec.jobTemplate.spec.manualSelector', true, ['nil', 'false']));
+  errors.immutable('data', next.data, previous.data);
   return errors.list;
 }
 
-function isCronSchedule(text: string): boolean {
-  if (/^@(yearly|annually|monthly|weekly|daily|midnight|hourly)$/.test(text) || /^@every \S+$/.test(text)) return true;
-  const fields = text.trim().split(/\s+/);
-  return fields.length === 5 && fields.every((f) => /^[\d*?/,A-Za-z-]+$/.test(f));
+function isEmptySelector(s: LabelSelector): boolean {
+  return Object.keys(s.matchLabels ?? {}).length === 0 && (s.matchExpressions?.length ?? 0) === 0;
+}
+
+function labelMismatch(template: PodTemplateSpec): FieldError {
+  const labels = template.metadata?.labels ?? null;
+  return invalid('spec.template.metadata.labels', labels, '`selector` does not match template `labels`');
+}
+
+function validateSelector(selector: LabelSelector | undefined | null, kind: string): FieldError[] {
+  if (!isGiven(selector)) return [required('spec.selector')];
+  const errors = validateLabelSelector(selector, 'spec.selector');
+  if (isEmptySelector(selector))
+    errors.push(invalid('spec.selector', selector, `empty selector is invalid for ${kind}`));
+  return errors;
 }
 
 function validateSelectorAndTemplate(
@@ -175,32 +209,22 @@ function validateSelectorAndTemplate(
   kind: string,
 ): FieldError[] {
   const errors = new Errors();
-  if (selector === undefined || selector === null) {
-    errors.add(required('spec.selector'));
-    errors.add(...validateTemplate({}, template));
-    return errors.list;
-  }
-  errors.add(...validateLabelSelector(selector, 'spec.selector'));
-  const isEmpty =
-    Object.keys(selector.matchLabels ?? {}).length === 0 && (selector.matchExpressions?.length ?? 0) === 0;
-  if (isEmpty) errors.add(invalid('spec.selector', selector, `empty selector is invalid for ${kind}`));
-  errors.add(...validateTemplate(isEmpty ? {} : selector, template));
+  errors.add(...validateSelector(selector, kind));
+  if (!isGiven(selector) || !selectorMatches(selector, template.metadata?.labels)) errors.add(labelMismatch(template));
+  errors.add(...validateForeverTemplate(template, 'ReplicaSet'));
   return errors.list;
 }
 
 /** The template of a controller whose pods run for ever. */
-function validateTemplate(selector: LabelSelector, template: PodTemplateSpec): FieldError[] {
+function validateForeverTemplate(template: PodTemplateSpec, kind: string): FieldError[] {
   const errors = new Errors();
-  const labels = template.metadata?.labels;
-  if (!selectorMatches(selector, labels))
-    errors.add(invalid('spec.template.metadata.labels', labels ?? null, '`selector` does not match template `labels`'));
   errors.add(...validatePodTemplate(template, 'spec.template'));
   const policy = template.spec?.restartPolicy;
   if (policy !== undefined && policy !== 'Always')
     errors.add(notSupported('spec.template.spec.restartPolicy', policy, ['Always']));
   if (template.spec?.activeDeadlineSeconds !== undefined)
     errors.add(
-      forbidden('spec.template.spec.activeDeadlineSeconds', 'activeDeadlineSeconds in ReplicaSet is not Supported'),
+      forbidden('spec.template.spec.activeDeadlineSeconds', `activeDeadlineSeconds in ${kind} is not Supported`),
     );
   return errors.list;
 }
@@ -216,9 +240,13 @@ function validateRollingUpdate(
   errors.add(...validateIntOrPercent(r.maxSurge, `${path}.maxSurge`));
   if (isZero(r.maxUnavailable) && isZero(r.maxSurge))
     errors.add(invalid(`${path}.maxUnavailable`, r.maxUnavailable, 'may not be 0 when `maxSurge` is 0'));
-  if (typeof r.maxUnavailable === 'string' && Number.parseInt(r.maxUnavailable, 10) > 100)
-    errors.add(invalid(`${path}.maxUnavailable`, r.maxUnavailable, 'must not be greater than 100%'));
+  errors.add(...notAbove100(r.maxUnavailable, `${path}.maxUnavailable`));
   return errors.list;
+}
+
+export function notAbove100(value: IntOrPercent, path: string): FieldError[] {
+  const isAbove = typeof value === 'string' && /^[0-9]+%$/.test(value) && Number.parseInt(value, 10) > 100;
+  return isAbove ? [invalid(path, value, 'must not be greater than 100%')] : [];
 }
 
 export function validateIntOrPercent(value: IntOrPercent, path: string): FieldError[] {
@@ -272,19 +300,6 @@ export function validateStatefulSetUpdate(next: StatefulSet, previous: StatefulS
         "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden",
       ),
     );
-  return errors.list;
-}
-
-export function validateJobUpdate(next: Job, previous: Job): FieldError[] {
-  const errors = new Errors();
-  if (!(next.spec.completionMode === 'Indexed' && next.spec.completions === next.spec.parallelism))
-    errors.immutable('spec.completions', next.spec.completions, previous.spec.completions);
-  errors.immutable('spec.selector', next.spec.selector, previous.spec.selector);
-  const mayChangeTemplate = previous.spec.suspend === true && previous.status?.startTime === undefined;
-  if (!mayChangeTemplate) errors.immutable('spec.template', next.spec.template, previous.spec.template);
-  errors.immutable('spec.completionMode', next.spec.completionMode, previous.spec.completionMode);
-  errors.immutable('spec.podFailurePolicy', next.spec.podFailurePolicy, previous.spec.podFailurePolicy);
-  errors.immutable('spec.backoffLimitPerIndex', next.spec.backoffLimitPerIndex, previous.spec.backoffLimitPerIndex);
   return errors.list;
 }
 

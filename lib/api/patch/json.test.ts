@@ -146,6 +146,80 @@ describe('applyJsonPatch (RFC 6902)', () => {
   });
 });
 
+describe('applyJsonPatch: what a patch may cost', () => {
+  const kindOf = (document: unknown, patch: unknown): string => {
+    try {
+      applyJsonPatch(document, patch);
+      return 'applied';
+    } catch (e) {
+      return toStatusError(e).kind;
+    }
+  };
+
+  test('exactly 10,000 operations are applied', () => {
+    expect(
+      kindOf(
+        {},
+        Array.from({ length: 10_000 }, () => ({ op: 'test', path: '', value: {} })),
+      ),
+    ).toBe('applied');
+  });
+
+  test('copies into themselves double the depth: refused, no overflow of the stack', () => {
+    let path = '/a';
+    const patch: object[] = [{ op: 'add', path, value: {} }];
+    let depth = 1;
+    while (path.length < 100_000) {
+      patch.push({ op: 'copy', from: '/a', path: `${path}/a` });
+      path += '/a'.repeat(depth);
+      depth *= 2;
+    }
+    expect(kindOf({}, patch)).toBe('Invalid');
+  });
+
+  test('nor is a document moved below itself without an end', () => {
+    const under = '/a'.repeat(900);
+    const nested = (levels: number): unknown => (levels === 0 ? {} : { a: nested(levels - 1) });
+    const patch = Array.from({ length: 50 }, () => [
+      { op: 'move', from: '/x', path: '/y' },
+      { op: 'add', path: '/x', value: nested(900) },
+      { op: 'move', from: '/y', path: `/x${under}/a` },
+    ]).flat();
+    expect(kindOf({ x: {} }, patch)).toBe('Invalid');
+    expect(kindOf({ x: {} }, patch.slice(0, 3))).toBe('applied');
+  });
+
+  test('ten thousand insertions before a million elements are refused', () => {
+    const insert = Array.from({ length: 9_999 }, () => ({ op: 'add', path: '/a/0', value: 1 }));
+    const list = new Array<number>(1_000_000).fill(0);
+    expect(kindOf({}, [{ op: 'add', path: '/a', value: list }, ...insert])).toBe('TooLarge');
+    expect(kindOf({}, [{ op: 'add', path: '/a', value: list }, ...insert.map((o) => ({ ...o, path: '/a/-' }))])).toBe(
+      'applied',
+    );
+    const remove = Array.from({ length: 9_999 }, () => ({ op: 'remove', path: '/a/0' }));
+    expect(kindOf({}, [{ op: 'add', path: '/a', value: list }, ...remove])).toBe('TooLarge');
+  });
+
+  test('names of Object.prototype are data like any other, or refused; nothing is polluted', () => {
+    for (const path of ['/__proto__', '/a/__proto__/polluted', '/constructor/prototype/polluted', '/toString/polluted'])
+      for (const op of ['add', 'replace', 'copy', 'move', 'remove'])
+        expect(kindOf({ a: {} }, [{ op, path, from: '/a', value: 1 }])).toMatch(/^(Invalid|BadRequest)$/);
+    expect(kindOf({ a: {} }, [{ op: 'copy', from: '/a/__proto__', path: '/b' }])).toBe('BadRequest');
+    expect(kindOf({ a: {} }, [{ op: 'copy', from: '/a/constructor', path: '/b' }])).toBe('Invalid');
+    expect(applyJsonPatch({}, [{ op: 'add', path: '/constructor', value: 1 }])).toEqual({ constructor: 1 });
+    const value: unknown = JSON.parse('{"__proto__":{"polluted":true}}');
+    const result = applyJsonPatch({}, [
+      { op: 'add', path: '/data', value },
+      { op: 'copy', from: '/data', path: '/more' },
+      { op: 'add', path: '/data/x', value: 1 },
+    ]);
+    expect(JSON.stringify(result)).toBe(
+      '{"data":{"__proto__":{"polluted":true},"x":1},"more":{"__proto__":{"polluted":true}}}',
+    );
+    expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
+  });
+});
+
 describe('applyMergePatch (RFC 7386, appendix A)', () => {
   test.each([
     [{ a: 'b' }, { a: 'c' }, { a: 'c' }],

@@ -3,8 +3,8 @@
  *
  * Idea: the input is never changed. A container is copied the first time an operation goes through it and is then
  * changed in place, so a patch of n operations copies each container once, not n times.
- * Invariants: at most 10,000 operations and 3 MiB of copied values; the key `__proto__` is refused; a malformed patch is
- * BadRequest (400), one that cannot be applied is Invalid (422).
+ * Invariants: at most 10,000 operations, 3 MiB of copied values, 50 million elements of lists moved along, 1,000 levels of
+ * nesting; the key `__proto__` is refused; a malformed patch is BadRequest (400), one that cannot be applied is Invalid (422).
  * Source: RFC 6902; k8s.io/apiserver/pkg/endpoints/handlers/patch.go (limits).
  */
 import { StatusError } from '#lib/base';
@@ -12,6 +12,10 @@ import { cloneJson, equalJson, getOwn, isObject, type JsonObject } from './value
 
 const OPERATIONS_MAX = 10_000;
 const COPIED_BYTES_MAX = 3 * 1024 * 1024;
+/** Each insertion into a list moves what is behind it: 10,000 of them into one of a million would take many seconds. */
+const MOVED_ELEMENTS_MAX = 50_000_000;
+/** As request bodies. A value copied into itself doubles its depth, and what is deep enough overflows the stack. */
+const DEPTH_MAX = 1_000;
 
 type Operation =
   | { readonly op: 'add' | 'replace' | 'test'; readonly path: string; readonly value: unknown }
@@ -23,6 +27,7 @@ export function applyJsonPatch(object: unknown, ops: unknown): unknown {
   const list = decodeOperations(ops);
   const draft = new Draft(object);
   for (const op of list) apply(draft, op);
+  if (!isWithinDepth(draft.root, DEPTH_MAX)) throw tooDeep();
   return draft.root;
 }
 
@@ -62,6 +67,7 @@ class Draft {
   /** Containers that this draft made: safe to change in place. */
   readonly #own = new WeakSet<object>();
   #copiedBytes = 0;
+  #movedElements = 0;
 
   constructor(root: unknown) {
     this.root = root;
@@ -91,8 +97,11 @@ class Draft {
       return;
     }
     const parent = this.#parent(path, 'add');
-    if (Array.isArray(parent)) parent.splice(last === '-' ? parent.length : index(last, parent.length, path), 0, value);
-    else parent[last] = value;
+    if (Array.isArray(parent)) {
+      const at = last === '-' ? parent.length : index(last, parent.length, path);
+      this.#move(parent.length - at);
+      parent.splice(at, 0, value);
+    } else parent[last] = value;
   }
 
   remove(path: readonly string[], operation: string): void {
@@ -101,8 +110,11 @@ class Draft {
       throw invalid(`${operation} operation does not apply: the whole document cannot be removed`);
     this.get(path, operation);
     const parent = this.#parent(path, operation);
-    if (Array.isArray(parent)) parent.splice(index(last, parent.length - 1, path), 1);
-    else delete parent[last];
+    if (Array.isArray(parent)) {
+      const at = index(last, parent.length - 1, path);
+      this.#move(parent.length - at);
+      parent.splice(at, 1);
+    } else delete parent[last];
   }
 
   replace(path: readonly string[], value: unknown): void {
@@ -119,6 +131,7 @@ class Draft {
 
   copy(from: readonly string[], path: readonly string[]): void {
     const value = this.get(from, 'copy');
+    if (!isWithinDepth(value, DEPTH_MAX)) throw tooDeep();
     this.#copiedBytes += JSON.stringify(value).length;
     if (this.#copiedBytes > COPIED_BYTES_MAX)
       throw new StatusError(
@@ -126,6 +139,12 @@ class Draft {
         `Unable to complete the copy, the accumulated size increase is larger than the limit ${COPIED_BYTES_MAX}`,
       );
     this.add(path, cloneJson(value));
+  }
+
+  #move(elements: number): void {
+    this.#movedElements += elements;
+    if (this.#movedElements > MOVED_ELEMENTS_MAX)
+      throw new StatusError('TooLarge', 'Unable to apply the JSON patch, it moves too many elements of lists');
   }
 
   /** The container that holds the last step of `path`, made changeable together with all above it. */
@@ -150,6 +169,25 @@ class Draft {
     this.#own.add(copy);
     return copy;
   }
+}
+
+/** Level by level: a recursion would overflow on what this is to find. */
+function isWithinDepth(value: unknown, max: number): boolean {
+  let level: unknown[] = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > max) return false;
+    const below: unknown[] = [];
+    for (const container of level)
+      if (typeof container === 'object' && container !== null)
+        for (const child of Object.values(container))
+          if (typeof child === 'object' && child !== null) below.push(child);
+    level = below;
+  }
+  return true;
+}
+
+function tooDeep(): StatusError {
+  return invalid(`exceeded max depth: objects and arrays may nest ${DEPTH_MAX} deep`);
 }
 
 function childOf(holder: unknown[] | JsonObject, step: string): unknown {

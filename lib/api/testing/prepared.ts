@@ -3,7 +3,8 @@ import { applyDefaults } from '../defaults.ts';
 import { errorBody, type FieldError } from '../field-error.ts';
 import type { KindRef, KubeObject } from '../object.ts';
 import { decodeObject } from '../schema.ts';
-import { prepareCreate } from '../strategy.ts';
+import { prepareCreate, prepareUpdate } from '../strategy.ts';
+import { validateCreate, validateUpdate } from '../validation.ts';
 
 export function created<T extends KubeObject>(kind: KindRef<T>, value: object): T {
   const { object } = decodeObject(kind, value);
@@ -31,4 +32,21 @@ export function texts(errors: readonly FieldError[]): string[] {
         .replace(/ \(e\.g\. .*$/s, '')
         .replace(/\n.*$/s, '')}`,
   );
+}
+
+/** What creating it is refused for. */
+export function createErrors<T extends KubeObject>(kind: KindRef<T>, value: object): string[] {
+  return texts(validateCreate(kind, created(kind, value)));
+}
+
+/** What that change of it is refused for, on the main endpoint or a subresource. */
+export function updateErrors<T extends KubeObject>(
+  kind: KindRef<T>,
+  object: T,
+  change: (copy: T) => void,
+  subresource?: string,
+): string[] {
+  const next = changed(kind, object, change);
+  prepareUpdate(kind, next, object, subresource);
+  return texts(validateUpdate(kind, next, object, subresource));
 }

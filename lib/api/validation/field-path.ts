@@ -56,3 +56,13 @@ export function eachItem<T>(
 ): void {
   for (const [i, item] of (list ?? []).entries()) each(item, `${path}[${i}]`, i);
 }
+
+/** The own entry of that key: what users name `constructor` is no property of every object. */
+export function entryOf<T>(map: Readonly<Record<string, T>> | undefined, key: string): T | undefined {
+  return map !== undefined && Object.hasOwn(map, key) ? map[key] : undefined;
+}
+
+/** Go writes some pointers that are nil as null: for these, null is the same as absent. */
+export function isGiven<T>(value: T): value is NonNullable<T> {
+  return value !== undefined && value !== null;
+}

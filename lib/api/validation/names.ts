@@ -2,6 +2,8 @@
  * Formats of names, keys and values, each as a function that gives the messages of what is wrong ([] = valid), in
  * Kubernetes' words. Source: k8s.io/apimachinery/pkg/util/validation/validation.go.
  */
+import { type FieldError, invalid, required } from '../field-error.ts';
+
 const LABEL = '[a-z0-9]([-a-z0-9]*[a-z0-9])?';
 const SUBDOMAIN = `${LABEL}(\\.${LABEL})*`;
 const DNS1035 = '[a-z]([-a-z0-9]*[a-z0-9])?';
@@ -191,4 +193,18 @@ export function isCidr(value: string): boolean {
   const m = /^(.+)\/(\d{1,3})$/.exec(value);
   if (m === null || !isIp(m[1] ?? '')) return false;
   return Number(m[2]) <= (isIpv4(m[1] ?? '') ? 32 : 128);
+}
+
+const HTTP_PATH = "[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+";
+
+/** `acme.io/foo`. */
+export function validateDomainPrefixedPath(value: string, path: string): FieldError[] {
+  if (value === '') return [required(path)];
+  const slash = value.indexOf('/');
+  const [host, rest] = [value.slice(0, slash), value.slice(slash + 1)];
+  if (slash <= 0 || rest === '')
+    return [invalid(path, value, 'must be a domain-prefixed path (such as "acme.io/foo")')];
+  const errors = dns1123Subdomain(host).map((m) => invalid(path, host, m));
+  if (new RegExp(`^${HTTP_PATH}$`).test(rest)) return errors;
+  return [...errors, invalid(path, rest, formatText('Invalid path', HTTP_PATH))];
 }

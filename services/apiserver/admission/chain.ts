@@ -3,7 +3,7 @@
  * Source: kubernetes pkg/kubeapiserver/options/plugins.go for the order.
  */
 import type { DeepReadonly, KindInfo, KubeObject } from '#lib/api';
-import type { Ctx } from '#lib/base';
+import { type Ctx, toStatusError } from '#lib/base';
 import type { UserInfo } from '#lib/client';
 
 export type Operation = 'CREATE' | 'UPDATE' | 'DELETE' | 'CONNECT';
@@ -22,12 +22,19 @@ export interface AdmissionRequest {
   readonly object: KubeObject | undefined;
   readonly previous: DeepReadonly<KubeObject> | undefined;
   readonly warn: (text: string) => void;
+  /** Adds to the audit event of the request; absent where none is written. */
+  readonly annotate?: ((key: string, value: string) => void) | undefined;
 }
+
+/** `unknown`: the store did not answer, so the write may yet be there. */
+export type WriteOutcome = 'stored' | 'refused' | 'unknown';
 
 export interface AdmissionPlugin {
   readonly name: string;
   admit?(request: AdmissionRequest, c: Ctx): Promise<void> | void;
   validate?(request: AdmissionRequest, c: Ctx): Promise<void> | void;
+  /** Once after `validate` was called for any plugin, with what became of the write: what was held is kept or given back. */
+  settle?(request: AdmissionRequest, outcome: WriteOutcome, c: Ctx): Promise<void>;
 }
 
 export class AdmissionChain {
@@ -43,5 +50,23 @@ export class AdmissionChain {
 
   async validate(request: AdmissionRequest, c: Ctx): Promise<void> {
     for (const p of this.#plugins) if (p.validate !== undefined) await p.validate(request, c);
+  }
+
+  /** Every request whose `validate` was called is settled, refused ones too. Harmless for a request that holds nothing. */
+  async settle(request: AdmissionRequest, outcome: WriteOutcome, c: Ctx): Promise<void> {
+    for (const p of this.#plugins) if (p.settle !== undefined) await p.settle(request, outcome, c);
+  }
+}
+
+/** What a failure of the write says about it. */
+export function outcomeOfFailure(e: unknown): WriteOutcome {
+  switch (toStatusError(e).kind) {
+    case 'Internal':
+    case 'Unavailable':
+    case 'DeadlineExceeded':
+    case 'Cancelled':
+      return 'unknown';
+    default:
+      return 'refused';
   }
 }

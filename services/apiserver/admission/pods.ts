@@ -13,10 +13,11 @@ import {
   type PodSpec,
   type ServiceAccount,
 } from '#lib/api';
-import type { Clock, Ctx } from '#lib/base';
+import { type Clock, type Ctx, type Random, randomName } from '#lib/base';
 import { forbidden } from '../api-errors.ts';
 import type { Storage } from '../storage.ts';
 import type { AdmissionPlugin, AdmissionRequest } from './chain.ts';
+import { mountToken, wantsToken } from './token-volume.ts';
 
 const MIRROR = 'kubernetes.io/config.mirror';
 const SERVICE_ACCOUNT_POLL_MS = 20;
@@ -33,12 +34,17 @@ export class ServiceAccountAdmission implements AdmissionPlugin {
   readonly name = 'ServiceAccount';
   readonly #storage: Storage;
   readonly #clock: Clock;
+  readonly #random: Random;
   readonly #waitMs: number;
+  readonly #mountsTokens: boolean;
 
-  constructor(o: { storage: Storage; clock: Clock; waitMs: number }) {
+  /** `mountsTokens`: whether the nodes can get tokens; without them a pod that has the volume would never start. */
+  constructor(o: { storage: Storage; clock: Clock; random: Random; waitMs: number; mountsTokens: boolean }) {
     this.#storage = o.storage;
     this.#clock = o.clock;
+    this.#random = o.random;
     this.#waitMs = o.waitMs;
+    this.#mountsTokens = o.mountsTokens;
   }
 
   async admit(request: AdmissionRequest, c: Ctx): Promise<void> {
@@ -57,6 +63,7 @@ export class ServiceAccountAdmission implements AdmissionPlugin {
     const secrets = account.imagePullSecrets ?? [];
     if ((spec.imagePullSecrets ?? []).length === 0 && secrets.length > 0)
       spec.imagePullSecrets = secrets.map((s) => ({ ...s }));
+    if (this.#mountsTokens && wantsToken(spec, account)) mountToken(spec, randomName(this.#random));
   }
 
   /** A controller makes the default account with its namespace: in a young namespace we wait for it a little. */

@@ -1,34 +1,45 @@
 /**
  * Who is calling: a client certificate (CN = user, O = groups), a bearer token, or anonymous; then, for those who may,
- * somebody else (impersonation). Source: kubernetes-api.md 17; apiserver/pkg/endpoints/filters/impersonation.go.
+ * somebody else (impersonation.ts). Source: kubernetes-api.md 17.
  */
 import type { IncomingMessage } from 'node:http';
 import { TLSSocket } from 'node:tls';
-import { StatusError } from '#lib/base';
+import { type Ctx, StatusError } from '#lib/base';
 import type { UserInfo } from '#lib/client';
 import { subjectOf } from '#lib/pki';
 import type { Authorizer } from '../authz/authorizer.ts';
-import { requireAllowed } from '../authz/require.ts';
 import type { BearerVerifier } from '../server.ts';
+import { AUTHENTICATED, UNAUTHENTICATED } from './groups.ts';
+import { impersonated } from './impersonation.ts';
+import type { TokenService } from './token-service.ts';
 
-const AUTHENTICATED = 'system:authenticated';
-const ANONYMOUS: UserInfo = { name: 'system:anonymous', groups: ['system:unauthenticated'] };
+const ANONYMOUS: UserInfo = { name: 'system:anonymous', groups: [UNAUTHENTICATED] };
 
 export class Authenticator {
+  readonly #tokens: Pick<TokenService, 'authenticator' | 'audiences'>;
   readonly #bearer: BearerVerifier | undefined;
   readonly #authorizer: Authorizer;
   /** A connection's certificate does not change. */
   readonly #bySocket = new WeakMap<TLSSocket, UserInfo>();
 
-  constructor(o: { bearer: BearerVerifier | undefined; authorizer: Authorizer }) {
+  constructor(o: {
+    tokens: Pick<TokenService, 'authenticator' | 'audiences'>;
+    bearer: BearerVerifier | undefined;
+    authorizer: Authorizer;
+  }) {
+    this.#tokens = o.tokens;
     this.#bearer = o.bearer;
     this.#authorizer = o.authorizer;
   }
 
-  /** Throws Unauthorized for credentials that are not good, Forbidden for an impersonation that is not allowed. */
-  async authenticate(req: IncomingMessage, signal: AbortSignal): Promise<UserInfo> {
-    const user = this.#byCertificate(req) ?? (await this.#byToken(req, signal)) ?? ANONYMOUS;
-    return await this.#impersonated(user, req);
+  /**
+   * Throws Unauthorized for credentials that are not good, Forbidden for an impersonation that is not allowed.
+   * `identified` is told who authenticated, whomever they speak for.
+   */
+  async authenticate(req: IncomingMessage, c: Ctx, identified?: (user: UserInfo) => void): Promise<UserInfo> {
+    const user = this.#byCertificate(req) ?? (await this.#byToken(req, c)) ?? ANONYMOUS;
+    identified?.(user);
+    return await impersonated(user, req.headersDistinct, this.#authorizer);
   }
 
   #byCertificate(req: IncomingMessage): UserInfo | undefined {
@@ -45,42 +56,21 @@ export class Authenticator {
     return user;
   }
 
-  async #byToken(req: IncomingMessage, signal: AbortSignal): Promise<UserInfo | undefined> {
+  async #byToken(req: IncomingMessage, c: Ctx): Promise<UserInfo | undefined> {
     const match = /^bearer (.+)$/i.exec(req.headers.authorization ?? '');
     const token = match?.[1]?.trim();
     if (token === undefined) return undefined;
-    const user = await this.#bearer?.verify(token, signal);
-    if (user === undefined) throw unauthorized();
-    return user.groups.includes(AUTHENTICATED) ? user : { ...user, groups: [...user.groups, AUTHENTICATED] };
-  }
-
-  async #impersonated(user: UserInfo, req: IncomingMessage): Promise<UserInfo> {
-    const name = headerOf(req, 'impersonate-user')[0];
-    const groups = headerOf(req, 'impersonate-group');
-    const uid = headerOf(req, 'impersonate-uid')[0];
-    if (name === undefined) {
-      if (groups.length === 0 && uid === undefined) return user;
-      throw new StatusError('Internal', 'requested groups or uid without impersonating a user');
+    const { authenticator, audiences } = this.#tokens;
+    const verdict = await authenticator.authenticateToken(token, audiences, c);
+    const user = verdict.outcome === 'authenticated' ? verdict.user : await this.#bearer?.verify(token, c.signal);
+    if (user === undefined) {
+      if (verdict.outcome === 'refused') c.log.debug({ why: verdict.why }, 'a bearer token was refused');
+      throw unauthorized();
     }
-    const may = async (resource: string, what: string): Promise<void> => {
-      const base = { type: 'resource', user, verb: 'impersonate', group: '', version: 'v1', namespace: '' } as const;
-      await requireAllowed(this.#authorizer, { ...base, resource, subresource: '', name: what });
-    };
-    const account = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(name);
-    await may(account === null ? 'users' : 'serviceaccounts', account?.[2] ?? name);
-    for (const g of groups) await may('groups', g);
-    if (uid !== undefined) await may('uids', uid);
-    const implied = account === null ? [] : ['system:serviceaccounts', `system:serviceaccounts:${account[1]}`];
-    const isAnonymous = name === ANONYMOUS.name;
-    const all = [...(groups.length > 0 ? groups : implied), isAnonymous ? 'system:unauthenticated' : AUTHENTICATED];
-    return { name, groups: [...new Set(all)], ...(uid === undefined ? {} : { uid }) };
+    return user.groups.includes(AUTHENTICATED) ? user : { ...user, groups: [...user.groups, AUTHENTICATED] };
   }
 }
 
 export function unauthorized(): StatusError {
   return new StatusError('Unauthorized', 'Unauthorized');
-}
-
-function headerOf(req: IncomingMessage, name: string): string[] {
-  return req.headersDistinct[name] ?? [];
 }

@@ -1,5 +1,10 @@
-/** Who may do what. RBAC (issue 3) is one more `Authorizer` in the union. */
+/**
+ * Who may do what: the question, the answer, and the union of those who answer (superusers, nodes, RBAC).
+ * Source: apiserver/pkg/authorization/authorizer/interfaces.go, authorization/union.
+ */
+import type { FieldRequirement } from '#lib/api';
 import type { UserInfo } from '#lib/client';
+import type { Rule } from './rbac/rule-matching.ts';
 
 export type Attributes =
   | {
@@ -12,6 +17,8 @@ export type Attributes =
       readonly subresource: string;
       readonly namespace: string;
       readonly name: string;
+      /** What a list, watch or deletecollection narrows itself to; absent = nothing, or not understood. */
+      readonly fieldSelector?: readonly FieldRequirement[] | undefined;
     }
   | { readonly type: 'path'; readonly user: UserInfo; readonly verb: string; readonly path: string };
 
@@ -22,6 +29,15 @@ export interface Decision {
 
 export interface Authorizer {
   authorize(a: Attributes): Promise<Decision> | Decision;
+  /** What this one would allow the user in the namespace, as far as it can be said in rules. */
+  rulesFor?(user: UserInfo, namespace: string): ResolvedRules;
+}
+
+export interface ResolvedRules {
+  readonly rules: readonly Rule[];
+  /** There are rights that cannot be said in rules. */
+  readonly isIncomplete: boolean;
+  readonly errors: readonly string[];
 }
 
 /** Allows what one of them allows; nobody can deny what another allows (as Kubernetes' union of Node and RBAC). */
@@ -39,6 +55,15 @@ export class AuthorizerUnion implements Authorizer {
       if (decision.isAllowed) return decision;
       if (decision.reason !== '') reasons.push(decision.reason);
     }
-    return { isAllowed: false, reason: reasons.join(', ') };
+    return { isAllowed: false, reason: reasons.join('\n') };
+  }
+
+  rulesFor(user: UserInfo, namespace: string): ResolvedRules {
+    const parts = this.#parts.flatMap((p) => (p.rulesFor === undefined ? [] : [p.rulesFor(user, namespace)]));
+    return {
+      rules: parts.flatMap((p) => p.rules),
+      isIncomplete: parts.some((p) => p.isIncomplete),
+      errors: parts.flatMap((p) => p.errors),
+    };
   }
 }

@@ -1,8 +1,8 @@
 /**
- * The rules that hold without any RBAC object: system:masters may do everything; nodes may read what they need; everyone
- * may discover the API and ask about themselves.
- * Source: kubernetes plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go (system:discovery, system:basic-user,
- * system:public-info-viewer, system:node).
+ * The rules that hold without any RBAC object. Members of system:masters may do everything: that is how the default roles
+ * themselves come to be, before anybody else may do anything. Nodes may read what they need.
+ * Source: apiserver/pkg/authorization/authorizerfactory (NewPrivilegedGroups), kubernetes
+ * plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go (system:node).
  */
 import type { Attributes, Authorizer, Decision } from './authorizer.ts';
 
@@ -12,28 +12,6 @@ const NO_OPINION: Decision = { isAllowed: false, reason: '' };
 export class Superusers implements Authorizer {
   authorize(a: Attributes): Decision {
     return a.user.groups.includes('system:masters') ? ALLOWED : NO_OPINION;
-  }
-}
-
-const PUBLIC_PATHS = ['/healthz', '/healthz/*', '/livez', '/livez/*', '/readyz', '/readyz/*', '/version', '/version/'];
-const DISCOVERY_PATHS = ['/api', '/api/*', '/apis', '/apis/*', '/openapi', '/openapi/*', '/'];
-const ISSUER_PATHS = ['/.well-known/openid-configuration', '/openid/v1/jwks'];
-const SELF_REVIEWS = new Set([
-  'authorization.k8s.io/selfsubjectaccessreviews',
-  'authorization.k8s.io/selfsubjectrulesreviews',
-  'authentication.k8s.io/selfsubjectreviews',
-]);
-
-export class PublicRules implements Authorizer {
-  authorize(a: Attributes): Decision {
-    const isAuthenticated = a.user.groups.includes('system:authenticated');
-    if (a.type === 'path') {
-      if (a.verb !== 'get') return NO_OPINION;
-      if (matchesPath(PUBLIC_PATHS, a.path)) return ALLOWED;
-      return isAuthenticated && matchesPath([...DISCOVERY_PATHS, ...ISSUER_PATHS], a.path) ? ALLOWED : NO_OPINION;
-    }
-    const isSelfReview = a.verb === 'create' && SELF_REVIEWS.has(`${a.group}/${a.resource}`);
-    return isAuthenticated && isSelfReview ? ALLOWED : NO_OPINION;
   }
 }
 
@@ -58,8 +36,4 @@ export class NodeRules implements Authorizer {
     const isReading = a.verb === 'get' || a.verb === 'list' || a.verb === 'watch';
     return isReading && NODE_READS.has(`${a.group}/${a.resource}`) ? ALLOWED : NO_OPINION;
   }
-}
-
-function matchesPath(patterns: readonly string[], path: string): boolean {
-  return patterns.some((p) => (p.endsWith('*') ? path.startsWith(p.slice(0, -1)) : p === path));
 }

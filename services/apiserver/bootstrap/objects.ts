@@ -8,6 +8,7 @@ import { type Ctx, isKind } from '#lib/base';
 import type { Client } from '#lib/client';
 import { nthAddress } from '../allocator/ipv4.ts';
 import type { ApiServerConfig } from '../server.ts';
+import { ensureFlowControl } from './flow-control.ts';
 
 const NAMESPACES = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
 
@@ -54,6 +55,7 @@ export async function ensureBootstrapObjects(client: Client, config: ApiServerCo
     });
   await ensure(Kinds.services, kubernetesService(config));
   await ensure(Kinds.services, dnsService(config));
+  await ensureFlowControl(client, c);
 }
 
 const PRIORITY_CLASSES: readonly (readonly [string, number, string])[] = [

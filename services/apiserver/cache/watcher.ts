@@ -102,6 +102,17 @@ export class Watcher implements Disposable {
     }
   }
 
+  /** Everything that waits, at once; undefined when the watcher has ended: what was missed is unknown. */
+  drain(): readonly SeenEvent[] | undefined {
+    if (this.#ended) return undefined;
+    const batch = this.#buffer;
+    if (batch.length === 0) return batch;
+    this.#buffer = [];
+    this.#initialLeft = 0;
+    this.#waitingBytes = 0;
+    return batch;
+  }
+
   end(error?: StatusError): void {
     if (this.#ended) return;
     this.#ended = true;

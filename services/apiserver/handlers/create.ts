@@ -13,7 +13,7 @@ import {
 } from '#lib/api';
 import { type Ctx, isKind, randomName, StatusError, timeText } from '#lib/base';
 import type { WriteOptions } from '#lib/client';
-import type { AdmissionRequest } from '../admission/chain.ts';
+import { type AdmissionRequest, outcomeOfFailure, type WriteOutcome } from '../admission/chain.ts';
 import { alreadyExists, badRequest } from '../api-errors.ts';
 import { type Cached, encodeStored } from '../cache/cached.ts';
 import { type Core, type CoreResult, hooksOf, managerOf, objectResult, type Target } from '../core.ts';
@@ -62,8 +62,8 @@ export async function createDraft(
   prepareCreate(kind, draft);
   if (o.isTracked !== true) track(core, request, draft);
   const isGenerated = nameDraft(core, draft);
-  const settle = await hooksOf(core, kind).beginCreate?.(draft, { kind, dryRun }, c);
-  let isStored = false;
+  const settle = await hooksOf(core, kind).beginCreate?.(draft, { kind, dryRun, user: request.user }, c);
+  let outcome: WriteOutcome = 'refused';
   try {
     const errors = validateCreate(kind, draft, core.validation);
     if (errors.length > 0) throw invalidError(kind, draft.metadata.name, errors);
@@ -71,10 +71,14 @@ export async function createDraft(
     const cached = dryRun
       ? await dryCreate(core, request, draft, c)
       : await store(core, request, draft, isGenerated, c);
-    isStored = !dryRun;
+    if (!dryRun) outcome = 'stored';
     return objectResult(cached, true);
+  } catch (e) {
+    outcome = outcomeOfFailure(e);
+    throw e;
   } finally {
-    await settle?.(isStored);
+    await settle?.(outcome === 'stored');
+    await core.admission.settle(admission, outcome, c);
   }
 }
 

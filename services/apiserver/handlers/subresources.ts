@@ -11,6 +11,7 @@ import { updateFinalize } from './finalize.ts';
 import { get } from './get.ts';
 import { patch } from './patch.ts';
 import { getScale, patchScale, updateScale } from './scale.ts';
+import { createToken } from './token-request.ts';
 import { update } from './update.ts';
 
 export type BodyRequest = Target & { readonly body: unknown; readonly options: WriteOptions };
@@ -31,6 +32,7 @@ const HANDLERS: Readonly<Record<string, SubresourceHandlers>> = {
   'pods/eviction': { create: createEviction },
   'pods/ephemeralcontainers': VIEW,
   'pods/resize': VIEW,
+  'serviceaccounts/token': { create: createToken },
   'namespaces/finalize': { update: updateFinalize },
   'certificatesigningrequests/approval': VIEW,
 };

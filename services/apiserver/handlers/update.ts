@@ -15,7 +15,7 @@ import {
 } from '#lib/api';
 import { type Ctx, isKind, StatusError, timeText } from '#lib/base';
 import type { RequestBase, WriteOptions } from '#lib/client';
-import type { AdmissionRequest } from '../admission/chain.ts';
+import { type AdmissionRequest, outcomeOfFailure, type WriteOutcome } from '../admission/chain.ts';
 import { conflict } from '../api-errors.ts';
 import type { Cached } from '../cache/cached.ts';
 import { type Core, type CoreResult, hooksOf, managerOf, objectResult, type Target } from '../core.ts';
@@ -96,33 +96,43 @@ export async function changeObject(core: Core, request: UpdateRequest, o: NextOb
   const name = request.name ?? '';
   const dryRun = request.options.dryRun === true;
   let settle: Settle | undefined;
-  const change = async (current: Cached): Promise<Change> => {
-    await settle?.(false);
+  let admitted: AdmissionRequest | undefined;
+  const settleAll = async (outcome: WriteOutcome): Promise<void> => {
+    await settle?.(outcome === 'stored');
     settle = undefined;
+    if (admitted !== undefined) await core.admission.settle(admitted, outcome, c);
+    admitted = undefined;
+  };
+  const change = async (current: Cached): Promise<Change> => {
+    await settleAll('refused');
     const draft = o.next(current.object);
     o.after?.();
     checkPreconditions(kind, draft, current);
     const admission = await prepare(core, request, draft, current, c);
-    settle = await hooksOf(core, kind).beginUpdate?.(draft, current.object, { kind, dryRun }, c);
+    settle = await hooksOf(core, kind).beginUpdate?.(draft, current.object, { kind, dryRun, user: request.user }, c);
     const errors = validateUpdate(kind, draft, mutable(current.object), request.subresource, core.validation);
     if (errors.length > 0) throw invalidError(kind, name, errors);
+    admitted = admission;
     await core.admission.validate(admission, c);
     if (o.isTracked !== true) track(core, request, draft, current, o.trackAs ?? request.subresource);
     return isReadyToGo(core, kind, draft, current) ? { action: 'remove' } : { action: 'put', object: draft };
   };
-  let isStored = false;
+  let outcome: WriteOutcome = 'refused';
   try {
     const write = { fence: request.fence, ttlSeconds: kind.resource === 'events' ? core.eventTtlSeconds : undefined };
-    const outcome = await guaranteedUpdate(
+    const written = await guaranteedUpdate(
       core.storage,
       { kind, key: { namespace, name }, dryRun, change, ...write },
       c,
     );
-    isStored = outcome.isWritten && !outcome.isRemoved;
-    if (outcome.isRemoved && outcome.isWritten) await hooksOf(core, kind).afterDelete?.(outcome.cached.object, c);
-    return objectResult(outcome.cached);
+    if (written.isWritten && !written.isRemoved) outcome = 'stored';
+    if (written.isRemoved && written.isWritten) await hooksOf(core, kind).afterDelete?.(written.cached.object, c);
+    return objectResult(written.cached);
+  } catch (e) {
+    outcome = outcomeOfFailure(e);
+    throw e;
   } finally {
-    await settle?.(isStored);
+    await settleAll(outcome);
   }
 }
 

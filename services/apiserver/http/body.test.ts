@@ -74,3 +74,58 @@ test('a body that nests too deep is a bad request, whatever reads it', async () 
   const flat = JSON.stringify({ a: '['.repeat(100_000), b: '\\"{'.repeat(100_000) });
   expect(await readObject(request('application/json', flat), reporter())).toEqual(JSON.parse(flat));
 });
+
+describe('a body that is too large (3 MiB)', () => {
+  const MIB = 1024 * 1024;
+  const refused = { kind: 'TooLarge', message: 'Request entity too large: limit is 3145728' };
+
+  function endless(headers: Record<string, string>): { req: IncomingMessage; takenBytes: () => number } {
+    let bytes = 0;
+    const chunks = function* (): Generator<Buffer> {
+      for (;;) {
+        bytes += 64 * 1024;
+        yield Buffer.alloc(64 * 1024, ' ');
+      }
+    };
+    const stream = Object.assign(Readable.from(chunks(), { highWaterMark: 1 }), { headers });
+    return { req: stream as unknown as IncomingMessage, takenBytes: () => bytes };
+  }
+
+  test('is refused when announced, before a byte of it is read', async () => {
+    const { req, takenBytes } = endless({ 'content-type': 'application/json', 'content-length': String(3 * MIB + 1) });
+    await expect(readObject(req, reporter())).rejects.toMatchObject(refused);
+    expect(takenBytes()).toBe(0);
+  });
+
+  test('is read no further than the limit when it was not announced, whatever its type', async () => {
+    const read: ((type: string) => [Promise<unknown>, () => number])[] = [
+      (type) => {
+        const { req, takenBytes } = endless({ 'content-type': type });
+        return [readObject(req, reporter()), takenBytes];
+      },
+      (type) => {
+        const { req, takenBytes } = endless({ 'content-type': type });
+        return [readPatch(req, reporter()), takenBytes];
+      },
+    ];
+    for (const [i, types] of [
+      ['application/json', 'application/yaml', 'application/vnd.kubernetes.protobuf'],
+      ['application/json-patch+json', 'application/merge-patch+json', APPLY],
+    ].entries())
+      for (const type of types) {
+        const [failed, takenBytes] = read[i]?.(type) ?? [Promise.resolve(), () => 0];
+        await expect(failed).rejects.toMatchObject(refused);
+        expect(takenBytes()).toBeLessThan(3.5 * MIB);
+      }
+  });
+});
+
+test('names of Object.prototype in a body are data, and pollute nothing', async () => {
+  const text = '{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}}}';
+  const yaml = '__proto__:\n  polluted: true\nconstructor:\n  prototype:\n    polluted: true\n';
+  await readObject(request('application/json', text), reporter('Strict'));
+  await readObject(request('application/yaml', yaml), reporter('Strict'));
+  await readPatch(request(APPLY, yaml), reporter());
+  await readPatch(request('application/merge-patch+json', text), reporter());
+  expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
+});

@@ -1,6 +1,13 @@
 /** A request body by its Content-Type: JSON, YAML or Kubernetes protobuf, as a plain value. */
 import type { IncomingMessage } from 'node:http';
-import { decodeProtobuf, type FieldValidation, findDuplicateFields, readYaml } from '#lib/api';
+import {
+  decodeProtobuf,
+  type FieldValidation,
+  findDuplicateFields,
+  isJsonWithinDepth,
+  JSON_DEPTH_MAX,
+  readYaml,
+} from '#lib/api';
 import { messageOf, StatusError } from '#lib/base';
 import type { PatchType } from '#lib/client';
 import { readBody } from '#lib/http';
@@ -21,9 +28,6 @@ export interface Reporter {
   readonly validation: FieldValidation;
   readonly warn: (text: string) => void;
 }
-
-/** Objects nest some 30 deep, schemas in CRDs 100. What nests without an end would overflow the stack of whoever walks it. */
-const DEPTH_MAX = 1_000;
 
 /** undefined when the body is empty. */
 export async function readObject(req: IncomingMessage, report: Reporter): Promise<unknown> {
@@ -100,24 +104,9 @@ async function parseYaml(text: string): Promise<unknown> {
   return first?.value ?? null;
 }
 
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const OPENING = new Set([0x5b, 0x7b]);
-const CLOSING = new Set([0x5d, 0x7d]);
-
-/** Of JSON; counts brackets outside strings. */
 function checkDepth(bytes: Buffer): void {
-  let depth = 0;
-  let isInString = false;
-  for (let i = 0; i < bytes.length; i++) {
-    const byte = bytes[i] ?? 0;
-    if (byte === BACKSLASH) i++;
-    else if (byte === QUOTE) isInString = !isInString;
-    else if (isInString) continue;
-    else if (CLOSING.has(byte)) depth--;
-    else if (OPENING.has(byte) && ++depth > DEPTH_MAX)
-      throw badRequest(`exceeded max depth: objects and arrays may nest ${DEPTH_MAX} deep`);
-  }
+  if (!isJsonWithinDepth(bytes))
+    throw badRequest(`exceeded max depth: objects and arrays may nest ${JSON_DEPTH_MAX} deep`);
 }
 
 function mediaType(req: IncomingMessage): string {

@@ -1,24 +1,28 @@
 /**
- * The HTTP front: one request from bytes to bytes. Order as Kubernetes': audit id, authentication (401), authorization
- * (403), decoding (400/415), admission and storage (lib and handlers), encoding.
+ * The HTTP front: one request from bytes to bytes. Order as Kubernetes': audit id, authentication (401), audit, priority and
+ * fairness (429), authorization (403), decoding (400/415), admission and storage (lib and handlers), encoding.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type KindInfo, kindByResource } from '#lib/api';
 import { type Clock, type Ctx, type Logger, type Random, StatusError, toStatusError } from '#lib/base';
-import type { ApiRequest, RequestBase, UserInfo } from '#lib/client';
+import { type ApiRequest, type RequestBase, statusOfError, type UserInfo } from '#lib/client';
 import type { Api } from '../api.ts';
 import type { Authenticator } from '../authn/authenticator.ts';
-import type { Attributes } from '../authz/authorizer.ts';
 import { requireAllowed } from '../authz/require.ts';
+import type { CoreResult } from '../core.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Aggregator } from './aggregate/aggregator.ts';
+import type { AuditedCall, Auditor } from './audit/auditor.ts';
+import { answeredObject, auditSubject, type HttpFacts } from './audit/http.ts';
 import { readObject, readPatch } from './body.ts';
+import { type FlowFilter, releasedWhenInitialized } from './fairness/filter.ts';
 import { type Form, negotiate } from './negotiate.ts';
 import { deleteOptions, fieldValidation, listQuery, watchQuery, writeOptions } from './options.ts';
 import type { PathRoutes } from './paths.ts';
-import { type RequestInfo, type ResourceInfo, requestInfo } from './request-info.ts';
+import { attributesOf, type RequestInfo, type ResourceInfo, requestInfo } from './request-info.ts';
 import { type Answer, sendBytes, sendError, sendResult } from './respond.ts';
+import { isRetryLater, ShuttingDown, sendRetryLater } from './retry-later.ts';
 import type { StreamRoutes } from './streams.ts';
 import { sendWatch } from './watch-stream.ts';
 
@@ -33,6 +37,9 @@ export interface FrontOptions {
   readonly streams: StreamRoutes;
   readonly aggregator: Aggregator;
   readonly metrics: Metrics;
+  readonly flows: FlowFilter;
+  /** undefined: nothing is recorded. */
+  readonly auditor: Auditor | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -47,6 +54,11 @@ interface Call {
   readonly query: URLSearchParams;
   readonly warnings: Set<string>;
   readonly c: Ctx;
+  readonly facts: HttpFacts;
+  audit: AuditedCall | undefined;
+  /** Of the answer, for its audit record. */
+  error: StatusError | undefined;
+  result: CoreResult | undefined;
 }
 
 export class Front {
@@ -69,9 +81,10 @@ export class Front {
     const limit = isLong ? undefined : this.#o.clock.after(REQUEST_MS, () => abort.abort(timeout()), { unref: true });
     const answer = this.#answer(req, res, query);
     const c: Ctx = { signal, clock: this.#o.clock, log: this.#o.log };
-    const call: Call = { req, answer, info, query, warnings: new Set(), c };
-    this.#headers(req, res);
+    const facts = { req, info, auditId: this.#headers(req, res), receivedMs: this.#o.clock.now(), isLong };
+    const call: Call = { ...NO_RECORD, req, answer, info, query, warnings: new Set(), c, facts };
     try {
+      this.#requireRunning(call);
       await this.#serve(call);
     } catch (e) {
       await this.#failed(call, signal.aborted && signal.reason instanceof StatusError ? signal.reason : e, url);
@@ -79,37 +92,91 @@ export class Front {
       limit?.cancel();
       this.#o.stopping.removeEventListener('abort', onStop);
       this.#o.metrics.observe(info, res.statusCode, this.#o.clock.monotonic() - startedMs);
+      const object = recordedObject(call);
+      call.audit?.complete({ code: res.statusCode, error: call.error, ...(object === undefined ? {} : { object }) });
     }
   }
 
   async upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const { info, query } = parsed(req);
     const c: Ctx = { signal: this.#o.stopping, clock: this.#o.clock, log: this.#o.log };
-    const user = await this.#o.authenticator.authenticate(req, c.signal);
-    const remote = this.#o.aggregator.remoteOf(pathOf(req));
-    if (remote !== undefined) {
-      await requireAllowed(this.#o.api.core.authorizer, attributesOf(info, user));
-      await this.#o.aggregator.upgrade(remote, { req, socket, head, user }, c);
-      return;
+    const auditId = auditIdOf(req) ?? this.#o.random.uuid();
+    const facts = { req, info, auditId, receivedMs: this.#o.clock.now(), isLong: true };
+    let audit: AuditedCall | undefined;
+    let error: StatusError | undefined;
+    try {
+      const user = await this.#identify(facts, c, (begun) => {
+        audit = begun;
+      });
+      const remote = this.#o.aggregator.remoteOf(req.url);
+      if (remote !== undefined) {
+        await this.#allow(audit, requireAllowed(this.#o.api.core.authorizer, attributesOf(info, user)));
+        audit?.started(101);
+        await this.#o.aggregator.upgrade(remote, { req, socket, head, user }, c);
+        return;
+      }
+      if (info.type === 'path') throw new StatusError('BadRequest', 'this path cannot be upgraded');
+      const base = this.#base(req, info, user);
+      await this.#allow(audit, this.#o.api.authorize(this.#o.api.target(base), streamVerb(info)));
+      audit?.started(101);
+      await this.#o.streams.upgrade({ req, socket, head, query, base }, c);
+    } catch (e) {
+      error = toStatusError(e);
+      throw e;
+    } finally {
+      audit?.complete({ code: error === undefined ? 101 : statusOfError(error).code, error });
     }
-    if (info.type === 'path') throw new StatusError('BadRequest', 'this path cannot be upgraded');
-    const base = this.#base(req, info, user);
-    await this.#o.api.authorize(this.#o.api.target(base), streamVerb(info));
-    await this.#o.streams.upgrade({ req, socket, head, query, base }, c);
+  }
+
+  /** Who asks, and the record of it from there on: those who are not known have one too. */
+  async #identify(facts: HttpFacts, c: Ctx, begun: (audit: AuditedCall | undefined) => void): Promise<UserInfo> {
+    let real: UserInfo | undefined;
+    let user: UserInfo | undefined;
+    try {
+      user = await this.#o.authenticator.authenticate(facts.req, c, (identified) => {
+        real = identified;
+      });
+      return user;
+    } finally {
+      begun(this.#o.auditor?.begin(auditSubject(facts, real, user ?? real)));
+    }
+  }
+
+  async #allow(audit: AuditedCall | undefined, authorized: Promise<void>): Promise<void> {
+    try {
+      await authorized;
+      audit?.decided(true);
+    } catch (e) {
+      if (toStatusError(e).kind === 'Forbidden') audit?.decided(false);
+      throw e;
+    }
   }
 
   async #serve(call: Call): Promise<void> {
-    const { req, info, answer, c } = call;
-    const user = await this.#o.authenticator.authenticate(req, c.signal);
-    const remote = this.#o.aggregator.remoteOf(pathOf(req));
+    const { info, answer, query, c } = call;
+    const user = await this.#identify(call.facts, c, (audit) => {
+      call.audit = audit;
+    });
+    const needsSeat = info.type === 'path' || info.verb === 'watch' || !call.facts.isLong;
+    const seat = needsSeat ? await this.#o.flows.admit({ user, info, query, res: answer.res }, c.signal) : undefined;
+    try {
+      await this.#serveAs(call, user, () => seat?.release());
+    } finally {
+      seat?.release();
+    }
+  }
+
+  async #serveAs(call: Call, user: UserInfo, releaseSeat: () => void): Promise<void> {
+    const { req, info, answer, query, c } = call;
+    const remote = this.#o.aggregator.remoteOf(req.url);
+    if (remote !== undefined || info.type === 'path')
+      await this.#allow(call.audit, requireAllowed(this.#o.api.core.authorizer, attributesOf(info, user)));
     if (remote !== undefined) {
-      await requireAllowed(this.#o.api.core.authorizer, attributesOf(info, user));
       await this.#o.aggregator.serve(remote, { req, res: answer.res, user }, c);
       return;
     }
     if (info.type === 'path') {
-      await requireAllowed(this.#o.api.core.authorizer, attributesOf(info, user));
-      await this.#o.paths.serve({ req, answer, path: info.path, query: call.query }, c);
+      await this.#o.paths.serve({ req, answer, path: info.path, query }, c);
       return;
     }
     const kind = kindByResource(info.group, info.version, info.resource);
@@ -119,19 +186,22 @@ export class Front {
     }
     const base = this.#base(req, info, user, (text) => call.warnings.add(text));
     if (info.verb === 'watch') {
-      const q = watchQuery(call.query, info.namespace);
+      const q = watchQuery(query, info.namespace);
       const form = negotiate(req.headers.accept, true);
       const items = await this.#o.api.openWatch({ ...base, query: q }, c);
-      await sendWatch({ ...answer, form }, kind, items, c);
+      call.audit?.decided(true);
+      call.audit?.started(200);
+      await sendWatch({ ...answer, form }, kind, releasedWhenInitialized(items, query, releaseSeat), c);
       return;
     }
     if (info.verb === 'get' && info.subresource === 'log') {
-      await this.#o.api.authorize(this.#o.api.target(base), 'get');
-      await this.#o.streams.log({ res: answer.res, query: call.query, base }, c);
+      await this.#allow(call.audit, this.#o.api.authorize(this.#o.api.target(base), 'get'));
+      call.audit?.started(200);
+      await this.#o.streams.log({ res: answer.res, query, base }, c);
       return;
     }
     if (STREAMS.has(info.subresource ?? '')) {
-      await this.#o.api.authorize(this.#o.api.target(base), streamVerb(info));
+      await this.#allow(call.audit, this.#o.api.authorize(this.#o.api.target(base), streamVerb(info)));
       throw new StatusError('BadRequest', 'Upgrade request required');
     }
     await this.#respond(call, kind, base);
@@ -141,11 +211,14 @@ export class Front {
     const { req, info, c } = call;
     if (info.type !== 'resource') return;
     // Before decoding, so that nobody learns from an answer what they may not do (403 comes before 400, 404 and 415).
-    await this.#o.api.authorize(this.#o.api.target(base), info.verb);
+    const selector = isCollection(info.verb) ? (call.query.get('fieldSelector') ?? '') : '';
+    await this.#allow(call.audit, this.#o.api.authorize(this.#o.api.target(base), info.verb, selector));
     const isReview = info.verb === 'create' && !kind.verbs.includes('get');
     const form = negotiate(req.headers.accept, !isReview && info.subresource !== 'scale');
     const request = await this.#read(call, info, base);
+    if ('body' in request) call.audit?.body(request.body);
     const result = await this.#o.api.runAuthorized(request, c);
+    call.result = result;
     sendWarnings(call);
     await sendResult({ ...call.answer, form: formOf(form, result.type) }, kind, result);
   }
@@ -201,7 +274,7 @@ export class Front {
   /** Authorization comes before existence. */
   async #refuseUnknown(call: Call, info: ResourceInfo, user: UserInfo): Promise<void> {
     const { group, version, resource } = info;
-    await requireAllowed(this.#o.api.core.authorizer, attributesOf(info, user));
+    await this.#allow(call.audit, requireAllowed(this.#o.api.core.authorizer, attributesOf(info, user)));
     const kind = kindByResource(group, version, resource);
     if (kind !== undefined && isMisplacedVerb(info, kind)) throw notAllowedHere();
     await sendBytes(call.answer, 404, Buffer.from('404 page not found\n'), 'text/plain; charset=utf-8');
@@ -210,6 +283,7 @@ export class Front {
   async #failed(call: Call, e: unknown, url: string): Promise<void> {
     const { res } = call.answer;
     const error = toStatusError(e);
+    call.error = error;
     if (error.kind === 'Internal') this.#o.log.error({ err: e, method: call.req.method, url }, 'request failed');
     if (res.headersSent || res.destroyed) {
       res.destroy();
@@ -217,12 +291,24 @@ export class Front {
     }
     if (!call.req.readableEnded) call.req.resume();
     sendWarnings(call);
-    await sendError(call.answer, error);
+    if (isRetryLater(error)) await sendRetryLater(call.answer, error);
+    else await sendError(call.answer, error);
   }
 
-  #headers(req: IncomingMessage, res: ServerResponse): void {
-    res.setHeader('audit-id', req.headersDistinct['audit-id']?.[0] ?? this.#o.random.uuid());
+  /** The audit id. */
+  #headers(req: IncomingMessage, res: ServerResponse): string {
+    const auditId = auditIdOf(req) ?? this.#o.random.uuid();
+    res.setHeader('audit-id', auditId);
     res.setHeader('cache-control', 'no-cache, private');
+    return auditId;
+  }
+
+  /** A stopping server sends new requests elsewhere; it still says how it is. */
+  #requireRunning({ info, answer }: Call): void {
+    const isAboutHealth = info.type === 'path' && /^\/(readyz|livez|healthz)(\/|$)/.test(info.path);
+    if (!this.#o.stopping.aborted || isAboutHealth) return;
+    answer.res.setHeader('connection', 'close');
+    throw new ShuttingDown();
   }
 
   #answer(req: IncomingMessage, res: ServerResponse, query: URLSearchParams): Answer {
@@ -240,14 +326,16 @@ export class Front {
   }
 }
 
-function attributesOf(info: RequestInfo, user: UserInfo): Attributes {
-  if (info.type === 'path') return { type: 'path', user, verb: info.verb, path: info.path };
-  const { verb, group, version, resource, namespace, name = '', subresource = '' } = info;
-  return { type: 'resource', user, verb, group, version, resource, subresource, namespace, name };
+const NO_RECORD = { audit: undefined, error: undefined, result: undefined };
+
+function auditIdOf(req: IncomingMessage): string | undefined {
+  return req.headersDistinct['audit-id']?.[0];
 }
 
-function pathOf(req: IncomingMessage): string {
-  return (req.url ?? '/').split('?', 1)[0] ?? '/';
+function recordedObject({ audit, info, result }: Call): unknown {
+  if (audit?.hasResponseBody !== true || info.type !== 'resource' || result === undefined) return undefined;
+  const kind = kindByResource(info.group, info.version, info.resource);
+  return kind === undefined ? undefined : answeredObject(kind, result);
 }
 
 function parsed(req: IncomingMessage): { url: string; info: RequestInfo; query: URLSearchParams } {
@@ -280,6 +368,10 @@ function notAllowedHere(): StatusError {
 /** exec by WebSocket is a GET but needs what a POST needs: create (Kubernetes 1.35). */
 function streamVerb(info: ResourceInfo): string {
   return info.subresource === 'log' ? 'get' : 'create';
+}
+
+function isCollection(verb: string): boolean {
+  return verb === 'list' || verb === 'deletecollection';
 }
 
 /** Statuses have no table. */

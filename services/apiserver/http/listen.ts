@@ -10,7 +10,11 @@ import type { Health } from '../health.ts';
 import { Metrics } from '../metrics.ts';
 import type { ApiServerDeps, ListenAddress } from '../server.ts';
 import type { Aggregator } from './aggregate/aggregator.ts';
+import type { Auditor } from './audit/auditor.ts';
+import { FlowFilter } from './fairness/filter.ts';
+import type { FlowControl } from './fairness/flow-control.ts';
 import { Front } from './front.ts';
+import { JWKS_PATH } from './issuer.ts';
 import { PathRoutes } from './paths.ts';
 import { StreamRoutes } from './streams.ts';
 
@@ -29,6 +33,8 @@ export interface ListenOptions {
   readonly aggregator: Aggregator;
   readonly nodes: () => NodeStreams | undefined;
   readonly stopping: AbortSignal;
+  readonly flows: FlowControl;
+  readonly auditor: Auditor | undefined;
 }
 
 export async function listen(o: ListenOptions): Promise<Listeners> {
@@ -60,6 +66,15 @@ function newFront(o: ListenOptions): Front {
   const { deps, api } = o;
   const { core } = api;
   const kinds = allKinds();
+  const flows = new FlowFilter({
+    flows: o.flows,
+    loadOf: (group, resource) => {
+      const kind = core.kinds.of({ group, resource });
+      if (kind === undefined) return undefined;
+      const { size, watcherCount } = core.cache.of(kind);
+      return { objects: size, watchers: watcherCount };
+    },
+  });
   const metrics = new Metrics(
     {
       *objects() {
@@ -68,6 +83,7 @@ function newFront(o: ListenOptions): Front {
       },
     },
     (group, resource) => core.kinds.of({ group, resource }) !== undefined,
+    o.auditor === undefined ? [flows] : [flows, o.auditor],
   );
   const { aggregator } = o;
   const discovery = discoveryOf(kinds);
@@ -77,20 +93,29 @@ function newFront(o: ListenOptions): Front {
     openApi: () => aggregator.openApi(openApi),
     health: o.health,
     metrics,
+    issuer: { issuer: core.tokens.accounts.issuer, jwksUri: jwksUriOf(deps), keys: core.tokens.keys },
     version: versionInfo(),
   });
   return new Front({
     api,
-    authenticator: new Authenticator({ bearer: deps.bearer, authorizer: core.authorizer }),
+    authenticator: new Authenticator({ tokens: core.tokens, bearer: deps.bearer, authorizer: core.authorizer }),
     paths,
     streams: new StreamRoutes({ api, nodes: o.nodes }),
     aggregator,
     metrics,
+    flows,
+    auditor: o.auditor,
     clock: deps.clock,
     random: deps.random,
     log: deps.log,
     stopping: o.stopping,
   });
+}
+
+function jwksUriOf({ config }: ApiServerDeps): string {
+  const { address, port } = config.advertise;
+  const host = address.includes(':') ? `[${address}]` : address;
+  return config.serviceAccounts?.jwksUri ?? `https://${host}:${port}${JWKS_PATH}`;
 }
 
 /** The documents cost time and memory: a server that nobody asks never makes them. */

@@ -4,6 +4,7 @@ import { type Discovery, type OpenApi, SWAGGER_PROTOBUF, SWAGGER_PROTOBUF_ASKED 
 import { type Ctx, StatusError } from '#lib/base';
 import type { Health } from '../health.ts';
 import type { Metrics } from '../metrics.ts';
+import { DISCOVERY_PATH, type Issuer, issuerDocument, JWKS_PATH } from './issuer.ts';
 import { negotiate, parseAccept } from './negotiate.ts';
 import { type Answer, sendBytes, sendValue } from './respond.ts';
 
@@ -20,6 +21,7 @@ export interface PathRoutesOptions {
   readonly openApi: () => OpenApi;
   readonly health: Health;
   readonly metrics: Metrics;
+  readonly issuer: Issuer;
   readonly version: object;
 }
 
@@ -63,8 +65,18 @@ export class PathRoutes {
         await this.#openApi(call, rest);
         return;
       default:
-        await this.#notFound(call);
+        await this.#issuer(call, path);
     }
+  }
+
+  async #issuer(call: PathCall, path: string): Promise<void> {
+    const document = issuerDocument(path, this.#o.issuer);
+    if (document === undefined) {
+      await this.#notFound(call);
+      return;
+    }
+    call.answer.res.setHeader('cache-control', document.cacheControl);
+    await sendBytes(call.answer, 200, document.bytes, document.contentType);
   }
 
   async #discover(call: PathCall, root: 'api' | 'apis', rest: readonly string[]): Promise<void> {
@@ -173,6 +185,7 @@ export class PathRoutes {
 
   #paths(): string[] {
     const fixed = [
+      DISCOVERY_PATH,
       '/api',
       '/apis',
       '/healthz',
@@ -180,6 +193,7 @@ export class PathRoutes {
       '/metrics',
       '/openapi/v2',
       '/openapi/v3',
+      JWKS_PATH,
       '/readyz',
       '/version',
     ];

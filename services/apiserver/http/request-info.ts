@@ -2,7 +2,8 @@
  * The URL grammar: path and method to verb, resource, namespace, name, subresource (kubernetes-api.md 2).
  * Source: apiserver/pkg/endpoints/request/requestinfo.go.
  */
-import type { Verb } from '#lib/client';
+import type { UserInfo, Verb } from '#lib/client';
+import type { Attributes } from '../authz/authorizer.ts';
 
 export interface ResourceInfo {
   readonly type: 'resource';
@@ -89,6 +90,13 @@ function verbOf(method: string, isNamed: boolean): Verb {
     default:
       return isNamed ? 'get' : 'list';
   }
+}
+
+/** What is authorized. */
+export function attributesOf(info: RequestInfo, user: UserInfo): Attributes {
+  if (info.type === 'path') return { type: 'path', user, verb: info.verb, path: info.path };
+  const { verb, group, version, resource, namespace, name = '', subresource = '' } = info;
+  return { type: 'resource', user, verb, group, version, resource, subresource, namespace, name };
 }
 
 export function isTrue(text: string | null): boolean {

@@ -1,10 +1,10 @@
 /** A whole API server over a memory store, in process and (on request) over https on loopback, for tests. */
 import { Kinds } from '#lib/api';
-import { type Ctx, isKind, realClock, realRandom, silentLogger } from '#lib/base';
+import { type Clock, type Ctx, isKind, realClock, realRandom, silentLogger } from '#lib/base';
 import { type Client, HttpClient, InProcessClient, type NodeStreams, type UserInfo } from '#lib/client';
 import { createCa, issue, type KeyPair } from '#lib/pki';
 import { MemoryStore, type Store } from '#lib/store';
-import { type ApiServer, type ApiServerConfig, startApiServer } from '../main.ts';
+import { type ApiServer, type ApiServerConfig, type AuditDeps, startApiServer } from '../main.ts';
 
 export const testContext: Ctx = { signal: new AbortController().signal, clock: realClock, log: silentLogger };
 
@@ -18,6 +18,8 @@ export interface TestServer extends AsyncDisposable {
   as(user: UserInfo): Client;
   /** Over https, with a client certificate of this subject; none = anonymous. */
   http(subject?: { commonName: string; organizations: string[] }): Promise<HttpClient>;
+  /** Over https, with this bearer token. */
+  withToken(token: string): Promise<HttpClient>;
   readonly url: string;
   readonly ca: KeyPair;
   issueClient(commonName: string, organizations: string[]): Promise<KeyPair>;
@@ -28,6 +30,9 @@ export interface TestServerOptions {
   readonly listen?: boolean;
   readonly config?: Partial<ApiServerConfig>;
   readonly nodeStreams?: NodeStreams;
+  /** Default: the machine's. */
+  readonly clock?: Clock;
+  readonly audit?: AuditDeps;
 }
 
 export async function startTestServer(o: TestServerOptions = {}): Promise<TestServer> {
@@ -39,13 +44,14 @@ export async function startTestServer(o: TestServerOptions = {}): Promise<TestSe
   const store = o.store ?? new MemoryStore({ clock: realClock });
   const api = await startApiServer({
     store,
-    clock: realClock,
+    clock: o.clock ?? realClock,
     random: realRandom,
     log: silentLogger,
     listen: o.listen === true ? [{ host: '127.0.0.1', port: 0 }] : [],
     tls: { certPem: tls.certPem, keyPem: tls.keyPem, caPem: ca.certPem },
     frontProxy: { ...proxy, caPem: proxyCa.certPem },
     nodeStreams: o.nodeStreams,
+    audit: o.audit,
     config: {
       serviceCidr: '10.43.0.0/16',
       advertise: { address: '192.0.2.1', port: 6443 },
@@ -76,6 +82,12 @@ export async function startTestServer(o: TestServerOptions = {}): Promise<TestSe
     http: async (subject) => {
       const pair = subject && (await issueClient(subject.commonName, subject.organizations));
       const access = { server: url, caPem: ca.certPem, namespace: '', certPem: pair?.certPem, keyPem: pair?.keyPem };
+      const made = new HttpClient({ access, userAgent: 'test/1' });
+      clients.push(made);
+      return made;
+    },
+    withToken: async (token) => {
+      const access = { server: url, caPem: ca.certPem, namespace: '', token };
       const made = new HttpClient({ access, userAgent: 'test/1' });
       clients.push(made);
       return made;

@@ -101,9 +101,9 @@ export class Aggregator implements AsyncDisposable {
   }
 
   /** Who serves `/apis/GROUP/VERSION[/…]` or its OpenAPI document; undefined = this server, or nobody. */
-  remoteOf(path: string): Remote | undefined {
+  remoteOf(url = '/'): Remote | undefined {
     if (this.#remotes.size === 0) return undefined;
-    const match = /^(?:\/openapi\/v3)?\/apis\/([^/]+)\/([^/]+)(?:\/|$)/.exec(path);
+    const match = /^(?:\/openapi\/v3)?\/apis\/([^/?]+)\/([^/?]+)(?:[/?]|$)/.exec(url);
     return match === null ? undefined : this.#remotes.get(apiServiceName(match[1] ?? '', match[2] ?? ''));
   }
 
