@@ -75,6 +75,10 @@ export class PodManager implements AsyncDisposable {
     }
   }
 
+  workers(): Iterable<PodWorker> {
+    return this.#workers.values();
+  }
+
   worker(uid: string): PodWorker | undefined {
     return this.#workers.get(uid);
   }

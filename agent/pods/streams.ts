@@ -23,7 +23,12 @@ export async function serveStream(
   r: NodeStreamRequest,
   io: StreamIo,
   c: Ctx,
+  page: (path: string) => Promise<string>,
 ): Promise<{ exitCode: number }> {
+  if (r.kind === 'stats') {
+    await endWith(io.stdout, await page(r.path ?? ''));
+    return { exitCode: 0 };
+  }
   const worker = pods.worker(r.pod.uid) ?? pods.find(r.pod.namespace, r.pod.name);
   if (worker === undefined)
     throw new StatusError('NotFound', `pod "${r.pod.name}" is not on node ${d.settings.nodeName}`);
@@ -175,6 +180,13 @@ function endOf(stream: Writable): Promise<void> {
   return new Promise((resolve) => {
     if (stream.writableEnded || stream.destroyed) resolve();
     else stream.end(() => resolve());
+  });
+}
+
+function endWith(stream: Writable, text: string): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream.destroyed) resolve();
+    else stream.end(text, () => resolve());
   });
 }
 

@@ -121,7 +121,7 @@ async function flushed(stream: Writable): Promise<void> {
   await new Promise<void>((resolve) => stream.write(new Uint8Array(0), () => resolve()));
 }
 
-const KINDS = { LOGS: 'logs', EXEC: 'exec', ATTACH: 'attach', PORT_FORWARD: 'portforward' } as const;
+const KINDS = { LOGS: 'logs', EXEC: 'exec', ATTACH: 'attach', PORT_FORWARD: 'portforward', STATS: 'stats' } as const;
 
 function requestOf(r: Request__Output): NodeStreamRequest {
   return {
@@ -134,6 +134,7 @@ function requestOf(r: Request__Output): NodeStreamRequest {
     stderr: r.stderr,
     tty: r.tty,
     port: r.port,
+    path: r.path,
     ...(r.logs ? { logs: logRequest(r.logs) } : {}),
   };
 }

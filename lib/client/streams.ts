@@ -23,7 +23,7 @@ export interface LogRequest {
 }
 
 export interface NodeStreamRequest {
-  readonly kind: 'logs' | 'exec' | 'attach' | 'portforward';
+  readonly kind: 'logs' | 'exec' | 'attach' | 'portforward' | 'stats';
   readonly pod: { readonly namespace: string; readonly name: string; readonly uid: string };
   /** '' for port-forward. */
   readonly container: string;
@@ -35,6 +35,8 @@ export interface NodeStreamRequest {
   /** Port-forward only. */
   readonly port?: number | undefined;
   readonly logs?: LogRequest | undefined;
+  /** Of stats only: `stats`, `metrics`, `metrics/resource`, `metrics/cadvisor`; `pod` is empty. */
+  readonly path?: string | undefined;
 }
 
 export interface NodeStream extends AsyncDisposable {

@@ -131,7 +131,7 @@ function relayed(call: StreamCall, request: NodeStreamRequest): NodeStream {
   };
 }
 
-const KINDS = { logs: 'LOGS', exec: 'EXEC', attach: 'ATTACH', portforward: 'PORT_FORWARD' } as const;
+const KINDS = { logs: 'LOGS', exec: 'EXEC', attach: 'ATTACH', portforward: 'PORT_FORWARD', stats: 'STATS' } as const;
 
 function requestFrame(r: NodeStreamRequest): Request {
   return {
@@ -147,6 +147,7 @@ function requestFrame(r: NodeStreamRequest): Request {
     tty: r.tty ?? false,
     port: r.port ?? 0,
     logs: logOptions(r.logs ?? {}),
+    path: r.path ?? '',
   };
 }
 

@@ -9,6 +9,7 @@ export const _berth_streams_v1_Request_Kind = {
   EXEC: 'EXEC',
   ATTACH: 'ATTACH',
   PORT_FORWARD: 'PORT_FORWARD',
+  STATS: 'STATS',
 } as const;
 
 export type _berth_streams_v1_Request_Kind =
@@ -20,6 +21,8 @@ export type _berth_streams_v1_Request_Kind =
   | 2
   | 'PORT_FORWARD'
   | 3
+  | 'STATS'
+  | 5
 
 export type _berth_streams_v1_Request_Kind__Output = typeof _berth_streams_v1_Request_Kind[keyof typeof _berth_streams_v1_Request_Kind]
 
@@ -36,6 +39,7 @@ export interface Request {
   'tty'?: (boolean);
   'port'?: (number);
   'logs'?: (_berth_streams_v1_LogOptions | null);
+  'path'?: (string);
 }
 
 export interface Request__Output {
@@ -51,4 +55,5 @@ export interface Request__Output {
   'tty': (boolean);
   'port': (number);
   'logs': (_berth_streams_v1_LogOptions__Output | null);
+  'path': (string);
 }
