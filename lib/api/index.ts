@@ -48,6 +48,7 @@ export type {
   ResourcePolicyRule,
 } from './gen/types/flowcontrol-v1.ts';
 export type { Condition, LabelSelector, ObjectMeta, OwnerReference, Status } from './gen/types/meta-v1.ts';
+export type { NodeMetrics, PodMetrics } from './gen/types/metrics-v1beta1.ts';
 export type { Ingress, IngressClass } from './gen/types/networking-v1.ts';
 export type { RuntimeClass } from './gen/types/node-v1.ts';
 export type {
@@ -77,6 +78,7 @@ export {
   newControllerRef,
   setCondition,
 } from './meta.ts';
+export { METRICS_KINDS, NODE_METRICS, POD_METRICS } from './metrics-kinds.ts';
 export * from './object.ts';
 export { type ApplyOptions, applyServerSide, type TrackOptions, trackUpdate } from './patch/apply.ts';
 export { applyJsonPatch } from './patch/json.ts';

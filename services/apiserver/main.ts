@@ -3,7 +3,7 @@
  * one store: nothing here is led, every write is a compare-and-swap.
  */
 import { setMaxListeners } from 'node:events';
-import { allKinds } from '#lib/api';
+import { allKinds, METRICS_KINDS, NODE_METRICS } from '#lib/api';
 import { type Ctx, raceAbort, Scope, StatusError } from '#lib/base';
 import { InProcessClient, type NodeStreams } from '#lib/client';
 import { InformerFactory } from '#lib/controller';
@@ -45,6 +45,8 @@ import { openAudit } from './http/audit/open.ts';
 import { FlowControl } from './http/fairness/flow-control.ts';
 import { followConditions, followFlowControl } from './http/fairness/follow.ts';
 import { listen, storeHealth } from './http/listen.ts';
+import { metricsRoutes } from './http/metrics-api/metrics-api.ts';
+import { NodeFigures } from './http/metrics-api/node-figures.ts';
 import { certificateRequestHooks } from './kinds/certificate-requests.ts';
 import { namespaceHooks } from './kinds/namespaces.ts';
 import { podHooks } from './kinds/pods.ts';
@@ -122,8 +124,10 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
 
 function newAggregator(deps: ApiServerDeps, client: InProcessClient, nodes: () => NodeStreams | undefined): Aggregator {
   const { clock, random, log, tls, frontProxy } = deps;
-  const common = { client, clock, random, log, nodes, frontProxy, clientCaPem: tls?.caPem };
-  return new Aggregator({ ...common, kinds: allKinds(), replaceable: new Set(['metrics.k8s.io']) });
+  const native = metricsRoutes({ client, figures: new NodeFigures({ nodes, clock }) });
+  const common = { client, clock, random, log, nodes, native, frontProxy, clientCaPem: tls?.caPem };
+  const kinds = [...allKinds(), ...METRICS_KINDS];
+  return new Aggregator({ ...common, kinds, replaceable: new Set([NODE_METRICS.group]) });
 }
 
 async function openFlowControl(

@@ -108,11 +108,11 @@ export class Front {
       const user = await this.#identify(facts, c, (begun) => {
         audit = begun;
       });
-      const remote = this.#o.aggregator.remoteOf(req.url);
-      if (remote !== undefined) {
+      const delegate = this.#o.aggregator.delegateOf(req.url);
+      if (delegate?.upgrade !== undefined) {
         await this.#allow(audit, requireAllowed(this.#o.api.core.authorizer, attributesOf(info, user)));
         audit?.started(101);
-        await this.#o.aggregator.upgrade(remote, { req, socket, head, user }, c);
+        await delegate.upgrade({ req, socket, head, user }, c);
         return;
       }
       if (info.type === 'path') throw new StatusError('BadRequest', 'this path cannot be upgraded');
@@ -168,11 +168,11 @@ export class Front {
 
   async #serveAs(call: Call, user: UserInfo, releaseSeat: () => void): Promise<void> {
     const { req, info, answer, query, c } = call;
-    const remote = this.#o.aggregator.remoteOf(req.url);
-    if (remote !== undefined || info.type === 'path')
+    const delegate = this.#o.aggregator.delegateOf(req.url);
+    if (delegate !== undefined || info.type === 'path')
       await this.#allow(call.audit, requireAllowed(this.#o.api.core.authorizer, attributesOf(info, user)));
-    if (remote !== undefined) {
-      await this.#o.aggregator.serve(remote, { req, res: answer.res, user }, c);
+    if (delegate !== undefined) {
+      await delegate.serve({ req, answer, info, query, user }, c);
       return;
     }
     if (info.type === 'path') {

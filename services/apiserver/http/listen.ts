@@ -1,6 +1,6 @@
 /** Builds the HTTP front over an Api and listens. */
 import { release } from 'node:process';
-import { allKinds, discoveryOf, type OpenApi, openApiOf } from '#lib/api';
+import { allKinds, discoveryOf, METRICS_KINDS, type OpenApi, openApiOf } from '#lib/api';
 import type { Ctx } from '#lib/base';
 import type { NodeStreams } from '#lib/client';
 import { createHttpServer, type HttpServer } from '#lib/http';
@@ -65,7 +65,7 @@ export async function listen(o: ListenOptions): Promise<Listeners> {
 function newFront(o: ListenOptions): Front {
   const { deps, api } = o;
   const { core } = api;
-  const kinds = allKinds();
+  const kinds = [...allKinds(), ...METRICS_KINDS];
   const flows = new FlowFilter({
     flows: o.flows,
     loadOf: (group, resource) => {

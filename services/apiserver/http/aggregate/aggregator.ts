@@ -4,8 +4,6 @@
  * do; a request is passed on while the stored condition is True.
  * Source: k8s.io/kube-aggregator/pkg/apiserver/apiserver.go.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Duplex } from 'node:stream';
 import {
   type APIService,
   type ApiServiceRank,
@@ -21,7 +19,7 @@ import {
   type Service,
 } from '#lib/api';
 import { type Clock, type Ctx, type Logger, type Random, Scope, StatusError } from '#lib/base';
-import type { Client, NodeStreams, UserInfo } from '#lib/client';
+import type { Client, NodeStreams } from '#lib/client';
 import {
   type Controller,
   DONE,
@@ -34,9 +32,9 @@ import {
 } from '#lib/controller';
 import type { KeyPair } from '#lib/pki';
 import { publishAuthentication } from './authentication-config.ts';
-import { availableCondition, LOCAL, type Verdict, verdictOfObjects, withVerdict } from './availability.ts';
+import { LOCAL, type Verdict, verdictOfObjects, withVerdict } from './availability.ts';
+import type { DelegatedApi } from './delegate.ts';
 import { ensureLocalApiServices, localApiServices } from './local-services.ts';
-import { proxyRequest, proxyUpgrade } from './proxy.ts';
 import { Remote } from './remote.ts';
 import { EndpointDialer, type ServiceDialer } from './service-dialer.ts';
 
@@ -52,6 +50,8 @@ export interface AggregatorOptions {
   /** Signs the certificates of users. */
   readonly clientCaPem: string | undefined;
   readonly nodes: () => NodeStreams | undefined;
+  /** What this server serves by routes of its own. */
+  readonly native: (url: string) => DelegatedApi | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -100,30 +100,9 @@ export class Aggregator implements AsyncDisposable {
     this.#scope.spawn('objects', (signal) => this.#prepare({ ...this.#c, signal }));
   }
 
-  /** Who serves `/apis/GROUP/VERSION[/…]` or its OpenAPI document; undefined = this server, or nobody. */
-  remoteOf(url = '/'): Remote | undefined {
-    if (this.#remotes.size === 0) return undefined;
-    const match = /^(?:\/openapi\/v3)?\/apis\/([^/?]+)\/([^/?]+)(?:[/?]|$)/.exec(url);
-    return match === null ? undefined : this.#remotes.get(apiServiceName(match[1] ?? '', match[2] ?? ''));
-  }
-
-  /** Authenticate and authorize before. */
-  async serve(
-    remote: Remote,
-    call: { req: IncomingMessage; res: ServerResponse; user: UserInfo },
-    c: Ctx,
-  ): Promise<void> {
-    requireAvailable(remote);
-    await proxyRequest(remote.backend, call, c.signal);
-  }
-
-  async upgrade(
-    remote: Remote,
-    call: { req: IncomingMessage; socket: Duplex; head: Buffer; user: UserInfo },
-    c: Ctx,
-  ): Promise<void> {
-    requireAvailable(remote);
-    await proxyUpgrade(remote.backend, call, c.signal);
+  /** Who serves this URL: an extension API server, or a part of this server with routes of its own; undefined = the rest. */
+  delegateOf(url = '/'): DelegatedApi | undefined {
+    return this.#remoteOf(url) ?? this.#o.native(url);
   }
 
   discovery(local: Discovery): Discovery {
@@ -153,6 +132,13 @@ export class Aggregator implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     for (const remote of this.#remotes.values()) remote[Symbol.dispose]();
     return this.#scope[Symbol.asyncDispose]();
+  }
+
+  /** By `/apis/GROUP/VERSION[/…]`, or by its OpenAPI document. */
+  #remoteOf(url: string): Remote | undefined {
+    if (this.#remotes.size === 0) return undefined;
+    const match = /^(?:\/openapi\/v3)?\/apis\/([^/?]+)\/([^/?]+)(?:[/?]|$)/.exec(url);
+    return match === null ? undefined : this.#remotes.get(apiServiceName(match[1] ?? '', match[2] ?? ''));
   }
 
   #follow(previous: DeepReadonly<APIService> | undefined, next: DeepReadonly<APIService> | undefined): void {
@@ -260,16 +246,4 @@ const SERVICE_NAME = 'kubernetes.io/service-name';
 function sliceKeys(slice: DeepReadonly<EndpointSlice>): readonly string[] {
   const name = slice.metadata.labels?.[SERVICE_NAME];
   return name === undefined ? [] : [`${slice.metadata.namespace ?? ''}/${name}`];
-}
-
-function requireAvailable(remote: Remote): void {
-  const condition = availableCondition(remote.service);
-  if (condition?.status === 'True') return;
-  const why =
-    condition === undefined ? 'it has not been checked yet' : `${condition.reason ?? ''}: ${condition.message ?? ''}`;
-  const name = remote.service.metadata.name;
-  throw new StatusError(
-    'Unavailable',
-    `the server is currently unable to handle the request (APIService ${name}: ${why})`,
-  );
 }

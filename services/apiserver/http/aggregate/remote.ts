@@ -10,9 +10,11 @@ import {
 import { type Ctx, messageOf, raceAbort, StatusError } from '#lib/base';
 import type { UserInfo } from '#lib/client';
 import type { KeyPair } from '#lib/pki';
-import { failedDiscovery, PASSED, type Verdict } from './availability.ts';
+import { availableCondition, failedDiscovery, PASSED, type Verdict } from './availability.ts';
 import { Backend, type BackendRequest } from './backend.ts';
+import type { DelegatedApi, DelegatedCall, DelegatedUpgrade } from './delegate.ts';
 import { identityHeaders } from './headers.ts';
+import { proxyRequest, proxyUpgrade } from './proxy.ts';
 import type { ServiceDialer } from './service-dialer.ts';
 
 /** Sees whatever the extension server has to say of itself. */
@@ -33,7 +35,7 @@ export interface RemoteOptions {
   readonly c: Ctx;
 }
 
-export class Remote implements Disposable {
+export class Remote implements DelegatedApi, Disposable {
   readonly backend: Backend;
   readonly group: string;
   readonly version: string;
@@ -61,6 +63,17 @@ export class Remote implements Disposable {
   /** The same spec, as far as reaching it goes; another status or another priority. */
   update(service: DeepReadonly<APIService>): void {
     this.#service = service;
+  }
+
+  /** Authenticate and authorize before. */
+  async serve({ req, answer, user }: DelegatedCall, c: Ctx): Promise<void> {
+    this.#requireAvailable();
+    await proxyRequest(this.backend, { req, res: answer.res, user }, c.signal);
+  }
+
+  async upgrade(call: DelegatedUpgrade, c: Ctx): Promise<void> {
+    this.#requireAvailable();
+    await proxyUpgrade(this.backend, call, c.signal);
   }
 
   isReachedLike(service: DeepReadonly<APIService>): boolean {
@@ -134,6 +147,19 @@ export class Remote implements Disposable {
 
   [Symbol.dispose](): void {
     this.backend[Symbol.dispose]();
+  }
+
+  /** As the stored condition says: it is the same for every replica and for those who look at the object. */
+  #requireAvailable(): void {
+    const condition = availableCondition(this.#service);
+    if (condition?.status === 'True') return;
+    const why =
+      condition === undefined ? 'it has not been checked yet' : `${condition.reason ?? ''}: ${condition.message ?? ''}`;
+    const name = this.#service.metadata.name;
+    throw new StatusError(
+      'Unavailable',
+      `the server is currently unable to handle the request (APIService ${name}: ${why})`,
+    );
   }
 
   get #path(): string {
