@@ -103,7 +103,7 @@ describe('the sampler', () => {
     const { sampler: s, clock } = sampler(running, cpu);
     await s.sample(c);
     expect(s.stats().pods).toEqual([]);
-    clock.advance(10_000);
+    await clock.advance(10_000);
     cpu.set(a.cgroup, 3e9);
     await s.sample(c);
     expect(s.stats().pods[0]?.containers).toEqual([
@@ -122,7 +122,7 @@ describe('the sampler', () => {
     const b = container('b', { uid: 'u2' });
     const { sampler: s, clock } = sampler([a, b], new Map([[b.cgroup, 5]]));
     await s.sample(c);
-    clock.advance(1);
+    await clock.advance(1);
     await s.sample(c);
     expect(s.stats().pods.map((p) => p.uid)).toEqual(['u2']);
   });

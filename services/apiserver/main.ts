@@ -7,6 +7,7 @@ import { allKinds, METRICS_KINDS, NODE_METRICS } from '#lib/api';
 import { type Ctx, raceAbort, Scope, StatusError } from '#lib/base';
 import { InProcessClient, type NodeStreams } from '#lib/client';
 import { InformerFactory } from '#lib/controller';
+import { meteredStore } from '#lib/store';
 import { CertificateApproval, CertificateSigning, CertificateSubjectRestriction } from './admission/certificates.ts';
 import { AdmissionChain } from './admission/chain.ts';
 import { DefaultIngressClass } from './admission/ingress.ts';
@@ -68,7 +69,8 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
   const scope = new Scope('apiserver');
   try {
     const c: Ctx = { signal: scope.signal, clock: deps.clock, log: deps.log };
-    const api = new Api(await openCore(deps, scope, c));
+    const store = meteredStore(deps.store, typeOfKey, deps.clock);
+    const api = new Api(await openCore({ ...deps, store }, scope, c));
     const { accounts } = api.core.tokens;
     const user = { name: 'system:apiserver', groups: ['system:masters', 'system:authenticated'] };
     const client = new InProcessClient({ handler: api, user, userAgent: 'berth-apiserver' });
@@ -89,7 +91,8 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     const stopping = new AbortController();
     // One listener for each watch: their number is not a leak.
     setMaxListeners(0, stopping.signal);
-    const front = { deps, api, health, aggregator, nodes: () => nodes.streams, stopping: stopping.signal };
+    const families = [store, ...(deps.metricSources ?? [])];
+    const front = { deps, api, health, aggregator, families, nodes: () => nodes.streams, stopping: stopping.signal };
     const listeners = await listen({ ...front, flows, auditor: auditor?.auditor });
     // As Kubernetes: not ready first, all served for the delay, then no new requests, watches end, the rest may finish.
     const stop = async (): Promise<void> => {
@@ -120,6 +123,13 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     await scope[Symbol.asyncDispose]();
     throw e;
   }
+}
+
+/** The resource, as etcd's metrics name it; the rest of the keyspace has no name. */
+function typeOfKey(key: string): string {
+  const [, group, resource] = /^\/registry\/([^/]+)\/([^/]+)\//.exec(key) ?? [];
+  if (group === undefined || resource === undefined) return '';
+  return group === 'core' ? resource : `${resource}.${group}`;
 }
 
 function newAggregator(deps: ApiServerDeps, client: InProcessClient, nodes: () => NodeStreams | undefined): Aggregator {

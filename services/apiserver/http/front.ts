@@ -70,8 +70,8 @@ export class Front {
 
   async handle(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const { url, info, query } = parsed(req);
-    const startedMs = this.#o.clock.monotonic();
     const isLong = info.type === 'resource' && (info.verb === 'watch' || STREAMS.has(info.subresource ?? ''));
+    const answered = this.#o.metrics.begin(info, { isLong, isDryRun: query.has('dryRun') });
     const abort = new AbortController();
     const { signal } = abort;
     // A stopping server ends its watches and lets short requests finish.
@@ -91,7 +91,7 @@ export class Front {
     } finally {
       limit?.cancel();
       this.#o.stopping.removeEventListener('abort', onStop);
-      this.#o.metrics.observe(info, res.statusCode, this.#o.clock.monotonic() - startedMs);
+      answered(res.statusCode);
       const object = recordedObject(call);
       call.audit?.complete({ code: res.statusCode, error: call.error, ...(object === undefined ? {} : { object }) });
     }
@@ -102,6 +102,7 @@ export class Front {
     const c: Ctx = { signal: this.#o.stopping, clock: this.#o.clock, log: this.#o.log };
     const auditId = auditIdOf(req) ?? this.#o.random.uuid();
     const facts = { req, info, auditId, receivedMs: this.#o.clock.now(), isLong: true };
+    const answered = this.#o.metrics.begin(info, { isLong: true, isUpgrade: true });
     let audit: AuditedCall | undefined;
     let error: StatusError | undefined;
     try {
@@ -124,7 +125,9 @@ export class Front {
       error = toStatusError(e);
       throw e;
     } finally {
-      audit?.complete({ code: error === undefined ? 101 : statusOfError(error).code, error });
+      const code = error === undefined ? 101 : statusOfError(error).code;
+      answered(code);
+      audit?.complete({ code, error });
     }
   }
 

@@ -1,7 +1,7 @@
 /** Builds the HTTP front over an Api and listens. */
 import { release } from 'node:process';
 import { allKinds, discoveryOf, METRICS_KINDS, type OpenApi, openApiOf } from '#lib/api';
-import type { Ctx } from '#lib/base';
+import type { Ctx, MetricSource } from '#lib/base';
 import type { NodeStreams } from '#lib/client';
 import { createHttpServer, type HttpServer } from '#lib/http';
 import type { Api } from '../api.ts';
@@ -31,6 +31,8 @@ export interface ListenOptions {
   readonly api: Api;
   readonly health: Health;
   readonly aggregator: Aggregator;
+  /** What the rest of this process counts. */
+  readonly families: readonly MetricSource[];
   readonly nodes: () => NodeStreams | undefined;
   readonly stopping: AbortSignal;
   readonly flows: FlowControl;
@@ -75,17 +77,19 @@ function newFront(o: ListenOptions): Front {
       return { objects: size, watchers: watcherCount };
     },
   });
-  const metrics = new Metrics(
-    {
-      *objects() {
-        for (const r of core.cache.resources())
-          yield { resource: r.kind.resource, count: r.size, watchers: r.watcherCount };
-      },
-    },
-    (group, resource) => core.kinds.of({ group, resource }) !== undefined,
-    o.auditor === undefined ? [flows] : [flows, o.auditor],
-  );
   const { aggregator } = o;
+  const metrics = new Metrics({
+    *objects() {
+      for (const r of core.cache.resources()) yield { kind: r.kind, count: r.size, watchers: r.watcherCount };
+    },
+    isKnown: (group, resource) =>
+      core.kinds.of({ group, resource }) !== undefined ||
+      METRICS_KINDS.some((k) => k.group === group && k.resource === resource),
+    lines: o.auditor === undefined ? [flows] : [flows, o.auditor],
+    families: [aggregator, ...o.families],
+    version: GIT_VERSION,
+    clock: deps.clock,
+  });
   const discovery = discoveryOf(kinds);
   const openApi = onFirstUse(() => openApiOf(kinds, GIT_VERSION));
   const paths = new PathRoutes({

@@ -18,7 +18,17 @@ import {
   type OpenApi,
   type Service,
 } from '#lib/api';
-import { type Clock, type Ctx, type Logger, type Random, Scope, StatusError } from '#lib/base';
+import {
+  type Clock,
+  Counter,
+  type Ctx,
+  type Logger,
+  type MetricFamily,
+  type MetricSource,
+  type Random,
+  Scope,
+  StatusError,
+} from '#lib/base';
 import type { Client, NodeStreams } from '#lib/client';
 import {
   type Controller,
@@ -32,7 +42,7 @@ import {
 } from '#lib/controller';
 import type { KeyPair } from '#lib/pki';
 import { publishAuthentication } from './authentication-config.ts';
-import { LOCAL, type Verdict, verdictOfObjects, withVerdict } from './availability.ts';
+import { availableCondition, LOCAL, type Verdict, verdictOfObjects, withVerdict } from './availability.ts';
 import type { DelegatedApi } from './delegate.ts';
 import { ensureLocalApiServices, localApiServices } from './local-services.ts';
 import { Remote } from './remote.ts';
@@ -62,7 +72,7 @@ const SLICES_OF_SERVICE = 'service';
 const WORKERS = 2;
 const PREPARE_RETRY_MS = 5_000;
 
-export class Aggregator implements AsyncDisposable {
+export class Aggregator implements MetricSource, AsyncDisposable {
   readonly dialer: ServiceDialer;
   readonly #o: AggregatorOptions;
   readonly #scope = new Scope('aggregator');
@@ -73,6 +83,10 @@ export class Aggregator implements AsyncDisposable {
   readonly #local: ReadonlySet<string>;
   /** By name of the APIService. */
   readonly #remotes = new Map<string, Remote>();
+  readonly #unavailable = new Counter(
+    'aggregator_unavailable_apiservice_total',
+    'Counter of APIServices which are marked as unavailable broken down by APIService name and reason.',
+  );
   /** Merged documents, made again after every change. */
   #discovery: { readonly local: Discovery; readonly merged: Discovery } | undefined;
   #openApi: { readonly local: OpenApi; readonly merged: OpenApi } | undefined;
@@ -127,6 +141,18 @@ export class Aggregator implements AsyncDisposable {
       this.#openApi = { local, merged: aggregateOpenApi(local, known) };
     }
     return this.#openApi.merged;
+  }
+
+  *metrics(): Iterable<MetricFamily> {
+    yield this.#unavailable.family();
+    yield {
+      name: 'aggregator_unavailable_apiservice',
+      help: 'Gauge of APIServices which are marked as unavailable broken down by APIService name.',
+      type: 'gauge',
+      samples: this.#apiServices
+        .list()
+        .map((s) => ({ labels: { name: s.metadata.name }, value: availableCondition(s)?.status === 'True' ? 0 : 1 })),
+    };
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -205,6 +231,7 @@ export class Aggregator implements AsyncDisposable {
     const remote = this.#remotes.get(name);
     const verdict = remote === undefined ? LOCAL : await this.#verdict(remote);
     const next = withVerdict(service, verdict, c.clock.now());
+    if (verdict.status !== 'True') this.#unavailable.add({ name, reason: verdict.reason });
     if (next !== undefined)
       await this.#o.client.update<APIService>(Kinds.apiservices, next, c, { subresource: 'status' });
     if (remote === undefined) return DONE;
