@@ -82,7 +82,7 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     const endpoints = await keepEndpoints(deps, client, scope, c);
     const nodes = { streams: deps.nodeStreams };
     const aggregator = scope.own(newAggregator(deps, client, () => nodes.streams));
-    aggregator.start();
+    await aggregator.start();
     const health = new Health([
       { name: 'ping', isLiveness: true, check: () => undefined },
       storeHealth(api),

@@ -107,8 +107,10 @@ export class Aggregator implements MetricSource, AsyncDisposable {
     });
   }
 
-  /** Follows the objects and makes its own, in the background. */
-  start(): void {
+  /** Resolves when extension servers can learn whom to believe; follows the objects and makes its own in the background. */
+  async start(): Promise<void> {
+    const { client, clientCaPem, frontProxy } = this.#o;
+    await publishAuthentication(client, { clientCaPem, requestHeaderCaPem: frontProxy?.caPem }, this.#c);
     this.#scope.own(this.#apiServices.subscribe((previous, next) => this.#follow(previous, next)));
     this.#scope.own(this.#startController());
     this.#scope.spawn('objects', (signal) => this.#prepare({ ...this.#c, signal }));
@@ -252,10 +254,9 @@ export class Aggregator implements MetricSource, AsyncDisposable {
 
   /** Until it has been done once: what else the server serves does not wait for it. */
   async #prepare(c: Ctx): Promise<void> {
-    const { client, kinds, replaceable, clientCaPem, frontProxy } = this.#o;
+    const { client, kinds, replaceable } = this.#o;
     for (;;) {
       try {
-        await publishAuthentication(client, { clientCaPem, requestHeaderCaPem: frontProxy?.caPem }, c);
         const isForeign = (spec: { readonly group?: string | undefined }): boolean => replaceable.has(spec.group ?? '');
         await ensureLocalApiServices(client, localApiServices(kinds), isForeign, c);
         return;

@@ -48,12 +48,20 @@ export async function publishAuthentication(client: Client, o: TrustedAuthoritie
     const isSame = JSON.stringify(sorted(known.data ?? {})) === JSON.stringify(sorted(data));
     if (!isSame) await client.update<ConfigMap>(Kinds.configmaps, { ...known, data }, c);
   } catch (e) {
+    // Another replica was quicker: its authority is there, ours is added to it.
+    if (isKind(e, 'Conflict')) return await publishAuthentication(client, o, c);
     if (!isKind(e, 'NotFound')) throw e;
-    await client.create<ConfigMap>(
-      Kinds.configmaps,
-      { metadata: { ...KEY }, data: authenticationData({}, o, c.clock.now()) },
-      c,
-    );
+    await create(client, o, c);
+  }
+}
+
+async function create(client: Client, o: TrustedAuthorities, c: Ctx): Promise<void> {
+  const data = authenticationData({}, o, c.clock.now());
+  try {
+    await client.create<ConfigMap>(Kinds.configmaps, { metadata: { ...KEY }, data }, c);
+  } catch (e) {
+    if (!isKind(e, 'AlreadyExists')) throw e;
+    await publishAuthentication(client, o, c);
   }
 }
 
