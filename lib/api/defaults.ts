@@ -19,7 +19,9 @@ const COMPILED: { visitor?: Visitor } = {};
 
 /** Fills what Kubernetes' defaulting fills, in place. */
 export function applyDefaults(kind: KindRef, object: KubeObject): void {
-  applyTypeDefaults(kindInfo(kind).schema, object);
+  const { custom, schema } = kindInfo(kind);
+  if (custom !== undefined) custom.applyDefaults(object);
+  else applyTypeDefaults(schema, object);
 }
 
 /** The same for a body that is no resource: Scale, TokenRequest, ... */

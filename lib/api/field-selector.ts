@@ -8,6 +8,7 @@
  */
 import { StatusError } from '#lib/base';
 import type { DeepReadonly, KindRef, KubeObject } from './object.ts';
+import type { KindInfo } from './registry.ts';
 
 export interface FieldRequirement {
   readonly path: string;
@@ -23,8 +24,9 @@ export interface FieldMatcher {
 
 type Read = (o: DeepReadonly<KubeObject>) => string;
 
-/** Parses the text and checks its paths against the kind; `extra` are more paths (selectableFields of a custom resource). */
-export function parseFieldSelector(kind: KindRef, text: string, extra: readonly string[] = []): FieldMatcher {
+/** Parses the text and checks its paths against the kind: of a custom one its selectableFields beside name and namespace. */
+export function parseFieldSelector(kind: KindRef & Pick<KindInfo, 'custom'>, text: string): FieldMatcher {
+  const extra = kind.custom?.selectable ?? [];
   const requirements = fieldRequirements(text);
   const tests = requirements.map((r) => {
     const read = readerOf(kind, r.path) ?? (extra.includes(r.path) ? at(r.path, '') : undefined);

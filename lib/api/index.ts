@@ -1,3 +1,4 @@
+export type { CustomBehavior } from './custom-behavior.ts';
 export { applyDefaults, applyTypeDefaults } from './defaults.ts';
 export { aggregateOpenApi, remoteSwagger, type SwaggerPart } from './documents/aggregate-swagger.ts';
 export {
@@ -16,6 +17,7 @@ export { semanticEqual } from './equality.ts';
 export { errorBody, type FieldError, type FieldErrorType, goQuote, invalidError } from './field-error.ts';
 export { type FieldMatcher, type FieldRequirement, fieldRequirements, parseFieldSelector } from './field-selector.ts';
 export { Kinds } from './gen/kinds.ts';
+export type { CustomResourceDefinition } from './gen/types/apiextensions-v1.ts';
 export type { APIService, APIServiceCondition } from './gen/types/apiregistration-v1.ts';
 export type {
   Deployment,
@@ -84,6 +86,7 @@ export { type ApplyOptions, applyServerSide, type TrackOptions, trackUpdate } fr
 export { applyJsonPatch } from './patch/json.ts';
 export { applyMergePatch } from './patch/merge.ts';
 export { applyStrategicMergePatch } from './patch/strategic.ts';
+export { setOwn } from './patch/value.ts';
 export { hasPodResources, type PodResourcesOptions, podLimits, podRequests } from './pod-resources.ts';
 export { decodeProtobuf, encodeProtobuf, isProtobuf } from './protobuf.ts';
 export {

@@ -3,6 +3,7 @@
  * router and the strategies need. Source: data/kubernetes-resources.json by way of gen/table.ts.
  */
 import { assert } from '#lib/base';
+import type { CustomBehavior } from './custom-behavior.ts';
 import { RESOURCES_JSON } from './gen/table.ts';
 import { apiVersionOf, type KindRef, type KubeObject } from './object.ts';
 import { isStructType, type TypeName, typeOf } from './type-table.ts';
@@ -27,6 +28,8 @@ export interface KindInfo<T extends KubeObject = KubeObject> extends KindRef<T> 
   readonly hasStatus: boolean;
   /** metadata.generation is kept: 1 at creation, one more with every change of spec. */
   readonly hasGeneration: boolean;
+  /** Of a kind that a CustomResourceDefinition made: what the field table and the per-kind code are for built-in kinds. */
+  readonly custom?: CustomBehavior;
 }
 
 interface ResourceRow {
@@ -79,11 +82,16 @@ export function kindByGvk(apiVersion: string, kind: string): KindInfo | undefine
   return load().byGvk.get(`${apiVersion}/${kind}`);
 }
 
-/** The full row of a KindRef; a kind that is not built in is a programmer error. */
+/** The full row of a KindRef; a custom kind is known by its row only, any other that is not built in is a programmer error. */
 export function kindInfo(kind: KindRef): KindInfo {
+  if (isCustom(kind)) return kind;
   const info = kindByGvk(apiVersionOf(kind), kind.kind);
   assert(info !== undefined, `${apiVersionOf(kind)} ${kind.kind} is not a built-in kind`);
   return info;
+}
+
+function isCustom(kind: KindRef): kind is KindInfo {
+  return 'custom' in kind && kind.custom !== undefined;
 }
 
 /**

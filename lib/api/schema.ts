@@ -74,7 +74,8 @@ export function decodeObject(kind: KindRef, value: unknown): Decoded<KubeObject>
       'BadRequest',
       `${name} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: the kind in the data does not match the expected kind`,
     );
-  const decoded = decodeFor(kind.kind, kind.version, kindInfo(kind).schema, value);
+  const info = kindInfo(kind);
+  const decoded = info.custom?.decode(value) ?? decodeFor(kind.kind, kind.version, info.schema, value);
   const { apiVersion: _v, kind: _k, ...rest } = decoded.object as Record<string, unknown>;
   return {
     object: { kind: kind.kind, apiVersion: expected, ...rest } as unknown as KubeObject,

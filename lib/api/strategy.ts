@@ -27,7 +27,9 @@ export function prepareCreate(kind: KindRef, object: KubeObject): void {
   if (info.hasGeneration) metadata.generation = 1;
   else delete metadata.generation;
   const strategy = STRATEGIES[info.schema];
-  if (info.hasStatus && strategy?.keepsStatusOnCreate !== true) asJson(object)['status'] = zeroStatus(info);
+  if (info.custom !== undefined) {
+    if (info.hasStatus) delete asJson(object)['status'];
+  } else if (info.hasStatus && strategy?.keepsStatusOnCreate !== true) asJson(object)['status'] = zeroStatus(info);
   strategy?.create?.(object);
 }
 
@@ -43,6 +45,8 @@ export function prepareUpdate(kind: KindRef, next: KubeObject, previous: KubeObj
   if (subresource === undefined) {
     if (info.hasStatus) copyField('status', next, previous);
     strategy?.update?.(next, previous);
+  } else if (info.custom !== undefined) {
+    keepCustomStatus(next, previous);
   } else if (strategy?.subresources?.[subresource] !== undefined) {
     strategy.subresources[subresource](next, previous);
   } else if (subresource === 'status') {
@@ -83,8 +87,28 @@ function isNewGeneration(info: KindInfo, next: KubeObject, previous: KubeObject)
   const strategy = STRATEGIES[info.schema];
   if (strategy?.generationOf !== undefined)
     return !semanticEqual(strategy.generationOf(next), strategy.generationOf(previous));
+  if (info.custom !== undefined) {
+    const left = info.hasStatus ? withoutStatus : withoutMetadata;
+    return !semanticEqual(left(next), left(previous));
+  }
   if (typeOf(info.schema).byName.has('spec')) return !semanticEqual(asJson(next)['spec'], asJson(previous)['spec']);
   return !semanticEqual(withoutMetadata(next), withoutMetadata(previous));
+}
+
+/** All but the status is as it was, metadata included. Source: customresource/status_strategy.go. */
+function keepCustomStatus(next: KubeObject, previous: KubeObject): void {
+  const { managedFields } = next.metadata;
+  const { status } = asJson(next);
+  for (const name of Object.keys(next)) if (name !== 'status') delete asJson(next)[name];
+  for (const name of Object.keys(previous)) if (name !== 'status') copyField(name, next, previous);
+  if (managedFields === undefined) delete next.metadata.managedFields;
+  else next.metadata.managedFields = managedFields;
+  if (status === undefined) delete asJson(next)['status'];
+}
+
+function withoutStatus(o: KubeObject): Json {
+  const { status: _, ...rest } = withoutMetadata(o);
+  return rest;
 }
 
 function withoutMetadata(o: KubeObject): Json {

@@ -18,7 +18,7 @@ export {
 export { JSON_PATCH } from './library/kubernetes.ts';
 export { STRING_REVERSE } from './library/strings.ts';
 export { escapePropertyName } from './property-name.ts';
-export { Regex, RegexCache } from './regex/regex.ts';
+export { type Meter, Regex, RegexCache } from './regex/regex.ts';
 export type { Issue } from './source.ts';
 export * from './types.ts';
 export { compare, equal } from './values/equality.ts';

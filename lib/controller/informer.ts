@@ -53,24 +53,35 @@ const BACKOFF = { initialMs: 50, maxMs: 5_000 } as const;
 export class InformerFactory implements AsyncDisposable {
   readonly #o: InformerFactoryOptions;
   readonly #scope = new Scope('informers');
-  readonly #byKind = new Map<string, { informer: unknown; synced: (signal: AbortSignal) => Promise<void> }>();
+  readonly #byKind = new Map<string, Running>();
 
   constructor(o: InformerFactoryOptions) {
     this.#o = o;
   }
 
   informer<T extends KubeObject>(kind: KindRef<T>, o: InformerOptions<T> = {}): Informer<T> {
-    const id = `${kind.group}/${kind.version}/${kind.resource}`;
+    const id = idOf(kind);
     // The map is keyed by kind, and a KindRef<T> names exactly one T.
     let found = this.#byKind.get(id)?.informer as CachedInformer<T> | undefined;
     if (!found) {
       const informer = new CachedInformer<T>(kind, this.#o);
       found = informer;
-      this.#byKind.set(id, { informer, synced: (s) => informer.synced(s) });
-      this.#scope.spawn(id, (signal) => informer.run({ signal, clock: this.#o.clock, log: this.#o.log }));
+      const dropped = new AbortController();
+      this.#byKind.set(id, { informer, synced: (s) => informer.synced(s), dropped });
+      this.#scope.spawn(id, (signal) => {
+        const ends = AbortSignal.any([signal, dropped.signal]);
+        return informer.run({ signal: ends, clock: this.#o.clock, log: this.#o.log });
+      });
     }
     for (const [name, fn] of Object.entries(o.indexes ?? {})) found.declareIndex(name, fn);
     return found;
+  }
+
+  /** Ends the informer of a kind that is not served any more; asked for again, it is a new one. */
+  drop(kind: KindRef): void {
+    const id = idOf(kind);
+    this.#byKind.get(id)?.dropped.abort(new DOMException('the kind is not served any more', 'AbortError'));
+    this.#byKind.delete(id);
   }
 
   /** Waits for every informer asked for so far. */
@@ -81,6 +92,16 @@ export class InformerFactory implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.#scope[Symbol.asyncDispose]();
   }
+}
+
+interface Running {
+  readonly informer: unknown;
+  readonly synced: (signal: AbortSignal) => Promise<void>;
+  readonly dropped: AbortController;
+}
+
+function idOf(kind: KindRef): string {
+  return `${kind.group}/${kind.version}/${kind.resource}`;
 }
 
 class CachedInformer<T extends KubeObject> implements Informer<T> {
@@ -146,7 +167,7 @@ class CachedInformer<T extends KubeObject> implements Informer<T> {
         if (c.signal.aborted) return;
         if (isKind(e, 'Expired')) mustList = true;
         else c.log.warn({ resource: this.kind.resource, err: messageOf(e) }, 'list or watch failed, trying again');
-        await c.clock.sleep(backoffMs(BACKOFF, Math.min(this.#failures++, 10), this.#o.random), c.signal);
+        await sleepUnlessEnded(c, backoffMs(BACKOFF, Math.min(this.#failures++, 10), this.#o.random));
       }
     }
   }
@@ -174,7 +195,7 @@ class CachedInformer<T extends KubeObject> implements Informer<T> {
     }
     // A server that ends every watch at once must not turn this into a busy loop.
     if (!c.signal.aborted && c.clock.monotonic() - startedMs < BACKOFF.initialMs)
-      await c.clock.sleep(backoffMs(BACKOFF, Math.min(this.#failures++, 10), this.#o.random), c.signal);
+      await sleepUnlessEnded(c, backoffMs(BACKOFF, Math.min(this.#failures++, 10), this.#o.random));
   }
 
   #apply(event: WatchEvent<T>): void {
@@ -211,5 +232,13 @@ class CachedInformer<T extends KubeObject> implements Informer<T> {
     } catch (e) {
       this.#o.log.error({ resource: this.kind.resource, err: e }, 'informer listener failed');
     }
+  }
+}
+
+async function sleepUnlessEnded(c: Ctx, ms: number): Promise<void> {
+  try {
+    await c.clock.sleep(ms, c.signal);
+  } catch (e) {
+    if (!c.signal.aborted) throw e;
   }
 }

@@ -6,15 +6,18 @@ import type { AdmissionChain } from './admission/chain.ts';
 import type { TokenService } from './authn/token-service.ts';
 import type { Authorizer } from './authz/authorizer.ts';
 import type { Cached } from './cache/cached.ts';
-import type { StoredKinds } from './cache/stored-kinds.ts';
 import type { WatchCache } from './cache/watch-cache.ts';
+import type { CustomVersions } from './custom/versions.ts';
 import type { ResourceHooks } from './hooks.ts';
+import type { KindRegistry } from './kind-registry.ts';
 import type { Storage } from './storage.ts';
 
 export interface Core {
   readonly storage: Storage;
   readonly cache: WatchCache;
-  readonly kinds: StoredKinds;
+  readonly kinds: KindRegistry;
+  /** Of custom resources. */
+  readonly versions: CustomVersions;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -27,7 +30,10 @@ export interface Core {
   readonly eventTtlSeconds: number;
 }
 
-/** A request whose kind has been looked up: `info` as asked for, `stored` as kept. */
+/**
+ * A request whose kind has been looked up: `info` as asked for, `stored` as handlers work on it: the version that is kept, but for
+ * custom kinds the version asked for (CustomVersions converts where objects are read and written).
+ */
 export type Target<R extends RequestBase = RequestBase> = R & { readonly info: KindInfo; readonly stored: KindInfo };
 
 export type TargetOf<V extends ApiRequest['verb']> = Target<Extract<ApiRequest, { verb: V }>>;

@@ -3,7 +3,7 @@
  * one store: nothing here is led, every write is a compare-and-swap.
  */
 import { setMaxListeners } from 'node:events';
-import { allKinds, METRICS_KINDS, NODE_METRICS } from '#lib/api';
+import { allKinds, METRICS_KINDS, NODE_METRICS, ruleTools } from '#lib/api';
 import { type Ctx, raceAbort, Scope, StatusError } from '#lib/base';
 import { InProcessClient, type NodeStreams } from '#lib/client';
 import { InformerFactory } from '#lib/controller';
@@ -36,9 +36,10 @@ import { RbacAuthorizer } from './authz/rbac/rbac.ts';
 import { EndpointsKeeper } from './bootstrap/endpoints.ts';
 import { ensureBootstrapObjects, keepBootstrapObjects } from './bootstrap/objects.ts';
 import { ensureRbacDefaults, nodeRules } from './bootstrap/rbac.ts';
-import { StoredKinds } from './cache/stored-kinds.ts';
 import { WatchCache } from './cache/watch-cache.ts';
 import type { Core } from './core.ts';
+import { definitionHooks, startDefinitions } from './custom/definitions.ts';
+import { CustomVersions } from './custom/versions.ts';
 import { Health } from './health.ts';
 import type { ResourceHooks } from './hooks.ts';
 import { Aggregator } from './http/aggregate/aggregator.ts';
@@ -48,6 +49,7 @@ import { followConditions, followFlowControl } from './http/fairness/follow.ts';
 import { listen, storeHealth } from './http/listen.ts';
 import { metricsRoutes } from './http/metrics-api/metrics-api.ts';
 import { NodeFigures } from './http/metrics-api/node-figures.ts';
+import { KindRegistry } from './kind-registry.ts';
 import { certificateRequestHooks } from './kinds/certificate-requests.ts';
 import { namespaceHooks } from './kinds/namespaces.ts';
 import { podHooks } from './kinds/pods.ts';
@@ -64,6 +66,10 @@ const NODE_PORTS = { from: 30_000, to: 32_767 };
 const LEAVE_MS = 2_000;
 const SERVICE_ACCOUNT_WAIT_MS = 5_000;
 
+const noConversion = (): never => {
+  throw new StatusError('Unavailable', 'conversion webhooks cannot be called');
+};
+
 /** Resolves when the cache is filled, the bootstrap objects exist and the listeners accept. */
 export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
   const scope = new Scope('apiserver');
@@ -79,9 +85,10 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     scope.spawn('bootstrap objects', (signal) => keepBootstrapObjects(client, deps.config, { ...c, signal }));
     const flows = await openFlowControl(deps, client, scope, c);
     const auditor = openAudit(deps, c);
+    scope.own(startDefinitions({ ...deps, client, kinds: api.core.kinds }));
     const endpoints = await keepEndpoints(deps, client, scope, c);
     const nodes = { streams: deps.nodeStreams };
-    const aggregator = scope.own(newAggregator(deps, client, () => nodes.streams));
+    const aggregator = scope.own(newAggregator(deps, { client, kinds: api.core.kinds, nodes: () => nodes.streams }));
     await aggregator.start();
     const health = new Health([
       { name: 'ping', isLiveness: true, check: () => undefined },
@@ -132,12 +139,16 @@ function typeOfKey(key: string): string {
   return group === 'core' ? resource : `${resource}.${group}`;
 }
 
-function newAggregator(deps: ApiServerDeps, client: InProcessClient, nodes: () => NodeStreams | undefined): Aggregator {
+function newAggregator(
+  deps: ApiServerDeps,
+  o: { client: InProcessClient; kinds: KindRegistry; nodes: () => NodeStreams | undefined },
+): Aggregator {
   const { clock, random, log, tls, frontProxy } = deps;
+  const { client, kinds, nodes } = o;
   const native = metricsRoutes({ client, figures: new NodeFigures({ nodes, clock }) });
-  const common = { client, clock, random, log, nodes, native, frontProxy, clientCaPem: tls?.caPem };
-  const kinds = [...allKinds(), ...METRICS_KINDS];
-  return new Aggregator({ ...common, kinds, replaceable: new Set([NODE_METRICS.group]) });
+  const common = { client, kinds, clock, random, log, nodes, native, frontProxy, clientCaPem: tls?.caPem };
+  const builtIn = [...allKinds(), ...METRICS_KINDS];
+  return new Aggregator({ ...common, builtIn, replaceable: new Set([NODE_METRICS.group]) });
 }
 
 async function openFlowControl(
@@ -189,7 +200,8 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
   const { store, clock, random, log, config } = deps;
   const keys = await StoreTokenKeys.open({ store, clock, log }, c);
   scope.spawn('token keys', (signal) => keys.run({ ...c, signal }));
-  const kinds = new StoredKinds();
+  const definitions = ruleTools();
+  const kinds = new KindRegistry(definitions);
   const oidc = (config.oidc ?? []).map((i) => scope.own(new OidcAuthenticator(i, { clock, log, signal: c.signal })));
   const cache = scope.own(await WatchCache.open({ store, kinds, clock, log, freeze: config.freeze === true }, c));
   const storage = new Storage({ store, cache });
@@ -227,17 +239,25 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
   const addresses = new AddressAllocator({ storage, cidr: config.serviceCidr, clock, random });
   const range = config.nodePortRange ?? NODE_PORTS;
   const ports = new NodePortAllocator({ storage, range, clock, random });
+  // What is served of a definition is not what watchers of its objects began with.
+  scope.own(
+    kinds.onChange((_name, { isServedAnew, resource }) => {
+      if (isServedAnew) cache.of(resource).endWatchers();
+    }),
+  );
   scope.spawn('repair', (signal) => runRepair({ storage, addresses, ports }, { ...c, signal }));
   const hooks = new Map<string, ResourceHooks>([
     ['/services', new ServiceHooks({ addresses, ports })],
     ['/pods', podHooks],
     ['/namespaces', namespaceHooks],
+    ['apiextensions.k8s.io/customresourcedefinitions', definitionHooks],
     ['certificates.k8s.io/certificatesigningrequests', certificateRequestHooks],
   ]);
   return {
     storage,
     cache,
     kinds,
+    versions: new CustomVersions({ kinds, webhook: noConversion }),
     clock,
     random,
     log,
@@ -245,7 +265,7 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     tokens: makeTokenService({ storage, keys, clock, random, log, config: config.serviceAccounts ?? {}, others: oidc }),
     admission,
     hooks,
-    validation: { nodePortRange: { first: range.from, last: range.to } },
+    validation: { nodePortRange: { first: range.from, last: range.to }, definitions },
     eventTtlSeconds: config.eventTtlSeconds ?? EVENT_TTL_SECONDS,
   };
 }

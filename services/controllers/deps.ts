@@ -3,6 +3,7 @@ import type { Clock, Logger, Random } from '#lib/base';
 import type { Client } from '#lib/client';
 import type { EventRecorder, InformerFactory, WorkQueueMetrics } from '#lib/controller';
 import type { KeyPair } from '#lib/pki';
+import type { CustomKinds } from './custom-kinds.ts';
 import type { SecretTokenSigner } from './service-account-token/reconcile.ts';
 
 export interface ControllersConfig {
@@ -23,6 +24,8 @@ export interface ControllersConfig {
 export interface Deps {
   readonly client: Client;
   readonly informers: InformerFactory;
+  /** Kinds beyond the built-in ones. */
+  readonly customKinds: CustomKinds;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;

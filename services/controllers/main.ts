@@ -8,6 +8,7 @@ import type { Client } from '#lib/client';
 import { ClientEventRecorder, InformerFactory, type WorkQueueMetrics } from '#lib/controller';
 import { startCertificatesController } from './certificates/reconcile.ts';
 import { startClusterRoleAggregationController } from './clusterrole-aggregation/reconcile.ts';
+import { CustomKinds } from './custom-kinds.ts';
 import { startDeploymentController } from './deployment/reconcile.ts';
 import type { ControllersConfig, Deps } from './deps.ts';
 import { startEndpointsController } from './endpoints/reconcile.ts';
@@ -52,6 +53,7 @@ export async function startControllers(o: ControllersOptions): Promise<AsyncDisp
     config: o.config,
     queueMetrics: o.queueMetrics,
     informers,
+    customKinds: scope.own(new CustomKinds(informers)),
     recorder: (component) => scope.own(new ClientEventRecorder({ ...o, component })),
   };
   scope.own(startServiceAccountController(deps));

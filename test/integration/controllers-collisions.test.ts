@@ -15,6 +15,7 @@ import { type Client, InProcessClient } from '#lib/client';
 import { InformerFactory, mutableCopy } from '#lib/controller';
 import { MemoryStore } from '#lib/store';
 import { startApiServer } from '../../services/apiserver/main.ts';
+import { CustomKinds } from '../../services/controllers/custom-kinds.ts';
 import { startReplicaSetController } from '../../services/controllers/replicaset/reconcile.ts';
 import { Binder } from '../../services/scheduler/bind.ts';
 import { FakeCluster } from './controllers/fake-cluster.ts';
@@ -235,11 +236,13 @@ describe('replica sets', () => {
       },
     }) as Client;
     const informers = scope.own(new InformerFactory({ ...common, client: taken }));
+    const customKinds = scope.own(new CustomKinds(informers));
     scope.own(
       startReplicaSetController({
         ...common,
         client: taken,
         informers,
+        customKinds,
         config: {},
         recorder: () => ({ event: () => undefined }),
       }),

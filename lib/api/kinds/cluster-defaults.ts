@@ -7,6 +7,7 @@ import type { CustomResourceDefinition } from '../gen/types/apiextensions-v1.ts'
 import type { NetworkPolicy } from '../gen/types/networking-v1.ts';
 import type { Subject } from '../gen/types/rbac-v1.ts';
 import type { CSIDriver, StorageClass } from '../gen/types/storage-v1.ts';
+import { applyDefinitionDefaults } from '../structural/definition/definition-defaults.ts';
 import { type DefaultsTable, on } from './defaults-table.ts';
 
 const RBAC_GROUP = 'rbac.authorization.k8s.io';
@@ -81,10 +82,8 @@ export const CLUSTER_DEFAULTS: DefaultsTable = {
   'authentication/v1.TokenRequestSpec': on<{ expirationSeconds?: number | null }>((s) => {
     s.expirationSeconds ??= 3600;
   }),
-  'apiextensions/v1.CustomResourceDefinition': on<CustomResourceDefinition>(({ spec }) => {
-    spec.names.singular ||= spec.names.kind.toLowerCase();
-    spec.names.listKind ||= `${spec.names.kind}List`;
-    spec.conversion ??= { strategy: 'None' };
+  'apiextensions/v1.CustomResourceDefinition': on<CustomResourceDefinition>((crd) => {
+    Object.assign(crd, applyDefinitionDefaults(crd));
   }),
   'flowcontrol/v1.FlowSchemaSpec': on<{ matchingPrecedence?: number }>((s) => {
     s.matchingPrecedence ||= 1000;

@@ -1,4 +1,5 @@
 /** Per kind, what the general rule of ../strategy.ts does not say. Source: pkg/registry/{core,apps,batch,certificates}/*\/strategy.go. */
+import type { CustomResourceDefinition } from '../gen/types/apiextensions-v1.ts';
 import type { Deployment } from '../gen/types/apps-v1.ts';
 import type { Job } from '../gen/types/batch-v1.ts';
 import type { CertificateSigningRequest } from '../gen/types/certificates-v1.ts';
@@ -42,6 +43,10 @@ type Make = <T extends KubeObject>(s: {
 const strategy: Make = (s) => s as unknown as Strategy;
 
 export const STRATEGIES: Readonly<Record<TypeName, Strategy>> = {
+  'apiextensions/v1.CustomResourceDefinition': strategy<CustomResourceDefinition>({
+    create: (crd) => noteStorageVersion(crd),
+    update: (next) => noteStorageVersion(next),
+  }),
   'core/v1.Pod': strategy<Pod>({
     create: createPod,
     subresources: { status: updatePodStatus, ephemeralcontainers: updateEphemeralContainers, resize: resizePod },
@@ -220,4 +225,12 @@ function selectJobPods(job: Job): void {
   } as typeof template.metadata;
   job.spec.selector ??= {};
   job.spec.selector.matchLabels = { [UID_LABEL]: uid, ...job.spec.selector.matchLabels };
+}
+
+/** Every version that objects were ever stored in is on record until somebody has rewritten them all and takes it off. */
+function noteStorageVersion(crd: CustomResourceDefinition): void {
+  const { storedVersions = [], ...status } = crd.status ?? { conditions: [], acceptedNames: { plural: '', kind: '' } };
+  const storage = crd.spec.versions?.find((v) => v.storage)?.name;
+  const isNoted = storage === undefined || storedVersions?.includes(storage);
+  crd.status = { ...status, storedVersions: isNoted ? storedVersions : [...(storedVersions ?? []), storage] };
 }

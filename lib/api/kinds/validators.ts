@@ -1,7 +1,16 @@
 /** Per kind: how its objects are named and who validates them; a kind not listed is validated by the field table. */
-import type { FieldError } from '../field-error.ts';
+import { type FieldError, invalid } from '../field-error.ts';
+import type { CustomResourceDefinition } from '../gen/types/apiextensions-v1.ts';
 import type { PodTemplateSpec } from '../gen/types/core-v1.ts';
 import type { KubeObject } from '../object.ts';
+import {
+  NO_DEFINITION_TOOLS,
+  validateDefinition,
+  validateDefinitionStatus,
+  validateDefinitionUpdate,
+} from '../structural/definition/definition.ts';
+import { applyDefinitionDefaults } from '../structural/definition/definition-defaults.ts';
+import { definitionName } from '../structural/definition/names.ts';
 import type { TypeName } from '../type-table.ts';
 import { COMMON_PARTS, type PartValidator } from '../validation/by-table.ts';
 import { type Check, dns1123Label, pathSegmentName } from '../validation/names.ts';
@@ -57,6 +66,17 @@ function validator<T extends KubeObject>(v: {
 const NOTHING = (): FieldError[] => [];
 
 export const VALIDATORS: Readonly<Record<TypeName, Validator>> = {
+  'apiextensions/v1.CustomResourceDefinition': validator<CustomResourceDefinition>({
+    object: (crd, { definitions: tools = NO_DEFINITION_TOOLS }, previous) =>
+      previous === undefined
+        ? validateDefinition(crd, tools)
+        : validateDefinitionUpdate(crd, applyDefinitionDefaults(previous), tools),
+    create: ({ metadata, spec }) =>
+      definitionName(spec)(metadata.name)
+        .filter((text) => text.includes('spec.names.plural'))
+        .map((text) => invalid('metadata.name', metadata.name, text)),
+    subresources: { status: validateDefinitionStatus },
+  }),
   'core/v1.Pod': validator({
     object: validatePod,
     create: validateNewPod,

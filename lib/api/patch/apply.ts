@@ -63,7 +63,7 @@ export function applyServerSide(
   if ((applied.metadata.managedFields ?? []).length > 0)
     throw new StatusError('BadRequest', 'metadata.managedFields must be nil');
   const info = kindInfo(kind);
-  const shape = shapeOfType(info.schema);
+  const shape = shapeOfKind(info);
   const config = configurationOf(info, applied, o.subresource);
   const me = {
     name: o.manager,
@@ -106,7 +106,7 @@ export function trackUpdate(kind: KindRef, previous: KubeObject | undefined, nex
     delete next.metadata.managedFields;
     return;
   }
-  const shape = shapeOfType(kindInfo(kind).schema);
+  const shape = shapeOfKind(kindInfo(kind));
   const before = previous === undefined ? {} : withoutManagedFields(previous);
   const comparison = compareTyped(shape, before, withoutManagedFields(next));
   const me = {
@@ -126,6 +126,10 @@ export function trackUpdate(kind: KindRef, previous: KubeObject | undefined, nex
   const entries = isSame && (sent ?? []).length === 0 ? kept : formatManagers(result);
   if (entries === undefined || entries.length === 0) delete next.metadata.managedFields;
   else next.metadata.managedFields = entries;
+}
+
+function shapeOfKind(info: KindInfo): Shape {
+  return info.custom?.shape ?? shapeOfType(info.schema);
 }
 
 /** What of a configuration this endpoint takes: no status on the main one, only the status on /status, nothing the server sets. */

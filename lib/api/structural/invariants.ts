@@ -6,18 +6,17 @@
 import { errorBody, type FieldError, forbidden, invalid, required } from '../field-error.ts';
 import type { JSONSchemaProps } from '../gen/types/apiextensions-v1.ts';
 import { Errors } from '../validation/field-path.ts';
-import type { RegexEngine } from './regex.ts';
+import type { Patterns } from './pattern.ts';
 import { child, type Structural } from './schema.ts';
 
 type Level = 'root' | 'item' | 'field';
-type Patterns = ReadonlyMap<string, ReturnType<RegexEngine['compile']>>;
 
 interface Walk {
   readonly errors: Errors;
   readonly patterns: Patterns;
 }
 
-/** In no order; see sortedErrors. `patterns`: what compiling them gave. */
+/** In no order; see sortedErrors. `patterns`: those that the schema was made with. */
 export function validateInvariants(s: Structural, path: string, patterns: Patterns): FieldError[] {
   const w: Walk = { errors: new Errors(), patterns };
   structural(s, 'root', path, w);
@@ -130,10 +129,10 @@ function junctors(s: Structural, path: string, w: Walk, skips: Skips): void {
 
 function validatePattern(s: Structural, path: string, w: Walk): void {
   const text = s.source.pattern ?? '';
-  const compiled = w.patterns.get(text);
-  if (compiled !== undefined && 'error' in compiled)
+  const compiled = text === '' ? undefined : w.patterns.compile(text);
+  if (compiled !== undefined && 'message' in compiled)
     w.errors.add(
-      invalid(child(path, 'pattern'), text, `must be a valid regular expression, but isn't: ${compiled.error}`),
+      invalid(child(path, 'pattern'), text, `must be a valid regular expression, but isn't: ${compiled.message}`),
     );
 }
 

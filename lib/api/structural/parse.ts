@@ -2,12 +2,13 @@
  * From the OpenAPI v3 schema of a CustomResourceDefinition to its structural form, or what keeps it from having one.
  * Source: k8s.io/apiextensions-apiserver/pkg/apiserver/schema/convert.go.
  */
+import { Regex } from '#lib/cel';
 import { type FieldError, invalid } from '../field-error.ts';
 import type { JSONSchemaProps } from '../gen/types/apiextensions-v1.ts';
 import { isObject } from '../patch/value.ts';
 import { validateCompleteness } from './completeness.ts';
 import { sortedErrors, validateInvariants } from './invariants.ts';
-import type { RegexEngine } from './regex.ts';
+import { Patterns } from './pattern.ts';
 import type { Limits, Structural } from './schema.ts';
 
 /** Deeper schemas are refused, so that no walk through one overflows the stack. */
@@ -21,30 +22,28 @@ export type ParsedSchema =
  * The structural schema, with all patterns compiled, or the errors with paths below `path`. `isUnsupported`: a keyword that
  * no structural schema may have (the only error then); else the schema has its form but breaks a rule.
  */
-export function parseStructural(props: JSONSchemaProps, path: string, regex: RegexEngine): ParsedSchema {
-  const convertor: Convertor = { regex, patterns: new Map() };
+export function parseStructural(props: JSONSchemaProps, path: string): ParsedSchema {
+  const patterns = new Patterns();
   let schema: Structural;
   try {
-    schema = convert(props, convertor, 0);
+    schema = convert(props, patterns, 0);
   } catch (e) {
     if (!(e instanceof UnsupportedSchema)) throw e;
     return { errors: [invalid(path, '', e.message)], isUnsupported: true };
   }
-  const errors = [...validateInvariants(schema, path, convertor.patterns), ...validateCompleteness(schema, path)];
+  const errors = [...validateInvariants(schema, path, patterns), ...validateCompleteness(schema, path)];
   return errors.length > 0 ? { errors: sortedErrors(errors), isUnsupported: false } : { schema };
 }
 
 /** The form alone, without patterns and whether or not the rules are kept; undefined: an unsupported keyword. */
 export function structuralForm(props: JSONSchemaProps): Structural | undefined {
   try {
-    return convert(props, { regex: NO_REGEX, patterns: new Map() }, 0);
+    return convert(props, undefined, 0);
   } catch (e) {
     if (!(e instanceof UnsupportedSchema)) throw e;
     return undefined;
   }
 }
-
-const NO_REGEX: RegexEngine = { compile: () => ({ error: 'not compiled' }) };
 
 /** A JSONSchemaProps where only some unions allow one. The decoder of the field table has checked it. */
 export function schemaIn(value: unknown): JSONSchemaProps | undefined {
@@ -53,26 +52,21 @@ export function schemaIn(value: unknown): JSONSchemaProps | undefined {
 
 class UnsupportedSchema extends Error {}
 
-interface Convertor {
-  readonly regex: RegexEngine;
-  /** Every pattern met, with its compiled form or error. */
-  readonly patterns: Map<string, ReturnType<RegexEngine['compile']>>;
-}
-
-function convert(s: JSONSchemaProps, c: Convertor, depth: number): Structural {
+/** `patterns` undefined: they are left out. */
+function convert(s: JSONSchemaProps, patterns: Patterns | undefined, depth: number): Structural {
   if (depth > SCHEMA_DEPTH_MAX)
     throw new UnsupportedSchema(`must not be nested more than ${SCHEMA_DEPTH_MAX} levels deep`);
   refuseUnsupported(s);
   const inner = (value: unknown): Structural | undefined => {
     const props = schemaIn(value);
-    return props && convert(props, c, depth + 1);
+    return props && convert(props, patterns, depth + 1);
   };
   const list = (values: readonly JSONSchemaProps[] | undefined): Structural[] =>
-    (values ?? []).map((v) => convert(v, c, depth + 1));
+    (values ?? []).map((v) => convert(v, patterns, depth + 1));
   const rules = s['x-kubernetes-validations'] ?? [];
   const parts = {
     items: inner(s.items),
-    properties: new Map(Object.entries(s.properties ?? {}).map(([k, v]) => [k, convert(v, c, depth + 1)])),
+    properties: new Map(Object.entries(s.properties ?? {}).map(([k, v]) => [k, convert(v, patterns, depth + 1)])),
     additionalProperties:
       typeof s.additionalProperties === 'boolean' ? s.additionalProperties : inner(s.additionalProperties),
   };
@@ -94,7 +88,7 @@ function convert(s: JSONSchemaProps, c: Convertor, depth: number): Structural {
     required: s.required ?? [],
     enum: s.enum ?? [],
     format: s.format ?? '',
-    pattern: patternOf(s.pattern, c),
+    pattern: patternOf(s.pattern, patterns),
     allOf: list(s.allOf),
     anyOf: list(s.anyOf),
     oneOf: list(s.oneOf),
@@ -109,11 +103,10 @@ function hasInnerRules(s: Pick<Structural, 'items' | 'properties' | 'additionalP
   return false;
 }
 
-function patternOf(text: string | undefined, c: Convertor): Structural['pattern'] {
+function patternOf(text: string | undefined, patterns: Patterns | undefined): Structural['pattern'] {
   if (text === undefined || text === '') return undefined;
-  const compiled = c.patterns.get(text) ?? c.regex.compile(text);
-  c.patterns.set(text, compiled);
-  return 'regex' in compiled ? { text, regex: compiled.regex } : undefined;
+  const regex = patterns?.compile(text);
+  return regex instanceof Regex ? { text, regex } : undefined;
 }
 
 function limitsOf(s: JSONSchemaProps): Limits {

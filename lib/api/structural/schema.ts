@@ -5,8 +5,8 @@
  * The junctors' schemas have the same type as the others, but say nothing about structure (invariants.ts checks it).
  * Source: KEP-1979 (structural schemas); k8s.io/apiextensions-apiserver/pkg/apiserver/schema/structural.go.
  */
+import type { Regex } from '#lib/cel';
 import type { JSONSchemaProps, ValidationRule } from '../gen/types/apiextensions-v1.ts';
-import type { Regex } from './regex.ts';
 
 export interface Structural {
   /** As it was written, decoded: for OpenAPI documents, and for what only they show (descriptions, titles, examples). */

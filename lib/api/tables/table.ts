@@ -7,6 +7,8 @@
  */
 import type { PartialObjectMetadata, Table, TableRow } from '../gen/types/meta-v1.ts';
 import type { DeepReadonly, KindRef, KubeObject } from '../object.ts';
+import type { KindInfo } from '../registry.ts';
+import type { CustomColumns } from '../structural/columns.ts';
 import { clusterPrinters } from './cluster.ts';
 import { networkPrinters } from './network.ts';
 import { podPrinter } from './pod.ts';
@@ -40,8 +42,12 @@ function keyText(kind: KindRef): string {
 }
 
 /** The meta.k8s.io/v1 Table of objects of one kind, a row each, in their order. */
-export function tableOf(kind: KindRef, list: readonly DeepReadonly<KubeObject>[], o: TableOptions): Table {
-  const printer = PRINTERS.get(keyText(kind));
+export function tableOf(
+  kind: KindRef & Pick<KindInfo, 'custom'>,
+  list: readonly DeepReadonly<KubeObject>[],
+  o: TableOptions,
+): Table {
+  const printer = kind.custom === undefined ? PRINTERS.get(keyText(kind)) : customPrinter(kind, kind.custom.columns);
   const c = cellContext(o.nowMs);
   const columns = printer?.columns ?? DEFAULT_COLUMNS;
   return {
@@ -52,9 +58,13 @@ export function tableOf(kind: KindRef, list: readonly DeepReadonly<KubeObject>[]
       ...(o.continue === undefined ? {} : { continue: o.continue }),
       ...(o.remainingItemCount === undefined ? {} : { remainingItemCount: o.remainingItemCount }),
     },
-    columnDefinitions: o.withColumns ? columns.map((x) => ({ ...x, description: '' })) : [],
+    columnDefinitions: o.withColumns ? columns.map((x) => ({ description: '', ...x })) : [],
     rows: list.map((object) => row(printer, object, { ...o, c })),
   };
+}
+
+function customPrinter(kind: KindRef, { columns, cells }: CustomColumns): Printer {
+  return { kind, columns, cells: (object, c) => cells(object, c.nowMs) };
 }
 
 function row(

@@ -10,7 +10,15 @@ import { type Check, dns1123Label, labelValue, qualifiedName } from './names.ts'
 const ANNOTATIONS_BYTES_MAX = 256 * 1024;
 const STANDARD_FINALIZERS = ['kubernetes', 'orphan', 'foregroundDeletion'];
 
-export function validateMetadata(meta: ObjectMeta, o: { namespaced: boolean; name: Check }): FieldError[] {
+export interface FinalizerRule {
+  /** Names without a slash beside the standard ones, as apimachinery's own rule has it (kinds of extensions, custom ones). */
+  readonly allowsPlainFinalizers?: boolean;
+}
+
+export function validateMetadata(
+  meta: ObjectMeta,
+  o: { readonly namespaced: boolean; readonly name: Check } & FinalizerRule,
+): FieldError[] {
   const errors = new Errors();
   if (meta.generateName) errors.check('metadata.generateName', meta.generateName, prefixOf(o.name));
   if (!meta.name) errors.add(required('metadata.name', 'name or generateName is required'));
@@ -23,7 +31,7 @@ export function validateMetadata(meta: ObjectMeta, o: { namespaced: boolean; nam
   errors.add(...validateLabels(meta.labels, 'metadata.labels'));
   errors.add(...validateAnnotations(meta.annotations, 'metadata.annotations'));
   errors.add(...validateOwners(meta.ownerReferences));
-  errors.add(...validateFinalizers(meta.finalizers, 'metadata.finalizers'));
+  errors.add(...validateFinalizers(meta.finalizers, 'metadata.finalizers', o));
   return errors.list;
 }
 
@@ -32,7 +40,7 @@ function prefixOf(name: Check): Check {
   return (value) => name(value.endsWith('-') ? `${value.slice(0, -1)}a` : value);
 }
 
-export function validateMetadataUpdate(next: ObjectMeta, previous: ObjectMeta): FieldError[] {
+export function validateMetadataUpdate(next: ObjectMeta, previous: ObjectMeta, o: FinalizerRule = {}): FieldError[] {
   const errors = new Errors();
   if (next.deletionTimestamp !== undefined) {
     const added = (next.finalizers ?? []).filter((f) => !(previous.finalizers ?? []).includes(f)).sort();
@@ -53,7 +61,7 @@ export function validateMetadataUpdate(next: ObjectMeta, previous: ObjectMeta): 
   errors.add(...validateLabels(next.labels, 'metadata.labels'));
   errors.add(...validateAnnotations(next.annotations, 'metadata.annotations'));
   errors.add(...validateOwners(next.ownerReferences));
-  errors.add(...validateFinalizers(next.finalizers, 'metadata.finalizers'));
+  errors.add(...validateFinalizers(next.finalizers, 'metadata.finalizers', o));
   return errors.list;
 }
 
@@ -102,11 +110,16 @@ function validateOwners(owners: readonly OwnerReference[] | undefined): FieldErr
   return errors.list;
 }
 
-export function validateFinalizers(finalizers: readonly string[] | undefined, path: string): FieldError[] {
+export function validateFinalizers(
+  finalizers: readonly string[] | undefined,
+  path: string,
+  o: FinalizerRule = {},
+): FieldError[] {
   const errors = new Errors();
   for (const name of finalizers ?? []) errors.check(path, name, qualifiedName);
   if (finalizers?.includes('orphan') && finalizers.includes('foregroundDeletion'))
     errors.add(invalid(path, finalizers, 'finalizer orphan and foregroundDeletion cannot be both set'));
+  if (o.allowsPlainFinalizers === true) return errors.list;
   for (const [i, name] of (finalizers ?? []).entries())
     if (!name.includes('/') && !STANDARD_FINALIZERS.includes(name))
       errors.add(invalid(`${path}[${i}]`, name, 'name is neither a standard finalizer name nor is it fully qualified'));

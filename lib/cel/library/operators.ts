@@ -44,8 +44,7 @@ const ADD: readonly Overload[] = [
   fn2('add_string', 'string, string -> string', pair(str), (a, b) => a + b),
   fn2('add_bytes', 'bytes, bytes -> bytes', pair(bytes), (a, b) => new Uint8Array(Buffer.concat([a, b]))),
   fn2('add_list', 'list(A), list(A) -> list(A)', pair(list), (a, b, meter) => {
-    meter.work(a.concatSteps(b));
-    return a.concat(b);
+    return a.concat(b, meter);
   }),
   fn2('add_duration_duration', 'duration, duration -> duration', pair(duration), (a, b) =>
     durationOr(a.nanos + b.nanos),

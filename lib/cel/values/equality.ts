@@ -30,7 +30,7 @@ export function equal(a: Value, b: Value, meter?: Meter): boolean {
   if (a instanceof Duration) return b instanceof Duration && a.nanos === b.nanos;
   if (a instanceof Uint8Array) return b instanceof Uint8Array && compareBytes(a, b) === 0;
   if (a instanceof TypeValue) return b instanceof TypeValue && a.name === b.name;
-  if (a instanceof OptionalValue) return b instanceof OptionalValue && equalOptionals(a, b);
+  if (a instanceof OptionalValue) return b instanceof OptionalValue && equalOptionals(a, b, meter);
   return a instanceof OpaqueValue && b instanceof OpaqueValue && a.typeName === b.typeName && a.equals(b);
 }
 
@@ -41,13 +41,13 @@ export function numeric(v: Value): bigint | number | undefined {
 }
 
 /** Reading an element of a host's JSON takes as long as so many steps. */
-const STEPS_PER_ELEMENT = 20;
+export const STEPS_PER_ELEMENT = 20;
 
 /** The price of a comparison counts the outermost elements only; the meter counts the others. */
 function equalLists(a: ListValue, b: ListValue, meter: Meter | undefined): boolean {
   if (a.length !== b.length) return false;
   meter?.work(a.length * STEPS_PER_ELEMENT);
-  const own = a.equals(b) ?? b.equals(a);
+  const own = a.equals(b, meter) ?? b.equals(a, meter);
   if (own !== undefined) return own;
   const other = b[Symbol.iterator]();
   for (const item of a) {
@@ -70,6 +70,8 @@ function equalMaps(a: MapValue, b: MapValue, meter: Meter | undefined): boolean 
 function equalObjects(a: ObjectValue, b: ObjectValue, meter: Meter | undefined): boolean {
   if (a === b) return true;
   if (a.typeName !== b.typeName) return false;
+  const own = a.equals(b, meter);
+  if (own !== undefined) return own;
   const names = [...a.fields()];
   if (names.length !== [...b.fields()].length) return false;
   meter?.work(names.length * STEPS_PER_ELEMENT);
@@ -79,9 +81,9 @@ function equalObjects(a: ObjectValue, b: ObjectValue, meter: Meter | undefined):
   });
 }
 
-function equalOptionals(a: OptionalValue, b: OptionalValue): boolean {
+function equalOptionals(a: OptionalValue, b: OptionalValue, meter: Meter | undefined): boolean {
   if (a.value === undefined || b.value === undefined) return a.value === b.value;
-  return equal(a.value, b.value);
+  return equal(a.value, b.value, meter);
 }
 
 export function compareBytes(a: Uint8Array, b: Uint8Array): number {

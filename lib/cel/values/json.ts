@@ -2,8 +2,10 @@
  * JSON as CEL values, read lazily by a declared type (k8s.io/apiserver/pkg/cel/common/values*.go): `set` lists compare without order,
  * `map` lists by key, and their `+` merges; the JSON of a dyn follows its own shape (whole numbers are int).
  */
+
+import type { Meter } from '../regex/regex.ts';
 import { isDyn, type ListType, type MapType, type ObjectType, type Type } from '../types.ts';
-import { equal } from './equality.ts';
+import { equal, STEPS_PER_ELEMENT } from './equality.ts';
 import { Duration, formatDuration, formatTimestamp, parseDuration, parseTimestamp, Timestamp } from './time.ts';
 import {
   ArrayList,
@@ -95,6 +97,45 @@ class JsonObject extends ObjectValue {
   *fields(): Iterable<string> {
     for (const name of this.type.fields.keys()) if (this.get(name) !== undefined) yield name;
   }
+  /** Also by what the type does not declare: unknown fields are kept where a schema says so. */
+  override equals(other: ObjectValue, meter: Meter | undefined): boolean | undefined {
+    if (!(other instanceof JsonObject)) return undefined;
+    const names = Object.keys(this.json);
+    meter?.work(names.length * STEPS_PER_ELEMENT);
+    if (names.length !== Object.keys(other.json).length) return false;
+    const declared = declaredFields(this.type);
+    return names.every((name) => {
+      const field = declared.get(name);
+      if (field === undefined)
+        return Object.hasOwn(other.json, name) && equalJson(this.json[name], other.json[name], meter);
+      const [x, y] = [this.get(field), other.get(field)];
+      return x === undefined || y === undefined ? x === y : equal(x, y, meter);
+    });
+  }
+}
+
+const FIELDS = new WeakMap<ObjectType, ReadonlyMap<string, string>>();
+
+/** The names of a type's fields by their names in JSON. */
+function declaredFields(type: ObjectType): ReadonlyMap<string, string> {
+  const known = FIELDS.get(type);
+  if (known !== undefined) return known;
+  const made = new Map<string, string>();
+  for (const [name, field] of type.fields) made.set(field.jsonName ?? name, name);
+  FIELDS.set(type, made);
+  return made;
+}
+
+function equalJson(a: unknown, b: unknown, meter: Meter | undefined): boolean {
+  meter?.work(STEPS_PER_ELEMENT);
+  if (Array.isArray(a) && Array.isArray(b))
+    return a.length === b.length && a.every((item, i) => equalJson(item, b[i], meter));
+  if (!isJsonObject(a) || !isJsonObject(b)) return a === b;
+  const names = Object.keys(a);
+  return (
+    names.length === Object.keys(b).length &&
+    names.every((name) => Object.hasOwn(b, name) && equalJson(a[name], b[name], meter))
+  );
 }
 
 class JsonMap extends MapValue {
@@ -137,41 +178,41 @@ class JsonList extends ListValue {
   at(index: number): Value {
     return fromJson(this.json[index], this.type.element);
   }
-  override equals(other: ListValue): boolean | undefined {
+  override equals(other: ListValue, meter: Meter | undefined): boolean | undefined {
     if (this.type.listType === undefined) return undefined;
     if (this.length !== other.length) return false;
-    const mine = this.byKey(this);
+    const mine = this.byKey(this, meter);
     for (const item of other) {
-      const same = mine.get(this.keyOf(item));
-      if (same === undefined || !equal(same, item)) return false;
+      const same = mine.get(this.keyOf(item, meter));
+      if (same === undefined || !equal(same, item, meter)) return false;
     }
     return true;
   }
   /** `set`: what is new is appended; `map`: an element with the key of an old one takes its place. */
-  override concat(other: ListValue): ListValue {
-    if (this.type.listType === undefined) return super.concat(other);
-    const merged = this.byKey(this);
+  override concat(other: ListValue, meter: Meter): ListValue {
+    if (this.type.listType === undefined) return super.concat(other, meter);
+    const merged = this.byKey(this, meter);
     for (const item of other) {
-      const key = this.keyOf(item);
+      const key = this.keyOf(item, meter);
       if (this.type.listType === 'map' || !merged.has(key)) merged.set(key, item);
     }
     return new ArrayList([...merged.values()]);
   }
-  override concatSteps(other: ListValue): number {
-    return this.type.listType === undefined ? 1 : 10 * (this.length + other.length);
-  }
-  private byKey(items: Iterable<Value>): Map<string, Value> {
+  private byKey(items: Iterable<Value>, meter: Meter | undefined): Map<string, Value> {
     const out = new Map<string, Value>();
-    for (const item of items) out.set(this.keyOf(item), item);
+    for (const item of items) out.set(this.keyOf(item, meter), item);
     return out;
   }
-  private keyOf(item: Value): string {
-    if (this.type.listType === 'set') return JSON.stringify(toJson(item));
-    const keys = (this.type.mapKeys ?? []).map((k) => {
+  private keyOf(item: Value, meter: Meter | undefined): string {
+    const text = JSON.stringify(this.type.listType === 'set' ? toJson(item) : this.keysOf(item));
+    meter?.work(STEPS_PER_ELEMENT + text.length);
+    return text;
+  }
+  private keysOf(item: Value): Json[] {
+    return (this.type.mapKeys ?? []).map((k) => {
       const v = item instanceof ObjectValue ? item.value(k) : item instanceof MapValue ? item.find(k) : undefined;
       return v === undefined ? null : toJson(v);
     });
-    return JSON.stringify(keys);
   }
 }
 

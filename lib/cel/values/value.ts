@@ -2,6 +2,7 @@
  * Run-time values of CEL (cel-spec, langdef.md "Values"). Numbers: `bigint` is int, `Uint` is uint, `number` is double. Lists, maps and
  * objects are abstract, so that a host's JSON is read lazily and a structural schema may bring its own equality.
  */
+import type { Meter } from '../regex/regex.ts';
 import type { Duration, Timestamp } from './time.ts';
 
 export type Value =
@@ -74,6 +75,11 @@ export abstract class ObjectValue {
   abstract get(field: string): Result | undefined;
   abstract fields(): Iterable<string>;
 
+  /** Undefined when objects of this kind are equal as their fields are. */
+  equals(_other: ObjectValue, _meter: Meter | undefined): boolean | undefined {
+    return undefined;
+  }
+
   /** A field that is there and no failure. */
   value(field: string): Value | undefined {
     const v = this.get(field);
@@ -91,19 +97,14 @@ export abstract class ListValue {
   }
 
   /** O(1): a rule may concatenate a large list once per element of another one. */
-  concat(other: ListValue): ListValue {
+  concat(other: ListValue, _meter: Meter): ListValue {
     if (this.length === 0) return other;
     if (other.length === 0) return this;
     return new ConcatList(this, other);
   }
 
-  /** Steps that `concat` takes. */
-  concatSteps(_other: ListValue): number {
-    return 1;
-  }
-
   /** Undefined when this list has no equality of its own. */
-  equals(_other: ListValue): boolean | undefined {
+  equals(_other: ListValue, _meter: Meter | undefined): boolean | undefined {
     return undefined;
   }
 }

@@ -2,8 +2,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Kinds, type Service } from '#lib/api';
 import { isKind, realClock, seededRandom, silentLogger, VirtualClock } from '#lib/base';
 import { MemoryStore } from '#lib/store';
-import { StoredKinds } from '../cache/stored-kinds.ts';
 import { WatchCache } from '../cache/watch-cache.ts';
+import { KindRegistry } from '../kind-registry.ts';
 import { Storage } from '../storage.ts';
 import { testContext as c, startTestServer, type TestServer } from '../testing/server.ts';
 import { AddressAllocator } from './addresses.ts';
@@ -97,7 +97,7 @@ describe('services', () => {
 test('repair: claims without a service go, young ones stay', async () => {
   const clock = new VirtualClock();
   const store = new MemoryStore({ clock });
-  const cache = await WatchCache.open({ store, kinds: new StoredKinds(), clock, log: silentLogger, freeze: true }, c);
+  const cache = await WatchCache.open({ store, kinds: new KindRegistry(), clock, log: silentLogger, freeze: true }, c);
   const storage = new Storage({ store, cache });
   const random = seededRandom(1);
   const addresses = new AddressAllocator({ storage, cidr: '10.43.0.0/24', clock, random });

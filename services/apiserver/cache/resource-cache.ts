@@ -4,9 +4,9 @@
  * Invariants: every event with a revision above `#droppedRevision` is in the ring; events are applied in revision order;
  * lists are in the order of the store's keys, so that a page may continue in the store.
  */
-import type { KindInfo } from '#lib/api';
 import { StatusError } from '#lib/base';
 import type { Revision } from '#lib/store';
+import type { ResourceRef } from '../kind-registry.ts';
 import { atRevision, type Cached } from './cached.ts';
 import { type CacheEvent, type Filter, type SeenEvent, seenBy, Watcher } from './watcher.ts';
 
@@ -30,7 +30,7 @@ interface NamespaceIndex {
 }
 
 export class ResourceCache {
-  readonly kind: KindInfo;
+  readonly kind: ResourceRef;
   readonly #namespaces = new Map<string, NamespaceIndex>();
   readonly #watchers = new Set<Watcher>();
   #ring: CacheEvent[] = [];
@@ -40,7 +40,7 @@ export class ResourceCache {
   #changedRevision: Revision;
   #size = 0;
 
-  constructor(kind: KindInfo, revision: Revision) {
+  constructor(kind: ResourceRef, revision: Revision) {
     this.kind = kind;
     this.#droppedRevision = revision;
     this.#changedRevision = revision;

@@ -10,9 +10,9 @@ import {
   type Store,
   type StoreEvent,
 } from '#lib/store';
+import { KindRegistry } from '../kind-registry.ts';
 import { Storage } from '../storage.ts';
 import { encodeStored, jsonParts } from './cached.ts';
-import { StoredKinds } from './stored-kinds.ts';
 import { WatchCache } from './watch-cache.ts';
 
 const KIND = kindInfo(Kinds.configmaps);
@@ -26,7 +26,7 @@ afterEach(async () => {
 
 async function open(store: Store): Promise<WatchCache> {
   const cache = await WatchCache.open(
-    { store, kinds: new StoredKinds(), clock: realClock, log: silentLogger, freeze: true },
+    { store, kinds: new KindRegistry(), clock: realClock, log: silentLogger, freeze: true },
     c,
   );
   opened.push(cache);

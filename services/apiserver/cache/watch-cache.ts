@@ -11,9 +11,9 @@
 import type { KindInfo, KubeObject, ObjectKey } from '#lib/api';
 import { type Clock, type Ctx, isKind, type Logger, raceAbort, Scope, StatusError } from '#lib/base';
 import { modRevisionOf, parseObjectKey, REGISTRY_PREFIX, type Revision, type Store, type StoreEvent } from '#lib/store';
+import type { KindRegistry, ResourceRef } from '../kind-registry.ts';
 import { type Cached, cachedOf, decodeStored, deepFreeze, storeKey } from './cached.ts';
 import { ResourceCache } from './resource-cache.ts';
-import type { StoredKinds } from './stored-kinds.ts';
 
 const PAGE_ENTRIES = 1_000;
 const RELIST_DELAY_MS = 500;
@@ -23,6 +23,7 @@ const WAIT_MS = 3_000;
 const NUDGE_MS = 250;
 const NUDGE_PREFIX = '/berth/progress/';
 const NUDGE_TTL_SECONDS = 60;
+const DEFINITIONS: ResourceRef = { group: 'apiextensions.k8s.io', resource: 'customresourcedefinitions' };
 
 interface Waiter {
   readonly target: Revision;
@@ -31,7 +32,7 @@ interface Waiter {
 
 export interface WatchCacheOptions {
   readonly store: Store;
-  readonly kinds: StoredKinds;
+  readonly kinds: KindRegistry;
   readonly clock: Clock;
   readonly log: Logger;
   readonly freeze: boolean;
@@ -39,12 +40,12 @@ export interface WatchCacheOptions {
 
 export class WatchCache implements AsyncDisposable {
   readonly #store: Store;
-  readonly #kinds: StoredKinds;
+  readonly #kinds: KindRegistry;
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #freeze: boolean;
   readonly #scope = new Scope('watch-cache');
-  /** By `group/resource`: versions of a group share one cache. */
+  /** By `group/resource`, of whatever the store has: versions of a group share one cache. */
   #resources = new Map<string, ResourceCache>();
   /** Own writes on their way to the store: the watch may bring them before the store has answered. */
   readonly #intents = new Map<string, { readonly object: KubeObject; readonly bytes: Buffer }>();
@@ -78,7 +79,7 @@ export class WatchCache implements AsyncDisposable {
     return this.#revision;
   }
 
-  of(kind: KindInfo): ResourceCache {
+  of(kind: ResourceRef): ResourceCache {
     const id = resourceId(kind);
     const found = this.#resources.get(id);
     if (found !== undefined) return found;
@@ -217,7 +218,7 @@ export class WatchCache implements AsyncDisposable {
       const page = await this.#store.list(REGISTRY_PREFIX, { limit: PAGE_ENTRIES, after, at }, c);
       at ??= page.revision;
       for (const entry of page.entries) {
-        const kind = this.#kinds.ofKey(entry.key);
+        const kind = parseObjectKey(entry.key);
         if (kind === undefined) continue;
         const id = resourceId(kind);
         let resource = resources.get(id);
@@ -232,6 +233,7 @@ export class WatchCache implements AsyncDisposable {
     }
     this.#resources = resources;
     this.#filledAt = at;
+    this.#kinds.reset([...this.of(DEFINITIONS).items('')].map((cached) => cached.object));
     // Older than what was seen: restored from a backup, which own writes did not survive.
     if (at < this.#revision) this.#ahead.clear();
     this.#revision = at;
@@ -244,14 +246,13 @@ export class WatchCache implements AsyncDisposable {
     for (const event of events) {
       last = event.type === 'put' ? event.entry.revision : event.revision;
       const key = event.type === 'put' ? event.entry.key : event.key;
-      const kind = this.#kinds.ofKey(key);
-      if (kind === undefined) continue;
-      if (event.type === 'put') {
-        this.of(kind).put(this.#decode(key, event.entry.value, event.entry.revision), nowMs);
-      } else {
-        const parsed = parseObjectKey(key);
-        if (parsed !== undefined) this.of(kind).remove(parsed.namespace, parsed.name, event.revision, nowMs);
-      }
+      const parsed = parseObjectKey(key);
+      if (parsed === undefined) continue;
+      const { namespace, name } = parsed;
+      const cached = event.type === 'put' ? this.#decode(key, event.entry.value, event.entry.revision) : undefined;
+      if (cached !== undefined) this.of(parsed).put(cached, nowMs);
+      else this.of(parsed).remove(namespace, name, last, nowMs);
+      if (isDefinition(parsed)) this.#kinds.define(name, cached?.object);
     }
     this.#advance(last);
   }
@@ -274,7 +275,11 @@ export class WatchCache implements AsyncDisposable {
   }
 }
 
-function resourceId(kind: Pick<KindInfo, 'group' | 'resource'>): string {
+function isDefinition(kind: ResourceRef): boolean {
+  return kind.group === DEFINITIONS.group && kind.resource === DEFINITIONS.resource;
+}
+
+function resourceId(kind: ResourceRef): string {
   return `${kind.group}/${kind.resource}`;
 }
 

@@ -130,7 +130,7 @@ async function store(core: Core, request: Target, draft: KubeObject, isGenerated
   };
   for (let attempt = 1; ; attempt++) {
     try {
-      return await core.storage.create(kind, draft, options, c);
+      return await core.storage.create(kind, await core.versions.write(kind, draft, c), options, c);
     } catch (e) {
       if (!isKind(e, 'AlreadyExists') || !isGenerated) throw e;
       if (attempt >= GENERATE_ATTEMPTS) throw alreadyExists(kind, draft.metadata.name, 1);

@@ -27,7 +27,7 @@ interface Token {
 export async function list(core: Core, request: Target & { readonly query: ListQuery }, c: Ctx): Promise<CoreResult> {
   const q = request.query;
   checkQuery(q);
-  const selection = selectionOf(request, q);
+  const selection = selectionOf(core, request, q);
   const limit = q.limit !== undefined && q.limit > 0 ? q.limit : Number.POSITIVE_INFINITY;
   if (q.continue !== undefined && q.continue !== '') {
     const token = decodeToken(q.continue);

@@ -12,7 +12,7 @@ import {
   decodeObject,
   type KubeObject,
 } from '#lib/api';
-import { type Ctx, isKind, timeText } from '#lib/base';
+import { type Ctx, isKind, StatusError, timeText } from '#lib/base';
 import type { PatchType, WriteOptions } from '#lib/client';
 import { badRequest, conflict } from '../api-errors.ts';
 import { fromStored, isConverted, toStored } from '../conversion.ts';
@@ -57,8 +57,16 @@ export function applyPatch(
     case 'merge':
       return applyMergePatch(current, request.body);
     default:
+      if (request.info.custom !== undefined) throw unsupportedPatch();
       return applyStrategicMergePatch(request.info.schema, current, request.body);
   }
+}
+
+function unsupportedPatch(): StatusError {
+  return new StatusError(
+    'UnsupportedMediaType',
+    'the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml',
+  );
 }
 
 async function apply(core: Core, request: PatchRequest, c: Ctx): Promise<CoreResult> {

@@ -3,15 +3,19 @@
  * Source: pkg/registry/apps/deployment/storage/storage.go ScaleREST.
  */
 import {
+  type CustomBehavior,
   type DeepReadonly,
   decodeType,
   invalidError,
+  type KindInfo,
   type KubeObject,
   type LabelSelector,
   matcherOf,
   matcherOfMap,
+  nestedValue,
+  setOwn,
 } from '#lib/api';
-import type { Ctx } from '#lib/base';
+import { type Ctx, StatusError } from '#lib/base';
 import { conflict } from '../api-errors.ts';
 import type { Core, CoreResult, Target, TargetOf } from '../core.ts';
 import { readObject } from './get.ts';
@@ -30,7 +34,9 @@ interface Scale extends KubeObject {
 }
 
 export async function getScale(core: Core, request: TargetOf<'get'>, c: Ctx): Promise<CoreResult> {
-  return { type: 'object', object: scaleOf((await readObject(core, request, c)).object) };
+  const stored = await readObject(core, request, c);
+  const { object } = await core.versions.read(request.stored, stored, c);
+  return { type: 'object', object: scaleOf(object, request.info) };
 }
 
 export async function updateScale(core: Core, request: BodyRequest, c: Ctx): Promise<CoreResult> {
@@ -59,7 +65,7 @@ async function changeScale(
   c: Ctx,
 ): Promise<CoreResult> {
   const nextParent = (current: DeepReadonly<KubeObject>): KubeObject => {
-    const wanted = next(scaleOf(current) as DeepReadonly<Scale>);
+    const wanted = next(scaleOf(current, request.info) as DeepReadonly<Scale>);
     const { resourceVersion } = wanted.metadata ?? {};
     const isStale =
       resourceVersion !== undefined && resourceVersion !== '' && resourceVersion !== current.metadata.resourceVersion;
@@ -70,26 +76,66 @@ async function changeScale(
         { type: 'Invalid', field: 'spec.replicas', value: replicas, detail: 'must be greater than or equal to 0' },
       ]);
     const draft = structuredClone(current) as Scalable;
-    draft.spec = { ...draft.spec, replicas };
+    const scale = request.info.custom?.scale;
+    if (scale !== undefined) setNested(draft, scale.specReplicasPath, replicas);
+    else draft.spec = { ...draft.spec, replicas };
     return draft;
   };
   const parent: Target & UpdateRequest = { ...request, subresource: undefined };
   const result = await changeObject(core, parent, { next: nextParent, trackAs: 'scale' }, c);
   if (result.type !== 'object') return result;
-  return { type: 'object', object: scaleOf(result.object) };
+  const read = result.cached === undefined ? undefined : await core.versions.read(request.stored, result.cached, c);
+  return { type: 'object', object: scaleOf(read?.object ?? result.object, request.info) };
 }
 
-export function scaleOf(o: DeepReadonly<KubeObject>): DeepReadonly<KubeObject> {
+/** `parent` as it is in the version `info`. */
+export function scaleOf(o: DeepReadonly<KubeObject>, info?: KindInfo): DeepReadonly<KubeObject> {
   const parent = o as DeepReadonly<Scalable>;
+  const counts = info?.custom?.scale === undefined ? builtInScale(parent) : customScale(parent, info.custom.scale);
   const { name, namespace, uid, resourceVersion, creationTimestamp } = parent.metadata;
   const scale = {
     kind: 'Scale',
     apiVersion: 'autoscaling/v1',
     metadata: { name, namespace, uid, resourceVersion, creationTimestamp },
+    ...counts,
+  };
+  return scale as DeepReadonly<KubeObject>;
+}
+
+function builtInScale(parent: DeepReadonly<Scalable>): object {
+  return {
     spec: { ...(parent.spec?.replicas ? { replicas: parent.spec.replicas } : {}) },
     status: { replicas: parent.status?.replicas ?? 0, selector: selectorText(parent) },
   };
-  return scale as DeepReadonly<KubeObject>;
+}
+
+/** Source: apiextensions-apiserver/pkg/registry/customresource/etcd.go scaleFromCustomResource. */
+function customScale(parent: object, paths: NonNullable<CustomBehavior['scale']>): object {
+  const { specReplicasPath, statusReplicasPath, labelSelectorPath } = paths;
+  const wanted = nestedValue(parent, specReplicasPath);
+  if (wanted.value === undefined)
+    throw new StatusError('Internal', `the spec replicas field "${specReplicasPath}" does not exist`);
+  const selector = labelSelectorPath === undefined ? undefined : nestedValue(parent, labelSelectorPath).value;
+  return {
+    spec: { ...(wanted.value === 0 ? {} : { replicas: wanted.value }) },
+    status: {
+      replicas: nestedValue(parent, statusReplicasPath).value ?? 0,
+      ...(typeof selector === 'string' && selector !== '' ? { selector } : {}),
+    },
+  };
+}
+
+/** Makes the objects on the way; what is no object there is left for validation to refuse. */
+function setNested(object: object, path: string, value: unknown): void {
+  const steps = path.replace(/^\./, '').split('.');
+  const last = steps.pop() ?? '';
+  let at = object as Record<string, unknown>;
+  for (const step of steps) {
+    const next = Object.hasOwn(at, step) ? at[step] : undefined;
+    if (typeof next !== 'object' || next === null) setOwn(at, step, {});
+    at = at[step] as Record<string, unknown>;
+  }
+  setOwn(at, last, value);
 }
 
 /** Replication controllers select by a plain map. */

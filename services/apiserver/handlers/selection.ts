@@ -1,8 +1,8 @@
 /** Label and field selectors of a request as one test on cached objects, and the shortcut when they name one object. */
-import { parseFieldSelector, parseLabelSelector } from '#lib/api';
+import { type DeepReadonly, type KubeObject, parseFieldSelector, parseLabelSelector } from '#lib/api';
 import type { Cached } from '../cache/cached.ts';
 import { fromStored } from '../conversion.ts';
-import type { Target } from '../core.ts';
+import type { Core, Target } from '../core.ts';
 
 export interface Selection {
   /** undefined = everything. */
@@ -12,6 +12,7 @@ export interface Selection {
 }
 
 export function selectionOf(
+  core: Core,
   request: Pick<Target, 'info' | 'stored' | 'namespace' | 'name'>,
   q: { readonly labelSelector?: string | undefined; readonly fieldSelector?: string | undefined },
 ): Selection {
@@ -20,7 +21,9 @@ export function selectionOf(
   const fields = q.fieldSelector ? parseFieldSelector(request.info, q.fieldSelector) : undefined;
   const tests: ((cached: Cached) => boolean)[] = [];
   if (labels !== undefined && !labels.isEmpty) tests.push((o) => labels.matches(o.object.metadata.labels));
-  if (fields !== undefined && !fields.isEmpty) tests.push((o) => fields.matches(fromStored(info, stored, o.object)));
+  const read = (o: Cached): DeepReadonly<KubeObject> =>
+    info.custom === undefined ? fromStored(info, stored, o.object) : core.versions.readNow(info, o).object;
+  if (fields !== undefined && !fields.isEmpty) tests.push((o) => fields.matches(read(o)));
   const byField = fields?.requirements.find((r) => r.path === 'metadata.name' && r.op === '=')?.value;
   const name = request.name ?? byField;
   if (request.name !== undefined) tests.push((o) => o.name === request.name);

@@ -103,8 +103,9 @@ export async function changeObject(core: Core, request: UpdateRequest, o: NextOb
     if (admitted !== undefined) await core.admission.settle(admitted, outcome, c);
     admitted = undefined;
   };
-  const change = async (current: Cached): Promise<Change> => {
+  const change = async (stored: Cached): Promise<Change> => {
     await settleAll('refused');
+    const current = await core.versions.read(kind, stored, c);
     const draft = o.next(current.object);
     o.after?.();
     checkPreconditions(kind, draft, current);
@@ -115,7 +116,8 @@ export async function changeObject(core: Core, request: UpdateRequest, o: NextOb
     admitted = admission;
     await core.admission.validate(admission, c);
     if (o.isTracked !== true) track(core, request, draft, current, o.trackAs ?? request.subresource);
-    return isReadyToGo(core, kind, draft, current) ? { action: 'remove' } : { action: 'put', object: draft };
+    if (isReadyToGo(core, kind, draft, current)) return { action: 'remove' };
+    return { action: 'put', object: await core.versions.write(kind, draft, c) };
   };
   let outcome: WriteOutcome = 'refused';
   try {

@@ -27,7 +27,7 @@ export async function openWatch(
 ): Promise<AsyncIterable<WatchItem>> {
   const q = request.query;
   checkQuery(q);
-  const selection = selectionOf(request, q);
+  const selection = selectionOf(core, request, q);
   const filter: Filter = { namespace: request.namespace, matches: selection.matches };
   const start = await startWatcher(core, request, filter, c);
   return run(core, q, start, c);

@@ -4,13 +4,14 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { type KindInfo, kindByResource } from '#lib/api';
+import type { KindInfo } from '#lib/api';
 import { type Clock, type Ctx, type Logger, type Random, StatusError, toStatusError } from '#lib/base';
 import { type ApiRequest, type RequestBase, statusOfError, type UserInfo } from '#lib/client';
 import type { Api } from '../api.ts';
 import type { Authenticator } from '../authn/authenticator.ts';
 import { requireAllowed } from '../authz/require.ts';
 import type { CoreResult } from '../core.ts';
+import type { KindRegistry } from '../kind-registry.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Aggregator } from './aggregate/aggregator.ts';
 import type { AuditedCall, Auditor } from './audit/auditor.ts';
@@ -20,7 +21,14 @@ import { type FlowFilter, releasedWhenInitialized } from './fairness/filter.ts';
 import { type Form, negotiate } from './negotiate.ts';
 import { deleteOptions, fieldValidation, listQuery, watchQuery, writeOptions } from './options.ts';
 import type { PathRoutes } from './paths.ts';
-import { attributesOf, type RequestInfo, type ResourceInfo, requestInfo } from './request-info.ts';
+import {
+  attributesOf,
+  isMisplacedVerb,
+  isWellPlaced,
+  type RequestInfo,
+  type ResourceInfo,
+  requestInfo,
+} from './request-info.ts';
 import { type Answer, sendBytes, sendError, sendResult } from './respond.ts';
 import { isRetryLater, ShuttingDown, sendRetryLater } from './retry-later.ts';
 import type { StreamRoutes } from './streams.ts';
@@ -92,7 +100,7 @@ export class Front {
       limit?.cancel();
       this.#o.stopping.removeEventListener('abort', onStop);
       answered(res.statusCode);
-      const object = recordedObject(call);
+      const object = recordedObject(call, this.#o.api.core.kinds);
       call.audit?.complete({ code: res.statusCode, error: call.error, ...(object === undefined ? {} : { object }) });
     }
   }
@@ -182,7 +190,7 @@ export class Front {
       await this.#o.paths.serve({ req, answer, path: info.path, query }, c);
       return;
     }
-    const kind = kindByResource(info.group, info.version, info.resource);
+    const kind = this.#kindOf(info) ?? (await this.#newKind(call, info, user));
     if (kind === undefined || !isWellPlaced(info, kind) || isMisplacedVerb(info, kind)) {
       await this.#refuseUnknown(call, info, user);
       return;
@@ -260,8 +268,20 @@ export class Front {
     }
   }
 
+  #kindOf(info: ResourceInfo): KindInfo | undefined {
+    return this.#o.api.core.kinds.byResource(info.group, info.version, info.resource);
+  }
+
+  /** One that another server may have established just now: looked for again when all writes until now have been seen. */
+  async #newKind(call: Call, info: ResourceInfo, user: UserInfo): Promise<KindInfo | undefined> {
+    if (!info.group.includes('.')) return undefined;
+    await this.#allow(call.audit, requireAllowed(this.#o.api.core.authorizer, attributesOf(info, user)));
+    await this.#o.api.core.cache.consistent(call.c);
+    return this.#kindOf(info);
+  }
+
   #base(req: IncomingMessage, info: ResourceInfo, user: UserInfo, warn?: (text: string) => void): RequestBase {
-    const kind = kindByResource(info.group, info.version, info.resource);
+    const kind = this.#kindOf(info);
     if (kind === undefined) throw new StatusError('NotFound', 'the server could not find the requested resource');
     return {
       user,
@@ -276,9 +296,8 @@ export class Front {
 
   /** Authorization comes before existence. */
   async #refuseUnknown(call: Call, info: ResourceInfo, user: UserInfo): Promise<void> {
-    const { group, version, resource } = info;
     await this.#allow(call.audit, requireAllowed(this.#o.api.core.authorizer, attributesOf(info, user)));
-    const kind = kindByResource(group, version, resource);
+    const kind = this.#kindOf(info);
     if (kind !== undefined && isMisplacedVerb(info, kind)) throw notAllowedHere();
     await sendBytes(call.answer, 404, Buffer.from('404 page not found\n'), 'text/plain; charset=utf-8');
   }
@@ -335,9 +354,9 @@ function auditIdOf(req: IncomingMessage): string | undefined {
   return req.headersDistinct['audit-id']?.[0];
 }
 
-function recordedObject({ audit, info, result }: Call): unknown {
+function recordedObject({ audit, info, result }: Call, kinds: KindRegistry): unknown {
   if (audit?.hasResponseBody !== true || info.type !== 'resource' || result === undefined) return undefined;
-  const kind = kindByResource(info.group, info.version, info.resource);
+  const kind = kinds.byResource(info.group, info.version, info.resource);
   return kind === undefined ? undefined : answeredObject(kind, result);
 }
 
@@ -347,21 +366,6 @@ function parsed(req: IncomingMessage): { url: string; info: RequestInfo; query: 
   const path = mark < 0 ? url : url.slice(0, mark);
   const query = new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1));
   return { url, info: requestInfo(req.method ?? 'GET', path, query), query };
-}
-
-/** Cluster-scoped kinds are not inside namespaces; namespaced ones are only listed and watched across them. */
-function isWellPlaced(info: ResourceInfo, kind: KindInfo): boolean {
-  if (!kind.namespaced) return info.namespace === '';
-  if (info.namespace !== '') return true;
-  const isReading = info.verb === 'list' || info.verb === 'watch' || info.verb === 'deletecollection';
-  return isReading && info.name === undefined;
-}
-
-/** A verb that this place does not have: PUT of a collection, POST of a name, POST across all namespaces. */
-function isMisplacedVerb(info: ResourceInfo, kind: KindInfo): boolean {
-  if (info.subresource !== undefined) return false;
-  if (info.verb === 'update' || info.verb === 'patch') return info.name === undefined;
-  return info.verb === 'create' && (info.name !== undefined || (kind.namespaced && info.namespace === ''));
 }
 
 function notAllowedHere(): StatusError {

@@ -1,12 +1,13 @@
 /** Builds the HTTP front over an Api and listens. */
 import { release } from 'node:process';
-import { allKinds, discoveryOf, METRICS_KINDS, type OpenApi, openApiOf } from '#lib/api';
+import { discoveryOf, type KindInfo, METRICS_KINDS, openApiOf } from '#lib/api';
 import type { Ctx, MetricSource } from '#lib/base';
 import type { NodeStreams } from '#lib/client';
 import { createHttpServer, type HttpServer } from '#lib/http';
 import type { Api } from '../api.ts';
 import { Authenticator } from '../authn/authenticator.ts';
 import type { Health } from '../health.ts';
+import type { KindRegistry } from '../kind-registry.ts';
 import { Metrics } from '../metrics.ts';
 import type { ApiServerDeps, ListenAddress } from '../server.ts';
 import type { Aggregator } from './aggregate/aggregator.ts';
@@ -67,7 +68,6 @@ export async function listen(o: ListenOptions): Promise<Listeners> {
 function newFront(o: ListenOptions): Front {
   const { deps, api } = o;
   const { core } = api;
-  const kinds = [...allKinds(), ...METRICS_KINDS];
   const flows = new FlowFilter({
     flows: o.flows,
     loadOf: (group, resource) => {
@@ -80,7 +80,10 @@ function newFront(o: ListenOptions): Front {
   const { aggregator } = o;
   const metrics = new Metrics({
     *objects() {
-      for (const r of core.cache.resources()) yield { kind: r.kind, count: r.size, watchers: r.watcherCount };
+      for (const r of core.cache.resources()) {
+        const kind = core.kinds.of(r.kind);
+        if (kind !== undefined) yield { kind, count: r.size, watchers: r.watcherCount };
+      }
     },
     isKnown: (group, resource) =>
       core.kinds.of({ group, resource }) !== undefined ||
@@ -90,11 +93,11 @@ function newFront(o: ListenOptions): Front {
     version: GIT_VERSION,
     clock: deps.clock,
   });
-  const discovery = discoveryOf(kinds);
-  const openApi = onFirstUse(() => openApiOf(kinds, GIT_VERSION));
+  const discovery = perKinds(core.kinds, (kinds) => discoveryOf([...kinds, ...METRICS_KINDS]));
+  const openApi = perKinds(core.kinds, (kinds) => openApiOf([...kinds, ...METRICS_KINDS], GIT_VERSION));
   const paths = new PathRoutes({
-    discovery: () => aggregator.discovery(discovery),
-    openApi: () => aggregator.openApi(openApi),
+    discovery: () => aggregator.discovery(discovery()),
+    openApi: () => aggregator.openApi(openApi()),
     health: o.health,
     metrics,
     issuer: { issuer: core.tokens.accounts.issuer, jwksUri: jwksUriOf(deps), keys: core.tokens.keys },
@@ -122,18 +125,15 @@ function jwksUriOf({ config }: ApiServerDeps): string {
   return config.serviceAccounts?.jwksUri ?? `https://${host}:${port}${JWKS_PATH}`;
 }
 
-/** The documents cost time and memory: a server that nobody asks never makes them. */
-function onFirstUse(make: () => OpenApi): OpenApi {
-  let made: OpenApi | undefined;
-  const get = (): OpenApi => {
-    made ??= make();
+/** Made anew when a kind comes, changes or goes; a server that nobody asks never makes them (they cost time and memory). */
+function perKinds<T>(registry: KindRegistry, make: (kinds: readonly KindInfo[]) => T): () => T {
+  let of: readonly KindInfo[] | undefined;
+  let made: T | undefined;
+  return () => {
+    const kinds = registry.all();
+    if (made === undefined || of !== kinds) made = make(kinds);
+    of = kinds;
     return made;
-  };
-  return {
-    index: () => get().index(),
-    document: (path) => get().document(path),
-    v2: () => get().v2(),
-    v2Head: () => get().v2Head(),
   };
 }
 

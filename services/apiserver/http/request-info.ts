@@ -2,6 +2,7 @@
  * The URL grammar: path and method to verb, resource, namespace, name, subresource (kubernetes-api.md 2).
  * Source: apiserver/pkg/endpoints/request/requestinfo.go.
  */
+import type { KindInfo } from '#lib/api';
 import type { UserInfo, Verb } from '#lib/client';
 import type { Attributes } from '../authz/authorizer.ts';
 
@@ -90,6 +91,21 @@ function verbOf(method: string, isNamed: boolean): Verb {
     default:
       return isNamed ? 'get' : 'list';
   }
+}
+
+/** Cluster-scoped kinds are not inside namespaces; namespaced ones are only listed and watched across them. */
+export function isWellPlaced(info: ResourceInfo, kind: KindInfo): boolean {
+  if (!kind.namespaced) return info.namespace === '';
+  if (info.namespace !== '') return true;
+  const isReading = info.verb === 'list' || info.verb === 'watch' || info.verb === 'deletecollection';
+  return isReading && info.name === undefined;
+}
+
+/** A verb that this place does not have: PUT of a collection, POST of a name, POST across all namespaces. */
+export function isMisplacedVerb(info: ResourceInfo, kind: KindInfo): boolean {
+  if (info.subresource !== undefined) return false;
+  if (info.verb === 'update' || info.verb === 'patch') return info.name === undefined;
+  return info.verb === 'create' && (info.name !== undefined || (kind.namespaced && info.namespace === ''));
 }
 
 /** What is authorized. */

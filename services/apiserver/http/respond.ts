@@ -106,20 +106,29 @@ async function sendList(a: Answer, kind: KindInfo, list: Extract<CoreResult, { t
     await sendValue(a, 200, rendered(a, form, kind, objects, { isList: true, ...metaOf(list) }));
     return;
   }
-  const head = { kind: `${kind.kind}List`, apiVersion: apiVersionOf(kind), metadata: metaOf(list) };
+  const head = {
+    kind: kind.custom?.listKind ?? `${kind.kind}List`,
+    apiVersion: apiVersionOf(kind),
+    metadata: metaOf(list),
+  };
   if (form.yaml || a.pretty) {
-    const items = list.items.map(({ object: { kind: _k, apiVersion: _v, ...rest } }) => rest);
+    const items = list.items.map(({ object }) => (kind.custom === undefined ? withoutType(object) : object));
     await sendValue(a, 200, { ...head, items });
     return;
   }
   const chunks: Buffer[] = [Buffer.from(`${JSON.stringify(head).slice(0, -1)},"items":[`)];
   for (const [index, cached] of list.items.entries()) {
     if (index > 0) chunks.push(COMMA);
-    const [prefix, tail] = itemParts(cached);
+    // Items of custom kinds say what they are, as Kubernetes encodes them.
+    const [prefix, tail] = kind.custom === undefined ? itemParts(cached) : jsonParts(cached);
     chunks.push(Buffer.from(prefix), tail);
   }
   chunks.push(Buffer.from(']}\n'));
   await sendBytes(a, 200, Buffer.concat(chunks), 'application/json');
+}
+
+function withoutType({ kind: _k, apiVersion: _v, ...rest }: DeepReadonly<KubeObject>): object {
+  return rest;
 }
 
 interface ListMeta {

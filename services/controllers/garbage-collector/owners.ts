@@ -3,10 +3,10 @@
  * and a new object of the old name is not the owner. Absence of a uid is final, so it is remembered.
  */
 import type { DeepReadonly, KindInfo, OwnerReference } from '#lib/api';
-import { kindByGvk } from '#lib/api';
 import type { Ctx } from '#lib/base';
 import { isKind } from '#lib/base';
 import type { Client } from '#lib/client';
+import type { CustomKinds } from '../custom-kinds.ts';
 import { type Item, isElsewhere, isForeground, type OwnerGraph } from './graph.ts';
 import type { OwnerState } from './plan.ts';
 
@@ -15,10 +15,12 @@ const REMEMBERED_MAX = 10_000;
 export class Owners {
   readonly #client: Client;
   readonly #graph: OwnerGraph;
+  readonly #kinds: Pick<CustomKinds, 'byGvk'>;
   readonly #absent = new Set<string>();
 
-  constructor(client: Client, graph: OwnerGraph) {
+  constructor(client: Client, graph: OwnerGraph, kinds: Pick<CustomKinds, 'byGvk'>) {
     this.#client = client;
+    this.#kinds = kinds;
     this.#graph = graph;
   }
 
@@ -30,7 +32,7 @@ export class Owners {
   }
 
   async #stateOf(reference: DeepReadonly<OwnerReference>, item: Item, c: Ctx): Promise<OwnerState> {
-    const kind = kindByGvk(reference.apiVersion, reference.kind);
+    const kind = this.#kinds.byGvk(reference.apiVersion, reference.kind);
     const namespace = item.object.metadata.namespace ?? '';
     // Kinds that we do not know, and owners in a namespace of dependents in none: nothing can be concluded.
     if (!kind || (kind.namespaced && namespace === '')) return 'unknown';

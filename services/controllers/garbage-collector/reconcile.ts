@@ -30,13 +30,16 @@ export function collectedKinds(): readonly KindInfo[] {
 
 export function startGarbageCollector(deps: Deps): Controller {
   const graph = new OwnerGraph();
-  const owners = new Owners(deps.client, graph);
+  const owners = new Owners(deps.client, graph, deps.customKinds);
   const state: { visit: (uid: string) => void } = { visit: () => undefined };
   const controller = startController({
     ...deps,
     name: 'garbage-collector',
     workers: WORKERS,
-    sources: collectedKinds().map((kind) => sourceOf(kind, graph, deps)),
+    sources: [
+      ...collectedKinds().map((kind) => sourceOf(kind, graph, deps)),
+      deps.customKinds.source((kind) => goingSourceOf(kind, graph, deps)),
+    ],
     reconciler: {
       async reconcile(uid, c): Promise<Outcome> {
         const item = graph.get(uid);
@@ -61,6 +64,24 @@ function sourceOf(kind: KindInfo, graph: OwnerGraph, deps: Deps): Source {
       informer.subscribe((previous, next) => {
         for (const uid of noted(kind, graph, previous, next)) add(uid);
       }),
+  };
+}
+
+/** A kind that goes takes its objects along, told of or not. */
+function goingSourceOf(kind: KindInfo, graph: OwnerGraph, deps: Deps): Source {
+  const source = sourceOf(kind, graph, deps);
+  return {
+    ...source,
+    subscribe: (add) => {
+      const subscription = source.subscribe(add);
+      return {
+        [Symbol.dispose]() {
+          subscription[Symbol.dispose]();
+          for (const gone of deps.informers.informer(kind).list())
+            for (const uid of noted(kind, graph, gone, undefined)) add(uid);
+        },
+      };
+    },
   };
 }
 

@@ -11,9 +11,9 @@ const KINDS_WIDTH = 8;
 const OBJECTS_WIDTH = 32;
 
 /** Several groups or versions that are stored as one are named once. */
-export function namespacedKinds(): readonly KindInfo[] {
+export function namespacedKinds(custom: readonly KindInfo[] = []): readonly KindInfo[] {
   const seen = new Set<string>();
-  return allKinds().filter((k) => {
+  return [...allKinds(), ...custom].filter((k) => {
     const id = `${k.group === 'events.k8s.io' ? '' : k.group}/${k.resource}`;
     if (!k.namespaced || !k.verbs.includes('list') || !k.verbs.includes('delete') || seen.has(id)) return false;
     seen.add(id);
@@ -27,8 +27,13 @@ export interface Pass {
 }
 
 /** Pods first: nothing that they may need goes before they are gone. */
-export async function deleteContent(client: Client, namespace: string, c: Ctx): Promise<Pass> {
-  const kinds = namespacedKinds();
+export async function deleteContent(
+  client: Client,
+  namespace: string,
+  custom: readonly KindInfo[],
+  c: Ctx,
+): Promise<Pass> {
+  const kinds = namespacedKinds(custom);
   const isPods = (k: KindInfo): boolean => k.group === '' && k.resource === 'pods';
   const pods = await deleteKinds(client, namespace, kinds.filter(isPods), c);
   if (pods.failures.length > 0 || pods.remains.some((r) => r.count > 0)) return pods;

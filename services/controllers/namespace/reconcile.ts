@@ -42,8 +42,8 @@ function isGoing(namespace: DeepReadonly<Namespace> | undefined): boolean {
 }
 
 async function empty(namespace: DeepReadonly<Namespace>, deps: Deps, c: Ctx): Promise<Outcome> {
-  const { client, clock } = deps;
-  const { remains, failures } = await deleteContent(client, namespace.metadata.name, c);
+  const { client, clock, customKinds } = deps;
+  const { remains, failures } = await deleteContent(client, namespace.metadata.name, customKinds.all(), c);
   const { conditions, hasChanged, mayFinalize } = plan({ namespace, remains, failures }, instantOf(clock));
   try {
     let latest = namespace;

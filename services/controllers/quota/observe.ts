@@ -33,9 +33,9 @@ const OBJECTS_AT_ONCE = 250;
 const ZERO = quantityOf(0n);
 
 /** Every kind that quotas count and that can be watched; versions of one resource once. */
-export function quotaKinds(): readonly QuotaKind[] {
+export function quotaKinds(kinds: readonly KindInfo[] = allKinds()): readonly QuotaKind[] {
   const seen = new Set<string>();
-  return allKinds().flatMap((kind) => {
+  return kinds.flatMap((kind) => {
     const id = `${kind.group}/${kind.resource}`;
     const evaluator = quotaEvaluatorOf(kind);
     const isUsable = ['list', 'watch', 'delete'].every((v) => kind.verbs.includes(v));

@@ -6,6 +6,7 @@ import type { Client } from '#lib/client';
 import { type Controller, InformerFactory } from '#lib/controller';
 import { MemoryStore, type Store } from '#lib/store';
 import { testContext as c, eventually, startTestServer } from '../../apiserver/testing/server.ts';
+import { CustomKinds } from '../custom-kinds.ts';
 import { startQuotaController } from './reconcile.ts';
 
 const NS = 'default';
@@ -13,8 +14,9 @@ const NS = 'default';
 function controller(client: Client, scope: Scope): Controller {
   const common = { clock: realClock, random: seededRandom(1), log: silentLogger };
   const informers = scope.own(new InformerFactory({ ...common, client }));
+  const customKinds = scope.own(new CustomKinds(informers));
   const recorder = (): { event(): void } => ({ event: () => undefined });
-  return scope.own(startQuotaController({ ...common, client, informers, config: {}, recorder }));
+  return scope.own(startQuotaController({ ...common, client, informers, customKinds, config: {}, recorder }));
 }
 
 /** Resolves when the controller has given it a status. */

@@ -20,6 +20,11 @@ const FREED_DELAY_MS = 100;
 const CHARGED_DELAY_MS = 10_000;
 const RESYNC_MS = 300_000;
 
+const NO_SOURCE: Source = {
+  synced: () => Promise.resolve(),
+  subscribe: () => ({ [Symbol.dispose]: () => undefined }),
+};
+
 type Quota = DeepReadonly<ResourceQuota>;
 
 export function startQuotaController(deps: Deps): Controller {
@@ -37,10 +42,19 @@ export function startQuotaController(deps: Deps): Controller {
         CHARGED_DELAY_MS,
       ),
       ...kinds.map((k) => delayed(freed(k, quotas, deps), FREED_DELAY_MS)),
+      deps.customKinds.source((kind) => {
+        const [counted] = quotaKinds([kind]);
+        return counted === undefined ? NO_SOURCE : delayed(freed(counted, quotas, deps), FREED_DELAY_MS);
+      }),
     ],
     reconciler: {
       async reconcile(key, c): Promise<Outcome> {
-        const seen = await observe(deps.client, parseKeyText(key), kinds, c);
+        const seen = await observe(
+          deps.client,
+          parseKeyText(key),
+          [...kinds, ...quotaKinds(deps.customKinds.all())],
+          c,
+        );
         if (seen === undefined) {
           quiet.forget(key);
           return DONE;

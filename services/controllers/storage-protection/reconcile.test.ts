@@ -4,6 +4,7 @@ import { Kinds, type PersistentVolume, type PersistentVolumeClaim, type Pod } fr
 import { realClock, Scope, seededRandom, silentLogger } from '#lib/base';
 import { InformerFactory } from '#lib/controller';
 import { testContext as c, eventually, startTestServer } from '../../apiserver/testing/server.ts';
+import { CustomKinds } from '../custom-kinds.ts';
 import { startClaimProtection, startVolumeProtection } from './reconcile.ts';
 
 const NS = 'default';
@@ -17,7 +18,8 @@ describe('storage protection controllers', () => {
     await using scope = new Scope('test');
     const common = { client, clock: realClock, random: seededRandom(1), log: silentLogger };
     const informers = scope.own(new InformerFactory(common));
-    const deps = { ...common, informers, config: {}, recorder: () => ({ event: () => undefined }) };
+    const customKinds = scope.own(new CustomKinds(informers));
+    const deps = { ...common, informers, customKinds, config: {}, recorder: () => ({ event: () => undefined }) };
     scope.own(startClaimProtection(deps));
     scope.own(startVolumeProtection(deps));
     const claimKey = { namespace: NS, name: 'c' };

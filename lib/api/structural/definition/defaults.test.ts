@@ -63,7 +63,7 @@ describe('validateDefaults', () => {
     const a: JSONSchemaProps = { type: 'integer', default: 1, 'x-kubernetes-validations': [{ rule: 'self > 1' }] };
     validateDefaults(objectSchema({ a }), 's', {
       requiresPruned: true,
-      validateRules: (_schema, self, oldSelf, path) => {
+      validateRules: (_schema, { self, oldSelf }, path) => {
         seen.push([self, oldSelf, path]);
         return [];
       },

@@ -6,6 +6,7 @@
 import { errorBody, type FieldError, invalid } from '../../field-error.ts';
 import { equalJson, type JsonObject } from '../../patch/value.ts';
 import { pruneValue } from '../prune.ts';
+import { RuleBudget } from '../rules/evaluate.ts';
 import { asResource, child, META_FIELDS, type Structural } from '../schema.ts';
 import { coerceEmbedded, validateEmbedded } from '../values/embedded-metadata.ts';
 import type { ValidateRules } from '../values/resource.ts';
@@ -21,13 +22,15 @@ export interface DefaultsOptions {
 export function validateDefaults(schema: Structural, path: string, o: DefaultsOptions): FieldError[] {
   const errors: FieldError[] = [];
   const root = asResource(schema);
-  walk(root, path, { o, errors, resource: root, steps: [], isInMeta: false });
+  walk(root, path, { o, errors, budget: new RuleBudget(), resource: root, steps: [], isInMeta: false });
   return errors;
 }
 
 interface Walk {
   readonly o: DefaultsOptions;
   readonly errors: FieldError[];
+  /** Of the rules of all defaults together. */
+  readonly budget: RuleBudget;
   /** The innermost resource, and the way from it: names of fields, 0 for an item. */
   readonly resource: Structural;
   readonly steps: readonly (string | 0)[];
@@ -55,22 +58,26 @@ function validateDefault(s: Structural, path: string, w: Walk): FieldError[] {
   const coerced = coerceEmbedded(s, s.default, { path, dropsMalformed: false });
   if (coerced.error !== undefined) return [...unknown, coerced.error];
   const embedded = validateEmbedded(s, s.default, path);
-  return [...unknown, ...(embedded.length > 0 ? embedded : validateContent(s, path, w.o))];
+  return [...unknown, ...(embedded.length > 0 ? embedded : validateContent(s, path, w))];
 }
 
-function validateContent(s: Structural, path: string, o: DefaultsOptions): FieldError[] {
+function validateContent(s: Structural, path: string, { o, budget }: Walk): FieldError[] {
   const errors = validateValue(s, s.default, path);
   if (errors.length > 0 || !s.hasRules) return errors;
-  const kept = o.validateRules(s, s.default, s.default, path);
+  const evaluate = (oldSelf: unknown): FieldError[] => {
+    const values = { self: s.default, oldSelf, isRoot: false, forgivesUnchanged: false, budget, warn: () => undefined };
+    return o.validateRules(s, values, path);
+  };
+  const kept = evaluate(s.default);
   // Rules with optionalOldSelf also see it as new.
-  return kept.length > 0 ? kept : o.validateRules(s, s.default, undefined, path);
+  return kept.length > 0 ? kept : evaluate(undefined);
 }
 
 function validateMetaDefault(s: Structural, path: string, w: Walk): FieldError[] {
   const object = surround(w.steps, s.default);
   const { error, value } = coerceEmbedded(w.resource, object, { path: '', dropsMalformed: false });
   const errors = error === undefined ? validateEmbedded(w.resource, value, '') : [error];
-  if (errors.length === 0) return validateContent(s, path, w.o);
+  if (errors.length === 0) return validateContent(s, path, w);
   const texts = errors.map((e) => `${e.field}: ${errorBody(e)}`);
   const [first = ''] = texts;
   const text = texts.length === 1 ? first : `[${texts.join(', ')}]`;

@@ -4,11 +4,11 @@ import type { CustomResourceDefinition } from '../../gen/types/apiextensions-v1.
 import { decodeType } from '../../schema.ts';
 import { arbitraryObject } from '../../testing/arbitrary.ts';
 import { arbitraryRoot } from '../testing/arbitrary-schema.ts';
-import { errorTexts, TEST_REGEX } from '../testing/schemas.ts';
+import { errorTexts } from '../testing/schemas.ts';
 import { type DefinitionTools, validateDefinition, validateDefinitionUpdate } from './definition.ts';
 import { applyDefinitionDefaults } from './definition-defaults.ts';
 
-const TOOLS: DefinitionTools = { regex: TEST_REGEX, checkRules: () => [], validateRules: () => [] };
+const TOOLS: DefinitionTools = { checkRules: () => [], validateRules: () => [] };
 const TYPE = 'apiextensions/v1.CustomResourceDefinition';
 
 function decode(value: unknown): CustomResourceDefinition {

@@ -5,12 +5,12 @@ import type {
   CustomResourceDefinitionSpec,
   CustomResourceDefinitionVersion,
 } from '../../gen/types/apiextensions-v1.ts';
-import { errorTexts, TEST_REGEX } from '../testing/schemas.ts';
+import { errorTexts } from '../testing/schemas.ts';
 import { type DefinitionTools, validateDefinition, validateDefinitionUpdate } from './definition.ts';
 import { applyDefinitionDefaults } from './definition-defaults.ts';
 import { definitionName } from './names.ts';
 
-const TOOLS: DefinitionTools = { regex: TEST_REGEX, checkRules: () => [], validateRules: () => [] };
+const TOOLS: DefinitionTools = { checkRules: () => [], validateRules: () => [] };
 const V1: CustomResourceDefinitionVersion = {
   name: 'v1',
   served: true,

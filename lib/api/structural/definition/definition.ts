@@ -12,7 +12,6 @@ import type { CustomResourceDefinition, CustomResourceDefinitionSpec } from '../
 import { Errors, eachItem } from '../../validation/field-path.ts';
 import { dns1035Label } from '../../validation/names.ts';
 import { parseStructural } from '../parse.ts';
-import type { RegexEngine } from '../regex.ts';
 import type { ValidateRules } from '../values/resource.ts';
 import { type ConversionOptions, hasCertificate, isKnownReviewVersion, validateConversion } from './conversion.ts';
 import { validateDefaults } from './defaults.ts';
@@ -21,10 +20,15 @@ import { SELECTABLE_FIELDS_MAX } from './selectable-fields.ts';
 import { type CheckRules, type VersionOptions, validateVersion } from './versions.ts';
 
 export interface DefinitionTools {
-  readonly regex: RegexEngine;
   readonly checkRules: CheckRules;
   readonly validateRules: ValidateRules;
 }
+
+/** Where nobody compiles rules: they hold. */
+export const NO_DEFINITION_TOOLS: DefinitionTools = {
+  checkRules: () => [],
+  validateRules: () => [],
+};
 
 /** [] = valid. */
 export function validateDefinition(crd: CustomResourceDefinition, tools: DefinitionTools): FieldError[] {
@@ -32,6 +36,7 @@ export function validateDefinition(crd: CustomResourceDefinition, tools: Definit
     ...tools,
     requiresStructural: true,
     requiresPrunedDefaults: true,
+    isUnchanged: () => false,
     allowsManySelectable: () => false,
   };
   // The bundle may be filled in by another program before the definition is established.
@@ -75,7 +80,7 @@ function isEstablished(crd: CustomResourceDefinition): boolean {
 function updateOptions(previous: CustomResourceDefinition, tools: DefinitionTools): VersionOptions {
   const { versions } = previous.spec;
   const parsed = versions.flatMap(({ schema }) =>
-    schema?.openAPIV3Schema === undefined ? [] : [parseStructural(schema.openAPIV3Schema, '', tools.regex)],
+    schema?.openAPIV3Schema === undefined ? [] : [parseStructural(schema.openAPIV3Schema, '')],
   );
   const schemas = parsed.flatMap((p) => (p.schema === undefined ? [] : [p.schema]));
   const isUnpruned = schemas.some((schema) =>
@@ -88,6 +93,7 @@ function updateOptions(previous: CustomResourceDefinition, tools: DefinitionTool
     // Pruning needs structure in any case: only a definition that keeps everything may do without.
     requiresStructural: parsed.length === schemas.length || previous.spec.preserveUnknownFields !== true,
     requiresPrunedDefaults: !isUnpruned,
+    isUnchanged: (v) => semanticEqual(v.schema, versions.find((old) => old.name === v.name)?.schema),
     allowsManySelectable: (v) => {
       const before = versions.find((old) => old.name === v.name)?.selectableFields ?? [];
       return before.length > SELECTABLE_FIELDS_MAX && semanticEqual(before, v.selectableFields);

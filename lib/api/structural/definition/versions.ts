@@ -11,7 +11,7 @@ import type {
 } from '../../gen/types/apiextensions-v1.ts';
 import { Errors, eachItem } from '../../validation/field-path.ts';
 import { parseStructural } from '../parse.ts';
-import type { RegexEngine } from '../regex.ts';
+import type { CheckOptions } from '../rules/check.ts';
 import { child, type Structural } from '../schema.ts';
 import type { ValidateRules } from '../values/resource.ts';
 import { validateDefaults } from './defaults.ts';
@@ -19,14 +19,15 @@ import { validateKeywords } from './keywords.ts';
 import { validateSelectableFields } from './selectable-fields.ts';
 
 /** Compiles the rules of a whole schema: errors of the expressions, of their types, of their estimated cost. */
-export type CheckRules = (schema: Structural, path: string) => FieldError[];
+export type CheckRules = (schema: Structural, path: string, o: CheckOptions) => FieldError[];
 
 export interface VersionOptions {
-  readonly regex: RegexEngine;
   readonly checkRules: CheckRules;
   readonly validateRules: ValidateRules;
   readonly requiresStructural: boolean;
   readonly requiresPrunedDefaults: boolean;
+  /** The stored definition has the same schema for the version. */
+  readonly isUnchanged: (version: CustomResourceDefinitionVersion) => boolean;
   /** More selectable fields than allowed are let through: they were there before. */
   readonly allowsManySelectable: (version: CustomResourceDefinitionVersion) => boolean;
 }
@@ -73,9 +74,10 @@ function validateSchema(
   const errors = v.subresources?.status === undefined ? [] : validateRoot(s, path);
   if (s.nullable === true) errors.push(forbidden(`${path}.nullable`, 'nullable cannot be true at the root'));
   const keywords = validateKeywords(s, path);
-  const parsed = o.requiresStructural ? parseStructural(s, path, o.regex) : undefined;
+  const parsed = o.requiresStructural ? parseStructural(s, path) : undefined;
   if (parsed === undefined) return [...errors, ...keywords];
-  if (parsed.schema !== undefined) return [...errors, ...validateSound(parsed.schema, keywords, path, o)];
+  if (parsed.schema !== undefined)
+    return [...errors, ...validateSound(parsed.schema, keywords, path, { ...o, isSame: o.isUnchanged(v) })];
   // That a keyword is not supported is said by validateKeywords too, in better words.
   if (!parsed.isUnsupported) return [...errors, ...parsed.errors, ...keywords];
   const said = [...errors, ...keywords];
@@ -87,10 +89,10 @@ function validateSound(
   schema: Structural,
   keywords: readonly FieldError[],
   path: string,
-  o: VersionOptions,
+  o: VersionOptions & { readonly isSame: boolean },
 ): FieldError[] {
   const isSound = keywords.length === 0;
-  const rules = schema.hasRules && isSound ? o.checkRules(schema, path) : [];
+  const rules = schema.hasRules && isSound ? o.checkRules(schema, path, { isUnchanged: o.isSame }) : [];
   const defaults = validateDefaults(schema, path, {
     requiresPruned: o.requiresPrunedDefaults,
     // Rules that do not compile cannot be evaluated.

@@ -3,20 +3,7 @@ import { assert } from '#lib/base';
 import { errorBody, type FieldError } from '../../field-error.ts';
 import type { JSONSchemaProps } from '../../gen/types/apiextensions-v1.ts';
 import { parseStructural } from '../parse.ts';
-import type { RegexEngine } from '../regex.ts';
 import type { Structural } from '../schema.ts';
-
-/** Of tests alone: it backtracks. Go's words for the one error that tests make. */
-export const TEST_REGEX: RegexEngine = {
-  compile: (pattern) => {
-    try {
-      const regex = new RegExp(pattern, 'u');
-      return { regex: { test: (text) => regex.test(text) } };
-    } catch {
-      return { error: `error parsing regexp: missing closing ): \`${pattern}\`` };
-    }
-  },
-};
 
 /** An object with these properties; a structural schema or the test fails. */
 export function objectSchema(properties: Record<string, JSONSchemaProps>, more: JSONSchemaProps = {}): Structural {
@@ -24,7 +11,7 @@ export function objectSchema(properties: Record<string, JSONSchemaProps>, more: 
 }
 
 export function schemaOf(props: JSONSchemaProps): Structural {
-  const parsed = parseStructural(props, 'schema', TEST_REGEX);
+  const parsed = parseStructural(props, 'schema');
   assert(parsed.schema !== undefined, (parsed.errors ?? []).map(errorText).join('\n'));
   return parsed.schema;
 }

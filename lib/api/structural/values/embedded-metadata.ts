@@ -146,6 +146,10 @@ function validateMeta(value: unknown, path: string): FieldError[] {
   // The decoder has given an ObjectMeta; a name is not required here.
   const given = decoded.meta as unknown as ObjectMeta;
   const meta = given.name ? given : { ...given, name: 'fakename' };
-  const errors = validateMetadata(meta, { namespaced: Boolean(meta.namespace), name: pathSegmentName });
+  const errors = validateMetadata(meta, {
+    namespaced: Boolean(meta.namespace),
+    name: pathSegmentName,
+    allowsPlainFinalizers: true,
+  });
   return errors.map((e) => ({ ...e, field: path + e.field.slice('metadata'.length) }));
 }

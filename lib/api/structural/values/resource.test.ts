@@ -135,7 +135,7 @@ describe('validateCustomResource', () => {
       },
       status: { type: 'object', properties: { size: { type: 'integer' } } },
     }),
-    validateRules: (_schema, self, oldSelf) => {
+    validateRules: (_schema, { self, oldSelf }) => {
       calls.push([self, oldSelf]);
       return [failing];
     },

@@ -6,6 +6,7 @@
 import { type FieldError, invalid } from '../../field-error.ts';
 import type { CustomResourceSubresourceScale } from '../../gen/types/apiextensions-v1.ts';
 import { getOwn, type JsonObject } from '../../patch/value.ts';
+import { RuleBudget, type RuleValues } from '../rules/evaluate.ts';
 import type { Structural } from '../schema.ts';
 import { validateEmbedded } from './embedded-metadata.ts';
 import { validateListTypes } from './list-types.ts';
@@ -13,15 +14,17 @@ import { validateScale, validateScaleStatus } from './scale.ts';
 import { validateChangedValue, validateValue } from './validate.ts';
 
 /**
- * Evaluates the x-kubernetes-validations of `schema` and all below it. `oldSelf` undefined: a create, transition rules do not
- * apply. Called once per write, with the root, when nothing else is wrong in a way that rules could trip over.
+ * Evaluates the x-kubernetes-validations of `schema` and all below it. Called once per write, with the root, when nothing else is
+ * wrong in a way that rules could trip over.
  */
-export type ValidateRules = (schema: Structural, self: unknown, oldSelf: unknown, path: string) => FieldError[];
+export type ValidateRules = (schema: Structural, values: RuleValues, path: string) => FieldError[];
 
 export interface ResourceRules {
   readonly schema: Structural;
   readonly scale?: CustomResourceSubresourceScale | undefined;
   readonly validateRules: ValidateRules;
+  /** Takes the failures that are let through, as texts for Warning headers. */
+  readonly warn?: (text: string) => void;
 }
 
 /** [] = valid. */
@@ -32,7 +35,7 @@ export function validateCustomResource(r: ResourceRules, object: JsonObject): Fi
     ...validateEmbedded(r.schema, object, ''),
     ...validateListTypes(r.schema, object, ''),
   ];
-  return withRules(r, errors, { next: object, previous: undefined });
+  return withRules(r, errors, object, undefined);
 }
 
 /** As create, but what was wrong before and did not change is let through (KEP-4008). */
@@ -43,7 +46,7 @@ export function validateCustomResourceUpdate(r: ResourceRules, next: JsonObject,
     ...validateEmbedded(r.schema, next, ''),
     ...validateChangedListTypes(r.schema, next, previous),
   ];
-  return withRules(r, errors, { next, previous });
+  return withRules(r, errors, next, previous);
 }
 
 /** Of the status subresource: the schema of `status` alone, but list types and rules of the whole. */
@@ -56,7 +59,7 @@ export function validateCustomResourceStatus(r: ResourceRules, next: JsonObject,
     ...validateEmbedded(r.schema, next, ''),
     ...validateChangedListTypes(r.schema, next, previous),
   ];
-  return withRules(r, errors, { next, previous });
+  return withRules(r, errors, next, previous);
 }
 
 /** An object whose lists had doubles before may keep them. */
@@ -72,9 +75,18 @@ const BLOCKED =
 function withRules(
   r: ResourceRules,
   errors: readonly FieldError[],
-  values: { readonly next: unknown; readonly previous: unknown },
+  self: JsonObject,
+  oldSelf: JsonObject | undefined,
 ): FieldError[] {
   if (!r.schema.hasRules) return [...errors];
   if (errors.some((e) => BLOCKING.has(e.type))) return [...errors, invalid('<nil>', null, BLOCKED)];
-  return [...errors, ...r.validateRules(r.schema, values.next, values.previous, '')];
+  const values: RuleValues = {
+    self,
+    oldSelf,
+    isRoot: true,
+    forgivesUnchanged: oldSelf !== undefined,
+    budget: new RuleBudget(),
+    warn: r.warn ?? (() => undefined),
+  };
+  return [...errors, ...r.validateRules(r.schema, values, '')];
 }

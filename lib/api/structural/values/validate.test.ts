@@ -327,17 +327,26 @@ describe('validateChangedValue: ratcheting (KEP-4008)', () => {
     ]);
   });
 
-  test('items of a list without a type are found by index, those of an atomic list not at all', () => {
+  test('items of a list without a type, of a set or an atomic list are forgiven with the whole list only', () => {
     const next = [
       { name: 'a', size: 5 },
       { name: 'b', size: 0 },
     ];
-    expect(
-      errors(spec({ properties: { list: { type: 'array', items: item } } }), { list: old }, { list: next }),
-    ).toEqual([]);
-    const atomic: JSONSchemaProps = { type: 'array', items: item, 'x-kubernetes-list-type': 'atomic' };
-    expect(errors(spec({ properties: { list: atomic } }), { list: old }, { list: next })).toHaveLength(1);
-    expect(errors(spec({ properties: { list: atomic } }), { list: old }, { list: old })).toEqual([]);
+    for (const type of [{}, { 'x-kubernetes-list-type': 'atomic' }, { 'x-kubernetes-list-type': 'set' }]) {
+      const s = spec({ properties: { list: { type: 'array', items: item, ...type } } });
+      expect(errors(s, { list: old }, { list: next })).toHaveLength(1);
+      expect(errors(s, { list: old }, { list: old })).toEqual([]);
+    }
+  });
+
+  test('a value with fields that no schema describes is never unchanged (k8s.io/apiserver/pkg/cel/common/equality.go)', () => {
+    const s = spec({
+      properties: { a: { type: 'integer' } },
+      minProperties: 3,
+      'x-kubernetes-preserve-unknown-fields': true,
+    });
+    expect(errors(s, { a: 1 }, { a: 1 })).toEqual([]);
+    expect(errors(s, { a: 1, x: 1 }, { a: 1, x: 1 })).toHaveLength(1);
   });
 
   test('junctors are forgiven with the whole value only', () => {

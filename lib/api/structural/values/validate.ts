@@ -9,6 +9,7 @@
  */
 import { type FieldError, goQuote, notSupported, tooLong, tooMany } from '../../field-error.ts';
 import { equalJson, getOwn, isObject, type JsonObject } from '../../patch/value.ts';
+import { PatternSteps, PatternStepsExceeded } from '../pattern.ts';
 import type { Structural } from '../schema.ts';
 import { type Correlated, correlatedField, correlatedItems, isUnchanged } from './correlation.ts';
 import { formatOf } from './formats.ts';
@@ -18,7 +19,7 @@ import { type Failure, fieldErrorOf, Result } from './result.ts';
 
 /** [] = valid. `base`: path of the value itself, '' for an object. */
 export function validateValue(schema: Structural, value: unknown, base: string): FieldError[] {
-  return errorsOf(validateNode(schema, value, { path: '', old: undefined }), base);
+  return errorsOf((steps) => validateNode(schema, value, { path: '', old: undefined, steps }), base);
 }
 
 /** As validateValue, but failures of parts that equal their counterpart in `previous` are forgiven. */
@@ -27,17 +28,25 @@ export function validateChangedValue(
   values: { readonly next: unknown; readonly previous: unknown },
   base: string,
 ): FieldError[] {
-  return errorsOf(validatePart(schema, values.next, { path: '', old: { value: values.previous } }), base);
+  const old = { value: values.previous };
+  return errorsOf((steps) => validatePart(schema, values.next, { path: '', old, steps }), base);
 }
 
-function errorsOf(result: Result, base: string): FieldError[] {
-  return result.failures.map((f) => fieldErrorOf(f, base));
+function errorsOf(validate: (steps: PatternSteps) => Result, base: string): FieldError[] {
+  try {
+    return validate(new PatternSteps()).failures.map((f) => fieldErrorOf(f, base));
+  } catch (e) {
+    if (!(e instanceof PatternStepsExceeded)) throw e;
+    const detail = 'matching the patterns of the schema takes too long';
+    return [fieldErrorOf({ type: 'Invalid', path: undefined, value: '', detail }, base)];
+  }
 }
 
 interface Place {
   readonly path: string;
   /** What the value was before the update; undefined: nothing that can be told to be the same thing. */
   readonly old: Correlated | undefined;
+  readonly steps: PatternSteps;
 }
 
 function validatePart(s: Structural, value: unknown, at: Place): Result {
@@ -59,9 +68,9 @@ function validateNode(s: Structural, value: unknown, at: Place): Result {
     run(validateEnum(s, value, at.path), 0);
     return result;
   }
-  result.merge(validateJunctors(s, at.path, (inner) => validateNode(inner, value, { path: at.path, old: undefined })));
+  result.merge(validateJunctors(s, at.path, (inner) => validateNode(inner, value, { ...at, old: undefined })));
   result.matches += 1;
-  if (typeof value === 'string') run(validateString(s, value, at.path), effectiveFormat(s) === '' ? 1 : 2);
+  if (typeof value === 'string') run(validateString(s, value, at), effectiveFormat(s) === '' ? 1 : 2);
   if (typeof value === 'number') run(validateNumber(s, value, at.path), 2);
   if (Array.isArray(value)) validateList(s, value, at, result);
   run(validateEnum(s, value, at.path), 1);
@@ -115,8 +124,9 @@ function validateEnum(s: Structural, value: unknown, path: string): Failure[] {
   return [{ type: 'NotSupported', path, value, detail }];
 }
 
-function validateString(s: Structural, value: string, path: string): Failure[] {
-  const found = validateText(s, value, path);
+function validateString(s: Structural, value: string, at: Place): Failure[] {
+  const { path } = at;
+  const found = validateText(s, value, at);
   const format = effectiveFormat(s);
   if (format !== '' && formatOf(format)?.(value) === false)
     return [...found, { ...typeFailure(path, format, value), value }];
@@ -124,14 +134,14 @@ function validateString(s: Structural, value: string, path: string): Failure[] {
 }
 
 /** The first that is wrong of length and pattern. */
-function validateText(s: Structural, value: string, path: string): Failure[] {
+function validateText(s: Structural, value: string, { path, steps }: Place): Failure[] {
   const { maxLength, minLength } = s.limits;
   const invalid = (detail: string): Failure[] => [{ type: 'Invalid', path, value, detail }];
   if (maxLength !== undefined && isLonger(value, maxLength))
     return [{ type: 'TooLong', path, detail: tooLong('', maxLength).detail }];
   if (minLength !== undefined && minLength > 0 && !isLonger(value, minLength - 1))
     return invalid(`${path} in body should be at least ${minLength} chars long`);
-  if (s.pattern !== undefined && !s.pattern.regex.test(value))
+  if (s.pattern !== undefined && !s.pattern.regex.test(value, steps))
     return invalid(`${path} in body should match '${s.pattern.text}'`);
   return [];
 }
@@ -149,7 +159,7 @@ function validateList(s: Structural, list: readonly unknown[], at: Place, result
   if (items !== undefined) {
     const old = at.old === undefined ? undefined : correlatedItems(s, at.old.value);
     for (const [i, item] of list.entries())
-      result.merge(validatePart(items, item, { path: `${at.path}[${i}]`, old: old?.(item, i) }));
+      result.merge(validatePart(items, item, { ...at, path: `${at.path}[${i}]`, old: old?.(item) }));
   }
   const { minItems, maxItems } = s.limits;
   const { path } = at;
@@ -177,7 +187,7 @@ function validateObject(s: Structural, value: JsonObject, at: Place, result: Res
     // Both objects have been converted to one version: a change of these two would not be seen.
     const isTypeMeta = path === '' && (name === 'kind' || name === 'apiVersion');
     const old = isTypeMeta ? undefined : correlatedField(at.old, name);
-    result.merge(validatePart(property, getOwn(value, name), { path: inner, old }));
+    result.merge(validatePart(property, getOwn(value, name), { ...at, path: inner, old }));
   }
   for (const name of s.required)
     if (!Object.hasOwn(value, name)) result.add({ type: 'Required', path: `${path}.${name}`, detail: '' });
@@ -192,6 +202,6 @@ function validateAdditional(s: Structural, value: JsonObject, at: Place, result:
     const path = `${at.path}.${key}`;
     if (additional === false)
       result.add({ type: 'Invalid', path: at.path, value: key, detail: `${path} in body is a forbidden property` });
-    else result.merge(validatePart(additional, getOwn(value, key), { path, old: correlatedField(at.old, key) }));
+    else result.merge(validatePart(additional, getOwn(value, key), { ...at, path, old: correlatedField(at.old, key) }));
   }
 }

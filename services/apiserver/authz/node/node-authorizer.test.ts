@@ -4,14 +4,14 @@ import { realClock, silentLogger } from '#lib/base';
 import { MemoryStore } from '#lib/store';
 import { nodeRules } from '../../bootstrap/rbac.ts';
 import { encodeStored, storeKey } from '../../cache/cached.ts';
-import { StoredKinds } from '../../cache/stored-kinds.ts';
 import { WatchCache } from '../../cache/watch-cache.ts';
+import { KindRegistry } from '../../kind-registry.ts';
 import { testContext as c } from '../../testing/server.ts';
 import type { Attributes, Decision } from '../authorizer.ts';
 import { NodeAuthorizer } from './node-authorizer.ts';
 import { NodeGraph } from './node-graph.ts';
 
-const kinds = new StoredKinds();
+const kinds = new KindRegistry();
 let store: MemoryStore;
 let cache: WatchCache;
 let authorizer: NodeAuthorizer;

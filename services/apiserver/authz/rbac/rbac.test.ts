@@ -4,13 +4,13 @@ import { realClock, silentLogger } from '#lib/base';
 import type { UserInfo } from '#lib/client';
 import { MemoryStore } from '#lib/store';
 import { encodeStored, storeKey } from '../../cache/cached.ts';
-import { StoredKinds } from '../../cache/stored-kinds.ts';
 import { WatchCache } from '../../cache/watch-cache.ts';
+import { KindRegistry } from '../../kind-registry.ts';
 import { testContext as c } from '../../testing/server.ts';
 import type { Attributes, Decision } from '../authorizer.ts';
 import { RbacAuthorizer } from './rbac.ts';
 
-const kinds = new StoredKinds();
+const kinds = new KindRegistry();
 let store: MemoryStore;
 let cache: WatchCache;
 let rbac: RbacAuthorizer;

@@ -296,3 +296,29 @@ async function read(socket: TLSSocket): Promise<string> {
   const [chunk] = (await once(socket, 'data')) as [Buffer];
   return chunk.toString();
 }
+
+test('group versions of custom resources have APIServices that come and go with them', async () => {
+  const names = { plural: 'gadgets', singular: 'gadget', kind: 'Gadget', listKind: 'GadgetList' };
+  const schema = { openAPIV3Schema: { type: 'object' } };
+  const group = 'gadgets.example.com';
+  await server.client.create(
+    Kinds.customresourcedefinitions,
+    {
+      metadata: { name: `gadgets.${group}` },
+      spec: { group, names, scope: 'Namespaced', versions: [{ name: 'v1', served: true, storage: true, schema }] },
+    } as never,
+    c,
+  );
+  const key = { namespace: '', name: `v1.${group}` };
+  const service = await eventually(async () => {
+    const found = await server.client.get<APIService>(Kinds.apiservices, key, c);
+    if (found.status?.conditions?.[0]?.reason !== 'Local') throw new Error(JSON.stringify(found));
+    return found;
+  });
+  expect(service.metadata.labels).toEqual({ 'kube-aggregator.kubernetes.io/automanaged': 'true' });
+  expect(service.spec).toEqual({ group, version: 'v1', groupPriorityMinimum: 1000, versionPriority: 100 });
+  await server.client.delete(Kinds.customresourcedefinitions, { namespace: '', name: `gadgets.${group}` }, {}, c);
+  await eventually(() =>
+    expect(server.client.get(Kinds.apiservices, key, c)).rejects.toMatchObject({ kind: 'NotFound' }),
+  );
+});

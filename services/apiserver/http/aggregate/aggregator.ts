@@ -38,21 +38,25 @@ import {
   keysFrom,
   type Outcome,
   objectsOf,
+  type Source,
   startController,
 } from '#lib/controller';
 import type { KeyPair } from '#lib/pki';
+import type { KindRegistry } from '../../kind-registry.ts';
 import { publishAuthentication } from './authentication-config.ts';
 import { availableCondition, LOCAL, type Verdict, verdictOfObjects, withVerdict } from './availability.ts';
 import type { DelegatedApi } from './delegate.ts';
-import { ensureLocalApiServices, localApiServices } from './local-services.ts';
+import { ensureLocalApiServices, keepCustomApiService, localApiServices } from './local-services.ts';
 import { Remote } from './remote.ts';
 import { EndpointDialer, type ServiceDialer } from './service-dialer.ts';
 
 export interface AggregatorOptions {
   /** In process, as a superuser. */
   readonly client: Client;
-  /** What this server serves itself. */
-  readonly kinds: readonly KindInfo[];
+  /** What this server serves itself, of all times the built-in ones. */
+  readonly builtIn: readonly KindInfo[];
+  /** Beside them those of CustomResourceDefinitions; another array after each change. */
+  readonly kinds: Pick<KindRegistry, 'all' | 'onChange'>;
   /** Groups among them that an extension API server may serve instead. */
   readonly replaceable: ReadonlySet<string>;
   /** Our certificate toward extension API servers, and the authority that signed it. */
@@ -80,7 +84,7 @@ export class Aggregator implements MetricSource, AsyncDisposable {
   readonly #apiServices: Informer<APIService>;
   readonly #services: Informer<Service>;
   readonly #slices: Informer<EndpointSlice>;
-  readonly #local: ReadonlySet<string>;
+  #local: { readonly of: readonly KindInfo[]; readonly names: ReadonlySet<string> } | undefined;
   /** By name of the APIService. */
   readonly #remotes = new Map<string, Remote>();
   readonly #unavailable = new Counter(
@@ -98,7 +102,6 @@ export class Aggregator implements MetricSource, AsyncDisposable {
     this.#apiServices = informers.informer(Kinds.apiservices);
     this.#services = informers.informer(Kinds.services);
     this.#slices = informers.informer(Kinds.endpointslices, { indexes: { [SLICES_OF_SERVICE]: sliceKeys } });
-    this.#local = new Set(o.kinds.map((k) => apiServiceName(k.group, k.version)));
     this.dialer = new EndpointDialer({
       service: (namespace, name) => this.#services.get({ namespace, name }),
       slices: (namespace, name) => this.#slices.byIndex(SLICES_OF_SERVICE, `${namespace}/${name}`),
@@ -197,7 +200,16 @@ export class Aggregator implements MetricSource, AsyncDisposable {
   #isRemote({ spec }: DeepReadonly<APIService>): boolean {
     if (spec.service === undefined) return false;
     const { group = '', version = '' } = spec;
-    return !this.#local.has(apiServiceName(group, version)) || this.#o.replaceable.has(group);
+    return !this.#isServedHere(apiServiceName(group, version)) || this.#o.replaceable.has(group);
+  }
+
+  #isServedHere(name: string): boolean {
+    const all = this.#o.kinds.all();
+    if (this.#local?.of !== all) {
+      const names = [...this.#o.builtIn, ...all].map((k) => apiServiceName(k.group, k.version));
+      this.#local = { of: all, names: new Set(names) };
+    }
+    return this.#local.names.has(name);
   }
 
   #localRanks(): readonly ApiServiceRank[] {
@@ -220,6 +232,7 @@ export class Aggregator implements MetricSource, AsyncDisposable {
       workers: WORKERS,
       sources: [
         objectsOf(this.#apiServices),
+        this.#customSource(),
         keysFrom(this.#services, (s) => ofService(s.metadata.namespace ?? '', s.metadata.name)),
         keysFrom(this.#slices, (s) => ofService(s.metadata.namespace ?? '', s.metadata.labels?.[SERVICE_NAME] ?? '')),
       ],
@@ -229,6 +242,8 @@ export class Aggregator implements MetricSource, AsyncDisposable {
 
   async #reconcile(name: string, c: Ctx): Promise<Outcome> {
     const service = this.#apiServices.get({ namespace: '', name });
+    const isCustom = this.#isServedHere(name) && !this.#isBuiltIn(name);
+    if (await keepCustomApiService(this.#o.client, { name, service, isServed: isCustom }, c)) return DONE;
     if (service === undefined) return DONE;
     const remote = this.#remotes.get(name);
     const verdict = remote === undefined ? LOCAL : await this.#verdict(remote);
@@ -240,6 +255,32 @@ export class Aggregator implements MetricSource, AsyncDisposable {
     if (verdict.reason === 'FailedDiscoveryCheck') throw new StatusError('Unavailable', verdict.message);
     if (verdict.status === 'True') await remote.refreshDocuments();
     return { afterMs: RESYNC_MS };
+  }
+
+  #isBuiltIn(name: string): boolean {
+    return this.#o.builtIn.some((k) => apiServiceName(k.group, k.version) === name);
+  }
+
+  /** Group versions of CustomResourceDefinitions have APIServices, too, made when they come and removed when they go. */
+  #customSource(): Source {
+    const names = (group: string | undefined): readonly string[] => {
+      const isOf = (k: { readonly group?: string | undefined }): boolean => group === undefined || k.group === group;
+      const served = this.#o.kinds
+        .all()
+        .filter(isOf)
+        .map((k) => apiServiceName(k.group, k.version));
+      const known = this.#apiServices.list().filter((s) => isOf(s.spec));
+      return [...new Set([...served, ...known.map((s) => s.metadata.name)])];
+    };
+    return {
+      synced: (signal) => this.#apiServices.synced(signal),
+      subscribe: (add) => {
+        for (const name of names(undefined)) add(name);
+        return this.#o.kinds.onChange((_name, { isServedAnew, resource }) => {
+          if (isServedAnew) for (const name of names(resource.group)) add(name);
+        });
+      },
+    };
   }
 
   async #verdict(remote: Remote): Promise<Verdict> {
@@ -254,11 +295,11 @@ export class Aggregator implements MetricSource, AsyncDisposable {
 
   /** Until it has been done once: what else the server serves does not wait for it. */
   async #prepare(c: Ctx): Promise<void> {
-    const { client, kinds, replaceable } = this.#o;
+    const { client, builtIn, replaceable } = this.#o;
     for (;;) {
       try {
         const isForeign = (spec: { readonly group?: string | undefined }): boolean => replaceable.has(spec.group ?? '');
-        await ensureLocalApiServices(client, localApiServices(kinds), isForeign, c);
+        await ensureLocalApiServices(client, localApiServices(builtIn), isForeign, c);
         return;
       } catch (err) {
         if (c.signal.aborted) throw err;

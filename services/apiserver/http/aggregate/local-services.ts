@@ -83,3 +83,35 @@ function isSameSpec(a: DeepReadonly<APIService>['spec'], b: Wanted['spec']): boo
     a.versionPriority === b.versionPriority
   );
 }
+
+/** As Kubernetes gives them: behind everything built in. */
+const CUSTOM_PRIORITIES = { groupPriorityMinimum: 1_000, versionPriority: 100 };
+
+/**
+ * The APIService of a group version that CustomResourceDefinitions serve: made when it is missing, removed when nothing is
+ * served any more. True when the object is not what it was. Source: pkg/controlplane/controller/crdregistration.
+ */
+export async function keepCustomApiService(
+  client: Client,
+  o: { name: string; service: DeepReadonly<APIService> | undefined; isServed: boolean },
+  c: Ctx,
+): Promise<boolean> {
+  const { name, service, isServed } = o;
+  try {
+    if (service === undefined && isServed) {
+      const [version = '', ...group] = name.split('.');
+      const metadata = { name, labels: { [AUTOMANAGED]: 'true' } };
+      const spec = { group: group.join('.'), version, ...CUSTOM_PRIORITIES };
+      await client.create<APIService>(Kinds.apiservices, { metadata, spec }, c);
+      return true;
+    }
+    if (service === undefined || isServed || service.metadata.labels?.[AUTOMANAGED] !== 'true') return false;
+    const { uid } = service.metadata;
+    await client.delete(Kinds.apiservices, { namespace: '', name }, { preconditions: { uid } }, c);
+    return true;
+  } catch (e) {
+    // Another replica was quicker; the next event tells.
+    if (!isKind(e, 'AlreadyExists') && !isKind(e, 'NotFound') && !isKind(e, 'Conflict')) throw e;
+    return true;
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * Versions of custom resources: objects lie in the store in whatever version was the storage version when they were written,
+ * and are read in any served one, pruned and defaulted by today's schema. Built-in kinds are converted by ../conversion.ts.
+ *
+ * Invariants: what is read in the version it has, and that today's schema would not change, is the cached object itself, so that
+ * its bytes can be sent; every answer is computed once for each object and version, as long as both live.
+ * Source: k8s.io/apiextensions-apiserver/pkg/apiserver/conversion/converter.go.
+ */
+import { apiVersionOf, type CustomBehavior, type DeepReadonly, type KindInfo, type KubeObject } from '#lib/api';
+import { type Ctx, StatusError } from '#lib/base';
+import { type Cached, encodeStored } from '../cache/cached.ts';
+import type { CoreResult } from '../core.ts';
+import type { WatchItem } from '../handlers/watch.ts';
+import type { Definition, KindRegistry } from '../kind-registry.ts';
+
+type Stored = DeepReadonly<KubeObject>;
+
+/** Objects in another version by the definition's webhook, in their order. Throws when it does not answer well. */
+export type WebhookConversion = (
+  crd: Definition,
+  objects: readonly Stored[],
+  apiVersion: string,
+  c: Ctx,
+) => Promise<readonly Stored[]>;
+
+export class CustomVersions {
+  readonly #kinds: KindRegistry;
+  readonly #webhook: WebhookConversion;
+  readonly #read = new WeakMap<CustomBehavior, WeakMap<Cached, Cached>>();
+
+  constructor(o: { readonly kinds: KindRegistry; readonly webhook: WebhookConversion }) {
+    this.#kinds = o.kinds;
+    this.#webhook = o.webhook;
+  }
+
+  /** Each in the version `info`. */
+  async readAll(info: KindInfo, list: readonly Cached[], c: Ctx): Promise<readonly Cached[]> {
+    const asked = list.filter((cached) => this.#atOnce(info, cached) === undefined);
+    if (asked.length > 0) await this.#convert(info, asked, c);
+    return list.map((cached) => this.#atOnce(info, cached) ?? cached);
+  }
+
+  async read(info: KindInfo, cached: Cached, c: Ctx): Promise<Cached> {
+    const known = this.#atOnce(info, cached);
+    if (known !== undefined) return known;
+    const [read] = await this.readAll(info, [cached], c);
+    return read ?? cached;
+  }
+
+  /** For tests on many objects that must not wait: one that only a webhook could convert is given as it lies in the store. */
+  readNow(info: KindInfo, cached: Cached): Cached {
+    return this.#atOnce(info, cached) ?? cached;
+  }
+
+  async answer(info: KindInfo, result: CoreResult, c: Ctx): Promise<CoreResult> {
+    if (result.type === 'list') return { ...result, items: await this.readAll(info, result.items, c) };
+    if (result.type !== 'object' || result.cached === undefined) return result;
+    const cached = await this.read(info, result.cached, c);
+    return cached === result.cached ? result : { ...result, cached, object: cached.object };
+  }
+
+  async *watch(info: KindInfo, items: AsyncIterable<WatchItem>, c: Ctx): AsyncIterable<WatchItem> {
+    for await (const item of items) {
+      if (item.type !== 'events') {
+        yield item;
+        continue;
+      }
+      const read = await this.readAll(
+        info,
+        item.events.map((e) => e.cached),
+        c,
+      );
+      const events = item.events.map((e, i) => {
+        const cached = read[i] ?? e.cached;
+        return cached === e.cached ? e : { type: e.type, cached, event: undefined };
+      });
+      yield { type: 'events', events };
+    }
+  }
+
+  /** A draft of the version `info` as it is to be stored. Takes it over. */
+  async write(info: KindInfo, draft: KubeObject, c: Ctx): Promise<KubeObject> {
+    const storage = this.#kinds.of(info);
+    if (storage?.custom === undefined || storage.version === info.version) return draft;
+    const apiVersion = apiVersionOf(storage);
+    const crd = this.#kinds.definitionOf(info);
+    const [converted] = isByWebhook(crd)
+      ? await this.#converted(crd, [draft as Stored], apiVersion, c)
+      : [{ ...draft, apiVersion }];
+    return storage.custom.decode(converted).object;
+  }
+
+  /** undefined: only a webhook can say. */
+  #atOnce(info: KindInfo, cached: Cached): Cached | undefined {
+    const { custom } = info;
+    if (custom === undefined) return cached;
+    const memo = this.#memo(custom);
+    const known = memo.get(cached);
+    if (known !== undefined) return known;
+    const apiVersion = apiVersionOf(info);
+    const isSame = cached.object.apiVersion === apiVersion;
+    if (!isSame && isByWebhook(this.#kinds.definitionOf(info))) return undefined;
+    return this.#keep(info, cached, isSame ? cached.object : { ...cached.object, apiVersion });
+  }
+
+  async #convert(info: KindInfo, list: readonly Cached[], c: Ctx): Promise<void> {
+    const crd = this.#kinds.definitionOf(info);
+    if (!isByWebhook(crd)) return;
+    const objects = await this.#converted(
+      crd,
+      list.map((cached) => cached.object),
+      apiVersionOf(info),
+      c,
+    );
+    for (const [i, cached] of list.entries()) this.#keep(info, cached, objects[i] ?? cached.object);
+  }
+
+  async #converted(
+    crd: Definition,
+    objects: readonly Stored[],
+    apiVersion: string,
+    c: Ctx,
+  ): Promise<readonly Stored[]> {
+    const converted = await this.#webhook(crd, objects, apiVersion, c);
+    for (const [i, object] of converted.entries()) requireSame(objects[i], object);
+    return converted;
+  }
+
+  #keep(info: KindInfo, cached: Cached, object: Stored): Cached {
+    const settled = info.custom?.fromStorage(object) ?? object;
+    const read =
+      settled === cached.object ? cached : { ...cached, object: settled, bytes: encodeStored(settled as KubeObject) };
+    if (info.custom !== undefined) this.#memo(info.custom).set(cached, read);
+    return read;
+  }
+
+  #memo(custom: CustomBehavior): WeakMap<Cached, Cached> {
+    const known = this.#read.get(custom);
+    if (known !== undefined) return known;
+    const made = new WeakMap<Cached, Cached>();
+    this.#read.set(custom, made);
+    return made;
+  }
+}
+
+function isByWebhook(crd: Definition | undefined): crd is Definition {
+  return crd?.spec.conversion?.strategy === 'Webhook';
+}
+
+/** A conversion may change labels and annotations of the metadata, and nothing that says which object it is. */
+function requireSame(before: Stored | undefined, after: Stored): void {
+  const isSame =
+    before?.metadata.name === after.metadata.name &&
+    before.metadata.namespace === after.metadata.namespace &&
+    before.metadata.uid === after.metadata.uid;
+  if (!isSame) throw new StatusError('Internal', 'the conversion webhook changed the identity of an object');
+}
