@@ -112,6 +112,7 @@ function connectTo(host: string, port: number, c: Ctx): Promise<Duplex> {
     const socket = connect({ host, port, noDelay: true, allowHalfOpen: true });
     const refuse = (e: unknown): void => {
       limit.cancel();
+      c.signal.removeEventListener('abort', onAbort);
       socket.destroy();
       const message = `dial tcp ${host}:${port}: ${messageOf(e)}`;
       reject(c.signal.aborted ? toStatusError(c.signal.reason) : new StatusError('Unavailable', message, { cause: e }));
@@ -145,6 +146,7 @@ export function duplexOf(stream: NodeStream): Duplex {
       );
     },
   });
+  stream.stderr.resume();
   stdout.on('data', (chunk) => {
     if (!duplex.push(chunk)) stdout.pause();
   });
