@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import type { Clock } from '#lib/base';
 import type { KeyPair } from '#lib/pki';
+import { serverSubject } from '../services/gateway/subjects.ts';
 import { Authority } from './authority.ts';
 
 const DAYS = 365;
@@ -35,6 +36,11 @@ export class ClusterPki {
       usages: ['server'],
       days: DAYS,
     });
+  }
+
+  /** What this server shows to the cluster's other servers; it opens nothing else. */
+  serverClient(name: string): Promise<KeyPair> {
+    return this.#authority.ensure('server-client', { ...serverSubject(name), usages: ['client'], days: DAYS });
   }
 
   admin(): Promise<KeyPair> {

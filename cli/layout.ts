@@ -18,6 +18,8 @@ export interface NodeLayout {
 
 export interface ClusterLayout {
   readonly version: 1;
+  /** Absent for the server that made the cluster; a further one runs the control plane alone, with the first one's authority. */
+  readonly role?: 'further server';
   readonly instance: string;
   readonly home: string;
   /** Where nodes and pods reach the control plane. */

@@ -52,13 +52,30 @@ function addClusterCommands(berth: Command): void {
 }
 
 function addServiceCommands(berth: Command): void {
-  berth
+  const server = berth
     .command('server')
     .description('run the control plane in this process (started by up or systemd)')
     .option('--instance <id>')
     .option('--home <folder>')
     .option('--log-level <level>', 'debug, info, warn or error', 'info')
     .action(async (o) => (await import('./commands/server.ts')).serverCommand(o));
+  server
+    .command('export <file>')
+    .description('write what a further server of this cluster needs to know; the file opens all that the cluster holds')
+    .option('--instance <id>')
+    .option('--home <folder>')
+    .action(async (file, _o, self) =>
+      process.exit(await (await import('./commands/server-join.ts')).serverExport(file, self.optsWithGlobals())),
+    );
+  server
+    .command('join <file>')
+    .description('run a further server of the cluster that wrote the file, on this host')
+    .option('--instance <id>')
+    .option('--home <folder>')
+    .option('--server-ip <address>', 'where nodes and other servers reach this one (default: of the default route)')
+    .action(async (file, _o, self) =>
+      process.exit(await (await import('./commands/server-join.ts')).serverJoin(file, self.optsWithGlobals())),
+    );
   berth
     .command('agent')
     .description('run this machine as a node (started by up, join or systemd)')

@@ -1,5 +1,5 @@
 /**
- * One forwarded connection into a pod, from the node to the pod's address. A program that listens only on the pod's own
+ * One forwarded connection into a pod or to the node itself, dialled by the node. A program that listens only on the pod's own
  * loopback is not reached this way (upstream's kubelet dials from inside the network namespace).
  */
 import { connect, type Socket } from 'node:net';
@@ -9,8 +9,10 @@ import type { StreamIo } from '../session/session.ts';
 import type { PodDeps } from './deps.ts';
 
 export interface ForwardTarget {
-  readonly podIp: string;
+  readonly address: string;
   readonly port: number;
+  /** For the error. */
+  readonly where: 'inside the pod' | 'of the node';
 }
 
 const CONNECT_LIMIT_MS = 10_000;
@@ -31,12 +33,12 @@ export async function forwardPort(d: PodDeps, t: ForwardTarget, io: StreamIo, c:
 
 function dial(d: PodDeps, t: ForwardTarget, c: Ctx): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ host: t.podIp, port: t.port, allowHalfOpen: true });
+    const socket = connect({ host: t.address, port: t.port, allowHalfOpen: true });
     const limit = d.clock.after(CONNECT_LIMIT_MS, () => socket.destroy(new Error('connection timed out')));
     const onError = (e: Error): void => {
       limit.cancel();
       reject(
-        new StatusError('Unavailable', `failed to connect to ${t.podIp}:${t.port} inside the pod: ${messageOf(e)}`, {
+        new StatusError('Unavailable', `failed to connect to ${t.address}:${t.port} ${t.where}: ${messageOf(e)}`, {
           cause: e,
         }),
       );

@@ -29,6 +29,10 @@ export async function serveStream(
     await endWith(io.stdout, await page(r.path ?? ''));
     return { exitCode: 0 };
   }
+  if (r.kind === 'nodeforward') {
+    await forwardPort(d, { address: d.settings.nodeIp, port: r.port ?? 0, where: 'of the node' }, io, c);
+    return { exitCode: 0 };
+  }
   const worker = pods.worker(r.pod.uid) ?? pods.find(r.pod.namespace, r.pod.name);
   if (worker === undefined)
     throw new StatusError('NotFound', `pod "${r.pod.name}" is not on node ${d.settings.nodeName}`);
@@ -40,7 +44,12 @@ export async function serveStream(
     case 'attach':
       return attach(d, worker, r, io, c);
     case 'portforward':
-      await forwardPort(d, { podIp: worker.podIp ?? d.settings.nodeIp, port: r.port ?? 0 }, io, c);
+      await forwardPort(
+        d,
+        { address: worker.podIp ?? d.settings.nodeIp, port: r.port ?? 0, where: 'inside the pod' },
+        io,
+        c,
+      );
       return { exitCode: 0 };
   }
 }

@@ -121,7 +121,14 @@ async function flushed(stream: Writable): Promise<void> {
   await new Promise<void>((resolve) => stream.write(new Uint8Array(0), () => resolve()));
 }
 
-const KINDS = { LOGS: 'logs', EXEC: 'exec', ATTACH: 'attach', PORT_FORWARD: 'portforward', STATS: 'stats' } as const;
+const KINDS = {
+  LOGS: 'logs',
+  EXEC: 'exec',
+  ATTACH: 'attach',
+  PORT_FORWARD: 'portforward',
+  NODE_FORWARD: 'nodeforward',
+  STATS: 'stats',
+} as const;
 
 function requestOf(r: Request__Output): NodeStreamRequest {
   return {

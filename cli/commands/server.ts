@@ -108,6 +108,7 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
       port: layout.gatewayPort,
       ca,
       tls,
+      serverClient: await pki.serverClient(`${layout.serverIp}:${layout.apiPort}`),
       tokens: new SecretTokens({ client: gatewayClient, clock, log }),
       cluster: {
         clusterDomain: layout.clusterDomain,
@@ -122,7 +123,8 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
     }),
   );
   api.useNodeStreams(gateway);
-  if (!layout.serverIp.startsWith('127.')) {
+  // The registry is the first server's.
+  if (!layout.serverIp.startsWith('127.') && layout.role === undefined) {
     const { registryPort, serverIp } = layout;
     const door = { host: serverIp, port: registryPort, registryPort, tls, caPem: ca.certPem, log };
     scope.own(await openRegistryDoor(door));

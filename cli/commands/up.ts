@@ -67,7 +67,7 @@ export async function up(o: UpOptions): Promise<number> {
       tellWhere(known);
       return 0;
     }
-    await start(layout, o, createSteps(clock), c);
+    await startCluster(layout, o, createSteps(clock), c);
     return 0;
   } catch (e) {
     process.stderr.write(`\nberth up: ${messageOf(e)}\n`);
@@ -100,7 +100,7 @@ function refuseOtherShape(known: ClusterLayout, o: UpOptions): void {
 
 /** False when an `up` was cut off before the sample was applied: the next one goes on from there. */
 function isWhole(layout: ClusterLayout, o: UpOptions): boolean {
-  return o.sample === false || existsSync(sampleMark(layout));
+  return o.sample === false || layout.role !== undefined || existsSync(sampleMark(layout));
 }
 
 /** Made once the sample is there: it is applied once in a cluster's life, so that a user who deletes it is rid of it. */
@@ -124,13 +124,15 @@ async function isReady(client: HttpClient, c: Ctx): Promise<boolean> {
   return answer.statusCode === 200;
 }
 
-async function start(layout: ClusterLayout, o: UpOptions, steps: Steps, c: Ctx): Promise<void> {
+/** Every step is idempotent: what is there already stays. */
+export async function startCluster(layout: ClusterLayout, o: UpOptions, steps: Steps, c: Ctx): Promise<void> {
   const begin = c.clock.monotonic();
   const adopted = await runningTend(tendSocket(layout));
   const alive = await survivors(tendFolder(layout));
   if (adopted === undefined && alive.length === 0)
     await steps.run('checking ports, addresses and disk', async () => {
-      refuseUsedBlocks(layout);
+      // A further server routes nothing, and beside a node of its cluster the blocks are rightly in use.
+      if (layout.role === undefined) refuseUsedBlocks(layout);
       await checkPorts(layout);
       await checkSpace(layout);
     });
@@ -153,6 +155,14 @@ async function start(layout: ClusterLayout, o: UpOptions, steps: Steps, c: Ctx):
       c,
     ),
   );
+  // A further server has no node of its own, and the sample is the first one's.
+  if (layout.role === undefined) await waitForNodes(layout, client, steps, c);
+  if (o.sample !== false && layout.role === undefined) await deploySample(layout, client, steps, c);
+  process.stdout.write(`\nBerth is up after ${((c.clock.monotonic() - begin) / 1000).toFixed(1)}s.\n`);
+  tellWhere(layout);
+}
+
+async function waitForNodes(layout: ClusterLayout, client: HttpClient, steps: Steps, c: Ctx): Promise<void> {
   await steps.run(`waiting for ${layout.nodes.length === 1 ? 'the node' : `${layout.nodes.length} nodes`}`, () =>
     waitUntil(
       START_LIMIT_MS,
@@ -161,9 +171,6 @@ async function start(layout: ClusterLayout, o: UpOptions, steps: Steps, c: Ctx):
       c,
     ),
   );
-  if (o.sample !== false) await deploySample(layout, client, steps, c);
-  process.stdout.write(`\nBerth is up after ${((c.clock.monotonic() - begin) / 1000).toFixed(1)}s.\n`);
-  tellWhere(layout);
 }
 
 export async function prepare(layout: ClusterLayout, o: UpOptions, clock: Clock): Promise<void> {

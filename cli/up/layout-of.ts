@@ -110,9 +110,12 @@ export async function checkPorts(layout: ClusterLayout): Promise<void> {
     ['Kubernetes API', layout.serverIp, layout.apiPort, '--api-port'],
     ['Kubernetes API', '127.0.0.1', layout.apiPort, '--api-port'],
     ['gateway', layout.serverIp, layout.gatewayPort, '--instance'],
-    ['registry', '127.0.0.1', layout.registryPort, '--registry-port'],
-    ['registry', layout.serverIp, layout.registryPort, '--registry-port'],
   ];
+  if (layout.role === undefined)
+    wanted.push(
+      ['registry', '127.0.0.1', layout.registryPort, '--registry-port'],
+      ['registry', layout.serverIp, layout.registryPort, '--registry-port'],
+    );
   if (layout.etcdEndpoints === undefined)
     wanted.push(
       ['etcd', '127.0.0.1', layout.etcdPort, '--instance'],

@@ -15,6 +15,7 @@ export function processesOf(
   layout: ClusterLayout,
   program: { readonly berth: readonly string[]; readonly registry: readonly string[] },
 ): ManagedProcess[] {
+  if (layout.role === 'further server') return [serverProcess(layout, program.berth)];
   const out: ManagedProcess[] = [];
   if (layout.etcdEndpoints === undefined) out.push({ name: 'etcd', argv: etcdArguments(layout), env: { GOGC: '50' } });
   if (layout.natsUrl === undefined) out.push({ name: 'nats', argv: ['nats-server', '-c', natsConfigPath(layout)] });
@@ -30,9 +31,13 @@ export function processesOf(
       String(layout.registryPort),
     ],
   });
-  out.push({ name: 'server', argv: [...program.berth, 'server', '--home', layout.home] });
+  out.push(serverProcess(layout, program.berth));
   for (const n of layout.nodes) out.push({ name: `agent-${n.name}`, argv: agentArguments(layout, n, program.berth) });
   return out;
+}
+
+function serverProcess(layout: ClusterLayout, berth: readonly string[]): ManagedProcess {
+  return { name: 'server', argv: [...berth, 'server', '--home', layout.home] };
 }
 
 function etcdArguments(layout: ClusterLayout): string[] {

@@ -23,16 +23,17 @@ export interface LogRequest {
 }
 
 export interface NodeStreamRequest {
-  readonly kind: 'logs' | 'exec' | 'attach' | 'portforward' | 'stats';
+  /** `nodeforward`: a port of the node's own address, `stats`: a page of the node's own; `pod` is empty. */
+  readonly kind: 'logs' | 'exec' | 'attach' | 'portforward' | 'nodeforward' | 'stats';
   readonly pod: { readonly namespace: string; readonly name: string; readonly uid: string };
-  /** '' for port-forward. */
+  /** '' for portforward and nodeforward. */
   readonly container: string;
   readonly command?: readonly string[] | undefined;
   readonly stdin?: boolean | undefined;
   readonly stdout?: boolean | undefined;
   readonly stderr?: boolean | undefined;
   readonly tty?: boolean | undefined;
-  /** Port-forward only. */
+  /** Of portforward and nodeforward only. */
   readonly port?: number | undefined;
   readonly logs?: LogRequest | undefined;
   /** Of stats only: `stats`, `metrics`, `metrics/resource`, `metrics/cadvisor`; `pod` is empty. */

@@ -30,6 +30,8 @@ export interface HttpServerOptions {
   readonly upgrade?: ((req: IncomingMessage, socket: Duplex, head: Buffer) => Promise<void>) | undefined;
   /** Which Upgrade offers go to `upgrade` (lower case); others, such as h2c, are served as plain requests. */
   readonly upgradeProtocols?: readonly string[] | undefined;
+  /** Requests whose offer goes to `upgrade` whatever it is: those that are passed on to somebody who knows the protocol. */
+  readonly passesUpgrade?: ((req: IncomingMessage) => boolean) | undefined;
   readonly tls?: TlsOptions | undefined;
   readonly clock: Clock;
   readonly log: Logger;
@@ -176,7 +178,8 @@ class NodeHttpServer implements HttpServer {
     this.#idle.delete(socket as Socket);
     socket.on('error', (err) => this.#o.log.debug({ err }, 'upgraded connection failed'));
     const offered = upgradeOf(req) ?? '';
-    const taken = (this.#o.upgradeProtocols ?? UPGRADE_PROTOCOLS).includes(offered);
+    const isKnown = (this.#o.upgradeProtocols ?? UPGRADE_PROTOCOLS).includes(offered);
+    const taken = isKnown || (offered !== 'h2c' && this.#o.passesUpgrade?.(req) === true);
     try {
       if (taken) await this.#o.upgrade?.(req, socket, head);
       else

@@ -42,6 +42,8 @@ export interface GatewayDeps {
   readonly ca: KeyPair;
   /** The gateway's own server certificate, issued by `ca`. */
   readonly tls: KeyPair;
+  /** What this server shows to others when it asks them for streams (serverSubject in subjects.ts), issued by `ca`. */
+  readonly serverClient: KeyPair;
   readonly tokens: TokenVerifier;
   readonly cluster: ClusterSettings;
   readonly bus?: Bus | undefined;

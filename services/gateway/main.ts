@@ -16,19 +16,15 @@ import { loadAgentProto } from '#proto/load.ts';
 import { withDeadline } from './deadline.ts';
 import { DesiredHub, PODS_BY_NODE } from './desired.ts';
 import type { Gateway, GatewayDeps, SessionInfo } from './gateway.ts';
-import { nodeOf, serverCredentials } from './identity.ts';
+import { Holders } from './holders.ts';
+import { nodeOf, serverCredentials, serverOf } from './identity.ts';
 import { certificate, type JoinDeps, join } from './join.ts';
-import {
-  claimEpoch,
-  epochOf,
-  fenced,
-  LEASE_NAMESPACE,
-  openSessionRecord,
-  registerNode,
-  SESSION_ANNOTATION,
-} from './registration.ts';
+import { nodeStream } from './node-stream.ts';
+import { claimEpoch, epochOf, fenced, LEASE_NAMESPACE, openSessionRecord, registerNode } from './registration.ts';
 import { Relay, type StreamCall } from './relay.ts';
+import { RelayDoor } from './relay-door.ts';
 import { Reporter } from './report.ts';
+import { OtherServers } from './servers.ts';
 import { failCall, serviceError } from './service-error.ts';
 import { NodeSession, parseObject, type SessionCall, type SessionDeps, type SessionSettings } from './session.ts';
 
@@ -68,6 +64,8 @@ class RunningGateway implements Gateway {
   readonly #factory: InformerFactory;
   readonly #hub: DesiredHub;
   readonly #relay: Relay;
+  readonly #relayDoor: RelayDoor;
+  readonly #holders: Holders;
   readonly #sessions = new Map<string, NodeSession>();
   readonly #sessionDeps: SessionDeps;
   readonly #joinDeps: JoinDeps;
@@ -80,6 +78,10 @@ class RunningGateway implements Gateway {
     this.#factory = this.#scope.own(new InformerFactory({ client, clock, random, log }));
     this.#hub = this.#scope.own(new DesiredHub(this.#factory));
     this.#relay = new Relay(random);
+    this.#relayDoor = new RelayDoor((nodeName, ctx) => this.#openCall(nodeName, ctx), this.#c);
+    const others = this.#scope.own(new OtherServers({ ca: d.ca.certPem, own: d.serverClient }));
+    const leases = this.#factory.informer(Kinds.leases);
+    this.#holders = new Holders({ client, leases, others, self: d.apiEndpoint });
     const events = this.#scope.own(new ClientEventRecorder({ client, clock, random, log, component: 'kubelet' }));
     const settings: SessionSettings = {
       cluster: d.cluster,
@@ -87,6 +89,7 @@ class RunningGateway implements Gateway {
       leaseIntervalMs: d.leaseIntervalMs ?? 10_000,
       silentAfterMs: d.silentAfterMs ?? 5_000,
       identity: d.apiEndpoint,
+      gatewayEndpoint: () => endpointText(d.host, this.#port),
     };
     this.#sessionDeps = {
       hub: this.#hub,
@@ -120,9 +123,21 @@ class RunningGateway implements Gateway {
   }
 
   async openStream(nodeName: string, request: NodeStreamRequest, c: Ctx): Promise<NodeStream> {
+    const local = (): Promise<NodeStream> | undefined =>
+      this.#sessions.has(nodeName) ? this.#openHere(nodeName, request, c) : undefined;
+    return await (local() ?? this.#holders.openStream(nodeName, { request, local }, c));
+  }
+
+  async #openHere(nodeName: string, request: NodeStreamRequest, c: Ctx): Promise<NodeStream> {
+    const call = await this.#openCall(nodeName, c);
+    return nodeStream(call, request, (e) => failCall(call, e));
+  }
+
+  /** Throws Conflict when the node has no session here. */
+  async #openCall(nodeName: string, c: Ctx): Promise<StreamCall> {
     const session = this.#sessions.get(nodeName);
-    if (session === undefined) throw this.#unreachable(nodeName);
-    return this.#relay.openStream(nodeName, request, (id) => session.requestStream(id), c);
+    if (session === undefined) throw new StatusError('Conflict', `node ${nodeName} is not connected to this server`);
+    return await this.#relay.openCall(nodeName, (id) => session.requestStream(id), c);
   }
 
   async start(): Promise<void> {
@@ -144,7 +159,14 @@ class RunningGateway implements Gateway {
         this.#unary('renew', done, async () => certificate(nodeOf(call), call.request.csr, this.#joinDeps)),
       Session: (call: SessionCall) => this.#onSession(call),
     });
-    this.#server.addService(proto.Streams.service, { Open: (call: StreamCall) => this.#onStream(call) });
+    this.#server.addService(proto.Streams.service, {
+      Open: (call: StreamCall) => this.#onStream(call, () => this.#relay.accept(call, nodeOf(call))),
+      Relay: (call: StreamCall) =>
+        this.#onStream(call, () => {
+          serverOf(call);
+          this.#relayDoor.accept(call);
+        }),
+    });
     this.#port = await this.#bind();
     this.#c.log.info({ port: this.#port }, 'gateway listens');
   }
@@ -153,6 +175,7 @@ class RunningGateway implements Gateway {
     const reason = new StatusError('Unavailable', 'this gateway is stopping');
     this.#scope.abort();
     this.#relay.closeAll(reason);
+    this.#relayDoor.closeAll(reason);
     for (const session of [...this.#sessions.values()]) session.close(reason);
     // Lets the errors above reach the agents, so that they dial again at once.
     await this.#d.clock.sleep(20);
@@ -162,7 +185,7 @@ class RunningGateway implements Gateway {
 
   #bind(): Promise<number> {
     const { host, port, ca, tls } = this.#d;
-    const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+    const address = endpointText(host, port);
     return new Promise((resolve, reject) => {
       this.#server.bindAsync(address, serverCredentials(ca.certPem, tls), (e, bound) => {
         if (e === null) resolve(bound);
@@ -182,10 +205,10 @@ class RunningGateway implements Gateway {
     );
   }
 
-  #onStream(call: StreamCall): void {
+  #onStream(call: StreamCall, accept: () => void): void {
     call.on('error', () => undefined);
     try {
-      this.#relay.accept(call, nodeOf(call));
+      accept();
     } catch (e) {
       failCall(call, e);
     }
@@ -287,6 +310,7 @@ class RunningGateway implements Gateway {
       heardAtMs: this.#d.clock.now(),
       durationSeconds: Math.max(1, Math.round((leaseIntervalMs + silentAfterMs) / 1000)),
       holder: identity,
+      gateway: this.#sessionDeps.settings.gatewayEndpoint(),
     };
     return claimEpoch(this.#d.client, nodeName, epoch, state, this.#c);
   }
@@ -307,24 +331,10 @@ class RunningGateway implements Gateway {
   }
 
   async #isConnected(nodeName: string): Promise<boolean> {
-    return this.#sessions.has(nodeName) || this.#holderElsewhere(nodeName) !== undefined;
+    return this.#sessions.has(nodeName) || this.#holders.isConnected(nodeName, this.#d.clock.now());
   }
+}
 
-  /** Bytes do not pass between servers yet, so the caller is told where to go. */
-  #unreachable(nodeName: string): StatusError {
-    const holder = this.#holderElsewhere(nodeName);
-    const why =
-      holder === undefined || holder === this.#d.apiEndpoint
-        ? `node ${nodeName} is not connected`
-        : `node ${nodeName} is connected to another server: ask that one (--server https://${holder})`;
-    return new StatusError('Unavailable', why);
-  }
-
-  /** API endpoint of the replica that heard the node last, while its lease says that the node is connected. */
-  #holderElsewhere(nodeName: string): string | undefined {
-    const lease = this.#factory.informer(Kinds.leases).get({ namespace: LEASE_NAMESPACE, name: nodeName });
-    if (lease?.metadata.annotations?.[SESSION_ANNOTATION] !== 'connected') return undefined;
-    const endsAt = Date.parse(lease.spec?.renewTime ?? '') + (lease.spec?.leaseDurationSeconds ?? 0) * 1000;
-    return this.#d.clock.now() < endsAt ? lease.spec?.holderIdentity : undefined;
-  }
+function endpointText(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }

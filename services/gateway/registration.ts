@@ -13,6 +13,8 @@ import { modRevisionOf, objectKey, parseRevision } from '#lib/store';
 export const LEASE_NAMESPACE = 'kube-node-lease';
 export const EPOCH_ANNOTATION = 'berth.dev/session-epoch';
 export const SESSION_ANNOTATION = 'berth.dev/session';
+/** `host:port` where other servers reach the gateway that holds the session. */
+export const GATEWAY_ANNOTATION = 'berth.dev/gateway';
 const ATTEMPTS_MAX = 8;
 
 /** Creates the Node or brings it up to date; returns it as stored. */
@@ -74,7 +76,10 @@ export interface LeaseState {
   /** When the node was last heard; wall time, ms. */
   readonly heardAtMs: number;
   readonly durationSeconds: number;
+  /** API endpoint of the server. */
   readonly holder: string;
+  /** Its gateway's. */
+  readonly gateway: string;
 }
 
 /**
@@ -159,7 +164,11 @@ async function putLease(
   o: { epoch: bigint; state: LeaseState },
   c: Ctx,
 ): Promise<void> {
-  const annotations = { [EPOCH_ANNOTATION]: o.epoch.toString(), [SESSION_ANNOTATION]: o.state.session };
+  const annotations = {
+    [EPOCH_ANNOTATION]: o.epoch.toString(),
+    [SESSION_ANNOTATION]: o.state.session,
+    [GATEWAY_ANNOTATION]: o.state.gateway,
+  };
   const spec = {
     holderIdentity: o.state.holder,
     leaseDurationSeconds: o.state.durationSeconds,

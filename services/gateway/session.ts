@@ -31,6 +31,8 @@ export interface SessionSettings {
   readonly silentAfterMs: number;
   /** Of this gateway, for the Lease. */
   readonly identity: string;
+  /** `host:port` where other servers reach this gateway, for the Lease. */
+  gatewayEndpoint(): string;
 }
 
 export interface SessionDeps {
@@ -319,6 +321,7 @@ export class NodeSession {
       heardAtMs: this.#heardWallMs,
       durationSeconds: Math.max(1, Math.round(trustedMs / 1000)),
       holder: identity,
+      gateway: this.#d.settings.gatewayEndpoint(),
     };
     try {
       if (!(await renewLease(this.#client, this.nodeName, this.epoch, state, c))) this.fence();

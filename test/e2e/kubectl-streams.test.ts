@@ -179,6 +179,27 @@ describe.skipIf(!(await kubectlIsNewEnough()))('kubectl >= 1.30 on a cluster: st
     await refused(/does not have a service port 99|Service box/, 'port-forward', 'service/box', `${port}:99`);
   });
 
+  test('proxy: pods, services and nodes, by get --raw and through kubectl proxy; what cannot be reached is an error', async () => {
+    const at = (rest: string): string => `/api/v1/namespaces/${NS}/${rest}`;
+    for (const place of ['pods/box:8080', 'pods/box', 'services/box:80', 'services/box', 'services/http:box:'])
+      expect(await ok('get', '--raw', at(`${place}/proxy/index.html`)), place).toBe('hi\n');
+    await refused(/no service port 81 found for service "box"/, 'get', '--raw', at('services/box:81/proxy/'));
+    await refused(/error trying to reach service: .*ECONNREFUSED/, 'get', '--raw', at('pods/box:81/proxy/'));
+    await refused(/services "nope" not found|endpoints "nope" not found/, 'get', '--raw', at('services/nope/proxy/'));
+    // The API server itself, on its host, which is the node's too.
+    const node = `https:${t.layout.nodes[0]?.name}:${t.layout.apiPort}`;
+    expect(await ok('get', '--raw', `/api/v1/nodes/${node}/proxy/version`)).toContain('gitVersion');
+    await refused(/serves no kubelet API/, 'get', '--raw', `/api/v1/nodes/${t.layout.nodes[0]?.name}/proxy/healthz`);
+    const port = await freePort();
+    await using proxy = background('kubectl', ['proxy', `--port=${port}`], t.env);
+    await proxy.until(/Starting to serve/);
+    const url = `http://127.0.0.1:${port}${at('services/box/proxy')}`;
+    const page = await fetch(url, { signal: AbortSignal.timeout(10_000) });
+    expect([page.url, await page.text()]).toEqual([`${url}/`, 'hi\n']);
+    const missing = await fetch(`${url}/nope`, { method: 'HEAD', signal: AbortSignal.timeout(10_000) });
+    expect(missing.status).toBe(404);
+  });
+
   test('run -i --rm and attach: the input reaches the program, the pod is gone after', async () => {
     const args = ['run', 'once', '-i', '--rm', '--restart=Never', `--image=${image}`, '--command', '--', 'cat'];
     await using once = background('kubectl', args, t.env);

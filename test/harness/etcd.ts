@@ -10,13 +10,18 @@ export interface TestEtcd extends AsyncDisposable {
   readonly process: ServerProcess;
 }
 
-export async function startEtcd(o: { args?: readonly string[]; https?: boolean } = {}): Promise<TestEtcd> {
+/** `host`: an address that it answers on besides loopback, and the one of `endpoint`. */
+export async function startEtcd(
+  o: { args?: readonly string[]; https?: boolean; host?: string } = {},
+): Promise<TestEtcd> {
   const folder = await mkdtemp(join(tmpdir(), 'berth-etcd-'));
   const port = await freePort();
   const peerPort = await freePort();
-  const client = `${o.https ? 'https' : 'http'}://127.0.0.1:${port}`;
+  const at = (host: string): string => `${o.https ? 'https' : 'http'}://${host}:${port}`;
+  const client = at(o.host ?? '127.0.0.1');
+  const listened = [...new Set([at('127.0.0.1'), client])].join(',');
   const peer = `http://127.0.0.1:${peerPort}`;
-  const args = ['--name', 'test', '--data-dir', folder, '--listen-client-urls', client];
+  const args = ['--name', 'test', '--data-dir', folder, '--listen-client-urls', listened];
   args.push('--advertise-client-urls', client, '--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer);
   args.push('--initial-cluster', `test=${peer}`, '--logger', 'zap', '--log-level', 'warn', ...(o.args ?? []));
   const process = new ServerProcess('etcd', args, port);

@@ -1,12 +1,12 @@
 import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { describe, expect, test } from 'vitest';
-import { isKind, messageOf, StatusError } from '#lib/base';
+import { isKind, StatusError } from '#lib/base';
 import type { NodeStreamRequest } from '#lib/client';
 import type { SessionDeps } from '../../agent/session/session.ts';
 import { eventually } from '../harness/process.ts';
 
-import { c, gateway, nodeName, openGateway, TestAgent, useGateway } from './gateway/fixture.ts';
+import { c, gateway, nodeName, TestAgent, useGateway } from './gateway/fixture.ts';
 
 useGateway();
 
@@ -129,15 +129,5 @@ describe('streams', () => {
   test('a node that is not connected is Unavailable', async () => {
     const e = await gateway.openStream('nobody', request({}), c).catch((x: unknown) => x);
     expect(isKind(e, 'Unavailable')).toBe(true);
-  });
-
-  test('a node whose session is at another server is not called away: the answer names that server', async () => {
-    await using other = await openGateway(0, '10.9.8.7:6443');
-    await using agent = await TestAgent.create(nodeName, [`127.0.0.1:${other.port}`]);
-    await agent.start();
-    await eventually(() => agent.session.connected, 'it connects');
-    const at = async (): Promise<unknown> => gateway.openStream(nodeName, request({}), c).catch((x: unknown) => x);
-    await eventually(async () => /https:\/\/10\.9\.8\.7:6443/.test(messageOf(await at())), 'the record is seen');
-    expect(await at()).toMatchObject({ kind: 'Unavailable' });
   });
 });

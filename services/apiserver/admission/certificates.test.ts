@@ -83,11 +83,11 @@ describe('certificate admission (plugin/pkg/admission/certificates)', () => {
     expect(await outcome(() => may.validate(request('status', signed, csr())))).toBe('admitted');
   });
 
-  test('no client certificate for system:masters', async () => {
+  test.each(['system:masters', 'system:berth-servers'])('no client certificate for %s', async (group) => {
     const plugin = new CertificateSubjectRestriction();
-    const masters = csr({ request: await requestFor(['a', 'system:masters']) });
+    const masters = csr({ request: await requestFor(['a', group]) });
     expect(await outcome(() => plugin.validate(request('', masters)))).toContain(
-      `use of ${CLIENT} signer with system:masters group is not allowed`,
+      `use of ${CLIENT} signer with ${group} group is not allowed`,
     );
     const other = { ...masters, spec: { ...masters.spec, signerName: 'example.com/x' } };
     expect(await outcome(() => plugin.validate(request('', other)))).toBe('admitted');

@@ -1,5 +1,5 @@
 /**
- * Who may approve and sign certificate requests, by signer; and that nobody gets a client certificate of system:masters.
+ * Who may approve and sign certificate requests, by signer; and that nobody gets a client certificate of superusers or servers.
  * Source: plugin/pkg/admission/certificates/{approval,signing,subjectrestriction}, pkg/apis/certificates authorization.
  */
 import { type CertificateSigningRequest, type DeepReadonly, semanticEqual } from '#lib/api';
@@ -12,7 +12,8 @@ import { refusal } from './refusal.ts';
 type Csr = DeepReadonly<CertificateSigningRequest>;
 
 const CLIENT_SIGNER = 'kubernetes.io/kube-apiserver-client';
-const MASTERS = 'system:masters';
+/** The superusers'; and ours of the servers, whose certificates open streams to every node (services/gateway/subjects.ts). */
+const WITHHELD = ['system:masters', 'system:berth-servers'];
 
 function isCsr(request: AdmissionRequest, subresource: string): boolean {
   const { group, resource } = request.kind;
@@ -90,8 +91,9 @@ export class CertificateSubjectRestriction implements AdmissionPlugin {
     if (request.operation !== 'CREATE' || !isCsr(request, '')) return;
     const { spec } = request.object as Csr;
     if (spec.signerName !== CLIENT_SIGNER) return;
-    if (organizationsOf(request, spec.request).includes(MASTERS))
-      throw refusal(request, `use of ${CLIENT_SIGNER} signer with ${MASTERS} group is not allowed`);
+    const withheld = organizationsOf(request, spec.request).find((group) => WITHHELD.includes(group));
+    if (withheld !== undefined)
+      throw refusal(request, `use of ${CLIENT_SIGNER} signer with ${withheld} group is not allowed`);
   }
 }
 

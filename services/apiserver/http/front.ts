@@ -21,6 +21,8 @@ import { type FlowFilter, releasedWhenInitialized } from './fairness/filter.ts';
 import { type Form, negotiate } from './negotiate.ts';
 import { deleteOptions, fieldValidation, listQuery, watchQuery, writeOptions } from './options.ts';
 import type { PathRoutes } from './paths.ts';
+import type { ProxyRoutes } from './proxy/forward.ts';
+import { proxied } from './proxy/target.ts';
 import {
   attributesOf,
   isMisplacedVerb,
@@ -28,6 +30,7 @@ import {
   type RequestInfo,
   type ResourceInfo,
   requestInfo,
+  streamVerb,
 } from './request-info.ts';
 import { type Answer, sendBytes, sendError, sendResult } from './respond.ts';
 import { isRetryLater, ShuttingDown, sendRetryLater } from './retry-later.ts';
@@ -44,6 +47,7 @@ export interface FrontOptions {
   readonly paths: PathRoutes;
   readonly streams: StreamRoutes;
   readonly aggregator: Aggregator;
+  readonly proxy: ProxyRoutes;
   readonly metrics: Metrics;
   readonly flows: FlowFilter;
   /** undefined: nothing is recorded. */
@@ -126,9 +130,10 @@ export class Front {
       }
       if (info.type === 'path') throw new StatusError('BadRequest', 'this path cannot be upgraded');
       const base = this.#base(req, info, user);
-      await this.#allow(audit, this.#o.api.authorize(this.#o.api.target(base), streamVerb(info)));
+      await this.#allow(audit, this.#o.api.authorize(this.#o.api.target(base), streamVerb(info, req.method)));
       audit?.started(101);
-      await this.#o.streams.upgrade({ req, socket, head, query, base }, c);
+      if (info.subresource === 'proxy') await this.#o.proxy.upgrade({ req, socket, head, resource: proxied(info) }, c);
+      else await this.#o.streams.upgrade({ req, socket, head, query, base }, c);
     } catch (e) {
       error = toStatusError(e);
       throw e;
@@ -212,7 +217,11 @@ export class Front {
       return;
     }
     if (STREAMS.has(info.subresource ?? '')) {
-      await this.#allow(call.audit, this.#o.api.authorize(this.#o.api.target(base), streamVerb(info)));
+      await this.#allow(call.audit, this.#o.api.authorize(this.#o.api.target(base), streamVerb(info, req.method)));
+      if (info.subresource === 'proxy') {
+        await this.#o.proxy.handle({ req, res: answer.res, resource: proxied(info) }, c);
+        return;
+      }
       throw new StatusError('BadRequest', 'Upgrade request required');
     }
     await this.#respond(call, kind, base);
@@ -370,11 +379,6 @@ function parsed(req: IncomingMessage): { url: string; info: RequestInfo; query: 
 
 function notAllowedHere(): StatusError {
   return new StatusError('MethodNotAllowed', 'the server does not allow this method on the requested resource');
-}
-
-/** exec by WebSocket is a GET but needs what a POST needs: create (Kubernetes 1.35). */
-function streamVerb(info: ResourceInfo): string {
-  return info.subresource === 'log' ? 'get' : 'create';
 }
 
 function isCollection(verb: string): boolean {

@@ -17,6 +17,8 @@ import type { FlowControl } from './fairness/flow-control.ts';
 import { Front } from './front.ts';
 import { JWKS_PATH } from './issuer.ts';
 import { PathRoutes } from './paths.ts';
+import { isProxyUrl, ProxyRoutes } from './proxy/forward.ts';
+import { proxyObjects } from './proxy/objects.ts';
 import { StreamRoutes } from './streams.ts';
 
 /** What we claim to be: clients switch features on it. */
@@ -50,6 +52,7 @@ export async function listen(o: ListenOptions): Promise<Listeners> {
       handler: (req, res) => front.handle(req, res),
       upgrade: (req, socket, head) => front.upgrade(req, socket, head),
       upgradeProtocols: ['websocket', 'spdy/3.1'],
+      passesUpgrade: (req) => isProxyUrl(req.url ?? ''),
       clock: o.deps.clock,
       log: o.deps.log,
       ...(tls === undefined ? {} : { tls: { key: tls.keyPem, cert: tls.certPem, ca: tls.caPem, requestCert: true } }),
@@ -109,6 +112,7 @@ function newFront(o: ListenOptions): Front {
     paths,
     streams: new StreamRoutes({ api, nodes: o.nodes }),
     aggregator,
+    proxy: new ProxyRoutes({ objects: (c) => proxyObjects(core, c), nodes: o.nodes, random: deps.random }),
     metrics,
     flows,
     auditor: o.auditor,

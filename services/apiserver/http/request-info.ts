@@ -115,6 +115,15 @@ export function attributesOf(info: RequestInfo, user: UserInfo): Attributes {
   return { type: 'resource', user, verb, group, version, resource, subresource, namespace, name };
 }
 
+/**
+ * What the subresources that stream need: exec by WebSocket is a GET but needs what a POST needs, create (Kubernetes 1.35); a
+ * proxied request needs the verb of its method, and one that has none (OPTIONS) is for those who may do everything.
+ */
+export function streamVerb(info: ResourceInfo, method: string | undefined): string {
+  if (info.subresource === 'proxy') return method === 'OPTIONS' ? '' : info.verb;
+  return info.subresource === 'log' ? 'get' : 'create';
+}
+
 export function isTrue(text: string | null): boolean {
   return text === 'true' || text === '1';
 }

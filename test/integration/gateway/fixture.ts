@@ -12,6 +12,7 @@ import { startSession } from '../../../agent/session/client.ts';
 import type { DesiredChange, Session, SessionCredentials, SessionDeps } from '../../../agent/session/session.ts';
 import { type ApiServer, startApiServer } from '../../../services/apiserver/main.ts';
 import { type Gateway, startGateway } from '../../../services/gateway/main.ts';
+import { serverSubject } from '../../../services/gateway/subjects.ts';
 import { SecretTokens } from '../../../services/gateway/tokens.ts';
 
 export const random = realRandom;
@@ -27,6 +28,7 @@ export let tls: KeyPair;
 export let gateway: Gateway;
 
 export async function openGateway(port = 0, apiEndpoint = '127.0.0.1:6443'): Promise<Gateway> {
+  const serverClient = await issue(ca, { ...serverSubject(apiEndpoint), usages: ['client'], days: 1 });
   return startGateway({
     client,
     apiEndpoint,
@@ -35,6 +37,7 @@ export async function openGateway(port = 0, apiEndpoint = '127.0.0.1:6443'): Pro
     port,
     ca,
     tls,
+    serverClient,
     tokens: new SecretTokens({ client, clock, log }),
     cluster: {
       clusterDomain: 'cluster.local',

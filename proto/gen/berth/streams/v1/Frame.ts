@@ -5,6 +5,7 @@ import type { Request as _berth_streams_v1_Request, Request__Output as _berth_st
 import type { Data as _berth_streams_v1_Data, Data__Output as _berth_streams_v1_Data__Output } from '../../../berth/streams/v1/Data.ts';
 import type { Resize as _berth_streams_v1_Resize, Resize__Output as _berth_streams_v1_Resize__Output } from '../../../berth/streams/v1/Resize.ts';
 import type { End as _berth_streams_v1_End, End__Output as _berth_streams_v1_End__Output } from '../../../berth/streams/v1/End.ts';
+import type { RelayRequest as _berth_streams_v1_RelayRequest, RelayRequest__Output as _berth_streams_v1_RelayRequest__Output } from '../../../berth/streams/v1/RelayRequest.ts';
 
 export interface Frame {
   'hello'?: (_berth_streams_v1_Hello | null);
@@ -12,7 +13,8 @@ export interface Frame {
   'data'?: (_berth_streams_v1_Data | null);
   'resize'?: (_berth_streams_v1_Resize | null);
   'end'?: (_berth_streams_v1_End | null);
-  'body'?: "hello"|"request"|"data"|"resize"|"end";
+  'relay'?: (_berth_streams_v1_RelayRequest | null);
+  'body'?: "hello"|"request"|"data"|"resize"|"end"|"relay";
 }
 
 export interface Frame__Output {
@@ -21,5 +23,6 @@ export interface Frame__Output {
   'data'?: (_berth_streams_v1_Data__Output | null);
   'resize'?: (_berth_streams_v1_Resize__Output | null);
   'end'?: (_berth_streams_v1_End__Output | null);
-  'body'?: "hello"|"request"|"data"|"resize"|"end";
+  'relay'?: (_berth_streams_v1_RelayRequest__Output | null);
+  'body'?: "hello"|"request"|"data"|"resize"|"end"|"relay";
 }

@@ -9,6 +9,7 @@ export const _berth_streams_v1_Request_Kind = {
   EXEC: 'EXEC',
   ATTACH: 'ATTACH',
   PORT_FORWARD: 'PORT_FORWARD',
+  NODE_FORWARD: 'NODE_FORWARD',
   STATS: 'STATS',
 } as const;
 
@@ -21,6 +22,8 @@ export type _berth_streams_v1_Request_Kind =
   | 2
   | 'PORT_FORWARD'
   | 3
+  | 'NODE_FORWARD'
+  | 4
   | 'STATS'
   | 5
 

@@ -10,13 +10,21 @@ export interface StreamsClient extends grpc.Client {
   open(metadata: grpc.Metadata, options?: grpc.CallOptions): grpc.ClientDuplexStream<_berth_streams_v1_Frame, _berth_streams_v1_Frame__Output>;
   open(options?: grpc.CallOptions): grpc.ClientDuplexStream<_berth_streams_v1_Frame, _berth_streams_v1_Frame__Output>;
   
+  Relay(metadata: grpc.Metadata, options?: grpc.CallOptions): grpc.ClientDuplexStream<_berth_streams_v1_Frame, _berth_streams_v1_Frame__Output>;
+  Relay(options?: grpc.CallOptions): grpc.ClientDuplexStream<_berth_streams_v1_Frame, _berth_streams_v1_Frame__Output>;
+  relay(metadata: grpc.Metadata, options?: grpc.CallOptions): grpc.ClientDuplexStream<_berth_streams_v1_Frame, _berth_streams_v1_Frame__Output>;
+  relay(options?: grpc.CallOptions): grpc.ClientDuplexStream<_berth_streams_v1_Frame, _berth_streams_v1_Frame__Output>;
+  
 }
 
 export interface StreamsHandlers extends grpc.UntypedServiceImplementation {
   Open: grpc.handleBidiStreamingCall<_berth_streams_v1_Frame__Output, _berth_streams_v1_Frame>;
   
+  Relay: grpc.handleBidiStreamingCall<_berth_streams_v1_Frame__Output, _berth_streams_v1_Frame>;
+  
 }
 
 export interface StreamsDefinition extends grpc.ServiceDefinition {
   Open: MethodDefinition<_berth_streams_v1_Frame, _berth_streams_v1_Frame, _berth_streams_v1_Frame__Output, _berth_streams_v1_Frame__Output>
+  Relay: MethodDefinition<_berth_streams_v1_Frame, _berth_streams_v1_Frame, _berth_streams_v1_Frame__Output, _berth_streams_v1_Frame__Output>
 }
