@@ -27,9 +27,9 @@ import {
   attributesOf,
   isMisplacedVerb,
   isWellPlaced,
+  parsed,
   type RequestInfo,
   type ResourceInfo,
-  requestInfo,
   streamVerb,
 } from './request-info.ts';
 import { type Answer, sendBytes, sendError, sendResult } from './respond.ts';
@@ -367,14 +367,6 @@ function recordedObject({ audit, info, result }: Call, kinds: KindRegistry): unk
   if (audit?.hasResponseBody !== true || info.type !== 'resource' || result === undefined) return undefined;
   const kind = kinds.byResource(info.group, info.version, info.resource);
   return kind === undefined ? undefined : answeredObject(kind, result);
-}
-
-function parsed(req: IncomingMessage): { url: string; info: RequestInfo; query: URLSearchParams } {
-  const url = req.url ?? '/';
-  const mark = url.indexOf('?');
-  const path = mark < 0 ? url : url.slice(0, mark);
-  const query = new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1));
-  return { url, info: requestInfo(req.method ?? 'GET', path, query), query };
 }
 
 function notAllowedHere(): StatusError {

@@ -2,6 +2,7 @@
  * The URL grammar: path and method to verb, resource, namespace, name, subresource (kubernetes-api.md 2).
  * Source: apiserver/pkg/endpoints/request/requestinfo.go.
  */
+import type { IncomingMessage } from 'node:http';
 import type { KindInfo } from '#lib/api';
 import type { UserInfo, Verb } from '#lib/client';
 import type { Attributes } from '../authz/authorizer.ts';
@@ -106,6 +107,15 @@ export function isMisplacedVerb(info: ResourceInfo, kind: KindInfo): boolean {
   if (info.subresource !== undefined) return false;
   if (info.verb === 'update' || info.verb === 'patch') return info.name === undefined;
   return info.verb === 'create' && (info.name !== undefined || (kind.namespaced && info.namespace === ''));
+}
+
+/** What a request line says. */
+export function parsed(req: IncomingMessage): { url: string; info: RequestInfo; query: URLSearchParams } {
+  const url = req.url ?? '/';
+  const mark = url.indexOf('?');
+  const path = mark < 0 ? url : url.slice(0, mark);
+  const query = new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1));
+  return { url, info: requestInfo(req.method ?? 'GET', path, query), query };
 }
 
 /** What is authorized. */
