@@ -24,6 +24,8 @@ import { ClusterFigures } from './cluster-figures.ts';
 import type { Images } from './images/images.ts';
 import { openImages } from './images/open.ts';
 import { openKernel } from './kernel/linux/open.ts';
+import { Sampler } from './metrics/sampler.ts';
+import { measuredContainers, nodePage } from './metrics/serve.ts';
 import type { Network } from './network/network.ts';
 import { openNetwork } from './network/open.ts';
 import { describeNode, type NodeOptions, nodeCapacity, nodeStatus } from './node.ts';
@@ -171,6 +173,11 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const manager = scope.own(new PodManager(pods));
   await makePrivateFolder(settings.folder);
   await manager.open(c);
+  const sampler = new Sampler({
+    cgroups: kernel.cgroups,
+    containers: () => measuredContainers(pods, manager),
+    clock,
+  });
   const follow = new Follow({ objects, manager, network, scope, c });
   const session = scope.own(
     await startSession({
@@ -185,7 +192,8 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
       onChange: (changes) => follow.apply(changes),
       onSynced: (from) => follow.synced(from),
       onWelcome: (info) => cluster.welcome(info, scope),
-      serveStream: (request, io, ctx) => serveStream(pods, manager, request, io, ctx),
+      serveStream: (request, io, ctx) =>
+        serveStream(pods, manager, request, io, ctx, (path) => nodePage(path, sampler, manager)),
       clock,
       random,
       log: log.child({ part: 'session' }),
@@ -193,6 +201,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   );
   reports.attach(session);
   scope.spawn('node status', (signal) => reportNode(session, nodeOptions, images, { ...c, signal }));
+  scope.spawn('metrics', (signal) => sampler.run({ ...c, signal }));
   scope.spawn('image collection', (signal) => collectImages(images, config.home, { ...c, signal }));
 }
 

@@ -2,6 +2,7 @@
  * The cluster's own authority and the certificates of the parts that run on this host, as PEM files below `<home>/pki`. Made
  * at the first start. What they open is the Kubernetes API and the gateway; etcd has an authority of its own (etcd-access.ts).
  */
+import { join } from 'node:path';
 import type { Clock } from '#lib/base';
 import type { KeyPair } from '#lib/pki';
 import { serverSubject } from '../services/gateway/subjects.ts';
@@ -11,9 +12,15 @@ const DAYS = 365;
 
 export class ClusterPki {
   readonly #authority: Authority;
+  readonly #frontProxy: Authority;
 
   constructor(folder: string, clock: Clock) {
     this.#authority = new Authority({ folder, commonName: 'berth-ca', clock });
+    this.#frontProxy = new Authority({
+      folder: join(folder, 'front-proxy'),
+      commonName: 'berth-front-proxy-ca',
+      clock,
+    });
   }
 
   ca(): Promise<KeyPair> {
@@ -43,6 +50,19 @@ export class ClusterPki {
       usages: ['client'],
       days: DAYS,
     });
+  }
+
+  /**
+   * Shown to extension API servers. Of an authority of its own: they believe whoever has a certificate of it when he says
+   * who the user is, and the cluster's also signs those of users.
+   */
+  async frontProxy(): Promise<KeyPair & { caPem: string }> {
+    const pair = await this.#frontProxy.ensure('client', {
+      commonName: 'front-proxy-client',
+      usages: ['client'],
+      days: DAYS,
+    });
+    return { ...pair, caPem: (await this.#frontProxy.ca()).certPem };
   }
 
   /** The node certificate of an agent that `up` starts itself; other hosts join with a token. */

@@ -85,6 +85,10 @@ export class PodManager implements AsyncDisposable {
     this.#scope.spawn('refresh tokens', (signal) => this.#refreshTokens(signal));
   }
 
+  workers(): Iterable<PodWorker> {
+    return this.#workers.values();
+  }
+
   worker(uid: string): PodWorker | undefined {
     return this.#workers.get(uid);
   }

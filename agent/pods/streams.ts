@@ -23,7 +23,12 @@ export async function serveStream(
   r: NodeStreamRequest,
   io: StreamIo,
   c: Ctx,
+  page: (path: string) => Promise<string>,
 ): Promise<{ exitCode: number }> {
+  if (r.kind === 'stats') {
+    await endWith(io.stdout, await page(r.path ?? ''));
+    return { exitCode: 0 };
+  }
   if (r.kind === 'nodeforward') {
     await forwardPort(d, { address: d.settings.nodeIp, port: r.port ?? 0, where: 'of the node' }, io, c);
     return { exitCode: 0 };
@@ -184,6 +189,13 @@ function endOf(stream: Writable): Promise<void> {
   return new Promise((resolve) => {
     if (stream.writableEnded || stream.destroyed) resolve();
     else stream.end(() => resolve());
+  });
+}
+
+function endWith(stream: Writable, text: string): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream.destroyed) resolve();
+    else stream.end(text, () => resolve());
   });
 }
 

@@ -127,6 +127,7 @@ const KINDS = {
   ATTACH: 'attach',
   PORT_FORWARD: 'portforward',
   NODE_FORWARD: 'nodeforward',
+  STATS: 'stats',
 } as const;
 
 function requestOf(r: Request__Output): NodeStreamRequest {
@@ -140,6 +141,7 @@ function requestOf(r: Request__Output): NodeStreamRequest {
     stderr: r.stderr,
     tty: r.tty,
     port: r.port,
+    path: r.path,
     ...(r.logs ? { logs: logRequest(r.logs) } : {}),
   };
 }

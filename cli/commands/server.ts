@@ -6,7 +6,7 @@ import { hostname } from 'node:os';
 import { type Ctx, createLogger, realClock, realRandom, Scope, StatusError } from '#lib/base';
 import { NatsBus } from '#lib/bus';
 import { InProcessClient, type UserInfo, type WriteFence } from '#lib/client';
-import { lead } from '#lib/controller';
+import { lead, WorkQueueMetrics } from '#lib/controller';
 import type { KeyPair } from '#lib/pki';
 import { EtcdStore, LEADER_PREFIX, Maintenance } from '#lib/store';
 import { type ApiServer, startApiServer } from '../../services/apiserver/main.ts';
@@ -14,7 +14,7 @@ import { startControllers } from '../../services/controllers/main.ts';
 import { startEventCopies } from '../../services/events/main.ts';
 import { startGateway } from '../../services/gateway/main.ts';
 import { SecretTokens } from '../../services/gateway/tokens.ts';
-import { startScheduler } from '../../services/scheduler/main.ts';
+import { SchedulerMetrics, startScheduler } from '../../services/scheduler/main.ts';
 import { auditOf } from '../audit.ts';
 import { ClusterPki } from '../cluster-pki.ts';
 import { ensureEtcdPki, etcdAccess } from '../etcd-access.ts';
@@ -74,14 +74,18 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
   ];
   const tls = await pki.server({ dns, ips });
   const hosts = [...new Set(['127.0.0.1', layout.serverIp])];
+  const queueMetrics = new WorkQueueMetrics(clock);
+  const schedulerMetrics = new SchedulerMetrics();
   const api = scope.own(
     await startApiServer({
+      metricSources: [queueMetrics, schedulerMetrics],
       store,
       clock,
       random,
       log: log.child({ part: 'apiserver' }),
       listen: hosts.map((host) => ({ host, port: layout.apiPort })),
       tls: { ...tls, caPem: ca.certPem },
+      frontProxy: await pki.frontProxy(),
       config: {
         serviceCidr: layout.serviceCidr,
         advertise: { address: layout.serverIp, port: layout.apiPort },
@@ -127,11 +131,13 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
     scope.own(await openRegistryDoor(door));
   }
   const tokenSigner = api.serviceAccountTokens;
-  const led = { layout, store, bus, scope, c, clientOf, authority: ca, tokenSigner };
+  const led = { queueMetrics, schedulerMetrics, layout, store, bus, scope, c, clientOf, authority: ca, tokenSigner };
   leadParts(led);
 }
 
 interface Led {
+  readonly queueMetrics: WorkQueueMetrics;
+  readonly schedulerMetrics: SchedulerMetrics;
   readonly layout: ClusterLayout;
   readonly store: EtcdStore;
   readonly bus: NatsBus;
@@ -155,6 +161,7 @@ function leadParts(o: Led): void {
         start: ({ fence }) =>
           startScheduler({
             client: o.clientOf('system:kube-scheduler', () => fence),
+            metrics: o.schedulerMetrics,
             clock: c.clock,
             random: realRandom,
             log: c.log.child({ part: 'scheduler' }),
@@ -188,6 +195,7 @@ function leadParts(o: Led): void {
         start: ({ fence }) =>
           startControllers({
             client: o.clientOf('system:kube-controller-manager', () => fence),
+            queueMetrics: o.queueMetrics,
             clock: c.clock,
             random: realRandom,
             log: c.log.child({ part: 'controllers' }),

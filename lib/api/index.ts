@@ -1,7 +1,17 @@
 export type { CustomBehavior } from './custom-behavior.ts';
 export { applyDefaults, applyTypeDefaults } from './defaults.ts';
 export { answersDeletedObject } from './deletion.ts';
-export { type Discovery, discoveryOf } from './documents/discovery.ts';
+export { aggregateOpenApi, remoteSwagger, type SwaggerPart } from './documents/aggregate-swagger.ts';
+export {
+  type ApiServiceRank,
+  aggregateDiscovery,
+  apiServiceName,
+  builtInRank,
+  compareVersions,
+  type RemoteGroupVersion,
+  resourcesOfList,
+} from './documents/api-services.ts';
+export { type AggregatedVersion, type Discovery, discoveryOf } from './documents/discovery.ts';
 export { type OpenApi, type OpenApiDocument, openApiOf } from './documents/openapi.ts';
 export { SWAGGER_PROTOBUF, SWAGGER_PROTOBUF_ASKED } from './documents/swagger-protobuf.ts';
 export { semanticEqual } from './equality.ts';
@@ -9,6 +19,7 @@ export { errorBody, type FieldError, type FieldErrorType, goQuote, invalidError 
 export { type FieldMatcher, type FieldRequirement, fieldRequirements, parseFieldSelector } from './field-selector.ts';
 export { Kinds } from './gen/kinds.ts';
 export type { CustomResourceDefinition } from './gen/types/apiextensions-v1.ts';
+export type { APIService, APIServiceCondition } from './gen/types/apiregistration-v1.ts';
 export type {
   Deployment,
   DeploymentSpec,
@@ -40,6 +51,7 @@ export type {
   ResourcePolicyRule,
 } from './gen/types/flowcontrol-v1.ts';
 export type { Condition, LabelSelector, ObjectMeta, OwnerReference, Status } from './gen/types/meta-v1.ts';
+export type { NodeMetrics, PodMetrics } from './gen/types/metrics-v1beta1.ts';
 export type { Ingress, IngressClass } from './gen/types/networking-v1.ts';
 export type { RuntimeClass } from './gen/types/node-v1.ts';
 export type { PodDisruptionBudget } from './gen/types/policy-v1.ts';
@@ -70,6 +82,7 @@ export {
   newControllerRef,
   setCondition,
 } from './meta.ts';
+export { METRICS_KINDS, NODE_METRICS, POD_METRICS } from './metrics-kinds.ts';
 export * from './object.ts';
 export { type ApplyOptions, applyServerSide, type TrackOptions, trackUpdate } from './patch/apply.ts';
 export { applyJsonPatch } from './patch/json.ts';

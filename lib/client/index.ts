@@ -6,5 +6,6 @@ export { HttpsJson, type HttpsJsonOptions } from './https-json.ts';
 export * from './in-process.ts';
 export * from './kubeconfig.ts';
 export { jsonLines } from './lines.ts';
+export * from './node-stats.ts';
 export { resourcePath, withQuery } from './paths.ts';
 export { errorOfStatus, statusOfError } from './status.ts';

@@ -23,8 +23,8 @@ export interface LogRequest {
 }
 
 export interface NodeStreamRequest {
-  /** `nodeforward`: a port of the node's own address; `pod` is empty. */
-  readonly kind: 'logs' | 'exec' | 'attach' | 'portforward' | 'nodeforward';
+  /** `nodeforward`: a port of the node's own address, `stats`: a page of the node's own; `pod` is empty. */
+  readonly kind: 'logs' | 'exec' | 'attach' | 'portforward' | 'nodeforward' | 'stats';
   readonly pod: { readonly namespace: string; readonly name: string; readonly uid: string };
   /** '' for portforward and nodeforward. */
   readonly container: string;
@@ -36,6 +36,8 @@ export interface NodeStreamRequest {
   /** Of portforward and nodeforward only. */
   readonly port?: number | undefined;
   readonly logs?: LogRequest | undefined;
+  /** Of stats only: `stats`, `metrics`, `metrics/resource`, `metrics/cadvisor`; `pod` is empty. */
+  readonly path?: string | undefined;
 }
 
 export interface NodeStream extends AsyncDisposable {

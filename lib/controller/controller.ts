@@ -12,6 +12,7 @@ import type { BackoffPolicy, Clock, Ctx, Logger, Random } from '#lib/base';
 import { messageOf, Scope, toStatusError } from '#lib/base';
 import type { Informer } from './informer.ts';
 import { WorkQueue } from './workqueue.ts';
+import type { WorkQueueMetrics } from './workqueue-metrics.ts';
 
 /** `afterMs`: look again then, whether or not anything changes. */
 export type Outcome = { readonly done: true } | { readonly afterMs: number };
@@ -47,6 +48,8 @@ export interface ControllerOptions {
   readonly random: Random;
   readonly log: Logger;
   readonly backoff?: BackoffPolicy;
+  /** Absent = its queue is not counted. */
+  readonly queueMetrics?: WorkQueueMetrics | undefined;
 }
 
 export interface Controller extends AsyncDisposable {
@@ -58,7 +61,9 @@ export interface Controller extends AsyncDisposable {
 export function startController(o: ControllerOptions): Controller {
   const log = o.log.child({ controller: o.name });
   const scope = new Scope(`controller ${o.name}`);
-  const queue = new WorkQueue(o.backoff ? { ...o, backoff: o.backoff } : { clock: o.clock, random: o.random });
+  const { clock, random, backoff } = o;
+  const meter = o.queueMetrics?.queue(o.name);
+  const queue = new WorkQueue({ clock, random, meter, ...(backoff === undefined ? {} : { backoff }) });
   scope.own(queue);
   for (const s of o.sources) scope.own(s.subscribe((key, delayMs = 0) => queue.addAfter(key, delayMs)));
   scope.spawn(

@@ -9,3 +9,4 @@ export * from './mutable-copy.ts';
 export * from './own-writes.ts';
 export * from './slow-start.ts';
 export * from './workqueue.ts';
+export * from './workqueue-metrics.ts';

@@ -11,6 +11,7 @@
 import type { BackoffPolicy, Clock, Random, Timer } from '#lib/base';
 import { assert, backoffMs } from '#lib/base';
 import { Heap } from './heap.ts';
+import type { QueueMeter } from './workqueue-metrics.ts';
 
 export interface WorkQueueOptions {
   readonly clock: Clock;
@@ -19,6 +20,7 @@ export interface WorkQueueOptions {
   readonly backoff?: BackoffPolicy;
   /** Distinct keys at any one time; more is a programmer error, since keys are names of objects. */
   readonly keysMax?: number;
+  readonly meter?: QueueMeter | undefined;
 }
 
 const DEFAULT_BACKOFF: BackoffPolicy = { initialMs: 5, maxMs: 30_000 };
@@ -62,10 +64,13 @@ export class WorkQueue implements Disposable {
   add(key: string): void {
     if (this.#closed) return;
     this.#delayed.delete(key);
-    if (this.#working.has(key)) this.#again.add(key);
-    else if (!this.#ready.has(key)) {
+    if (this.#working.has(key)) {
+      if (!this.#again.has(key)) this.#o.meter?.added(key);
+      this.#again.add(key);
+    } else if (!this.#ready.has(key)) {
       assert(this.#ready.size < (this.#o.keysMax ?? DEFAULT_KEYS_MAX), 'work queue holds too many keys');
       this.#ready.add(key);
+      this.#o.meter?.added(key);
       this.#serve();
     }
   }
@@ -90,6 +95,7 @@ export class WorkQueue implements Disposable {
   addRateLimited(key: string): void {
     const failures = this.#failures.get(key) ?? 0;
     this.#failures.set(key, failures + 1);
+    this.#o.meter?.retried();
     this.addAfter(key, backoffMs(this.#o.backoff ?? DEFAULT_BACKOFF, Math.min(failures, 40), this.#o.random));
   }
 
@@ -116,12 +122,17 @@ export class WorkQueue implements Disposable {
 
   done(key: string): void {
     assert(this.#working.delete(key), `done("${key}") without next()`);
-    if (this.#again.delete(key)) this.add(key);
+    this.#o.meter?.done(key);
+    if (!this.#again.delete(key) || this.#closed) return;
+    // It was counted when it was added.
+    this.#ready.add(key);
+    this.#serve();
   }
 
   /** Waiting takers get undefined; later adds are dropped. */
   [Symbol.dispose](): void {
     this.#closed = true;
+    this.#o.meter?.ended();
     this.#timer?.timer.cancel();
     this.#timer = undefined;
     for (const take of this.#takers.splice(0)) take(undefined);
@@ -133,6 +144,7 @@ export class WorkQueue implements Disposable {
       if (key === undefined) return;
       this.#ready.delete(key);
       this.#working.add(key);
+      this.#o.meter?.began(key);
       this.#takers.shift()?.(key);
     }
   }

@@ -110,7 +110,7 @@ export class Transport implements AsyncDisposable {
     const ca = this.#options.cas?.[host] ?? this.#options.cas?.['*'];
     const key = ca === undefined ? '' : host;
     const found = this.#agents.get(key);
-    if (found) return found;
+    if (found !== undefined) return found;
     const made = this.#newAgent(ca);
     this.#agents.set(key, made);
     return made;

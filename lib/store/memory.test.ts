@@ -1,12 +1,31 @@
 import { expect, test } from 'vitest';
-import { realClock, VirtualClock } from '#lib/base';
+import { expositionText, realClock, VirtualClock } from '#lib/base';
 import { context, storeConformance } from './conformance.ts';
 import { MemoryStore } from './memory.ts';
+import { meteredStore } from './metered.ts';
 
 storeConformance('memory', async () => ({
   store: new MemoryStore({ clock: realClock }),
   [Symbol.asyncDispose]: async () => undefined,
 }));
+
+/* What counts for it must be a store like any other. */
+storeConformance('metered', async () => ({
+  store: meteredStore(new MemoryStore({ clock: realClock }), () => 'x', realClock),
+  [Symbol.asyncDispose]: async () => undefined,
+}));
+
+test('metered store: operations and failures are counted, by the name that their key is given', async () => {
+  const store = meteredStore(new MemoryStore({ clock: realClock }), (key) => key.split('/')[1] ?? '', realClock);
+  const c = context();
+  await store.create('/pods/a', Buffer.from('1'), {}, c);
+  await expect(store.create('/pods/a', Buffer.from('1'), {}, c)).rejects.toMatchObject({ kind: 'AlreadyExists' });
+  await store.get('/nodes/a', c);
+  const text = expositionText(store.metrics());
+  expect(text).toContain('etcd_requests_total{operation="create",type="pods"} 2\n');
+  expect(text).toContain('etcd_request_errors_total{operation="create",type="pods"} 1\n');
+  expect(text).toContain('etcd_request_duration_seconds_count{operation="get",type="nodes"} 1\n');
+});
 
 test('MemoryStore: a key with a time to live goes when it ends, unless it was written again', async () => {
   const clock = new VirtualClock();

@@ -325,7 +325,20 @@ describe('other paths', () => {
 
   test('metrics count requests', async () => {
     const text = (await call(admin, { path: '/metrics' })).bytes.toString();
-    expect(text).toMatch(/apiserver_request_total\{verb="LIST",resource="configmaps",code="200"\} \d+/);
+    const list =
+      'verb="LIST",group="",version="v1",resource="configmaps",subresource="",scope="namespace",component="apiserver"';
+    expect(text).toMatch(new RegExp(`apiserver_request_total\\{${list},dry_run="",code="200"\\} \\d+`));
+    expect(text).toMatch(new RegExp(`apiserver_request_duration_seconds_bucket\\{${list},le="60"\\} \\d+`));
+    expect(text).toContain('apiserver_current_inflight_requests{request_kind="readOnly"} 1\n');
+    expect(text).toMatch(/etcd_request_duration_seconds_count\{operation="create",type="configmaps"\} [1-9]/);
+    expect(text).toMatch(/process_cpu_seconds_total \d/);
+    expect(text).toContain('aggregator_unavailable_apiservice{name="v1.apps"}');
+    expect(text).toContain('apiserver_registered_watchers{group="",version="v1",kind="ConfigMap"}');
+    /* Each line is one of the format's, each family is told once. */
+    const lines = text.trim().split('\n');
+    for (const line of lines) expect(line).toMatch(/^(# (HELP|TYPE) .+|[a-z_]+(\{.*\})? \S+)$/);
+    const types = lines.filter((l) => l.startsWith('# TYPE'));
+    expect(new Set(types).size).toBe(types.length);
   });
 
   test('stopping: readyz fails while watches end cleanly', async () => {

@@ -3,10 +3,11 @@
  * one store: nothing here is led, every write is a compare-and-swap.
  */
 import { setMaxListeners } from 'node:events';
-import { ruleTools } from '#lib/api';
+import { allKinds, METRICS_KINDS, NODE_METRICS, ruleTools } from '#lib/api';
 import { type Ctx, raceAbort, Scope, StatusError } from '#lib/base';
-import { InProcessClient } from '#lib/client';
+import { InProcessClient, type NodeStreams } from '#lib/client';
 import { InformerFactory } from '#lib/controller';
+import { meteredStore } from '#lib/store';
 import { CertificateApproval, CertificateSigning, CertificateSubjectRestriction } from './admission/certificates.ts';
 import { AdmissionChain } from './admission/chain.ts';
 import { DefaultIngressClass } from './admission/ingress.ts';
@@ -41,10 +42,13 @@ import { definitionHooks, startDefinitions } from './custom/definitions.ts';
 import { CustomVersions } from './custom/versions.ts';
 import { Health } from './health.ts';
 import type { ResourceHooks } from './hooks.ts';
+import { Aggregator } from './http/aggregate/aggregator.ts';
 import { openAudit } from './http/audit/open.ts';
 import { FlowControl } from './http/fairness/flow-control.ts';
 import { followConditions, followFlowControl } from './http/fairness/follow.ts';
 import { listen, storeHealth } from './http/listen.ts';
+import { metricsRoutes } from './http/metrics-api/metrics-api.ts';
+import { NodeFigures } from './http/metrics-api/node-figures.ts';
 import { KindRegistry } from './kind-registry.ts';
 import { certificateRequestHooks } from './kinds/certificate-requests.ts';
 import { namespaceHooks } from './kinds/namespaces.ts';
@@ -71,7 +75,8 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
   const scope = new Scope('apiserver');
   try {
     const c: Ctx = { signal: scope.signal, clock: deps.clock, log: deps.log };
-    const api = new Api(await openCore(deps, scope, c));
+    const store = meteredStore(deps.store, typeOfKey, deps.clock);
+    const api = new Api(await openCore({ ...deps, store }, scope, c));
     const { accounts } = api.core.tokens;
     const user = { name: 'system:apiserver', groups: ['system:masters', 'system:authenticated'] };
     const client = new InProcessClient({ handler: api, user, userAgent: 'berth-apiserver' });
@@ -83,6 +88,8 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     scope.own(startDefinitions({ ...deps, client, kinds: api.core.kinds }));
     const endpoints = await keepEndpoints(deps, client, scope, c);
     const nodes = { streams: deps.nodeStreams };
+    const aggregator = scope.own(newAggregator(deps, { client, kinds: api.core.kinds, nodes: () => nodes.streams }));
+    await aggregator.start();
     const health = new Health([
       { name: 'ping', isLiveness: true, check: () => undefined },
       storeHealth(api),
@@ -91,7 +98,8 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     const stopping = new AbortController();
     // One listener for each watch: their number is not a leak.
     setMaxListeners(0, stopping.signal);
-    const front = { deps, api, health, nodes: () => nodes.streams, stopping: stopping.signal };
+    const families = [store, ...(deps.metricSources ?? [])];
+    const front = { deps, api, health, aggregator, families, nodes: () => nodes.streams, stopping: stopping.signal };
     const listeners = await listen({ ...front, flows, auditor: auditor?.auditor });
     // As Kubernetes: not ready first, all served for the delay, then no new requests, watches end, the rest may finish.
     const stop = async (): Promise<void> => {
@@ -122,6 +130,25 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     await scope[Symbol.asyncDispose]();
     throw e;
   }
+}
+
+/** The resource, as etcd's metrics name it; the rest of the keyspace has no name. */
+function typeOfKey(key: string): string {
+  const [, group, resource] = /^\/registry\/([^/]+)\/([^/]+)\//.exec(key) ?? [];
+  if (group === undefined || resource === undefined) return '';
+  return group === 'core' ? resource : `${resource}.${group}`;
+}
+
+function newAggregator(
+  deps: ApiServerDeps,
+  o: { client: InProcessClient; kinds: KindRegistry; nodes: () => NodeStreams | undefined },
+): Aggregator {
+  const { clock, random, log, tls, frontProxy } = deps;
+  const { client, kinds, nodes } = o;
+  const native = metricsRoutes({ client, figures: new NodeFigures({ nodes, clock }) });
+  const common = { client, kinds, clock, random, log, nodes, native, frontProxy, clientCaPem: tls?.caPem };
+  const builtIn = [...allKinds(), ...METRICS_KINDS];
+  return new Aggregator({ ...common, builtIn, replaceable: new Set([NODE_METRICS.group]) });
 }
 
 async function openFlowControl(

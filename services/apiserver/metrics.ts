@@ -1,16 +1,29 @@
-/** What this server counts, as Prometheus text. Label values come from bounded sets: verbs, known resources, status codes. */
+/**
+ * What this server counts, under the names that Kubernetes' dashboards and alerts ask for. Label values come from bounded
+ * sets: verbs, known resources, status codes.
+ * Source: k8s.io/apiserver/pkg/endpoints/metrics/metrics.go; kubernetes-monitoring/kubernetes-mixin.
+ */
+import type { KindInfo } from '#lib/api';
+import {
+  type Clock,
+  Counter,
+  expositionText,
+  type MetricSource as FamilySource,
+  Histogram,
+  type Labels,
+  type MetricFamily,
+  processMetrics,
+} from '#lib/base';
 import type { RequestInfo } from './http/request-info.ts';
 
-const BUCKETS_SECONDS = [0.005, 0.025, 0.1, 0.5, 1, 5, 30] as const;
+const BUCKETS_SECONDS = [
+  0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60,
+] as const;
 
-interface Series {
-  count: number;
-  sumSeconds: number;
-  readonly buckets: number[];
-}
-
-export interface Gauges {
-  readonly objects: () => Iterable<{ readonly resource: string; readonly count: number; readonly watchers: number }>;
+export interface CachedResource {
+  readonly kind: Pick<KindInfo, 'group' | 'version' | 'kind' | 'resource'>;
+  readonly count: number;
+  readonly watchers: number;
 }
 
 /** A part of the server that counts for itself: whole lines of Prometheus text. */
@@ -18,63 +31,170 @@ export interface MetricSource {
   metricLines(): Iterable<string>;
 }
 
+export interface MetricsOptions {
+  readonly objects: () => Iterable<CachedResource>;
+  readonly isKnown: (group: string, resource: string) => boolean;
+  readonly lines: readonly MetricSource[];
+  readonly families: readonly FamilySource[];
+  readonly version: string;
+  readonly clock: Clock;
+}
+
 export class Metrics {
-  readonly #requests = new Map<string, number>();
-  readonly #durations = new Map<string, Series>();
-  readonly #gauges: Gauges;
-  readonly #isKnown: (group: string, resource: string) => boolean;
-  readonly #parts: readonly MetricSource[];
+  readonly #o: MetricsOptions;
+  readonly #requests = new Counter(
+    'apiserver_request_total',
+    'Counter of apiserver requests broken out for each verb, dry run value, group, version, resource, scope, component, and HTTP response code.',
+  );
+  readonly #durations = new Histogram(
+    'apiserver_request_duration_seconds',
+    'Response latency distribution in seconds for each verb, dry run value, group, version, resource, subresource, scope and component.',
+    BUCKETS_SECONDS,
+  );
+  readonly #inflight = { mutating: 0, readOnly: 0 };
+  /** By labels as JSON: long-running requests that are under way. */
+  readonly #longRunning = new Map<string, { readonly labels: Labels; count: number }>();
 
-  constructor(
-    gauges: Gauges,
-    isKnown: (group: string, resource: string) => boolean,
-    parts: readonly MetricSource[] = [],
-  ) {
-    this.#gauges = gauges;
-    this.#isKnown = isKnown;
-    this.#parts = parts;
+  constructor(o: MetricsOptions) {
+    this.#o = o;
   }
 
-  observe(info: RequestInfo, code: number, durationMs: number): void {
-    const isResource = info.type === 'resource';
-    const verb = isResource ? info.verb.toUpperCase() : 'GET';
-    const resource = isResource && this.#isKnown(info.group, info.resource) ? info.resource : '';
-    const labels = `verb="${verb}",resource="${resource}"`;
-    const counted = `${labels},code="${code}"`;
-    this.#requests.set(counted, (this.#requests.get(counted) ?? 0) + 1);
-    if (verb === 'WATCH') return;
-    const seconds = durationMs / 1000;
-    let series = this.#durations.get(labels);
-    if (series === undefined) {
-      series = { count: 0, sumSeconds: 0, buckets: BUCKETS_SECONDS.map(() => 0) };
-      this.#durations.set(labels, series);
-    }
-    series.count++;
-    series.sumSeconds += seconds;
-    for (const [i, bound] of BUCKETS_SECONDS.entries())
-      if (seconds <= bound) series.buckets[i] = (series.buckets[i] ?? 0) + 1;
+  /** The request counts as being served until what it gives is called with the code of the answer. */
+  begin(info: RequestInfo, o: { isLong: boolean; isUpgrade?: boolean; isDryRun?: boolean }): (code: number) => void {
+    const startedMs = this.#o.clock.monotonic();
+    const labels = this.#labels(info, o.isUpgrade === true);
+    const leave = o.isLong ? this.#enterLong(labels) : this.#enter(labels['verb'] ?? '');
+    return (code) => {
+      leave();
+      const dryRun = o.isDryRun === true ? 'All' : '';
+      this.#requests.add({ ...labels, dry_run: dryRun, code: String(code) });
+      /* How long a watch lasts says nothing of how fast the server is. */
+      if (!o.isLong) this.#durations.observe(labels, (this.#o.clock.monotonic() - startedMs) / 1000);
+    };
   }
 
-  text(): string {
-    const lines = ['# TYPE apiserver_request_total counter'];
-    for (const [labels, n] of this.#requests) lines.push(`apiserver_request_total{${labels}} ${n}`);
-    lines.push('# TYPE apiserver_request_duration_seconds histogram');
-    for (const [labels, s] of this.#durations) {
-      const name = 'apiserver_request_duration_seconds';
-      for (const [i, bound] of BUCKETS_SECONDS.entries())
-        lines.push(`${name}_bucket{${labels},le="${bound}"} ${s.buckets[i]}`);
-      lines.push(`${name}_bucket{${labels},le="+Inf"} ${s.count}`);
-      lines.push(`${name}_sum{${labels}} ${s.sumSeconds}`, `${name}_count{${labels}} ${s.count}`);
-    }
-    lines.push('# TYPE apiserver_storage_objects gauge', '# TYPE apiserver_registered_watchers gauge');
-    for (const { resource, count, watchers } of this.#gauges.objects()) {
-      lines.push(`apiserver_storage_objects{resource="${resource}"} ${count}`);
-      lines.push(`apiserver_registered_watchers{resource="${resource}"} ${watchers}`);
-    }
-    for (const part of this.#parts) lines.push(...part.metricLines());
-    const { rss, heapUsed } = process.memoryUsage();
-    lines.push('# TYPE process_resident_memory_bytes gauge', `process_resident_memory_bytes ${rss}`);
-    lines.push('# TYPE nodejs_heap_used_bytes gauge', `nodejs_heap_used_bytes ${heapUsed}`);
-    return `${lines.join('\n')}\n`;
+  async text(): Promise<string> {
+    const own = [this.#requests.family(), this.#durations.family(), ...this.#gauges()];
+    const parts = this.#o.families.flatMap((f) => [...f.metrics()]);
+    const lines = this.#o.lines.flatMap((l) => [...l.metricLines()]);
+    const text = expositionText([...own, ...parts, ...(await processMetrics())]);
+    return lines.length === 0 ? text : `${text}${lines.join('\n')}\n`;
   }
+
+  #labels(info: RequestInfo, isUpgrade: boolean): Labels {
+    const component = 'apiserver';
+    if (info.type === 'path') {
+      const base = { group: '', version: '', resource: '', subresource: '', scope: '', component };
+      return { verb: METHODS[info.verb] ?? 'other', ...base };
+    }
+    const isKnown = this.#o.isKnown(info.group, info.resource);
+    const { group, version, resource } = isKnown ? info : { group: '', version: '', resource: '' };
+    return {
+      verb: isUpgrade ? 'CONNECT' : VERBS[info.verb],
+      group,
+      version: VERSION.test(version) ? version : '',
+      resource,
+      subresource: isKnown && SUBRESOURCES.has(info.subresource ?? '') ? (info.subresource ?? '') : '',
+      scope: info.name !== undefined ? 'resource' : info.namespace !== '' ? 'namespace' : 'cluster',
+      component,
+    };
+  }
+
+  #enter(verb: string): () => void {
+    const kind = READ_ONLY.has(verb) ? 'readOnly' : 'mutating';
+    this.#inflight[kind]++;
+    return () => {
+      this.#inflight[kind]--;
+    };
+  }
+
+  #enterLong(labels: Labels): () => void {
+    const key = JSON.stringify(labels);
+    const known = this.#longRunning.get(key) ?? { labels, count: 0 };
+    this.#longRunning.set(key, known);
+    known.count++;
+    return () => {
+      known.count--;
+      if (known.count === 0) this.#longRunning.delete(key);
+    };
+  }
+
+  #gauges(): readonly MetricFamily[] {
+    const gauge = (name: string, help: string, samples: MetricFamily['samples']): MetricFamily => ({
+      name,
+      help,
+      type: 'gauge',
+      samples,
+    });
+    const resources = [...this.#o.objects()];
+    const { mutating, readOnly } = this.#inflight;
+    return [
+      gauge(
+        'apiserver_current_inflight_requests',
+        'Number of currently used inflight request limit of this apiserver per request kind.',
+        [
+          { labels: { request_kind: 'mutating' }, value: mutating },
+          { labels: { request_kind: 'readOnly' }, value: readOnly },
+        ],
+      ),
+      gauge(
+        'apiserver_longrunning_requests',
+        'Gauge of all active long-running apiserver requests broken out by verb, group, version, resource, scope and component.',
+        [...this.#longRunning.values()].map(({ labels, count }) => ({ labels, value: count })),
+      ),
+      gauge(
+        'apiserver_storage_objects',
+        'Number of stored objects split by kind.',
+        resources.map(({ kind, count }) => ({ labels: { resource: qualified(kind) }, value: count })),
+      ),
+      gauge(
+        'apiserver_resource_objects',
+        'Number of stored objects split by kind.',
+        resources.map(({ kind, count }) => ({ labels: { group: kind.group, resource: kind.resource }, value: count })),
+      ),
+      gauge(
+        'apiserver_registered_watchers',
+        'Number of currently registered watchers for a given resource.',
+        resources.map(({ kind, watchers }) => ({
+          labels: { group: kind.group, version: kind.version, kind: kind.kind },
+          value: watchers,
+        })),
+      ),
+      gauge('kubernetes_build_info', 'A metric with a constant 1 value labeled by the version that is served.', [
+        { labels: { git_version: this.#o.version, platform: `linux/${process.arch}` }, value: 1 },
+      ]),
+    ];
+  }
+}
+
+const METHODS: Readonly<Record<string, string>> = {
+  get: 'GET',
+  head: 'HEAD',
+  post: 'POST',
+  put: 'PUT',
+  patch: 'PATCH',
+  delete: 'DELETE',
+  options: 'OPTIONS',
+};
+const VERBS = {
+  get: 'GET',
+  list: 'LIST',
+  watch: 'WATCH',
+  create: 'POST',
+  update: 'PUT',
+  patch: 'PATCH',
+  delete: 'DELETE',
+  deletecollection: 'DELETECOLLECTION',
+} as const;
+const READ_ONLY = new Set(['GET', 'HEAD', 'LIST', 'WATCH', 'OPTIONS']);
+const VERSION = /^v\d{1,3}((alpha|beta)\d{1,3})?$/;
+const SUBRESOURCES = new Set(
+  (
+    'status scale binding eviction log exec attach portforward proxy ephemeralcontainers resize token ' +
+    'approval finalize'
+  ).split(' '),
+);
+
+function qualified(kind: { readonly group: string; readonly resource: string }): string {
+  return kind.group === '' ? kind.resource : `${kind.resource}.${kind.group}`;
 }

@@ -1,7 +1,8 @@
 /** What the API server needs and what it gives: read this first, then main.ts. */
-import type { Clock, Logger, Random } from '#lib/base';
+import type { Clock, Logger, MetricSource, Random } from '#lib/base';
 import type { Bus } from '#lib/bus';
 import type { NodeStreams, RequestHandler } from '#lib/client';
+import type { KeyPair } from '#lib/pki';
 import type { Store } from '#lib/store';
 import type { OidcConfig } from './authn/oidc/authenticator.ts';
 import type { LegacyClaims } from './authn/service-account-claims.ts';
@@ -50,6 +51,10 @@ export interface ApiServerDeps {
   readonly listen: readonly ListenAddress[];
   /** Required when `listen` is not empty. `caPem` signs client certificates. */
   readonly tls?: { readonly certPem: string; readonly keyPem: string; readonly caPem: string } | undefined;
+  /** What else runs in this process and counts for itself, for /metrics. */
+  readonly metricSources?: readonly MetricSource[] | undefined;
+  /** Shown to extension API servers (APIService), with the authority that signed it; absent = they cannot tell users from us. */
+  readonly frontProxy?: (KeyPair & { readonly caPem: string }) | undefined;
   /** Exec, attach, logs, port-forward toward nodes; may also be given later by `useNodeStreams`. */
   readonly nodeStreams?: NodeStreams | undefined;
   /** None = nothing is recorded. */

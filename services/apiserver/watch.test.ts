@@ -106,7 +106,7 @@ describe('watch (kubernetes-api.md 9)', () => {
   });
 
   test('a time limit ends it cleanly', async () => {
-    expect(await take({ timeoutSeconds: 0.05, resourceVersion: '0' }, 1_000)).toHaveLength(0);
+    expect(await take({ namespace: 'default', timeoutSeconds: 0.05, resourceVersion: '0' }, 1_000)).toHaveLength(0);
   });
 
   test('a revision from before this server and from the future', async () => {
@@ -120,7 +120,7 @@ describe('watch (kubernetes-api.md 9)', () => {
   });
 
   test('stopping the server ends watches without an error', async () => {
-    const watching = take({ resourceVersion: '0' }, 1_000);
+    const watching = take({ namespace: 'default', resourceVersion: '0' }, 1_000);
     await new Promise((resolve) => setImmediate(resolve));
     await server[Symbol.asyncDispose]();
     expect(await watching).toEqual([]);

@@ -1,7 +1,7 @@
 /** What every controller of this process is given. */
 import type { Clock, Logger, Random } from '#lib/base';
 import type { Client } from '#lib/client';
-import type { EventRecorder, InformerFactory } from '#lib/controller';
+import type { EventRecorder, InformerFactory, WorkQueueMetrics } from '#lib/controller';
 import type { KeyPair } from '#lib/pki';
 import type { CustomKinds } from './custom-kinds.ts';
 import type { SecretTokenSigner } from './service-account-token/reconcile.ts';
@@ -30,6 +30,7 @@ export interface Deps {
   readonly random: Random;
   readonly log: Logger;
   readonly config: ControllersConfig;
+  readonly queueMetrics?: WorkQueueMetrics | undefined;
   /** A recorder whose events come "From" this component. */
   recorder(component: string): EventRecorder;
 }

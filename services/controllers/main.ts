@@ -5,7 +5,7 @@
 import type { Clock, Logger, Random } from '#lib/base';
 import { Scope } from '#lib/base';
 import type { Client } from '#lib/client';
-import { ClientEventRecorder, InformerFactory } from '#lib/controller';
+import { ClientEventRecorder, InformerFactory, type WorkQueueMetrics } from '#lib/controller';
 import { startCertificatesController } from './certificates/reconcile.ts';
 import { startClusterRoleAggregationController } from './clusterrole-aggregation/reconcile.ts';
 import { CustomKinds } from './custom-kinds.ts';
@@ -39,6 +39,8 @@ export interface ControllersOptions {
   readonly config: ControllersConfig;
   /** The process's informers; own ones are made (and stopped) when absent. */
   readonly informers?: InformerFactory | undefined;
+  /** Counts the work of the controllers' queues. */
+  readonly queueMetrics?: WorkQueueMetrics | undefined;
 }
 
 export async function startControllers(o: ControllersOptions): Promise<AsyncDisposable> {
@@ -50,6 +52,7 @@ export async function startControllers(o: ControllersOptions): Promise<AsyncDisp
     random: o.random,
     log: o.log,
     config: o.config,
+    queueMetrics: o.queueMetrics,
     informers,
     customKinds: scope.own(new CustomKinds(informers)),
     recorder: (component) => scope.own(new ClientEventRecorder({ ...o, component })),

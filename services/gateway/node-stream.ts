@@ -49,6 +49,7 @@ const KINDS = {
   attach: 'ATTACH',
   portforward: 'PORT_FORWARD',
   nodeforward: 'NODE_FORWARD',
+  stats: 'STATS',
 } as const;
 
 function requestFrame(r: NodeStreamRequest): Request {
@@ -65,6 +66,7 @@ function requestFrame(r: NodeStreamRequest): Request {
     tty: r.tty ?? false,
     port: r.port ?? 0,
     logs: logOptions(r.logs ?? {}),
+    path: r.path ?? '',
   };
 }
 

@@ -5,8 +5,11 @@ import { Scope } from '#lib/base';
 import type { Client } from '#lib/client';
 import { ClientEventRecorder, InformerFactory } from '#lib/controller';
 import { Binder } from './bind.ts';
+import type { SchedulerMetrics } from './metrics.ts';
 import { DEFAULT_PROFILE } from './profile.ts';
 import { Scheduler } from './scheduler.ts';
+
+export { SchedulerMetrics } from './metrics.ts';
 
 const NAME = 'default-scheduler';
 
@@ -17,6 +20,7 @@ export interface SchedulerStartOptions {
   readonly log: Logger;
   /** The process's informers; own ones are made (and stopped) when absent. */
   readonly informers?: InformerFactory | undefined;
+  readonly metrics?: SchedulerMetrics | undefined;
 }
 
 export async function startScheduler(o: SchedulerStartOptions): Promise<AsyncDisposable> {
@@ -34,11 +38,14 @@ export async function startScheduler(o: SchedulerStartOptions): Promise<AsyncDis
       binder: new Binder(o.client, events),
       profile: DEFAULT_PROFILE,
       schedulerName: NAME,
+      metrics: o.metrics,
       clock: o.clock,
       random: o.random,
       log: o.log,
     }),
   );
   scheduler.start();
+  o.metrics?.follow(() => scheduler.pending);
+  scope.defer(() => o.metrics?.follow(undefined));
   return scope;
 }

@@ -1,9 +1,10 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import type { DeepReadonly, KubeObject, Namespace, Node, Pod, Service } from '#lib/api';
-import { realClock, seededRandom, silentLogger } from '#lib/base';
+import { expositionText, realClock, seededRandom, silentLogger } from '#lib/base';
 import type { Informer, Listener } from '#lib/controller';
 import type { Binder } from './bind.ts';
 import type { FilterPlugin, Profile } from './framework.ts';
+import { SchedulerMetrics } from './metrics.ts';
 import { DEFAULT_PROFILE } from './profile.ts';
 import { Scheduler } from './scheduler.ts';
 
@@ -62,6 +63,7 @@ function start(profile: Profile = DEFAULT_PROFILE) {
       told.push(`${pod.metadata.name}: ${message}`);
     },
   } as unknown as Binder;
+  const metrics = new SchedulerMetrics();
   const scheduler = new Scheduler({
     caches: {
       pods: informer(pods),
@@ -72,13 +74,15 @@ function start(profile: Profile = DEFAULT_PROFILE) {
     binder,
     profile,
     schedulerName: 'default-scheduler',
+    metrics,
     clock: realClock,
     random: seededRandom(1),
     log: silentLogger,
   });
   open.push(scheduler);
   scheduler.start();
-  return { pods, nodes, bound, told };
+  metrics.follow(() => scheduler.pending);
+  return { pods, nodes, bound, told, metrics };
 }
 
 function pod(name: string, spec: Partial<Pod['spec']> = {}, labels: Record<string, string> = {}): Pod {
@@ -171,4 +175,20 @@ describe('scheduler', () => {
     await eventually(() => expect(s.bound.get('b')).toBe('n2'));
     expect(s.bound.has('waits')).toBe(false);
   });
+});
+
+test('metrics: attempts by their result, and pods that wait by why', async () => {
+  const { pods, nodes, bound, told, metrics } = start();
+  pods.put(pod('homeless'));
+  await expect.poll(() => told.length).toBe(1);
+  expect(expositionText(metrics.metrics())).toContain('scheduler_pending_pods{queue="unschedulable"} 1\n');
+  nodes.put(node('n1'));
+  await expect.poll(() => bound.get('homeless'), { timeout: 5_000 }).toBe('n1');
+  await expect
+    .poll(() => expositionText(metrics.metrics()))
+    .toContain('scheduler_schedule_attempts_total{result="scheduled",profile="default-scheduler"} 1\n');
+  const text = expositionText(metrics.metrics());
+  expect(text).toContain('scheduler_schedule_attempts_total{result="unschedulable",profile="default-scheduler"} 1\n');
+  expect(text).toContain('scheduler_scheduling_algorithm_duration_seconds_count 2\n');
+  expect(text).toContain('scheduler_pending_pods{queue="unschedulable"} 0\n');
 });

@@ -9,6 +9,7 @@ import type { Informer } from '#lib/controller';
 import { isEqualJson } from '#lib/controller';
 import type { Binder } from './bind.ts';
 import type { Decision, Profile } from './framework.ts';
+import type { AttemptResult, PendingPods, SchedulerMetrics } from './metrics.ts';
 import { podInfoOf } from './pod-info.ts';
 import { SchedulingQueue, type Waiting } from './queue.ts';
 import { schedule, unschedulableText } from './schedule.ts';
@@ -30,6 +31,7 @@ export interface SchedulerOptions {
   readonly profile: Profile;
   /** Pods that name another scheduler are left alone. */
   readonly schedulerName: string;
+  readonly metrics?: SchedulerMetrics | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -69,6 +71,11 @@ export class Scheduler implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#scope[Symbol.asyncDispose]();
+  }
+
+  get pending(): PendingPods {
+    const queue = this.#queue;
+    return { active: queue.count('active'), backoff: queue.count('backoff'), unschedulable: queue.count('parked') };
   }
 
   #onNode(previous: DeepReadonly<Node> | undefined, next: DeepReadonly<Node> | undefined): void {
@@ -143,6 +150,8 @@ export class Scheduler implements AsyncDisposable {
   #decide(waiting: Waiting): void {
     const { info } = waiting;
     const decision = this.#decisionFor(waiting);
+    this.#o.metrics?.decided(this.#o.clock.monotonic() - waiting.lastTryMs);
+    if (decision?.type !== 'bind') this.#attempted(waiting, decision === undefined ? 'error' : 'unschedulable');
     if (decision === undefined) return;
     if (decision.type === 'bind') {
       this.#snapshot.assume(info, decision.node);
@@ -172,9 +181,11 @@ export class Scheduler implements AsyncDisposable {
     const { name, namespace } = pod.metadata;
     try {
       await this.#o.binder.bind(pod, node, this.#ctx(signal));
+      this.#attempted(waiting, 'scheduled');
       this.#o.log.debug({ name, namespace, node }, 'pod bound');
     } catch (e) {
       if (signal.aborted) return;
+      this.#attempted(waiting, 'error');
       this.#snapshot.forget(uid);
       this.#queue.wake('pod-removed');
       const latest = this.#o.caches.pods.get({ namespace: namespace ?? '', name });
@@ -186,6 +197,11 @@ export class Scheduler implements AsyncDisposable {
       this.#bindings--;
       this.#kick();
     }
+  }
+
+  #attempted(waiting: Waiting, result: AttemptResult): void {
+    const { metrics, clock, schedulerName } = this.#o;
+    metrics?.attempted(result, schedulerName, clock.monotonic() - waiting.lastTryMs);
   }
 
   #tell(waiting: Waiting, d: Extract<Decision, { type: 'unschedulable' }>, signal: AbortSignal): Promise<void> {

@@ -22,12 +22,36 @@ export interface Discovery {
   /** /api/v1 ('' is the core group) and /apis/{group}/{version} */
   apiResourceList(group: string, version: string): object | undefined;
   /** For Accept ...;as=APIGroupDiscoveryList. `etag` is quoted, ready for the header. */
-  aggregated(root: 'api' | 'apis', version: 'v2' | 'v2beta1'): { readonly body: object; readonly etag: string };
+  aggregated(root: 'api' | 'apis', version: 'v2' | 'v2beta1'): AggregatedDocument;
+}
+
+export interface AggregatedDocument {
+  readonly body: AggregatedBody;
+  readonly etag: string;
+}
+
+/** APIGroupDiscoveryList */
+export interface AggregatedBody {
+  readonly kind: string;
+  readonly apiVersion: string;
+  readonly metadata: object;
+  readonly items: readonly AggregatedGroup[];
+}
+
+export interface AggregatedGroup {
+  readonly metadata: { readonly name?: string; readonly creationTimestamp: null };
+  readonly versions: readonly AggregatedVersion[];
+}
+
+export interface AggregatedVersion {
+  readonly version: string;
+  readonly resources: readonly object[];
+  readonly freshness: 'Current' | 'Stale';
 }
 
 export function discoveryOf(kinds: readonly KindInfo[]): Discovery {
   const groups = groupsOf(kinds);
-  const memo = new Map<string, { readonly body: object; readonly etag: string }>();
+  const memo = new Map<string, AggregatedDocument>();
   return {
     apiVersions: (serverAddress) => ({
       kind: 'APIVersions',
@@ -128,17 +152,21 @@ function aggregatedOf(
   groups: ReadonlyMap<string, readonly VersionOfGroup[]>,
   root: 'api' | 'apis',
   version: 'v2' | 'v2beta1',
-): { body: object; etag: string } {
-  const items = [...groups]
+): AggregatedDocument {
+  const items: AggregatedGroup[] = [...groups]
     .filter(([name]) => (name === '') === (root === 'api'))
     .map(([name, versions]) => ({
       metadata: { ...(name === '' ? {} : { name }), creationTimestamp: null },
       versions: versions.map((v) => ({
         version: v.version,
         resources: v.kinds.toSorted((a, b) => (a.resource < b.resource ? -1 : 1)).map(aggregatedResource),
-        freshness: 'Current',
+        freshness: 'Current' as const,
       })),
     }));
+  return aggregatedDocument(items, version);
+}
+
+export function aggregatedDocument(items: readonly AggregatedGroup[], version: 'v2' | 'v2beta1'): AggregatedDocument {
   const body = {
     kind: 'APIGroupDiscoveryList',
     apiVersion: `apidiscovery.k8s.io/${version}`,

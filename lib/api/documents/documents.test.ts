@@ -70,7 +70,7 @@ describe('discoveryOf', () => {
 
   test('aggregated: core alone on /api, all others on /apis, both versions, stable ETags', () => {
     const api = discovery.aggregated('api', 'v2');
-    const { items } = api.body as { items: { metadata: Json; versions: { resources: Json[] }[] }[] };
+    const { items } = api.body as unknown as { items: { metadata: Json; versions: { resources: Json[] }[] }[] };
     expect(items).toHaveLength(1);
     const pods = items[0]?.versions[0]?.resources.find((r) => r['resource'] === 'pods');
     expect(pods).toMatchObject({

@@ -27,13 +27,17 @@ export interface OpenApiDocument {
 
 export interface OpenApi {
   /** /openapi/v3 */
-  index(): object;
+  index(): OpenApiIndex;
   /** /openapi/v3/{path}, path being `api/v1`, `apis/apps/v1`, or one of root-paths.ts. */
   document(path: string): OpenApiDocument | undefined;
   /** /openapi/v2 as JSON. */
   v2(): OpenApiDocument;
   /** /openapi/v2 as protobuf (see swagger-protobuf.ts). */
   v2Protobuf(): OpenApiDocument;
+}
+
+export interface OpenApiIndex {
+  readonly paths: Readonly<Record<string, { readonly serverRelativeURL: string }>>;
 }
 
 /** What components of custom kinds refer to. */
@@ -91,7 +95,7 @@ function identityOf(kind: KindInfo): object {
 }
 
 /** Who asks while it is being made waits for the same bytes; a failure is not kept. */
-function madeOnce(hash: string, make: () => Promise<Buffer>): OpenApiDocument {
+export function madeOnce(hash: string, make: () => Promise<Buffer>): OpenApiDocument {
   let made: Promise<Buffer> | undefined;
   const start = async (): Promise<Buffer> => {
     try {

@@ -9,7 +9,7 @@ export {
 } from './definition/definition.ts';
 export { applyDefinitionDefaults } from './definition/definition-defaults.ts';
 export { definitionName } from './definition/names.ts';
-export { type CustomKinds, compareVersions, customKindsOf } from './kinds.ts';
+export { type CustomKinds, customKindsOf } from './kinds.ts';
 export { type CustomKind, customComponentName, customComponents, customKindOf } from './openapi.ts';
 export { type ParsedSchema, parseStructural } from './parse.ts';
 export { type Pruned, pruneObject, pruneValue } from './prune.ts';

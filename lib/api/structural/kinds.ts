@@ -5,6 +5,7 @@
  */
 import { StatusError } from '#lib/base';
 import type { CustomBehavior } from '../custom-behavior.ts';
+import { compareVersions } from '../documents/api-services.ts';
 import type { FieldError } from '../field-error.ts';
 import type {
   CustomResourceDefinition,
@@ -208,27 +209,3 @@ class VersionBehavior implements CustomBehavior {
 }
 
 const OPEN = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } as const;
-
-/** v2 before v1 before v1beta2 before v1beta1 before v1alpha1 before any other name. Source: apimachinery version.CompareKubeAwareVersionStrings. */
-export function compareVersions(a: string, b: string): number {
-  const x = parts(a);
-  const y = parts(b);
-  if (x === undefined || y === undefined) {
-    if (x !== undefined) return -1;
-    if (y !== undefined) return 1;
-    return a < b ? -1 : Number(a > b);
-  }
-  for (const [i, n] of x.entries()) {
-    const m = y[i] ?? 0;
-    if (n !== m) return m - n;
-  }
-  return 0;
-}
-
-/** [stability, major, minor]. */
-function parts(name: string): readonly number[] | undefined {
-  const m = /^v([1-9][0-9]*)(?:(alpha|beta)([1-9][0-9]*))?$/.exec(name);
-  if (m === null) return undefined;
-  const stability = m[2] === undefined ? 2 : m[2] === 'beta' ? 1 : 0;
-  return [stability, Number(m[1]), Number(m[3] ?? 0)];
-}

@@ -10,11 +10,11 @@ import { type ApiRequest, type RequestBase, statusOfError, type UserInfo } from 
 import type { Api } from '../api.ts';
 import { pathNotFound } from '../api-errors.ts';
 import type { Authenticator } from '../authn/authenticator.ts';
-import type { Attributes } from '../authz/authorizer.ts';
 import { requireAllowed } from '../authz/require.ts';
 import type { CoreResult } from '../core.ts';
 import type { KindRegistry } from '../kind-registry.ts';
 import type { Metrics } from '../metrics.ts';
+import type { Aggregator } from './aggregate/aggregator.ts';
 import type { AuditedCall, Auditor } from './audit/auditor.ts';
 import { answeredObject, auditSubject, type HttpFacts } from './audit/http.ts';
 import { readObject, readPatch } from './body.ts';
@@ -25,7 +25,7 @@ import type { PathRoutes } from './paths.ts';
 import { isMethod, isMisplacedVerb, isUnknownStream, isWellPlaced, STREAMS } from './places.ts';
 import type { ProxyRoutes } from './proxy/forward.ts';
 import { proxied } from './proxy/target.ts';
-import { type RequestInfo, type ResourceInfo, requestInfo, streamVerb } from './request-info.ts';
+import { attributesOf, parsed, type RequestInfo, type ResourceInfo, streamVerb } from './request-info.ts';
 import { type Answer, sendBytes, sendError, sendResult } from './respond.ts';
 import { isRetryLater, ShuttingDown, sendRetryLater } from './retry-later.ts';
 import type { StreamRoutes } from './streams.ts';
@@ -41,6 +41,7 @@ export interface FrontOptions {
   readonly authenticator: Authenticator;
   readonly paths: PathRoutes;
   readonly streams: StreamRoutes;
+  readonly aggregator: Aggregator;
   readonly proxy: ProxyRoutes;
   readonly metrics: Metrics;
   readonly flows: FlowFilter;
@@ -76,8 +77,8 @@ export class Front {
 
   async handle(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const { url, info, query } = parsed(req);
-    const startedMs = this.#o.clock.monotonic();
     const isLong = info.type === 'resource' && (info.verb === 'watch' || STREAMS.has(info.subresource ?? ''));
+    const answered = this.#o.metrics.begin(info, { isLong, isDryRun: query.has('dryRun') });
     const abort = new AbortController();
     const { signal } = abort;
     // A stopping server ends its watches and lets short requests finish.
@@ -102,7 +103,7 @@ export class Front {
     } finally {
       limit?.cancel();
       this.#o.stopping.removeEventListener('abort', onStop);
-      this.#o.metrics.observe(info, res.statusCode, this.#o.clock.monotonic() - startedMs);
+      answered(res.statusCode);
       const object = recordedObject(call, this.#o.api.core.kinds);
       call.audit?.complete({ code: res.statusCode, error: call.error, ...(object === undefined ? {} : { object }) });
     }
@@ -113,12 +114,20 @@ export class Front {
     const c: Ctx = { signal: this.#o.stopping, clock: this.#o.clock, log: this.#o.log };
     const auditId = auditIdOf(req) ?? this.#o.random.uuid();
     const facts = { req, info, auditId, receivedMs: this.#o.clock.now(), isLong: true };
+    const answered = this.#o.metrics.begin(info, { isLong: true, isUpgrade: true });
     let audit: AuditedCall | undefined;
     let error: StatusError | undefined;
     try {
       const user = await this.#identify(facts, c, (begun) => {
         audit = begun;
       });
+      const delegate = this.#o.aggregator.delegateOf(req.url);
+      if (delegate?.upgrade !== undefined) {
+        await this.#allow(audit, requireAllowed(this.#o.api.core.authorizer, attributesOf(info, user)));
+        audit?.started(101);
+        await delegate.upgrade({ req, socket, head, user }, c);
+        return;
+      }
       if (info.type === 'path') throw new StatusError('BadRequest', 'this path cannot be upgraded');
       const base = this.#base(req, info, user);
       if (isUnknownStream(info, base.kind)) throw pathNotFound();
@@ -130,7 +139,9 @@ export class Front {
       error = toStatusError(e);
       throw e;
     } finally {
-      audit?.complete({ code: error === undefined ? 101 : statusOfError(error).code, error });
+      const code = error === undefined ? 101 : statusOfError(error).code;
+      answered(code);
+      audit?.complete({ code, error });
     }
   }
 
@@ -174,10 +185,15 @@ export class Front {
 
   async #serveAs(call: Call, user: UserInfo, releaseSeat: () => void): Promise<void> {
     const { req, info, answer, query, c } = call;
+    const delegate = this.#o.aggregator.delegateOf(req.url);
+    if (delegate !== undefined || info.type === 'path')
+      await this.#allow(call.audit, requireAllowed(this.#o.api.core.authorizer, attributesOf(info, user)));
+    if (delegate !== undefined) {
+      await delegate.serve({ req, answer, info, query, user }, c);
+      return;
+    }
     if (info.type === 'resource' && !isMethod(info, req.method)) throw notAllowedHere();
     if (info.type === 'path') {
-      const attributes = { type: 'path', user, verb: info.verb, path: info.path } as const;
-      await this.#allow(call.audit, requireAllowed(this.#o.api.core.authorizer, attributes));
       await this.#o.paths.serve({ req, answer, path: info.path, query }, c);
       return;
     }
@@ -351,23 +367,10 @@ function auditIdOf(req: IncomingMessage): string | undefined {
   return req.headersDistinct['audit-id']?.[0];
 }
 
-function attributesOf(info: ResourceInfo, user: UserInfo): Attributes {
-  const { group, version, resource, namespace, name = '', subresource = '', verb } = info;
-  return { type: 'resource', user, verb, group, version, resource, subresource, namespace, name };
-}
-
 function recordedObject({ audit, info, result }: Call, kinds: KindRegistry): unknown {
   if (audit?.hasResponseBody !== true || info.type !== 'resource' || result === undefined) return undefined;
   const kind = kinds.byResource(info.group, info.version, info.resource);
   return kind === undefined ? undefined : answeredObject(kind, result);
-}
-
-function parsed(req: IncomingMessage): { url: string; info: RequestInfo; query: URLSearchParams } {
-  const url = req.url ?? '/';
-  const mark = url.indexOf('?');
-  const path = mark < 0 ? url : url.slice(0, mark);
-  const query = new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1));
-  return { url, info: requestInfo(req.method ?? 'GET', path, query), query };
 }
 
 function notAllowedHere(): StatusError {

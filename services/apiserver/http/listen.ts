@@ -1,7 +1,7 @@
 /** Builds the HTTP front over an Api and listens. */
 import { release } from 'node:process';
-import { discoveryOf, type KindInfo, openApiOf } from '#lib/api';
-import type { Ctx } from '#lib/base';
+import { discoveryOf, type KindInfo, METRICS_KINDS, openApiOf } from '#lib/api';
+import type { Ctx, MetricSource } from '#lib/base';
 import type { NodeStreams } from '#lib/client';
 import { createHttpServer, type HttpServer } from '#lib/http';
 import type { Api } from '../api.ts';
@@ -10,6 +10,7 @@ import type { Health } from '../health.ts';
 import type { KindRegistry } from '../kind-registry.ts';
 import { Metrics } from '../metrics.ts';
 import type { ApiServerDeps, ListenAddress } from '../server.ts';
+import type { Aggregator } from './aggregate/aggregator.ts';
 import type { Auditor } from './audit/auditor.ts';
 import { FlowFilter } from './fairness/filter.ts';
 import type { FlowControl } from './fairness/flow-control.ts';
@@ -32,6 +33,9 @@ export interface ListenOptions {
   readonly deps: ApiServerDeps;
   readonly api: Api;
   readonly health: Health;
+  readonly aggregator: Aggregator;
+  /** What the rest of this process counts. */
+  readonly families: readonly MetricSource[];
   readonly nodes: () => NodeStreams | undefined;
   readonly stopping: AbortSignal;
   readonly flows: FlowControl;
@@ -76,19 +80,27 @@ function newFront(o: ListenOptions): Front {
       return { objects: size, watchers: watcherCount };
     },
   });
-  const metrics = new Metrics(
-    {
-      *objects() {
-        for (const r of core.cache.resources())
-          yield { resource: r.kind.resource, count: r.size, watchers: r.watcherCount };
-      },
+  const { aggregator } = o;
+  const metrics = new Metrics({
+    *objects() {
+      for (const r of core.cache.resources()) {
+        const kind = core.kinds.of(r.kind);
+        if (kind !== undefined) yield { kind, count: r.size, watchers: r.watcherCount };
+      }
     },
-    (group, resource) => core.kinds.of({ group, resource }) !== undefined,
-    o.auditor === undefined ? [flows] : [flows, o.auditor],
-  );
+    isKnown: (group, resource) =>
+      core.kinds.of({ group, resource }) !== undefined ||
+      METRICS_KINDS.some((k) => k.group === group && k.resource === resource),
+    lines: o.auditor === undefined ? [flows] : [flows, o.auditor],
+    families: [aggregator, ...o.families],
+    version: GIT_VERSION,
+    clock: deps.clock,
+  });
+  const discovery = perKinds(core.kinds, (kinds) => discoveryOf([...kinds, ...METRICS_KINDS]));
+  const openApi = perKinds(core.kinds, (kinds) => openApiOf([...kinds, ...METRICS_KINDS], GIT_VERSION));
   const paths = new PathRoutes({
-    discovery: perKinds(core.kinds, discoveryOf),
-    openApi: perKinds(core.kinds, (kinds) => openApiOf(kinds, GIT_VERSION)),
+    discovery: () => aggregator.discovery(discovery()),
+    openApi: () => aggregator.openApi(openApi()),
     health: o.health,
     metrics,
     issuer: { issuer: core.tokens.accounts.issuer, jwksUri: jwksUriOf(deps), keys: core.tokens.keys },
@@ -99,6 +111,7 @@ function newFront(o: ListenOptions): Front {
     authenticator: new Authenticator({ tokens: core.tokens, authorizer: core.authorizer }),
     paths,
     streams: new StreamRoutes({ api, nodes: o.nodes }),
+    aggregator,
     proxy: new ProxyRoutes({ objects: (c) => proxyObjects(core, c), nodes: o.nodes, random: deps.random }),
     metrics,
     flows,

@@ -1,7 +1,7 @@
 /** Paths that are no resources: discovery, OpenAPI, version, health, metrics. */
 import type { IncomingMessage } from 'node:http';
 import { type Discovery, type OpenApi, SWAGGER_PROTOBUF, SWAGGER_PROTOBUF_ASKED } from '#lib/api';
-import { type Ctx, StatusError } from '#lib/base';
+import { type Ctx, PROMETHEUS_TEXT, StatusError } from '#lib/base';
 import type { Health } from '../health.ts';
 import type { Metrics } from '../metrics.ts';
 import { DISCOVERY_PATH, type Issuer, issuerDocument, JWKS_PATH } from './issuer.ts';
@@ -16,6 +16,7 @@ export interface PathCall {
 }
 
 export interface PathRoutesOptions {
+  /** Asked at each request: what is served elsewhere comes and goes. */
   readonly discovery: () => Discovery;
   readonly openApi: () => OpenApi;
   readonly health: Health;
@@ -54,7 +55,7 @@ export class PathRoutes {
         await this.#health(call, root, rest.join('/'), c);
         return;
       case 'metrics':
-        await sendBytes(call.answer, 200, Buffer.from(this.#o.metrics.text()), 'text/plain; version=0.0.4');
+        await sendBytes(call.answer, 200, Buffer.from(await this.#o.metrics.text()), PROMETHEUS_TEXT);
         return;
       case 'api':
       case 'apis':

@@ -2,7 +2,9 @@
  * The URL grammar: path and method to verb, resource, namespace, name, subresource (kubernetes-api.md 2).
  * Source: apiserver/pkg/endpoints/request/requestinfo.go.
  */
-import type { Verb } from '#lib/client';
+import type { IncomingMessage } from 'node:http';
+import type { UserInfo, Verb } from '#lib/client';
+import type { Attributes } from '../authz/authorizer.ts';
 
 export interface ResourceInfo {
   readonly type: 'resource';
@@ -89,6 +91,22 @@ function verbOf(method: string, isNamed: boolean): Verb {
     default:
       return isNamed ? 'get' : 'list';
   }
+}
+
+/** What a request line says. */
+export function parsed(req: IncomingMessage): { url: string; info: RequestInfo; query: URLSearchParams } {
+  const url = req.url ?? '/';
+  const mark = url.indexOf('?');
+  const path = mark < 0 ? url : url.slice(0, mark);
+  const query = new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1));
+  return { url, info: requestInfo(req.method ?? 'GET', path, query), query };
+}
+
+/** What is authorized. */
+export function attributesOf(info: RequestInfo, user: UserInfo): Attributes {
+  if (info.type === 'path') return { type: 'path', user, verb: info.verb, path: info.path };
+  const { verb, group, version, resource, namespace, name = '', subresource = '' } = info;
+  return { type: 'resource', user, verb, group, version, resource, subresource, namespace, name };
 }
 
 /**

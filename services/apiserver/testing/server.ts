@@ -41,6 +41,8 @@ export async function startTestServer(o: TestServerOptions = {}): Promise<TestSe
   const ca = await createCa('test');
   const names = { dnsNames: ['localhost'], ipAddresses: ['127.0.0.1'] };
   const tls = await issue(ca, { commonName: 'apiserver', ...names, usages: ['server'], days: 1 });
+  const proxyCa = await createCa('front-proxy');
+  const proxy = await issue(proxyCa, { commonName: 'front-proxy-client', usages: ['client'], days: 1 });
   const store = o.store ?? new MemoryStore({ clock: realClock });
   const api = await startApiServer({
     store,
@@ -49,6 +51,7 @@ export async function startTestServer(o: TestServerOptions = {}): Promise<TestSe
     log: o.log ?? silentLogger,
     listen: o.listen === true ? [{ host: '127.0.0.1', port: 0 }] : [],
     tls: { certPem: tls.certPem, keyPem: tls.keyPem, caPem: ca.certPem },
+    frontProxy: { ...proxy, caPem: proxyCa.certPem },
     nodeStreams: o.nodeStreams,
     audit: o.audit,
     config: {

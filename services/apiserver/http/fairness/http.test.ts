@@ -132,7 +132,9 @@ describe('over https', () => {
         .find((l) => l.startsWith(name))
         ?.split(' ')
         .at(-1);
-    await expect.poll(async () => metric('apiserver_registered_watchers{resource="configmaps"}')).toBe('40');
+    await expect
+      .poll(async () => metric('apiserver_registered_watchers{group="",version="v1",kind="ConfigMap"}'))
+      .toBe('40');
     // The request for the metrics itself has the one.
     await expect
       .poll(async () => metric('apiserver_flowcontrol_current_executing_seats{priority_level="exempt"}'))

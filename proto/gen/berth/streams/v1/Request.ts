@@ -10,6 +10,7 @@ export const _berth_streams_v1_Request_Kind = {
   ATTACH: 'ATTACH',
   PORT_FORWARD: 'PORT_FORWARD',
   NODE_FORWARD: 'NODE_FORWARD',
+  STATS: 'STATS',
 } as const;
 
 export type _berth_streams_v1_Request_Kind =
@@ -23,6 +24,8 @@ export type _berth_streams_v1_Request_Kind =
   | 3
   | 'NODE_FORWARD'
   | 4
+  | 'STATS'
+  | 5
 
 export type _berth_streams_v1_Request_Kind__Output = typeof _berth_streams_v1_Request_Kind[keyof typeof _berth_streams_v1_Request_Kind]
 
@@ -39,6 +42,7 @@ export interface Request {
   'tty'?: (boolean);
   'port'?: (number);
   'logs'?: (_berth_streams_v1_LogOptions | null);
+  'path'?: (string);
 }
 
 export interface Request__Output {
@@ -54,4 +58,5 @@ export interface Request__Output {
   'tty': (boolean);
   'port': (number);
   'logs': (_berth_streams_v1_LogOptions__Output | null);
+  'path': (string);
 }
