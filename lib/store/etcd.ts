@@ -147,18 +147,19 @@ export class EtcdStore implements Store, AsyncDisposable {
   }
 
   async #put(
-    w: { key: string; value: Buffer; expected: Revision | undefined },
+    given: { key: string; value: Buffer; expected: Revision | undefined },
     o: WriteOptions,
     c: Ctx,
   ): Promise<Entry> {
-    if (o.ttlSeconds === undefined) return this.#committer.put({ ...w, fence: o.fence, leaseId: undefined }, c);
+    const w = { ...given, fence: o.fence, guard: o.guard, isSealed: o.isSealed === true };
+    if (o.ttlSeconds === undefined) return this.#committer.put({ ...w, leaseId: undefined }, c);
     const leaseId = await this.#leases.leaseFor(o.ttlSeconds, c);
     try {
-      return await this.#committer.put({ ...w, fence: o.fence, leaseId }, c);
+      return await this.#committer.put({ ...w, leaseId }, c);
     } catch (e) {
       if (!isKind(e, 'NotFound')) throw e;
       this.#leases.forget(o.ttlSeconds);
-      return this.#committer.put({ ...w, fence: o.fence, leaseId: await this.#leases.leaseFor(o.ttlSeconds, c) }, c);
+      return this.#committer.put({ ...w, leaseId: await this.#leases.leaseFor(o.ttlSeconds, c) }, c);
     }
   }
 
