@@ -78,7 +78,7 @@ export class LocalSealer implements Sealer, AsyncDisposable {
     const sealer = new LocalSealer(o, keys, record);
     try {
       await sealer.#join(c);
-      await sealer.#roundOnce(c);
+      await sealer.lookAfter(c);
       if (sealer.#missing().length > 0) await sealer.#waitFor(() => sealer.#missing().length === 0, c);
       const [missing] = sealer.#missing();
       if (missing !== undefined) throw sealer.#lacks(missing);
@@ -94,7 +94,7 @@ export class LocalSealer implements Sealer, AsyncDisposable {
     for (let failures = 0; !c.signal.aborted; ) {
       try {
         await this.#join(c);
-        await this.#roundOnce(c);
+        await this.lookAfter(c);
         failures = 0;
       } catch (e) {
         if (c.signal.aborted) return;
@@ -132,6 +132,7 @@ export class LocalSealer implements Sealer, AsyncDisposable {
 
   async seal(storeKey: string, value: Buffer, c: Ctx): Promise<SealedValue> {
     if (this.#current === undefined) await this.refresh(c);
+    if (this.#current === undefined) await this.#waitFor(() => this.#current !== undefined, c);
     if (this.#current === undefined)
       throw new StatusError('Unavailable', `no key may seal ${storeKey} now: ${this.#o.path} and etcd do not agree`);
     const { key, guard } = this.#current;
@@ -183,8 +184,8 @@ export class LocalSealer implements Sealer, AsyncDisposable {
     this.#held = await this.#store.admin.acquire(livingKey(this.memberId), this.memberId, { ttlSeconds }, c);
   }
 
-  /** Who asks while one is under way shares it. */
-  #roundOnce(c: Ctx): Promise<void> {
+  /** One round: learns, says and hands on keys. Who asks while one is under way shares it. */
+  lookAfter(c: Ctx): Promise<void> {
     this.#round ??= this.#lookAfter(c).finally(() => {
       this.#round = undefined;
     });
@@ -260,7 +261,7 @@ export class LocalSealer implements Sealer, AsyncDisposable {
   async #waitFor(isThere: () => boolean, c: Ctx): Promise<void> {
     const end = c.clock.monotonic() + (this.#o.keyWaitMs ?? KEY_WAIT_MS);
     while (!isThere() && c.clock.monotonic() < end) {
-      await this.#roundOnce(c);
+      await this.lookAfter(c);
       if (!isThere()) await c.clock.sleep(KEY_POLL_MS, c.signal);
     }
   }

@@ -95,6 +95,7 @@ async function distribute(
   write: Write,
   c: Ctx,
 ): Promise<RotationStep> {
+  await o.sealer.lookAfter(c);
   const members = await livingMembers(o.store, c);
   const lacking = members.filter((m) => m.ack?.knows.includes(id) !== true).map((m) => m.id);
   if (!o.sealer.knows(id) && lacking.length === members.length) {

@@ -30,6 +30,7 @@ export interface ReplicaOptions {
 
 export class Replica implements AsyncDisposable {
   readonly sealed: SealedStore;
+  seenEvents = 0;
   readonly #o: ReplicaOptions;
   readonly #sealer: LocalSealer;
   readonly #scope = new Scope('replica');
@@ -38,7 +39,8 @@ export class Replica implements AsyncDisposable {
   private constructor(o: ReplicaOptions, sealer: LocalSealer) {
     this.#o = o;
     this.#sealer = sealer;
-    this.sealed = new SealedStore({ store: o.store, sealer, prefixes: o.prefixes ?? PREFIXES });
+    const wake = { wakePrefix: SEALING_PREFIX, onChange: () => sealer.wake() };
+    this.sealed = new SealedStore({ store: o.store, sealer, prefixes: o.prefixes ?? PREFIXES, ...wake });
   }
 
   static async open(o: ReplicaOptions, c: Ctx): Promise<Replica> {
@@ -51,6 +53,10 @@ export class Replica implements AsyncDisposable {
   /** Looks after its keys, as a server does. */
   run(): void {
     this.#scope.spawn('keys', (signal) => this.#sealer.run({ ...this.#c, signal }));
+    this.#scope.spawn('watch', async (signal) => {
+      const c = { ...this.#c, signal };
+      for await (const _ of this.sealed.watch(await this.sealed.currentRevision(c), c)) this.seenEvents++;
+    });
   }
 
   /** The others take it for dead. */
