@@ -7,7 +7,7 @@ import { type Ctx, createLogger, realClock, realRandom, Scope, StatusError } fro
 import { NatsBus } from '#lib/bus';
 import { InProcessClient, type UserInfo, type WriteFence } from '#lib/client';
 import { lead } from '#lib/controller';
-import { EtcdStore, LEADER_PREFIX, Maintenance } from '#lib/store';
+import { EtcdStore, LEADER_PREFIX, Maintenance, type Store } from '#lib/store';
 import { startApiServer } from '../../services/apiserver/main.ts';
 import { startControllers } from '../../services/controllers/main.ts';
 import { startEventCopies } from '../../services/events/main.ts';
@@ -22,6 +22,7 @@ import { natsAccess } from '../nats-access.ts';
 import { refuseNodeMistakes } from '../node-options.ts';
 import { untilStopped } from '../process.ts';
 import { openRegistryDoor } from '../registry-door.ts';
+import { openSealing, secretsKeyPath } from '../secrets-sealing.ts';
 
 const MASTERS = ['system:masters', 'system:authenticated'];
 const LEASE_SECONDS = 5;
@@ -55,9 +56,10 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
   const pki = new ClusterPki(pkiFolder(layout), clock);
   await ensureEtcdPki(layout, clock);
   const etcd = await etcdAccess(layout);
-  const store = scope.own(await EtcdStore.open(etcd, c));
-  const maintenance = scope.own(new Maintenance(store, etcd));
+  const plain = scope.own(await EtcdStore.open(etcd, c));
+  const maintenance = scope.own(new Maintenance(plain, etcd));
   scope.spawn('maintenance', (signal) => maintenance.run({ ...c, signal }));
+  const store = await openSealing({ store: plain, keyPath: secretsKeyPath(layout) }, scope, c);
   const bus = scope.own(NatsBus.connect(await natsAccess(layout), { clock, log }));
   const ca = await pki.ca();
   const serviceIp = firstAddress(layout.serviceCidr);
@@ -122,7 +124,7 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
 
 interface Led {
   readonly layout: ClusterLayout;
-  readonly store: EtcdStore;
+  readonly store: Store;
   readonly bus: NatsBus;
   readonly scope: Scope;
   readonly c: Ctx;

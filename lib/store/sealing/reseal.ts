@@ -43,16 +43,6 @@ export async function reseal(o: ResealOptions, c: Ctx): Promise<number> {
   return resealed;
 }
 
-/** Values that are not sealed with the key of now. */
-export async function countOld(o: ResealOptions, c: Ctx): Promise<number> {
-  let count = 0;
-  for (const prefix of o.prefixes) {
-    const page = await o.store.list(prefix, {}, c);
-    count += page.entries.filter((e) => isOld(o, e)).length;
-  }
-  return count;
-}
-
 async function resealOne(o: ResealOptions, first: Entry, c: Ctx): Promise<boolean> {
   for (let entry: Entry | undefined = first; entry !== undefined && isOld(o, entry); ) {
     const { key, revision, value } = entry;

@@ -233,7 +233,7 @@ test('sealing: a rotation that is killed at any write goes on at the next leader
   one.run();
   for (let i = 0; i < 12; i++) await one.sealed.create(`${SECRETS}default/s${i}`, value(`v${i}`), {}, c);
   let rotations = 0;
-  for (let writes = 0; writes < 40; writes++) {
+  for (let writes = 0; writes < 26; writes++) {
     // Off while the last rotation ended, so it was given its file by hand.
     await copyKeys('one', 'two');
     await one.request();
