@@ -155,7 +155,7 @@ describe('sealing on etcd', () => {
       for (let n = 1; !isOver; n++) {
         last = `${name}-${n}`;
         const body = { data: { n: Buffer.from(last).toString('base64') } };
-        await client.patch(Kinds.secrets, metadata, { type: 'application/merge-patch+json', body }, c);
+        await client.patch(Kinds.secrets, metadata, { type: 'merge', body }, c);
         writes++;
       }
       return Buffer.from(last).toString('base64');
