@@ -10,8 +10,11 @@ const DAYS = 365;
 
 export class ClusterPki {
   readonly #authority: Authority;
+  readonly #days: number;
 
-  constructor(folder: string, clock: Clock) {
+  /** `days`: how long what is issued lasts. */
+  constructor(folder: string, clock: Clock, days = DAYS) {
+    this.#days = days;
     this.#authority = new Authority({ folder, commonName: 'berth-ca', clock });
   }
 
@@ -26,7 +29,7 @@ export class ClusterPki {
       dnsNames: names.dns,
       ipAddresses: names.ips,
       usages: ['server'],
-      days: DAYS,
+      days: this.#days,
     });
   }
 
@@ -35,7 +38,7 @@ export class ClusterPki {
       commonName: 'admin',
       organizations: ['system:masters'],
       usages: ['client'],
-      days: DAYS,
+      days: this.#days,
     });
   }
 
@@ -45,7 +48,7 @@ export class ClusterPki {
       commonName: `system:node:${name}`,
       organizations: ['system:nodes'],
       usages: ['client'],
-      days: DAYS,
+      days: this.#days,
     });
   }
 }

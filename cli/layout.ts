@@ -36,6 +36,8 @@ export interface ClusterLayout {
   readonly serviceCidr: string;
   readonly clusterDomain: string;
   readonly logFolder: string;
+  /** How long certificates last that this host issues. Default 365; each is renewed long before its end. */
+  readonly certificateDays?: number;
   readonly nodes: readonly NodeLayout[];
 }
 

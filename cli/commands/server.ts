@@ -14,6 +14,7 @@ import { startEventCopies } from '../../services/events/main.ts';
 import { startGateway } from '../../services/gateway/main.ts';
 import { SecretTokens } from '../../services/gateway/tokens.ts';
 import { startScheduler } from '../../services/scheduler/main.ts';
+import { CertificateKeeper, type CertificateUser } from '../certificates.ts';
 import { ClusterPki } from '../cluster-pki.ts';
 import { ensureEtcdPki, etcdAccess } from '../etcd-access.ts';
 import { findCluster } from '../instance.ts';
@@ -53,8 +54,8 @@ export async function runServer(o: ServerOptions): Promise<void> {
 async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise<void> {
   const { clock, log } = c;
   const random = realRandom;
-  const pki = new ClusterPki(pkiFolder(layout), clock);
-  await ensureEtcdPki(layout, clock);
+  const pki = new ClusterPki(pkiFolder(layout), clock, layout.certificateDays);
+  await ensureEtcdPki(layout, clock, layout.certificateDays);
   const etcd = await etcdAccess(layout);
   const plain = scope.own(await EtcdStore.open(etcd, c));
   const maintenance = scope.own(new Maintenance(plain, etcd));
@@ -72,7 +73,8 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
     'kubernetes.default.svc',
     `kubernetes.default.svc.${layout.clusterDomain}`,
   ];
-  const tls = await pki.server({ dns, ips });
+  const names = { dns, ips };
+  const tls = await pki.server(names);
   const hosts = [...new Set(['127.0.0.1', layout.serverIp])];
   const api = scope.own(
     await startApiServer({
@@ -107,17 +109,21 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
         serviceCidr: layout.serviceCidr,
       },
       bus,
+      nodeCertificateDays: layout.certificateDays,
       clock,
       random,
       log: log.child({ part: 'gateway' }),
     }),
   );
   api.useNodeStreams(gateway);
+  const users: CertificateUser[] = [api, gateway];
   if (!layout.serverIp.startsWith('127.')) {
     const { registryPort, serverIp } = layout;
     const door = { host: serverIp, port: registryPort, registryPort, tls, caPem: ca.certPem, log };
-    scope.own(await openRegistryDoor(door));
+    users.push(scope.own(await openRegistryDoor(door)));
   }
+  const certificates = new CertificateKeeper({ layout, pki, names, users, first: tls });
+  scope.spawn('certificates', (signal) => certificates.run({ ...c, signal }));
   const led = { layout, store, bus, scope, c, clientOf, caPem: ca.certPem };
   leadParts(led);
 }

@@ -69,6 +69,7 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     return {
       handler: api,
       addresses: listeners.addresses,
+      useCertificate: (pair) => listeners.useCertificate(pair),
       useNodeStreams: (streams) => {
         nodes.streams = streams;
       },

@@ -52,6 +52,8 @@ export interface ApiServer extends AsyncDisposable {
   readonly handler: RequestHandler;
   /** Bound addresses, in the order of `listen`. */
   readonly addresses: readonly ListenAddress[];
+  /** A renewed certificate, for connections to come. `caPem` as before. */
+  useCertificate(pair: { readonly certPem: string; readonly keyPem: string }): void;
   /** The gateway is started after the API server: it gives itself here. */
   useNodeStreams(streams: NodeStreams): void;
 }

@@ -8,6 +8,7 @@ import { type Ctx, messageOf, Scope, StatusError } from '#lib/base';
 import { Subjects } from '#lib/bus';
 import type { NodeStream, NodeStreamRequest } from '#lib/client';
 import { ClientEventRecorder, InformerFactory } from '#lib/controller';
+import type { KeyPair } from '#lib/pki';
 import type { Hello__Output } from '#proto/gen/berth/agent/v1/Hello.ts';
 import type { JoinReply } from '#proto/gen/berth/agent/v1/JoinReply.ts';
 import type { JoinRequest__Output } from '#proto/gen/berth/agent/v1/JoinRequest.ts';
@@ -16,7 +17,7 @@ import { loadAgentProto } from '#proto/load.ts';
 import { withDeadline } from './deadline.ts';
 import { DesiredHub, PODS_BY_NODE } from './desired.ts';
 import type { Gateway, GatewayDeps, SessionInfo } from './gateway.ts';
-import { nodeOf, serverCredentials } from './identity.ts';
+import { nodeOf, type RenewableCredentials, serverCredentials } from './identity.ts';
 import { certificate, type JoinDeps, join } from './join.ts';
 import {
   claimEpoch,
@@ -71,11 +72,13 @@ class RunningGateway implements Gateway {
   readonly #sessions = new Map<string, NodeSession>();
   readonly #sessionDeps: SessionDeps;
   readonly #joinDeps: JoinDeps;
+  readonly #credentials: RenewableCredentials;
   #port = 0;
 
   constructor(d: GatewayDeps) {
     this.#d = d;
     const { client, clock, random, log } = d;
+    this.#credentials = serverCredentials(d.ca.certPem, d.tls);
     this.#c = { signal: this.#scope.signal, clock, log };
     this.#factory = this.#scope.own(new InformerFactory({ client, clock, random, log }));
     this.#hub = this.#scope.own(new DesiredHub(this.#factory));
@@ -107,6 +110,10 @@ class RunningGateway implements Gateway {
 
   get port(): number {
     return this.#port;
+  }
+
+  useCertificate(pair: KeyPair): void {
+    this.#credentials.use(pair);
   }
 
   sessions(): readonly SessionInfo[] {
@@ -161,10 +168,10 @@ class RunningGateway implements Gateway {
   }
 
   #bind(): Promise<number> {
-    const { host, port, ca, tls } = this.#d;
+    const { host, port } = this.#d;
     const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
     return new Promise((resolve, reject) => {
-      this.#server.bindAsync(address, serverCredentials(ca.certPem, tls), (e, bound) => {
+      this.#server.bindAsync(address, this.#credentials.credentials, (e, bound) => {
         if (e === null) resolve(bound);
         else
           reject(new StatusError('Unavailable', `the gateway cannot listen on ${address}: ${e.message}`, { cause: e }));
