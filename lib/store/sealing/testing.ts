@@ -32,13 +32,13 @@ export class Replica implements AsyncDisposable {
   readonly sealed: SealedStore;
   seenEvents = 0;
   readonly #o: ReplicaOptions;
-  readonly #sealer: LocalSealer;
+  readonly sealer: LocalSealer;
   readonly #scope = new Scope('replica');
   readonly #c: Ctx = { signal: this.#scope.signal, clock: realClock, log: silentLogger };
 
   private constructor(o: ReplicaOptions, sealer: LocalSealer) {
     this.#o = o;
-    this.#sealer = sealer;
+    this.sealer = sealer;
     const wake = { wakePrefix: SEALING_PREFIX, onChange: () => sealer.wake() };
     this.sealed = new SealedStore({ store: o.store, sealer, prefixes: o.prefixes ?? PREFIXES, ...wake });
   }
@@ -52,7 +52,7 @@ export class Replica implements AsyncDisposable {
 
   /** Looks after its keys, as a server does. */
   run(): void {
-    this.#scope.spawn('keys', (signal) => this.#sealer.run({ ...this.#c, signal }));
+    this.#scope.spawn('keys', (signal) => this.sealer.run({ ...this.#c, signal }));
     this.#scope.spawn('watch', async (signal) => {
       const c = { ...this.#c, signal };
       for await (const _ of this.sealed.watch(await this.sealed.currentRevision(c), c)) this.seenEvents++;
@@ -61,7 +61,7 @@ export class Replica implements AsyncDisposable {
 
   /** The others take it for dead. */
   pause(): void {
-    void this.#sealer[Symbol.asyncDispose]();
+    void this.sealer[Symbol.asyncDispose]();
   }
 
   async record(): Promise<SealingRecord> {
@@ -78,7 +78,7 @@ export class Replica implements AsyncDisposable {
 
   step(): Promise<RotationStep> {
     const prefixes = this.#o.prefixes ?? PREFIXES;
-    return rotationStep({ store: this.#o.store, sealer: this.#sealer, prefixes }, this.#c);
+    return rotationStep({ store: this.#o.store, sealer: this.sealer, prefixes }, this.#c);
   }
 
   /** Asks for a rotation, leads it, and gives the record at its end. */
@@ -104,7 +104,7 @@ export class Replica implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#scope[Symbol.asyncDispose]();
-    await this.#sealer[Symbol.asyncDispose]();
+    await this.sealer[Symbol.asyncDispose]();
   }
 }
 
