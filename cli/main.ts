@@ -101,6 +101,14 @@ function addSecretsCommands(berth: Command): void {
     .action(async (o) => {
       process.exitCode = await (await import('./commands/secrets.ts')).secretsRotateCommand(o);
     });
+  secrets
+    .command('use-kms <endpoint>')
+    .description('seal with a KMS v2 plugin, at unix:///path/of/its.sock, from the next start of the servers on')
+    .option('--instance <id>')
+    .option('--home <folder>')
+    .action(async (endpoint, o) => {
+      process.exitCode = await (await import('./commands/secrets.ts')).secretsUseKmsCommand(endpoint, o);
+    });
 }
 
 /** What they began is not left half-made because nobody reads on. */

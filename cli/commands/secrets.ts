@@ -1,10 +1,11 @@
 /**
- * `berth secrets status|rotate`, on a host of the control plane: which keys seal the Secrets, and a new key for all of them while
+ * `berth secrets status|rotate|use-kms`, on a host of the control plane: which keys seal the Secrets, and a new key for all of them while
  * the servers serve. The command only asks: a server makes the key and does the work, so that it goes on when the command is
  * cut off, and when that server dies.
  */
 import { durationText } from '#lib/api';
-import { type Ctx, isKind, realClock, Scope, StatusError, silentLogger } from '#lib/base';
+import { type Ctx, isKind, realClock, realRandom, Scope, StatusError, silentLogger } from '#lib/base';
+import { connectKms, KMS_RECORD_KEY } from '#lib/kms';
 import {
   decodeRecord,
   EtcdStore,
@@ -19,6 +20,7 @@ import {
 } from '#lib/store';
 import { etcdAccess } from '../etcd-access.ts';
 import { findCluster } from '../instance.ts';
+import { type ClusterLayout, writeLayout } from '../layout.ts';
 import { textTable } from '../output/table.ts';
 import { SEALED_PREFIXES } from '../secrets-sealing.ts';
 
@@ -38,18 +40,23 @@ const PROGRESS_MS = 2_000;
 const WRITE_ATTEMPTS = 8;
 
 export async function secretsStatusCommand(o: SecretsOptions): Promise<number> {
-  return await withStore(o, (store, c) => printStatus(store, process.stdout, c));
+  return await withStore(o, (store, _, c) => printStatus(store, process.stdout, c));
 }
 
 export async function secretsRotateCommand(o: SecretsOptions): Promise<number> {
   const seconds = Number(o.timeout ?? 600);
   if (!Number.isInteger(seconds) || seconds < 1)
     throw new StatusError('Invalid', `--timeout ${o.timeout ?? ''}: a number of seconds`);
-  return await withStore(o, (store, c) => rotate(store, { limitMs: seconds * 1_000, out: process.stdout }, c));
+  const limitMs = seconds * 1_000;
+  return await withStore(o, (store, layout, c) =>
+    rotate(store, { limitMs, out: process.stdout, mode: layout.kms === undefined ? 'local' : 'kms' }, c),
+  );
 }
 
 export async function printStatus(store: Store, out: Out, c: Ctx): Promise<number> {
-  const { record } = await readRecord(store, c);
+  const record = await store
+    .get(SEALING_RECORD_KEY, c)
+    .then((e) => (e === undefined ? NO_KEYS : decodeRecord(e.value)));
   const counts = await sealedWith(store, SEALED_PREFIXES, c);
   const rows = record.keys.map((k) => {
     const age = durationText(Math.max(c.clock.now() - k.createdAtMs, 0));
@@ -61,15 +68,24 @@ export async function printStatus(store: Store, out: Out, c: Ctx): Promise<numbe
   return 0;
 }
 
+/** Of a cluster whose Secrets a KMS plugin seals. */
+const NO_KEYS: SealingRecord = { version: 1, keys: [] };
+
+interface Rotation {
+  readonly limitMs: number;
+  readonly out: Out;
+  readonly mode: 'local' | 'kms';
+}
+
 /** Asks for a rotation, or follows the one that goes on, and tells what it did. Throws DeadlineExceeded, which ends nothing. */
-export async function rotate(store: Store, o: { limitMs: number; out: Out }, c: Ctx): Promise<number> {
-  const before = await request(store, o.out, c);
+export async function rotate(store: Store, o: Rotation, c: Ctx): Promise<number> {
+  const before = await request(store, o, c);
   const end = c.clock.monotonic() + o.limitMs;
   let toldAt = c.clock.monotonic();
   for (;;) {
-    const { record } = await readRecord(store, c);
+    const { record } = await readRecord(store, o.mode, c);
     if (!isRotating(record) && record.last !== undefined && record.last.endedAtMs !== before.last?.endedAtMs) {
-      tell(record.last, o.out);
+      tell(record.last, o);
       return 0;
     }
     if (c.clock.monotonic() >= end)
@@ -86,26 +102,31 @@ export async function rotate(store: Store, o: { limitMs: number; out: Out }, c: 
 }
 
 /** The record as it was when the rotation was asked for. */
-async function request(store: Store, out: Out, c: Ctx): Promise<SealingRecord> {
+async function request(store: Store, o: Rotation, c: Ctx): Promise<SealingRecord> {
   for (let attempt = 1; ; attempt++) {
-    const { record, revision } = await readRecord(store, c);
+    const { key, record, revision } = await readRecord(store, o.mode, c);
     if (isRotating(record)) {
-      out.write('A rotation goes on already; this is its progress.\n');
+      o.out.write('A rotation goes on already; this is its progress.\n');
       return record;
     }
     try {
       const next = encodeRecord(requestRotation(record, c.clock.now()));
-      await store.update(SEALING_RECORD_KEY, next, revision, {}, c);
+      if (revision === undefined) await store.create(key, next, {}, c);
+      else await store.update(key, next, revision, {}, c);
       return record;
     } catch (e) {
-      if (!isKind(e, 'Conflict') || attempt >= WRITE_ATTEMPTS) throw e;
+      if (!(isKind(e, 'Conflict') || isKind(e, 'AlreadyExists')) || attempt >= WRITE_ATTEMPTS) throw e;
     }
   }
 }
 
-function tell(last: NonNullable<SealingRecord['last']>, out: Out): void {
+function tell(last: NonNullable<SealingRecord['last']>, { out, mode }: Rotation): void {
   const took = ((last.endedAtMs - last.startedAtMs) / 1_000).toFixed(1);
   const values = `${last.resealed} ${last.resealed === 1 ? 'value' : 'values'}`;
+  if (mode === 'kms') {
+    out.write(`${values} sealed anew under key ${last.keyId} of the KMS plugin in ${took} s.\n`);
+    return;
+  }
   out.write(`New key ${last.keyId}: ${values} sealed anew in ${took} s.\n`);
   for (const id of last.retired)
     out.write(
@@ -123,17 +144,48 @@ async function progress(store: Store, record: SealingRecord, c: Ctx): Promise<st
   return `${counts.get(sealing) ?? 0} of ${all} values are sealed with key ${sealing}`;
 }
 
-async function readRecord(store: Store, c: Ctx): Promise<{ record: SealingRecord; revision: Revision }> {
-  const entry = await store.get(SEALING_RECORD_KEY, c);
-  if (entry === undefined)
-    throw new StatusError('NotFound', 'no server of this cluster has sealed anything yet: start one first');
-  return { record: decodeRecord(entry.value), revision: entry.revision };
+async function readRecord(
+  store: Store,
+  mode: Rotation['mode'],
+  c: Ctx,
+): Promise<{ key: string; record: SealingRecord; revision: Revision | undefined }> {
+  const key = mode === 'kms' ? KMS_RECORD_KEY : SEALING_RECORD_KEY;
+  const entry = await store.get(key, c);
+  if (entry !== undefined) return { key, record: decodeRecord(entry.value), revision: entry.revision };
+  if (mode === 'kms') return { key, record: NO_KEYS, revision: undefined };
+  throw new StatusError('NotFound', 'no server of this cluster has sealed anything yet: start one first');
 }
 
-async function withStore(o: SecretsOptions, fn: (store: Store, c: Ctx) => Promise<number>): Promise<number> {
+/** Checks the plugin, then names it in the layout: servers use it from their next start on. */
+export async function secretsUseKmsCommand(endpoint: string, o: SecretsOptions): Promise<number> {
+  return await withStore(o, async (_, layout, c) => {
+    await checkKms(endpoint, c);
+    await writeLayout({ ...layout, kms: { endpoint } });
+    process.stdout.write(
+      `The KMS plugin at ${endpoint} wraps and unwraps. Servers of this host use it from their next start on ('berth down', 'berth up'); ` +
+        "do the same on every host of the control plane, then 'berth secrets rotate'. Keep pki/secrets.keys until that has ended.\n",
+    );
+    return 0;
+  });
+}
+
+/** Throws when it is not healthy, or does not give back what it was given. */
+export async function checkKms(endpoint: string, c: Ctx): Promise<void> {
+  await using plugin = connectKms({ endpoint });
+  await plugin.keyId(c);
+  const probe = Buffer.from(realRandom.hex(32), 'hex');
+  const wrapped = await plugin.encrypt(probe, realRandom.uuid(), c);
+  if (!(await plugin.decrypt(wrapped, realRandom.uuid(), c)).equals(probe))
+    throw new StatusError('Invalid', `the KMS plugin at ${endpoint} does not give back what it was given`);
+}
+
+async function withStore(
+  o: SecretsOptions,
+  fn: (store: Store, layout: ClusterLayout, c: Ctx) => Promise<number>,
+): Promise<number> {
   const { home, layout } = await findCluster(o);
   if (layout === undefined) throw new StatusError('NotFound', `no cluster below ${home}: 'berth up' makes one`);
   await using scope = new Scope('secrets');
   const c: Ctx = { signal: scope.signal, clock: realClock, log: silentLogger };
-  return await fn(scope.own(await EtcdStore.open(await etcdAccess(layout), c)), c);
+  return await fn(scope.own(await EtcdStore.open(await etcdAccess(layout), c)), layout, c);
 }

@@ -60,7 +60,8 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
   const plain = scope.own(await EtcdStore.open(etcd, c));
   const maintenance = scope.own(new Maintenance(plain, etcd));
   scope.spawn('maintenance', (signal) => maintenance.run({ ...c, signal }));
-  const store = await openSealing({ store: plain, keyPath: secretsKeyPath(layout) }, scope, c);
+  const sealing = await openSealing({ store: plain, keyPath: secretsKeyPath(layout), kms: layout.kms }, scope, c);
+  const { store } = sealing;
   const bus = scope.own(NatsBus.connect(await natsAccess(layout), { clock, log }));
   const ca = await pki.ca();
   const serviceIp = firstAddress(layout.serviceCidr);
@@ -84,6 +85,7 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
       log: log.child({ part: 'apiserver' }),
       listen: hosts.map((host) => ({ host, port: layout.apiPort })),
       tls: { ...tls, caPem: ca.certPem },
+      checks: sealing.checks,
       config: { serviceCidr: layout.serviceCidr, advertise: { address: layout.serverIp, port: layout.apiPort } },
     }),
   );

@@ -2,6 +2,7 @@
 import type { Clock, Logger, Random } from '#lib/base';
 import type { NodeStreams, RequestHandler, UserInfo } from '#lib/client';
 import type { Store } from '#lib/store';
+import type { HealthCheck } from './health.ts';
 
 export interface ListenAddress {
   readonly host: string;
@@ -43,6 +44,8 @@ export interface ApiServerDeps {
   /** Exec, attach, logs, port-forward toward nodes; may also be given later by `useNodeStreams`. */
   readonly nodeStreams?: NodeStreams | undefined;
   readonly bearer?: BearerVerifier | undefined;
+  /** More checks of /healthz and /readyz: of what the store leans on. */
+  readonly checks?: readonly HealthCheck[] | undefined;
   readonly config: ApiServerConfig;
 }
 

@@ -85,7 +85,8 @@ describe('sealing on etcd', () => {
   }
 
   async function replica(host: string): Promise<SealedStore> {
-    return await openSealing({ store: await raw(), keyPath: join(folder, host), leaseSeconds: 2 }, scope, c);
+    const options = { store: await raw(), keyPath: join(folder, host), leaseSeconds: 2 };
+    return (await openSealing(options, scope, c)).store;
   }
 
   async function apiServer(store: Store): Promise<InProcessClient> {
@@ -126,7 +127,7 @@ describe('sealing on etcd', () => {
       client.update(Kinds.secrets, { ...made, type: secret.toUpperCase(), data: { 'bad key!': data.password } }, c),
     ]);
     expect(failures.map((f) => f.status)).toEqual(['rejected', 'rejected', 'rejected', 'rejected']);
-    await rotate(store, { limitMs: 20_000, out: { write: (text: string) => lines.push(text) } }, c);
+    await rotate(store, { limitMs: 20_000, out: { write: (text: string) => lines.push(text) }, mode: 'local' }, c);
     await printStatus(store, { write: (text: string) => lines.push(text) }, c);
     await client.delete(Kinds.secrets, { name: 'a', namespace: 'default' }, {}, c);
     const told = failures.map((f) =>
@@ -162,7 +163,7 @@ describe('sealing on etcd', () => {
     };
     const names = ['a', 'b', 'c', 'd'];
     const writers = names.map((n, i) => writer(i % 2 === 0 ? one : two, n));
-    for (let i = 0; i < 2; i++) await rotate(store, { limitMs: 30_000, out: { write: () => true } }, c);
+    for (let i = 0; i < 2; i++) await rotate(store, { limitMs: 30_000, out: { write: () => true }, mode: 'local' }, c);
     isOver = true;
     const last = await Promise.all(writers);
     expect(writes).toBeGreaterThan(20);
@@ -188,7 +189,7 @@ describe('sealing on etcd', () => {
         Array.from({ length: count }, (_, i) => sealed.create(`${SECRETS}default/s${i}`, value(`v${i}`), {}, c)),
       );
       const [[oldKey = ''] = []] = await sealedWith(store, SEALED_PREFIXES, c);
-      const ended = rotate(store, { limitMs: 50_000, out: { write: () => true } }, c);
+      const ended = rotate(store, { limitMs: 50_000, out: { write: () => true }, mode: 'local' }, c);
       await expect
         .poll(async () => (await sealedWith(store, SEALED_PREFIXES, c)).get(oldKey) ?? 0, {
           interval: 1,
