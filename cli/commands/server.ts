@@ -7,7 +7,7 @@ import { type Ctx, createLogger, realClock, realRandom, Scope, StatusError } fro
 import { NatsBus } from '#lib/bus';
 import { InProcessClient, type UserInfo, type WriteFence } from '#lib/client';
 import { lead } from '#lib/controller';
-import { EtcdStore, LEADER_PREFIX, Maintenance, type Store } from '#lib/store';
+import { type EtcdEndpoints, EtcdStore, type EtcdTls, LEADER_PREFIX, Maintenance, type Store } from '#lib/store';
 import { startApiServer } from '../../services/apiserver/main.ts';
 import { startControllers } from '../../services/controllers/main.ts';
 import { startEventCopies } from '../../services/events/main.ts';
@@ -124,10 +124,26 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
     const door = { host: serverIp, port: registryPort, registryPort, tls, caPem: ca.certPem, log };
     users.push(scope.own(await openRegistryDoor(door)));
   }
-  const certificates = new CertificateKeeper({ layout, pki, names, users, first: tls });
+  const onEtcd = etcdCertificateUser(layout, etcd, [plain, maintenance]);
+  const certificates = new CertificateKeeper({ layout, pki, names, users, first: tls, onEtcd });
   scope.spawn('certificates', (signal) => certificates.run({ ...c, signal }));
   const led = { layout, store, bus, scope, c, clientOf, caPem: ca.certPem };
   leadParts(led);
+}
+
+/** Tells who dials etcd of a renewed certificate, once; one of somebody else's etcd too, whose files somebody else renews. */
+function etcdCertificateUser(
+  layout: ClusterLayout,
+  first: EtcdEndpoints,
+  users: readonly { useTls(tls: EtcdTls): void }[],
+): () => Promise<void> {
+  let { tls } = first;
+  return async () => {
+    const now = (await etcdAccess(layout)).tls;
+    if (now === undefined || (now.cert === tls?.cert && now.ca === tls?.ca)) return;
+    for (const u of users) u.useTls(now);
+    tls = now;
+  };
 }
 
 interface Led {

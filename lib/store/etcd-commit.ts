@@ -12,9 +12,9 @@
  * A lost answer: the group is sent again. A write that had already happened then fails its compare, but what is stored is
  * byte for byte what it wrote, which counts as success (the bytes hold a uid, so no other writer can have made them).
  */
-import type { Etcd3, ICompare, IRequestOp, ITxnRequest, ITxnResponse } from 'etcd3';
+import type { ICompare, IRequestOp, ITxnRequest, ITxnResponse } from 'etcd3';
 import { type Ctx, type Random, raceAbort, StatusError } from '#lib/base';
-import { type CallOptions, call } from './etcd-client.ts';
+import { type CallOptions, call, type EtcdClients } from './etcd-client.ts';
 import type { KeySpace } from './etcd-keys.ts';
 import { type Entry, type Fence, type Revision, toRevision } from './store.ts';
 import { conflict, exists, fenced, guardLost, modRevisionOf } from './store-errors.ts';
@@ -48,7 +48,7 @@ interface Waiting {
 }
 
 export interface CommitDeps {
-  readonly client: Etcd3;
+  readonly clients: Pick<EtcdClients, 'kv'>;
   readonly keys: KeySpace;
   readonly random: Random;
   /** Lives as long as the store: a group serves many callers, so no single caller's cancel may end it. */
@@ -94,13 +94,13 @@ export class Committer {
   }
 
   async #remove(key: string, expected: Revision, fence: Fence | undefined, c: Ctx): Promise<Revision> {
-    const { keys, client, random } = this.#deps;
+    const { keys, clients, random } = this.#deps;
     const request = {
       compare: compares(keys, key, expected, [fence]),
       success: [{ request_delete_range: { key: keys.bytes(key) } }],
       failure: readBack(keys, key, [fence]),
     };
-    const answer = await call(`deleting ${key}`, (o) => client.kv.txn(request, o), c, random);
+    const answer = await call(`deleting ${key}`, (o) => clients.kv.kv.txn(request, o), c, random);
     if (!answer.succeeded) throw refusal(answer, { key, expected, fence, guard: undefined });
     return toRevision(BigInt(answer.header.revision), 0);
   }
@@ -151,7 +151,7 @@ export class Committer {
   }
 
   async #send(group: readonly Waiting[]): Promise<void> {
-    const { client, c, random } = this.#deps;
+    const { clients, c, random } = this.#deps;
     const requests = group.map((w, index) => this.#request(w.write, stored(w.write, index)));
     const [single] = requests;
     // etcd 3.4 does not count the bytes of nested puts against its quota: a lone write stays flat, so that NOSPACE is raised.
@@ -164,7 +164,7 @@ export class Committer {
     try {
       const send = (o: CallOptions, attempt: number): Promise<ITxnResponse> => {
         attempts = attempt;
-        return client.kv.txn(request, o);
+        return clients.kv.kv.txn(request, o);
       };
       answer = await call(`writing ${group.length} keys`, send, c, random);
     } catch (e) {
