@@ -8,7 +8,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { type Ctx, messageOf, type Random, StatusError } from '#lib/base';
-import { KEY_BYTES, openValue, parseEnvelope, type SealedValue, type Sealer, sealValue } from '#lib/store';
+import { KEY_BYTES, KeyCipher, parseEnvelope, type SealedValue, type Sealer } from '#lib/store';
 import type { KmsPlugin, WrappedKey } from './plugin.ts';
 
 export interface KmsSealerOptions {
@@ -19,7 +19,7 @@ export interface KmsSealerOptions {
 }
 
 interface DataKey {
-  readonly key: Buffer;
+  readonly cipher: KeyCipher;
   readonly ref: Buffer;
   /** What the plugin called its key when this was wrapped, by `keyId` and by its answer. */
   readonly statusKeyId: string;
@@ -36,8 +36,8 @@ const OPENED_KEYS_MAX = 10_000;
 export class KmsSealer implements Sealer {
   readonly #o: KmsSealerOptions;
   /** By digest of the reference; oldest first. */
-  readonly #opened = new Map<string, Buffer>();
-  readonly #opening = new Map<string, Promise<Buffer>>();
+  readonly #opened = new Map<string, KeyCipher>();
+  readonly #opening = new Map<string, Promise<KeyCipher>>();
   #keyId = '';
   #healthyAtMs = Number.NEGATIVE_INFINITY;
   #problem: unknown;
@@ -77,14 +77,13 @@ export class KmsSealer implements Sealer {
   }
 
   async seal(storeKey: string, value: Buffer, c: Ctx): Promise<SealedValue> {
-    const { key, ref } = await this.#dataKey(c);
-    return { value: sealValue({ provider: 'kms', ref, key, storeKey, value }) };
+    const { cipher, ref } = await this.#dataKey(c);
+    return { value: cipher.seal({ provider: 'kms', ref, storeKey, value }) };
   }
 
   async open(storeKey: string, sealed: Buffer, c: Ctx): Promise<Buffer> {
     const envelope = parseEnvelope(storeKey, sealed);
-    if (envelope.provider === 'kms')
-      return openValue(envelope, await this.#unwrapped(storeKey, envelope.ref, c), storeKey);
+    if (envelope.provider === 'kms') return (await this.#unwrapped(storeKey, envelope.ref, c)).open(envelope, storeKey);
     if (this.#o.local !== undefined) return await this.#o.local.open(storeKey, sealed, c);
     throw new StatusError(
       'Internal',
@@ -131,13 +130,13 @@ export class KmsSealer implements Sealer {
     const key = randomBytes(KEY_BYTES);
     const wrapped = await this.#o.plugin.encrypt(key, this.#o.random.uuid(), c);
     const ref = encodeRef(wrapped);
-    this.#keep(digestOf(ref), key);
-    this.#current = { key, ref, statusKeyId, keyId: wrapped.keyId, madeAtMs: c.clock.monotonic() };
+    const cipher = this.#keep(digestOf(ref), key);
+    this.#current = { cipher, ref, statusKeyId, keyId: wrapped.keyId, madeAtMs: c.clock.monotonic() };
     c.log.info({ keyId: wrapped.keyId }, 'made a data key of Secrets');
     return this.#current;
   }
 
-  async #unwrapped(storeKey: string, ref: Buffer, c: Ctx): Promise<Buffer> {
+  async #unwrapped(storeKey: string, ref: Buffer, c: Ctx): Promise<KeyCipher> {
     const digest = digestOf(ref);
     const known = this.#opened.get(digest);
     if (known !== undefined) return known;
@@ -149,18 +148,19 @@ export class KmsSealer implements Sealer {
     return await opening;
   }
 
-  async #unwrap(storeKey: string, ref: Buffer, digest: string, c: Ctx): Promise<Buffer> {
+  async #unwrap(storeKey: string, ref: Buffer, digest: string, c: Ctx): Promise<KeyCipher> {
     const key = await this.#o.plugin.decrypt(decodeRef(storeKey, ref), this.#o.random.uuid(), c);
     if (key.byteLength !== KEY_BYTES)
       throw new StatusError('Internal', `the KMS plugin gave ${key.byteLength} bytes for the key of ${storeKey}`);
-    this.#keep(digest, key);
-    return key;
+    return this.#keep(digest, key);
   }
 
-  #keep(digest: string, key: Buffer): void {
-    this.#opened.set(digest, key);
+  #keep(digest: string, key: Buffer): KeyCipher {
+    const cipher = new KeyCipher(key);
+    this.#opened.set(digest, cipher);
     const [oldest] = this.#opened.keys();
     if (this.#opened.size > OPENED_KEYS_MAX && oldest !== undefined) this.#opened.delete(oldest);
+    return cipher;
   }
 }
 

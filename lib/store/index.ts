@@ -3,7 +3,7 @@ export type { EtcdEndpoints, EtcdTls } from './etcd-client.ts';
 export * from './keys.ts';
 export { Maintenance, type MaintenanceOptions } from './maintenance.ts';
 export * from './memory.ts';
-export { KEY_BYTES, openValue, parseEnvelope, sealValue } from './sealing/envelope.ts';
+export { KEY_BYTES, KeyCipher, parseEnvelope } from './sealing/envelope.ts';
 export { sealedWith } from './sealing/inventory.ts';
 export { LocalSealer, type LocalSealerOptions } from './sealing/local-sealer.ts';
 export { reseal } from './sealing/reseal.ts';

@@ -5,12 +5,14 @@ import { isKind } from '#lib/base';
 import { KEY_BYTES, openValue, type Provider, parseEnvelope, sealValue } from './envelope.ts';
 
 const key = randomBytes(KEY_BYTES);
+const cipher = new KeyCipher(key);
+/** Of another process. */
+const reader = new KeyCipher(key);
 const KEY = '/registry/core/secrets/default/a';
 const seal = (value: Buffer, o: { ref?: string; provider?: Provider; storeKey?: string } = {}): Buffer =>
-  sealValue({
+  cipher.seal({
     provider: o.provider ?? 'local',
     ref: Buffer.from(o.ref ?? 'k1'),
-    key,
     storeKey: o.storeKey ?? KEY,
     value,
   });
@@ -29,7 +31,7 @@ test('envelope: what was sealed opens, with the provider and the reference that 
       const envelope = parseEnvelope(KEY, seal(Buffer.from(bytes), { ref, provider: 'kms' }));
       expect(envelope.provider).toBe('kms');
       expect(envelope.ref.toString()).toBe(ref);
-      expect(openValue(envelope, key, KEY).equals(bytes)).toBe(true);
+      expect(reader.open(envelope, KEY).equals(bytes)).toBe(true);
     }),
   );
 });
@@ -39,14 +41,14 @@ test('envelope: any changed byte, any cut, any other place or key is refused, an
   for (let i = 0; i < sealed.length; i++) {
     const changed = Buffer.from(sealed);
     changed[i] = (changed[i] ?? 0) ^ 1;
-    expect(isRefused(() => openValue(parseEnvelope(KEY, changed), key, KEY))).toBe(true);
-    expect(isRefused(() => openValue(parseEnvelope(KEY, sealed.subarray(0, i)), key, KEY))).toBe(true);
+    expect(isRefused(() => reader.open(parseEnvelope(KEY, changed), KEY))).toBe(true);
+    expect(isRefused(() => reader.open(parseEnvelope(KEY, sealed.subarray(0, i)), KEY))).toBe(true);
   }
-  expect(isRefused(() => openValue(parseEnvelope(KEY, sealed), key, `${KEY}b`))).toBe(true);
-  expect(isRefused(() => openValue(parseEnvelope(KEY, sealed), randomBytes(KEY_BYTES), KEY))).toBe(true);
+  expect(isRefused(() => reader.open(parseEnvelope(KEY, sealed), `${KEY}b`))).toBe(true);
+  expect(isRefused(() => new KeyCipher(randomBytes(KEY_BYTES)).open(parseEnvelope(KEY, sealed), KEY))).toBe(true);
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
-      expect(isRefused(() => openValue(parseEnvelope(KEY, Buffer.from(bytes)), key, KEY))).toBe(true);
+      expect(isRefused(() => reader.open(parseEnvelope(KEY, Buffer.from(bytes)), KEY))).toBe(true);
     }),
   );
 });

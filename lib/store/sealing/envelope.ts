@@ -3,9 +3,9 @@
  *
  *   version 1 | provider 1 | length of ref 2 | ref | salt 16 | nonce 12 | ciphertext | tag 16
  *
- * `ref` says which key opens it, in the provider's own terms. Each value has a key of its own, HMAC-SHA256(key, salt), so that
- * a long-lived key may seal any number of values: random nonces under one AES-GCM key are good for 2^32 of them only
- * (NIST SP 800-38D 8.3; kubernetes KEP-3299 derives its keys in the same manner, for the same reason).
+ * `ref` says which key opens it, in the provider's own terms. What encrypts is HMAC-SHA256(key, salt), where a process draws a
+ * salt at random for each 2^20 values: random nonces under one AES-GCM key are good for 2^32 values only (NIST SP 800-38D 8.3),
+ * and a key of the key file lives for years, in several processes. (kubernetes derives keys for the same reason, KEP-3299.)
  * Additional data: everything before the salt, then the etcd key. A value copied under another key does not open.
  */
 import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto';
@@ -18,6 +18,9 @@ const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const REF_BYTES_MAX = 0xffff;
 const ALGORITHM = 'aes-256-gcm';
+/** Values that one salt serves, and derived keys that are kept. */
+const SALT_USES_MAX = 2 ** 20;
+const DERIVED_MAX = 1_024;
 const DERIVATION = 'berth sealed value v1';
 
 export const KEY_BYTES = 32;
@@ -41,38 +44,65 @@ export interface Envelope {
   readonly tag: Buffer;
 }
 
-/** `key`: 32 bytes. `storeKey`: where the value is going to lie. */
-export function sealValue(o: {
-  readonly provider: Provider;
-  readonly ref: Buffer;
-  readonly key: Buffer;
-  readonly storeKey: string;
-  readonly value: Buffer;
-}): Buffer {
-  const header = headerOf(o.provider, o.ref);
-  const salt = randomBytes(SALT_BYTES);
-  const nonce = randomBytes(NONCE_BYTES);
-  const cipher = createCipheriv(ALGORITHM, valueKey(o.key, salt), nonce);
-  cipher.setAAD(additionalData(header, o.storeKey));
-  const ciphertext = cipher.update(o.value);
-  cipher.final();
-  return Buffer.concat([header, salt, nonce, ciphertext, cipher.getAuthTag()]);
-}
+/** One key (32 bytes), and what was derived of it. */
+export class KeyCipher {
+  readonly #key: Buffer;
+  /** By salt, oldest first. */
+  readonly #derived = new Map<string, Buffer>();
+  #salt = Buffer.alloc(0);
+  #saltUses = SALT_USES_MAX;
 
-/** Throws Internal when the value was not sealed with this key, for this place, or was changed since. */
-export function openValue(envelope: Envelope, key: Buffer, storeKey: string): Buffer {
-  const decipher = createDecipheriv(ALGORITHM, valueKey(key, envelope.salt), envelope.nonce, {
-    authTagLength: TAG_BYTES,
-  });
-  decipher.setAAD(additionalData(envelope.header, storeKey));
-  decipher.setAuthTag(envelope.tag);
-  const value = decipher.update(envelope.ciphertext);
-  try {
-    decipher.final();
-  } catch (e) {
-    throw damaged(storeKey, 'it was changed, or moved here from another key', e);
+  constructor(key: Buffer) {
+    this.#key = key;
   }
-  return value;
+
+  /** `storeKey`: where the value is going to lie. */
+  seal(o: {
+    readonly provider: Provider;
+    readonly ref: Buffer;
+    readonly storeKey: string;
+    readonly value: Buffer;
+  }): Buffer {
+    if (this.#saltUses >= SALT_USES_MAX) {
+      this.#salt = randomBytes(SALT_BYTES);
+      this.#saltUses = 0;
+    }
+    this.#saltUses++;
+    const header = headerOf(o.provider, o.ref);
+    const nonce = randomBytes(NONCE_BYTES);
+    const cipher = createCipheriv(ALGORITHM, this.#keyOf(this.#salt), nonce);
+    cipher.setAAD(additionalData(header, o.storeKey));
+    const ciphertext = cipher.update(o.value);
+    cipher.final();
+    return Buffer.concat([header, this.#salt, nonce, ciphertext, cipher.getAuthTag()]);
+  }
+
+  /** Throws Internal when the value was not sealed with this key, for this place, or was changed since. */
+  open(envelope: Envelope, storeKey: string): Buffer {
+    const decipher = createDecipheriv(ALGORITHM, this.#keyOf(envelope.salt), envelope.nonce, {
+      authTagLength: TAG_BYTES,
+    });
+    decipher.setAAD(additionalData(envelope.header, storeKey));
+    decipher.setAuthTag(envelope.tag);
+    const value = decipher.update(envelope.ciphertext);
+    try {
+      decipher.final();
+    } catch (e) {
+      throw damaged(storeKey, 'it was changed, or moved here from another key', e);
+    }
+    return value;
+  }
+
+  #keyOf(salt: Buffer): Buffer {
+    const id = salt.toString('latin1');
+    const known = this.#derived.get(id);
+    if (known !== undefined) return known;
+    const made = createHmac('sha256', this.#key).update(DERIVATION).update(salt).digest();
+    this.#derived.set(id, made);
+    const [oldest] = this.#derived.keys();
+    if (this.#derived.size > DERIVED_MAX && oldest !== undefined) this.#derived.delete(oldest);
+    return made;
+  }
 }
 
 /** Throws Internal for what is no envelope of a version and provider that this server knows. */
@@ -113,10 +143,6 @@ function headerOf(provider: Provider, ref: Buffer): Buffer {
 /** The header tells its own length, so that no two pairs give the same bytes. */
 function additionalData(header: Buffer, storeKey: string): Buffer {
   return Buffer.concat([header, Buffer.from(storeKey)]);
-}
-
-function valueKey(key: Buffer, salt: Buffer): Buffer {
-  return createHmac('sha256', key).update(DERIVATION).update(salt).digest();
 }
 
 function damaged(storeKey: string, why: string, cause?: unknown): StatusError {

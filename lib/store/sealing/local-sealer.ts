@@ -10,7 +10,7 @@ import { rm } from 'node:fs/promises';
 import { backoffMs, type Clock, type Ctx, isKind, type Logger, messageOf, type Random, StatusError } from '#lib/base';
 import type { Fence, HeldKey, Store } from '../store.ts';
 import { modRevisionOf } from '../store-errors.ts';
-import { openValue, parseEnvelope, sealValue } from './envelope.ts';
+import { KeyCipher, parseEnvelope } from './envelope.ts';
 import { type LocalKey, newLocalKey, readKeyFile, writeKeyFile } from './key-file.ts';
 import { livingKey, Membership } from './members.ts';
 import type { SealedValue, Sealer } from './sealer.ts';
@@ -55,6 +55,8 @@ export class LocalSealer implements Sealer, AsyncDisposable {
   readonly #o: LocalSealerOptions;
   readonly #store: Store;
   readonly #membership: Membership;
+  /** By id; keys are never changed, and there are few. */
+  readonly #ciphers = new Map<string, KeyCipher>();
   #keys: ReadonlyMap<string, LocalKey>;
   #record: SealingRecord;
   #current: Current | undefined;
@@ -137,7 +139,7 @@ export class LocalSealer implements Sealer, AsyncDisposable {
       throw new StatusError('Unavailable', `no key may seal ${storeKey} now: ${this.#o.path} and etcd do not agree`);
     const { key, guard } = this.#current;
     const ref = Buffer.from(key.id);
-    return { value: sealValue({ provider: 'local', ref, key: key.secret, storeKey, value }), guard };
+    return { value: this.#cipherOf(key).seal({ provider: 'local', ref, storeKey, value }), guard };
   }
 
   async open(storeKey: string, sealed: Buffer, c: Ctx): Promise<Buffer> {
@@ -151,7 +153,7 @@ export class LocalSealer implements Sealer, AsyncDisposable {
     if (!this.#keys.has(id)) await this.#waitFor(() => this.#keys.has(id), c);
     const key = this.#keys.get(id);
     if (key === undefined) throw this.#lacks(id, storeKey);
-    return openValue(envelope, key.secret, storeKey);
+    return this.#cipherOf(key).open(envelope, storeKey);
   }
 
   isCurrent(storeKey: string, sealed: Buffer): boolean {
@@ -174,6 +176,12 @@ export class LocalSealer implements Sealer, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#held?.[Symbol.asyncDispose]();
     this.#held = undefined;
+  }
+
+  #cipherOf(key: LocalKey): KeyCipher {
+    const known = this.#ciphers.get(key.id) ?? new KeyCipher(key.secret);
+    this.#ciphers.set(key.id, known);
+    return known;
   }
 
   async #join(c: Ctx): Promise<void> {
