@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Kinds } from '#lib/api';
 import { type Ctx, type Logger, realClock, realRandom, Scope } from '#lib/base';
+import { MemoryBus } from '#lib/bus';
 import { InProcessClient, type UserInfo } from '#lib/client';
 import {
   decodeRecord,
@@ -22,6 +23,7 @@ import { openSealing, SEALED_PREFIXES } from '../../cli/secrets-sealing.ts';
 import { context, storeConformance } from '../../lib/store/conformance.ts';
 import { Replica } from '../../lib/store/sealing/testing.ts';
 import { startApiServer } from '../../services/apiserver/main.ts';
+import { startEventCopies } from '../../services/events/main.ts';
 import { startEtcd, type TestEtcd } from '../harness/etcd.ts';
 
 const ADMIN: UserInfo = { name: 'admin', groups: ['system:masters', 'system:authenticated'] };
@@ -112,14 +114,25 @@ describe('sealing on etcd', () => {
     return entry !== undefined && !isRotating(decodeRecord(entry.value));
   }
 
-  test('bodies of Secrets are in clear in no value of etcd, no log line at any level, and no error', async () => {
+  test('bodies of Secrets are in clear in no value of etcd, no log line at any level, no message of the bus and no error', async () => {
     const store = await raw();
     const client = await apiServer(await replica('one'));
+    const bus = new MemoryBus();
+    bus.subscribe('berth.>', (m) => lines.push(`bus ${m.subject} ${Buffer.from(m.data).toString('latin1')}`));
+    scope.own(await startEventCopies({ client, bus, clock: realClock, random: realRandom, log: c.log }));
     const secret = 'c0rrect-h0rse-battery';
     const data = { password: Buffer.from(secret).toString('base64') };
     const metadata = { name: 'a', namespace: 'default' };
     const made = await client.create(Kinds.secrets, { metadata, data }, c);
     await client.create(Kinds.configmaps, { metadata, data: { seen: 'in-the-clear' } }, c);
+    const involvedObject = { kind: 'Secret', namespace: 'default', name: 'a', uid: made.metadata.uid ?? '' };
+    const event = { involvedObject, reason: 'Made', message: 'a Secret was made', type: 'Normal' };
+    await expect
+      .poll(async () => {
+        await client.create(Kinds.events, { metadata: { namespace: 'default', generateName: 'a.' }, ...event }, c);
+        return lines.some((l) => l.startsWith('bus '));
+      })
+      .toBe(true);
     const failures = await Promise.allSettled([
       client.create(Kinds.secrets, { metadata, data }, c),
       client.create(Kinds.secrets, { metadata: { ...metadata, name: 'b' }, type: 'kubernetes.io/tls', data }, c),

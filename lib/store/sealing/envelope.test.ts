@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { isKind } from '#lib/base';
-import { KEY_BYTES, openValue, type Provider, parseEnvelope, sealValue } from './envelope.ts';
+import { KEY_BYTES, KeyCipher, type Provider, parseEnvelope } from './envelope.ts';
 
 const key = randomBytes(KEY_BYTES);
 const cipher = new KeyCipher(key);

@@ -274,10 +274,11 @@ export class LocalSealer implements Sealer, AsyncDisposable {
     }
   }
 
-  #lacks(id: string, storeKey = 'the values of Secrets'): StatusError {
+  /** Invalid at a start, whose remedy is an operator's; Internal for a value that cannot be read. */
+  #lacks(id: string, storeKey?: string): StatusError {
     return new StatusError(
-      'Invalid',
-      `${storeKey} cannot be opened: key ${id} is not in ${this.#o.path}, and no server that has it answers. ` +
+      storeKey === undefined ? 'Invalid' : 'Internal',
+      `${storeKey ?? 'the values of Secrets'} cannot be opened: key ${id} is not in ${this.#o.path}, and no server that has it answers. ` +
         'Start one that has, or copy its key file here (mode 0600)',
     );
   }

@@ -1,4 +1,5 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -6,6 +7,7 @@ import { realClock } from '#lib/base';
 import { context, storeConformance } from '../conformance.ts';
 import { MemoryStore } from '../memory.ts';
 import type { Store } from '../store.ts';
+import { KEY_BYTES, KeyCipher } from './envelope.ts';
 import { Replica, SECRETS, sealedWith } from './testing.ts';
 
 const value = (text: string): Buffer => Buffer.from(text);
@@ -35,7 +37,6 @@ async function open(host: string, o: { on?: Store; keyWaitMs?: number } = {}): P
 }
 
 async function copyKeys(from: string, to: string): Promise<void> {
-  const { writeFile } = await import('node:fs/promises');
   await writeFile(join(folder, to), await readFile(join(folder, from)), { mode: 0o600 });
 }
 
@@ -98,6 +99,28 @@ test('sealing: a value that was moved to another key is refused', async () => {
   await store.create(`${SECRETS}other/a`, raw?.value ?? value(''), { isSealed: true }, c);
   await expect(sealed.get(`${SECRETS}other/a`, c)).rejects.toThrow(/other\/a cannot be opened/);
   await expect(sealed.list(SECRETS, {}, c)).rejects.toThrow(/cannot be opened/);
+});
+
+test('sealing: a value of a key that nobody has fails the read and ends the watch; nothing is passed over', async () => {
+  const { sealed } = await open('one', { keyWaitMs: 50 });
+  const from = await sealed.currentRevision(c);
+  const foreign = new KeyCipher(randomBytes(KEY_BYTES)).seal({
+    provider: 'local',
+    ref: value('unknown'),
+    storeKey: SECRET,
+    value: value('x'),
+  });
+  await store.create(SECRET, foreign, { isSealed: true }, c);
+  const refused = {
+    kind: 'Internal',
+    message: expect.stringMatching(/secrets\/default\/a cannot.*key unknown is not in/),
+  };
+  await expect(sealed.get(SECRET, c)).rejects.toMatchObject(refused);
+  await expect(sealed.list('/registry/', {}, c)).rejects.toMatchObject(refused);
+  const watching = (async () => {
+    for await (const _ of sealed.watch(from, c)) throw new Error('an event was handed out');
+  })();
+  await expect(watching).rejects.toMatchObject(refused);
 });
 
 test('sealing: a server without any key of the cluster does not open, and says what it lacks', async () => {
