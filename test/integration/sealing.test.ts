@@ -129,7 +129,7 @@ describe('sealing on etcd', () => {
     const event = { involvedObject, reason: 'Made', message: 'a Secret was made', type: 'Normal' };
     await expect
       .poll(async () => {
-        await client.create(Kinds.events, { metadata: { namespace: 'default', generateName: 'a.' }, ...event }, c);
+        await client.create(Kinds.events, { metadata: { namespace: 'default', name: '', generateName: 'a.' }, ...event }, c);
         return lines.some((l) => l.startsWith('bus '));
       })
       .toBe(true);
