@@ -126,7 +126,8 @@ describe('sealing on etcd', () => {
     const made = await client.create(Kinds.secrets, { metadata, data }, c);
     await client.create(Kinds.configmaps, { metadata, data: { seen: 'in-the-clear' } }, c);
     const involvedObject = { kind: 'Secret', namespace: 'default', name: 'a', uid: made.metadata.uid ?? '' };
-    const event = { involvedObject, reason: 'Made', message: 'a Secret was made', type: 'Normal' };
+    const reporting = { reportingComponent: 'test', reportingInstance: 'test' };
+    const event = { involvedObject, reason: 'Made', message: 'a Secret was made', type: 'Normal', ...reporting };
     await expect
       .poll(async () => {
         await client.create(Kinds.events, { metadata: { namespace: 'default', name: '', generateName: 'a.' }, ...event }, c);
