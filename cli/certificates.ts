@@ -31,8 +31,8 @@ export interface CertificateKeeperOptions {
   readonly users: readonly CertificateUser[];
   /** What they show now. */
   readonly first: KeyPair;
-  /** Called when the files of the managed etcd's client were made anew, perhaps. */
-  readonly onEtcd?: (() => Promise<void>) | undefined;
+  /** Each asks its authority for a pair (which makes it anew when it is due) and hands it on when it is another. */
+  readonly also?: readonly (() => Promise<void>)[] | undefined;
 }
 
 export class CertificateKeeper {
@@ -69,7 +69,7 @@ export class CertificateKeeper {
       c.log.info({}, "renewed the server's certificate");
     }
     await ensureEtcdPki(layout, c.clock, layout.certificateDays);
-    await this.#o.onEtcd?.();
+    for (const renewOther of this.#o.also ?? []) await renewOther();
     const admin = await pki.admin();
     if (await useInKubeconfig(kubeconfigPath(layout), admin))
       c.log.info({}, "renewed the administrator's certificate in the kubeconfig");

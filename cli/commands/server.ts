@@ -124,8 +124,8 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
     const door = { host: serverIp, port: registryPort, registryPort, tls, caPem: ca.certPem, log };
     users.push(scope.own(await openRegistryDoor(door)));
   }
-  const onEtcd = etcdCertificateUser(layout, etcd, [plain, maintenance]);
-  const certificates = new CertificateKeeper({ layout, pki, names, users, first: tls, onEtcd });
+  const renewEtcd = etcdCertificateUser(layout, etcd, [plain, maintenance]);
+  const certificates = new CertificateKeeper({ layout, pki, names, users, first: tls, also: [renewEtcd] });
   scope.spawn('certificates', (signal) => certificates.run({ ...c, signal }));
   const led = { layout, store, bus, scope, c, clientOf, caPem: ca.certPem };
   leadParts(led);

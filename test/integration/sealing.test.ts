@@ -130,7 +130,11 @@ describe('sealing on etcd', () => {
     const event = { involvedObject, reason: 'Made', message: 'a Secret was made', type: 'Normal', ...reporting };
     await expect
       .poll(async () => {
-        await client.create(Kinds.events, { metadata: { namespace: 'default', name: '', generateName: 'a.' }, ...event }, c);
+        await client.create(
+          Kinds.events,
+          { metadata: { namespace: 'default', name: '', generateName: 'made-' }, ...event },
+          c,
+        );
         return lines.some((l) => l.startsWith('bus '));
       })
       .toBe(true);
