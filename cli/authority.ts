@@ -1,15 +1,20 @@
 /**
  * A certificate authority and the pairs that it issued, as PEM files in one folder: `NAME.crt` and `NAME.key`, `ca` its own.
- * Keys are 0600. A pair is issued again when less than 60 days are left, when a name is missing from it, and when it is no
+ * Keys are 0600. A pair is issued again when less than 60 days or a third of its life are left, when a name is missing from it, and when it is no
  * longer one: a key without its certificate (a crash between the two files), or the work of another authority.
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, writeFileAtomic } from '#lib/base';
-import { type CertificateRequest, createCa, issue, type KeyPair } from '#lib/pki';
+import { type CertificateRequest, createCa, issue, type KeyPair, renewAt } from '#lib/pki';
 
 const RENEW_BEFORE_MS = 60 * 24 * 3600 * 1000;
+
+/** When a pair of an authority is issued again: with 60 days left, or a third of a shorter life. Instant in ms. */
+export function reissueAt(certPem: string): number {
+  return Math.max(Date.parse(new X509Certificate(certPem).validTo) - RENEW_BEFORE_MS, renewAt(certPem));
+}
 
 export class Authority {
   readonly #folder: string;
@@ -43,7 +48,7 @@ export class Authority {
 
   #serves(pair: KeyPair, request: CertificateRequest, ca: KeyPair): boolean {
     const certificate = new X509Certificate(pair.certPem);
-    if (Date.parse(certificate.validTo) - this.#clock.now() < RENEW_BEFORE_MS) return false;
+    if (this.#clock.now() > reissueAt(pair.certPem)) return false;
     if (!certificate.checkPrivateKey(createPrivateKey(pair.keyPem))) return false;
     if (!certificate.verify(new X509Certificate(ca.certPem).publicKey)) return false;
     const names = certificate.subjectAltName ?? '';

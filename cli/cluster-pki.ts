@@ -13,8 +13,11 @@ const DAYS = 365;
 export class ClusterPki {
   readonly #authority: Authority;
   readonly #frontProxy: Authority;
+  readonly #days: number;
 
-  constructor(folder: string, clock: Clock) {
+  /** `days`: how long what is issued lasts. */
+  constructor(folder: string, clock: Clock, days = DAYS) {
+    this.#days = days;
     this.#authority = new Authority({ folder, commonName: 'berth-ca', clock });
     this.#frontProxy = new Authority({
       folder: join(folder, 'front-proxy'),
@@ -34,13 +37,17 @@ export class ClusterPki {
       dnsNames: names.dns,
       ipAddresses: names.ips,
       usages: ['server'],
-      days: DAYS,
+      days: this.#days,
     });
   }
 
   /** What this server shows to the cluster's other servers; it opens nothing else. */
   serverClient(name: string): Promise<KeyPair> {
-    return this.#authority.ensure('server-client', { ...serverSubject(name), usages: ['client'], days: DAYS });
+    return this.#authority.ensure('server-client', {
+      ...serverSubject(name),
+      usages: ['client'],
+      days: this.#days,
+    });
   }
 
   admin(): Promise<KeyPair> {
@@ -48,7 +55,7 @@ export class ClusterPki {
       commonName: 'admin',
       organizations: ['system:masters'],
       usages: ['client'],
-      days: DAYS,
+      days: this.#days,
     });
   }
 
@@ -60,7 +67,7 @@ export class ClusterPki {
     const pair = await this.#frontProxy.ensure('client', {
       commonName: 'front-proxy-client',
       usages: ['client'],
-      days: DAYS,
+      days: this.#days,
     });
     return { ...pair, caPem: (await this.#frontProxy.ca()).certPem };
   }
@@ -71,7 +78,7 @@ export class ClusterPki {
       commonName: `system:node:${name}`,
       organizations: ['system:nodes'],
       usages: ['client'],
-      days: DAYS,
+      days: this.#days,
     });
   }
 }

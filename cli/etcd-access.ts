@@ -30,6 +30,7 @@ export function etcdServerFiles(layout: Pick<ClusterLayout, 'home'>): EtcdFiles 
 export async function ensureEtcdPki(
   layout: Pick<ClusterLayout, 'home' | 'etcdEndpoints'>,
   clock: Clock,
+  days = DAYS,
 ): Promise<void> {
   if (layout.etcdEndpoints !== undefined) return;
   const authority = new Authority({ folder: etcdPkiFolder(layout), commonName: 'berth-etcd-ca', clock });
@@ -40,9 +41,9 @@ export async function ensureEtcdPki(
     dnsNames: [SERVER_NAME],
     ipAddresses: ['127.0.0.1'],
     usages,
-    days: DAYS,
+    days,
   });
-  await authority.ensure('client', { commonName: 'berth-server', usages: ['client'], days: DAYS });
+  await authority.ensure('client', { commonName: 'berth-server', usages: ['client'], days });
 }
 
 export function etcdUrls(layout: ClusterLayout): readonly string[] {

@@ -38,6 +38,10 @@ export interface ClusterLayout {
   readonly serviceCidr: string;
   readonly clusterDomain: string;
   readonly logFolder: string;
+  /** A KMS plugin seals Secrets, instead of the key file. */
+  readonly kms?: { readonly endpoint: string; readonly timeoutMs?: number };
+  /** How long certificates last that this host issues. Default 365; each is renewed long before its end. */
+  readonly certificateDays?: number;
   readonly nodes: readonly NodeLayout[];
 }
 

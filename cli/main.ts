@@ -17,6 +17,7 @@ function program(): Command {
     .exitOverride();
   addClusterCommands(berth);
   addServiceCommands(berth);
+  addSecretsCommands(berth);
   addClientCommands(berth);
   return berth;
 }
@@ -94,6 +95,37 @@ function addServiceCommands(berth: Command): void {
     .option('--taint <key=value:Effect>', 'of the Node when it registers; repeatable', collect)
     .option('--log-level <level>', 'debug, info, warn or error', 'info')
     .action(async (o) => (await import('./commands/agent.ts')).runAgent(o));
+}
+
+function addSecretsCommands(berth: Command): void {
+  const secrets = berth
+    .command('secrets')
+    .description('the keys that seal Secrets in etcd (on a host of the control plane)');
+  secrets
+    .command('status')
+    .description('print the keys, and how many values each seals')
+    .option('--instance <id>')
+    .option('--home <folder>')
+    .action(async (o) => {
+      process.exitCode = await (await import('./commands/secrets.ts')).secretsStatusCommand(o);
+    });
+  secrets
+    .command('rotate')
+    .description('make a new key and seal every value with it, while the servers serve')
+    .option('--instance <id>')
+    .option('--home <folder>')
+    .option('--timeout <seconds>', 'how long to wait for the end; the servers go on after it', '600')
+    .action(async (o) => {
+      process.exitCode = await (await import('./commands/secrets.ts')).secretsRotateCommand(o);
+    });
+  secrets
+    .command('use-kms <endpoint>')
+    .description('seal with a KMS v2 plugin, at unix:///path/of/its.sock, from the next start of the servers on')
+    .option('--instance <id>')
+    .option('--home <folder>')
+    .action(async (endpoint, o) => {
+      process.exitCode = await (await import('./commands/secrets.ts')).secretsUseKmsCommand(endpoint, o);
+    });
 }
 
 /** What they began is not left half-made because nobody reads on. */

@@ -4,7 +4,7 @@
  * here (`--registry-upstream tls://…`) and answer on their own loopback (agent/registry-proxy.ts).
  */
 import { connect, type Socket } from 'node:net';
-import { createServer } from 'node:tls';
+import { createServer, type SecureContextOptions } from 'node:tls';
 import { type Logger, StatusError } from '#lib/base';
 
 export interface RegistryDoorOptions {
@@ -17,18 +17,24 @@ export interface RegistryDoorOptions {
   readonly log: Logger;
 }
 
+export interface RegistryDoor extends AsyncDisposable {
+  readonly port: number;
+  /** A renewed certificate, for connections to come. */
+  useCertificate(pair: RegistryDoorOptions['tls']): void;
+}
+
 const HANDSHAKE_MS = 10_000;
 
-export async function openRegistryDoor(o: RegistryDoorOptions): Promise<AsyncDisposable & { readonly port: number }> {
+export async function openRegistryDoor(o: RegistryDoorOptions): Promise<RegistryDoor> {
   const open = new Set<Socket>();
+  const contextOf = (pair: RegistryDoorOptions['tls']): SecureContextOptions => {
+    return { ca: o.caPem, cert: pair.certPem, key: pair.keyPem, minVersion: 'TLSv1.2' };
+  };
   const server = createServer(
     {
-      ca: o.caPem,
-      cert: o.tls.certPem,
-      key: o.tls.keyPem,
+      ...contextOf(o.tls),
       requestCert: true,
       rejectUnauthorized: true,
-      minVersion: 'TLSv1.2',
       handshakeTimeout: HANDSHAKE_MS,
     },
     (far) => {
@@ -62,6 +68,7 @@ export async function openRegistryDoor(o: RegistryDoorOptions): Promise<AsyncDis
   const address = server.address();
   return {
     port: typeof address === 'object' && address !== null ? address.port : o.port,
+    useCertificate: (pair) => server.setSecureContext(contextOf(pair)),
     [Symbol.asyncDispose]: () =>
       new Promise<void>((resolve) => {
         for (const s of open) s.destroy();

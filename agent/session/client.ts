@@ -8,6 +8,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NodeStatus, PodStatus } from '#lib/api';
 import { backoffMs, type Ctx, isKind, messageOf, Scope, StatusError, writeFileAtomic } from '#lib/base';
+import { renewAt } from '#lib/pki';
 import type { GatewayClient } from '#proto/gen/berth/agent/v1/Gateway.ts';
 import { loadAgentProto } from '#proto/load.ts';
 import { EpochTooLow, runConnection } from './connection.ts';
@@ -23,6 +24,9 @@ const DIAL_POLICY = { initialMs: 100, maxMs: 2_000 };
 /** A connection that lasted this long was good: the next dial begins without waiting. */
 const GOOD_CONNECTION_MS = 10_000;
 const RENEWAL_CHECK_MS = 3600_000;
+const RENEWAL_RETRY_MS = 60_000;
+/** Behind the instant: at it, nothing is due yet. */
+const RENEWAL_AFTER_MS = 1_000;
 
 /** Resolves when the saved wish has been handed out; dials in the background. */
 export async function startSession(d: SessionDeps): Promise<Session> {
@@ -144,14 +148,23 @@ class RunningSession implements Session {
 
   async #renewForEver(): Promise<void> {
     for (;;) {
+      let waitMs = RENEWAL_RETRY_MS;
       try {
         await this.#renewIfDue();
+        waitMs = await this.#untilRenewalMs();
       } catch (e) {
         if (this.#c.signal.aborted) return;
-        this.#d.log.error({ err: messageOf(e) }, 'the node certificate could not be renewed; trying again in an hour');
+        this.#d.log.error({ err: messageOf(e) }, 'the node certificate could not be renewed; trying again in a minute');
       }
-      await this.#c.clock.sleep(RENEWAL_CHECK_MS, this.#c.signal);
+      await this.#c.clock.sleep(waitMs, this.#c.signal);
     }
+  }
+
+  /** An hour at most: the machine may sleep, and its wall clock may be set. */
+  async #untilRenewalMs(): Promise<number> {
+    const { cert } = await this.#d.credentials();
+    const leftMs = renewAt(cert) - this.#d.clock.now();
+    return Math.min(Math.max(leftMs, 0) + RENEWAL_AFTER_MS, RENEWAL_CHECK_MS);
   }
 
   async #renewIfDue(): Promise<void> {

@@ -8,7 +8,7 @@ import { NatsBus } from '#lib/bus';
 import { InProcessClient, type UserInfo, type WriteFence } from '#lib/client';
 import { lead, WorkQueueMetrics } from '#lib/controller';
 import type { KeyPair } from '#lib/pki';
-import { EtcdStore, LEADER_PREFIX, Maintenance } from '#lib/store';
+import { type EtcdEndpoints, EtcdStore, type EtcdTls, LEADER_PREFIX, Maintenance, type Store } from '#lib/store';
 import { type ApiServer, startApiServer } from '../../services/apiserver/main.ts';
 import { startControllers } from '../../services/controllers/main.ts';
 import { startEventCopies } from '../../services/events/main.ts';
@@ -16,6 +16,7 @@ import { startGateway } from '../../services/gateway/main.ts';
 import { SecretTokens } from '../../services/gateway/tokens.ts';
 import { SchedulerMetrics, startScheduler } from '../../services/scheduler/main.ts';
 import { auditOf } from '../audit.ts';
+import { CertificateKeeper, type CertificateUser, RenewedPair } from '../certificates.ts';
 import { ClusterPki } from '../cluster-pki.ts';
 import { ensureEtcdPki, etcdAccess } from '../etcd-access.ts';
 import { findCluster } from '../instance.ts';
@@ -24,6 +25,7 @@ import { natsAccess } from '../nats-access.ts';
 import { refuseNodeMistakes } from '../node-options.ts';
 import { untilStopped } from '../process.ts';
 import { openRegistryDoor } from '../registry-door.ts';
+import { openSealing, secretsKeyPath } from '../secrets-sealing.ts';
 
 const MASTERS = ['system:masters', 'system:authenticated'];
 const LEASE_SECONDS = 5;
@@ -54,12 +56,14 @@ export async function runServer(o: ServerOptions): Promise<void> {
 async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise<void> {
   const { clock, log } = c;
   const random = realRandom;
-  const pki = new ClusterPki(pkiFolder(layout), clock);
-  await ensureEtcdPki(layout, clock);
+  const pki = new ClusterPki(pkiFolder(layout), clock, layout.certificateDays);
+  await ensureEtcdPki(layout, clock, layout.certificateDays);
   const etcd = await etcdAccess(layout);
-  const store = scope.own(await EtcdStore.open(etcd, c));
-  const maintenance = scope.own(new Maintenance(store, etcd));
+  const plain = scope.own(await EtcdStore.open(etcd, c));
+  const maintenance = scope.own(new Maintenance(plain, etcd));
   scope.spawn('maintenance', (signal) => maintenance.run({ ...c, signal }));
+  const sealing = await openSealing({ store: plain, keyPath: secretsKeyPath(layout), kms: layout.kms }, scope, c);
+  const { store } = sealing;
   const bus = scope.own(NatsBus.connect(await natsAccess(layout), { clock, log }));
   const ca = await pki.ca();
   const serviceIp = firstAddress(layout.serviceCidr);
@@ -72,8 +76,11 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
     'kubernetes.default.svc',
     `kubernetes.default.svc.${layout.clusterDomain}`,
   ];
-  const tls = await pki.server({ dns, ips });
+  const names = { dns, ips };
+  const tls = await pki.server(names);
   const hosts = [...new Set(['127.0.0.1', layout.serverIp])];
+  const frontProxy = await RenewedPair.of(() => pki.frontProxy());
+  const serverClient = await RenewedPair.of(() => pki.serverClient(`${layout.serverIp}:${layout.apiPort}`));
   const queueMetrics = new WorkQueueMetrics(clock);
   const schedulerMetrics = new SchedulerMetrics();
   const api = scope.own(
@@ -85,7 +92,8 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
       log: log.child({ part: 'apiserver' }),
       listen: hosts.map((host) => ({ host, port: layout.apiPort })),
       tls: { ...tls, caPem: ca.certPem },
-      frontProxy: await pki.frontProxy(),
+      frontProxy: withAuthority(frontProxy),
+      checks: sealing.checks,
       config: {
         serviceCidr: layout.serviceCidr,
         advertise: { address: layout.serverIp, port: layout.apiPort },
@@ -109,7 +117,7 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
       port: layout.gatewayPort,
       ca,
       tls,
-      serverClient: await pki.serverClient(`${layout.serverIp}:${layout.apiPort}`),
+      serverClient,
       tokens: new SecretTokens({ client: gatewayClient, clock, log }),
       cluster: {
         clusterDomain: layout.clusterDomain,
@@ -118,28 +126,62 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
         serviceCidr: layout.serviceCidr,
       },
       bus,
+      nodeCertificateDays: layout.certificateDays,
       clock,
       random,
       log: log.child({ part: 'gateway' }),
     }),
   );
   api.useNodeStreams(gateway);
+  const users: CertificateUser[] = [api, gateway];
   // The registry is the first server's.
   if (!layout.serverIp.startsWith('127.') && layout.role === undefined) {
     const { registryPort, serverIp } = layout;
     const door = { host: serverIp, port: registryPort, registryPort, tls, caPem: ca.certPem, log };
-    scope.own(await openRegistryDoor(door));
+    users.push(scope.own(await openRegistryDoor(door)));
   }
+  const renewEtcd = etcdCertificateUser(layout, etcd, [plain, maintenance]);
+  const also = [renewEtcd, () => frontProxy.renew(), () => serverClient.renew()];
+  const certificates = new CertificateKeeper({ layout, pki, names, users, first: tls, also });
+  scope.spawn('certificates', (signal) => certificates.run({ ...c, signal }));
   const tokenSigner = api.serviceAccountTokens;
   const led = { queueMetrics, schedulerMetrics, layout, store, bus, scope, c, clientOf, authority: ca, tokenSigner };
   leadParts(led);
+}
+
+/** The authority outlives its certificates. */
+function withAuthority(pair: RenewedPair<KeyPair & { caPem: string }>): KeyPair & { readonly caPem: string } {
+  return {
+    get certPem() {
+      return pair.certPem;
+    },
+    get keyPem() {
+      return pair.keyPem;
+    },
+    caPem: pair.now.caPem,
+  };
+}
+
+/** Tells who dials etcd of a renewed certificate, once; one of somebody else's etcd too, whose files somebody else renews. */
+function etcdCertificateUser(
+  layout: ClusterLayout,
+  first: EtcdEndpoints,
+  users: readonly { useTls(tls: EtcdTls): void }[],
+): () => Promise<void> {
+  let { tls } = first;
+  return async () => {
+    const now = (await etcdAccess(layout)).tls;
+    if (now === undefined || (now.cert === tls?.cert && now.ca === tls?.ca)) return;
+    for (const u of users) u.useTls(now);
+    tls = now;
+  };
 }
 
 interface Led {
   readonly queueMetrics: WorkQueueMetrics;
   readonly schedulerMetrics: SchedulerMetrics;
   readonly layout: ClusterLayout;
-  readonly store: EtcdStore;
+  readonly store: Store;
   readonly bus: NatsBus;
   readonly scope: Scope;
   readonly c: Ctx;

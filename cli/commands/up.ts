@@ -182,9 +182,9 @@ export async function prepare(layout: ClusterLayout, o: UpOptions, clock: Clock)
   });
   await mkdir(runFolder(layout.instance), { recursive: true, mode: 0o700 });
   await writeLayout(layout);
-  await ensureEtcdPki(layout, clock);
+  await ensureEtcdPki(layout, clock, layout.certificateDays);
   await ensureNatsAccess(layout, o.nats, realRandom);
-  const pki = new ClusterPki(pkiFolder(layout), clock);
+  const pki = new ClusterPki(pkiFolder(layout), clock, layout.certificateDays);
   const [ca, admin] = [await pki.ca(), await pki.admin()];
   for (const n of layout.nodes) {
     const pair = await pki.node(n.name);

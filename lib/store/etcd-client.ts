@@ -40,22 +40,36 @@ const RETRY_POLICY = { initialMs: 30, maxMs: 500 };
 /** About 4 s: long enough for a supervised etcd to come back after kill -9. */
 const RETRIES_MAX = 12;
 
+/** Whoever holds this asks it for a client at each call: `useTls` puts others in their place. */
 export interface EtcdClients {
   readonly kv: Etcd3;
   readonly streams: Etcd3;
+  /** A renewed certificate: for connections to come. What goes on over the old ones goes on until they end. */
+  useTls(tls: EtcdTls): void;
   close(): void;
 }
 
 export function openClients(o: EtcdEndpoints): EtcdClients {
-  const kv = openClient(o, false);
-  const streams = openClient(o, true);
+  let kv = openClient(o, false);
+  let streams = openClient(o, true);
+  const close = (): void => {
+    kv.close();
+    streams.close();
+  };
   return {
-    kv,
-    streams,
-    close: () => {
-      kv.close();
-      streams.close();
+    get kv() {
+      return kv;
     },
+    get streams() {
+      return streams;
+    },
+    useTls: (tls) => {
+      // Closing is graceful: calls and streams that are open keep their connection.
+      close();
+      kv = openClient({ ...o, tls }, false);
+      streams = openClient({ ...o, tls }, true);
+    },
+    close,
   };
 }
 

@@ -12,12 +12,12 @@
  * A lost answer: the group is sent again. A write that had already happened then fails its compare, but what is stored is
  * byte for byte what it wrote, which counts as success (the bytes hold a uid, so no other writer can have made them).
  */
-import type { Etcd3, ICompare, IRequestOp, ITxnRequest, ITxnResponse } from 'etcd3';
+import type { ICompare, IRequestOp, ITxnRequest, ITxnResponse } from 'etcd3';
 import { type Ctx, type Random, raceAbort, StatusError } from '#lib/base';
-import { type CallOptions, call } from './etcd-client.ts';
+import { type CallOptions, call, type EtcdClients } from './etcd-client.ts';
 import type { KeySpace } from './etcd-keys.ts';
 import { type Entry, type Fence, type Revision, toRevision } from './store.ts';
-import { conflict, exists, fenced, modRevisionOf } from './store-errors.ts';
+import { conflict, exists, fenced, guardLost, modRevisionOf } from './store-errors.ts';
 import { encodeValue } from './value-header.ts';
 
 const GROUP_WRITES_MAX = 64;
@@ -35,6 +35,9 @@ export interface PutWrite {
   /** undefined = the key must not exist. */
   readonly expected: Revision | undefined;
   readonly fence: Fence | undefined;
+  /** Of the key that sealed the value. */
+  readonly guard: Fence | undefined;
+  readonly isSealed: boolean;
   readonly leaseId: string | undefined;
 }
 
@@ -45,7 +48,7 @@ interface Waiting {
 }
 
 export interface CommitDeps {
-  readonly client: Etcd3;
+  readonly clients: Pick<EtcdClients, 'kv'>;
   readonly keys: KeySpace;
   readonly random: Random;
   /** Lives as long as the store: a group serves many callers, so no single caller's cancel may end it. */
@@ -91,14 +94,14 @@ export class Committer {
   }
 
   async #remove(key: string, expected: Revision, fence: Fence | undefined, c: Ctx): Promise<Revision> {
-    const { keys, client, random } = this.#deps;
+    const { keys, clients, random } = this.#deps;
     const request = {
-      compare: compares(keys, key, expected, fence),
+      compare: compares(keys, key, expected, [fence]),
       success: [{ request_delete_range: { key: keys.bytes(key) } }],
-      failure: readBack(keys, key, fence),
+      failure: readBack(keys, key, [fence]),
     };
-    const answer = await call(`deleting ${key}`, (o) => client.kv.txn(request, o), c, random);
-    if (!answer.succeeded) throw refusal(answer, key, expected, fence);
+    const answer = await call(`deleting ${key}`, (o) => clients.kv.kv.txn(request, o), c, random);
+    if (!answer.succeeded) throw refusal(answer, { key, expected, fence, guard: undefined });
     return toRevision(BigInt(answer.header.revision), 0);
   }
 
@@ -148,8 +151,8 @@ export class Committer {
   }
 
   async #send(group: readonly Waiting[]): Promise<void> {
-    const { client, c, random } = this.#deps;
-    const requests = group.map((w, index) => this.#request(w.write, encodeValue(w.write.value, index, false)));
+    const { clients, c, random } = this.#deps;
+    const requests = group.map((w, index) => this.#request(w.write, stored(w.write, index)));
     const [single] = requests;
     // etcd 3.4 does not count the bytes of nested puts against its quota: a lone write stays flat, so that NOSPACE is raised.
     const request =
@@ -161,7 +164,7 @@ export class Committer {
     try {
       const send = (o: CallOptions, attempt: number): Promise<ITxnResponse> => {
         attempts = attempt;
-        return client.kv.txn(request, o);
+        return clients.kv.kv.txn(request, o);
       };
       answer = await call(`writing ${group.length} keys`, send, c, random);
     } catch (e) {
@@ -179,69 +182,75 @@ export class Committer {
   }
 
   #settle(w: Waiting, own: ITxnResponse, o: { mod: bigint; index: number; repeated: boolean }): void {
-    const { key, value, expected, fence } = w.write;
+    const { key, value } = w.write;
     if (own.succeeded) {
       w.resolve({ key, value, revision: toRevision(o.mod, o.index) });
       return;
     }
     const earlier = o.repeated ? this.#earlierSuccess(own, w.write, o.index) : undefined;
     if (earlier) w.resolve(earlier);
-    else w.reject(refusal(own, key, expected, fence));
+    else w.reject(refusal(own, w.write));
   }
 
-  #request(write: PutWrite, stored: Buffer): ITxnRequest {
+  #request(write: PutWrite, value: Buffer): ITxnRequest {
     const { keys } = this.#deps;
+    const held = [write.fence, write.guard];
     const put = {
       key: keys.bytes(write.key),
-      value: stored,
+      value,
       ...(write.leaseId === undefined ? {} : { lease: write.leaseId }),
     };
     return {
-      compare: compares(keys, write.key, write.expected, write.fence),
+      compare: compares(keys, write.key, write.expected, held),
       success: [{ request_put: put }],
-      failure: readBack(keys, write.key, write.fence),
+      failure: readBack(keys, write.key, held),
     };
   }
 
   #earlierSuccess(answer: ITxnResponse, write: PutWrite, index: number): Entry | undefined {
     const kv = answer.responses[0]?.response_range?.kvs[0];
-    if (kv === undefined || !encodeValue(write.value, index, false).equals(kv.value)) return undefined;
+    if (kv === undefined || !stored(write, index).equals(kv.value)) return undefined;
     if (write.expected !== undefined && BigInt(kv.mod_revision) === modRevisionOf(write.expected)) return undefined;
     return this.#deps.keys.entry(kv);
   }
 }
 
-function compares(keys: KeySpace, key: string, expected: Revision | undefined, fence: Fence | undefined): ICompare[] {
+function stored(write: PutWrite, index: number): Buffer {
+  return encodeValue(write.value, index, write.isSealed);
+}
+
+type Held = readonly (Fence | undefined)[];
+
+function compares(keys: KeySpace, key: string, expected: Revision | undefined, held: Held): ICompare[] {
   const own: ICompare =
     expected === undefined
       ? { key: keys.bytes(key), target: 'Create', result: 'Equal', create_revision: '0' }
       : { key: keys.bytes(key), target: 'Mod', result: 'Equal', mod_revision: modRevisionOf(expected).toString() };
-  if (fence === undefined) return [own];
-  const held: ICompare = {
-    key: keys.bytes(fence.key),
-    target: 'Create',
-    result: 'Equal',
-    create_revision: fence.createRevision.toString(),
+  const out = [own];
+  for (const h of held)
+    if (h !== undefined)
+      out.push({
+        key: keys.bytes(h.key),
+        target: 'Create',
+        result: 'Equal',
+        create_revision: h.createRevision.toString(),
+      });
+  return out;
+}
+
+/** What the else-branch reads: the key itself (with its value), then that of the fence and of the guard. */
+function readBack(keys: KeySpace, key: string, held: Held): IRequestOp[] {
+  const out: IRequestOp[] = [{ request_range: { key: keys.bytes(key) } }];
+  for (const h of held) if (h !== undefined) out.push({ request_range: { key: keys.bytes(h.key), keys_only: true } });
+  return out;
+}
+
+function refusal(answer: ITxnResponse, w: Pick<PutWrite, 'key' | 'expected' | 'fence' | 'guard'>): StatusError {
+  const isLost = (held: Fence, at: number): boolean => {
+    const kv = answer.responses[at]?.response_range?.kvs[0];
+    return kv === undefined || BigInt(kv.create_revision) !== held.createRevision;
   };
-  return [own, held];
-}
-
-/** What the else-branch reads: the key itself (with its value), then the fence's. */
-function readBack(keys: KeySpace, key: string, fence: Fence | undefined): IRequestOp[] {
-  const own: IRequestOp = { request_range: { key: keys.bytes(key) } };
-  if (fence === undefined) return [own];
-  return [own, { request_range: { key: keys.bytes(fence.key), keys_only: true } }];
-}
-
-function refusal(
-  answer: ITxnResponse,
-  key: string,
-  expected: Revision | undefined,
-  fence: Fence | undefined,
-): StatusError {
-  if (fence !== undefined) {
-    const held = answer.responses[1]?.response_range?.kvs[0];
-    if (held === undefined || BigInt(held.create_revision) !== fence.createRevision) return fenced(fence);
-  }
-  return expected === undefined ? exists(key) : conflict(key);
+  if (w.fence !== undefined && isLost(w.fence, 1)) return fenced(w.fence);
+  if (w.guard !== undefined && isLost(w.guard, w.fence === undefined ? 1 : 2)) return guardLost(w.guard);
+  return w.expected === undefined ? exists(w.key) : conflict(w.key);
 }

@@ -27,8 +27,9 @@ export class KeySpace {
 
   entry(kv: IKeyValue): Entry {
     const key = this.text(kv.key);
-    const { index, body } = decodeValue(key, kv.value);
-    return { key, value: body, revision: toRevision(BigInt(kv.mod_revision), index) };
+    const { index, sealed, body } = decodeValue(key, kv.value);
+    const revision = toRevision(BigInt(kv.mod_revision), index);
+    return { key, value: body, revision, ...(sealed ? { isSealed: true } : {}) };
   }
 }
 

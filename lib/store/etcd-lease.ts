@@ -8,7 +8,6 @@
  * the fence. The holder renews every third of the TTL and believes in itself only until `ttl - margin` after the last
  * renewal was SENT, by its own monotonic clock: etcd counts from when it received it, so the holder always gives up first.
  */
-import type { Etcd3 } from 'etcd3';
 import {
   type Clock,
   type Ctx,
@@ -20,15 +19,14 @@ import {
   StatusError,
   type Timer,
 } from '#lib/base';
-import { call } from './etcd-client.ts';
+import { call, type EtcdClients } from './etcd-client.ts';
 import type { KeySpace } from './etcd-keys.ts';
 import { watchRange } from './etcd-watch.ts';
 import { type Fence, type HeldKey, type Revision, readRevision } from './store.ts';
 import { encodeValue } from './value-header.ts';
 
 export interface LeaseDeps {
-  readonly kv: Etcd3;
-  readonly streams: Etcd3;
+  readonly clients: Pick<EtcdClients, 'kv' | 'streams'>;
   readonly keys: KeySpace;
   readonly random: Random;
 }
@@ -87,7 +85,12 @@ export class LeaseBuckets {
 
 async function grant(deps: LeaseDeps, ttlSeconds: number, c: Ctx): Promise<string> {
   const request = { TTL: Math.ceil(ttlSeconds), ID: 0 };
-  const answer = await call('granting a lease', (o) => deps.streams.leaseClient.leaseGrant(request, o), c, deps.random);
+  const answer = await call(
+    'granting a lease',
+    (o) => deps.clients.streams.leaseClient.leaseGrant(request, o),
+    c,
+    deps.random,
+  );
   return answer.ID;
 }
 
@@ -124,7 +127,12 @@ async function tryCreate(
     success: [{ request_put: { key, value: encodeValue(Buffer.from(o.identity), 0, false), lease: o.leaseId } }],
     failure: [{ request_range: { key } }],
   };
-  const answer = await call(`acquiring ${o.key}`, (options) => deps.kv.kv.txn(request, options), c, deps.random);
+  const answer = await call(
+    `acquiring ${o.key}`,
+    (options) => deps.clients.kv.kv.txn(request, options),
+    c,
+    deps.random,
+  );
   if (answer.succeeded) return BigInt(answer.header.revision);
   // A repeated attempt after a lost answer finds its own lease on the key.
   const holder = answer.responses[0]?.response_range?.kvs[0];
@@ -138,7 +146,7 @@ async function tryCreate(
 async function untilAbsent(deps: LeaseDeps, key: string, c: Ctx): Promise<void> {
   const request = { key: deps.keys.bytes(key), keys_only: true };
   for (;;) {
-    const answer = await call(`reading ${key}`, (o) => deps.kv.kv.range(request, o), c, deps.random);
+    const answer = await call(`reading ${key}`, (o) => deps.clients.kv.kv.range(request, o), c, deps.random);
     if (answer.kvs.length === 0) return;
     await deletedWithin(deps, key, readRevision(BigInt(answer.header.revision)), c);
     c.signal.throwIfAborted();
@@ -149,7 +157,7 @@ async function untilAbsent(deps: LeaseDeps, key: string, c: Ctx): Promise<void> 
 async function deletedWithin(deps: LeaseDeps, key: string, from: Revision, c: Ctx): Promise<void> {
   await using scope = new Scope(`wait for ${key}`, c.signal);
   using _recheck = c.clock.after(RECHECK_MS, () => scope.abort());
-  const place = { client: deps.streams, keys: deps.keys, random: deps.random };
+  const place = { clients: deps.clients, keys: deps.keys, random: deps.random };
   try {
     for await (const events of watchRange(place, { key: deps.keys.bytes(key) }, from, { ...c, signal: scope.signal }))
       if (events.some((e) => e.type === 'delete')) return;
@@ -161,7 +169,9 @@ async function deletedWithin(deps: LeaseDeps, key: string, from: Revision, c: Ct
 
 /** Best effort under a deadline of its own, since it runs after a cancel: an unrevoked lease ends by itself. */
 async function revoke(deps: LeaseDeps, leaseId: string, clock: Clock): Promise<void> {
-  await deps.streams.leaseClient.leaseRevoke({ ID: leaseId }, { deadline: clock.now() + 2_000 }).catch(() => undefined);
+  await deps.clients.streams.leaseClient
+    .leaseRevoke({ ID: leaseId }, { deadline: clock.now() + 2_000 })
+    .catch(() => undefined);
 }
 
 class EtcdHeldKey implements HeldKey {
@@ -237,7 +247,7 @@ class EtcdHeldKey implements HeldKey {
   /** One short stream per renewal: nothing to resume, and no stale stream to mistake for a live one. */
   async #renewOnce(): Promise<void> {
     const sentAt = this.#c.clock.monotonic();
-    const stream = await this.#deps.streams.leaseClient.leaseKeepAlive({
+    const stream = await this.#deps.clients.streams.leaseClient.leaseKeepAlive({
       deadline: this.#c.clock.now() + this.#ttlMs / 3,
     });
     const ttl = await new Promise<number>((resolve, reject) => {

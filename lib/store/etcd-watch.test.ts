@@ -49,7 +49,7 @@ function put(key: string, mod: number, index: number): unknown {
 }
 
 function batchesOf(etcd: ScriptedEtcd, from: number): AsyncGenerator<readonly StoreEvent[]> {
-  const deps = { client: etcd.client, keys: new KeySpace(''), random: seededRandom(1) };
+  const deps = { clients: { streams: etcd.client }, keys: new KeySpace(''), random: seededRandom(1) };
   return watchRange(deps, { key: Buffer.from('/') }, readRevision(BigInt(from)), context());
 }
 

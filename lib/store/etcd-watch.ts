@@ -16,14 +16,14 @@
 import { Duplex } from 'node:stream';
 import type { Etcd3, IEvent, IWatchResponse } from 'etcd3';
 import { backoffMs, type Ctx, isKind, messageOf, type Random } from '#lib/base';
-import { call } from './etcd-client.ts';
+import { call, type EtcdClients } from './etcd-client.ts';
 import type { KeySpace } from './etcd-keys.ts';
 import { isOwnKey } from './keys.ts';
 import { type Revision, type StoreEvent, toRevision } from './store.ts';
 import { expired, indexOf, modRevisionOf } from './store-errors.ts';
 
 export interface WatchDeps {
-  readonly client: Etcd3;
+  readonly clients: Pick<EtcdClients, 'streams'>;
   readonly keys: KeySpace;
   readonly random: Random;
 }
@@ -44,7 +44,7 @@ export async function* watchRange(
   while (!c.signal.aborted) {
     try {
       const startRevision = cursor.begin();
-      for await (const response of openStream(deps.client, { ...range, startRevision }, c)) {
+      for await (const response of openStream(deps.clients.streams, { ...range, startRevision }, c)) {
         failures = 0;
         if (response.compact_revision !== '0') throw expired(cursor.last);
         if (response.canceled) throw new Error(`etcd ended the watch: ${response.cancel_reason}`);
@@ -69,7 +69,7 @@ export async function* watchRange(
  */
 async function isRestored(deps: WatchDeps, startRevision: bigint, c: Ctx): Promise<boolean> {
   const request = { key: Buffer.from('\0'), count_only: true };
-  const answer = await call('reading the revision', (o) => deps.client.kv.range(request, o), c, deps.random);
+  const answer = await call('reading the revision', (o) => deps.clients.streams.kv.range(request, o), c, deps.random);
   return BigInt(answer.header.revision) + 1n < startRevision;
 }
 

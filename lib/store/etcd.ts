@@ -6,7 +6,7 @@
  * guessed at, and foreign keys beside ours are passed over. Reads are linearizable ranges, in pages of 500 at one revision,
  * so that no answer is larger than a few MB.
  */
-import type { Etcd3, IRangeRequest, IRangeResponse } from 'etcd3';
+import type { IRangeRequest, IRangeResponse } from 'etcd3';
 import {
   type Clock,
   type Ctx,
@@ -18,7 +18,7 @@ import {
   Scope,
   StatusError,
 } from '#lib/base';
-import { call, type EtcdClients, type EtcdEndpoints, openClients } from './etcd-client.ts';
+import { call, type EtcdClients, type EtcdEndpoints, type EtcdTls, openClients } from './etcd-client.ts';
 import { Committer } from './etcd-commit.ts';
 import { KeySpace } from './etcd-keys.ts';
 import { acquire, LeaseBuckets } from './etcd-lease.ts';
@@ -50,7 +50,6 @@ const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
 export class EtcdStore implements Store, AsyncDisposable {
   readonly admin: StoreAdmin;
   readonly #clients: EtcdClients;
-  readonly #client: Etcd3;
   readonly #keys: KeySpace;
   readonly #random: Random;
   readonly #scope: Scope;
@@ -61,15 +60,14 @@ export class EtcdStore implements Store, AsyncDisposable {
 
   private constructor(o: EtcdOptions, clients: EtcdClients, c: { clock: Clock; log: Logger }) {
     this.#clients = clients;
-    this.#client = clients.kv;
     this.#keys = new KeySpace(o.prefix ?? '');
     this.#random = o.random ?? realRandom;
     this.#scope = new Scope('etcd store');
     this.#quotaBytes = o.quotaBytes ?? DEFAULT_QUOTA_BYTES;
     const own: Ctx = { clock: c.clock, log: c.log, signal: this.#scope.signal };
     const shared = { keys: this.#keys, random: this.#random };
-    this.#committer = new Committer({ client: clients.kv, c: own, ...shared });
-    const leaseDeps = { kv: clients.kv, streams: clients.streams, ...shared };
+    this.#committer = new Committer({ clients, c: own, ...shared });
+    const leaseDeps = { clients, ...shared };
     this.#leases = new LeaseBuckets(leaseDeps, own);
     this.#revisions = new SharedRead(() => this.#readRevision(own));
     this.admin = {
@@ -133,12 +131,17 @@ export class EtcdStore implements Store, AsyncDisposable {
   }
 
   watch(from: Revision, c: Ctx): AsyncIterable<readonly StoreEvent[]> {
-    const deps = { client: this.#clients.streams, keys: this.#keys, random: this.#random };
+    const deps = { clients: this.#clients, keys: this.#keys, random: this.#random };
     return watchRange(deps, this.#keys.range(''), from, c);
   }
 
   currentRevision(c: Ctx): Promise<Revision> {
     return raceAbort(this.#revisions.read(), c.signal);
+  }
+
+  /** A renewed certificate of this client. */
+  useTls(tls: EtcdTls): void {
+    this.#clients.useTls(tls);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -147,23 +150,24 @@ export class EtcdStore implements Store, AsyncDisposable {
   }
 
   async #put(
-    w: { key: string; value: Buffer; expected: Revision | undefined },
+    given: { key: string; value: Buffer; expected: Revision | undefined },
     o: WriteOptions,
     c: Ctx,
   ): Promise<Entry> {
-    if (o.ttlSeconds === undefined) return this.#committer.put({ ...w, fence: o.fence, leaseId: undefined }, c);
+    const w = { ...given, fence: o.fence, guard: o.guard, isSealed: o.isSealed === true };
+    if (o.ttlSeconds === undefined) return this.#committer.put({ ...w, leaseId: undefined }, c);
     const leaseId = await this.#leases.leaseFor(o.ttlSeconds, c);
     try {
-      return await this.#committer.put({ ...w, fence: o.fence, leaseId }, c);
+      return await this.#committer.put({ ...w, leaseId }, c);
     } catch (e) {
       if (!isKind(e, 'NotFound')) throw e;
       this.#leases.forget(o.ttlSeconds);
-      return this.#committer.put({ ...w, fence: o.fence, leaseId: await this.#leases.leaseFor(o.ttlSeconds, c) }, c);
+      return this.#committer.put({ ...w, leaseId: await this.#leases.leaseFor(o.ttlSeconds, c) }, c);
     }
   }
 
   #range(what: string, request: IRangeRequest, c: Ctx): Promise<IRangeResponse> {
-    return call(what, (o) => this.#client.kv.range(request, o), c, this.#random);
+    return call(what, (o) => this.#clients.kv.kv.range(request, o), c, this.#random);
   }
 
   /** A linearizable read of a key that does not exist: its header holds a revision not older than any acknowledged write. */
@@ -176,7 +180,7 @@ export class EtcdStore implements Store, AsyncDisposable {
     // Answered when the history is really gone, so that who looks at the size next sees what it gave.
     const request = { revision: modRevisionOf(before).toString(), physical: true };
     try {
-      await call('compacting', (o) => this.#client.kv.compact(request, o), c, this.#random);
+      await call('compacting', (o) => this.#clients.kv.kv.compact(request, o), c, this.#random);
     } catch (e) {
       // Somebody has compacted further already, which is as good.
       if (!isKind(e, 'Expired')) throw e;
@@ -184,7 +188,7 @@ export class EtcdStore implements Store, AsyncDisposable {
   }
 
   async #health(c: Ctx): Promise<{ sizeBytes: number; sizeInUseBytes: number; quotaBytes: number }> {
-    const { maintenance } = this.#client;
+    const { maintenance } = this.#clients.kv;
     const alarms = await call('reading alarms', (o) => maintenance.alarm({ action: 'Get' }, o), c, this.#random);
     for (const alarm of alarms.alarms)
       throw new StatusError('Unavailable', `etcd member ${alarm.memberID} has raised the alarm ${String(alarm.alarm)}`);

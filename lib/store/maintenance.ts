@@ -9,7 +9,7 @@
  */
 import type { Etcd3 } from 'etcd3';
 import { type Ctx, messageOf, type Random, realRandom } from '#lib/base';
-import { call, deadline, type EtcdEndpoints, openClient, storeError } from './etcd-client.ts';
+import { call, deadline, type EtcdEndpoints, type EtcdTls, openClient, storeError } from './etcd-client.ts';
 import type { Revision, Store } from './store.ts';
 
 export interface MaintenanceOptions extends EtcdEndpoints {
@@ -46,8 +46,9 @@ const DEFRAG_MS = 120_000;
 export class Maintenance implements AsyncDisposable {
   readonly #store: Store;
   /** Any member that answers: for what concerns all of them. */
-  readonly #cluster: Etcd3;
-  readonly #members: readonly Member[];
+  #cluster: Etcd3;
+  #members: readonly Member[];
+  readonly #endpoints: EtcdEndpoints;
   readonly #random: Random;
   readonly #intervalMs: number;
   readonly #historyMs: number;
@@ -59,11 +60,9 @@ export class Maintenance implements AsyncDisposable {
 
   constructor(store: Store, o: MaintenanceOptions) {
     this.#store = store;
+    this.#endpoints = o;
     this.#cluster = openClient(o, false);
-    this.#members = o.endpoints.map((endpoint) => ({
-      endpoint,
-      client: openClient({ ...o, endpoints: [endpoint] }, false),
-    }));
+    this.#members = membersOf(o);
     this.#random = o.random ?? realRandom;
     this.#intervalMs = o.intervalMs ?? 60_000;
     this.#historyMs = o.historyMs ?? 5 * 60_000;
@@ -103,7 +102,18 @@ export class Maintenance implements AsyncDisposable {
     for (const memberId of alarmed) await this.#disarm(memberId, c);
   }
 
+  /** A renewed certificate of this client: for connections to come. */
+  useTls(tls: EtcdTls): void {
+    this.#close();
+    this.#cluster = openClient({ ...this.#endpoints, tls }, false);
+    this.#members = membersOf({ ...this.#endpoints, tls });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#close();
+  }
+
+  #close(): void {
     this.#cluster.close();
     for (const { client } of this.#members) client.close();
   }
@@ -169,4 +179,8 @@ export class Maintenance implements AsyncDisposable {
     await call('disarming', (o) => maintenance.alarm(request, o), c, this.#random);
     c.log.warn({ memberId: memberID }, 'etcd has room again: took the NOSPACE alarm down');
   }
+}
+
+function membersOf(o: EtcdEndpoints): readonly Member[] {
+  return o.endpoints.map((endpoint) => ({ endpoint, client: openClient({ ...o, endpoints: [endpoint] }, false) }));
 }

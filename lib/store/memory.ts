@@ -24,12 +24,13 @@ import {
   toRevision,
   type WriteOptions,
 } from './store.ts';
-import { conflict, exists, expired, fenced, modRevisionOf } from './store-errors.ts';
+import { conflict, exists, expired, fenced, guardLost, modRevisionOf } from './store-errors.ts';
 
 interface Version {
   readonly mod: bigint;
   /** undefined = removed at `mod`. */
   readonly value: Buffer | undefined;
+  readonly isSealed: boolean;
 }
 
 interface KeyState {
@@ -86,7 +87,7 @@ export class MemoryStore implements Store {
       const version = versionAt(this.#states.get(key), at);
       if (version?.value === undefined) continue;
       if (o.limit !== undefined && o.limit > 0 && entries.length >= o.limit) remaining++;
-      else entries.push({ key, value: version.value, revision: toRevision(version.mod, 0) });
+      else entries.push(entryOf(key, { ...version, value: version.value }));
     }
     return { entries, revision: o.at ?? readRevision(at), more: remaining > 0, remaining };
   }
@@ -94,15 +95,17 @@ export class MemoryStore implements Store {
   async create(key: string, value: Buffer, o: WriteOptions, c: Ctx): Promise<Entry> {
     c.signal.throwIfAborted();
     this.#checkFence(o.fence);
+    this.#checkGuard(o.guard);
     if (this.#current(key) !== undefined) throw exists(key);
-    return this.#put(key, value, o.ttlSeconds);
+    return this.#put(key, value, o);
   }
 
   async update(key: string, value: Buffer, expected: Revision, o: WriteOptions, c: Ctx): Promise<Entry> {
     c.signal.throwIfAborted();
     this.#checkFence(o.fence);
+    this.#checkGuard(o.guard);
     if (this.#current(key)?.revision !== expected) throw conflict(key);
-    return this.#put(key, value, o.ttlSeconds);
+    return this.#put(key, value, o);
   }
 
   async delete(key: string, expected: Revision, o: Pick<WriteOptions, 'fence'>, c: Ctx): Promise<Revision> {
@@ -139,10 +142,11 @@ export class MemoryStore implements Store {
 
   #current(key: string): Entry | undefined {
     const version = this.#states.get(key)?.versions.at(-1);
-    return version?.value && { key, value: version.value, revision: toRevision(version.mod, 0) };
+    return version?.value && entryOf(key, { ...version, value: version.value });
   }
 
-  #put(key: string, value: Buffer, ttlSeconds: number | undefined): Entry {
+  #put(key: string, value: Buffer, o: Pick<WriteOptions, 'ttlSeconds' | 'isSealed'>): Entry {
+    const { ttlSeconds } = o;
     const previous = this.#current(key);
     const mod = ++this.#mod;
     let state = this.#states.get(key);
@@ -152,13 +156,14 @@ export class MemoryStore implements Store {
       this.#keys.splice(this.#lowerBound(key), 0, key);
     }
     if (previous === undefined) state.createMod = mod;
-    state.versions.push({ mod, value });
+    const version = { mod, value, isSealed: o.isSealed === true };
+    state.versions.push(version);
     state.expiry?.cancel();
     state.expiry =
       ttlSeconds === undefined
         ? undefined
         : this.#clock.after(ttlSeconds * 1000, () => this.#expire(key, mod), { unref: true });
-    const entry: Entry = { key, value, revision: toRevision(mod, 0) };
+    const entry = entryOf(key, version);
     this.#emit({ type: 'put', entry });
     return entry;
   }
@@ -167,7 +172,7 @@ export class MemoryStore implements Store {
     const state = this.#states.get(key);
     const mod = ++this.#mod;
     state?.expiry?.cancel();
-    state?.versions.push({ mod, value: undefined });
+    state?.versions.push({ mod, value: undefined, isSealed: false });
     const revision = toRevision(mod, 0);
     this.#emit({ type: 'delete', key, revision });
     return revision;
@@ -232,13 +237,21 @@ export class MemoryStore implements Store {
       throw fenced(fence);
   }
 
+  #checkGuard(guard: Fence | undefined): void {
+    try {
+      this.#checkFence(guard);
+    } catch (e) {
+      throw guard === undefined ? e : guardLost(guard);
+    }
+  }
+
   async #acquire(key: string, identity: string, c: Ctx): Promise<HeldKey> {
     while (this.#current(key) !== undefined) {
       c.signal.throwIfAborted();
       await this.#changed(c.signal);
     }
     c.signal.throwIfAborted();
-    this.#put(key, Buffer.from(identity), undefined);
+    this.#put(key, Buffer.from(identity), {});
     const held = new MemoryHeldKey({ key, createRevision: this.#mod }, () => {
       this.#held.delete(held);
       if (this.#states.get(key)?.createMod === held.fence.createRevision && this.#current(key)) this.#remove(key);
@@ -290,6 +303,10 @@ class MemoryHeldKey implements HeldKey {
     this.#release?.();
     this.#release = undefined;
   }
+}
+
+function entryOf(key: string, v: Version & { readonly value: Buffer }): Entry {
+  return { key, value: v.value, revision: toRevision(v.mod, 0), ...(v.isSealed ? { isSealed: true } : {}) };
 }
 
 function revisionOf(e: StoreEvent): Revision {

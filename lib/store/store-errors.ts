@@ -22,6 +22,10 @@ export function fenced(fence: Fence): StatusError {
   return new StatusError('Conflict', `${fence.key} is no longer held by this writer`, { reason: 'Fenced' });
 }
 
+export function guardLost(guard: Fence): StatusError {
+  return new StatusError('Conflict', `${guard.key} no longer allows this write`, { reason: 'GuardLost' });
+}
+
 export function expired(at: Revision | undefined): StatusError {
   return new StatusError('Expired', `The resourceVersion ${at ?? ''} is too old: the history before it was compacted`);
 }

@@ -20,6 +20,8 @@ export interface Entry {
   readonly key: string;
   readonly value: Buffer;
   readonly revision: Revision;
+  /** The value is an envelope (sealing/envelope.ts); never seen above the sealing store. */
+  readonly isSealed?: boolean | undefined;
 }
 
 export type StoreEvent =
@@ -40,6 +42,10 @@ export interface WriteOptions {
   readonly fence?: Fence | undefined;
   /** The key disappears this many seconds after the write (Events). Bucketed by minute onto shared leases. */
   readonly ttlSeconds?: number | undefined;
+  /** The value is an envelope: kept as a flag beside it. */
+  readonly isSealed?: boolean | undefined;
+  /** Like `fence`, for the key that sealed the value; when it fails: Conflict, reason 'GuardLost'. Told after `fence`. */
+  readonly guard?: Fence | undefined;
 }
 
 export interface ListPage {

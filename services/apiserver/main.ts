@@ -94,6 +94,7 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
       { name: 'ping', isLiveness: true, check: () => undefined },
       storeHealth(api),
       { name: 'watch-cache', isLiveness: false, check: () => api.core.cache.requireFed() },
+      ...(deps.checks ?? []),
     ]);
     const stopping = new AbortController();
     // One listener for each watch: their number is not a leak.
@@ -118,6 +119,7 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
       handler: api,
       serviceAccountTokens: accounts,
       addresses: listeners.addresses,
+      useCertificate: (pair) => listeners.useCertificate(pair),
       useNodeStreams: (streams) => {
         nodes.streams = streams;
       },

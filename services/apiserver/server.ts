@@ -7,6 +7,7 @@ import type { Store } from '#lib/store';
 import type { OidcConfig } from './authn/oidc/authenticator.ts';
 import type { LegacyClaims } from './authn/service-account-claims.ts';
 import type { ServiceAccountConfig } from './authn/token-service.ts';
+import type { HealthCheck } from './health.ts';
 import type { AuditPolicy } from './http/audit/policy.ts';
 
 export interface ListenAddress {
@@ -59,6 +60,8 @@ export interface ApiServerDeps {
   readonly nodeStreams?: NodeStreams | undefined;
   /** None = nothing is recorded. */
   readonly audit?: AuditDeps | undefined;
+  /** More checks of /healthz and /readyz: of what the store leans on. */
+  readonly checks?: readonly HealthCheck[] | undefined;
   readonly config: ApiServerConfig;
 }
 
@@ -87,6 +90,8 @@ export interface ApiServer extends AsyncDisposable {
   readonly addresses: readonly ListenAddress[];
   /** For the controller that fills Secrets of type kubernetes.io/service-account-token. */
   readonly serviceAccountTokens: { issueLegacy(claims: LegacyClaims): string };
+  /** A renewed certificate, for connections to come. `caPem` as before. */
+  useCertificate(pair: { readonly certPem: string; readonly keyPem: string }): void;
   /** The gateway is started after the API server: it gives itself here. */
   useNodeStreams(streams: NodeStreams): void;
 }

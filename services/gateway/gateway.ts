@@ -64,5 +64,7 @@ export interface GatewayDeps {
 
 export interface Gateway extends NodeStreams, AsyncDisposable {
   readonly port: number;
+  /** A renewed certificate of the same authority, for connections to come. */
+  useCertificate(pair: KeyPair): void;
   sessions(): readonly SessionInfo[];
 }

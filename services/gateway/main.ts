@@ -8,6 +8,7 @@ import { type Ctx, messageOf, Scope, StatusError } from '#lib/base';
 import { Subjects } from '#lib/bus';
 import type { NodeStream, NodeStreamRequest } from '#lib/client';
 import { ClientEventRecorder, InformerFactory } from '#lib/controller';
+import type { KeyPair } from '#lib/pki';
 import type { Hello__Output } from '#proto/gen/berth/agent/v1/Hello.ts';
 import type { IssueTokenReply } from '#proto/gen/berth/agent/v1/IssueTokenReply.ts';
 import type { IssueTokenRequest__Output } from '#proto/gen/berth/agent/v1/IssueTokenRequest.ts';
@@ -19,7 +20,7 @@ import { withDeadline } from './deadline.ts';
 import { DesiredHub, PODS_BY_NODE } from './desired.ts';
 import type { Gateway, GatewayDeps, SessionInfo } from './gateway.ts';
 import { Holders } from './holders.ts';
-import { nodeOf, nodeUser, serverCredentials, serverOf } from './identity.ts';
+import { nodeOf, nodeUser, type RenewableCredentials, serverCredentials, serverOf } from './identity.ts';
 import { certificate, type JoinDeps, join } from './join.ts';
 import { nodeStream } from './node-stream.ts';
 import { issueToken } from './pod-tokens.ts';
@@ -72,11 +73,13 @@ class RunningGateway implements Gateway {
   readonly #sessions = new Map<string, NodeSession>();
   readonly #sessionDeps: SessionDeps;
   readonly #joinDeps: JoinDeps;
+  readonly #credentials: RenewableCredentials;
   #port = 0;
 
   constructor(d: GatewayDeps) {
     this.#d = d;
     const { client, clock, random, log } = d;
+    this.#credentials = serverCredentials(d.ca.certPem, d.tls);
     this.#c = { signal: this.#scope.signal, clock, log };
     this.#factory = this.#scope.own(new InformerFactory({ client, clock, random, log }));
     this.#hub = this.#scope.own(new DesiredHub(this.#factory));
@@ -113,6 +116,10 @@ class RunningGateway implements Gateway {
 
   get port(): number {
     return this.#port;
+  }
+
+  useCertificate(pair: KeyPair): void {
+    this.#credentials.use(pair);
   }
 
   sessions(): readonly SessionInfo[] {
@@ -194,10 +201,10 @@ class RunningGateway implements Gateway {
   }
 
   #bind(): Promise<number> {
-    const { host, port, ca, tls } = this.#d;
+    const { host, port } = this.#d;
     const address = endpointText(host, port);
     return new Promise((resolve, reject) => {
-      this.#server.bindAsync(address, serverCredentials(ca.certPem, tls), (e, bound) => {
+      this.#server.bindAsync(address, this.#credentials.credentials, (e, bound) => {
         if (e === null) resolve(bound);
         else
           reject(new StatusError('Unavailable', `the gateway cannot listen on ${address}: ${e.message}`, { cause: e }));

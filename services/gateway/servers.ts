@@ -39,11 +39,13 @@ export class OtherServers implements Disposable {
   readonly #ca: string;
   readonly #own: KeyPair;
   readonly #clients = new Map<string, StreamsClient>();
+  #shown: string;
 
-  /** `own`: the certificate that this server shows to the others. */
+  /** `own`: the certificate that this server shows to the others; read at each use, so that it may be renewed. */
   constructor(o: { ca: string; own: KeyPair }) {
     this.#ca = o.ca;
     this.#own = o.own;
+    this.#shown = o.own.certPem;
   }
 
   /**
@@ -87,6 +89,12 @@ export class OtherServers implements Disposable {
   }
 
   #client(endpoint: string): StreamsClient {
+    if (this.#own.certPem !== this.#shown) {
+      // Renewed: connections to come show the new one. Streams that are open go on.
+      for (const client of this.#clients.values()) client.close();
+      this.#clients.clear();
+      this.#shown = this.#own.certPem;
+    }
     const known = this.#clients.get(endpoint);
     if (known !== undefined) return known;
     const [oldest] = this.#clients.keys();

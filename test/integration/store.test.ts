@@ -289,6 +289,63 @@ describe('EtcdStore with mutual TLS', () => {
   });
 });
 
+describe('a renewed certificate', () => {
+  const LIFE_MS = 12_000;
+
+  test('is used by connections to come; writes and watches that go on notice nothing; without it they would end', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'berth-etcd-tls-'));
+    const c = context();
+    try {
+      const ca = await createCa('etcd');
+      const usages = ['server', 'client'] as const;
+      const server = await issue(ca, { commonName: 'etcd', ipAddresses: ['127.0.0.1'], usages, days: 1 });
+      const clientOf = async (days: number): Promise<{ ca: string; cert: string; key: string }> => {
+        const { certPem, keyPem } = await issue(ca, { commonName: 'berth', usages: ['client'], days });
+        return { ca: ca.certPem, cert: certPem, key: keyPem };
+      };
+      const file = (name: string): string => join(folder, name);
+      await writeFile(file('ca.crt'), ca.certPem);
+      await writeFile(file('server.crt'), server.certPem);
+      await writeFile(file('server.key'), server.keyPem);
+      const files = ['--cert-file', file('server.crt'), '--key-file', file('server.key')];
+      await using etcd = await startEtcd({
+        https: true,
+        args: ['--client-cert-auth', '--trusted-ca-file', file('ca.crt'), ...files],
+      });
+      await using proxy = await CuttingProxy.start(etcd.port);
+      const endpoints = [`https://127.0.0.1:${proxy.port}`];
+      const short = await clientOf(LIFE_MS / 86_400_000);
+      const endsAt = Date.now() + LIFE_MS;
+      await using store = await EtcdStore.open({ endpoints, tls: short }, c);
+      await using left = await EtcdStore.open({ endpoints, tls: short }, c);
+      await using maintenance = new Maintenance(store, { endpoints, tls: short });
+      const held = await store.admin.acquire('/berth/leader/tls', 'one', { ttlSeconds: 5 }, c);
+      const events = take(store.watch(await store.currentRevision(c), c), 401);
+      const write = async (from: number): Promise<void> => {
+        for (let i = from; i < from + 200; i++) await store.create(`/tls/${i}`, value('1'), {}, c);
+      };
+      const writing = write(0);
+      const renewed = await clientOf(1);
+      store.useTls(renewed);
+      maintenance.useTls(renewed);
+      await writing;
+      await eventually(async () => Date.now() > endsAt + 1_000, 'the first certificate has ended', 20_000);
+      proxy.cut();
+      await write(200);
+      await maintenance.round(c);
+      await store.create('/tls/last', value('1'), {}, c);
+      expect((await events).map(eventText).at(-1)).toBe('put /tls/last=1');
+      expect(held.lost.aborted).toBe(false);
+      const refused = await left.get('/tls/0', c).catch((e: unknown) => e);
+      expect(isKind(refused, 'Unavailable')).toBe(true);
+      await held[Symbol.asyncDispose]();
+    } finally {
+      c.abort();
+      await rm(folder, { recursive: true });
+    }
+  });
+});
+
 test('EtcdStore.open: an etcd that is not there is Unavailable', async () => {
   const e = await EtcdStore.open({ endpoints: ['http://127.0.0.1:1'] }, context()).catch((failure: unknown) => failure);
   expect(isKind(e, 'Unavailable')).toBe(true);

@@ -8,6 +8,7 @@
  * Invariant: `object` equals `bytes` decoded, plus metadata.resourceVersion = `revision`. Nobody changes either.
  */
 import type { DeepReadonly, KindInfo, KubeObject, ObjectKey } from '#lib/api';
+import { StatusError } from '#lib/base';
 import { objectKey, parseObjectKey, type Revision } from '#lib/store';
 
 export interface Cached {
@@ -31,9 +32,15 @@ export function encodeStored(object: KubeObject): Buffer {
   return Buffer.from(JSON.stringify({ kind, apiVersion, metadata: stored, ...rest }), 'utf8');
 }
 
-/** Throws when the bytes are not an object: the store is damaged. */
+/** Throws Internal when the bytes are not an object: the store is damaged. The error holds none of them: it may be a Secret. */
 export function decodeStored(key: string, bytes: Buffer, revision: Revision): Cached {
-  const object = JSON.parse(bytes.toString('utf8')) as KubeObject;
+  let object: KubeObject;
+  try {
+    object = JSON.parse(bytes.toString('utf8')) as KubeObject;
+  } catch {
+    // No cause: JSON.parse quotes what it could not read.
+    throw new StatusError('Internal', `${key} is stored damaged: ${bytes.byteLength} bytes that are no JSON`);
+  }
   return cachedOf(key, object, bytes, revision);
 }
 

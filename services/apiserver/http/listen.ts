@@ -3,7 +3,7 @@ import { release } from 'node:process';
 import { discoveryOf, type KindInfo, METRICS_KINDS, openApiOf } from '#lib/api';
 import type { Ctx, MetricSource } from '#lib/base';
 import type { NodeStreams } from '#lib/client';
-import { createHttpServer, type HttpServer } from '#lib/http';
+import { createHttpServer, type HttpServer, type TlsOptions } from '#lib/http';
 import type { Api } from '../api.ts';
 import { Authenticator } from '../authn/authenticator.ts';
 import type { Health } from '../health.ts';
@@ -26,8 +26,12 @@ const GIT_VERSION = 'v1.36.0+berth';
 
 export interface Listeners {
   readonly addresses: readonly ListenAddress[];
+  /** For connections to come. */
+  useCertificate(pair: Pick<TlsMaterial, 'certPem' | 'keyPem'>): void;
   close(): Promise<void>;
 }
+
+type TlsMaterial = NonNullable<ApiServerDeps['tls']>;
 
 export interface ListenOptions {
   readonly deps: ApiServerDeps;
@@ -55,17 +59,24 @@ export async function listen(o: ListenOptions): Promise<Listeners> {
       passesUpgrade: (req) => isProxyUrl(req.url ?? ''),
       clock: o.deps.clock,
       log: o.deps.log,
-      ...(tls === undefined ? {} : { tls: { key: tls.keyPem, cert: tls.certPem, ca: tls.caPem, requestCert: true } }),
+      ...(tls === undefined ? {} : { tls: tlsOptions(tls) }),
     });
     servers.push(server);
     addresses.push({ host: address.host, port: (await server.listen(address)).port });
   }
   return {
     addresses,
+    useCertificate: (pair) => {
+      if (tls !== undefined) for (const s of servers) s.setTls(tlsOptions({ ...tls, ...pair }));
+    },
     close: async () => {
       await Promise.all(servers.map((s) => s.close()));
     },
   };
+}
+
+function tlsOptions(tls: TlsMaterial): TlsOptions {
+  return { key: tls.keyPem, cert: tls.certPem, ca: tls.caPem, requestCert: true };
 }
 
 function newFront(o: ListenOptions): Front {

@@ -1,0 +1,131 @@
+/**
+ * Renews, while the server runs, the certificates that this host issues: those that the API server, the gateway and the
+ * registry's door show, those of the managed etcd, and the administrator's in the cluster's kubeconfig. Agents renew their own
+ * at the gateway (agent/session/client.ts). Connections that are open stay as they are; new ones see the new certificate.
+ *
+ * The authority says when (authority.ts): with 60 days left, or a third of a shorter life. It is asked at that instant, and
+ * each hour, since a wall clock may be set.
+ */
+import { type Ctx, isKind, messageOf } from '#lib/base';
+import { readKubeconfig, writeKubeconfig } from '#lib/client';
+import type { KeyPair } from '#lib/pki';
+import { reissueAt } from './authority.ts';
+import type { ClusterPki } from './cluster-pki.ts';
+import { ensureEtcdPki } from './etcd-access.ts';
+import { type ClusterLayout, kubeconfigPath } from './layout.ts';
+
+const LOOK_MS = 3_600_000;
+const RETRY_MS = 60_000;
+/** Just behind the instant: at it, nothing is due yet. */
+const AFTER_MS = 1_000;
+
+/** Who shows the server's certificate. */
+export interface CertificateUser {
+  useCertificate(pair: KeyPair): void;
+}
+
+/** A pair for who reads it at each use: what it gives is the newest. */
+export class RenewedPair<T extends KeyPair = KeyPair> implements KeyPair {
+  readonly #make: () => Promise<T>;
+  #now: T;
+
+  private constructor(make: () => Promise<T>, first: T) {
+    this.#make = make;
+    this.#now = first;
+  }
+
+  /** `make` gives the pair that there is, and a new one when that is due. */
+  static async of<T extends KeyPair>(make: () => Promise<T>): Promise<RenewedPair<T>> {
+    return new RenewedPair(make, await make());
+  }
+
+  get certPem(): string {
+    return this.#now.certPem;
+  }
+
+  get keyPem(): string {
+    return this.#now.keyPem;
+  }
+
+  get now(): T {
+    return this.#now;
+  }
+
+  async renew(): Promise<void> {
+    this.#now = await this.#make();
+  }
+}
+
+export interface CertificateKeeperOptions {
+  readonly layout: Pick<ClusterLayout, 'home' | 'etcdEndpoints' | 'certificateDays'>;
+  readonly pki: ClusterPki;
+  readonly names: { readonly dns: readonly string[]; readonly ips: readonly string[] };
+  readonly users: readonly CertificateUser[];
+  /** What they show now. */
+  readonly first: KeyPair;
+  /** Each asks its authority for a pair (which makes it anew when it is due) and hands it on when it is another. */
+  readonly also?: readonly (() => Promise<void>)[] | undefined;
+}
+
+export class CertificateKeeper {
+  readonly #o: CertificateKeeperOptions;
+  #shown: KeyPair;
+
+  constructor(o: CertificateKeeperOptions) {
+    this.#o = o;
+    this.#shown = o.first;
+  }
+
+  /** Until the signal aborts; what fails is tried again. */
+  async run(c: Ctx): Promise<void> {
+    while (!c.signal.aborted) {
+      let waitMs = RETRY_MS;
+      try {
+        const nextAt = await this.renew(c);
+        waitMs = Math.min(Math.max(nextAt - c.clock.now(), 0) + AFTER_MS, LOOK_MS);
+      } catch (e) {
+        if (c.signal.aborted) return;
+        c.log.error({ err: messageOf(e) }, 'certificates could not be renewed; trying again');
+      }
+      await c.clock.sleep(waitMs, c.signal).catch(() => undefined);
+    }
+  }
+
+  /** Renews what is due. Gives the instant at which the next one is. */
+  async renew(c: Ctx): Promise<number> {
+    const { layout, pki, names, users } = this.#o;
+    const server = await pki.server(names);
+    if (server.certPem !== this.#shown.certPem) {
+      for (const u of users) u.useCertificate(server);
+      this.#shown = server;
+      c.log.info({}, "renewed the server's certificate");
+    }
+    await ensureEtcdPki(layout, c.clock, layout.certificateDays);
+    for (const renewOther of this.#o.also ?? []) await renewOther();
+    const admin = await pki.admin();
+    if (await useInKubeconfig(kubeconfigPath(layout), admin))
+      c.log.info({}, "renewed the administrator's certificate in the kubeconfig");
+    return Math.min(reissueAt(server.certPem), reissueAt(admin.certPem));
+  }
+}
+
+/** The users' certificates in the cluster's own kubeconfig, all of them the administrator's; the rest stays as it is. */
+async function useInKubeconfig(path: string, admin: KeyPair): Promise<boolean> {
+  const config = await readKubeconfig(path).catch((e: unknown) => {
+    if (isKind(e, 'NotFound')) return undefined; // a server without `up`, which writes it
+    throw e;
+  });
+  const certificate = Buffer.from(admin.certPem).toString('base64');
+  const old = config?.users.some((u) => u.user['client-certificate-data'] !== certificate);
+  if (config === undefined || old !== true) return false;
+  const users = config.users.map((u) => ({
+    ...u,
+    user: {
+      ...u.user,
+      'client-certificate-data': certificate,
+      'client-key-data': Buffer.from(admin.keyPem).toString('base64'),
+    },
+  }));
+  await writeKubeconfig(path, { ...config, users });
+  return true;
+}
