@@ -17,6 +17,8 @@ export default defineConfig({
         pool: 'forks',
         isolate: p.name !== 'unit',
         fileParallelism: p.name === 'unit',
+        // Two cores are what there is: vitest alone would leave one to itself.
+        maxWorkers: p.name === 'unit' ? 2 : 1,
       },
     })),
   },

@@ -33,7 +33,7 @@ describe('random text', () => {
         compiled.program.estimatedCost();
         expect(compiled.program.evaluate(input).cost).toBeGreaterThanOrEqual(0);
       }),
-      { numRuns: 2000 },
+      { numRuns: 200 },
     );
   });
 
@@ -42,7 +42,7 @@ describe('random text', () => {
       fc.property(fc.string({ unit: 'binary', maxLength: 40 }), (text) => {
         compile(text, env);
       }),
-      { numRuns: 1000 },
+      { numRuns: 300 },
     );
   });
 });
@@ -108,7 +108,7 @@ describe('random programs without dyn', () => {
         });
         expect(outcome.cost).toBeLessThanOrEqual(estimate.max);
       }),
-      { numRuns: 500 },
+      { numRuns: 200 },
     );
   });
 

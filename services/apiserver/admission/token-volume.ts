@@ -28,7 +28,8 @@ export function mountToken(spec: PodSpec, suffix: string): void {
     return { ...container, volumeMounts: [...mounts, { name, readOnly: true, mountPath: TOKEN_MOUNT_PATH }] };
   };
   if (spec.initContainers !== undefined) spec.initContainers = spec.initContainers.map(withMount);
-  spec.containers = spec.containers.map(withMount);
+  // Absent, or null as Go writes it: validation says so later.
+  if (Array.isArray(spec.containers)) spec.containers = spec.containers.map(withMount);
   if (isUsed && known === undefined) spec.volumes = [...(spec.volumes ?? []), tokenVolume(name)];
 }
 

@@ -20,6 +20,7 @@ import { conflict } from '../api-errors.ts';
 import type { Cached } from '../cache/cached.ts';
 import { type Core, type CoreResult, hooksOf, managerOf, objectResult, type Target } from '../core.ts';
 import type { Settle } from '../hooks.ts';
+import { isEqual, isSameContent } from '../storage.ts';
 import { checkName, decodeBody } from '../write/decode-body.ts';
 import { type Change, guaranteedUpdate } from '../write/guaranteed-update.ts';
 import { createDraft, isTracked, requireMayCreate } from './create.ts';
@@ -117,6 +118,7 @@ export async function changeObject(core: Core, request: UpdateRequest, o: NextOb
     admitted = admission;
     await core.admission.validate(admission, c);
     if (o.isTracked !== true) track(core, request, draft, current, o.trackAs ?? request.subresource);
+    keepTimesOfNoChange(draft, current.object);
     if (isReadyToGo(core, kind, draft, current)) return { action: 'remove' };
     return { action: 'put', object: await core.versions.write(kind, draft, c) };
   };
@@ -137,6 +139,23 @@ export async function changeObject(core: Core, request: UpdateRequest, o: NextOb
   } finally {
     await settleAll(outcome);
   }
+}
+
+/**
+ * A write whose only effect would be newer times of field owners has none: an apply of what is there already, where defaults make
+ * the stored object differ from the configuration. Source: apimachinery IgnoreManagedFieldsTimestampsTransformer.
+ */
+function keepTimesOfNoChange(draft: KubeObject, current: DeepReadonly<KubeObject>): void {
+  const { managedFields: next, ...metadata } = draft.metadata;
+  const { managedFields: before, ...metadataBefore } = current.metadata;
+  if (next === undefined || before === undefined || next.length !== before.length) return;
+  const isOnlyLater =
+    next.some((entry, i) => entry.time !== before[i]?.time) &&
+    next.every((entry, i) => isEqual({ ...entry, time: undefined }, { ...before[i], time: undefined }));
+  if (!isOnlyLater) return;
+  const same = { ...draft, metadata } as DeepReadonly<KubeObject>;
+  const old = { ...current, metadata: metadataBefore };
+  if (isSameContent(same, old)) draft.metadata.managedFields = before as NonNullable<typeof next>;
 }
 
 /** With a deletion timestamp, no finalizer and no grace left, the change is the removal. */
