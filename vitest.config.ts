@@ -1,8 +1,12 @@
 import { defineConfig } from 'vitest/config';
 
+const BESIDE_THE_CODE = '{lib,services,agent,cli,tools,proto}/**';
+/** Unit tests that take seconds: they run with the integration tests, so that the others stay under a minute. */
+const SLOW = `${BESIDE_THE_CODE}/*.slow.test.ts`;
+
 const projects = [
-  { name: 'unit', include: ['{lib,services,agent,cli,tools,proto}/**/*.test.ts'], testTimeout: 30_000 },
-  { name: 'integration', include: ['test/integration/**/*.test.ts'], testTimeout: 60_000 },
+  { name: 'unit', include: [`${BESIDE_THE_CODE}/*.test.ts`], exclude: [SLOW], testTimeout: 30_000 },
+  { name: 'integration', include: ['test/integration/**/*.test.ts', SLOW], testTimeout: 60_000 },
   { name: 'e2e', include: ['test/e2e/**/*.test.ts'], testTimeout: 180_000 },
   { name: 'faults', include: ['test/faults/**/*.test.ts'], testTimeout: 240_000 },
   { name: 'long', include: ['test/long/**/*.test.ts'], testTimeout: 1_800_000 },
