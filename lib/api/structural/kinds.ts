@@ -16,7 +16,7 @@ import type { Shape } from '../patch/shape.ts';
 import { cloneJson, isObject, type JsonObject } from '../patch/value.ts';
 import type { KindInfo, Subresource } from '../registry.ts';
 import { type CustomColumns, customColumns } from './columns.ts';
-import { applyStructuralDefaults } from './defaulting.ts';
+import { applyStructuralDefaults, withoutNulls } from './defaulting.ts';
 import type { DefinitionTools } from './definition/definition.ts';
 import { customComponentName, customComponents, customKindOf } from './openapi.ts';
 import { parseStructural, structuralForm } from './parse.ts';
@@ -42,6 +42,8 @@ export interface CustomKinds {
   readonly served: readonly KindInfo[];
   /** The version that objects are stored in; it may not be served. */
   readonly storage: KindInfo;
+  /** Served or not: objects may still lie in the store in any of them. */
+  readonly all: readonly KindInfo[];
 }
 
 /** undefined: the definition has no accepted names yet, or no version is stored. It is defaulted. */
@@ -57,7 +59,11 @@ export function customKindsOf(
   const served = crd.spec.versions.filter((v) => v.served).map((v) => v.name);
   const found = rows.get(storage.name);
   if (found === undefined) return undefined;
-  return { served: served.toSorted(compareVersions).flatMap((name) => rows.get(name) ?? []), storage: found };
+  return {
+    served: served.toSorted(compareVersions).flatMap((name) => rows.get(name) ?? []),
+    storage: found,
+    all: [...rows.values()],
+  };
 }
 
 function rowOf(
@@ -94,6 +100,7 @@ class VersionBehavior implements CustomBehavior {
   readonly listKind: string;
   readonly selectable: readonly string[];
   readonly scale: CustomResourceSubresourceScale | undefined;
+  readonly deprecation: string | undefined;
   readonly #crd: DeepReadonly<CustomResourceDefinition>;
   readonly #version: CustomResourceDefinitionVersion;
   readonly #tools: DefinitionTools;
@@ -109,6 +116,7 @@ class VersionBehavior implements CustomBehavior {
     this.listKind = names.listKind ?? `${names.kind}List`;
     this.selectable = (v.selectableFields ?? []).map((f) => f.jsonPath.replace(/^\./, ''));
     this.scale = v.subresources?.scale;
+    this.deprecation = deprecationOf(crd, v);
   }
 
   get shape(): Shape {
@@ -134,6 +142,7 @@ class VersionBehavior implements CustomBehavior {
     const pruned = this.#keepsUnknown ? { value: coerced.value, paths: [] } : pruneObject(this.#schema, coerced.value);
     // Coerced as a resource and pruned: an object with metadata of the right types. The name may be missing; so it may of others.
     const object = cloneJson(pruned.value) as KubeObject;
+    object.metadata ??= { name: '' };
     const unknown = [...coerced.unknown, ...pruned.paths].map((path) => `unknown field "${path}"`);
     return { object, unknown };
   }
@@ -141,6 +150,10 @@ class VersionBehavior implements CustomBehavior {
   fromStorage<T extends object>(object: T): T {
     const pruned = this.#keepsUnknown ? object : pruneObject(this.#schema, object).value;
     return applyStructuralDefaults(this.#schema, pruned) as T;
+  }
+
+  fromOtherVersion<T extends object>(object: T): T {
+    return this.#keepsUnknown ? object : (withoutNulls(pruneObject(this.#schema, object).value, this.#schema) as T);
   }
 
   applyDefaults(object: KubeObject): void {
@@ -205,6 +218,22 @@ class VersionBehavior implements CustomBehavior {
     if (open === undefined) throw new StatusError('Internal', 'the open schema is not structural');
     return open;
   }
+}
+
+/** The better version it names is the most preferred of those that are. */
+function deprecationOf(
+  crd: DeepReadonly<CustomResourceDefinition>,
+  v: CustomResourceDefinitionVersion,
+): string | undefined {
+  if (v.deprecated !== true) return undefined;
+  if (v.deprecationWarning !== undefined) return v.deprecationWarning;
+  const { group, names, versions } = crd.spec;
+  const [better] = versions
+    .filter((o) => o.served && o.deprecated !== true && compareVersions(o.name, v.name) < 0)
+    .map((o) => o.name)
+    .toSorted(compareVersions);
+  const use = better === undefined ? '' : `; use ${group}/${better} ${names.kind}`;
+  return `${group}/${v.name} ${names.kind} is deprecated${use}`;
 }
 
 const OPEN = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } as const;
