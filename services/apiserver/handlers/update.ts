@@ -38,7 +38,7 @@ const CREATED_BY_PUT = new Set([
   'rbac.authorization.k8s.io/clusterrolebindings',
 ]);
 
-/** An update without resourceVersion is refused for these. Source: AllowUnconditionalUpdate of the strategies. */
+/** An update without resourceVersion is refused for these and for custom kinds. Source: AllowUnconditionalUpdate of the strategies. */
 const CONDITIONAL_ONLY = new Set([
   'policy/poddisruptionbudgets',
   'coordination.k8s.io/leases',
@@ -47,6 +47,7 @@ const CONDITIONAL_ONLY = new Set([
   'storage.k8s.io/csistoragecapacities',
   'storage.k8s.io/volumeattachments',
   'node.k8s.io/runtimeclasses',
+  'apiextensions.k8s.io/customresourcedefinitions',
   'admissionregistration.k8s.io/validatingwebhookconfigurations',
   'admissionregistration.k8s.io/mutatingwebhookconfigurations',
 ]);
@@ -202,7 +203,8 @@ function track(
 
 function requireRevision(kind: KindInfo, draft: KubeObject): void {
   const { resourceVersion, name } = draft.metadata;
-  if (!CONDITIONAL_ONLY.has(idOf(kind)) || CREATED_BY_PUT.has(idOf(kind))) return;
+  const isConditional = kind.custom !== undefined || CONDITIONAL_ONLY.has(idOf(kind));
+  if (!isConditional || CREATED_BY_PUT.has(idOf(kind))) return;
   if (resourceVersion !== undefined && resourceVersion !== '') return;
   const cause = 'Invalid value: 0x0: must be specified for an update';
   const message = `${kind.kind}.${kind.group} "${name}" is invalid: metadata.resourceVersion: ${cause}`;
