@@ -11,8 +11,8 @@ import type { CustomColumns } from './structural/columns.ts';
 
 export interface CustomBehavior {
   readonly listKind: string;
-  /** All that documents are made of: equal JSON texts give equal documents. */
-  readonly source: object;
+  /** Of all that documents are made of: equal digests, equal documents. */
+  readonly digest: string;
   /** For server-side apply. */
   readonly shape: Shape;
   readonly columns: CustomColumns;

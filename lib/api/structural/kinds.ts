@@ -3,6 +3,7 @@
  * behavior of its schema. Schemas are parsed when first needed: hundreds of definitions cost a starting server nothing.
  * Source: k8s.io/apiextensions-apiserver/pkg/apiserver/{customresource_handler,customresource_discovery_controller}.go.
  */
+import { createHash } from 'node:crypto';
 import { StatusError } from '#lib/base';
 import type { CustomBehavior } from '../custom-behavior.ts';
 import type { FieldError } from '../field-error.ts';
@@ -107,6 +108,7 @@ class VersionBehavior implements CustomBehavior {
   #rules: ResourceRules | undefined;
   #shape: Shape | undefined;
   #columns: CustomColumns | undefined;
+  #digest: string | undefined;
 
   constructor(crd: DeepReadonly<CustomResourceDefinition>, v: CustomResourceDefinitionVersion, tools: DefinitionTools) {
     this.#crd = crd;
@@ -173,9 +175,12 @@ class VersionBehavior implements CustomBehavior {
     return validate(this.#validation, next as unknown as JsonObject, previous as unknown as JsonObject);
   }
 
-  get source(): object {
+  get digest(): string {
+    if (this.#digest !== undefined) return this.#digest;
     const { preserveUnknownFields, names } = this.#crd.spec;
-    return { preserveUnknownFields, names, version: this.#version };
+    const text = JSON.stringify({ preserveUnknownFields, names, version: this.#version });
+    this.#digest = createHash('sha256').update(text).digest('base64');
+    return this.#digest;
   }
 
   get componentName(): string {
