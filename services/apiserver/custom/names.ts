@@ -36,7 +36,11 @@ export function settledStatus(crd: Definition, others: Others, nowText: string):
       : { type: 'NamesAccepted', status: 'False', ...conflict };
   const before = status.conditions as readonly Condition[];
   const approval = approvalCondition(crd);
-  const wanted = [accepted, establishedOf(before, conflict === undefined), ...(approval === undefined ? [] : [approval])];
+  const wanted = [
+    accepted,
+    establishedOf(before, conflict === undefined),
+    ...(approval === undefined ? [] : [approval]),
+  ];
   const conditions = wanted.reduce((all, next) => setCondition(all, next, nowText), before);
   const isSame = conditions === before && JSON.stringify(names) === JSON.stringify(status.acceptedNames);
   return isSame ? status : { ...status, conditions: [...conditions], acceptedNames: names };

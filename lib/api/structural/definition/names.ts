@@ -99,7 +99,12 @@ export function approvalCondition(crd: DeepReadonly<CustomResourceDefinition>): 
     case 'approved':
       return { type, status: 'True', reason: 'ApprovedAnnotation', message: `approved in ${text}` };
     case 'bypassed':
-      return { type, status: 'False', reason: 'UnapprovedAnnotation', message: `not approved: ${JSON.stringify(text)}` };
+      return {
+        type,
+        status: 'False',
+        reason: 'UnapprovedAnnotation',
+        message: `not approved: ${JSON.stringify(text)}`,
+      };
     case 'missing':
       return { type, status: 'False', reason: 'MissingAnnotation', message: approvalText(state) };
     case 'invalid':
