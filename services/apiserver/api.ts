@@ -10,6 +10,7 @@ import { methodNotAllowed, pathNotFound } from './api-errors.ts';
 import { attributesOf, requireAllowed } from './authz/require.ts';
 import { cachedFromStored, fromStored, isConverted } from './conversion.ts';
 import type { Core, CoreResult, Target } from './core.ts';
+import { warnOfDeprecation } from './custom/warnings.ts';
 import { create, requireNoName } from './handlers/create.ts';
 import { deleteObject } from './handlers/delete.ts';
 import { deleteCollection } from './handlers/deletecollection.ts';
@@ -51,6 +52,7 @@ export class Api implements RequestHandler {
     const target = this.target(request);
     const selector = 'query' in request ? request.query.fieldSelector : undefined;
     await this.authorize(target, request.verb, selector);
+    warnOfDeprecation(target);
     return await this.#answered(target, await dispatch(this.core, target, c), c);
   }
 
@@ -168,11 +170,6 @@ async function* convertedWatch({ info, stored }: Target, items: AsyncIterable<Wa
       yield { type: 'events', events };
     }
   }
-}
-
-/** Source: apiextensions-apiserver/pkg/apiserver/customresource_handler.go. */
-function warnOfDeprecation({ info, warn }: Target): void {
-  if (info.custom?.deprecation !== undefined) warn?.(info.custom.deprecation);
 }
 
 function allows(kind: KindInfo, verb: string): boolean {

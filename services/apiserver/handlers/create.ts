@@ -19,6 +19,7 @@ import { alreadyExists, badRequest, forbidden } from '../api-errors.ts';
 import { attributesOf, requireAllowed } from '../authz/require.ts';
 import { type Cached, encodeStored } from '../cache/cached.ts';
 import { type Core, type CoreResult, hooksOf, managerOf, objectResult, type Target } from '../core.ts';
+import { warnOfFinalizers } from '../custom/warnings.ts';
 import { isTerminating } from '../kind-registry.ts';
 import { decodeBody } from '../write/decode-body.ts';
 
@@ -71,6 +72,7 @@ export async function createDraft(
   try {
     const errors = validateCreate(kind, draft, core.validation);
     if (errors.length > 0) throw invalidError(kind, draft.metadata.name, errors);
+    warnOfFinalizers(request, draft, undefined);
     await core.admission.validate(admission, c);
     const cached = dryRun
       ? await dryCreate(core, request, draft, c)

@@ -19,6 +19,7 @@ import { type AdmissionRequest, outcomeOfFailure, type WriteOutcome } from '../a
 import { conflict } from '../api-errors.ts';
 import type { Cached } from '../cache/cached.ts';
 import { type Core, type CoreResult, hooksOf, managerOf, objectResult, type Target } from '../core.ts';
+import { warnOfFinalizers } from '../custom/warnings.ts';
 import type { Settle } from '../hooks.ts';
 import { checkName, decodeBody } from '../write/decode-body.ts';
 import { type Change, guaranteedUpdate } from '../write/guaranteed-update.ts';
@@ -115,6 +116,7 @@ export async function changeObject(core: Core, request: UpdateRequest, o: NextOb
     settle = await hooksOf(core, kind).beginUpdate?.(draft, current.object, { kind, dryRun, user: request.user }, c);
     const errors = validateUpdate(kind, draft, mutable(current.object), request.subresource, core.validation);
     if (errors.length > 0) throw invalidError(kind, name, errors);
+    warnOfFinalizers(request, draft, current.object);
     admitted = admission;
     await core.admission.validate(admission, c);
     if (o.isTracked !== true) track(core, request, draft, current, o.trackAs ?? request.subresource);
