@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { allKinds, type DeepReadonly, type KindInfo, type KubeObject } from '#lib/api';
 import { type Clock, realClock, toStatusError } from '#lib/base';
 import { NAMES, VALID } from '../../lib/api/testing/valid-objects.ts';
-import { testContext as c, startTestServer, type TestServer } from './testing/server.ts';
+import { testContext as c, eventually, startTestServer, type TestServer } from './testing/server.ts';
 
 const RUNS = 10;
 /** Of one call: far above what any takes, far below what a pattern that backtracks takes on such strings. */
@@ -55,12 +55,23 @@ function revision(kind: KindInfo, object: DeepReadonly<KubeObject>): { resourceV
   return { resourceVersion: WATCHED.has(kind.resource) ? undefined : object.metadata.resourceVersion };
 }
 
+/** As it is when the server itself has nothing more to say of it: a definition has its status. */
+async function created(kind: KindInfo, object: KubeObject): Promise<DeepReadonly<KubeObject>> {
+  const made = await server.client.create(kind, object, c);
+  if (kind.resource !== 'customresourcedefinitions') return made;
+  return await eventually(async () => {
+    const now = await server.client.get(kind, keyOf(kind, object), c);
+    expect(now).toMatchObject({ status: { acceptedNames: { kind: expect.stringMatching(/./) } } });
+    return now;
+  });
+}
+
 describe('a good object', () => {
   test.each(KINDS)('%s', async (_name, kind) => {
     const { client } = server;
     const object = validObject(kind);
     const key = keyOf(kind, object);
-    const made = await client.create(kind, object, c);
+    const made = await created(kind, object);
     expect(made.metadata).toMatchObject({
       name: key.name,
       uid: expect.any(String),
@@ -181,7 +192,7 @@ describe('one bad part', () => {
     const { client } = server;
     const good = validObject(kind);
     const key = keyOf(kind, good);
-    await client.create(kind, good, c);
+    await created(kind, good);
     const stored = await client.get(kind, key, c);
     const { resourceVersion: _r, managedFields: _m, uid: _u, ...metadata } = stored.metadata;
     const whole = { ...stored, metadata: { ...metadata, labels: { a: 'b' } } };

@@ -85,7 +85,7 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     scope.spawn('bootstrap objects', (signal) => keepBootstrapObjects(client, deps.config, { ...c, signal }));
     const flows = await openFlowControl(deps, client, scope, c);
     const auditor = openAudit(deps, c);
-    scope.own(startDefinitions({ ...deps, client, kinds: api.core.kinds }));
+    scope.own(startDefinitions({ ...deps, client, core: api.core }));
     const endpoints = await keepEndpoints(deps, client, scope, c);
     const nodes = { streams: deps.nodeStreams };
     const aggregator = scope.own(newAggregator(deps, { client, kinds: api.core.kinds, nodes: () => nodes.streams }));

@@ -8,7 +8,7 @@ export {
   validateDefinitionUpdate,
 } from './definition/definition.ts';
 export { applyDefinitionDefaults } from './definition/definition-defaults.ts';
-export { definitionName } from './definition/names.ts';
+export { approvalCondition, definitionName } from './definition/names.ts';
 export { type CustomKinds, customKindsOf } from './kinds.ts';
 export { type CustomKind, customComponentName, customComponents, customKindOf } from './openapi.ts';
 export { type ParsedSchema, parseStructural } from './parse.ts';

@@ -1,6 +1,7 @@
 /**
  * Versions of custom resources: objects lie in the store in whatever version was the storage version when they were written,
- * and are read in any served one, pruned and defaulted by today's schema. Built-in kinds are converted by ../conversion.ts.
+ * and are read in any served one: pruned and defaulted by today's schema of the version they have, converted, pruned by that of
+ * the version asked for. Built-in kinds are converted by ../conversion.ts.
  *
  * Invariants: what is read in the version it has, and that today's schema would not change, is the cached object itself, so that
  * its bytes can be sent; every answer is computed once for each object and version, as long as both live.
@@ -100,7 +101,14 @@ export class CustomVersions {
     const apiVersion = apiVersionOf(info);
     const isSame = cached.object.apiVersion === apiVersion;
     if (!isSame && isByWebhook(this.#kinds.definitionOf(info))) return undefined;
-    return this.#keep(info, cached, isSame ? cached.object : { ...cached.object, apiVersion });
+    const stored = this.#stored(info, cached);
+    return this.#keep(info, cached, isSame ? stored : custom.fromOtherVersion({ ...stored, apiVersion }));
+  }
+
+  /** By the schema of the version that it was written in, whose defaults it gets whatever version is asked for. */
+  #stored(info: KindInfo, { object }: Cached): Stored {
+    const written = object.apiVersion === apiVersionOf(info) ? info : this.#kinds.versionOf(info, object.apiVersion);
+    return written?.custom?.fromStorage(object) ?? object;
   }
 
   async #convert(info: KindInfo, list: readonly Cached[], c: Ctx): Promise<void> {
@@ -108,11 +116,14 @@ export class CustomVersions {
     if (!isByWebhook(crd)) return;
     const objects = await this.#converted(
       crd,
-      list.map((cached) => cached.object),
+      list.map((cached) => this.#stored(info, cached)),
       apiVersionOf(info),
       c,
     );
-    for (const [i, cached] of list.entries()) this.#keep(info, cached, objects[i] ?? cached.object);
+    for (const [i, cached] of list.entries()) {
+      const object = objects[i] ?? cached.object;
+      this.#keep(info, cached, info.custom?.fromOtherVersion(object) ?? object);
+    }
   }
 
   async #converted(
@@ -127,9 +138,7 @@ export class CustomVersions {
   }
 
   #keep(info: KindInfo, cached: Cached, object: Stored): Cached {
-    const settled = info.custom?.fromStorage(object) ?? object;
-    const read =
-      settled === cached.object ? cached : { ...cached, object: settled, bytes: encodeStored(settled as KubeObject) };
+    const read = object === cached.object ? cached : { ...cached, object, bytes: encodeStored(object as KubeObject) };
     if (info.custom !== undefined) this.#memo(info.custom).set(cached, read);
     return read;
   }

@@ -19,6 +19,7 @@ import { type AdmissionRequest, outcomeOfFailure, type WriteOutcome } from '../a
 import { conflict } from '../api-errors.ts';
 import type { Cached } from '../cache/cached.ts';
 import { type Core, type CoreResult, hooksOf, managerOf, objectResult, type Target } from '../core.ts';
+import { warnOfFinalizers } from '../custom/warnings.ts';
 import type { Settle } from '../hooks.ts';
 import { isEqual, isSameContent } from '../storage.ts';
 import { checkName, decodeBody } from '../write/decode-body.ts';
@@ -39,7 +40,7 @@ const CREATED_BY_PUT = new Set([
   'rbac.authorization.k8s.io/clusterrolebindings',
 ]);
 
-/** An update without resourceVersion is refused for these. Source: AllowUnconditionalUpdate of the strategies. */
+/** An update without resourceVersion is refused for these and for custom kinds. Source: AllowUnconditionalUpdate of the strategies. */
 const CONDITIONAL_ONLY = new Set([
   'policy/poddisruptionbudgets',
   'coordination.k8s.io/leases',
@@ -48,6 +49,7 @@ const CONDITIONAL_ONLY = new Set([
   'storage.k8s.io/csistoragecapacities',
   'storage.k8s.io/volumeattachments',
   'node.k8s.io/runtimeclasses',
+  'apiextensions.k8s.io/customresourcedefinitions',
   'admissionregistration.k8s.io/validatingwebhookconfigurations',
   'admissionregistration.k8s.io/mutatingwebhookconfigurations',
 ]);
@@ -115,6 +117,7 @@ export async function changeObject(core: Core, request: UpdateRequest, o: NextOb
     settle = await hooksOf(core, kind).beginUpdate?.(draft, current.object, { kind, dryRun, user: request.user }, c);
     const errors = validateUpdate(kind, draft, mutable(current.object), request.subresource, core.validation);
     if (errors.length > 0) throw invalidError(kind, name, errors);
+    warnOfFinalizers(request, draft, current.object);
     admitted = admission;
     await core.admission.validate(admission, c);
     if (o.isTracked !== true) track(core, request, draft, current, o.trackAs ?? request.subresource);
@@ -221,7 +224,8 @@ function track(
 
 function requireRevision(kind: KindInfo, draft: KubeObject): void {
   const { resourceVersion, name } = draft.metadata;
-  if (!CONDITIONAL_ONLY.has(idOf(kind)) || CREATED_BY_PUT.has(idOf(kind))) return;
+  const isConditional = kind.custom !== undefined || CONDITIONAL_ONLY.has(idOf(kind));
+  if (!isConditional || CREATED_BY_PUT.has(idOf(kind))) return;
   if (resourceVersion !== undefined && resourceVersion !== '') return;
   const cause = 'Invalid value: 0x0: must be specified for an update';
   const message = `${kind.kind}.${kind.group} "${name}" is invalid: metadata.resourceVersion: ${cause}`;

@@ -209,6 +209,7 @@ export class Front {
       const items = await this.#o.api.openWatch({ ...base, query: q }, c);
       call.audit?.decided(true);
       call.audit?.started(200);
+      sendWarnings(call);
       await sendWatch({ ...answer, form }, kind, releasedWhenInitialized(items, query, releaseSeat), c);
       return;
     }
