@@ -17,6 +17,12 @@ export type {
   ReplicaSetSpec,
   ReplicaSetStatus,
 } from './gen/types/apps-v1.ts';
+export type {
+  MutatingAdmissionPolicy,
+  MutatingAdmissionPolicyBinding,
+  ValidatingAdmissionPolicy,
+  ValidatingAdmissionPolicyBinding,
+} from './gen/types/admissionregistration-v1.ts';
 export type { TokenRequest, TokenReview, TokenReviewStatus } from './gen/types/authentication-v1.ts';
 export type {
   LocalSubjectAccessReview,

@@ -15,6 +15,10 @@ import { NamespaceLifecycle } from './admission/namespace-lifecycle.ts';
 import { NodeRestriction } from './admission/node-restriction.ts';
 import { TaintNodesByCondition } from './admission/nodes.ts';
 import { PodSecurity } from './admission/pod-security/plugin.ts';
+import { policyDeps } from './admission/policy/deps.ts';
+import { PolicyEnvironments } from './admission/policy/environment.ts';
+import { expressionChecks } from './admission/policy/expressions.ts';
+import { ValidatingPolicies } from './admission/policy/validating.ts';
 import { DefaultTolerationSeconds, PriorityAdmission, ServiceAccountAdmission } from './admission/pods.ts';
 import { QuotaAdmission } from './admission/resource-quota.ts';
 import { RuntimeClassAdmission } from './admission/runtime-class.ts';
@@ -182,6 +186,9 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
   const nodes = new NodeAuthorizer({ graph: new NodeGraph(cache), rules: nodeRules() });
   const authorizer = new AuthorizerUnion([new Superusers(), nodes, rbac]);
   const accountWaitMs = config.serviceAccountWaitMs ?? SERVICE_ACCOUNT_WAIT_MS;
+  const versions = new CustomVersions({ kinds, webhook: noConversion });
+  const environments = new PolicyEnvironments();
+  const policies = policyDeps({ environments, storage, kinds, custom: versions, authorizer });
   // The order of Kubernetes; quotas come last, when nothing but the store can refuse any more.
   const admission = new AdmissionChain([
     new NamespaceLifecycle(storage),
@@ -201,6 +208,7 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     new CertificateSubjectRestriction(),
     new DefaultIngressClass(storage),
     new RbacEscalation({ authorizer, rbac, storage }),
+    new ValidatingPolicies(policies),
     new QuotaAdmission(storage),
   ]);
   const addresses = new AddressAllocator({ storage, cidr: config.serviceCidr, clock, random });
@@ -224,7 +232,7 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     storage,
     cache,
     kinds,
-    versions: new CustomVersions({ kinds, webhook: noConversion }),
+    versions,
     clock,
     random,
     log,
@@ -232,7 +240,11 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     tokens: makeTokenService({ storage, keys, clock, random, log, config: config.serviceAccounts ?? {}, others: oidc }),
     admission,
     hooks,
-    validation: { nodePortRange: { first: range.from, last: range.to }, definitions },
+    validation: {
+      nodePortRange: { first: range.from, last: range.to },
+      definitions,
+      expressions: expressionChecks(environments),
+    },
     eventTtlSeconds: config.eventTtlSeconds ?? EVENT_TTL_SECONDS,
   };
 }
