@@ -1,3 +1,4 @@
+export { TableTypes } from './cel-types.ts';
 export type { CustomBehavior } from './custom-behavior.ts';
 export { applyDefaults, applyTypeDefaults } from './defaults.ts';
 export { answersDeletedObject } from './deletion.ts';
@@ -78,6 +79,7 @@ export {
 } from './meta.ts';
 export * from './object.ts';
 export { type ApplyOptions, applyServerSide, type TrackOptions, trackUpdate } from './patch/apply.ts';
+export { mergeConfiguration } from './patch/configuration.ts';
 export { applyJsonPatch } from './patch/json.ts';
 export { applyMergePatch } from './patch/merge.ts';
 export { applyStrategicMergePatch } from './patch/strategic.ts';

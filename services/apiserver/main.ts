@@ -18,6 +18,9 @@ import { PodSecurity } from './admission/pod-security/plugin.ts';
 import { policyDeps } from './admission/policy/deps.ts';
 import { PolicyEnvironments } from './admission/policy/environment.ts';
 import { expressionChecks } from './admission/policy/expressions.ts';
+import { MutatingPolicies } from './admission/policy/mutating.ts';
+import { TypeChecker } from './admission/policy/type-checking.ts';
+import { startTypeChecking } from './admission/policy/type-checking-controller.ts';
 import { ValidatingPolicies } from './admission/policy/validating.ts';
 import { DefaultTolerationSeconds, PriorityAdmission, ServiceAccountAdmission } from './admission/pods.ts';
 import { QuotaAdmission } from './admission/resource-quota.ts';
@@ -85,6 +88,8 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     const flows = await openFlowControl(deps, client, scope, c);
     const auditor = openAudit(deps, c);
     scope.own(startDefinitions({ ...deps, client, kinds: api.core.kinds }));
+    const checker = new TypeChecker({ kinds: api.core.kinds, environments: new PolicyEnvironments() });
+    scope.own(startTypeChecking({ ...deps, client, informers: scope.own(new InformerFactory({ ...deps, client })), checker }));
     const endpoints = await keepEndpoints(deps, client, scope, c);
     const nodes = { streams: deps.nodeStreams };
     const health = new Health([
@@ -208,6 +213,7 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     new CertificateSubjectRestriction(),
     new DefaultIngressClass(storage),
     new RbacEscalation({ authorizer, rbac, storage }),
+    new MutatingPolicies(policies),
     new ValidatingPolicies(policies),
     new QuotaAdmission(storage),
   ]);

@@ -202,7 +202,9 @@ export class Front {
       await this.#allow(call.audit, this.#o.api.authorize(this.#o.api.target(base), streamVerb(info)));
       throw new StatusError('BadRequest', 'Upgrade request required');
     }
-    await this.#respond(call, kind, base);
+    const { audit } = call;
+    const annotate = audit === undefined ? {} : { annotate: (k: string, v: string) => audit.annotate(k, v) };
+    await this.#respond(call, kind, { ...base, ...annotate });
   }
 
   async #respond(call: Call, kind: KindInfo, base: RequestBase): Promise<void> {
