@@ -18,6 +18,8 @@ export interface Hook<P, B, C> {
   compiled(): C;
 }
 
+type State = readonly [ResourceCache, Revision, ResourceCache, Revision];
+
 interface Known<C> {
   readonly uid: string | undefined;
   readonly generation: number | undefined;
@@ -32,32 +34,34 @@ export interface SourceOptions<P extends KubeObject, B extends BindingObject, C>
 }
 
 export class PolicySource<P extends KubeObject, B extends BindingObject, C> {
-  readonly #policies: ResourceCache;
-  readonly #bindings: ResourceCache;
+  /** Asked for its resources each time: it makes new ones when it is filled anew. */
+  readonly #cache: WatchCache;
+  readonly #kinds: readonly [KindRef<P>, KindRef<B>];
   readonly #compile: (policy: DeepReadonly<P>) => C;
   readonly #compiled = new Map<string, Known<C>>();
-  #hooks: { readonly of: readonly [Revision, Revision]; readonly list: readonly Hook<P, B, C>[] } | undefined;
+  #hooks: { readonly of: State; readonly list: readonly Hook<P, B, C>[] } | undefined;
 
   constructor(o: SourceOptions<P, B, C>) {
-    this.#policies = o.cache.of(o.policies);
-    this.#bindings = o.cache.of(o.bindings);
+    this.#cache = o.cache;
+    this.#kinds = [o.policies, o.bindings];
     this.#compile = o.compile;
   }
 
   /** Policies that have a binding, by name. */
   hooks(): readonly Hook<P, B, C>[] {
-    if (this.#policies.size === 0 || this.#bindings.size === 0) return [];
-    const of = [this.#policies.changedRevision, this.#bindings.changedRevision] as const;
+    const [policies, bindings] = [this.#cache.of(this.#kinds[0]), this.#cache.of(this.#kinds[1])];
+    if (policies.size === 0 || bindings.size === 0) return [];
+    const of: State = [policies, policies.changedRevision, bindings, bindings.changedRevision];
     const known = this.#hooks;
-    if (known !== undefined && known.of[0] === of[0] && known.of[1] === of[1]) return known.list;
-    const list = this.#build();
+    if (known?.of.every((part, i) => part === of[i]) === true) return known.list;
+    const list = this.#build(policies, bindings);
     this.#hooks = { of, list };
     return list;
   }
 
-  #build(): Hook<P, B, C>[] {
+  #build(policies: ResourceCache, bindings: ResourceCache): Hook<P, B, C>[] {
     const byPolicy = new Map<string, DeepReadonly<B>[]>();
-    for (const { object } of this.#bindings.items('')) {
+    for (const { object } of bindings.items('')) {
       // The cache gives objects of that very resource.
       const binding = object as DeepReadonly<B>;
       const name = policyNameOf(binding);
@@ -67,11 +71,11 @@ export class PolicySource<P extends KubeObject, B extends BindingObject, C> {
     }
     const hooks: Hook<P, B, C>[] = [];
     const names = new Set<string>();
-    for (const { name, object } of this.#policies.items('')) {
+    for (const { name, object } of policies.items('')) {
       names.add(name);
       const policy = object as DeepReadonly<P>;
-      const bindings = byPolicy.get(name);
-      if (bindings !== undefined) hooks.push({ policy, bindings, compiled: () => this.#of(policy, object) });
+      const own = byPolicy.get(name);
+      if (own !== undefined) hooks.push({ policy, bindings: own, compiled: () => this.#of(policy, object) });
     }
     for (const name of this.#compiled.keys()) if (!names.has(name)) this.#compiled.delete(name);
     return hooks;
