@@ -9,6 +9,12 @@ export { semanticEqual } from './equality.ts';
 export { errorBody, type FieldError, type FieldErrorType, goQuote, invalidError } from './field-error.ts';
 export { type FieldMatcher, type FieldRequirement, fieldRequirements, parseFieldSelector } from './field-selector.ts';
 export { Kinds } from './gen/kinds.ts';
+export type {
+  MutatingAdmissionPolicy,
+  MutatingAdmissionPolicyBinding,
+  ValidatingAdmissionPolicy,
+  ValidatingAdmissionPolicyBinding,
+} from './gen/types/admissionregistration-v1.ts';
 export type { CustomResourceDefinition } from './gen/types/apiextensions-v1.ts';
 export type {
   Deployment,
@@ -18,12 +24,6 @@ export type {
   ReplicaSetSpec,
   ReplicaSetStatus,
 } from './gen/types/apps-v1.ts';
-export type {
-  MutatingAdmissionPolicy,
-  MutatingAdmissionPolicyBinding,
-  ValidatingAdmissionPolicy,
-  ValidatingAdmissionPolicyBinding,
-} from './gen/types/admissionregistration-v1.ts';
 export type { TokenRequest, TokenReview, TokenReviewStatus } from './gen/types/authentication-v1.ts';
 export type {
   LocalSubjectAccessReview,

@@ -15,6 +15,7 @@ import { NamespaceLifecycle } from './admission/namespace-lifecycle.ts';
 import { NodeRestriction } from './admission/node-restriction.ts';
 import { TaintNodesByCondition } from './admission/nodes.ts';
 import { PodSecurity } from './admission/pod-security/plugin.ts';
+import { DefaultTolerationSeconds, PriorityAdmission, ServiceAccountAdmission } from './admission/pods.ts';
 import { policyDeps } from './admission/policy/deps.ts';
 import { PolicyEnvironments } from './admission/policy/environment.ts';
 import { expressionChecks } from './admission/policy/expressions.ts';
@@ -22,7 +23,6 @@ import { MutatingPolicies } from './admission/policy/mutating.ts';
 import { TypeChecker } from './admission/policy/type-checking.ts';
 import { startTypeChecking } from './admission/policy/type-checking-controller.ts';
 import { ValidatingPolicies } from './admission/policy/validating.ts';
-import { DefaultTolerationSeconds, PriorityAdmission, ServiceAccountAdmission } from './admission/pods.ts';
 import { QuotaAdmission } from './admission/resource-quota.ts';
 import { RuntimeClassAdmission } from './admission/runtime-class.ts';
 import { DefaultStorageClass, PersistentVolumeClaimResize, StorageObjectInUseProtection } from './admission/storage.ts';
@@ -89,7 +89,9 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     const auditor = openAudit(deps, c);
     scope.own(startDefinitions({ ...deps, client, kinds: api.core.kinds }));
     const checker = new TypeChecker({ kinds: api.core.kinds, environments: new PolicyEnvironments() });
-    scope.own(startTypeChecking({ ...deps, client, informers: scope.own(new InformerFactory({ ...deps, client })), checker }));
+    scope.own(
+      startTypeChecking({ ...deps, client, informers: scope.own(new InformerFactory({ ...deps, client })), checker }),
+    );
     const endpoints = await keepEndpoints(deps, client, scope, c);
     const nodes = { streams: deps.nodeStreams };
     const health = new Health([

@@ -90,7 +90,12 @@ export const NAMESPACE_TYPE: ObjectType = objectType('kubernetes.Namespace', {
   }),
 });
 
-export const PATCH_OPERATION: ObjectType = objectType('JSONPatch', { op: STRING, path: STRING, from: STRING, value: DYN });
+export const PATCH_OPERATION: ObjectType = objectType('JSONPatch', {
+  op: STRING,
+  path: STRING,
+  from: STRING,
+  value: DYN,
+});
 export const PATCH_OBJECT = 'Object';
 
 /** Has every field, of any type: what it is checked against is the kind of the object, when there is one. */
@@ -155,8 +160,7 @@ export class PolicyCompiler {
   constructor(environments: PolicyEnvironments, o: CompilerOptions) {
     const variables: ObjectType = { kind: 'object', name: 'kubernetes.variables', fields: this.#fields };
     const env = environments.of(o.hasParams, o.types);
-    this.#plain =
-      o.hasVariables === false ? env : env.extend({ variables: { variables }, objectTypes: [variables] });
+    this.#plain = o.hasVariables === false ? env : env.extend({ variables: { variables }, objectTypes: [variables] });
     this.#authorized = this.#plain.extend({
       variables: { authorizer: AUTHORIZER_TYPE, 'authorizer.requestResource': RESOURCE_CHECK_TYPE },
     });

@@ -10,8 +10,8 @@ import {
   type Outcome,
   PER_CALL_LIMIT,
   PER_CALL_STEPS_MAX,
-  RUNTIME_STEPS_BUDGET,
   type Result,
+  RUNTIME_STEPS_BUDGET,
   type Value,
 } from '#lib/cel';
 import type { Compiled } from './environment.ts';
@@ -109,8 +109,7 @@ class LazyVariables extends ObjectValue {
   }
 
   #compute(name: string, compiled: Compiled): Result {
-    if ('error' in compiled)
-      return new CelError(`composited variable "${name}" fails to compile: ${compiled.error}`);
+    if ('error' in compiled) return new CelError(`composited variable "${name}" fails to compile: ${compiled.error}`);
     const outcome = this.#run(compiled);
     if ('value' in outcome) return outcome.value;
     return new CelError(`composited variable "${name}" fails to evaluate: ${outcome.error.message}`);

@@ -56,7 +56,7 @@ export async function findInvocations<P extends PolicyObject, B extends BindingO
   request: AdmissionRequest,
   c: Ctx,
 ): Promise<Found<P, B, C>> {
-  const found = { invocations: new Array<Invocation<P, B, C>>(), misconfigured: new Array<Misconfigured>() };
+  const found = { invocations: [] as Invocation<P, B, C>[], misconfigured: [] as Misconfigured[] };
   for (const hook of hooks) {
     const policy: DeepReadonly<PolicyObject> = hook.policy;
     const fault = faultOf(policy, found.misconfigured);

@@ -12,7 +12,11 @@ export type MatchResult = { readonly isMatch: boolean } | { readonly error: stri
 
 export function evaluateConditions(
   conditions: readonly Expression[],
-  o: { readonly bindings: Bindings; readonly variables: ReadonlyMap<string, Compiled>; readonly ignoresFailure: boolean },
+  o: {
+    readonly bindings: Bindings;
+    readonly variables: ReadonlyMap<string, Compiled>;
+    readonly ignoresFailure: boolean;
+  },
 ): MatchResult {
   if (conditions.length === 0) return { isMatch: true };
   const budget = new Budget(RUNTIME_COST_BUDGET_MATCH_CONDITIONS);

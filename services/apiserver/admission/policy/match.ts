@@ -2,7 +2,15 @@
  * Whether a policy or a binding is about a request: rules, names, selectors, and the version of the object that it sees.
  * Source: k8s.io/apiserver/pkg/admission/plugin/policy/matching/matching.go, plugin/webhook/predicates.
  */
-import { type DeepReadonly, type KindInfo, Kinds, kindInfo, type KubeObject, type LabelSelector, matcherOf } from '#lib/api';
+import {
+  type DeepReadonly,
+  type KindInfo,
+  Kinds,
+  type KubeObject,
+  kindInfo,
+  type LabelSelector,
+  matcherOf,
+} from '#lib/api';
 import type { Ctx } from '#lib/base';
 import { notFound } from '../../api-errors.ts';
 import type { KindRegistry } from '../../kind-registry.ts';
@@ -87,7 +95,9 @@ export class Matcher {
     const stored = this.#kinds.of(kind);
     return this.#kinds
       .all()
-      .filter((k) => k.resource === kind.resource && k !== kind && this.#kinds.of(k) === stored && stored !== undefined);
+      .filter(
+        (k) => k.resource === kind.resource && k !== kind && this.#kinds.of(k) === stored && stored !== undefined,
+      );
   }
 
   async #isInNamespace(
@@ -100,9 +110,7 @@ export class Matcher {
     const isItself = isNamespaces(request.kind);
     if (request.namespace === '' && !isItself) return true;
     const isWritten = isItself && subresource === '' && (operation === 'CREATE' || operation === 'UPDATE');
-    const labels = isWritten
-      ? object?.metadata.labels
-      : (await this.#get(namespaceOf(request), c)).metadata.labels;
+    const labels = isWritten ? object?.metadata.labels : (await this.#get(namespaceOf(request), c)).metadata.labels;
     return matcherOf(selector).matches(labels);
   }
 

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type CustomResourceDefinition, Kinds, type KubeObject, kindByGvk, ref } from '#lib/api';
-import { eventually, startTestServer, type TestServer, testContext as c } from '../../testing/server.ts';
+import { testContext as c, eventually, startTestServer, type TestServer } from '../../testing/server.ts';
 import { addMutating, addValidating, apply, configMap, jsonPatch, refusalOf } from './testing/policies.ts';
+
+type Mutation = ReturnType<typeof apply> | ReturnType<typeof jsonPatch>;
 
 let server: TestServer;
 let count = 0;
@@ -42,7 +44,12 @@ describe('ApplyConfiguration', () => {
     );
     const name = `m${++count}`;
     await addMutating(server, name, { matchConstraints, mutations: [mutation] });
-    const spec = { containers: [{ name: 'a', image: 'x' }, { name: 'b', image: 'y', env: [{ name: 'OWN', value: '1' }] }] };
+    const spec = {
+      containers: [
+        { name: 'a', image: 'x' },
+        { name: 'b', image: 'y', env: [{ name: 'OWN', value: '1' }] },
+      ],
+    };
     await eventually(async () => {
       const pod = await server.client.create(
         Kinds.pods,
@@ -59,8 +66,14 @@ describe('ApplyConfiguration', () => {
 
   test.each([
     ["Object{data: Object.spec{x: '1'}}", /type mismatch: unexpected type name "Object.spec", expected "Object.data"/],
-    ["Object{nothing: {'a': 'b'}}", /failed to convert patch object to typed object: \.nothing: field not declared in schema/],
-    ["Object{metadata: Object.metadata{ownerReferences: [Object.metadata.ownerReferences{name: 'a'}]}}", /omits a key field/],
+    [
+      "Object{nothing: {'a': 'b'}}",
+      /failed to convert patch object to typed object: \.nothing: field not declared in schema/,
+    ],
+    [
+      "Object{metadata: Object.metadata{ownerReferences: [Object.metadata.ownerReferences{name: 'a'}]}}",
+      /omits a key field/,
+    ],
     ["Object{data: {'a': 1}}", /cannot be handled as a ConfigMap|cannot unmarshal/],
   ])('%s is refused', async (expression, text) => {
     const p = await policy({ mutations: [apply(expression)] });
@@ -77,7 +90,10 @@ describe('ApplyConfiguration', () => {
     };
     const mutation = apply("Object{spec: Object.spec{containers: [Object.spec.containers{name: 'a', args: ['x']}]}}");
     await addMutating(server, name, { matchConstraints, mutations: [mutation] });
-    const pod = { metadata: { name: `pod${++count}`, namespace: 'default' }, spec: { containers: [{ name: 'a', image: 'x' }] } };
+    const pod = {
+      metadata: { name: `pod${++count}`, namespace: 'default' },
+      spec: { containers: [{ name: 'a', image: 'x' }] },
+    };
     expect(await refusalOf(() => server.client.create(Kinds.pods, pod, c))).toContain(
       'invalid ApplyConfiguration: may not mutate atomic arrays, maps or structs: .spec.containers[0].args',
     );
@@ -104,12 +120,17 @@ describe('JSONPatch', () => {
     const mutations = [jsonPatch("[JSONPatch{op: 'remove', path: '/data/none'}]")];
     const p = await policy({ mutations });
     expect(await refusalOf(() => p.create())).toContain('denied request: JSON Patch: ');
-    const ignoring = await policy({ mutations: [...mutations, apply("Object{data: {'x': '1'}}")], failurePolicy: 'Ignore' });
+    const ignoring = await policy({
+      mutations: [...mutations, apply("Object{data: {'x': '1'}}")],
+      failurePolicy: 'Ignore',
+    });
     await patched(ignoring, {}, { x: '1' });
   });
 
   test('the namespace stays', async () => {
-    const p = await policy({ mutations: [jsonPatch("[JSONPatch{op: 'add', path: '/metadata/namespace', value: 'kube-system'}]")] });
+    const p = await policy({
+      mutations: [jsonPatch("[JSONPatch{op: 'add', path: '/metadata/namespace', value: 'kube-system'}]")],
+    });
     expect(await refusalOf(() => p.create())).toContain('the namespace of an object cannot be changed');
   });
 });
@@ -119,9 +140,19 @@ test('IfNeeded sees the changes of policies after it, Never does not; validating
   const label = { objectSelector: { matchLabels: { of: 'again' } } };
   const append = (name: string) =>
     apply(`Object{data: {'seen-${name}': has(object.data) && 'late' in object.data ? 'yes' : 'no'}}`);
-  await addMutating(server, first ?? '', { mutations: [append('first')], reinvocationPolicy: 'IfNeeded' }, { matchResources: label });
+  await addMutating(
+    server,
+    first ?? '',
+    { mutations: [append('first')], reinvocationPolicy: 'IfNeeded' },
+    { matchResources: label },
+  );
   await addMutating(server, never ?? '', { mutations: [append('never')] }, { matchResources: label });
-  await addMutating(server, last ?? '', { mutations: [apply("Object{data: {'late': '1'}}")] }, { matchResources: label });
+  await addMutating(
+    server,
+    last ?? '',
+    { mutations: [apply("Object{data: {'late': '1'}}")] },
+    { matchResources: label },
+  );
   await eventually(async () => {
     const made = await server.client.create(Kinds.configmaps, configMap(`c${++count}`, {}, { of: 'again' }), c);
     expect(made.data).toEqual({ late: '1', 'seen-first': 'yes', 'seen-never': 'no' });
@@ -138,7 +169,12 @@ test('an older version of a kind is matched, seen and changed in that version', 
   expect(v1).toBeDefined();
   const matchConstraints = {
     resourceRules: [
-      { apiGroups: ['autoscaling'], apiVersions: ['v1'], resources: ['horizontalpodautoscalers'], operations: ['CREATE'] },
+      {
+        apiGroups: ['autoscaling'],
+        apiVersions: ['v1'],
+        resources: ['horizontalpodautoscalers'],
+        operations: ['CREATE'],
+      },
     ],
   };
   const mutation = apply('Object{spec: Object.spec{targetCPUUtilizationPercentage: 42}}');
@@ -169,7 +205,9 @@ test('custom resources are changed, and are parameters', async () => {
           schema: {
             openAPIV3Schema: {
               type: 'object',
-              properties: { spec: { type: 'object', properties: { size: { type: 'integer' }, unit: { type: 'string' } } } },
+              properties: {
+                spec: { type: 'object', properties: { size: { type: 'integer' }, unit: { type: 'string' } } },
+              },
             },
           },
         },
@@ -200,23 +238,28 @@ test('custom resources are changed, and are parameters', async () => {
     },
     { paramRef: { name: 'limit', parameterNotFoundAction: 'Deny' } },
   );
-  expect(await refusalOf(() => server.client.create(gauges, gauge(`g${++count}`, { size: 6 }), c))).toContain('too large');
+  expect(await refusalOf(() => server.client.create(gauges, gauge(`g${++count}`, { size: 6 }), c))).toContain(
+    'too large',
+  );
   const made = await server.client.create(gauges, gauge(`g${++count}`, { size: 4 }), c);
   expect(made.spec).toEqual({ size: 4, unit: 'm' });
 });
 
 test('mutations that do not compile are refused when they are written', async () => {
-  const spec = (mutation: object) => ({
+  const spec = (mutation: Mutation) => ({
     reinvocationPolicy: 'Never',
-    matchConstraints: { resourceRules: [{ apiGroups: [''], apiVersions: ['v1'], resources: ['pods'], operations: ['CREATE'] }] },
+    matchConstraints: {
+      resourceRules: [{ apiGroups: [''], apiVersions: ['v1'], resources: ['pods'], operations: ['CREATE'] }],
+    },
     mutations: [mutation],
   });
-  const refused = (mutation: object) =>
-    server.client
-      .create(Kinds.mutatingadmissionpolicies, { metadata: { name: 'bad' }, spec: spec(mutation) }, c)
-      .then(() => 'taken', (e: Error) => e.message);
+  const refused = (mutation: Mutation) =>
+    server.client.create(Kinds.mutatingadmissionpolicies, { metadata: { name: 'bad' }, spec: spec(mutation) }, c).then(
+      () => 'taken',
+      (e: Error) => e.message,
+    );
   expect(await refused(apply('{"a": 1}'))).toContain('must evaluate to Object but got map(string, int)');
   expect(await refused(jsonPatch('Object{}'))).toContain('must evaluate to list(JSONPatch) but got Object');
-  expect(await refused(jsonPatch("[JSONPatch{op: 1}]"))).toContain("expected type of field 'op' is 'string'");
-  expect(await refused(jsonPatch("[JSONPatch{nope: 1}]"))).toContain("undefined field 'nope'");
+  expect(await refused(jsonPatch('[JSONPatch{op: 1}]'))).toContain("expected type of field 'op' is 'string'");
+  expect(await refused(jsonPatch('[JSONPatch{nope: 1}]'))).toContain("undefined field 'nope'");
 });

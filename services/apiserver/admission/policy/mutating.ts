@@ -22,8 +22,8 @@ import type { RequestAuthorization } from './authorization.ts';
 import { authorizationOf, bindingsOf, withParams } from './bindings.ts';
 import type { PolicyDeps } from './deps.ts';
 import { findInvocations, type Invocation, type Misconfigured } from './invocations.ts';
-import { evaluateConditions } from './match-conditions.ts';
 import { isExempt } from './match.ts';
+import { evaluateConditions } from './match-conditions.ts';
 import { type CompiledMutating, compileMutating, mutate } from './mutator.ts';
 import { PolicySource } from './source.ts';
 import { Turn } from './turns.ts';
@@ -81,14 +81,17 @@ export class MutatingPolicies implements AdmissionPlugin {
   }
 
   /** `invoked`: policies that want to be asked again. */
-  async #run(pass: Pass, invocations: readonly Called[], c: Ctx): Promise<{ isChanged: boolean; invoked: Set<string> }> {
+  async #run(
+    pass: Pass,
+    invocations: readonly Called[],
+    c: Ctx,
+  ): Promise<{ isChanged: boolean; invoked: Set<string> }> {
     const invoked = new Set<string>();
     let isChanged = false;
     for (const called of invocations) {
       const compiled = called.hook.compiled();
       if (!(await this.#isMatch(pass, called, compiled, c))) continue;
-      for (const mutation of compiled.mutations)
-        if (await this.#mutate(pass, called, mutation, c)) isChanged = true;
+      for (const mutation of compiled.mutations) if (await this.#mutate(pass, called, mutation, c)) isChanged = true;
       if (compiled.isReinvoked) invoked.add(called.hook.policy.metadata.name);
     }
     return { isChanged, invoked };
@@ -144,7 +147,11 @@ export class MutatingPolicies implements AdmissionPlugin {
     }
   }
 
-  async #bindings({ request, draft, namespace, authorization }: Pass, { kind, param }: Called, c: Ctx): Promise<Bindings> {
+  async #bindings(
+    { request, draft, namespace, authorization }: Pass,
+    { kind, param }: Called,
+    c: Ctx,
+  ): Promise<Bindings> {
     const { versions } = this.#deps;
     const object = await versions.read(kind, draft, c);
     const previous = request.previous && (await versions.read(kind, request.previous, c));

@@ -33,16 +33,16 @@ export interface CompiledMutating extends CompiledHead {
 /** `next` is not decoded; the object itself when there is nothing to change. */
 export type Mutated = { readonly next: unknown } | { readonly error: string };
 
-export function compileMutating(
-  environments: PolicyEnvironments,
-  spec: DeepReadonly<MutatingSpec>,
-): CompiledMutating {
+export function compileMutating(environments: PolicyEnvironments, spec: DeepReadonly<MutatingSpec>): CompiledMutating {
   const { head, compiler } = compileHead(environments, spec);
   const mutations = (spec.mutations ?? []).map((m): CompiledMutation => {
     const type = m.patchType === 'JSONPatch' ? 'patch' : 'apply';
     const text = (type === 'patch' ? m.jsonPatch : m.applyConfiguration)?.expression ?? '';
     const results = type === 'patch' ? PATCH_RESULT : APPLY_RESULT;
-    return { type, expression: { text, compiled: compiler.compile(text, { results, hasAuthorizer: true, isMutation: true }) } };
+    return {
+      type,
+      expression: { text, compiled: compiler.compile(text, { results, hasAuthorizer: true, isMutation: true }) },
+    };
   });
   return { ...head, mutations, isReinvoked: spec.reinvocationPolicy === 'IfNeeded' };
 }
@@ -53,7 +53,11 @@ export interface MutationInput {
   readonly bindings: Bindings;
 }
 
-export function mutate(policy: CompiledMutating, { type, expression }: CompiledMutation, input: MutationInput): Mutated {
+export function mutate(
+  policy: CompiledMutating,
+  { type, expression }: CompiledMutation,
+  input: MutationInput,
+): Mutated {
   if ('error' in expression.compiled) return { error: expression.compiled.error };
   try {
     const activation = new Activation(input.bindings, policy.variables, new Budget(RUNTIME_COST_BUDGET));

@@ -61,7 +61,9 @@ export class Params {
   #find(kind: KindInfo, ref: ParamRef, requestNamespace: string): Cached[] {
     const namespace = kind.namespaced ? ref.namespace || requestNamespace : '';
     if (kind.namespaced && namespace === '')
-      throw new ConfigurationError('cannot use namespaced paramRef in policy binding that matches cluster-scoped resources');
+      throw new ConfigurationError(
+        'cannot use namespaced paramRef in policy binding that matches cluster-scoped resources',
+      );
     if (!kind.namespaced && ref.namespace)
       throw new ConfigurationError('paramRef.namespace must not be provided for a cluster-scoped `paramKind`');
     const stored = this.#kinds.of(kind) ?? kind;

@@ -5,7 +5,7 @@
 import { type DeepReadonly, Kinds, type ValidatingAdmissionPolicy } from '#lib/api';
 import { type Clock, type Ctx, isKind, type Logger, type Random } from '#lib/base';
 import type { Client } from '#lib/client';
-import { DONE, type InformerFactory, objectsOf, type Outcome, startController } from '#lib/controller';
+import { DONE, type InformerFactory, type Outcome, objectsOf, startController } from '#lib/controller';
 import type { TypeChecker } from './type-checking.ts';
 
 const WORKERS = 1;

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type CustomResourceDefinition, Kinds } from '#lib/api';
-import { eventually, startTestServer, type TestServer, testContext as c } from '../../testing/server.ts';
+import { testContext as c, eventually, startTestServer, type TestServer } from '../../testing/server.ts';
 
 let server: TestServer;
 beforeAll(async () => {
@@ -56,7 +56,10 @@ test('nothing to warn about; wildcards are not looked at; params have their type
 });
 
 test('custom kinds are checked by their schema', async () => {
-  const openAPIV3Schema = { type: 'object', properties: { spec: { type: 'object', properties: { size: { type: 'integer' } } } } };
+  const openAPIV3Schema = {
+    type: 'object',
+    properties: { spec: { type: 'object', properties: { size: { type: 'integer' } } } },
+  };
   const definition = {
     metadata: { name: 'gauges.example.com' },
     spec: {
@@ -68,7 +71,11 @@ test('custom kinds are checked by their schema', async () => {
   };
   await server.client.create(Kinds.customresourcedefinitions, definition as unknown as CustomResourceDefinition, c);
   await eventually(async () => {
-    const crd = await server.client.get(Kinds.customresourcedefinitions, { namespace: '', name: 'gauges.example.com' }, c);
+    const crd = await server.client.get(
+      Kinds.customresourcedefinitions,
+      { namespace: '', name: 'gauges.example.com' },
+      c,
+    );
     if (crd.status?.conditions?.some((k) => k.type === 'Established' && k.status === 'True') !== true)
       throw new Error('not established');
   });

@@ -85,11 +85,13 @@ function kindsOf(spec: Spec, kinds: KindRegistry): KindInfo[] {
 function kindsOfRule({ apiGroups = [], apiVersions = [], resources = [] }: MatchRule, kinds: KindRegistry): KindInfo[] {
   if ([...apiGroups, ...apiVersions].some((text) => text.includes('*'))) return [];
   const plain = resources.filter((r) => !/[*/]/.test(r)).toSorted();
-  return apiGroups.toSorted().flatMap((group) =>
-    apiVersions.toSorted().flatMap((version) =>
-      plain.flatMap((resource) => kinds.byResource(group, version, resource) ?? []),
-    ),
-  );
+  return apiGroups
+    .toSorted()
+    .flatMap((group) =>
+      apiVersions
+        .toSorted()
+        .flatMap((version) => plain.flatMap((resource) => kinds.byResource(group, version, resource) ?? [])),
+    );
 }
 
 function textOf({ group, version, kind }: KindInfo): string {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Kinds } from '#lib/api';
 import { realClock } from '#lib/base';
 import { MemoryStore } from '#lib/store';
-import { eventually, startTestServer, type TestServer, testContext as c } from '../../testing/server.ts';
+import { testContext as c, eventually, startTestServer, type TestServer } from '../../testing/server.ts';
 import { addValidating, configMap, refusalOf } from './testing/policies.ts';
 
 let server: TestServer;
@@ -73,7 +73,12 @@ test('Warn and Audit let the request through', async () => {
     const warnings: string[] = [];
     const body = configMap(`c${++count}`, {}, { of: p.name });
     const user = { name: 'admin', groups: ['system:masters'] };
-    const target = { user, kind: Kinds.configmaps, namespace: 'default', warn: (text: string) => void warnings.push(text) };
+    const target = {
+      user,
+      kind: Kinds.configmaps,
+      namespace: 'default',
+      warn: (text: string) => void warnings.push(text),
+    };
     await server.api.handler.handle({ ...target, verb: 'create', body, options: {} }, c);
     expect(warnings).toEqual([
       `Validation failed for ValidatingAdmissionPolicy '${p.name}' with binding '${p.name}-b': failed expression: false`,
@@ -90,14 +95,19 @@ test('variables see those before them, are lazy and typed; request, namespaceObj
     ],
     validations: [
       { expression: 'variables.double < 4', messageExpression: "'double is ' + string(variables.double)" },
-      { expression: "request.operation != 'UPDATE' || oldObject.data.size() <= object.data.size()", message: 'shrinks' },
+      {
+        expression: "request.operation != 'UPDATE' || oldObject.data.size() <= object.data.size()",
+        message: 'shrinks',
+      },
       { expression: "namespaceObject.metadata.name == 'default' && request.namespace == 'default'" },
       { expression: "request.kind.kind == 'ConfigMap' && request.userInfo.username == 'admin' && !request.dryRun" },
     ],
   });
   expect(await dry(p, { a: '1', b: '2' })).toContain('double is 4');
   const made = await p.create({ a: '1' });
-  await expect(server.client.update(Kinds.configmaps, { ...structuredClone(made), data: {} } as never, c)).rejects.toThrow();
+  await expect(
+    server.client.update(Kinds.configmaps, { ...structuredClone(made), data: {} } as never, c),
+  ).rejects.toThrow();
 });
 
 test('match conditions take requests out', async () => {
@@ -115,7 +125,9 @@ describe('params', () => {
     await server.client.create(Kinds.configmaps, configMap('limits-b', { max: '3' }, { limits: 'yes' }), c);
     const spec = {
       paramKind: { apiVersion: 'v1', kind: 'ConfigMap' },
-      validations: [{ expression: 'size(object.data) <= int(params.data.max)', messageExpression: "'over ' + params.data.max" }],
+      validations: [
+        { expression: 'size(object.data) <= int(params.data.max)', messageExpression: "'over ' + params.data.max" },
+      ],
     };
     const matching = (name: string) => ({ objectSelector: { matchLabels: { of: name } } });
     const bound = (paramRef: object) => policyWith(spec, { paramRef });
@@ -164,7 +176,8 @@ test('authorizer: the requester and service accounts', async () => {
 
 describe('hostile expressions', () => {
   test('a call, and all calls together, are bounded', async () => {
-    const heavy = '[1,2,3,4,5,6,7,8,9,0].all(a, [1,2,3,4,5,6,7,8,9,0].all(b, [1,2,3,4,5,6,7,8,9,0].all(c, [1,2,3,4,5,6,7,8,9,0].all(d, [1,2,3,4,5,6,7,8,9,0].all(e, [1,2,3,4,5,6,7,8,9,0].all(f, a + b + c + d + e + f >= 0))))))';
+    const heavy =
+      '[1,2,3,4,5,6,7,8,9,0].all(a, [1,2,3,4,5,6,7,8,9,0].all(b, [1,2,3,4,5,6,7,8,9,0].all(c, [1,2,3,4,5,6,7,8,9,0].all(d, [1,2,3,4,5,6,7,8,9,0].all(e, [1,2,3,4,5,6,7,8,9,0].all(f, a + b + c + d + e + f >= 0))))))';
     const p = await policy({ validations: [{ expression: heavy }] });
     const before = realClock.monotonic();
     expect(await dry(p)).toContain('operation cancelled: actual cost limit exceeded');
@@ -191,10 +204,13 @@ describe('hostile expressions', () => {
 
 test('expressions that do not compile are refused when they are written', async () => {
   const refused = async (spec: object) =>
-    await server.client
-      .create(Kinds.validatingadmissionpolicies, { metadata: { name: 'bad' }, spec } as never, c)
-      .then(() => 'taken', (e: Error) => e.message);
-  const matchConstraints = { resourceRules: [{ apiGroups: ['*'], apiVersions: ['*'], resources: ['*'], operations: ['*'] }] };
+    await server.client.create(Kinds.validatingadmissionpolicies, { metadata: { name: 'bad' }, spec } as never, c).then(
+      () => 'taken',
+      (e: Error) => e.message,
+    );
+  const matchConstraints = {
+    resourceRules: [{ apiGroups: ['*'], apiVersions: ['*'], resources: ['*'], operations: ['*'] }],
+  };
   expect(await refused({ matchConstraints, validations: [{ expression: 'object.x +' }] })).toMatch(
     /spec\.validations\[0\]\.expression: Invalid value: "object\.x \+": compilation failed: ERROR: <input>:1:\d+: /,
   );
@@ -205,11 +221,14 @@ test('expressions that do not compile are refused when they are written', async 
     "undeclared reference to 'params'",
   );
   expect(
-    await refused({ matchConstraints, validations: [{ expression: 'true', messageExpression: "authorizer.path('/').check('get').reason()" }] }),
+    await refused({
+      matchConstraints,
+      validations: [{ expression: 'true', messageExpression: "authorizer.path('/').check('get').reason()" }],
+    }),
   ).toContain("undeclared reference to 'authorizer'");
-  expect(
-    await refused({ matchConstraints, auditAnnotations: [{ key: 'k', valueExpression: '1' }] }),
-  ).toContain('must evaluate to one of [string null_type] but got int');
+  expect(await refused({ matchConstraints, auditAnnotations: [{ key: 'k', valueExpression: '1' }] })).toContain(
+    'must evaluate to one of [string null_type] but got int',
+  );
   expect(
     await refused({
       matchConstraints,
@@ -218,7 +237,11 @@ test('expressions that do not compile are refused when they are written', async 
     }),
   ).toContain("found no matching overload for '_==_' applied to '(int, string)'");
   expect(
-    await refused({ matchConstraints, matchConditions: [{ name: 'x', expression: 'object' }], validations: [{ expression: 'true' }] }),
+    await refused({
+      matchConstraints,
+      matchConditions: [{ name: 'x', expression: 'object' }],
+      validations: [{ expression: 'true' }],
+    }),
   ).toContain('spec.matchConditions[0].expression: Invalid value: "object": must evaluate to bool but got dyn');
 });
 

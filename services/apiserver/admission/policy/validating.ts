@@ -12,7 +12,13 @@ import { findInvocations, type Invocation } from './invocations.ts';
 import { isExempt } from './match.ts';
 import { PolicySource } from './source.ts';
 import { Turn } from './turns.ts';
-import { type CompiledValidating, compileValidating, type Denial, evaluateValidating, type Verdict } from './validator.ts';
+import {
+  type CompiledValidating,
+  compileValidating,
+  type Denial,
+  evaluateValidating,
+  type Verdict,
+} from './validator.ts';
 
 const FAILURE_KEY = 'validation.policy.admission.k8s.io/validation_failure';
 const ANNOTATION_BYTES_MAX = 10 * 1024;
@@ -67,7 +73,8 @@ export class ValidatingPolicies implements AdmissionPlugin {
       const bindings = bindingsOf({ request, kind, object, previous, namespace }, authorization);
       const verdict = evaluateValidating(called.hook.compiled(), withParams(bindings, called.param));
       refusals.push(...act(called, verdict, request));
-      for (const { key, value } of verdict.annotations) annotations.add(`${called.hook.policy.metadata.name}/${key}`, value);
+      for (const { key, value } of verdict.annotations)
+        annotations.add(`${called.hook.policy.metadata.name}/${key}`, value);
       await turn.breathe();
     }
     annotations.publish(request);

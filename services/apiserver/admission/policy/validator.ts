@@ -96,7 +96,8 @@ function denialsOf(policy: CompiledValidating, activation: Activation): Denial[]
       continue;
     }
     const { spec, message: expression } = validation;
-    const message = messageOf(expression, activation) || spec.message?.trim() || `failed expression: ${spec.expression.trim()}`;
+    const message =
+      messageOf(expression, activation) || spec.message?.trim() || `failed expression: ${spec.expression.trim()}`;
     denials.push({ index, message, reason: spec.reason ?? '' });
   }
   return denials;

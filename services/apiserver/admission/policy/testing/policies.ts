@@ -1,13 +1,15 @@
 /** Policies and what belongs to them, for tests. */
 import type { MutatingAdmissionPolicy, ValidatingAdmissionPolicy } from '#lib/api';
 import { Kinds } from '#lib/api';
-import { eventually, type TestServer, testContext as c } from '../../../testing/server.ts';
+import { testContext as c, eventually, type TestServer } from '../../../testing/server.ts';
 
 type ValidatingSpec = Partial<ValidatingAdmissionPolicy['spec']>;
 type MutatingSpec = Partial<MutatingAdmissionPolicy['spec']>;
 
 export const CONFIG_MAPS = {
-  resourceRules: [{ apiGroups: [''], apiVersions: ['v1'], resources: ['configmaps'], operations: ['CREATE', 'UPDATE'] }],
+  resourceRules: [
+    { apiGroups: [''], apiVersions: ['v1'], resources: ['configmaps'], operations: ['CREATE', 'UPDATE'] },
+  ],
 };
 
 export async function addValidating(
@@ -19,7 +21,11 @@ export async function addValidating(
   const policy = { metadata: { name }, spec: { matchConstraints: CONFIG_MAPS, ...spec } };
   await server.client.create(Kinds.validatingadmissionpolicies, policy, c);
   const bound = { policyName: name, validationActions: ['Deny'], ...binding };
-  await server.client.create(Kinds.validatingadmissionpolicybindings, { metadata: { name: `${name}-b` }, spec: bound }, c);
+  await server.client.create(
+    Kinds.validatingadmissionpolicybindings,
+    { metadata: { name: `${name}-b` }, spec: bound },
+    c,
+  );
 }
 
 export async function addMutating(
@@ -31,7 +37,11 @@ export async function addMutating(
   const policy = { metadata: { name }, spec: { matchConstraints: CONFIG_MAPS, reinvocationPolicy: 'Never', ...spec } };
   await server.client.create(Kinds.mutatingadmissionpolicies, policy, c);
   const bound = { policyName: name, ...binding };
-  await server.client.create(Kinds.mutatingadmissionpolicybindings, { metadata: { name: `${name}-b` }, spec: bound }, c);
+  await server.client.create(
+    Kinds.mutatingadmissionpolicybindings,
+    { metadata: { name: `${name}-b` }, spec: bound },
+    c,
+  );
 }
 
 export const apply = (expression: string) => ({ patchType: 'ApplyConfiguration', applyConfiguration: { expression } });
