@@ -21,7 +21,7 @@ beforeAll(async () => {
 });
 
 /** Others write their status: what they do meanwhile is no conflict here. */
-const WATCHED = new Set(['flowschemas', 'prioritylevelconfigurations']);
+const WATCHED = new Set(['flowschemas', 'prioritylevelconfigurations', 'validatingadmissionpolicies']);
 
 afterAll(async () => {
   await server[Symbol.asyncDispose]();
