@@ -4,9 +4,9 @@
  * Source: k8s.io/apiserver/pkg/admission/plugin/policy/mutating/patch/smd.go.
  */
 import type { KubeObject } from '../object.ts';
-import { type KindInfo, kindInfo } from '../registry.ts';
+import { type KindInfo, kindInfo, schemaOf } from '../registry.ts';
 import { shapeOfKind } from './apply.ts';
-import { itemElement, type Shape } from './shape.ts';
+import { itemElement, type Shape, shapeOfType } from './shape.ts';
 import { mergeTyped } from './typed.ts';
 import { isObject } from './value.ts';
 
@@ -16,7 +16,8 @@ export function mergeConfiguration(
   live: KubeObject,
   configuration: unknown,
 ): { readonly merged: unknown } | { readonly error: string } {
-  const shape = shapeOfKind(kindInfo(kind));
+  const shape = shapeOf(kind, live);
+  if (shape === undefined) return { error: `no schema for ${live.apiVersion}, Kind=${live.kind}` };
   const faults: Faults = { undeclared: [], atomic: [], keyless: [] };
   inspect(shape, configuration, '', faults);
   const wrong = [...faults.undeclared.map((at) => `${at}: field not declared in schema`), ...faults.keyless];
@@ -26,6 +27,13 @@ export function mergeConfiguration(
       error: `invalid ApplyConfiguration: may not mutate atomic arrays, maps or structs: ${faults.atomic.join(', ')}`,
     };
   return { merged: mergeTyped(shape, live, configuration) };
+}
+
+/** `live` may be the body of a subresource: a Scale, a TokenRequest. */
+function shapeOf(kind: KindInfo, live: KubeObject): Shape | undefined {
+  if (live.kind === kind.kind) return shapeOfKind(kindInfo(kind));
+  const type = schemaOf(live.apiVersion, live.kind);
+  return type === undefined ? undefined : shapeOfType(type);
 }
 
 interface Faults {

@@ -245,6 +245,36 @@ test('custom resources are changed, and are parameters', async () => {
   expect(made.spec).toEqual({ size: 4, unit: 'm' });
 });
 
+test('bodies of subresources are seen and changed as what they are', async () => {
+  const matchConstraints = {
+    resourceRules: [
+      { apiGroups: [''], apiVersions: ['v1'], resources: ['serviceaccounts/token'], operations: ['CREATE'] },
+    ],
+  };
+  const matchConditions = [
+    { name: 'kind', expression: "request.kind.kind == 'TokenRequest' && object.kind == 'TokenRequest'" },
+  ];
+  const mutation = apply('Object{spec: Object.spec{expirationSeconds: 7200}}');
+  await addMutating(server, 'tokens', { matchConstraints, matchConditions, mutations: [mutation] });
+  await eventually(async () => {
+    const body = {
+      apiVersion: 'authentication.k8s.io/v1',
+      kind: 'TokenRequest',
+      metadata: {},
+      spec: { expirationSeconds: 600 },
+    };
+    const request = {
+      user: { name: 'admin', groups: ['system:masters'] },
+      kind: Kinds.serviceaccounts,
+      namespace: 'default',
+      name: 'default',
+      subresource: 'token',
+    };
+    const answer = await server.api.handler.handle({ ...request, verb: 'create', body, options: {} }, c);
+    expect(answer).toMatchObject({ object: { spec: { expirationSeconds: 7200 } } });
+  });
+});
+
 test('mutations that do not compile are refused when they are written', async () => {
   const spec = (mutation: Mutation) => ({
     reinvocationPolicy: 'Never',

@@ -6,6 +6,7 @@
 import {
   applyDefaults,
   type DeepReadonly,
+  decodeAny,
   decodeObject,
   type KindInfo,
   Kinds,
@@ -35,6 +36,17 @@ interface Problem extends Misconfigured {
   readonly reason: string;
 }
 
+/** A pass of the whole chain, where the chain makes a second one when a plugin requires it. */
+export interface Round {
+  readonly isReinvocation: boolean;
+  requireReinvocation(): void;
+}
+
+interface Ran {
+  readonly isChanged: boolean;
+  readonly invoked: ReadonlySet<string>;
+}
+
 interface Pass {
   readonly request: AdmissionRequest;
   readonly draft: KubeObject;
@@ -49,6 +61,9 @@ export class MutatingPolicies implements AdmissionPlugin {
   readonly #deps: PolicyDeps;
   readonly #source: PolicySource<MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding, CompiledMutating>;
 
+  /** Of requests whose first pass is over: names of policies that ask for a second one. */
+  readonly #invoked = new WeakMap<AdmissionRequest, ReadonlySet<string>>();
+
   constructor(deps: PolicyDeps) {
     this.#deps = deps;
     this.#source = new PolicySource({
@@ -59,33 +74,39 @@ export class MutatingPolicies implements AdmissionPlugin {
     });
   }
 
-  async admit(request: AdmissionRequest, c: Ctx): Promise<void> {
+  /** With a `round` the chain runs the second pass, and other plugins may ask for it; without one this plugin does. */
+  async admit(request: AdmissionRequest, c: Ctx, round?: Round): Promise<void> {
     const hooks = this.#source.hooks();
-    const draft = request.object;
-    if (hooks.length === 0 || draft === undefined || isExempt(request)) return;
-    const { invocations, misconfigured } = await findInvocations(this.#deps, hooks, request, c);
-    const problems = misconfigured.map((m) => ({ ...m, reason: '' }));
-    if (invocations.length > 0) {
-      const namespace = await this.#deps.matcher.namespace(request, c);
-      const authorization = authorizationOf(request, this.#deps.authorizer);
-      const pass = { request, draft, namespace, authorization, problems, turn: new Turn(c) };
-      const { isChanged, invoked } = await this.#run(pass, invocations, c);
-      const again = hooks.filter(({ policy }) => invoked.has(policy.metadata.name));
-      if (isChanged && again.length > 0 && problems.length === 0) {
-        const second = await findInvocations(this.#deps, again, request, c);
-        problems.push(...second.misconfigured.map((m) => ({ ...m, reason: '' })));
-        await this.#run(pass, second.invocations, c);
-      }
+    if (hooks.length === 0 || request.object === undefined || isExempt(request)) return;
+    const invokedBefore = this.#invoked.get(request);
+    if (round?.isReinvocation === true) {
+      if (invokedBefore !== undefined) await this.#pass(request, named(hooks, invokedBefore), c);
+      return;
     }
-    if (problems.length > 0) throw refused(request, problems);
+    const { isChanged, invoked } = await this.#pass(request, hooks, c);
+    if (invoked.size > 0) this.#invoked.set(request, invoked);
+    if (!isChanged) return;
+    if (round !== undefined) round.requireReinvocation();
+    else if (invoked.size > 0) await this.#pass(request, named(hooks, invoked), c);
   }
 
   /** `invoked`: policies that want to be asked again. */
-  async #run(
-    pass: Pass,
-    invocations: readonly Called[],
-    c: Ctx,
-  ): Promise<{ isChanged: boolean; invoked: Set<string> }> {
+  async #pass(request: AdmissionRequest, hooks: readonly Called['hook'][], c: Ctx): Promise<Ran> {
+    const { object: draft } = request;
+    const { invocations, misconfigured } = await findInvocations(this.#deps, hooks, request, c);
+    const problems = misconfigured.map((m) => ({ ...m, reason: '' }));
+    let ran: Ran = { isChanged: false, invoked: new Set() };
+    if (invocations.length > 0 && draft !== undefined) {
+      const namespace = await this.#deps.matcher.namespace(request, c);
+      const authorization = authorizationOf(request, this.#deps.authorizer);
+      const pass = { request, draft, namespace, authorization, problems, turn: new Turn(c) };
+      ran = await this.#run(pass, invocations, c);
+    }
+    if (problems.length > 0) throw refused(request, problems);
+    return ran;
+  }
+
+  async #run(pass: Pass, invocations: readonly Called[], c: Ctx): Promise<Ran> {
     const invoked = new Set<string>();
     let isChanged = false;
     for (const called of invocations) {
@@ -134,12 +155,14 @@ export class MutatingPolicies implements AdmissionPlugin {
     c: Ctx,
   ): Promise<{ readonly object: KubeObject } | { readonly error: string }> {
     const wanted = pass.request.kind;
+    const isItself = pass.draft.kind === wanted.kind;
     try {
-      const { object } = decodeObject(kind, value);
+      // A Scale or a TokenRequest is admitted as a part of what it belongs to.
+      const { object } = isItself ? decodeObject(kind, value) : decodeAny(value);
       const back = await this.#deps.versions.back(wanted, kind, object, c);
       if ((back.metadata.namespace ?? '') !== (pass.draft.metadata.namespace ?? ''))
         return { error: 'the namespace of an object cannot be changed' };
-      applyDefaults(wanted, back);
+      if (isItself) applyDefaults(wanted, back);
       return { object: back };
     } catch (e) {
       if (!(e instanceof StatusError)) throw e;
@@ -167,6 +190,10 @@ export class MutatingPolicies implements AdmissionPlugin {
       reason: 'Invalid',
     });
   }
+}
+
+function named(hooks: readonly Called['hook'][], names: ReadonlySet<string>): Called['hook'][] {
+  return hooks.filter(({ policy }) => names.has(policy.metadata.name));
 }
 
 /** The code stays that of a refusal whatever the reason, as in Kubernetes. */

@@ -25,14 +25,15 @@ export class Versions {
 
   /** `object` is of another version of `kind`; itself when it has that version already. */
   async read(kind: KindInfo, object: Stored, c: Ctx): Promise<Stored> {
-    if (object.apiVersion === apiVersionOf(kind)) return object;
+    // Bodies of subresources (Scale, TokenRequest) are no versions of their parent.
+    if (object.apiVersion === apiVersionOf(kind) || object.kind !== kind.kind) return object;
     if (kind.custom === undefined) return fromStored(kind, this.#kinds.of(kind) ?? kind, object);
     return await this.#custom.convert(kind, object, c);
   }
 
   /** Back from the version `from` to that of the request. Takes `object` over. */
   async back(kind: KindInfo, from: KindInfo, object: KubeObject, c: Ctx): Promise<KubeObject> {
-    if (kind === from) return object;
+    if (kind === from || object.kind !== kind.kind) return object;
     if (kind.custom === undefined) return toStored(from, kind, object);
     return structuredClone(await this.read(kind, object, c)) as KubeObject;
   }
