@@ -7,17 +7,19 @@ import { type Bindings, RUNTIME_COST_BUDGET_MATCH_CONDITIONS } from '#lib/cel';
 import { aggregateText } from '../refusal.ts';
 import type { Compiled } from './environment.ts';
 import { Activation, Budget, type Expression, OutOfBudget } from './evaluation.ts';
+import type { Turn } from './turns.ts';
 
 export type MatchResult = { readonly isMatch: boolean } | { readonly error: string };
 
-export function evaluateConditions(
+export async function evaluateConditions(
   conditions: readonly Expression[],
   o: {
     readonly bindings: Bindings;
     readonly variables: ReadonlyMap<string, Compiled>;
     readonly ignoresFailure: boolean;
+    readonly turn: Turn;
   },
-): MatchResult {
+): Promise<MatchResult> {
   if (conditions.length === 0) return { isMatch: true };
   const budget = new Budget(RUNTIME_COST_BUDGET_MATCH_CONDITIONS);
   const activation = new Activation(o.bindings, o.variables, budget);
@@ -25,6 +27,7 @@ export function evaluateConditions(
   try {
     for (const condition of conditions) {
       const evaluated = activation.evaluate(condition);
+      await o.turn.breathe();
       if ('error' in evaluated) errors.push(evaluated.error);
       else if (evaluated.value === false) return { isMatch: false };
     }

@@ -122,8 +122,8 @@ export class MutatingPolicies implements AdmissionPlugin {
     if (compiled.conditions.length === 0) return true;
     const { variables, ignoresFailure } = compiled;
     const bindings = await this.#bindings(pass, called, c);
-    const matched = evaluateConditions(compiled.conditions, { bindings, variables, ignoresFailure });
-    await pass.turn.breathe();
+    const { turn } = pass;
+    const matched = await evaluateConditions(compiled.conditions, { bindings, variables, ignoresFailure, turn });
     if (!('error' in matched)) return matched.isMatch;
     this.#note(pass, called, matched.error);
     return false;

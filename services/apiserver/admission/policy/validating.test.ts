@@ -174,34 +174,6 @@ test('authorizer: the requester and service accounts', async () => {
   expect(await dry(p)).toMatch(/: not the account$/);
 });
 
-describe('hostile expressions', () => {
-  test('a call, and all calls together, are bounded', async () => {
-    const heavy =
-      '[1,2,3,4,5,6,7,8,9,0].all(a, [1,2,3,4,5,6,7,8,9,0].all(b, [1,2,3,4,5,6,7,8,9,0].all(c, [1,2,3,4,5,6,7,8,9,0].all(d, [1,2,3,4,5,6,7,8,9,0].all(e, [1,2,3,4,5,6,7,8,9,0].all(f, a + b + c + d + e + f >= 0))))))';
-    const p = await policy({ validations: [{ expression: heavy }] });
-    const before = realClock.monotonic();
-    expect(await dry(p)).toContain('operation cancelled: actual cost limit exceeded');
-    const many = await policy({ validations: new Array(100).fill({ expression: heavy }) });
-    expect(await dry(many)).toContain('validation failed due to running out of cost budget');
-    const variables = Array.from({ length: 50 }, (_, i) => ({ name: `v${i}`, expression: heavy }));
-    const lazy = await policy({
-      variables,
-      validations: [{ expression: variables.map(({ name }) => `(variables.${name} || true)`).join(' && ') }],
-    });
-    expect(await dry(lazy)).toContain('validation failed due to running out of cost budget');
-    expect(realClock.monotonic() - before).toBeLessThan(30_000);
-  });
-
-  test('a long chain of variables neither crashes nor is lost', async () => {
-    const variables = Array.from({ length: 3_000 }, (_, i) => ({
-      name: `v${i}`,
-      expression: i === 0 ? '1' : `variables.v${i - 1} + 1`,
-    }));
-    const p = await policy({ variables, validations: [{ expression: 'variables.v2999 == 0' }] });
-    expect(await dry(p)).toContain('denied request');
-  });
-});
-
 test('expressions that do not compile are refused when they are written', async () => {
   const refused = async (spec: object) =>
     await server.client.create(Kinds.validatingadmissionpolicies, { metadata: { name: 'bad' }, spec } as never, c).then(

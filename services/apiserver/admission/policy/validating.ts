@@ -71,11 +71,10 @@ export class ValidatingPolicies implements AdmissionPlugin {
         request.previous && (await versions.read(kind, request.previous, c)),
       ];
       const bindings = bindingsOf({ request, kind, object, previous, namespace }, authorization);
-      const verdict = evaluateValidating(called.hook.compiled(), withParams(bindings, called.param));
+      const verdict = await evaluateValidating(called.hook.compiled(), withParams(bindings, called.param), turn);
       refusals.push(...act(called, verdict, request));
       for (const { key, value } of verdict.annotations)
         annotations.add(`${called.hook.policy.metadata.name}/${key}`, value);
-      await turn.breathe();
     }
     annotations.publish(request);
     return refusals;

@@ -8,6 +8,7 @@ import { type CompiledHead, compileHead, type PolicySpec } from './compiled-poli
 import { AUDIT_RESULT, MESSAGE_RESULT, type PolicyEnvironments, VALIDATION_RESULT } from './environment.ts';
 import { Activation, Budget, type Evaluated, type Expression, OutOfBudget } from './evaluation.ts';
 import { evaluateConditions } from './match-conditions.ts';
+import type { Turn } from './turns.ts';
 
 export interface ValidatingSpec extends PolicySpec {
   readonly validations?: readonly ValidationSpec[] | undefined;
@@ -68,16 +69,17 @@ export function compileValidating(
   return { ...head, validations, annotations };
 }
 
-export function evaluateValidating(policy: CompiledValidating, bindings: Bindings): Verdict {
+/** Others have their turn between expressions. */
+export async function evaluateValidating(policy: CompiledValidating, bindings: Bindings, turn: Turn): Promise<Verdict> {
   const { variables, ignoresFailure } = policy;
-  const matched = evaluateConditions(policy.conditions, { bindings, variables, ignoresFailure });
+  const matched = await evaluateConditions(policy.conditions, { bindings, variables, ignoresFailure, turn });
   if ('error' in matched) return failed(policy, matched.error);
   if (!matched.isMatch) return ALLOWED;
   try {
     const budget = new Budget(RUNTIME_COST_BUDGET);
-    const denials = denialsOf(policy, new Activation(bindings, variables, budget));
+    const denials = await denialsOf(policy, new Activation(bindings, variables, budget), turn);
     const activation = new Activation(bindings, variables, new Budget(RUNTIME_COST_BUDGET));
-    return { denials, ...annotationsOf(policy, activation) };
+    return { denials, ...(await annotationsOf(policy, activation, turn)) };
   } catch (e) {
     if (!(e instanceof OutOfBudget)) throw e;
     return failed(policy, e.message);
@@ -85,8 +87,12 @@ export function evaluateValidating(policy: CompiledValidating, bindings: Binding
 }
 
 /** All expressions first, then the messages of those that are false, with what is left of the budget. */
-function denialsOf(policy: CompiledValidating, activation: Activation): Denial[] {
-  const results = policy.validations.map((v) => activation.evaluate(v.expression));
+async function denialsOf(policy: CompiledValidating, activation: Activation, turn: Turn): Promise<Denial[]> {
+  const results: Evaluated[] = [];
+  for (const { expression } of policy.validations) {
+    results.push(activation.evaluate(expression));
+    await turn.breathe();
+  }
   const denials: Denial[] = [];
   for (const [index, validation] of policy.validations.entries()) {
     const result = results[index];
@@ -99,6 +105,7 @@ function denialsOf(policy: CompiledValidating, activation: Activation): Denial[]
     const message =
       messageOf(expression, activation) || spec.message?.trim() || `failed expression: ${spec.expression.trim()}`;
     denials.push({ index, message, reason: spec.reason ?? '' });
+    await turn.breathe();
   }
   return denials;
 }
@@ -128,11 +135,16 @@ class MessageOutOfBudget extends OutOfBudget {
   }
 }
 
-function annotationsOf(policy: CompiledValidating, activation: Activation): Omit<Verdict, 'denials'> {
+async function annotationsOf(
+  policy: CompiledValidating,
+  activation: Activation,
+  turn: Turn,
+): Promise<Omit<Verdict, 'denials'>> {
   const annotations: { key: string; value: string }[] = [];
   const annotationErrors: string[] = [];
   for (const { key, value: expression } of policy.annotations) {
     const result = activation.evaluate(expression);
+    await turn.breathe();
     if ('error' in result) {
       if (!policy.ignoresFailure) annotationErrors.push(result.error);
       continue;
