@@ -80,7 +80,7 @@ export {
 export * from './object.ts';
 export { type ApplyOptions, applyServerSide, type TrackOptions, trackUpdate } from './patch/apply.ts';
 export { mergeConfiguration } from './patch/configuration.ts';
-export { applyJsonPatch } from './patch/json.ts';
+export { applyJsonPatch, FailedTest } from './patch/json.ts';
 export { applyMergePatch } from './patch/merge.ts';
 export { applyStrategicMergePatch } from './patch/strategic.ts';
 export { setOwn } from './patch/value.ts';

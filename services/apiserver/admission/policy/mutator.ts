@@ -2,8 +2,15 @@
  * A MutatingAdmissionPolicy, compiled, and one of its mutations on one object.
  * Source: k8s.io/apiserver/pkg/admission/plugin/policy/mutating/{compilation,patch/smd,patch/json_patch}.go, KEP-3962.
  */
-import { applyJsonPatch, type DeepReadonly, type KindInfo, type KubeObject, mergeConfiguration } from '#lib/api';
-import { isKind, messageOf, StatusError } from '#lib/base';
+import {
+  applyJsonPatch,
+  type DeepReadonly,
+  FailedTest,
+  type KindInfo,
+  type KubeObject,
+  mergeConfiguration,
+} from '#lib/api';
+import { messageOf, StatusError } from '#lib/base';
 import { type Bindings, ListValue, MapValue, ObjectValue, RUNTIME_COST_BUDGET, toJson, type Value } from '#lib/cel';
 import { type CompiledHead, compileHead, type PolicySpec } from './compiled-policy.ts';
 import { APPLY_RESULT, PATCH_OBJECT, PATCH_RESULT, type PolicyEnvironments } from './environment.ts';
@@ -90,28 +97,9 @@ function patched(value: Value, object: KubeObject): Mutated {
     return { next: applyJsonPatch(object, operations.map(toJson)) };
   } catch (e) {
     if (!(e instanceof StatusError)) throw e;
-    if (isKind(e, 'Invalid') && isFailedTest(operations, object)) return { next: object };
+    if (e instanceof FailedTest) return { next: object };
     return { error: `JSON Patch: ${messageOf(e)}` };
   }
-}
-
-/** Whether what stopped the patch was a test: then all before the last test that is reached can be applied, and it cannot. */
-function isFailedTest(operations: readonly Value[], object: KubeObject): boolean {
-  const list = operations.map(toJson);
-  let now: unknown = object;
-  for (const operation of list) {
-    try {
-      now = applyJsonPatch(now, [operation]);
-    } catch {
-      // The operation that stopped it.
-      return isTest(operation);
-    }
-  }
-  return false;
-}
-
-function isTest(operation: unknown): boolean {
-  return typeof operation === 'object' && operation !== null && 'op' in operation && operation.op === 'test';
 }
 
 function jsonObject(value: Value): object {
