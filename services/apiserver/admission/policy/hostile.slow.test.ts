@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Kinds } from '#lib/api';
 import { realClock } from '#lib/base';
 import { testContext as c, startTestServer, type TestServer } from '../../testing/server.ts';
-import { addValidating, configMap, refusalOf } from './testing/policies.ts';
+import { addMutating, addValidating, configMap, jsonPatch, refusalOf } from './testing/policies.ts';
 
 let server: TestServer;
 let count = 0;
@@ -68,5 +68,24 @@ describe('hostile expressions', () => {
     }));
     const p = await policy({ variables, validations: [{ expression: 'variables.v2999 == 0' }] });
     expect(await dry(p)).toContain('denied request');
+  });
+
+  test.each([
+    ['doubled', 41, (before: string) => `${before} + ${before}`],
+    ['nested', 400, (before: string) => `[[[${before}]]]`],
+  ])('values that share their parts do not become JSON without end: %s', async (what, depth, next) => {
+    const variables = Array.from({ length: depth }, (_, i) => ({
+      name: `v${i}`,
+      expression: i === 0 ? "['x']" : next(`variables.v${i - 1}`),
+    }));
+    const name = `large-${what}`;
+    const value = `variables.v${depth - 1}`;
+    const mutations = [jsonPatch(`[JSONPatch{op: 'add', path: '/data', value: ${value}}]`)];
+    const matchResources = { objectSelector: { matchLabels: { of: name } } };
+    await addMutating(server, name, { variables, mutations }, { matchResources });
+    const body = () => configMap(`c${++count}`, {}, { of: name });
+    expect(await refusalOf(() => server.client.create(Kinds.configmaps, body(), c))).toContain(
+      'the expression gave a value that is too large',
+    );
   });
 });

@@ -15,6 +15,7 @@ import { type Bindings, ListValue, MapValue, ObjectValue, RUNTIME_COST_BUDGET, t
 import { type CompiledHead, compileHead, type PolicySpec } from './compiled-policy.ts';
 import { APPLY_RESULT, PATCH_OBJECT, PATCH_RESULT, type PolicyEnvironments } from './environment.ts';
 import { Activation, Budget, type Expression, OutOfBudget } from './evaluation.ts';
+import { isWithinSize } from './result-size.ts';
 
 export interface MutatingSpec extends PolicySpec {
   readonly mutations?: readonly MutationSpec[] | undefined;
@@ -36,6 +37,8 @@ export interface CompiledMutating extends CompiledHead {
   readonly mutations: readonly CompiledMutation[];
   readonly isReinvoked: boolean;
 }
+
+const TOO_LARGE = 'the expression gave a value that is too large';
 
 /** `next` is not decoded; the object itself when there is nothing to change. */
 export type Mutated = { readonly next: unknown } | { readonly error: string };
@@ -70,6 +73,7 @@ export function mutate(
     const activation = new Activation(input.bindings, policy.variables, new Budget(RUNTIME_COST_BUDGET));
     const result = activation.evaluate(expression);
     if ('error' in result) return result;
+    if (!isWithinSize(result.value)) return { error: TOO_LARGE };
     return type === 'patch' ? patched(result.value, input.object) : applied(result.value, input);
   } catch (e) {
     if (!(e instanceof OutOfBudget)) throw e;
