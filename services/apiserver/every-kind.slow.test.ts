@@ -28,7 +28,13 @@ beforeAll(async () => {
 });
 
 /** Others write their status: what they do meanwhile is no conflict here. */
-const WATCHED = new Set(['flowschemas', 'prioritylevelconfigurations', 'customresourcedefinitions', 'apiservices']);
+const WATCHED = new Set([
+  'flowschemas',
+  'prioritylevelconfigurations',
+  'customresourcedefinitions',
+  'apiservices',
+  'validatingadmissionpolicies',
+]);
 
 afterAll(async () => {
   await server[Symbol.asyncDispose]();

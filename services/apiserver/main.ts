@@ -17,6 +17,13 @@ import { NodeRestriction } from './admission/node-restriction.ts';
 import { TaintNodesByCondition } from './admission/nodes.ts';
 import { PodSecurity } from './admission/pod-security/plugin.ts';
 import { DefaultTolerationSeconds, PriorityAdmission, ServiceAccountAdmission } from './admission/pods.ts';
+import { policyDeps } from './admission/policy/deps.ts';
+import { PolicyEnvironments } from './admission/policy/environment.ts';
+import { expressionChecks } from './admission/policy/expressions.ts';
+import { MutatingPolicies } from './admission/policy/mutating.ts';
+import { TypeChecker } from './admission/policy/type-checking.ts';
+import { startTypeChecking } from './admission/policy/type-checking-controller.ts';
+import { ValidatingPolicies } from './admission/policy/validating.ts';
 import { QuotaAdmission } from './admission/resource-quota.ts';
 import { RuntimeClassAdmission } from './admission/runtime-class.ts';
 import { DefaultStorageClass, PersistentVolumeClaimResize, StorageObjectInUseProtection } from './admission/storage.ts';
@@ -86,6 +93,10 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     const flows = await openFlowControl(deps, client, scope, c);
     const auditor = openAudit(deps, c);
     scope.own(startDefinitions({ ...deps, client, core: api.core }));
+    const checker = new TypeChecker({ kinds: api.core.kinds, environments: new PolicyEnvironments() });
+    scope.own(
+      startTypeChecking({ ...deps, client, informers: scope.own(new InformerFactory({ ...deps, client })), checker }),
+    );
     const endpoints = await keepEndpoints(deps, client, scope, c);
     const nodes = { streams: deps.nodeStreams };
     const aggregator = scope.own(newAggregator(deps, { client, kinds: api.core.kinds, nodes: () => nodes.streams }));
@@ -211,6 +222,9 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
   const nodes = new NodeAuthorizer({ graph: new NodeGraph(cache), rules: nodeRules() });
   const authorizer = new AuthorizerUnion([new Superusers(), nodes, rbac]);
   const accountWaitMs = config.serviceAccountWaitMs ?? SERVICE_ACCOUNT_WAIT_MS;
+  const versions = new CustomVersions({ kinds, webhook: noConversion });
+  const environments = new PolicyEnvironments();
+  const policies = policyDeps({ environments, storage, kinds, custom: versions, authorizer });
   // The order of Kubernetes; quotas come last, when nothing but the store can refuse any more.
   const admission = new AdmissionChain([
     new NamespaceLifecycle(storage),
@@ -230,6 +244,8 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     new CertificateSubjectRestriction(),
     new DefaultIngressClass(storage),
     new RbacEscalation({ authorizer, rbac, storage }),
+    new MutatingPolicies(policies),
+    new ValidatingPolicies(policies),
     new QuotaAdmission(storage),
   ]);
   const addresses = new AddressAllocator({ storage, cidr: config.serviceCidr, clock, random });
@@ -253,7 +269,7 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     storage,
     cache,
     kinds,
-    versions: new CustomVersions({ kinds, webhook: noConversion }),
+    versions,
     clock,
     random,
     log,
@@ -261,7 +277,11 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     tokens: makeTokenService({ storage, keys, clock, random, log, config: config.serviceAccounts ?? {}, others: oidc }),
     admission,
     hooks,
-    validation: { nodePortRange: { first: range.from, last: range.to }, definitions },
+    validation: {
+      nodePortRange: { first: range.from, last: range.to },
+      definitions,
+      expressions: expressionChecks(environments),
+    },
     eventTtlSeconds: config.eventTtlSeconds ?? EVENT_TTL_SECONDS,
   };
 }

@@ -79,6 +79,18 @@ export class CustomVersions {
     }
   }
 
+  /** An object that need not be in the store, in the version `info`. */
+  async convert(info: KindInfo, object: Stored, c: Ctx): Promise<Stored> {
+    const apiVersion = apiVersionOf(info);
+    if (object.apiVersion === apiVersion) return object;
+    const crd = this.#kinds.definitionOf(info);
+    const [converted] = isByWebhook(crd)
+      ? await this.#converted(crd, [object], apiVersion, c)
+      : [{ ...object, apiVersion }];
+    const next = converted ?? object;
+    return info.custom?.fromStorage(next) ?? next;
+  }
+
   /** A draft of the version `info` as it is to be stored. Takes it over. */
   async write(info: KindInfo, draft: KubeObject, c: Ctx): Promise<KubeObject> {
     const storage = this.#kinds.of(info);

@@ -61,6 +61,7 @@ export async function createDraft(
     object: draft,
     previous: undefined,
     warn: request.warn ?? ignore,
+    annotate: request.annotate,
   };
   await core.admission.admit(admission, c);
   fillMetadata(core, draft);

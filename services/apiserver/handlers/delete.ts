@@ -58,6 +58,7 @@ async function admitDelete(core: Core, request: DeleteRequest, c: Ctx): Promise<
     object: undefined,
     previous: core.storage.latest(request.stored, { namespace: request.namespace, name: request.name ?? '' })?.object,
     warn: request.warn ?? (() => undefined),
+    annotate: request.annotate,
   };
   await core.admission.admit(admission, c);
   await core.admission.validate(admission, c);

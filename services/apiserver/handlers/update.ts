@@ -189,6 +189,7 @@ async function prepare(
     object: draft,
     previous: current.object,
     warn: request.warn ?? (() => undefined),
+    annotate: request.annotate,
   };
   await core.admission.admit(admission, c);
   prepareUpdate(kind, draft, mutable(current.object), request.subresource);

@@ -227,7 +227,9 @@ export class Front {
       }
       throw new StatusError('BadRequest', 'Upgrade request required');
     }
-    await this.#respond(call, kind, base);
+    const { audit } = call;
+    const annotate = audit === undefined ? {} : { annotate: (k: string, v: string) => audit.annotate(k, v) };
+    await this.#respond(call, kind, { ...base, ...annotate });
   }
 
   async #respond(call: Call, kind: KindInfo, base: RequestBase): Promise<void> {
