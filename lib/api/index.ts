@@ -8,6 +8,14 @@ export { semanticEqual } from './equality.ts';
 export { errorBody, type FieldError, type FieldErrorType, goQuote, invalidError } from './field-error.ts';
 export { type FieldMatcher, type FieldRequirement, fieldRequirements, parseFieldSelector } from './field-selector.ts';
 export { Kinds } from './gen/kinds.ts';
+export type {
+  MutatingWebhook,
+  MutatingWebhookConfiguration,
+  RuleWithOperations,
+  ValidatingWebhook,
+  ValidatingWebhookConfiguration,
+  WebhookClientConfig,
+} from './gen/types/admissionregistration-v1.ts';
 export type { CustomResourceDefinition } from './gen/types/apiextensions-v1.ts';
 export type {
   Deployment,

@@ -5,6 +5,7 @@ export * from './digest.ts';
 export * from './errors.ts';
 export * from './files.ts';
 export * from './log.ts';
+export * from './prometheus.ts';
 export * from './queue.ts';
 export * from './random.ts';
 export * from './scope.ts';

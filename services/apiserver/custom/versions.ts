@@ -82,12 +82,19 @@ export class CustomVersions {
   async write(info: KindInfo, draft: KubeObject, c: Ctx): Promise<KubeObject> {
     const storage = this.#kinds.of(info);
     if (storage?.custom === undefined || storage.version === info.version) return draft;
-    const apiVersion = apiVersionOf(storage);
+    return await this.convert(storage, draft, c);
+  }
+
+  /** An object of any version in the version `info`, without what that version does not know. Not kept for the next time. */
+  async convert(info: KindInfo, object: KubeObject | Stored, c: Ctx): Promise<KubeObject> {
+    const apiVersion = apiVersionOf(info);
+    const given = object as Stored;
+    if (info.custom === undefined || given.apiVersion === apiVersion) return object as KubeObject;
     const crd = this.#kinds.definitionOf(info);
     const [converted] = isByWebhook(crd)
-      ? await this.#converted(crd, [draft as Stored], apiVersion, c)
-      : [{ ...draft, apiVersion }];
-    return storage.custom.decode(converted).object;
+      ? await this.#converted(crd, [given], apiVersion, c)
+      : [{ ...given, apiVersion }];
+    return info.custom.decode(converted).object;
   }
 
   /** undefined: only a webhook can say. */
