@@ -5,7 +5,7 @@
 import { setMaxListeners } from 'node:events';
 import { ruleTools } from '#lib/api';
 import { type Ctx, raceAbort, Scope, StatusError } from '#lib/base';
-import { InProcessClient } from '#lib/client';
+import { InProcessClient, type NodeStreams } from '#lib/client';
 import { InformerFactory } from '#lib/controller';
 import { CertificateApproval, CertificateSigning, CertificateSubjectRestriction } from './admission/certificates.ts';
 import { AdmissionChain } from './admission/chain.ts';
@@ -19,6 +19,8 @@ import { DefaultTolerationSeconds, PriorityAdmission, ServiceAccountAdmission } 
 import { QuotaAdmission } from './admission/resource-quota.ts';
 import { RuntimeClassAdmission } from './admission/runtime-class.ts';
 import { DefaultStorageClass, PersistentVolumeClaimResize, StorageObjectInUseProtection } from './admission/storage.ts';
+import { MutatingAdmissionWebhook } from './admission/webhook/mutating.ts';
+import { ValidatingAdmissionWebhook } from './admission/webhook/validating.ts';
 import { AddressAllocator } from './allocator/addresses.ts';
 import { NodePortAllocator } from './allocator/node-ports.ts';
 import { runRepair } from './allocator/repair.ts';
@@ -52,6 +54,10 @@ import { podHooks } from './kinds/pods.ts';
 import { ServiceHooks } from './kinds/services.ts';
 import type { ApiServer, ApiServerDeps } from './server.ts';
 import { Storage } from './storage.ts';
+import { WebhookClient } from './webhooks/client.ts';
+import { webhookConversion } from './webhooks/conversion.ts';
+import { WebhookMetrics } from './webhooks/metrics.ts';
+import { serviceDialer } from './webhooks/service-dialer.ts';
 
 export { parseAuditPolicy } from './http/audit/policy.ts';
 export type { ApiServer, ApiServerConfig, ApiServerDeps, AuditDeps, ListenAddress } from './server.ts';
@@ -62,16 +68,13 @@ const NODE_PORTS = { from: 30_000, to: 32_767 };
 const LEAVE_MS = 2_000;
 const SERVICE_ACCOUNT_WAIT_MS = 5_000;
 
-const noConversion = (): never => {
-  throw new StatusError('Unavailable', 'conversion webhooks cannot be called');
-};
-
 /** Resolves when the cache is filled, the bootstrap objects exist and the listeners accept. */
 export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
   const scope = new Scope('apiserver');
   try {
     const c: Ctx = { signal: scope.signal, clock: deps.clock, log: deps.log };
-    const api = new Api(await openCore(deps, scope, c));
+    const nodes = { streams: deps.nodeStreams };
+    const api = new Api(await openCore({ deps, nodes: () => nodes.streams }, scope, c));
     const { accounts } = api.core.tokens;
     const user = { name: 'system:apiserver', groups: ['system:masters', 'system:authenticated'] };
     const client = new InProcessClient({ handler: api, user, userAgent: 'berth-apiserver' });
@@ -82,7 +85,6 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     const auditor = openAudit(deps, c);
     scope.own(startDefinitions({ ...deps, client, kinds: api.core.kinds }));
     const endpoints = await keepEndpoints(deps, client, scope, c);
-    const nodes = { streams: deps.nodeStreams };
     const health = new Health([
       { name: 'ping', isLiveness: true, check: () => undefined },
       storeHealth(api),
@@ -169,8 +171,13 @@ async function leave(endpoints: EndpointsKeeper | undefined, c: Ctx): Promise<vo
   }
 }
 
-async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core> {
-  const { store, clock, random, log, config } = deps;
+interface CoreDeps {
+  readonly deps: ApiServerDeps;
+  readonly nodes: () => NodeStreams | undefined;
+}
+
+async function openCore(o: CoreDeps, scope: Scope, c: Ctx): Promise<Core> {
+  const { store, clock, random, log, config } = o.deps;
   const keys = await StoreTokenKeys.open({ store, clock, log }, c);
   scope.spawn('token keys', (signal) => keys.run({ ...c, signal }));
   const definitions = ruleTools();
@@ -181,6 +188,11 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
   const rbac = new RbacAuthorizer(cache);
   const nodes = new NodeAuthorizer({ graph: new NodeGraph(cache), rules: nodeRules() });
   const authorizer = new AuthorizerUnion([new Superusers(), nodes, rbac]);
+  const dialer = serviceDialer({ cache, random, nodes: o.nodes });
+  const client = scope.own(new WebhookClient({ dialer, c }));
+  const versions = new CustomVersions({ kinds, webhook: webhookConversion({ client, random }) });
+  const metrics = new WebhookMetrics();
+  const webhooks = { client, metrics, random, kinds, storage, authorizer, cache, versions };
   const accountWaitMs = config.serviceAccountWaitMs ?? SERVICE_ACCOUNT_WAIT_MS;
   // The order of Kubernetes; quotas come last, when nothing but the store can refuse any more.
   const admission = new AdmissionChain([
@@ -201,6 +213,8 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     new CertificateSubjectRestriction(),
     new DefaultIngressClass(storage),
     new RbacEscalation({ authorizer, rbac, storage }),
+    new MutatingAdmissionWebhook(webhooks),
+    new ValidatingAdmissionWebhook(webhooks),
     new QuotaAdmission(storage),
   ]);
   const addresses = new AddressAllocator({ storage, cidr: config.serviceCidr, clock, random });
@@ -224,7 +238,8 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     storage,
     cache,
     kinds,
-    versions: new CustomVersions({ kinds, webhook: noConversion }),
+    versions,
+    webhookMetrics: metrics,
     clock,
     random,
     log,

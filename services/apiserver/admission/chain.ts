@@ -4,7 +4,7 @@
  */
 import type { DeepReadonly, KindInfo, KubeObject } from '#lib/api';
 import { type Ctx, toStatusError } from '#lib/base';
-import type { UserInfo } from '#lib/client';
+import type { DeleteOptions, UserInfo, WriteOptions } from '#lib/client';
 
 export type Operation = 'CREATE' | 'UPDATE' | 'DELETE' | 'CONNECT';
 
@@ -15,8 +15,8 @@ export interface AdmissionRequest {
   readonly requested?: KindInfo | undefined;
   /** Of `object` and `previous`, where they are not of the resource's kind: a Scale, an Eviction, options of a connection. */
   readonly bodyKind?: BodyKind | undefined;
-  /** CreateOptions, UpdateOptions, PatchOptions, DeleteOptions as they came. */
-  readonly options?: object | undefined;
+  /** What CreateOptions, UpdateOptions or DeleteOptions are made of, by the operation. */
+  readonly options?: WriteOptions | DeleteOptions | undefined;
   /** '' = the object itself. */
   readonly subresource: string;
   readonly namespace: string;

@@ -81,7 +81,7 @@ function newFront(o: ListenOptions): Front {
       },
     },
     (group, resource) => core.kinds.of({ group, resource }) !== undefined,
-    o.auditor === undefined ? [flows] : [flows, o.auditor],
+    [flows, core.webhookMetrics, ...(o.auditor === undefined ? [] : [o.auditor])],
   );
   const paths = new PathRoutes({
     discovery: perKinds(core.kinds, discoveryOf),

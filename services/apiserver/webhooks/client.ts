@@ -3,7 +3,7 @@
  * against the caBundle. https only; connections are kept for a while and shared by all calls of one clientConfig; redirects are
  * not followed.
  *
- * Invariants: at most 3 MiB of an answer are read and it nests no deeper than any other JSON; a connection that the other side
+ * Invariants: of an answer no more is read than is allowed and it nests no deeper than any other JSON; a connection that the other side
  * closed while it was idle is made anew once, since a webhook must be idempotent.
  * Source: k8s.io/apiserver/pkg/util/webhook/client.go; client-go/rest/request.go (texts).
  */
@@ -24,6 +24,8 @@ export interface WebhookCall {
   readonly timeoutMs: number;
   /** Tell the webhook how long it has: `?timeout=10s`. */
   readonly tellsTimeout: boolean;
+  /** Default 3 MiB. */
+  readonly answerBytesMax?: number;
 }
 
 const HTTPS_PORT = 443;
@@ -66,7 +68,8 @@ export class WebhookClient implements AsyncDisposable {
     const signal = AbortSignal.any([c.signal, limit.signal]);
     const pool = this.#pool(call.config, place);
     try {
-      return await answerOf(await exchange(pool, { path, host: hostText(place), body, signal }));
+      const response = await exchange(pool, { path, host: hostText(place), body, signal });
+      return await answerOf(response, call.answerBytesMax ?? ANSWER_BYTES_MAX);
     } catch (e) {
       if (c.signal.aborted) throw toStatusError(c.signal.reason);
       if (e instanceof StatusError) throw e;
@@ -189,12 +192,11 @@ function isClosedWhileIdle(e: unknown): boolean {
   return e instanceof Error && 'code' in e && typeof e.code === 'string' && CLOSED.has(e.code);
 }
 
-async function answerOf(response: Dispatcher.ResponseData): Promise<unknown> {
+async function answerOf(response: Dispatcher.ResponseData, bytesMax: number): Promise<unknown> {
   const { statusCode, body } = response;
   if (statusCode >= 200 && statusCode < 300) {
-    const bytes = await readAtMost(body, ANSWER_BYTES_MAX);
-    if (bytes.length > ANSWER_BYTES_MAX)
-      throw new StatusError('Unavailable', `the answer is larger than ${ANSWER_BYTES_MAX} bytes`);
+    const bytes = await readAtMost(body, bytesMax);
+    if (bytes.length > bytesMax) throw new StatusError('Unavailable', `the answer is larger than ${bytesMax} bytes`);
     return parsed(bytes);
   }
   const bytes = await readAtMost(body, ERROR_BYTES_MAX);

@@ -31,7 +31,8 @@ export async function callWebhook(
   if (request.dryRun) requireHarmless(hook);
   const version = reviewVersionOf(admissionReviewVersions);
   if (version === undefined) {
-    const why = 'could not create admission objects: webhook does not accept known AdmissionReview versions (v1, v1beta1)';
+    const why =
+      'could not create admission objects: webhook does not accept known AdmissionReview versions (v1, v1beta1)';
     throw new CallFailure(name, why, { code: 400 });
   }
   const uid = o.random.uuid();
@@ -105,7 +106,11 @@ export class CallEnd {
       return undefined;
     }
     const cause =
-      e instanceof CallFailure ? 'calling_webhook_error' : e instanceof Rejection ? 'no_error' : 'apiserver_internal_error';
+      e instanceof CallFailure
+        ? 'calling_webhook_error'
+        : e instanceof Rejection
+          ? 'no_error'
+          : 'apiserver_internal_error';
     metrics.rejected({ name, type, operation, code }, cause);
     if (e instanceof CallFailure) return internalError(e.message, e);
     if (e instanceof Rejection) return e.status;

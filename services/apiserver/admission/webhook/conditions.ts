@@ -125,10 +125,14 @@ export class MatchConditions {
         failures.push(compiled.text);
         continue;
       }
-      const outcome = compiled.program.evaluate(bindings, { costBudget: Math.min(cost, PER_CALL_LIMIT), stepsMax: steps });
+      const outcome = compiled.program.evaluate(bindings, {
+        costBudget: Math.min(cost, PER_CALL_LIMIT),
+        stepsMax: steps,
+      });
       cost -= outcome.cost;
       steps -= outcome.steps;
-      if ('error' in outcome) failures.push(`expression '${compiled.expression}' resulted in error: ${outcome.error.message}`);
+      if ('error' in outcome)
+        failures.push(`expression '${compiled.expression}' resulted in error: ${outcome.error.message}`);
       else if (outcome.value === false) return { result: 'excluded' };
       if (cost <= 0 || steps <= 0) return { result: 'failed', message: OUT_OF_BUDGET };
     }

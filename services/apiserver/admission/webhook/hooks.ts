@@ -8,8 +8,8 @@ import {
   type KindInfo,
   type KubeObject,
   type LabelMatcher,
-  matcherOf,
   type MutatingWebhook,
+  matcherOf,
 } from '#lib/api';
 import type { ResourceCache } from '../../cache/resource-cache.ts';
 import type { WatchCache } from '../../cache/watch-cache.ts';

@@ -9,7 +9,7 @@ import { type Ctx, messageOf, StatusError } from '#lib/base';
 import type { WatchCache } from '../../cache/watch-cache.ts';
 import type { CustomVersions } from '../../custom/versions.ts';
 import type { AdmissionPlugin, AdmissionRequest, AdmissionRound } from '../chain.ts';
-import { CallEnd, type CallDeps, callWebhook } from './call.ts';
+import { type CallDeps, CallEnd, callWebhook } from './call.ts';
 import { CallFailure, internalError } from './failures.ts';
 import { type Hook, Hooks } from './hooks.ts';
 import { type Invocation, Matching, type MatchingDeps, orInternal } from './matching.ts';

@@ -96,7 +96,8 @@ export class RequestView {
 function decodedBody(kind: BodyKind, patched: unknown): KubeObject {
   const apiVersion = apiVersionOf(kind);
   const schema = schemaOf(apiVersion, kind.kind);
-  if (schema === undefined) throw new StatusError('Internal', `no kind "${kind.kind}" is registered for version "${apiVersion}"`);
+  if (schema === undefined)
+    throw new StatusError('Internal', `no kind "${kind.kind}" is registered for version "${apiVersion}"`);
   // The fields of the type, and its own apiVersion and kind.
   const object = { ...decodeType(schema, patched).object, kind: kind.kind, apiVersion } as KubeObject;
   applyTypeDefaults(schema, object);

@@ -2,8 +2,9 @@
  * AdmissionReview: the question to a webhook and what may be its answer, admission.k8s.io/v1 and v1beta1.
  * Source: k8s.io/apiserver/pkg/admission/plugin/webhook/request/admissionreview.go.
  */
-import { apiVersionOf, type DeepReadonly, type KindInfo, type KubeObject } from '#lib/api';
-import type { UserInfo } from '#lib/client';
+import type { DeepReadonly, KindInfo } from '#lib/api';
+import type { DeleteOptions, UserInfo, WriteOptions } from '#lib/client';
+import type { AdmissionRequest } from '../chain.ts';
 import type { RequestView } from './request-view.ts';
 
 const GROUP = 'admission.k8s.io';
@@ -32,7 +33,7 @@ export function requestFields(view: RequestView, kind: KindInfo): { readonly [ke
     operation,
     userInfo: userFields(user),
     dryRun,
-    options: options ?? null,
+    options: optionsOf(operation, options) ?? null,
   });
 }
 
@@ -124,6 +125,23 @@ function patchOf(
   return { patch, patchType: textOf(given) };
 }
 
+const OPTIONS_KINDS: Readonly<Record<string, string>> = {
+  CREATE: 'CreateOptions',
+  UPDATE: 'UpdateOptions',
+  DELETE: 'DeleteOptions',
+};
+
+function optionsOf(operation: string, options: AdmissionRequest['options']): object | undefined {
+  const kind = OPTIONS_KINDS[operation];
+  if (kind === undefined || options === undefined) return undefined;
+  const fields: Partial<WriteOptions & DeleteOptions> = options;
+  const { fieldManager, fieldValidation, gracePeriodSeconds, preconditions, propagationPolicy } = fields;
+  const dryRun = options.dryRun === true ? ['All'] : undefined;
+  const common = { kind, apiVersion: 'meta.k8s.io/v1', dryRun };
+  if (operation !== 'DELETE') return dropAbsent({ ...common, fieldManager, fieldValidation });
+  return dropAbsent({ ...common, gracePeriodSeconds, preconditions, propagationPolicy });
+}
+
 function kindRefOf({ group, version, kind }: { group: string; version: string; kind: string }): object {
   return { group, version, kind };
 }
@@ -134,16 +152,6 @@ function resourceRefOf({ group, version, resource }: KindInfo): object {
 
 function userFields({ name, uid, groups, extra }: UserInfo): object {
   return dropAbsent({ username: name, uid: uid === '' ? undefined : uid, groups, extra });
-}
-
-/** Of an object of another version, for texts. */
-export function gvkText(object: DeepReadonly<KubeObject>): string {
-  return `${object.apiVersion}, Kind=${object.kind}`;
-}
-
-/** `group/version, Kind=kind`. */
-export function kindText(kind: { group: string; version: string; kind: string }): string {
-  return `${apiVersionOf(kind)}, Kind=${kind.kind}`;
 }
 
 type Fields = { readonly [key: string]: unknown };
