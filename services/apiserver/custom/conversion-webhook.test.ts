@@ -141,6 +141,14 @@ describe('conversion webhooks', () => {
     ]);
   });
 
+  test('what many ask for at a time is asked of the webhook once', async () => {
+    await create(V1, 'a', { color: 'red' });
+    hook.seen.length = 0;
+    const all = await Promise.all(Array.from({ length: 8 }, () => server.client.list(V2, { namespace: 'default' }, c)));
+    expect(all.map((l) => l.items[0]?.spec?.colour)).toEqual(Array(8).fill('red'));
+    expect(hook.seen).toHaveLength(1);
+  });
+
   test('a failure is told as Kubernetes words it, and nothing is stored', async () => {
     hook.answer = () => ({ result: { status: 'Failed', message: 'cannot' } });
     const subject = 'conversion webhook for example.com/v2, Kind=Widget';

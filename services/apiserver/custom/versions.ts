@@ -7,7 +7,7 @@
  * Source: k8s.io/apiextensions-apiserver/pkg/apiserver/conversion/converter.go.
  */
 import { apiVersionOf, type CustomBehavior, type DeepReadonly, type KindInfo, type KubeObject } from '#lib/api';
-import { type Ctx, StatusError } from '#lib/base';
+import { type Ctx, raceAbort, StatusError } from '#lib/base';
 import { type Cached, encodeStored } from '../cache/cached.ts';
 import type { CoreResult } from '../core.ts';
 import type { WatchItem } from '../handlers/watch.ts';
@@ -27,6 +27,8 @@ export class CustomVersions {
   readonly #kinds: KindRegistry;
   readonly #webhook: WebhookConversion;
   readonly #read = new WeakMap<CustomBehavior, WeakMap<Cached, Cached>>();
+  /** Conversions by webhook that are under way: many watchers get one event at a time. */
+  readonly #asked = new WeakMap<CustomBehavior, Map<Cached, Promise<void>>>();
 
   constructor(o: { readonly kinds: KindRegistry; readonly webhook: WebhookConversion }) {
     this.#kinds = o.kinds;
@@ -35,8 +37,14 @@ export class CustomVersions {
 
   /** Each in the version `info`. */
   async readAll(info: KindInfo, list: readonly Cached[], c: Ctx): Promise<readonly Cached[]> {
-    const asked = list.filter((cached) => this.#atOnce(info, cached) === undefined);
-    if (asked.length > 0) await this.#convert(info, asked, c);
+    const unknown = (): Cached[] => list.filter((cached) => this.#atOnce(info, cached) === undefined);
+    const missing = unknown();
+    if (missing.length > 0) {
+      await this.#others(info, missing, c);
+      // Of those that others asked for and did not get, too.
+      const asked = unknown();
+      if (asked.length > 0) await this.#convertAsked(info, asked, c);
+    }
     return list.map((cached) => this.#atOnce(info, cached) ?? cached);
   }
 
@@ -108,6 +116,32 @@ export class CustomVersions {
     const isSame = cached.object.apiVersion === apiVersion;
     if (!isSame && isByWebhook(this.#kinds.definitionOf(info))) return undefined;
     return this.#keep(info, cached, isSame ? cached.object : { ...cached.object, apiVersion });
+  }
+
+  /** Waits for what others have asked for. */
+  async #others(info: KindInfo, list: readonly Cached[], c: Ctx): Promise<void> {
+    const asked = this.#askedOf(info);
+    const running = new Set(list.flatMap((cached) => asked.get(cached) ?? []));
+    if (running.size > 0) await raceAbort(Promise.allSettled(running), c.signal);
+  }
+
+  async #convertAsked(info: KindInfo, list: readonly Cached[], c: Ctx): Promise<void> {
+    const asked = this.#askedOf(info);
+    const running = this.#convert(info, list, c);
+    for (const cached of list) asked.set(cached, running);
+    try {
+      await running;
+    } finally {
+      for (const cached of list) if (asked.get(cached) === running) asked.delete(cached);
+    }
+  }
+
+  #askedOf({ custom }: KindInfo): Map<Cached, Promise<void>> {
+    const made = new Map<Cached, Promise<void>>();
+    if (custom === undefined) return made;
+    const known = this.#asked.get(custom);
+    if (known === undefined) this.#asked.set(custom, made);
+    return known ?? made;
   }
 
   async #convert(info: KindInfo, list: readonly Cached[], c: Ctx): Promise<void> {

@@ -1,6 +1,8 @@
+import { request } from 'node:https';
+import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type ConfigMap, type Deployment, Kinds, type KindRef, type KubeObject, kindByResource } from '#lib/api';
-import { eventually, testContext as c, startTestServer, type TestServer } from '../../testing/server.ts';
+import { testContext as c, startTestServer, type TestServer } from '../../testing/server.ts';
 import { patchOf, type SeenReview, startWebhookServer, type WebhookServer } from '../../testing/webhook-server.ts';
 
 let hook: WebhookServer;
@@ -368,11 +370,47 @@ test('metrics of calls', async () => {
   await create('good');
   await expect(create('bad')).rejects.toThrow('denied');
   const http = await server.http({ commonName: 'admin', organizations: ['system:masters'] });
-  const text = await eventually(async () => String(await http.raw('/metrics', c)));
-  expect(text).toContain(
+  const answer = await http.raw({ method: 'GET', path: '/metrics' }, c);
+  const page = await answer.body.text();
+  expect(page).toContain(
     'apiserver_admission_webhook_request_total{name="one.example.com",type="validating",operation="CREATE",code="200",rejected="false"} 1',
   );
-  expect(text).toContain(
+  expect(page).toContain(
     'apiserver_admission_webhook_rejection_count{name="one.example.com",type="validating",operation="CREATE",error_type="no_error",rejection_code="403"} 1',
   );
+});
+
+test('connections: asked with their options before the pod is looked for; a refusal is the answer to the upgrade', async () => {
+  await server[Symbol.asyncDispose]();
+  server = await startTestServer({ listen: true });
+  const resources = ['pods/exec', 'pods/attach', 'pods/portforward'];
+  const rules = [{ operations: ['CONNECT'], apiGroups: [''], apiVersions: ['v1'], resources }];
+  await configure('validating', 'v', { rules });
+  hook.answer = () => ({ allowed: false, status: { code: 403, message: 'no shells' } });
+  const { certPem: cert, keyPem } = await server.issueClient('admin', ['system:masters']);
+  const asked = async (path: string): Promise<{ code: number | undefined; text: string }> =>
+    await new Promise((resolve, reject) => {
+      const headers = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13' };
+      const url = `${server.url}/api/v1/namespaces/default/pods/p/${path}`;
+      const sent = request(url, { headers, cert, key: keyPem, ca: server.ca.certPem, agent: false }, (res) => {
+        text(res).then((body) => resolve({ code: res.statusCode, text: body }), reject);
+      });
+      sent.once('error', reject);
+      sent.end();
+    });
+  expect(await asked('exec?command=sh&command=-c&stdin=true&stdout=1&container=c')).toMatchObject({
+    code: 403,
+    text: expect.stringContaining('denied the request: no shells'),
+  });
+  expect(hook.seen[0]?.review.request).toMatchObject({
+    kind: { group: '', version: 'v1', kind: 'PodExecOptions' },
+    resource: { group: '', version: 'v1', resource: 'pods' },
+    subResource: 'exec',
+    name: 'p',
+    operation: 'CONNECT',
+    object: { kind: 'PodExecOptions', command: ['sh', '-c'], stdin: true, stdout: true, container: 'c' },
+    oldObject: null,
+  });
+  expect((await asked('portforward?ports=80')).code).toBe(403);
+  expect(hook.seen[1]?.review.request.object).toEqual({ kind: 'PodPortForwardOptions', apiVersion: 'v1', ports: [80] });
 });
