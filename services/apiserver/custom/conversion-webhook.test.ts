@@ -1,11 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import {
-  type CustomResourceDefinition,
-  isConditionTrue,
-  type KindRef,
-  Kinds,
-  type KubeObject,
-} from '#lib/api';
+import { type CustomResourceDefinition, isConditionTrue, type KindRef, Kinds, type KubeObject } from '#lib/api';
 import { testContext as c, startTestServer, type TestServer } from '../testing/server.ts';
 import { type Answer, type SeenReview, startWebhookServer, type WebhookServer } from '../testing/webhook-server.ts';
 
@@ -170,12 +164,21 @@ describe('conversion webhooks', () => {
     ['another name', (o) => ({ ...o, metadata: { ...o.metadata, name: 'x' } }), 'must have the same name: a != x'],
     ['another uid', (o) => ({ ...o, metadata: { ...o.metadata, uid: 'x' } }), 'must have the same UID: '],
     ['another kind', (o) => ({ ...o, kind: 'X' }), 'invalid kind (expected Widget, received X)'],
-    ['another version', (o) => ({ ...o, apiVersion: 'example.com/v3' }), 'invalid groupVersion (expected example.com/v1'],
+    [
+      'another version',
+      (o) => ({ ...o, apiVersion: 'example.com/v3' }),
+      'invalid groupVersion (expected example.com/v1',
+    ],
     ['no object', () => 7, "Object 'Kind' is missing"],
-    ['labels that are none', (o) => ({ ...o, metadata: { ...o.metadata, labels: { a: 1 } } }), 'must be a map of strings'],
+    [
+      'labels that are none',
+      (o) => ({ ...o, metadata: { ...o.metadata, labels: { a: 1 } } }),
+      'must be a map of strings',
+    ],
   ])('an answer with %s is refused', async (_name, of, why) => {
     hook.answer = change(of);
-    const returned = 'conversion webhook for example.com/v2, Kind=Widget returned invalid converted object at index 0: ';
+    const returned =
+      'conversion webhook for example.com/v2, Kind=Widget returned invalid converted object at index 0: ';
     await expect(create(V2, 'a', { colour: 'red' })).rejects.toThrow(returned);
     await expect(create(V2, 'a', { colour: 'red' })).rejects.toThrow(why);
   });

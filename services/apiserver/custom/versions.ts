@@ -37,14 +37,7 @@ export class CustomVersions {
 
   /** Each in the version `info`. */
   async readAll(info: KindInfo, list: readonly Cached[], c: Ctx): Promise<readonly Cached[]> {
-    const unknown = (): Cached[] => list.filter((cached) => this.#atOnce(info, cached) === undefined);
-    const missing = unknown();
-    if (missing.length > 0) {
-      await this.#others(info, missing, c);
-      // Of those that others asked for and did not get, too.
-      const asked = unknown();
-      if (asked.length > 0) await this.#convertAsked(info, asked, c);
-    }
+    await this.#fill(info, list, c);
     return list.map((cached) => this.#atOnce(info, cached) ?? cached);
   }
 
@@ -118,21 +111,32 @@ export class CustomVersions {
     return this.#keep(info, cached, isSame ? cached.object : { ...cached.object, apiVersion });
   }
 
-  /** Waits for what others have asked for. */
-  async #others(info: KindInfo, list: readonly Cached[], c: Ctx): Promise<void> {
+  /** Until all are known: what nobody has asked for yet is asked for, for the rest others are waited for. */
+  async #fill(info: KindInfo, list: readonly Cached[], c: Ctx): Promise<void> {
     const asked = this.#askedOf(info);
-    const running = new Set(list.flatMap((cached) => asked.get(cached) ?? []));
-    if (running.size > 0) await raceAbort(Promise.allSettled(running), c.signal);
+    for (;;) {
+      const missing = list.filter((cached) => this.#atOnce(info, cached) === undefined);
+      if (missing.length === 0) return;
+      const free = missing.filter((cached) => !asked.has(cached));
+      const running = new Set(missing.flatMap((cached) => asked.get(cached) ?? []));
+      // The failure of others is theirs: what they did not get is asked for again.
+      if (free.length === 0) await raceAbort(Promise.allSettled(running), c.signal);
+      else await this.#convertAsked(info, free, asked, c);
+    }
   }
 
-  async #convertAsked(info: KindInfo, list: readonly Cached[], c: Ctx): Promise<void> {
-    const asked = this.#askedOf(info);
+  async #convertAsked(
+    info: KindInfo,
+    list: readonly Cached[],
+    asked: Map<Cached, Promise<void>>,
+    c: Ctx,
+  ): Promise<void> {
     const running = this.#convert(info, list, c);
     for (const cached of list) asked.set(cached, running);
     try {
       await running;
     } finally {
-      for (const cached of list) if (asked.get(cached) === running) asked.delete(cached);
+      for (const cached of list) asked.delete(cached);
     }
   }
 

@@ -67,14 +67,18 @@ export class WebhookClient implements AsyncDisposable {
     const timer = c.clock.after(call.timeoutMs, () => limit.abort(new Error('context deadline exceeded')));
     const signal = AbortSignal.any([c.signal, limit.signal]);
     const pool = this.#pool(call.config, place);
+    const failure = (e: unknown): StatusError => {
+      if (c.signal.aborted) return toStatusError(c.signal.reason);
+      const why = limit.signal.aborted ? messageOf(limit.signal.reason) : goDialText(e);
+      return new StatusError('Unavailable', `Post "${url}": ${why}`, { cause: e });
+    };
     try {
-      const response = await exchange(pool, { path, host: hostText(place), body, signal });
+      const response = await exchange(pool, { path, host: hostText(place), body, signal }).catch((e: unknown) => {
+        throw failure(e);
+      });
       return await answerOf(response, call.answerBytesMax ?? ANSWER_BYTES_MAX);
     } catch (e) {
-      if (c.signal.aborted) throw toStatusError(c.signal.reason);
-      if (e instanceof StatusError) throw e;
-      const why = limit.signal.aborted ? messageOf(limit.signal.reason) : goDialText(e);
-      throw new StatusError('Unavailable', `Post "${url}": ${why}`, { cause: e });
+      throw e instanceof StatusError ? e : failure(e);
     } finally {
       timer.cancel();
     }
