@@ -9,10 +9,9 @@
  */
 import type { Duplex } from 'node:stream';
 import { connect, type TLSSocket } from 'node:tls';
-import { type Dispatcher, Pool } from 'undici';
 import { type DeepReadonly, isJsonWithinDepth, type WebhookClientConfig } from '#lib/api';
 import { type Ctx, messageOf, StatusError, toStatusError } from '#lib/base';
-import { errorOfStatus } from '#lib/client';
+import { errorOfStatus, type JsonAnswer, JsonPool } from '#lib/client';
 import type { ServiceDialer } from '../http/aggregate/service-dialer.ts';
 import { goDialText } from './go-errors.ts';
 
@@ -48,7 +47,7 @@ interface Place {
 export class WebhookClient implements AsyncDisposable {
   readonly #dialer: ServiceDialer;
   readonly #c: Ctx;
-  readonly #pools = new Map<string, Pool>();
+  readonly #pools = new Map<string, JsonPool>();
 
   /** `c` is that of connections, which outlive the request they were made for. */
   constructor(o: { readonly dialer: ServiceDialer; readonly c: Ctx }) {
@@ -72,16 +71,17 @@ export class WebhookClient implements AsyncDisposable {
       const why = limit.signal.aborted ? messageOf(limit.signal.reason) : goDialText(e);
       return new StatusError('Unavailable', `Post "${url}": ${why}`, { cause: e });
     };
+    const bytesMax = call.answerBytesMax ?? ANSWER_BYTES_MAX;
+    const bytesMaxOf = (code: number): number => (isSuccess(code) ? bytesMax : ERROR_BYTES_MAX);
+    let answer: JsonAnswer;
     try {
-      const response = await exchange(pool, { path, host: hostText(place), body, signal }).catch((e: unknown) => {
-        throw failure(e);
-      });
-      return await answerOf(response, call.answerBytesMax ?? ANSWER_BYTES_MAX);
+      answer = await pool.post({ path, host: hostText(place), body, signal, bytesMaxOf });
     } catch (e) {
-      throw e instanceof StatusError ? e : failure(e);
+      throw failure(e);
     } finally {
       timer.cancel();
     }
+    return contentOf(answer, bytesMax);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -90,7 +90,7 @@ export class WebhookClient implements AsyncDisposable {
     await Promise.all(pools.map((p) => p.destroy()));
   }
 
-  #pool(config: ClientConfig, place: Place): Pool {
+  #pool(config: ClientConfig, place: Place): JsonPool {
     const id = JSON.stringify([place.host, place.port, place.service, config.caBundle ?? '']);
     const known = this.#pools.get(id);
     // Anew at the end: a Map keeps the order of insertion.
@@ -101,23 +101,17 @@ export class WebhookClient implements AsyncDisposable {
     if (this.#pools.size > POOLS_MAX && oldest !== undefined) {
       const old = this.#pools.get(oldest);
       this.#pools.delete(oldest);
-      // Lets requests end that are under way.
       old?.close().catch((err: unknown) => this.#c.log.debug({ err }, 'closing connections to a webhook failed'));
     }
     return pool;
   }
 
-  #newPool(config: ClientConfig, place: Place): Pool {
-    return new Pool(`https://${hostText(place)}`, {
-      connections: CONNECTIONS_MAX,
-      pipelining: 1,
-      keepAliveTimeout: IDLE_MS,
-      connect: (_options, done) => {
-        this.#connect(config, place).then(
-          (socket) => done(null, socket),
-          (e: unknown) => done(e instanceof Error ? e : new Error(messageOf(e)), null),
-        );
-      },
+  #newPool(config: ClientConfig, place: Place): JsonPool {
+    return new JsonPool({
+      origin: `https://${hostText(place)}`,
+      connect: () => this.#connect(config, place),
+      connectionsMax: CONNECTIONS_MAX,
+      idleMs: IDLE_MS,
     });
   }
 
@@ -163,63 +157,14 @@ export class WebhookClient implements AsyncDisposable {
   }
 }
 
-interface Exchange {
-  readonly path: string;
-  readonly host: string;
-  readonly body: string;
-  readonly signal: AbortSignal;
+function contentOf({ code, bytes, isCut }: JsonAnswer, bytesMax: number): unknown {
+  if (!isSuccess(code)) throw errorOfAnswer(code, bytes.toString().trim());
+  if (isCut) throw new StatusError('Unavailable', `the answer is larger than ${bytesMax} bytes`);
+  return parsed(bytes);
 }
 
-async function exchange(pool: Pool, o: Exchange): Promise<Dispatcher.ResponseData> {
-  const send = (): Promise<Dispatcher.ResponseData> =>
-    pool.request({
-      method: 'POST',
-      path: o.path,
-      headers: { host: o.host, accept: 'application/json, */*', 'content-type': 'application/json' },
-      body: o.body,
-      signal: o.signal,
-      // The signal limits it.
-      headersTimeout: 0,
-      bodyTimeout: 0,
-    });
-  try {
-    return await send();
-  } catch (e) {
-    if (o.signal.aborted || !isClosedWhileIdle(e)) throw e;
-    return await send();
-  }
-}
-
-const CLOSED = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
-
-function isClosedWhileIdle(e: unknown): boolean {
-  return e instanceof Error && 'code' in e && typeof e.code === 'string' && CLOSED.has(e.code);
-}
-
-async function answerOf(response: Dispatcher.ResponseData, bytesMax: number): Promise<unknown> {
-  const { statusCode, body } = response;
-  if (statusCode >= 200 && statusCode < 300) {
-    const bytes = await readAtMost(body, bytesMax);
-    if (bytes.length > bytesMax) throw new StatusError('Unavailable', `the answer is larger than ${bytesMax} bytes`);
-    return parsed(bytes);
-  }
-  const bytes = await readAtMost(body, ERROR_BYTES_MAX);
-  const text = bytes.subarray(0, ERROR_BYTES_MAX).toString().trim();
-  throw errorOfAnswer(statusCode, text);
-}
-
-/** One byte more than `max` tells that there was more; the rest is thrown away. */
-async function readAtMost(body: Dispatcher.ResponseData['body'], max: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of body) {
-    if (!(chunk instanceof Uint8Array)) continue;
-    chunks.push(Buffer.from(chunk));
-    size += chunk.length;
-    if (size > max) break;
-  }
-  if (!body.destroyed && !body.readableEnded) await body.dump();
-  return Buffer.concat(chunks).subarray(0, max + 1);
+function isSuccess(code: number): boolean {
+  return code >= 200 && code < 300;
 }
 
 function parsed(bytes: Buffer): unknown {
