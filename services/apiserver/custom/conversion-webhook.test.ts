@@ -135,6 +135,14 @@ describe('conversion webhooks', () => {
     ]);
   });
 
+  test('what is large goes in several batches', async () => {
+    for (const name of ['a', 'b', 'c']) await create(V1, name, { color: name.repeat(600_000) });
+    hook.seen.length = 0;
+    const { items } = await server.client.list(V2, { namespace: 'default' }, c);
+    expect(items.map((w) => w.spec?.colour?.slice(0, 2))).toEqual(['aa', 'bb', 'cc']);
+    expect(hook.seen.map((s) => s.review.request.objects.length)).toEqual([1, 1, 1]);
+  });
+
   test('what many ask for at a time is asked of the webhook once', async () => {
     await create(V1, 'a', { color: 'red' });
     hook.seen.length = 0;

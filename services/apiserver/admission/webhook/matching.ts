@@ -35,10 +35,12 @@ type Labels = Readonly<Record<string, string>>;
 export class Matching {
   readonly #o: MatchingDeps;
   readonly #type: WebhookType;
+  #known: { readonly of: readonly KindInfo[]; readonly byKind: Map<KindInfo, readonly KindInfo[]> };
 
   constructor(o: MatchingDeps, type: WebhookType) {
     this.#o = o;
     this.#type = type;
+    this.#known = { of: o.kinds.all(), byKind: new Map() };
   }
 
   /** undefined: not called. Throws NotFound for a request of a namespace that is not there, Forbidden for failed conditions. */
@@ -57,11 +59,17 @@ export class Matching {
     return this.#equivalents(requested).find((kind) => matchesRules(hook, kind, view));
   }
 
-  /** Other rows whose objects are the same stored ones. */
+  /** Other rows whose objects are the same stored ones. Kept until a kind comes, changes or goes. */
   #equivalents(requested: KindInfo): readonly KindInfo[] {
     const { kinds } = this.#o;
+    const all = kinds.all();
+    if (this.#known.of !== all) this.#known = { of: all, byKind: new Map() };
+    const known = this.#known.byKind.get(requested);
+    if (known !== undefined) return known;
     const stored = kinds.of(requested);
-    return kinds.all().filter((k) => k !== requested && stored !== undefined && kinds.of(k) === stored);
+    const found = all.filter((k) => k !== requested && stored !== undefined && kinds.of(k) === stored);
+    this.#known.byKind.set(requested, found);
+    return found;
   }
 
   async #isNamespaceSelected(hook: Hook, view: RequestView, c: Ctx): Promise<boolean> {
