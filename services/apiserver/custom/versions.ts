@@ -83,11 +83,11 @@ export class CustomVersions {
   async write(info: KindInfo, draft: KubeObject, c: Ctx): Promise<KubeObject> {
     const storage = this.#kinds.of(info);
     if (storage?.custom === undefined || storage.version === info.version) return draft;
-    return await this.convert(storage, draft, c);
+    return await this.convertDraft(storage, draft, c);
   }
 
   /** An object of any version in the version `info`, without what that version does not know. Not kept for the next time. */
-  async convert(info: KindInfo, object: KubeObject | Stored, c: Ctx): Promise<KubeObject> {
+  async convertDraft(info: KindInfo, object: KubeObject | Stored, c: Ctx): Promise<KubeObject> {
     const apiVersion = apiVersionOf(info);
     const given = object as Stored;
     if (info.custom === undefined || given.apiVersion === apiVersion) return object as KubeObject;

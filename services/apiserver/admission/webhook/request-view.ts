@@ -80,7 +80,7 @@ export class RequestView {
 
   async #back(kind: KindInfo, object: KubeObject, c: Ctx): Promise<KubeObject> {
     const { kind: own } = this.request;
-    if (own.custom !== undefined) return await this.#versions.convert(own, object, c);
+    if (own.custom !== undefined) return await this.#versions.convertDraft(own, object, c);
     return toStored(kind, own, object);
   }
 
@@ -88,7 +88,7 @@ export class RequestView {
     const { bodyKind, kind: own } = this.request;
     if (bodyKind !== undefined) return object;
     if (kind.custom !== undefined)
-      return object.apiVersion === apiVersionOf(kind) ? object : await this.#versions.convert(kind, object, c);
+      return object.apiVersion === apiVersionOf(kind) ? object : await this.#versions.convertDraft(kind, object, c);
     return isConverted(kind, own) ? fromStored(kind, own, object) : object;
   }
 }
