@@ -22,8 +22,14 @@ export { Kinds } from './gen/kinds.ts';
 export type {
   MutatingAdmissionPolicy,
   MutatingAdmissionPolicyBinding,
+  MutatingWebhook,
+  MutatingWebhookConfiguration,
+  RuleWithOperations,
   ValidatingAdmissionPolicy,
   ValidatingAdmissionPolicyBinding,
+  ValidatingWebhook,
+  ValidatingWebhookConfiguration,
+  WebhookClientConfig,
 } from './gen/types/admissionregistration-v1.ts';
 export type { CustomResourceDefinition } from './gen/types/apiextensions-v1.ts';
 export type { APIService, APIServiceCondition } from './gen/types/apiregistration-v1.ts';

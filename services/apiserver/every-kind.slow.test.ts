@@ -56,9 +56,24 @@ function keyOf(kind: KindInfo, object: KubeObject): { namespace: string; name: s
   return { namespace: kind.namespaced ? 'default' : '', name: object.metadata.name };
 }
 
-/** The condition of an update; none where a status may have been written meanwhile. */
-function revision(kind: KindInfo, object: DeepReadonly<KubeObject>): { resourceVersion?: string | undefined } {
-  return { resourceVersion: WATCHED.has(kind.resource) ? undefined : object.metadata.resourceVersion };
+/** An update on what there is now: others may have written a status meanwhile. */
+async function updated(
+  kind: KindInfo,
+  object: DeepReadonly<KubeObject>,
+  o: { readonly subresource?: string } = {},
+): Promise<DeepReadonly<KubeObject>> {
+  for (let attempt = 1; ; attempt++) {
+    const now = await server.client.get(kind, keyOf(kind, object as KubeObject), c);
+    const { resourceVersion } = WATCHED.has(kind.resource) ? now.metadata : object.metadata;
+    const { status } = now as { status?: object };
+    const given = WATCHED.has(kind.resource) && status !== undefined ? { ...object, status } : object;
+    try {
+      const next = { ...given, metadata: { ...object.metadata, resourceVersion } } as KubeObject;
+      return await server.client.update(kind, next, c, o);
+    } catch (e) {
+      if (!WATCHED.has(kind.resource) || toStatusError(e).kind !== 'Conflict' || attempt > 20) throw e;
+    }
+  }
 }
 
 /** As it is when the server itself has nothing more to say of it: a definition has its status. */
@@ -83,15 +98,15 @@ describe('a good object', () => {
       uid: expect.any(String),
       resourceVersion: expect.any(String),
     });
-    const same = await client.update(kind, { ...made, metadata: { ...made.metadata, ...revision(kind, made) } }, c);
+    const same = await updated(kind, made);
     if (!WATCHED.has(kind.resource)) expect(same.metadata.resourceVersion).toBe(made.metadata.resourceVersion);
     const { resourceVersion: _, ...metadata } = made.metadata;
     const relabelled = { ...made, metadata: { ...metadata, labels: { a: 'b' } } };
-    const labelled = await client.update(
-      kind,
-      { ...relabelled, metadata: { ...relabelled.metadata, ...revision(kind, same) } },
-      c,
-    );
+    const revision = { resourceVersion: same.metadata.resourceVersion };
+    const labelled = await updated(kind, {
+      ...relabelled,
+      metadata: { ...relabelled.metadata, ...revision },
+    } as DeepReadonly<KubeObject>);
     /* An EndpointSlice is nothing but what it says and how it is found. */
     if (kind.resource !== 'endpointslices') expect(labelled.metadata.generation).toBe(made.metadata.generation);
     for (const type of ['merge', 'strategic'] as const) {
@@ -112,8 +127,7 @@ describe('a good object', () => {
     if (!WATCHED.has(kind.resource)) expect(again.metadata.resourceVersion).toBe(first.metadata.resourceVersion);
     if (kind.subresources.some((s) => s.name === 'status')) {
       const { status } = first as { status?: object };
-      const meta = { ...first.metadata, ...revision(kind, first) };
-      await client.update(kind, { ...first, metadata: meta, status } as never, c, { subresource: 'status' });
+      await updated(kind, { ...first, status } as DeepReadonly<KubeObject>, { subresource: 'status' });
       await client.patch(kind, key, { type: 'merge', body: { status: {} } }, c, { subresource: 'status' });
     }
     await deleted(kind, key);

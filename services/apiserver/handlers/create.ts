@@ -53,6 +53,8 @@ export async function createDraft(
   const admission: AdmissionRequest = {
     operation: 'CREATE',
     kind,
+    requested: request.info,
+    options: request.options,
     subresource: '',
     namespace: request.namespace,
     name: draft.metadata.name ?? '',

@@ -21,7 +21,7 @@ import type { Core, CoreResult, Target, TargetOf } from '../core.ts';
 import { readObject } from './get.ts';
 import { applyPatch } from './patch.ts';
 import type { BodyRequest } from './subresources.ts';
-import { changeObject, type UpdateRequest } from './update.ts';
+import { type AdmittedView, changeObject, type UpdateRequest } from './update.ts';
 
 interface Scalable extends KubeObject {
   spec?: { replicas?: number; selector?: LabelSelector | Record<string, string> };
@@ -32,6 +32,8 @@ interface Scale extends KubeObject {
   spec?: { replicas?: number };
   status?: { replicas: number; selector?: string };
 }
+
+const SCALE = { group: 'autoscaling', version: 'v1', kind: 'Scale' };
 
 export async function getScale(core: Core, request: TargetOf<'get'>, c: Ctx): Promise<CoreResult> {
   const stored = await readObject(core, request, c);
@@ -58,33 +60,46 @@ export async function patchScale(core: Core, request: TargetOf<'patch'>, c: Ctx)
   return await changeScale(core, request, next, c);
 }
 
+function notNegative(scale: DeepReadonly<Scale>, name: string): number {
+  const replicas = scale.spec?.replicas ?? 0;
+  if (replicas >= 0) return replicas;
+  throw invalidError(SCALE, name, [
+    { type: 'Invalid', field: 'spec.replicas', value: replicas, detail: 'must be greater than or equal to 0' },
+  ]);
+}
+
 async function changeScale(
   core: Core,
   request: UpdateRequest,
   next: (now: DeepReadonly<Scale>) => Scale,
   c: Ctx,
 ): Promise<CoreResult> {
-  const nextParent = (current: DeepReadonly<KubeObject>): KubeObject => {
+  const setReplicas = (draft: Scalable, replicas: number): void => {
     const scale = request.info.custom?.scale;
+    if (scale !== undefined) setNested(draft, scale.specReplicasPath, replicas);
+    else draft.spec = { ...draft.spec, replicas };
+  };
+  const view: AdmittedView = {
+    subresource: 'scale',
+    kind: SCALE,
+    of: (object) => scaleOf(object, request.info, 0) as KubeObject,
+    apply: (scale: Scale, draft) => setReplicas(draft, notNegative(scale, draft.metadata.name)),
+  };
+  const nextParent = (current: DeepReadonly<KubeObject>): KubeObject => {
     const wanted = next(scaleOf(current, request.info, UNSET) as DeepReadonly<Scale>);
     const { resourceVersion } = wanted.metadata ?? {};
     const isStale =
       resourceVersion !== undefined && resourceVersion !== '' && resourceVersion !== current.metadata.resourceVersion;
     if (isStale) throw conflict(request.stored, current.metadata.name);
-    const replicas = wanted.spec?.replicas ?? 0;
-    if (scale !== undefined && replicas === UNSET)
+    const scale = request.info.custom?.scale;
+    if (scale !== undefined && wanted.spec?.replicas === UNSET)
       throw badRequest(`the spec replicas field "${scale.specReplicasPath}" cannot be empty`);
-    if (replicas < 0)
-      throw invalidError({ group: 'autoscaling', kind: 'Scale' }, current.metadata.name, [
-        { type: 'Invalid', field: 'spec.replicas', value: replicas, detail: 'must be greater than or equal to 0' },
-      ]);
     const draft = structuredClone(current) as Scalable;
-    if (scale !== undefined) setNested(draft, scale.specReplicasPath, replicas);
-    else draft.spec = { ...draft.spec, replicas };
+    setReplicas(draft, notNegative(wanted, current.metadata.name));
     return draft;
   };
   const parent: Target & UpdateRequest = { ...request, subresource: undefined };
-  const result = await changeObject(core, parent, { next: nextParent, trackAs: 'scale' }, c);
+  const result = await changeObject(core, parent, { next: nextParent, trackAs: 'scale', view }, c);
   if (result.type !== 'object') return result;
   const read = result.cached === undefined ? undefined : await core.versions.read(request.stored, result.cached, c);
   return { type: 'object', object: scaleOf(read?.object ?? result.object, request.info) };

@@ -15,7 +15,7 @@ import {
 } from '#lib/api';
 import { type Ctx, isKind, StatusError, timeText } from '#lib/base';
 import type { RequestBase, WriteOptions } from '#lib/client';
-import { type AdmissionRequest, outcomeOfFailure, type WriteOutcome } from '../admission/chain.ts';
+import { type AdmissionRequest, type BodyKind, outcomeOfFailure, type WriteOutcome } from '../admission/chain.ts';
 import { conflict } from '../api-errors.ts';
 import type { Cached } from '../cache/cached.ts';
 import { type Core, type CoreResult, hooksOf, managerOf, objectResult, type Target } from '../core.ts';
@@ -91,6 +91,16 @@ export interface NextObject {
   readonly isTracked?: boolean;
   /** Field owners are kept under this subresource, when it is not the request's (scale changes its parent). */
   readonly trackAs?: string;
+  /** What admission sees instead of the object: a subresource of another kind. */
+  readonly view?: AdmittedView;
+}
+
+export interface AdmittedView {
+  readonly subresource: string;
+  readonly kind: BodyKind;
+  of(object: DeepReadonly<KubeObject>): KubeObject;
+  /** Changes the draft as admission changed its view. */
+  apply(view: KubeObject, draft: KubeObject): void;
 }
 
 /** Reads, changes, writes; repeats after a lost race unless the draft names a resourceVersion. */
@@ -113,7 +123,7 @@ export async function changeObject(core: Core, request: UpdateRequest, o: NextOb
     const draft = o.next(current.object);
     o.after?.();
     checkPreconditions(kind, draft, current);
-    const admission = await prepare(core, request, draft, current, c);
+    const admission = await prepare(core, request, { draft, current, view: o.view }, c);
     settle = await hooksOf(core, kind).beginUpdate?.(draft, current.object, { kind, dryRun, user: request.user }, c);
     const errors = validateUpdate(kind, draft, mutable(current.object), request.subresource, core.validation);
     if (errors.length > 0) throw invalidError(kind, name, errors);
@@ -172,26 +182,31 @@ function isReadyToGo(core: Core, kind: KindInfo, draft: KubeObject, current: Cac
 async function prepare(
   core: Core,
   request: UpdateRequest,
-  draft: KubeObject,
-  current: Cached,
+  o: { readonly draft: KubeObject; readonly current: Cached; readonly view: AdmittedView | undefined },
   c: Ctx,
 ): Promise<AdmissionRequest> {
   const kind = request.stored;
+  const { draft, current, view } = o;
   applyDefaults(kind, draft);
+  const seen = view?.of(draft as DeepReadonly<KubeObject>) ?? draft;
   const admission: AdmissionRequest = {
     operation: 'UPDATE',
     kind,
-    subresource: request.subresource ?? '',
+    requested: request.info,
+    bodyKind: view?.kind,
+    options: request.options,
+    subresource: view?.subresource ?? request.subresource ?? '',
     namespace: request.namespace,
     name: request.name ?? '',
     user: request.user,
     dryRun: request.options.dryRun === true,
-    object: draft,
-    previous: current.object,
+    object: seen,
+    previous: view?.of(current.object) ?? current.object,
     warn: request.warn ?? (() => undefined),
     annotate: request.annotate,
   };
   await core.admission.admit(admission, c);
+  view?.apply(seen, draft);
   prepareUpdate(kind, draft, mutable(current.object), request.subresource);
   return admission;
 }
