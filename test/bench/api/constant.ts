@@ -1,6 +1,6 @@
 /**
  * What Node itself can do: an https server that reads the body and answers `?bytes=N` bytes that it made before. `/watch`
- * stays open and gets `?rate=` lines of `?bytes=` a second, all watchers the same Buffer, each with the time it was sent.
+ * stays open; from a `/start` on all watchers get `?rate=` lines of `?bytes=` a second, the same Buffer with the time it was sent.
  */
 import { readFile } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
@@ -19,7 +19,6 @@ const TICK_MS = 5;
 const o = JSON.parse(await readFile(process.argv[2] ?? '', 'utf8')) as ConstantConfig;
 const bodies = new Map<number, Buffer>();
 const watchers = new Set<ServerResponse>();
-let isTicking = false;
 
 function bodyOf(bytes: number): Buffer {
   const body = bodies.get(bytes) ?? Buffer.alloc(bytes, 'x');
@@ -28,7 +27,6 @@ function bodyOf(bytes: number): Buffer {
 }
 
 function tick(rate: number, bytes: number): void {
-  isTicking = true;
   let sent = 0;
   const begin = realClock.monotonic();
   setInterval(() => {
@@ -43,18 +41,18 @@ const server = createServer(
   { key: o.tls.keyPem, cert: o.tls.certPem, ca: o.caPem, requestCert: true, rejectUnauthorized: false },
   (req, res) => {
     const url = new URL(req.url ?? '/', 'https://localhost');
-    const bytes = Number(url.searchParams.get('bytes') ?? 0);
+    const asked = Number(url.searchParams.get('bytes') ?? 0);
     res.setHeader('content-type', 'application/json');
     if (url.pathname === '/watch') {
       watchers.add(res);
       res.on('close', () => watchers.delete(res));
       res.flushHeaders();
-      if (!isTicking) tick(Number(url.searchParams.get('rate')), bytes);
       return;
     }
+    if (url.pathname === '/start') tick(Number(url.searchParams.get('rate')), asked);
     req.resume();
     req.on('end', () => {
-      const body = bodyOf(bytes);
+      const body = bodyOf(url.pathname === '/start' ? 0 : asked);
       res.setHeader('content-length', body.byteLength);
       res.end(body);
     });

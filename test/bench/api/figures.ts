@@ -31,7 +31,7 @@ export async function apiFigures(phaseMs: number, add: (f: Figure) => void): Pro
     await creates({ api, constant }, phaseMs, add);
     add(await memory(bench, `${OBJECTS} ConfigMaps`, 500));
     await reads({ api, constant }, phaseMs, add);
-    await watches(bench, { api, phaseMs }, add);
+    await watches(bench, { api, constant, phaseMs }, add);
   }
   const boots: number[] = [];
   for (let i = 0; i < 3; i++) boots.push(await bench.boot());
@@ -83,7 +83,7 @@ async function reads({ api, constant }: Clients, phaseMs: number, add: (f: Figur
 
 async function watches(
   bench: ApiBench,
-  { api, phaseMs }: { api: LoadClient; phaseMs: number },
+  { api, constant, phaseMs }: Clients & { phaseMs: number },
   add: (f: Figure) => void,
 ): Promise<void> {
   const path = '/api/v1/namespaces/kube-public/configmaps';
@@ -103,8 +103,14 @@ async function watches(
     });
   };
   const seen = await watching(bench.api, { ...common, path: `${path}?watch=1&resourceVersion=${from}`, during });
-  const asConstant = `/watch?rate=${EVENTS_PER_SECOND}&bytes=${EVENT_BYTES}`;
-  const plain = await watching(bench.constant, { ...common, path: asConstant, during: () => realClock.sleep(phaseMs) });
+  const plain = await watching(bench.constant, {
+    ...common,
+    path: '/watch',
+    during: async () => {
+      await constant.send({ method: 'GET', path: `/start?rate=${EVENTS_PER_SECOND}&bytes=${EVENT_BYTES}` });
+      await realClock.sleep(phaseMs);
+    },
+  });
   const loss = seen.bytesMin === seen.bytesMax ? 'all saw all' : `some saw ${seen.bytesMin} of ${seen.bytesMax} bytes`;
   add({
     name: `API: ${WATCHERS} watchers, ${EVENTS_PER_SECOND} events/s, p99 from PUT to seen`,

@@ -1,4 +1,5 @@
 /** Load by undici: closed loops of so many clients, each with one request under way, over that many connections. */
+import { setMaxListeners } from 'node:events';
 import { Agent, Pool } from 'undici';
 import { realClock } from '#lib/base';
 import { sentTimes } from './event-line.ts';
@@ -83,15 +84,18 @@ export interface Watched {
 
 /** Every so many watchers look for the times: reading all of them would measure the reader. */
 const TIMED_EACH = 20;
-const DIALS = 32;
+const DIALS = 16;
+const DIAL_LIMIT_MS = 60_000;
 
 /** So many watchers, each on a connection of its own, while `during` runs; `settleMs` after it they are closed. */
 export async function watching(
   target: BenchTarget,
   o: { path: string; watchers: number; settleMs: number; during: () => Promise<void> },
 ): Promise<Watched> {
-  const agent = new Agent({ connections: o.watchers, pipelining: 1, connect: { ...target.tls }, bodyTimeout: 0 });
+  const connect = { ...target.tls, timeout: DIAL_LIMIT_MS };
+  const agent = new Agent({ connections: o.watchers, pipelining: 1, connect, bodyTimeout: 0 });
   const stop = new AbortController();
+  setMaxListeners(0, stop.signal);
   const bytes = new Array<number>(o.watchers).fill(0);
   const latencies: number[] = [];
   const endings: Promise<void>[] = [];
@@ -113,8 +117,8 @@ export async function watching(
   await realClock.sleep(o.settleMs);
   const got = { bytesMin: Math.min(...bytes), bytesMax: Math.max(...bytes) };
   stop.abort();
-  await Promise.all(endings);
   await agent.destroy();
+  await Promise.all(endings);
   const sorted = Float64Array.from(latencies).sort();
   return { ...got, p50Ms: quantile(sorted, 0.5), p99Ms: quantile(sorted, 0.99) };
 }

@@ -16,7 +16,7 @@ export interface BenchServerConfig {
 const o = JSON.parse(await readFile(process.argv[2] ?? '', 'utf8')) as BenchServerConfig;
 const log = createLogger({ component: 'bench', level: 'warn' });
 const store = await EtcdStore.open({ endpoints: [o.etcd] }, { signal: new AbortController().signal, clock, log });
-await startApiServer({
+const api = await startApiServer({
   store,
   clock,
   random,
@@ -30,4 +30,9 @@ await startApiServer({
     // Nothing makes service accounts here but the bench itself.
     serviceAccountWaitMs: 0,
   },
+});
+process.once('SIGTERM', async () => {
+  await api[Symbol.asyncDispose]();
+  await store[Symbol.asyncDispose]();
+  process.exit(0);
 });
