@@ -20,6 +20,7 @@ import { PathRoutes } from './paths.ts';
 import { isProxyUrl, ProxyRoutes } from './proxy/forward.ts';
 import { proxyObjects } from './proxy/objects.ts';
 import { StreamRoutes } from './streams.ts';
+import { WatchPace } from './watch-pace.ts';
 
 /** What we claim to be: clients switch features on it. */
 const GIT_VERSION = 'v1.36.0+berth';
@@ -125,6 +126,7 @@ function newFront(o: ListenOptions): Front {
     aggregator,
     proxy: new ProxyRoutes({ objects: (c) => proxyObjects(core, c), nodes: o.nodes, random: deps.random }),
     metrics,
+    pace: new WatchPace(deps.clock),
     flows,
     auditor: o.auditor,
     clock: deps.clock,
