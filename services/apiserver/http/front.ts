@@ -29,6 +29,7 @@ import { type Answer, sendBytes, sendError, sendResult } from './respond.ts';
 import { isRetryLater, ShuttingDown, sendRetryLater } from './retry-later.ts';
 import type { StreamRoutes } from './streams.ts';
 import { warningHeaders } from './warnings.ts';
+import type { WatchPace } from './watch-pace.ts';
 import { sendWatch } from './watch-stream.ts';
 
 /** Of requests that are neither watches nor streams. */
@@ -43,6 +44,7 @@ export interface FrontOptions {
   readonly aggregator: Aggregator;
   readonly proxy: ProxyRoutes;
   readonly metrics: Metrics;
+  readonly pace: WatchPace;
   readonly flows: FlowFilter;
   /** undefined: nothing is recorded. */
   readonly auditor: Auditor | undefined;
@@ -209,7 +211,8 @@ export class Front {
       call.audit?.decided(true);
       call.audit?.started(200);
       sendWarnings(call);
-      await sendWatch({ ...answer, form }, kind, releasedWhenInitialized(items, query, releaseSeat), c);
+      const stream = { ...answer, form, pace: this.#o.pace };
+      await sendWatch(stream, kind, releasedWhenInitialized(items, query, releaseSeat), c);
       return;
     }
     if (info.verb === 'get' && info.subresource === 'log') {

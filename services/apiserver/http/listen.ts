@@ -22,6 +22,7 @@ import { PathRoutes } from './paths.ts';
 import { isProxyUrl, ProxyRoutes } from './proxy/forward.ts';
 import { proxyObjects } from './proxy/objects.ts';
 import { StreamRoutes } from './streams.ts';
+import { WatchPace } from './watch-pace.ts';
 
 /** What we claim to be: clients switch features on it. */
 const GIT_VERSION = 'v1.36.0+berth';
@@ -132,6 +133,7 @@ function newFront(o: ListenOptions): Front {
       random: deps.random,
     }),
     metrics,
+    pace: new WatchPace(deps.clock),
     flows,
     auditor: o.auditor,
     clock: deps.clock,

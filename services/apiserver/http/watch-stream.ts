@@ -1,7 +1,7 @@
 /**
  * A watch as newline-delimited JSON. A frame is encoded once per event and shared by all watchers; Tables are rendered per
  * watcher (they differ in columns and objects asked for). Back-pressure: we stop taking events while the client does not
- * read; its watcher is bounded and ends, and the client resumes.
+ * read; its watcher is bounded and ends, and the client resumes. Where there are many streams they gather (`watch-pace.ts`).
  */
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
@@ -12,19 +12,27 @@ import { jsonParts } from '../cache/cached.ts';
 import type { SeenEvent } from '../cache/watcher.ts';
 import type { WatchItem } from '../handlers/watch.ts';
 import { type Answer, rendered } from './respond.ts';
+import type { WatchPace } from './watch-pace.ts';
 
 const END = Buffer.from('}\n');
 const PIECE_BYTES = 256 << 10;
 
-export async function sendWatch(a: Answer, kind: KindInfo, items: AsyncIterable<WatchItem>, c: Ctx): Promise<void> {
-  const { res } = a;
+export async function sendWatch(
+  a: Answer & { readonly pace: WatchPace },
+  kind: KindInfo,
+  items: AsyncIterable<WatchItem>,
+  c: Ctx,
+): Promise<void> {
+  const { res, pace } = a;
   res.setHeader('content-type', 'application/json');
   res.writeHead(200);
   res.flushHeaders();
   const encoder = new FrameEncoder(a, kind);
+  using _stream = pace.open();
   try {
     for await (const item of items) {
       for (const piece of encoder.pieces(item)) if (!(await write(res, piece, c.signal))) return;
+      await pace.gather();
     }
   } catch (e) {
     if (c.signal.aborted || res.destroyed) return;
@@ -49,11 +57,11 @@ async function write(res: ServerResponse, bytes: Buffer, signal: AbortSignal): P
 }
 
 class FrameEncoder {
-  readonly #a: Answer;
+  readonly #a: Answer & { readonly pace: WatchPace };
   readonly #kind: KindInfo;
   #isFirst = true;
 
-  constructor(a: Answer, kind: KindInfo) {
+  constructor(a: Answer & { readonly pace: WatchPace }, kind: KindInfo) {
     this.#a = a;
     this.#kind = kind;
   }
@@ -71,11 +79,11 @@ class FrameEncoder {
       waiting.push(frame);
       bytes += frame.length;
       if (bytes < PIECE_BYTES) continue;
-      yield joined(waiting);
+      yield this.#a.pace.joined(waiting);
       waiting = [];
       bytes = 0;
     }
-    if (bytes > 0) yield joined(waiting);
+    if (bytes > 0) yield this.#a.pace.joined(waiting);
   }
 
   #frame(seen: SeenEvent): Buffer {
@@ -100,11 +108,6 @@ class FrameEncoder {
     const shared = form.as === 'Table' ? { resourceVersion: item.resourceVersion, ...annotations } : metadata;
     return Buffer.from(`${JSON.stringify({ type: 'BOOKMARK', object: { ...typeMeta, metadata: shared } })}\n`);
   }
-}
-
-function joined(frames: readonly Buffer[]): Buffer {
-  const [only] = frames;
-  return frames.length === 1 && only !== undefined ? only : Buffer.concat(frames);
 }
 
 function plainFrame(seen: SeenEvent): Buffer {
