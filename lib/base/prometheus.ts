@@ -48,10 +48,16 @@ export function expositionText(families: Iterable<MetricFamily>): string {
   return lines.length === 0 ? '' : `${lines.join('\n')}\n`;
 }
 
+/** One series, kept by whoever counts often: finding it by its labels costs more than the counting. */
+export interface CounterSeries {
+  readonly labels: Labels;
+  value: number;
+}
+
 export class Counter {
   readonly #name: string;
   readonly #help: string;
-  readonly #series = new Map<string, { readonly labels: Labels; value: number }>();
+  readonly #series = new Map<string, CounterSeries>();
 
   constructor(name: string, help: string) {
     this.#name = name;
@@ -60,10 +66,17 @@ export class Counter {
 
   /** Dropped once there are too many series: what is counted stays right. */
   add(labels: Labels, by = 1): void {
+    this.series(labels).value += by;
+  }
+
+  /** To be counted in; nobody is told of it once there are too many. */
+  series(labels: Labels): CounterSeries {
     const key = labelText(labels);
     const known = this.#series.get(key);
-    if (known !== undefined) known.value += by;
-    else if (this.#series.size < SERIES_MAX) this.#series.set(key, { labels, value: by });
+    if (known !== undefined) return known;
+    const made = { labels, value: 0 };
+    if (this.#series.size < SERIES_MAX) this.#series.set(key, made);
+    return made;
   }
 
   family(): MetricFamily {
@@ -71,11 +84,17 @@ export class Counter {
   }
 }
 
+export interface HistogramSeries {
+  readonly labels: Labels;
+  readonly counts: number[];
+  sum: number;
+}
+
 export class Histogram {
   readonly #name: string;
   readonly #help: string;
   readonly #bounds: readonly number[];
-  readonly #series = new Map<string, { readonly labels: Labels; readonly counts: number[]; sum: number }>();
+  readonly #series = new Map<string, HistogramSeries>();
 
   /** `bounds` rise; the bucket of all is added. */
   constructor(name: string, help: string, bounds: readonly number[]) {
@@ -85,13 +104,20 @@ export class Histogram {
   }
 
   observe(labels: Labels, value: number): void {
+    this.observeIn(this.series(labels), value);
+  }
+
+  /** As `Counter.series`. */
+  series(labels: Labels): HistogramSeries {
     const key = labelText(labels);
-    let series = this.#series.get(key);
-    if (series === undefined) {
-      if (this.#series.size >= SERIES_MAX) return;
-      series = { labels, counts: new Array<number>(this.#bounds.length + 1).fill(0), sum: 0 };
-      this.#series.set(key, series);
-    }
+    const known = this.#series.get(key);
+    if (known !== undefined) return known;
+    const made = { labels, counts: new Array<number>(this.#bounds.length + 1).fill(0), sum: 0 };
+    if (this.#series.size < SERIES_MAX) this.#series.set(key, made);
+    return made;
+  }
+
+  observeIn(series: HistogramSeries, value: number): void {
     const found = this.#bounds.findIndex((bound) => value <= bound);
     const at = found < 0 ? this.#bounds.length : found;
     series.counts[at] = (series.counts[at] ?? 0) + 1;

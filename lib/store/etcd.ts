@@ -12,6 +12,7 @@ import {
   type Ctx,
   isKind,
   type Logger,
+  nextTurn,
   type Random,
   raceAbort,
   realRandom,
@@ -207,6 +208,9 @@ function pastRevision(revision: Revision): string {
   return (mod < 1n ? 1n : mod).toString();
 }
 
+/** Of the event loop. */
+const GATHER_TURNS = 2;
+
 /**
  * Many callers, few reads: who arrives while a read is under way must not take its answer (it may be older than a write
  * acknowledged since), but all who arrive meanwhile share the next one.
@@ -221,12 +225,17 @@ class SharedRead<T> {
   }
 
   read(): Promise<T> {
+    if (this.#next !== undefined) return this.#next;
     if (this.#current === undefined) return this.#start();
-    this.#next ??= this.#current.then(
-      () => this.#start(),
-      () => this.#start(),
-    );
+    this.#next = this.#afterCurrent(this.#current);
     return this.#next;
+  }
+
+  /** The answer sets off many who read again at once: a turn or two later they have come, and share this read. */
+  async #afterCurrent(current: Promise<T>): Promise<T> {
+    await current.catch(() => undefined);
+    for (let turn = 0; turn < GATHER_TURNS; turn++) await nextTurn();
+    return await this.#start();
   }
 
   #start(): Promise<T> {

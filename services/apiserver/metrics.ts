@@ -7,9 +7,11 @@ import type { KindInfo } from '#lib/api';
 import {
   type Clock,
   Counter,
+  type CounterSeries,
   expositionText,
   type MetricSource as FamilySource,
   Histogram,
+  type HistogramSeries,
   type Labels,
   type MetricFamily,
   processMetrics,
@@ -29,6 +31,19 @@ export interface CachedResource {
 /** A part of the server that counts for itself: whole lines of Prometheus text. */
 export interface MetricSource {
   metricLines(): Iterable<string>;
+}
+
+/** A type, so that it is one of `Labels`. */
+type RequestLabels = Readonly<
+  Record<'verb' | 'group' | 'version' | 'resource' | 'subresource' | 'scope' | 'component', string>
+>;
+
+interface Counted {
+  readonly labels: RequestLabels;
+  /** Made when first asked for: watches have none. */
+  readonly durations: () => HistogramSeries;
+  /** By dry run and code. */
+  readonly requests: Map<string, CounterSeries>;
 }
 
 export interface MetricsOptions {
@@ -52,6 +67,8 @@ export class Metrics {
     BUCKETS_SECONDS,
   );
   readonly #inflight = { mutating: 0, readOnly: 0 };
+  /** What is counted of requests of the same labels, by these as one text. */
+  readonly #counted = new Map<string, Counted>();
   /** By labels as JSON: long-running requests that are under way. */
   readonly #longRunning = new Map<string, { readonly labels: Labels; count: number }>();
 
@@ -62,14 +79,13 @@ export class Metrics {
   /** The request counts as being served until what it gives is called with the code of the answer. */
   begin(info: RequestInfo, o: { isLong: boolean; isUpgrade?: boolean; isDryRun?: boolean }): (code: number) => void {
     const startedMs = this.#o.clock.monotonic();
-    const labels = this.#labels(info, o.isUpgrade === true);
-    const leave = o.isLong ? this.#enterLong(labels) : this.#enter(labels['verb'] ?? '');
+    const counted = this.#countedOf(this.#labels(info, o.isUpgrade === true));
+    const leave = o.isLong ? this.#enterLong(counted.labels) : this.#enter(counted.labels.verb);
     return (code) => {
       leave();
-      const dryRun = o.isDryRun === true ? 'All' : '';
-      this.#requests.add({ ...labels, dry_run: dryRun, code: String(code) });
+      this.#requestsOf(counted, o.isDryRun === true ? 'All' : '', code).value++;
       /* How long a watch lasts says nothing of how fast the server is. */
-      if (!o.isLong) this.#durations.observe(labels, (this.#o.clock.monotonic() - startedMs) / 1000);
+      if (!o.isLong) this.#durations.observeIn(counted.durations(), (this.#o.clock.monotonic() - startedMs) / 1000);
     };
   }
 
@@ -81,7 +97,33 @@ export class Metrics {
     return lines.length === 0 ? text : `${text}${lines.join('\n')}\n`;
   }
 
-  #labels(info: RequestInfo, isUpgrade: boolean): Labels {
+  #countedOf(labels: RequestLabels): Counted {
+    const { verb, group, version, resource, subresource, scope } = labels;
+    const key = `${verb} ${group} ${version} ${resource} ${subresource} ${scope}`;
+    let counted = this.#counted.get(key);
+    if (counted === undefined) {
+      let durations: HistogramSeries | undefined;
+      const series = (): HistogramSeries => {
+        durations ??= this.#durations.series(labels);
+        return durations;
+      };
+      counted = { labels, durations: series, requests: new Map() };
+      this.#counted.set(key, counted);
+    }
+    return counted;
+  }
+
+  #requestsOf({ labels, requests }: Counted, dryRun: '' | 'All', code: number): CounterSeries {
+    const key = `${dryRun}${code}`;
+    let series = requests.get(key);
+    if (series === undefined) {
+      series = this.#requests.series({ ...labels, dry_run: dryRun, code: String(code) });
+      requests.set(key, series);
+    }
+    return series;
+  }
+
+  #labels(info: RequestInfo, isUpgrade: boolean): RequestLabels {
     const component = 'apiserver';
     if (info.type === 'path') {
       const base = { group: '', version: '', resource: '', subresource: '', scope: '', component };

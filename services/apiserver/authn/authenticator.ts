@@ -18,6 +18,8 @@ const ANONYMOUS: UserInfo = { name: 'system:anonymous', groups: [UNAUTHENTICATED
 /** A browser cannot set headers of a WebSocket, so it offers its token as a protocol. Source: apiserver request/websocket/protocol.go. */
 const WEBSOCKET_TOKEN = 'base64url.bearer.authorization.k8s.io.';
 
+const IMPERSONATE = /^impersonate-/i;
+
 type ByCertificate =
   | { readonly outcome: 'none' }
   /** Of another authority, or over: other credentials may still be good. */
@@ -45,6 +47,7 @@ export class Authenticator {
   async authenticate(req: IncomingMessage, c: Ctx, identified?: (user: UserInfo) => void): Promise<UserInfo> {
     const user = await this.#real(req, c);
     identified?.(user);
+    if (!asksForAnother(req.rawHeaders)) return user;
     return await impersonated(user, req.headersDistinct, this.#authorizer);
   }
 
@@ -90,6 +93,12 @@ function certified(certificate: X509Certificate): ByCertificate {
   const extra = { 'authentication.kubernetes.io/credential-id': [`X509SHA256=${id}`] };
   const user = { name: commonName, groups: [...organizations, AUTHENTICATED], extra };
   return { outcome: 'authenticated', user, endsAtMs: Date.parse(certificate.validTo) };
+}
+
+/** `rawHeaders` are names and values in turn. Most requests have none such, and collecting all headers is dear. */
+function asksForAnother(rawHeaders: readonly string[]): boolean {
+  for (let i = 0; i < rawHeaders.length; i += 2) if (IMPERSONATE.test(rawHeaders[i] ?? '')) return true;
+  return false;
 }
 
 function tokenOf(req: IncomingMessage): string | undefined {

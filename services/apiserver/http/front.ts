@@ -5,8 +5,17 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { KindInfo } from '#lib/api';
-import { type Clock, type Ctx, type Logger, type Random, raceAbort, StatusError, toStatusError } from '#lib/base';
-import { type ApiRequest, type RequestBase, statusOfError, type UserInfo } from '#lib/client';
+import {
+  type Clock,
+  type Ctx,
+  type Logger,
+  type Random,
+  raceAbort,
+  StatusError,
+  TimeLimits,
+  toStatusError,
+} from '#lib/base';
+import { type RequestBase, statusOfError, type UserInfo } from '#lib/client';
 import type { Api } from '../api.ts';
 import { pathNotFound } from '../api-errors.ts';
 import type { Authenticator } from '../authn/authenticator.ts';
@@ -16,14 +25,15 @@ import type { KindRegistry } from '../kind-registry.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Aggregator } from './aggregate/aggregator.ts';
 import type { AuditedCall, Auditor } from './audit/auditor.ts';
-import { answeredObject, auditSubject, type HttpFacts } from './audit/http.ts';
-import { readObject, readPatch } from './body.ts';
+import { answeredObject, auditFacts, type HttpFacts } from './audit/http.ts';
+import { CallLife } from './call-life.ts';
 import { type FlowFilter, releasedWhenInitialized } from './fairness/filter.ts';
 import { type Form, negotiate } from './negotiate.ts';
-import { deleteOptions, fieldValidation, listQuery, watchQuery, writeOptions } from './options.ts';
+import { watchQuery } from './options.ts';
 import type { PathRoutes } from './paths.ts';
 import { isMethod, isMisplacedVerb, isUnknownStream, isWellPlaced, STREAMS } from './places.ts';
 import type { ProxyRoutes } from './proxy/forward.ts';
+import { readRequest, readRequestBody } from './read-request.ts';
 import { attributesOf, parsed, type RequestInfo, type ResourceInfo, streamVerb } from './request-info.ts';
 import { type Answer, sendBytes, sendError, sendResult } from './respond.ts';
 import { isRetryLater, ShuttingDown, sendRetryLater } from './retry-later.ts';
@@ -71,27 +81,19 @@ interface Call {
 
 export class Front {
   readonly #o: FrontOptions;
+  readonly #limits: TimeLimits;
 
   constructor(o: FrontOptions) {
     this.#o = o;
+    this.#limits = new TimeLimits(o.clock, REQUEST_MS);
   }
 
   async handle(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const { url, info, query } = parsed(req);
     const isLong = info.type === 'resource' && (info.verb === 'watch' || STREAMS.has(info.subresource ?? ''));
     const answered = this.#o.metrics.begin(info, { isLong, isDryRun: query.has('dryRun') });
-    const abort = new AbortController();
-    const { signal } = abort;
-    // A stopping server ends its watches and lets short requests finish.
-    const onStop = (): void => abort.abort(this.#o.stopping.reason);
-    if (isLong) this.#o.stopping.addEventListener('abort', onStop, { once: true });
-    res.once('close', () => abort.abort(new DOMException('the client has gone', 'AbortError')));
-    const onLimit = (): void => {
-      abort.abort(timeout());
-      // A client that does not read what it asked for.
-      if (res.headersSent) res.destroy();
-    };
-    const limit = isLong ? undefined : this.#o.clock.after(REQUEST_MS, onLimit, { unref: true });
+    const life = new CallLife(res, { isLong, limits: this.#limits, stopping: this.#o.stopping });
+    const { signal } = life;
     const answer = this.#answer(req, res, query);
     const c: Ctx = { signal, clock: this.#o.clock, log: this.#o.log };
     const facts = { req, info, auditId: this.#headers(req, res), receivedMs: this.#o.clock.now(), isLong };
@@ -102,8 +104,7 @@ export class Front {
     } catch (e) {
       await this.#failed(call, signal.aborted && signal.reason instanceof StatusError ? signal.reason : e, url);
     } finally {
-      limit?.cancel();
-      this.#o.stopping.removeEventListener('abort', onStop);
+      life.end();
       answered(res.statusCode);
       const object = recordedObject(call, this.#o.api.core.kinds);
       call.audit?.complete({ code: res.statusCode, error: call.error, ...(object === undefined ? {} : { object }) });
@@ -156,7 +157,8 @@ export class Front {
       });
       return user;
     } finally {
-      begun(this.#o.auditor?.begin(auditSubject(facts, real, user ?? real)));
+      const impersonated = user === undefined || user === real ? undefined : user;
+      begun(this.#o.auditor?.begin(facts.info, real, () => auditFacts(facts, impersonated)));
     }
   }
 
@@ -242,47 +244,14 @@ export class Front {
     await this.#allow(call.audit, this.#o.api.authorize(this.#o.api.target(base), info.verb, selector));
     const isReview = info.verb === 'create' && !kind.verbs.includes('get');
     const form = negotiate(req.headers.accept, !isReview && info.subresource !== 'scale');
+    const asked = { req, info, query: call.query, warn: (text: string): void => void call.warnings.add(text) };
     // A body that never ends holds neither its seat nor its request: the time limit is for it too.
-    const request = await raceAbort(this.#read(call, info, base), call.c.signal);
+    const request = readRequest(asked, base) ?? (await raceAbort(readRequestBody(asked, base), call.c.signal));
     if ('body' in request) call.audit?.body(request.body);
     const result = await this.#o.api.runAuthorized(request, c);
     call.result = result;
     sendWarnings(call);
     await sendResult({ ...call.answer, form: formOf(form, result.type) }, kind, result);
-  }
-
-  async #read(call: Call, info: ResourceInfo, base: RequestBase): Promise<ApiRequest> {
-    const { req, query } = call;
-    const warn = (text: string): void => void call.warnings.add(text);
-    switch (info.verb) {
-      case 'get':
-        return { ...base, verb: 'get', resourceVersion: query.get('resourceVersion') ?? undefined };
-      case 'list':
-        return { ...base, verb: 'list', query: listQuery(query, info.namespace) };
-      case 'create': {
-        const report = { validation: fieldValidation(query, 'CreateOptions'), warn };
-        const body = (await readObject(req, report)) ?? {};
-        return { ...base, verb: 'create', body, options: writeOptions(query, 'CreateOptions') };
-      }
-      case 'update': {
-        const report = { validation: fieldValidation(query, 'UpdateOptions'), warn };
-        const body = (await readObject(req, report)) ?? {};
-        return { ...base, verb: 'update', body, options: writeOptions(query, 'UpdateOptions') };
-      }
-      case 'patch': {
-        const options = writeOptions(query, 'PatchOptions');
-        const report = { validation: options.fieldValidation ?? 'Warn', warn };
-        return { ...base, verb: 'patch', ...(await readPatch(req, report)), options };
-      }
-      case 'delete':
-      case 'deletecollection': {
-        const options = deleteOptions(query, await readObject(req, { validation: 'Ignore', warn }));
-        if (info.verb === 'delete') return { ...base, verb: 'delete', options };
-        return { ...base, verb: 'deletecollection', options, query: listQuery(query, info.namespace) };
-      }
-      case 'watch':
-        throw new StatusError('Internal', 'a watch is not read as a request');
-    }
   }
 
   #kindOf(info: ResourceInfo): KindInfo | undefined {
@@ -369,7 +338,7 @@ export class Front {
 const NO_RECORD = { audit: undefined, error: undefined, result: undefined };
 
 function auditIdOf(req: IncomingMessage): string | undefined {
-  return req.headersDistinct['audit-id']?.[0];
+  return req.headers['audit-id'] === undefined ? undefined : req.headersDistinct['audit-id']?.[0];
 }
 
 function recordedObject({ audit, info, result }: Call, kinds: KindRegistry): unknown {
@@ -393,9 +362,4 @@ function formOf(form: Form, type: string): Form {
 
 function sendWarnings(call: Call): void {
   if (call.warnings.size > 0) call.answer.res.setHeader('warning', warningHeaders(call.warnings));
-}
-
-function timeout(): StatusError {
-  const message = 'Timeout: request did not complete within the allotted timeout';
-  return new StatusError('DeadlineExceeded', message);
 }

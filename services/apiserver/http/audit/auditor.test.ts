@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { realClock, StatusError, VirtualClock } from '#lib/base';
-import { requestInfo } from '../request-info.ts';
-import { Auditor, type AuditSubject } from './auditor.ts';
+import type { UserInfo } from '#lib/client';
+import { type RequestInfo, requestInfo } from '../request-info.ts';
+import { type AuditedCall, type AuditFacts, Auditor } from './auditor.ts';
 import { type AuditEvent, sourceIps } from './event.ts';
 import type { AuditPolicy } from './policy.ts';
 import { parseAuditPolicy } from './policy.ts';
@@ -19,6 +20,15 @@ async function auditor(
   const policy: AuditPolicy = await parseAuditPolicy(policyText);
   const bus = { publish: (_subject: string, data: Uint8Array | string) => void events.push(JSON.parse(String(data))) };
   return { auditor: new Auditor({ policy, trail: new AuditTrail({ file: undefined, bus }), clock }), events, clock };
+}
+
+interface AuditSubject extends AuditFacts {
+  readonly info: RequestInfo;
+  readonly user: UserInfo | undefined;
+}
+
+function begin(a: Auditor, { info, user, ...facts }: AuditSubject): AuditedCall | undefined {
+  return a.begin(info, user, () => facts);
 }
 
 function subject(method: string, url: string, o: Partial<AuditSubject> = {}): AuditSubject {
@@ -43,7 +53,7 @@ const URL = '/api/v1/namespaces/default/configmaps';
 describe('the events of a request (audit.k8s.io/v1)', () => {
   test('RequestReceived, then ResponseComplete with what was sent and answered', async () => {
     const { auditor: a, events, clock } = await auditor();
-    const call = a.begin(subject('POST', URL, { impersonated: { name: 'other', groups: [] } }));
+    const call = begin(a, subject('POST', URL, { impersonated: { name: 'other', groups: [] } }));
     call?.decided(true);
     call?.body(CONFIGMAP);
     await clock.advance(5);
@@ -82,7 +92,7 @@ rules:
 - {level: None}`;
     const { auditor: a, events } = await auditor(policy);
     for (const name of ['meta', 'u', 'nobody']) {
-      const call = a.begin(subject('PUT', `${URL}/a`, { user: { name, groups: [] } }));
+      const call = begin(a, subject('PUT', `${URL}/a`, { user: { name, groups: [] } }));
       call?.body(CONFIGMAP);
       call?.complete({ code: 200, object: CONFIGMAP });
     }
@@ -94,7 +104,7 @@ rules:
 
   test('a watch has a stage when it begins', async () => {
     const { auditor: a, events } = await auditor();
-    const call = a.begin(subject('GET', `${URL}?watch=true`, { isLong: true }));
+    const call = begin(a, subject('GET', `${URL}?watch=true`, { isLong: true }));
     call?.started(200);
     call?.complete({ code: 200 });
     expect(events.map((e) => e.stage)).toEqual(['RequestReceived', 'ResponseStarted', 'ResponseComplete']);
@@ -104,7 +114,7 @@ rules:
   test('who is not known, and what went wrong', async () => {
     const { auditor: a, events } = await auditor();
     const error = new StatusError('Unauthorized', 'Unauthorized');
-    a.begin(subject('GET', '/version', { user: undefined }))?.complete({ code: 401, error });
+    begin(a, subject('GET', '/version', { user: undefined }))?.complete({ code: 401, error });
     expect(events[1]).toMatchObject({
       user: {},
       responseStatus: { status: 'Failure', reason: 'Unauthorized', message: 'Unauthorized', code: 401 },
@@ -114,7 +124,7 @@ rules:
 
   test('long headers are cut', async () => {
     const { auditor: a, events } = await auditor();
-    a.begin(subject('GET', '/version', { auditId: 'x'.repeat(9_999), userAgent: 'y'.repeat(9_999) }));
+    begin(a, subject('GET', '/version', { auditId: 'x'.repeat(9_999), userAgent: 'y'.repeat(9_999) }));
     expect(events[0]?.auditID).toHaveLength(64);
     expect(events[0]?.userAgent).toMatch(/^y{1024}\.\.\.TRUNCATED$/);
   });
@@ -142,10 +152,10 @@ describe('what never appears', () => {
     ['a token review', 'POST', '/apis/authentication.k8s.io/v1/tokenreviews'],
   ])('the body of %s, whatever the policy says', async (_name, method, url) => {
     const { auditor: a, events } = await auditor();
-    const call = a.begin(subject(method, url));
+    const call = begin(a, subject(method, url));
     call?.body({ metadata: { name: 'a' }, data: { a: 'hidden' }, spec: { token: 'hidden' } });
     call?.complete({ code: 200, object: { data: { a: 'hidden' }, status: { token: 'hidden' } } });
-    const other = a.begin(subject(method, url));
+    const other = begin(a, subject(method, url));
     other?.complete({ code: 400, error: new StatusError('BadRequest', 'Unexpected token in "hidden" at 1') });
     expect(events).toHaveLength(4);
     expect(events.every((e) => e.level === 'Metadata')).toBe(true);
@@ -156,11 +166,11 @@ describe('what never appears', () => {
     const { auditor: a, events } = await auditor();
     const url = '/api/v1/namespaces/default/secrets/a';
     for (const kind of ['Forbidden', 'Internal', 'Invalid'] as const) {
-      const call = a.begin(subject('PATCH', url));
+      const call = begin(a, subject('PATCH', url));
       call?.decided(true);
       call?.complete({ code: 400, error: new StatusError(kind, 'denied: data.password is "hidden"') });
     }
-    const refused = a.begin(subject('PATCH', url));
+    const refused = begin(a, subject('PATCH', url));
     refused?.decided(false);
     refused?.complete({ code: 403, error: new StatusError('Forbidden', 'User "u" cannot patch') });
     expect(JSON.stringify(events)).not.toContain('hidden');
@@ -169,7 +179,7 @@ describe('what never appears', () => {
 
   test('a name of megabytes, which no object has', async () => {
     const { auditor: a, events } = await auditor();
-    const call = a.begin(subject('POST', '/api/v1/namespaces/default/secrets'));
+    const call = begin(a, subject('POST', '/api/v1/namespaces/default/secrets'));
     call?.body({ metadata: { name: 'x'.repeat(3_000_000), uid: 'y'.repeat(3_000_000) } });
     call?.complete({ code: 422 });
     expect(JSON.stringify(events).length).toBeLessThan(5_000);
@@ -188,7 +198,7 @@ describe('what never appears', () => {
     ],
   ])('%s', async (_name, body) => {
     const { auditor: a, events } = await auditor();
-    const call = a.begin(subject('PUT', `${URL}/a`));
+    const call = begin(a, subject('PUT', `${URL}/a`));
     call?.body(body);
     call?.complete({ code: 200, object: { items: [body] } });
     expect(JSON.stringify(events)).toContain('[redacted]');

@@ -31,7 +31,8 @@ export interface AuditorOptions {
   readonly clock: Clock;
 }
 
-export interface AuditSubject extends Omit<AuditedRequest, 'level'> {
+/** Of a request, beside what it asks for and who asks. */
+export interface AuditFacts extends Omit<AuditedRequest, 'level' | 'info' | 'user'> {
   /** Whether it ends by itself soon; watches and streams have a stage of their own when they begin. */
   readonly isLong: boolean;
 }
@@ -49,15 +50,14 @@ export class Auditor {
     this.#o = o;
   }
 
-  /** undefined when the policy says not to record it. */
-  begin(subject: AuditSubject): AuditedCall | undefined {
-    const { info } = subject;
-    const decision = decide(this.#o.policy, attributesOf(info, subject.user));
+  /** undefined when the policy says not to record it: then `facts` are not asked for. */
+  begin(info: RequestInfo, user: UserInfo | undefined, facts: () => AuditFacts): AuditedCall | undefined {
+    const decision = decide(this.#o.policy, attributesOf(info, user));
+    if (decision.level === 'None') return undefined;
     const sealed = info.type === 'resource' && isSealed(info.group, info.resource, info.subresource ?? '');
     const level = cappedLevel(decision.level, sealed);
-    if (level === 'None') return undefined;
     const call = new AuditedCall(
-      { ...subject, level },
+      { ...facts(), info, user, level },
       { decision, sealed, trail: this.#o.trail, clock: this.#o.clock },
     );
     call.received();

@@ -4,7 +4,7 @@ import { apiVersionOf, type KindInfo } from '#lib/api';
 import type { UserInfo } from '#lib/client';
 import type { CoreResult } from '../../core.ts';
 import type { RequestInfo } from '../request-info.ts';
-import type { AuditSubject } from './auditor.ts';
+import type { AuditFacts } from './auditor.ts';
 import { sourceIps } from './event.ts';
 
 export interface HttpFacts {
@@ -15,16 +15,14 @@ export interface HttpFacts {
   readonly isLong: boolean;
 }
 
-/** `real` is who authenticated, `user` whom they speak for; undefined when nobody did. */
-export function auditSubject(facts: HttpFacts, real: UserInfo | undefined, user: UserInfo | undefined): AuditSubject {
-  const { req, info, auditId, receivedMs, isLong } = facts;
+/** `impersonated` is whom the user speaks for, if anybody. */
+export function auditFacts(facts: HttpFacts, impersonated: UserInfo | undefined): AuditFacts {
+  const { req, auditId, receivedMs, isLong } = facts;
   const header = (name: string): string => req.headersDistinct[name]?.join(',') ?? '';
   return {
     auditId,
     uri: req.url ?? '/',
-    info,
-    user: real,
-    impersonated: user === real ? undefined : user,
+    impersonated,
     sourceIps: sourceIps(header('x-forwarded-for'), header('x-real-ip'), req.socket.remoteAddress ?? ''),
     userAgent: req.headers['user-agent'] ?? '',
     receivedMs,
