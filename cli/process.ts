@@ -30,6 +30,12 @@ export function berthArgv(): string[] {
   return [process.execPath, ...NODE_FLAGS, fileURLToPath(new URL('./berth.js', bundleFolder()))];
 }
 
+/** The same for `berth server`: requests under way outlive a small young generation and fill the old one. */
+export function serverArgv(): string[] {
+  const [node = '', , ...rest] = berthArgv();
+  return [node, '--max-semi-space-size=8', ...rest];
+}
+
 export function registryArgv(): string[] {
   return [process.execPath, ...NODE_FLAGS, fileURLToPath(new URL('./registry.js', bundleFolder()))];
 }

@@ -47,7 +47,7 @@ async function firstServer(extra: Partial<ClusterLayout> = {}): Promise<ClusterL
   };
 }
 
-const PROGRAM = { berth: ['berth'], registry: ['registry'] };
+const PROGRAM = { berth: ['berth'], server: ['berth'], registry: ['registry'] };
 
 test('a further server has the authority, etcd and NATS of the first, its figures, and no node or registry', async () => {
   const bundle = await bundleOf(await firstServer());

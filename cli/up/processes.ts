@@ -10,12 +10,15 @@ export interface ManagedProcess {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** `program`: the berth command itself, as argv. */
-export function processesOf(
-  layout: ClusterLayout,
-  program: { readonly berth: readonly string[]; readonly registry: readonly string[] },
-): ManagedProcess[] {
-  if (layout.role === 'further server') return [serverProcess(layout, program.berth)];
+/** The programs, each as the start of an argv; `server` is `berth` as it runs as a server. */
+export interface Programs {
+  readonly berth: readonly string[];
+  readonly server: readonly string[];
+  readonly registry: readonly string[];
+}
+
+export function processesOf(layout: ClusterLayout, program: Programs): ManagedProcess[] {
+  if (layout.role === 'further server') return [serverProcess(layout, program.server)];
   const out: ManagedProcess[] = [];
   if (layout.etcdEndpoints === undefined) out.push({ name: 'etcd', argv: etcdArguments(layout), env: { GOGC: '50' } });
   if (layout.natsUrl === undefined) out.push({ name: 'nats', argv: ['nats-server', '-c', natsConfigPath(layout)] });
@@ -31,7 +34,7 @@ export function processesOf(
       String(layout.registryPort),
     ],
   });
-  out.push(serverProcess(layout, program.berth));
+  out.push(serverProcess(layout, program.server));
   for (const n of layout.nodes) out.push({ name: `agent-${n.name}`, argv: agentArguments(layout, n, program.berth) });
   return out;
 }

@@ -88,14 +88,25 @@ export class VirtualClock implements Clock {
   }
 }
 
-/** `2006-01-02T15:04:05Z`: the API's Time. */
+/** `2006-01-02T15:04:05Z`: the API's Time. Throws RangeError for what is no instant. */
 export function timeText(ms: number): string {
-  return new Date(ms).toISOString().replace(/\.\d{3}Z$/, 'Z');
+  return `${secondText(ms)}Z`;
 }
 
-/** `2006-01-02T15:04:05.000000Z`: the API's MicroTime. */
+/** `2006-01-02T15:04:05.000000Z`: the API's MicroTime. Throws as `timeText`. */
 export function microTimeText(ms: number): string {
-  return new Date(ms).toISOString().replace(/Z$/, '000Z');
+  const text = secondText(ms);
+  return `${text}.${String(Math.trunc(ms) - latest.second * 1000).padStart(3, '0')}000Z`;
+}
+
+/** Most instants that are told are of the second that was told before. */
+let latest = { second: 0, text: '1970-01-01T00:00:00' };
+
+function secondText(ms: number): string {
+  const second = Math.floor(Math.trunc(ms) / 1000);
+  if (second !== latest.second)
+    latest = { second, text: new Date(second * 1000).toISOString().replace(/\.\d{3}Z$/, '') };
+  return latest.text;
 }
 
 function sleepOn(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {

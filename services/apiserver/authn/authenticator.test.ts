@@ -136,7 +136,7 @@ describe('client certificates', () => {
 describe('bearer tokens of WebSockets', () => {
   const offering = (protocols: string, headers: Record<string, string> = { upgrade: 'WebSocket' }) => {
     const all = { ...headers, 'sec-websocket-protocol': protocols };
-    return { socket: new Socket(), headers: all, headersDistinct: {} } as unknown as IncomingMessage;
+    return { socket: new Socket(), headers: all, headersDistinct: {}, rawHeaders: [] } as unknown as IncomingMessage;
   };
   const encoded = (given: string): string =>
     `base64url.bearer.authorization.k8s.io.${Buffer.from(given).toString('base64url')}`;

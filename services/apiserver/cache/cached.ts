@@ -71,17 +71,53 @@ export function atRevision(cached: Cached, revision: Revision): Cached {
 /** The whole object as JSON, resourceVersion included: two parts to be written one after the other. */
 export function jsonParts(cached: Cached): readonly [string, Buffer] {
   const prefix = typePrefix(cached.object);
-  return [`${prefix}"resourceVersion":"${cached.revision}",`, cached.bytes.subarray(Buffer.byteLength(prefix))];
+  return [`${prefix.text}"resourceVersion":"${cached.revision}",`, cached.bytes.subarray(prefix.bytes)];
 }
 
-/** As an item of a list: without kind and apiVersion, as Kubernetes encodes items of built-in kinds. */
-export function itemParts(cached: Cached): readonly [string, Buffer] {
-  const prefixBytes = Buffer.byteLength(typePrefix(cached.object));
-  return [`{"metadata":{"resourceVersion":"${cached.revision}",`, cached.bytes.subarray(prefixBytes)];
+/**
+ * The objects as the items of a list: JSON with commas between. `withType`: each says its kind and apiVersion; without, as
+ * Kubernetes encodes items of built-in kinds.
+ */
+export function listItems(items: readonly Cached[], o: { readonly withType: boolean }): Buffer {
+  let size = 0;
+  const prefixes = items.map((cached) => {
+    const prefix = typePrefix(cached.object);
+    size += prefix.bytes * 2 + REVISION_CHARS_MAX + cached.bytes.length;
+    return prefix;
+  });
+  const out = Buffer.allocUnsafe(size);
+  let at = 0;
+  for (const [i, cached] of items.entries()) {
+    const prefix = prefixes[i] ?? typePrefix(cached.object);
+    const head = o.withType ? prefix.text : ITEM_PREFIX;
+    at += out.write(`${i === 0 ? '' : ','}${head}"resourceVersion":"${cached.revision}",`, at);
+    at += cached.bytes.copy(out, at, prefix.bytes);
+  }
+  return out.subarray(0, at);
 }
 
-function typePrefix(o: DeepReadonly<KubeObject>): string {
-  return `{"kind":${JSON.stringify(o.kind)},"apiVersion":${JSON.stringify(o.apiVersion)},"metadata":{`;
+const ITEM_PREFIX = '{"metadata":{';
+/** `,"resourceVersion":"18446744073709551615",` and more. */
+const REVISION_CHARS_MAX = 64;
+
+interface TypePrefix {
+  readonly text: string;
+  readonly bytes: number;
+}
+
+/** Of the kind that was asked for last: lists and bursts are of one. */
+let lastPrefix: TypePrefix & { readonly kind: string; readonly apiVersion: string } = {
+  kind: '',
+  apiVersion: '',
+  text: '',
+  bytes: 0,
+};
+
+function typePrefix({ kind, apiVersion }: DeepReadonly<KubeObject>): TypePrefix {
+  if (lastPrefix.kind === kind && lastPrefix.apiVersion === apiVersion && lastPrefix.bytes > 0) return lastPrefix;
+  const text = `{"kind":${JSON.stringify(kind)},"apiVersion":${JSON.stringify(apiVersion)},"metadata":{`;
+  lastPrefix = { kind, apiVersion, text, bytes: Buffer.byteLength(text) };
+  return lastPrefix;
 }
 
 /** Recursive Object.freeze, for tests: a mutation of a cached object throws. */

@@ -17,7 +17,7 @@ import {
 } from '#lib/api';
 import type { StatusError } from '#lib/base';
 import { statusOfError } from '#lib/client';
-import { itemParts, jsonParts } from '../cache/cached.ts';
+import { jsonParts, listItems } from '../cache/cached.ts';
 import type { CoreResult } from '../core.ts';
 import { ExpiredPage } from '../handlers/list.ts';
 import type { Form } from './negotiate.ts';
@@ -67,19 +67,26 @@ export async function sendValue(a: Answer, code: number, value: object): Promise
   await sendBytes(a, code, Buffer.from(json), 'application/json');
 }
 
-export async function sendBytes(a: Answer, code: number, bytes: Buffer, contentType: string): Promise<void> {
+/** `body`: one piece, or several that are sent one after the other without being joined. */
+export async function sendBytes(
+  a: Answer,
+  code: number,
+  body: Buffer | readonly Buffer[],
+  contentType: string,
+): Promise<void> {
   const { res } = a;
   if (res.destroyed) return;
   res.setHeader('content-type', contentType);
-  let body = bytes;
-  if (a.acceptsGzip && bytes.length >= GZIP_BYTES_MIN) {
-    body = await gzipAsync(bytes, { level: 1 });
+  let parts: readonly Buffer[] = Array.isArray(body) ? body : [body];
+  if (a.acceptsGzip && sizeOf(parts) >= GZIP_BYTES_MIN) {
+    parts = [await gzipAsync(parts.length === 1 ? (parts[0] ?? EMPTY) : Buffer.concat(parts), { level: 1 })];
     res.setHeader('content-encoding', 'gzip');
     res.setHeader('vary', 'Accept-Encoding');
   }
-  res.setHeader('content-length', body.length);
+  res.setHeader('content-length', sizeOf(parts));
   res.writeHead(code);
-  res.end(body);
+  for (const part of parts.slice(0, -1)) res.write(part);
+  res.end(parts.at(-1));
   // What a client does not read stays in memory: until it has, the request goes on and keeps its seat.
   if (res.writableLength > UNREAD_BYTES_MAX) await finished(res).catch(() => undefined);
 }
@@ -100,8 +107,12 @@ async function sendObject(a: Answer, kind: KindInfo, result: Extract<CoreResult,
   await sendValue(a, code, object);
 }
 
+function sizeOf(parts: readonly Buffer[]): number {
+  return parts.reduce((size, p) => size + p.length, 0);
+}
+
+const EMPTY = Buffer.alloc(0);
 const NEWLINE = Buffer.from('\n');
-const COMMA = Buffer.from(',');
 
 async function sendList(a: Answer, kind: KindInfo, list: Extract<CoreResult, { type: 'list' }>): Promise<void> {
   const { form } = a;
@@ -120,15 +131,13 @@ async function sendList(a: Answer, kind: KindInfo, list: Extract<CoreResult, { t
     await sendValue(a, 200, { ...head, items });
     return;
   }
-  const chunks: Buffer[] = [Buffer.from(`${JSON.stringify(head).slice(0, -1)},"items":[`)];
-  for (const [index, cached] of list.items.entries()) {
-    if (index > 0) chunks.push(COMMA);
+  const parts = [
+    Buffer.from(`${JSON.stringify(head).slice(0, -1)},"items":[`),
     // Items of custom kinds say what they are, as Kubernetes encodes them.
-    const [prefix, tail] = kind.custom === undefined ? itemParts(cached) : jsonParts(cached);
-    chunks.push(Buffer.from(prefix), tail);
-  }
-  chunks.push(Buffer.from(']}\n'));
-  await sendBytes(a, 200, Buffer.concat(chunks), 'application/json');
+    listItems(list.items, { withType: kind.custom !== undefined }),
+    Buffer.from(']}\n'),
+  ];
+  await sendBytes(a, 200, parts, 'application/json');
 }
 
 function withoutType({ kind: _k, apiVersion: _v, ...rest }: DeepReadonly<KubeObject>): object {

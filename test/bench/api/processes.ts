@@ -14,8 +14,8 @@ import type { BenchServerConfig } from './server.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const OUT = join(ROOT, 'dist/bench');
-/** As bin/berth. */
-const NODE_FLAGS = ['--max-semi-space-size=2'];
+/** As `berth up` starts `berth server` (cli/process.ts). */
+const NODE_FLAGS = ['--max-semi-space-size=8'];
 const READY_LIMIT_MS = 60_000;
 
 export interface BenchTls {
