@@ -24,7 +24,8 @@ afterEach(async () => rm(home, { recursive: true, force: true }));
 const layout = (more: Partial<ClusterLayout> = {}): ClusterLayout =>
   ({ version: 1, home, etcdPort: 1, etcdPeerPort: 2, natsPort: 3, nodes: [], ...more }) as unknown as ClusterLayout;
 const commandOf = (l: ClusterLayout, name: string): readonly string[] =>
-  processesOf(l, { berth: ['berth'], server: ['berth'], registry: ['registry'] }).find((p) => p.name === name)?.argv ?? [];
+  processesOf(l, { berth: ['berth'], server: ['berth'], registry: ['registry'] }).find((p) => p.name === name)?.argv ??
+  [];
 const certificate = async (path: string): Promise<X509Certificate> => new X509Certificate(await readFile(path, 'utf8'));
 
 test("managed etcd: its authority is its own, and neither a node's certificate nor the admin's is signed by it", async () => {
