@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { realClock, StatusError, VirtualClock } from '#lib/base';
+import { StatusError, VirtualClock } from '#lib/base';
+import { cpuMs } from '../../../../lib/base/testing/cpu-time.ts';
 import { requestInfo } from '../request-info.ts';
 import { Auditor, type AuditSubject } from './auditor.ts';
 import { type AuditEvent, sourceIps } from './event.ts';
@@ -211,9 +212,9 @@ describe('what never appears', () => {
   });
 
   test('a hostile body takes no time out of proportion', () => {
-    const startedMs = realClock.monotonic();
+    const startedMs = cpuMs();
     for (const piece of ['eyJ', 'a.', 'abcdef.', '-', 'eyJ.'])
       redacted({ a: piece.repeat(1_000_000) }, { omitManagedFields: false });
-    expect(realClock.monotonic() - startedMs).toBeLessThan(5_000);
+    expect(cpuMs() - startedMs).toBeLessThan(5_000);
   });
 });
