@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Ctx, Scope, seededRandom, silentLogger, VirtualClock } from '#lib/base';
+import { diskSettled } from '../lib/base/testing/disk.ts';
 import { ClusterFigures } from './cluster-figures.ts';
 import type { NetworkConfig } from './network/network.ts';
 import type { ClusterInfo } from './session/session.ts';
@@ -47,7 +48,10 @@ function figures(): ClusterFigures {
 }
 
 async function untilTries(count: number): Promise<void> {
-  for (let i = 0; i < 1000 && tries.length < count; i++) await clock.advance(100);
+  for (let i = 0; i < 1000 && tries.length < count; i++) {
+    await clock.advance(100);
+    await diskSettled();
+  }
   expect(tries.length).toBeGreaterThanOrEqual(count);
 }
 
