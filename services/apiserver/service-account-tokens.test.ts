@@ -154,6 +154,11 @@ describe('serviceaccounts/token', () => {
       'TokenRequest.authentication.k8s.io "robot" is invalid: metadata.name: Invalid value: "x": must match the service account name if specified',
     );
     await expect(post({ kind: 'Scale', apiVersion: 'autoscaling/v1' })).rejects.toMatchObject({ kind: 'BadRequest' });
+    for (const apiVersion of [[{ toString: null }], 5])
+      await expect(post({ apiVersion })).rejects.toMatchObject({
+        kind: 'BadRequest',
+        message: expect.stringContaining('.apiVersion must be a string'),
+      });
     await expect(post({ spec: { audiences: 5 } })).rejects.toMatchObject({ kind: 'BadRequest' });
   });
 
