@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Ctx, Scope, seededRandom, silentLogger, VirtualClock } from '#lib/base';
-import { diskSettled } from '../lib/base/testing/disk.ts';
 import { ClusterFigures } from './cluster-figures.ts';
 import type { NetworkConfig } from './network/network.ts';
+import { diskSettled } from './pods/disk-settled.ts';
 import type { ClusterInfo } from './session/session.ts';
 
 let folder: string;

@@ -138,7 +138,10 @@ test('certificates: one that cannot be renewed keeps none of the others, and is 
   const pki = new ClusterPki(pkiFolder(layout), clock, HOUR_DAYS);
   const first = await pki.server(names);
   const admin = await pki.admin();
-  await writeKubeconfig(kubeconfigPath(layout), newKubeconfig({ name: 'b', server: 'https://127.0.0.1:1', caPem: '', ...admin }));
+  await writeKubeconfig(
+    kubeconfigPath(layout),
+    newKubeconfig({ name: 'b', server: 'https://127.0.0.1:1', caPem: '', ...admin }),
+  );
   let isBroken = false;
   let tries = 0;
   const other = async (): Promise<readonly KeyPair[]> => {

@@ -7,7 +7,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { PodStatus } from '#lib/api';
 import { type Ctx, raceAbort, realClock, StatusError, seededRandom, silentLogger, VirtualClock } from '#lib/base';
-import { diskSettled } from '../../lib/base/testing/disk.ts';
 import type { Image, Images } from '../images/images.ts';
 import { type RecordedCall, RecordingKernel } from '../kernel/recording.ts';
 import type { Attachment, Network, SandboxId } from '../network/network.ts';
@@ -15,6 +14,7 @@ import { FakeHost, type FakeProgram, type FakeRuntime } from '../runtime/fake.ts
 import type { StartContainer } from '../runtime/runtime.ts';
 import type { Volumes } from '../volumes/volume.ts';
 import type { PodDeps } from './deps.ts';
+import { diskSettled } from './disk-settled.ts';
 import { FakeAgent, Life } from './fake-agent.ts';
 import { PodManager } from './manager.ts';
 import type { PodObject } from './model.ts';

@@ -1,5 +1,5 @@
 /** Real files under virtual time, for tests: a step is over when the disk has answered, not some milliseconds later. */
-import { realClock } from '../clock.ts';
+import { realClock } from '#lib/base';
 
 const REQUEST = /^(FSReq|CloseReq)/;
 /** Turns of the event loop without a request: what an answer starts begins its own at once. */
