@@ -158,6 +158,8 @@ const BAD: readonly unknown[] = [
   true,
   [],
   {},
+  { toString: null },
+  [{ toString: null }],
   [null],
   [{}, {}],
   [[]],

@@ -273,6 +273,12 @@ describe('applyStrategicMergePatch', () => {
   test.each([
     ['missing merge key', { spec: { containers: [{ image: 'x' }] } }, /does not contain declared merge key: name/],
     ['unknown directive', { spec: { $patch: 'explode' } }, /Unknown patch type: explode/],
+    ['a directive that is no text', { spec: { $patch: { toString: null } } }, /Unknown patch type: {"toString":null}/],
+    [
+      'one in a list',
+      { spec: { containers: [{ name: 'a', $patch: [{ toString: null }] }] } },
+      /Unknown patch type: \[{"toString":null}\]/,
+    ],
     [
       'key outside $retainKeys',
       { spec: { volumes: [{ name: 'v', $retainKeys: ['name'], emptyDir: {} }] } },
