@@ -23,6 +23,8 @@ export default defineConfig({
       test: {
         ...p,
         hookTimeout: p.testTimeout,
+        // vitest's own second is less than a busy machine may need to come round.
+        expect: { poll: { timeout: 20_000 } },
         pool: 'forks',
         isolate: p.name !== 'unit',
         fileParallelism: p.name === 'unit',

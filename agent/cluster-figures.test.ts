@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Ctx, Scope, seededRandom, silentLogger, VirtualClock } from '#lib/base';
 import { ClusterFigures } from './cluster-figures.ts';
 import type { NetworkConfig } from './network/network.ts';
+import { diskSettled } from './pods/disk-settled.ts';
 import type { ClusterInfo } from './session/session.ts';
 
 let folder: string;
@@ -47,7 +48,10 @@ function figures(): ClusterFigures {
 }
 
 async function untilTries(count: number): Promise<void> {
-  for (let i = 0; i < 1000 && tries.length < count; i++) await clock.advance(100);
+  for (let i = 0; i < 1000 && tries.length < count; i++) {
+    await clock.advance(100);
+    await diskSettled();
+  }
   expect(tries.length).toBeGreaterThanOrEqual(count);
 }
 

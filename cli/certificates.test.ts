@@ -7,9 +7,11 @@ import { Server } from '@grpc/grpc-js';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Ctx, realClock, realRandom, silentLogger, VirtualClock } from '#lib/base';
 import { newKubeconfig, readKubeconfig, writeKubeconfig } from '#lib/client';
+import { issue, type KeyPair } from '#lib/pki';
 import { MemoryStore } from '#lib/store';
 import { startApiServer } from '../services/apiserver/main.ts';
 import { serverCredentials } from '../services/gateway/identity.ts';
+import { reissueAt } from './authority.ts';
 import { CertificateKeeper, type CertificateUser } from './certificates.ts';
 import { ClusterPki } from './cluster-pki.ts';
 import { ensureEtcdPki, etcdServerFiles } from './etcd-access.ts';
@@ -77,7 +79,7 @@ test('certificates: API server, gateway, registry door, etcd and kubeconfig have
     server.bindAsync('127.0.0.1:0', gateway.credentials, (e, port) => (e === null ? resolve(port) : reject(e)));
   });
   const users: CertificateUser[] = [api, door, { useCertificate: (pair) => gateway.use(pair) }];
-  const keeper = new CertificateKeeper({ layout, pki, names, users, first });
+  const keeper = new CertificateKeeper({ layout, pki, names, users, first, random: realRandom });
   const ports = [api.addresses[0]?.port ?? 0, door.port, gatewayPort];
   const shown = (): Promise<string[]> => Promise.all(ports.map(shownAt));
   const etcdFile = etcdServerFiles(layout).cert;
@@ -115,7 +117,7 @@ test('certificates: looked after for three lives without a hand, never within a 
     shown = pair.certPem;
   };
   const stop = new AbortController();
-  const keeper = new CertificateKeeper({ layout, pki, names, users: [{ useCertificate }], first });
+  const keeper = new CertificateKeeper({ layout, pki, names, users: [{ useCertificate }], first, random: realRandom });
   const running = keeper.run({ ...c, signal: stop.signal });
   const serials = new Set<string>();
   for (let minute = 0; minute < 180; minute++) {
@@ -129,4 +131,50 @@ test('certificates: looked after for three lives without a hand, never within a 
   stop.abort();
   await running;
   expect(serials.size).toBeGreaterThanOrEqual(4);
+});
+
+test('certificates: one that cannot be renewed keeps none of the others, and is tried again within seconds', async () => {
+  const layout = { home, certificateDays: HOUR_DAYS };
+  const pki = new ClusterPki(pkiFolder(layout), clock, HOUR_DAYS);
+  const first = await pki.server(names);
+  const admin = await pki.admin();
+  await writeKubeconfig(
+    kubeconfigPath(layout),
+    newKubeconfig({ name: 'b', server: 'https://127.0.0.1:1', caPem: '', ...admin }),
+  );
+  let isBroken = false;
+  let tries = 0;
+  const other = async (): Promise<readonly KeyPair[]> => {
+    tries++;
+    if (isBroken) throw new Error('no space left on device');
+    return [];
+  };
+  const stop = new AbortController();
+  const keeper = new CertificateKeeper({ layout, pki, names, users: [], first, also: [other], random: realRandom });
+  const running = keeper.run({ ...c, signal: stop.signal });
+  await expect.poll(() => clock.nextAt()).toBeDefined();
+  isBroken = true;
+  await clock.advance((clock.nextAt() ?? 0) - clock.now());
+  await expect.poll(() => clock.nextAt()).toBeDefined();
+  expect(tries).toBe(2);
+  expect(await adminCertificate()).not.toBe(admin.certPem);
+  expect((clock.nextAt() ?? 0) - clock.now()).toBeLessThanOrEqual(1_000);
+  isBroken = false;
+  await clock.advance(1_000);
+  await expect.poll(() => clock.nextAt()).toBeDefined();
+  expect(tries).toBe(3);
+  expect((clock.nextAt() ?? 0) - clock.now()).toBeGreaterThan(HOUR_MS / 2);
+  stop.abort();
+  await running;
+});
+
+test('certificates: the next look is when the first of them all is due', async () => {
+  const layout = { home, certificateDays: HOUR_DAYS };
+  const pki = new ClusterPki(pkiFolder(layout), clock, HOUR_DAYS);
+  const ca = await pki.ca();
+  const first = await pki.server(names);
+  const short = await issue(ca, { commonName: 'short', usages: ['client'], days: HOUR_DAYS / 2 }, { clock });
+  const also = [async (): Promise<readonly KeyPair[]> => [short]];
+  const keeper = new CertificateKeeper({ layout, pki, names, users: [], first, also, random: realRandom });
+  expect(await keeper.renew(c)).toBe(reissueAt(short.certPem));
 });

@@ -3,10 +3,11 @@
  * registry's door show, those of the managed etcd, and the administrator's in the cluster's kubeconfig. Agents renew their own
  * at the gateway (agent/session/client.ts). Connections that are open stay as they are; new ones see the new certificate.
  *
- * The authority says when (authority.ts): with 60 days left, or a third of a shorter life. It is asked at that instant, and
- * each hour, since a wall clock may be set.
+ * The authority says when (authority.ts): with 60 days left, or a third of a shorter life. It is asked at the earliest such
+ * instant of them all, and each hour, since a wall clock may be set. One that cannot be renewed keeps none of the others, and
+ * is tried again after a second, then less and less often: a short life may have little left.
  */
-import { type Ctx, isKind, messageOf } from '#lib/base';
+import { backoffMs, type Ctx, isKind, messageOf, type Random } from '#lib/base';
 import { readKubeconfig, writeKubeconfig } from '#lib/client';
 import type { KeyPair } from '#lib/pki';
 import { reissueAt } from './authority.ts';
@@ -15,7 +16,7 @@ import { ensureEtcdPki } from './etcd-access.ts';
 import { type ClusterLayout, kubeconfigPath } from './layout.ts';
 
 const LOOK_MS = 3_600_000;
-const RETRY_MS = 60_000;
+const RETRY = { initialMs: 1_000, maxMs: 60_000 };
 /** Just behind the instant: at it, nothing is due yet. */
 const AFTER_MS = 1_000;
 
@@ -51,8 +52,9 @@ export class RenewedPair<T extends KeyPair = KeyPair> implements KeyPair {
     return this.#now;
   }
 
-  async renew(): Promise<void> {
+  async renew(): Promise<readonly KeyPair[]> {
     this.#now = await this.#make();
+    return [this.#now];
   }
 }
 
@@ -63,8 +65,12 @@ export interface CertificateKeeperOptions {
   readonly users: readonly CertificateUser[];
   /** What they show now. */
   readonly first: KeyPair;
-  /** Each asks its authority for a pair (which makes it anew when it is due) and hands it on when it is another. */
-  readonly also?: readonly (() => Promise<void>)[] | undefined;
+  /**
+   * Each asks its authority for a pair (which makes it anew when it is due), hands it on when it is another, and gives those
+   * that the authority will have to make anew.
+   */
+  readonly also?: readonly (() => Promise<readonly KeyPair[]>)[] | undefined;
+  readonly random: Random;
 }
 
 export class CertificateKeeper {
@@ -78,34 +84,59 @@ export class CertificateKeeper {
 
   /** Until the signal aborts; what fails is tried again. */
   async run(c: Ctx): Promise<void> {
-    while (!c.signal.aborted) {
-      let waitMs = RETRY_MS;
+    for (let failures = 0; !c.signal.aborted; ) {
+      let waitMs: number;
       try {
         const nextAt = await this.renew(c);
         waitMs = Math.min(Math.max(nextAt - c.clock.now(), 0) + AFTER_MS, LOOK_MS);
+        failures = 0;
       } catch (e) {
         if (c.signal.aborted) return;
         c.log.error({ err: messageOf(e) }, 'certificates could not be renewed; trying again');
+        waitMs = backoffMs(RETRY, failures++, this.#o.random);
       }
       await c.clock.sleep(waitMs, c.signal).catch(() => undefined);
     }
   }
 
-  /** Renews what is due. Gives the instant at which the next one is. */
+  /** Renews what is due; throws the first failure when all have been tried. Gives the instant at which the next one is due. */
   async renew(c: Ctx): Promise<number> {
-    const { layout, pki, names, users } = this.#o;
+    const { layout, also = [] } = this.#o;
+    const steps = [
+      () => this.#renewServer(c),
+      () => ensureEtcdPki(layout, c.clock, layout.certificateDays),
+      ...also,
+      () => this.#renewAdmin(c),
+    ];
+    const pairs: KeyPair[] = [];
+    const failures: unknown[] = [];
+    for (const step of steps) {
+      try {
+        pairs.push(...(await step()));
+      } catch (e) {
+        failures.push(e);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+    return Math.min(...pairs.map((p) => reissueAt(p.certPem)));
+  }
+
+  async #renewServer(c: Ctx): Promise<readonly KeyPair[]> {
+    const { pki, names, users } = this.#o;
     const server = await pki.server(names);
     if (server.certPem !== this.#shown.certPem) {
       for (const u of users) u.useCertificate(server);
       this.#shown = server;
       c.log.info({}, "renewed the server's certificate");
     }
-    await ensureEtcdPki(layout, c.clock, layout.certificateDays);
-    for (const renewOther of this.#o.also ?? []) await renewOther();
-    const admin = await pki.admin();
-    if (await useInKubeconfig(kubeconfigPath(layout), admin))
+    return [server];
+  }
+
+  async #renewAdmin(c: Ctx): Promise<readonly KeyPair[]> {
+    const admin = await this.#o.pki.admin();
+    if (await useInKubeconfig(kubeconfigPath(this.#o.layout), admin))
       c.log.info({}, "renewed the administrator's certificate in the kubeconfig");
-    return Math.min(reissueAt(server.certPem), reissueAt(admin.certPem));
+    return [admin];
   }
 }
 

@@ -6,6 +6,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, messageOf, StatusError } from '#lib/base';
+import type { KeyPair } from '#lib/pki';
 import type { EtcdEndpoints } from '#lib/store';
 import { Authority } from './authority.ts';
 import { type ClusterLayout, pkiFolder } from './layout.ts';
@@ -26,24 +27,28 @@ export function etcdServerFiles(layout: Pick<ClusterLayout, 'home'>): EtcdFiles 
   return filesOf(layout, 'server');
 }
 
-/** Makes what is missing of the managed etcd's certificates and renews them; etcd itself reads its files at each handshake. */
+/**
+ * Makes what is missing of the managed etcd's certificates and renews them; etcd itself reads its files at each handshake.
+ * Gives the pairs that there are now: none of an etcd that somebody else manages.
+ */
 export async function ensureEtcdPki(
   layout: Pick<ClusterLayout, 'home' | 'etcdEndpoints'>,
   clock: Clock,
   days = DAYS,
-): Promise<void> {
-  if (layout.etcdEndpoints !== undefined) return;
+): Promise<readonly KeyPair[]> {
+  if (layout.etcdEndpoints !== undefined) return [];
   const authority = new Authority({ folder: etcdPkiFolder(layout), commonName: 'berth-etcd-ca', clock });
   // `client`, too: etcd's own gateway from JSON to gRPC dials etcd with the server's certificate.
   const usages = ['server', 'client'] as const;
-  await authority.ensure('server', {
+  const server = await authority.ensure('server', {
     commonName: 'berth-etcd',
     dnsNames: [SERVER_NAME],
     ipAddresses: ['127.0.0.1'],
     usages,
     days,
   });
-  await authority.ensure('client', { commonName: 'berth-server', usages: ['client'], days });
+  const client = await authority.ensure('client', { commonName: 'berth-server', usages: ['client'], days });
+  return [server, client];
 }
 
 export function etcdUrls(layout: ClusterLayout): readonly string[] {

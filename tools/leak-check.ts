@@ -25,11 +25,11 @@ export function snapshot(): Snapshot {
   return seen;
 }
 
-/** Leaks since `before`, in words. Waits up to three seconds for what is still ending. */
+/** Leaks since `before`, in words. Waits up to 15 seconds for what is still ending. */
 export function findLeaks(before: Snapshot): string[] {
   for (let attempt = 0; ; attempt++) {
     const leaks = [...snapshot()].filter(([id]) => !before.has(id)).map(([, text]) => text);
-    if (leaks.length === 0 || attempt === 15) return leaks;
+    if (leaks.length === 0 || attempt === 75) return leaks;
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
   }
 }

@@ -14,6 +14,7 @@ import { FakeHost, type FakeProgram, type FakeRuntime } from '../runtime/fake.ts
 import type { StartContainer } from '../runtime/runtime.ts';
 import type { Volumes } from '../volumes/volume.ts';
 import type { PodDeps } from './deps.ts';
+import { diskSettled } from './disk-settled.ts';
 import { FakeAgent, Life } from './fake-agent.ts';
 import { PodManager } from './manager.ts';
 import type { PodObject } from './model.ts';
@@ -27,6 +28,9 @@ export interface FakeNodeOptions {
   readonly programs?: Readonly<Record<string, FakeProgram | ((attempt: number) => FakeProgram)>>;
   readonly startsMax?: number;
 }
+
+/** Real time: files are written and synced, on a disk that others use too. */
+const PATIENCE_MS = 20_000;
 
 interface Report {
   readonly uid: string;
@@ -122,27 +126,30 @@ export class FakeNode implements AsyncDisposable {
 
   /** Real I/O goes on while virtual time stands: only what is due at this instant happens. */
   async until(what: () => boolean, text = 'it'): Promise<void> {
-    for (let i = 0; i < 400; i++) {
+    const end = realClock.monotonic() + PATIENCE_MS;
+    do {
       await this.clock.advance(0);
       if (what()) return;
       await realClock.sleep(5);
-    }
+    } while (realClock.monotonic() < end);
     throw new Error(
       `${text} did not come true: ${JSON.stringify({ running: this.running, last: this.reports.at(-1) })}`,
     );
   }
 
-  /** Time passes in small steps, with room for I/O between them. */
+  /** Time passes in small steps; the files of one are written before the next. */
   async pass(ms: number, stepMs = 500): Promise<void> {
     for (let left = ms; left > 0; left -= stepMs) {
       await this.clock.advance(Math.min(stepMs, left));
       await realClock.sleep(3);
+      await diskSettled();
     }
   }
 
   /** Like `until`, with time passing. */
-  async passUntil(what: () => boolean, text = 'it'): Promise<void> {
-    for (let i = 0; i < 200 && !what(); i++) await this.pass(500);
+  async passUntil(what: () => boolean, text = 'it', stepMs = 500): Promise<void> {
+    const end = realClock.monotonic() + PATIENCE_MS;
+    while (!what() && realClock.monotonic() < end) await this.pass(stepMs, stepMs);
     await this.until(what, text);
   }
 

@@ -95,6 +95,5 @@ describe('parseLines', () => {
 });
 
 async function eventually(check: () => boolean): Promise<void> {
-  for (let i = 0; i < 300 && !check(); i++) await realClock.sleep(10);
-  expect(check()).toBe(true);
+  await expect.poll(check).toBe(true);
 }

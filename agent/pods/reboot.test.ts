@@ -80,7 +80,7 @@ describe('after a reboot of the host', () => {
       const node = await setUp(INIT);
       await rebooted(node, pod('Always'));
       const agent = await nextAgent(node, pod('Always'), { diesAt: n });
-      for (let i = 0; i < 200 && !agent.isDead && !isUp(node); i++) await node.pass(50, 50);
+      await node.passUntil(() => agent.isDead || isUp(node), 'up, or the death', 50);
       isOver = !agent.isDead;
       await agent.kill();
       await nextAgent(node, pod('Always'));

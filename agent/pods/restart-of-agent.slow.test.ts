@@ -36,8 +36,7 @@ const isUp = (node: FakeNode): boolean => ALL.every((n) => names(node).includes(
 
 /** Runs until `done` or the agent's death, time passing. */
 async function live(node: FakeNode, agent: FakeAgent, done: () => boolean): Promise<void> {
-  for (let i = 0; i < 400 && !agent.isDead && !done(); i++) await node.pass(50, 50);
-  expect(agent.isDead || done()).toBe(true);
+  await node.passUntil(() => agent.isDead || done(), 'its end', 50);
 }
 
 /** The whole life of a pod with an agent that dies at its nth call; true when the agent outlived it. */

@@ -142,7 +142,7 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
   }
   const renewEtcd = etcdCertificateUser(layout, etcd, [plain, maintenance]);
   const also = [renewEtcd, () => frontProxy.renew(), () => serverClient.renew()];
-  const certificates = new CertificateKeeper({ layout, pki, names, users, first: tls, also });
+  const certificates = new CertificateKeeper({ layout, pki, names, users, first: tls, also, random });
   scope.spawn('certificates', (signal) => certificates.run({ ...c, signal }));
   const tokenSigner = api.serviceAccountTokens;
   const led = { queueMetrics, schedulerMetrics, layout, store, bus, scope, c, clientOf, authority: ca, tokenSigner };
@@ -167,13 +167,14 @@ function etcdCertificateUser(
   layout: ClusterLayout,
   first: EtcdEndpoints,
   users: readonly { useTls(tls: EtcdTls): void }[],
-): () => Promise<void> {
+): () => Promise<readonly KeyPair[]> {
   let { tls } = first;
   return async () => {
     const now = (await etcdAccess(layout)).tls;
-    if (now === undefined || (now.cert === tls?.cert && now.ca === tls?.ca)) return;
+    if (now === undefined || (now.cert === tls?.cert && now.ca === tls?.ca)) return [];
     for (const u of users) u.useTls(now);
     tls = now;
+    return [];
   };
 }
 

@@ -10,7 +10,7 @@ import {
   type ServiceAccount,
   type TokenRequest,
 } from '#lib/api';
-import { type StatusError, VirtualClock } from '#lib/base';
+import { type StatusError, timeText, VirtualClock } from '#lib/base';
 import type { Client, UserInfo } from '#lib/client';
 import { isSignedBy, keysOfSet, parseJwt, signJwt } from '#lib/pki';
 import { DEFAULT_ISSUER } from './authn/token-service.ts';
@@ -19,7 +19,7 @@ import { testContext as c, MASTER, startTestServer, type TestServer } from './te
 let server: TestServer;
 let client: Client;
 const clock = new VirtualClock(Date.UTC(2026, 0, 1));
-const NOW = Date.UTC(2026, 0, 1) / 1000;
+const nowSeconds = (): number => Math.floor(clock.now() / 1_000);
 
 beforeAll(async () => {
   server = await startTestServer({ listen: true, clock });
@@ -86,20 +86,20 @@ describe('serviceaccounts/token', () => {
     expect(made).toMatchObject({
       kind: 'TokenRequest',
       apiVersion: 'authentication.k8s.io/v1',
-      metadata: { name: 'robot', namespace: 'default', creationTimestamp: '2026-01-01T00:00:00Z' },
+      metadata: { name: 'robot', namespace: 'default', creationTimestamp: timeText(clock.now()) },
       spec: { audiences: [DEFAULT_ISSUER], expirationSeconds: 3600 },
-      status: { expirationTimestamp: '2026-01-01T01:00:00Z' },
+      status: { expirationTimestamp: timeText(clock.now() + 3_600_000) },
     });
     const jwt = parseJwt(made.status?.token ?? '');
     expect(jwt?.algorithm).toBe('ES256');
     expect(jwt?.claims).toEqual({
       aud: [DEFAULT_ISSUER],
-      exp: NOW + 3600,
-      iat: NOW,
+      exp: nowSeconds() + 3600,
+      iat: nowSeconds(),
       iss: DEFAULT_ISSUER,
       jti: expect.stringMatching(/^[0-9a-f-]{36}$/),
       'kubernetes.io': { namespace: 'default', serviceaccount: { name: 'robot', uid: account.metadata.uid } },
-      nbf: NOW,
+      nbf: nowSeconds(),
       sub: 'system:serviceaccount:default:robot',
     });
     const admin = await server.http(MASTER);
@@ -154,6 +154,11 @@ describe('serviceaccounts/token', () => {
       'TokenRequest.authentication.k8s.io "robot" is invalid: metadata.name: Invalid value: "x": must match the service account name if specified',
     );
     await expect(post({ kind: 'Scale', apiVersion: 'autoscaling/v1' })).rejects.toMatchObject({ kind: 'BadRequest' });
+    for (const apiVersion of [[{ toString: null }], 5])
+      await expect(post({ apiVersion })).rejects.toMatchObject({
+        kind: 'BadRequest',
+        message: expect.stringContaining('.apiVersion must be a string'),
+      });
     await expect(post({ spec: { audiences: 5 } })).rejects.toMatchObject({ kind: 'BadRequest' });
   });
 
@@ -167,20 +172,20 @@ describe('serviceaccounts/token', () => {
     );
     const made = (await answer.body.json()) as TokenRequest;
     expect(made.spec.expirationSeconds).toBe(31_536_000);
-    expect(claimsOf(made.status?.token ?? '')['exp']).toBe(NOW + 31_536_000);
+    expect(claimsOf(made.status?.token ?? '')['exp']).toBe(nowSeconds() + 31_536_000);
   });
 
   test("the 3607 s of a pod's token become a year, with the time to warn from; not for other audiences or unbound", async () => {
     const p = await pod('extended');
     const made = await request('robot', { expirationSeconds: 3607, ...bound('Pod', p) });
-    expect(made.status?.expirationTimestamp).toBe('2026-01-01T01:00:07Z');
+    expect(made.status?.expirationTimestamp).toBe(timeText(clock.now() + 3_607_000));
     expect(claimsOf(made.status?.token ?? '')).toMatchObject({
-      exp: NOW + 31_536_000,
-      'kubernetes.io': { warnafter: NOW + 3607, pod: { name: 'extended', uid: p.metadata.uid } },
+      exp: nowSeconds() + 31_536_000,
+      'kubernetes.io': { warnafter: nowSeconds() + 3607, pod: { name: 'extended', uid: p.metadata.uid } },
     });
     for (const spec of [{ audiences: ['vault'], ...bound('Pod', p) }, {}]) {
       const claims = claimsOf(await tokenOf('robot', { expirationSeconds: 3607, ...spec }));
-      expect(claims['exp']).toBe(NOW + 3607);
+      expect(claims['exp']).toBe(nowSeconds() + 3607);
       expect(claims['kubernetes.io']).not.toHaveProperty('warnafter');
     }
   });

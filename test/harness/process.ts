@@ -3,20 +3,34 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { realRandom } from '#lib/base';
+
+/** Below what the kernel gives to connections and to port 0 by itself, and below node ports: free until somebody asks for it. */
+const PORTS = { from: 15_000, to: 30_000 } as const;
 
 export async function freePort(): Promise<number> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const port = PORTS.from + realRandom.below(PORTS.to - PORTS.from);
+    if (await isFree(port)) return port;
+  }
+  throw new Error(`no free port from ${PORTS.from} to ${PORTS.to}`);
+}
+
+async function isFree(port: number): Promise<boolean> {
   const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
+  try {
+    server.listen(port, '127.0.0.1');
+    await once(server, 'listening');
+    return true;
+  } catch {
+    return false; // Somebody has it.
+  } finally {
+    await new Promise((resolve) => server.close(resolve));
+  }
 }
 
 /** Until something accepts on the port. */
-export async function untilListening(port: number, timeoutMs = 10_000): Promise<void> {
+export async function untilListening(port: number, timeoutMs = 30_000): Promise<void> {
   const end = performance.now() + timeoutMs;
   for (;;) {
     const socket = connect(port, '127.0.0.1');
@@ -88,7 +102,7 @@ export class ServerProcess implements AsyncDisposable {
 export async function eventually(
   check: () => boolean | Promise<boolean>,
   what: string,
-  timeoutMs = 10_000,
+  timeoutMs = 20_000,
 ): Promise<void> {
   const end = performance.now() + timeoutMs;
   while (!(await check())) {

@@ -6,7 +6,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { FakeCluster } from './controllers/fake-cluster.ts';
 
 /** Longer than the default toleration (3 s), shorter than that and a node's grace (2 s) together. */
-const LATER_MS = 4_000;
+const LATER_MS = 3_500;
 
 const clusters: FakeCluster[] = [];
 

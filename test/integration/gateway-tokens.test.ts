@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { Kinds, type Pod } from '#lib/api';
 import { Scope } from '#lib/base';
 import { parseJwt } from '#lib/pki';
+import { cpuMs } from '../../lib/base/testing/cpu-time.ts';
 import { eventually } from '../harness/process.ts';
 import { c, client, clock, createPod, nodeName, refOf, TestAgent, useGateway } from './gateway/fixture.ts';
 
@@ -60,11 +61,11 @@ describe('tokens of service accounts', () => {
     await using scope = new Scope('pods');
     await using agent = await connected();
     const pod = await createPod('many', nodeName);
-    const begin = clock.monotonic();
+    const begunMs = cpuMs();
     const tokens = await Promise.all(
       Array.from({ length: 100 }, () => ask(agent, pod, {}, { ...c, signal: scope.signal })),
     );
-    const perTokenMs = (clock.monotonic() - begin) / 100;
+    const perTokenMs = (cpuMs() - begunMs) / 100;
     expect(new Set(tokens.map((t) => t.token)).size).toBe(100);
     if (process.env['BERTH_TEST_FIGURES']) process.stdout.write(`${perTokenMs.toFixed(2)} ms a token\n`);
     expect(perTokenMs).toBeLessThan(50);

@@ -255,6 +255,8 @@ describe.skipIf(!hasKubectl)('two servers (needs /usr/bin/kubectl)', () => {
   test('what one has written the other tells at once, and both watches tell the same in the same order', async () => {
     await create(0, 'default', 'begin');
     const watches = [observe(0, 'default'), observe(1, 'default')];
+    // Until then a watch may begin later and tell by name, not by time.
+    await eventually(() => watches.every((w) => w.seen.length > 0), 'both watch');
     for (let i = 0; i < 40; i++) {
       await create(i % 2, 'default', `cm-${i}`);
       const key = { namespace: 'default', name: `cm-${i}` };

@@ -202,7 +202,9 @@ for (const program of ['crun', 'runc']) {
           processesWith(`sleep ${seconds} `).length === 0 ? true : undefined,
         );
       const a = await start(3001);
-      expect(processesWith('sleep 3001 ').length).toBe(1);
+      const there = (seconds: number) =>
+        eventually(`sleep ${seconds}`, () => (processesWith(`sleep ${seconds} `).length === 1 ? true : undefined));
+      await there(3001);
       await a[Symbol.asyncDispose]();
       await gone(3001);
       await expect((await start(3002, 100)).exit).rejects.toMatchObject({ kind: 'DeadlineExceeded' });
@@ -214,7 +216,7 @@ for (const program of ['crun', 'runc']) {
       await eventually('end of the helper', () => (h.kernel.helper.pid === undefined ? true : undefined));
       /* The helper is not the session: it goes on, and so does the agent with a new helper. */
       expect(await h.exec(o.id, { argv: ['echo', 'new helper'] })).toEqual([0, 'new helper\n', '']);
-      expect(processesWith('sleep 3004 ').length).toBe(1);
+      await there(3004);
       await d[Symbol.asyncDispose]();
       await gone(3004);
     });

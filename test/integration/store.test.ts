@@ -95,15 +95,15 @@ describe('EtcdStore under faults', () => {
   });
 
   test('a watch behind a slow road takes a burst of large writes in a few round trips', async () => {
-    await using proxy = await CuttingProxy.start(etcd.port, { delayMs: 20 });
+    await using proxy = await CuttingProxy.start(etcd.port, { delayMs: 100 });
     await using far = await EtcdStore.open({ endpoints: [`http://127.0.0.1:${proxy.port}`] }, c);
     const from = await direct.currentRevision(c);
     const keys = Array.from({ length: 60 }, (_, i) => `/slow/${i}`);
     await Promise.all(keys.map((key) => direct.create(key, Buffer.alloc(300_000, 1), {}, c)));
     const startedMs = c.clock.monotonic();
     expect(await take(far.watch(from, c), keys.length)).toHaveLength(keys.length);
-    // 18 MB in HTTP/2's own window of 64 KiB would be 280 round trips, 11 s.
-    expect(c.clock.monotonic() - startedMs).toBeLessThan(5_000);
+    // 18 MB in HTTP/2's own window of 64 KiB would be 280 round trips, a minute.
+    expect(c.clock.monotonic() - startedMs).toBeLessThan(25_000);
   });
 
   test('a half-open connection is noticed by keepalive, and the watch goes on', async () => {
@@ -184,8 +184,8 @@ describe('EtcdStore under faults', () => {
 
   test('a key with a time to live disappears with a delete event', async () => {
     const from = await direct.currentRevision(c);
-    // A bucket lives a minute longer than asked: the shortest way to see one end is to ask for one that is due at once.
-    await direct.create('/ttl/a', value('1'), { ttlSeconds: -58 }, c);
+    // A bucket lives a minute longer than asked: the shortest way to see one end is to ask for one that is due in seconds.
+    await direct.create('/ttl/a', value('1'), { ttlSeconds: -55 }, c);
     const events = await take(direct.watch(from, c), 2);
     expect(events.map(eventText)).toEqual(['put /ttl/a=1', 'delete /ttl/a']);
   });

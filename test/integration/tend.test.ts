@@ -26,7 +26,7 @@ beforeEach(() => {
 });
 afterEach(async () => {
   await stopTend(socket()).catch(() => undefined);
-  expect(processesOf(folder)).toEqual([]);
+  await eventually('nothing of it runs', () => (processesOf(folder).length === 0 ? true : undefined));
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -41,13 +41,16 @@ const options = (processes: { name: string; argv: string[] }[]): Parameters<type
 
 /** A shell that notes its life in `notes` and ends on TERM. The folder's name in its arguments makes it findable. */
 function noter(name: string): { name: string; argv: string[] } {
-  const script = `echo "$0 start $$" >> ${folder}/notes; trap 'echo "$0 term" >> ${folder}/notes; exit 0' TERM; while :; do sleep 0.05; done`;
+  const script = `trap 'echo "$0 term" >> ${folder}/notes; exit 0' TERM; echo "$0 start $$" >> ${folder}/notes; while :; do sleep 0.05; done`;
   return { name, argv: ['sh', '-c', script, name] };
 }
 
-function notes(): string[] {
+const notes = (): string[] => linesOf('notes');
+
+/** None of a file that is not there yet. */
+function linesOf(name: string): string[] {
   try {
-    return readFileSync(join(folder, 'notes'), 'utf8').trim().split('\n');
+    return readFileSync(join(folder, name), 'utf8').trim().split('\n');
   } catch {
     return [];
   }
@@ -114,6 +117,7 @@ describe('berth-helper tend', () => {
   test('a killed process is started again, a failing one with growing pauses', async () => {
     const failing = { name: 'bad', argv: ['sh', '-c', `date +%s%3N >> ${folder}/times; exit 1`] };
     await startTend(options([noter('a'), failing]));
+    await eventually('the start', () => (notes().length === 1 ? true : undefined));
     const [first] = await tendStatus(socket());
     process.kill(first?.pid ?? 0, 'SIGKILL');
     const again = await eventually('a second start', async () => {
@@ -122,7 +126,7 @@ describe('berth-helper tend', () => {
     });
     expect(again.restarts).toBe(1);
     const times = await eventually('four attempts', () => {
-      const t = readFileSync(join(folder, 'times'), 'utf8').trim().split('\n').map(Number);
+      const t = linesOf('times').map(Number);
       return t.length >= 4 ? t : undefined;
     });
     const [t0 = 0, t1 = 0, t2 = 0, t3 = 0] = times;
@@ -134,6 +138,7 @@ describe('berth-helper tend', () => {
   test('killed itself, the next one re-adopts what lives and starts only what died', async () => {
     const o = options([noter('a'), noter('b')]);
     await startTend(o);
+    await eventually('two starts', () => (notes().length === 2 ? true : undefined));
     const before = await tendStatus(socket());
     process.kill(await tendPid(), 'SIGKILL');
     const [a, b] = before;

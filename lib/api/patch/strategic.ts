@@ -53,7 +53,7 @@ function mergeMap(original: JsonObject, patch: JsonObject, fields: Below): JsonO
     case 'replace':
       return cleanMap(patch, fields, [DIRECTIVE]);
     default:
-      throw bad(`Unknown patch type: ${String(getOwn(patch, DIRECTIVE))} in map: ${canonicalText(patch)}`);
+      throw bad(`Unknown patch type: ${directiveText(getOwn(patch, DIRECTIVE))} in map: ${canonicalText(patch)}`);
   }
   const result = retainKeys(original, patch);
   applyListDirectives(result, patch, fields);
@@ -157,7 +157,7 @@ function mergeList(original: readonly unknown[], patch: readonly unknown[], plac
       continue;
     }
     if (directive !== undefined && directive !== 'merge')
-      throw bad(`Unknown patch type: ${String(directive)} in list ${place.key}`);
+      throw bad(`Unknown patch type: ${directiveText(directive)} in list ${place.key}`);
     const before = merged.find(value);
     const next = before === undefined ? undefined : mergeMap(before, element, below(elementType));
     merged.put(value, next ?? cleanMap(element, below(elementType), [DIRECTIVE]));
@@ -283,4 +283,8 @@ function isDirective(key: string): boolean {
 
 function bad(text: string): StatusError {
   return new StatusError('BadRequest', text);
+}
+
+function directiveText(directive: unknown): string {
+  return typeof directive === 'string' ? directive : canonicalText(directive);
 }

@@ -22,7 +22,7 @@ import { badRequest, conflict, notFound } from '../api-errors.ts';
 import { type BoundTo, EXTENDED_SECONDS, WARN_AFTER_SECONDS } from '../authn/service-account-claims.ts';
 import type { TokenService } from '../authn/token-service.ts';
 import type { Core, CoreResult } from '../core.ts';
-import { reportUnknown } from '../write/decode-body.ts';
+import { reportUnknown, typeMetaOf } from '../write/decode-body.ts';
 import { readObject } from './get.ts';
 import type { BodyRequest } from './subresources.ts';
 
@@ -69,10 +69,10 @@ export async function createToken(core: Core, request: BodyRequest, c: Ctx): Pro
 }
 
 function decoded(request: BodyRequest): TokenRequest {
-  const given = request.body as { apiVersion?: unknown; kind?: unknown } | null;
-  const { apiVersion = '', kind = '' } = given ?? {};
+  const { body } = request;
+  const { apiVersion, kind } = typeMetaOf(typeof body === 'object' && body !== null ? body : {});
   if ((kind !== '' && kind !== KIND) || (apiVersion !== '' && apiVersion !== API_VERSION))
-    throw badRequest(`${String(kind)} in version "${String(apiVersion)}" cannot be handled as a ${KIND}`);
+    throw badRequest(`${kind} in version "${apiVersion}" cannot be handled as a ${KIND}`);
   const { object, unknown } = decodeType('authentication/v1.TokenRequest', request.body);
   reportUnknown(unknown, request, request.options.fieldValidation);
   const { metadata, spec, ...rest } = object as Partial<TokenRequest>;

@@ -6,18 +6,31 @@ import { type Clock, realClock } from '#lib/base';
 import { send } from '../testing/fuzz.ts';
 import { eventually, MASTER, startTestServer, type TestServer, testContext } from '../testing/server.ts';
 
-/** The minute that a request may take goes by in a moment. */
-const hurried: Clock = {
+/** The minutes that requests may take: over when `passMinute` says so. */
+const minutes = new Set<() => void>();
+const held: Clock = {
   ...realClock,
-  after: (delayMs, fn, o) => realClock.after(delayMs === 60_000 ? 1_500 : delayMs, fn, o),
+  after: (delayMs, fn, o) => {
+    if (delayMs !== 60_000) return realClock.after(delayMs, fn, o);
+    const end = (): void => fn();
+    minutes.add(end);
+    const cancel = (): void => void minutes.delete(end);
+    return { cancel, [Symbol.dispose]: cancel };
+  },
 };
+
+function passMinute(): void {
+  const ended = [...minutes];
+  minutes.clear();
+  for (const end of ended) end();
+}
 
 let server: TestServer;
 let agent: Agent;
 let admin: Agent;
 
 async function start(): Promise<void> {
-  server = await startTestServer({ listen: true, clock: hurried });
+  server = await startTestServer({ listen: true, clock: held });
   const pair = await server.issueClient('slow', []);
   const master = await server.issueClient(MASTER.commonName, MASTER.organizations);
   agent = new Agent({ keepAlive: true, ca: server.ca.certPem, cert: pair.certPem, key: pair.keyPem });
@@ -49,6 +62,8 @@ test('a body that never comes is answered with 504', async () => {
     req.once('error', reject);
   });
   req.write('{');
+  await eventually(async () => expect(await seatsInUse()).toBe(1));
+  passMinute();
   expect(await code).toBe(504);
   req.destroy();
   expect(await seatsInUse()).toBe(0);
@@ -71,6 +86,7 @@ test('who does not read a long answer keeps a seat, and is cut off', async () =>
   req.once('response', (res) => res.once('error', () => undefined));
   req.end();
   await eventually(async () => expect(await seatsInUse()).toBeGreaterThan(0));
+  passMinute();
   await eventually(async () => expect(await seatsInUse()).toBe(0));
   req.destroy();
 });

@@ -103,9 +103,9 @@ export async function startTestServer(o: TestServerOptions = {}): Promise<TestSe
 
 export const MASTER = { commonName: 'admin', organizations: ['system:masters'] };
 
-/** Calls `fn` until it stops throwing; the last error after 5 s. */
+/** Calls `fn` until it stops throwing; the last error after 20 s. */
 export async function eventually<T>(fn: () => T | Promise<T>): Promise<T> {
-  const deadline = realClock.monotonic() + 5_000;
+  const deadline = realClock.monotonic() + 20_000;
   for (;;) {
     try {
       return await fn();

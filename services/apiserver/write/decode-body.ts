@@ -74,17 +74,24 @@ function cannotBeHandled(kind: KindInfo): string {
 function checkTypeMeta(body: unknown, kind: KindInfo): void {
   if (typeof body !== 'object' || body === null || Array.isArray(body))
     throw badRequest(`${cannotBeHandled(kind)}: the body is not an object`);
-  const { apiVersion, kind: kindName } = body as { apiVersion?: unknown; kind?: unknown };
-  for (const [name, value] of Object.entries({ apiVersion, kind: kindName }))
-    if (value !== undefined && value !== null && typeof value !== 'string')
-      throw badRequest(`couldn't get version/kind; json parse error: .${name} must be a string`);
+  const { apiVersion, kind: kindName } = typeMetaOf(body);
   const expected = apiVersionOf(kind);
-  if (apiVersion !== undefined && apiVersion !== '' && apiVersion !== expected)
+  if (apiVersion !== '' && apiVersion !== expected)
     throw badRequest(
       `the API version in the data (${apiVersion}) does not match the expected API version (${expected})`,
     );
-  if (kindName !== undefined && kindName !== '' && kindName !== kind.kind)
-    throw badRequest(`${String(kindName)} in version "${kind.version}" cannot be handled as a ${kind.kind}`);
+  if (kindName !== '' && kindName !== kind.kind)
+    throw badRequest(`${kindName} in version "${kind.version}" cannot be handled as a ${kind.kind}`);
+}
+
+/** What a body says that it is; absent and null are empty. Throws BadRequest for what is no text. */
+export function typeMetaOf(body: object): { apiVersion: string; kind: string } {
+  const text = (name: 'apiVersion' | 'kind'): string => {
+    const value: unknown = Reflect.get(body, name) ?? '';
+    if (typeof value === 'string') return value;
+    throw badRequest(`couldn't get version/kind; json parse error: .${name} must be a string`);
+  };
+  return { apiVersion: text('apiVersion'), kind: text('kind') };
 }
 
 /** Go's %v of decoded JSON: `map[spec:map[foo:bar]]`. */

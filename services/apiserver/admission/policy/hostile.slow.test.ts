@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Kinds } from '#lib/api';
 import { realClock } from '#lib/base';
+import { cpuMs } from '../../../../lib/base/testing/cpu-time.ts';
 import { testContext as c, startTestServer, type TestServer } from '../../testing/server.ts';
 import { addMutating, addValidating, configMap, jsonPatch, refusalOf } from './testing/policies.ts';
 
@@ -33,7 +34,7 @@ const HEAVY =
 describe('hostile expressions', () => {
   test('a call, and all calls together, are bounded', async () => {
     const p = await policy({ validations: [{ expression: HEAVY }] });
-    const before = realClock.monotonic();
+    const before = cpuMs();
     expect(await dry(p)).toContain('operation cancelled: actual cost limit exceeded');
     const many = await policy({ validations: new Array(100).fill({ expression: HEAVY }) });
     expect(await dry(many)).toContain('validation failed due to running out of cost budget');
@@ -43,7 +44,7 @@ describe('hostile expressions', () => {
       validations: [{ expression: variables.map(({ name }) => `(variables.${name} || true)`).join(' && ') }],
     });
     expect(await dry(lazy)).toContain('validation failed due to running out of cost budget');
-    expect(realClock.monotonic() - before).toBeLessThan(30_000);
+    expect(cpuMs() - before).toBeLessThan(30_000);
   });
 
   test('others have their turn meanwhile', async () => {

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { realClock, StatusError, VirtualClock } from '#lib/base';
+import { StatusError, VirtualClock } from '#lib/base';
 import type { UserInfo } from '#lib/client';
+import { cpuMs } from '../../../../lib/base/testing/cpu-time.ts';
 import { type RequestInfo, requestInfo } from '../request-info.ts';
 import { type AuditedCall, type AuditFacts, Auditor } from './auditor.ts';
 import { type AuditEvent, sourceIps } from './event.ts';
@@ -221,9 +222,9 @@ describe('what never appears', () => {
   });
 
   test('a hostile body takes no time out of proportion', () => {
-    const startedMs = realClock.monotonic();
+    const startedMs = cpuMs();
     for (const piece of ['eyJ', 'a.', 'abcdef.', '-', 'eyJ.'])
       redacted({ a: piece.repeat(1_000_000) }, { omitManagedFields: false });
-    expect(realClock.monotonic() - startedMs).toBeLessThan(5_000);
+    expect(cpuMs() - startedMs).toBeLessThan(5_000);
   });
 });

@@ -5,7 +5,7 @@ import { connect as tlsConnect } from 'node:tls';
 import { Agent, request } from 'undici';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type KindRef, Kinds } from '#lib/api';
-import { realClock } from '#lib/base';
+import { type Clock, realClock } from '#lib/base';
 import { testContext as c, MASTER, startTestServer, type TestServer } from '../../testing/server.ts';
 
 let server: TestServer;
@@ -146,7 +146,15 @@ describe('over https', () => {
 
 describe('a server that stops', () => {
   test('is not ready first, serves for its delay, then ends its watches cleanly', async () => {
-    server = await startTestServer({ listen: true, config: { shutdownDelayMs: 700 } });
+    const shutdownDelayMs = 3_599_999;
+    let endDelay: (() => void) | undefined;
+    /* The delay is over when the test says so. */
+    const after: Clock['after'] = (ms, fn, o) => {
+      if (ms !== shutdownDelayMs) return realClock.after(ms, fn, o);
+      endDelay = fn;
+      return { cancel: () => undefined, [Symbol.dispose]: () => undefined };
+    };
+    server = await startTestServer({ listen: true, clock: { ...realClock, after }, config: { shutdownDelayMs } });
     const get = await clientOf(MASTER.commonName, MASTER.organizations);
     expect((await get('/readyz')).code).toBe(200);
     const admin = await server.http(MASTER);
@@ -159,12 +167,16 @@ describe('a server that stops', () => {
         watchEnd = String(e);
       }
     })();
-    await realClock.sleep(50);
+    await expect
+      .poll(async () => (await get('/metrics')).text)
+      .toContain('apiserver_registered_watchers{group="",version="v1",kind="ConfigMap"} 1\n');
     const stopped = server.api[Symbol.asyncDispose]();
-    await expect.poll(async () => (await get('/readyz')).code, { interval: 10 }).toBe(500);
+    await expect.poll(async () => (await get('/readyz')).code).toBe(500);
     expect((await get('/livez')).code).toBe(200);
     expect((await get('/api/v1/namespaces')).code).toBe(200);
     expect(watchEnd).toBe('open');
+    await expect.poll(() => endDelay).toBeDefined();
+    endDelay?.();
     await stopped;
     await watching;
     expect(watchEnd).toBe('clean');
