@@ -232,9 +232,9 @@ async function openCore(o: CoreDeps, scope: Scope, c: Ctx): Promise<Core> {
   const client = scope.own(new WebhookClient({ dialer, c }));
   const versions = new CustomVersions({ kinds, webhook: webhookConversion({ client, random }) });
   const metrics = new WebhookMetrics();
-  const webhooks = { client, metrics, random, kinds, storage, authorizer, cache, versions };
-  const accountWaitMs = config.serviceAccountWaitMs ?? SERVICE_ACCOUNT_WAIT_MS;
   const environments = new PolicyEnvironments();
+  const webhooks = { client, metrics, random, kinds, storage, authorizer, cache, versions, environments };
+  const accountWaitMs = config.serviceAccountWaitMs ?? SERVICE_ACCOUNT_WAIT_MS;
   const policies = policyDeps({ environments, storage, kinds, custom: versions, authorizer });
   // The order of Kubernetes; quotas come last, when nothing but the store can refuse any more.
   const admission = new AdmissionChain([
