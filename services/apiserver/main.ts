@@ -16,7 +16,7 @@ import { NamespaceLifecycle } from './admission/namespace-lifecycle.ts';
 import { NodeRestriction } from './admission/node-restriction.ts';
 import { TaintNodesByCondition } from './admission/nodes.ts';
 import { PodSecurity } from './admission/pod-security/plugin.ts';
-import { DefaultTolerationSeconds, PriorityAdmission, ServiceAccountAdmission } from './admission/pods.ts';
+import { PriorityAdmission, ServiceAccountAdmission } from './admission/pods.ts';
 import { policyDeps } from './admission/policy/deps.ts';
 import { PolicyEnvironments } from './admission/policy/environment.ts';
 import { expressionChecks } from './admission/policy/expressions.ts';
@@ -33,7 +33,6 @@ import { AddressAllocator } from './allocator/addresses.ts';
 import { NodePortAllocator } from './allocator/node-ports.ts';
 import { runRepair } from './allocator/repair.ts';
 import { Api } from './api.ts';
-import { OidcAuthenticator } from './authn/oidc/authenticator.ts';
 import { StoreTokenKeys } from './authn/store-token-keys.ts';
 import { makeTokenService } from './authn/token-service.ts';
 import { AuthorizerUnion } from './authz/authorizer.ts';
@@ -63,6 +62,7 @@ import { certificateRequestHooks } from './kinds/certificate-requests.ts';
 import { namespaceHooks } from './kinds/namespaces.ts';
 import { podHooks } from './kinds/pods.ts';
 import { ServiceHooks } from './kinds/services.ts';
+import { LiveSettings } from './live-settings.ts';
 import type { ApiServer, ApiServerDeps } from './server.ts';
 import { Storage } from './storage.ts';
 import { WebhookClient } from './webhooks/client.ts';
@@ -70,10 +70,16 @@ import { webhookConversion } from './webhooks/conversion.ts';
 import { WebhookMetrics } from './webhooks/metrics.ts';
 import { serviceDialer } from './webhooks/service-dialer.ts';
 
+export { DEFAULT_ISSUER } from './authn/token-service.ts';
+export {
+  changedAtStartOnly,
+  DEFAULT_CONFIGURATION,
+  parseServerConfiguration,
+  type ServerConfiguration,
+} from './configuration/server-configuration.ts';
 export { parseAuditPolicy } from './http/audit/policy.ts';
 export type { ApiServer, ApiServerConfig, ApiServerDeps, AuditDeps, ListenAddress } from './server.ts';
 
-const DEFAULT_TOLERATION_SECONDS = 3;
 const EVENT_TTL_SECONDS = 3_600;
 const NODE_PORTS = { from: 30_000, to: 32_767 };
 const LEAVE_MS = 2_000;
@@ -86,7 +92,8 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     const c: Ctx = { signal: scope.signal, clock: deps.clock, log: deps.log };
     const store = meteredStore(deps.store, typeOfKey, deps.clock);
     const nodes = { streams: deps.nodeStreams };
-    const api = new Api(await openCore({ deps: { ...deps, store }, nodes: () => nodes.streams }, scope, c));
+    const live = scope.own(new LiveSettings(deps.config, c));
+    const api = new Api(await openCore({ deps: { ...deps, store }, nodes: () => nodes.streams, live }, scope, c));
     const { accounts } = api.core.tokens;
     const user = { name: 'system:apiserver', groups: ['system:masters', 'system:authenticated'] };
     const client = new InProcessClient({ handler: api, user, userAgent: 'berth-apiserver' });
@@ -133,6 +140,7 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
       serviceAccountTokens: accounts,
       addresses: listeners.addresses,
       useCertificate: (pair) => listeners.useCertificate(pair),
+      useSettings: (settings) => live.replace(settings),
       useNodeStreams: (streams) => {
         nodes.streams = streams;
       },
@@ -214,6 +222,7 @@ async function leave(endpoints: EndpointsKeeper | undefined, c: Ctx): Promise<vo
 interface CoreDeps {
   readonly deps: ApiServerDeps;
   readonly nodes: () => NodeStreams | undefined;
+  readonly live: LiveSettings;
 }
 
 async function openCore(o: CoreDeps, scope: Scope, c: Ctx): Promise<Core> {
@@ -222,7 +231,6 @@ async function openCore(o: CoreDeps, scope: Scope, c: Ctx): Promise<Core> {
   scope.spawn('token keys', (signal) => keys.run({ ...c, signal }));
   const definitions = ruleTools();
   const kinds = new KindRegistry(definitions);
-  const oidc = (config.oidc ?? []).map((i) => scope.own(new OidcAuthenticator(i, { clock, log, signal: c.signal })));
   const cache = scope.own(await WatchCache.open({ store, kinds, clock, log, freeze: config.freeze === true }, c));
   const storage = new Storage({ store, cache });
   const rbac = new RbacAuthorizer(cache);
@@ -245,7 +253,7 @@ async function openCore(o: CoreDeps, scope: Scope, c: Ctx): Promise<Core> {
     new TaintNodesByCondition(),
     new PodSecurity(storage),
     new PriorityAdmission(storage),
-    new DefaultTolerationSeconds(config.defaultTolerationSeconds ?? DEFAULT_TOLERATION_SECONDS),
+    o.live.tolerations,
     new DefaultStorageClass(storage),
     new StorageObjectInUseProtection(),
     new PersistentVolumeClaimResize(storage),
@@ -288,7 +296,15 @@ async function openCore(o: CoreDeps, scope: Scope, c: Ctx): Promise<Core> {
     random,
     log,
     authorizer,
-    tokens: makeTokenService({ storage, keys, clock, random, log, config: config.serviceAccounts ?? {}, others: oidc }),
+    tokens: makeTokenService({
+      storage,
+      keys,
+      clock,
+      random,
+      log,
+      config: config.serviceAccounts ?? {},
+      others: [o.live.issuers],
+    }),
     admission,
     hooks,
     validation: {
