@@ -34,6 +34,7 @@ import { NodePortAllocator } from './allocator/node-ports.ts';
 import { runRepair } from './allocator/repair.ts';
 import { Api } from './api.ts';
 import { StoreTokenKeys } from './authn/store-token-keys.ts';
+import { runTokenKeyRotations } from './authn/token-key-rotation.ts';
 import { makeTokenService } from './authn/token-service.ts';
 import { AuthorizerUnion } from './authz/authorizer.ts';
 import { Superusers } from './authz/built-in.ts';
@@ -70,7 +71,7 @@ import { webhookConversion } from './webhooks/conversion.ts';
 import { WebhookMetrics } from './webhooks/metrics.ts';
 import { serviceDialer } from './webhooks/service-dialer.ts';
 
-export { DEFAULT_ISSUER } from './authn/token-service.ts';
+export { requestTokenKeyRotation } from './authn/token-key-rotation.ts';
 export {
   changedAtStartOnly,
   DEFAULT_CONFIGURATION,
@@ -229,6 +230,7 @@ async function openCore(o: CoreDeps, scope: Scope, c: Ctx): Promise<Core> {
   const { store, clock, random, log, config } = o.deps;
   const keys = await StoreTokenKeys.open({ store, clock, log }, c);
   scope.spawn('token keys', (signal) => keys.run({ ...c, signal }));
+  scope.spawn('token key rotations', (signal) => runTokenKeyRotations({ store, keys }, { ...c, signal }));
   const definitions = ruleTools();
   const kinds = new KindRegistry(definitions);
   const cache = scope.own(await WatchCache.open({ store, kinds, clock, log, freeze: config.freeze === true }, c));
