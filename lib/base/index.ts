@@ -3,6 +3,7 @@ export * from './backoff.ts';
 export * from './clock.ts';
 export * from './digest.ts';
 export * from './errors.ts';
+export * from './status.ts';
 export * from './files.ts';
 export * from './log.ts';
 export * from './prometheus.ts';
