@@ -118,6 +118,23 @@ test('the issuer rotates its keys: tokens of the new one are believed, those of 
   expect((await asToken(token(), 'auth', 'whoami')).stderr).toContain('Unauthorized');
 });
 
+test('berth secrets rotate-token-keys: the new key is published at once, tokens of the old one stay good', async () => {
+  const rotate = () => t.berth('secrets', 'rotate-token-keys', '--home', t.layout.home);
+  const before = (await t.kubectl('create', 'token', 'default')).stdout.trim();
+  const rotated = await rotate();
+  expect([rotated.code, rotated.stderr]).toEqual([0, '']);
+  const [, fresh, old] =
+    /^New key (\S+): published now, it signs from \S+Z on\.\nKey (\S+) verifies what it signed until \S+Z, /.exec(
+      rotated.stdout,
+    ) ?? [];
+  expect(fresh).not.toBe(old);
+  const jwks = JSON.parse((await t.kubectl('get', '--raw', '/openid/v1/jwks')).stdout) as { keys: { kid: string }[] };
+  expect(jwks.keys.map((k) => k.kid)).toEqual([old, fresh]);
+  expect((await asToken(before, 'auth', 'whoami')).stdout).toContain('system:serviceaccount:default:default');
+  const again = await rotate();
+  expect([again.code, again.stderr]).toEqual([1, expect.stringContaining('the last rotation has not ended')]);
+});
+
 test('a file that is not valid changes nothing while the server runs; doctor, server and up name every mistake in it', async () => {
   await writeFile(file(), `${HEAD}maxRequestsInFlight: 0\nseats: 5\n`);
   const mistakes = [

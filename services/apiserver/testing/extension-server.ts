@@ -8,8 +8,8 @@ import { TLSSocket } from 'node:tls';
 import { type APIService, type EndpointSlice, Kinds, type Service } from '#lib/api';
 import type { Client, NodeStreams } from '#lib/client';
 import { createCa, issue, type KeyPair } from '#lib/pki';
-import { testContext as c } from './server.ts';
 import { portStream } from './port-stream.ts';
+import { testContext as c } from './server.ts';
 
 export interface SeenRequest {
   readonly method: string;
