@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, rmdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -78,6 +78,10 @@ test('a change is taken up once it rests; one that is not valid changes nothing;
     'these settings wait for the next start of this server {"settings":["maxRequestsInFlight"]}',
   );
   await rm(path);
+  await mkdir(path);
+  await look(4);
+  expect(lines.filter((l) => l.includes('cannot read'))).toHaveLength(1);
+  await rmdir(path);
   await look();
   expect(used[2]).toEqual({ jwt: [], defaultTolerationSeconds: undefined });
   expect(lines.at(-1)).toContain('server configuration taken up');

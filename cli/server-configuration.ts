@@ -61,6 +61,8 @@ export class ServerConfigurationKeeper {
   /** undefined: no file. */
   #taken: string | undefined;
   #seen: string | undefined;
+  /** Told last, and not again. */
+  #complaint = '';
 
   /** `started`: what the server was started with. */
   constructor(layout: Place, server: Pick<ApiServer, 'useSettings'>, started: ReadConfiguration) {
@@ -87,8 +89,12 @@ export class ServerConfigurationKeeper {
       if (text === this.#taken || !isSettled) return;
       this.#taken = text;
       await this.#take(text, c);
+      this.#complaint = '';
     } catch (e) {
-      c.log.error({ err: messageOf(e) }, 'the server configuration cannot be used: what held before still holds');
+      const err = messageOf(e);
+      if (err !== this.#complaint)
+        c.log.error({ err }, 'the server configuration cannot be used: what held before still holds');
+      this.#complaint = err;
     }
   }
 
