@@ -9,4 +9,5 @@ export * from './prometheus.ts';
 export * from './queue.ts';
 export * from './random.ts';
 export * from './scope.ts';
+export * from './status.ts';
 export * from './time-limits.ts';

@@ -8,10 +8,12 @@ import { eventually, MASTER, startTestServer, type TestServer, testContext } fro
 
 /** The minutes that requests may take: over when `passMinute` says so. */
 const minutes = new Set<() => void>();
+let passedMs = 0;
 const held: Clock = {
   ...realClock,
+  monotonic: () => realClock.monotonic() + passedMs,
   after: (delayMs, fn, o) => {
-    if (delayMs !== 60_000) return realClock.after(delayMs, fn, o);
+    if (delayMs < 59_000 || delayMs > 60_000) return realClock.after(delayMs, fn, o);
     const end = (): void => fn();
     minutes.add(end);
     const cancel = (): void => void minutes.delete(end);
@@ -20,6 +22,7 @@ const held: Clock = {
 };
 
 function passMinute(): void {
+  passedMs += 60_000;
   const ended = [...minutes];
   minutes.clear();
   for (const end of ended) end();
