@@ -227,7 +227,7 @@ export class Front {
       throw new StatusError('BadRequest', 'Upgrade request required');
     }
     const { audit } = call;
-    const annotate = audit === undefined ? {} : { annotate: (k: string, v: string) => audit.annotate(k, v) };
+    const annotate = audit === undefined ? {} : { annotate: audit.annotate };
     await this.#respond(call, kind, { ...base, ...annotate });
   }
 

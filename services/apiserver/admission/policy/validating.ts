@@ -88,7 +88,7 @@ function act({ hook, binding }: Called, verdict: Verdict, request: AdmissionRequ
   const refusals: Refusal[] = [];
   for (const denial of verdict.denials) {
     if (actions.includes('Deny')) refusals.push({ ...names, message: denial.message, reason: denial.reason });
-    if (actions.includes('Audit')) request.annotate?.(FAILURE_KEY, failureText(names, denial, actions));
+    if (actions.includes('Audit')) request.annotate?.(FAILURE_KEY, failureText(names, denial, actions), 'words');
     if (actions.includes('Warn'))
       request.warn(
         `Validation failed for ValidatingAdmissionPolicy '${names.policy}' with binding '${names.binding}': ${denial.message}`,
@@ -134,6 +134,6 @@ class Annotations {
   }
 
   publish(request: AdmissionRequest): void {
-    for (const [key, values] of this.#values) request.annotate?.(key, [...values].join(', '));
+    for (const [key, values] of this.#values) request.annotate?.(key, [...values].join(', '), 'words');
   }
 }

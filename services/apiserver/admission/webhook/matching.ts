@@ -15,7 +15,7 @@ import { internalError } from './failures.ts';
 import type { Hook } from './hooks.ts';
 import type { RequestView } from './request-view.ts';
 import { isNamespace, namespaceOf, requestFields } from './review.ts';
-import { type RuleTarget, ruleMatches } from './rules.ts';
+import { type Rule, type RuleTarget, ruleMatches } from './rules.ts';
 
 export interface Invocation {
   readonly hook: Hook;
@@ -54,9 +54,15 @@ export class Matching {
 
   #ruledKind(hook: Hook, view: RequestView): KindInfo | undefined {
     const { requested } = view;
-    if (matchesRules(hook, requested, view)) return requested;
-    if (hook.spec.matchPolicy === 'Exact') return undefined;
-    return this.#equivalents(requested).find((kind) => matchesRules(hook, kind, view));
+    const { rules = [], matchPolicy } = hook.spec;
+    if (rules.some((rule) => matchesRule(rule, requested, view))) return requested;
+    if (matchPolicy === 'Exact') return undefined;
+    // The earliest rule decides, where they name several versions.
+    for (const rule of rules) {
+      const found = this.#equivalents(requested).find((kind) => matchesRule(rule, kind, view));
+      if (found !== undefined) return found;
+    }
+    return undefined;
   }
 
   /** Other rows whose objects are the same stored ones. Kept until a kind comes, changes or goes. */
@@ -74,7 +80,7 @@ export class Matching {
 
   async #isNamespaceSelected(hook: Hook, view: RequestView, c: Ctx): Promise<boolean> {
     const name = namespaceOf(view);
-    if (hook.namespaces.isEmpty || name === '') return true;
+    if (hook.namespaces.isEmpty || (name === '' && !isNamespace(view.request.kind))) return true;
     return hook.namespaces.matches(await this.#namespaceLabels(view, name, c));
   }
 
@@ -131,7 +137,7 @@ export async function orInternal<T>(converting: Promise<T>): Promise<T> {
   }
 }
 
-function matchesRules(hook: Hook, kind: KindInfo, view: RequestView): boolean {
+function matchesRule(rule: Rule, kind: KindInfo, view: RequestView): boolean {
   const { operation, subresource } = view.request;
   const { group, version, resource } = kind;
   const target: RuleTarget = {
@@ -142,7 +148,7 @@ function matchesRules(hook: Hook, kind: KindInfo, view: RequestView): boolean {
     subresource,
     isNamespaced: !isNamespace(kind) && view.request.namespace !== '',
   };
-  return (hook.spec.rules ?? []).some((rule) => ruleMatches(rule, target));
+  return ruleMatches(rule, target);
 }
 
 /** By the labels of the new or of the old object. */

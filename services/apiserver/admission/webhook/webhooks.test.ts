@@ -1,7 +1,15 @@
 import { request } from 'node:https';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type ConfigMap, type Deployment, type KindRef, Kinds, type KubeObject, kindByResource } from '#lib/api';
+import {
+  type ConfigMap,
+  type CustomResourceDefinition,
+  type Deployment,
+  type KindRef,
+  Kinds,
+  type KubeObject,
+  kindByResource,
+} from '#lib/api';
 import { testContext as c, startTestServer, type TestServer } from '../../testing/server.ts';
 import { patchOf, type SeenReview, startWebhookServer, type WebhookServer } from '../../testing/webhook-server.ts';
 
@@ -60,6 +68,32 @@ const create = (name: string, o: Parameters<typeof configMap>[1] = {}, dryRun = 
   server.client.create<ConfigMap>(Kinds.configmaps, configMap(name, o), c, { dryRun });
 const key = (name: string) => ({ namespace: 'default', name });
 const operations = () => hook.seen.map((s) => s.review.request.operation);
+
+const widgetsOf = (version: string): KindRef => ({
+  group: 'example.com',
+  version,
+  kind: 'Widget',
+  resource: 'widgets',
+  namespaced: true,
+});
+
+/** The first is stored. */
+async function defineWidgets(...names: string[]): Promise<void> {
+  const openAPIV3Schema = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
+  const versions = names.map((name, i) => ({ name, served: true, storage: i === 0, schema: { openAPIV3Schema } }));
+  const crd = {
+    metadata: { name: 'widgets.example.com' },
+    spec: { group: 'example.com', scope: 'Namespaced', names: { plural: 'widgets', kind: 'Widget' }, versions },
+  };
+  await server.client.create(
+    Kinds.customresourcedefinitions,
+    crd as unknown as Parameters<typeof server.client.create<CustomResourceDefinition>>[1],
+    c,
+  );
+  const listed = async (): Promise<number> =>
+    (await server.client.list(widgetsOf(names[0] ?? ''), {}, c).catch(() => ({ items: [{}] }))).items.length;
+  await expect.poll(listed).toBe(0);
+}
 
 describe('validating webhooks', () => {
   test('the review has who, what and both objects of create, update, patch and delete', async () => {
@@ -132,6 +166,28 @@ describe('validating webhooks', () => {
     await configure('validating', 'v', {});
     hook.answer = () => Buffer.from(JSON.stringify(said));
     await expect(create('a')).rejects.toThrow(`received invalid webhook response: ${why}`);
+  });
+
+  test('an answer without apiVersion and kind is not believed', async () => {
+    await configure('validating', 'v', {});
+    hook.answer = (s) => Buffer.from(JSON.stringify({ response: { uid: s.review.request.uid, allowed: true } }));
+    await expect(create('a')).rejects.toThrow(
+      'received invalid webhook response: expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got /, Kind=',
+    );
+  });
+
+  test.each<[string, object]>([
+    ['allowed of type bool', { allowed: 'true' }],
+    ['status of type v1.Status', { allowed: true, status: 'no' }],
+    ['patch of type []uint8', { allowed: true, patchType: 'JSONPatch', patch: [{ op: 'add', path: '/a', value: 1 }] }],
+    ['patch of type []uint8', { allowed: true, patchType: 'JSONPatch', patch: '[{"op":"test"}]' }],
+    ['warnings of type []string', { allowed: true, warnings: 'mind' }],
+    ['warnings of type []string', { allowed: true, warnings: [1] }],
+    ['auditAnnotations of type map[string]string', { allowed: true, auditAnnotations: { a: 1 } }],
+  ])('a field of another type makes the answer unreadable, and nothing is passed over: %s', async (field, said) => {
+    await configure('mutating', 'm', {});
+    hook.answer = () => said;
+    await expect(create('a')).rejects.toThrow(`into Go struct field AdmissionResponse.response.${field}`);
   });
 
   test('more than 3 MiB, bottomless nesting, an authority that is not ours, silence: failures, no hangs', async () => {
@@ -265,6 +321,31 @@ describe('matching', () => {
       requestKind: { group: 'autoscaling', version: 'v2' },
       object: { apiVersion: 'autoscaling/v1' },
     });
+  });
+
+  test('of rules that name several other versions the earliest decides', async () => {
+    const rule = (apiVersions: string[]) => ({
+      operations: ['CREATE'],
+      apiGroups: ['example.com'],
+      apiVersions,
+      resources: ['widgets'],
+    });
+    await defineWidgets('v1', 'v2', 'v3');
+    await configure('validating', 'v', { rules: [rule(['v3']), rule(['v2'])] });
+    await configure('validating', 'w', { name: 'two.example.com', rules: [rule(['v2']), rule(['v3'])] });
+    await server.client.create(widgetsOf('v1'), { metadata: key('a') }, c);
+    const asked = hook.seen.map((s) => s.review.request.kind.version);
+    expect(asked.toSorted()).toEqual(['v2', 'v3']);
+  });
+
+  test('a namespace that has no name yet is selected by its own labels', async () => {
+    const rules = [{ operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['namespaces'] }];
+    await configure('validating', 'v', { rules, namespaceSelector: { matchLabels: { team: 'a' } } });
+    const namespace = (labels: Record<string, string>) => ({ metadata: { generateName: 'n-', name: '', labels }, spec: {} });
+    await server.client.create(Kinds.namespaces, namespace({ team: 'b' }), c);
+    expect(hook.seen).toHaveLength(0);
+    await server.client.create(Kinds.namespaces, namespace({ team: 'a' }), c);
+    expect(hook.seen).toHaveLength(1);
   });
 
   test('subresources are what they are of: scale, eviction', async () => {
