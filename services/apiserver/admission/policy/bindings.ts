@@ -6,9 +6,10 @@ import type { DeepReadonly, KindInfo, KubeObject } from '#lib/api';
 import { AuthorizerValue, type Bindings, DYN, fromJson, ResourceCheck, type Value } from '#lib/cel';
 import type { InstantAuthorizer } from '../../authz/authorizer.ts';
 import type { AdmissionRequest } from '../chain.ts';
+import { requestFields } from '../webhook/review.ts';
 import { RequestAuthorization } from './authorization.ts';
 import { NAMESPACE_TYPE, REQUEST_TYPE } from './environment.ts';
-import { namespaceOf } from './match.ts';
+import { namespaceOf, requestedOf } from './match.ts';
 import type { Param } from './params.ts';
 
 export interface RequestFacts {
@@ -24,10 +25,12 @@ export interface RequestFacts {
 /** All but `params`. Objects are read lazily: made anew when one has changed. */
 export function bindingsOf(facts: RequestFacts, authorization: RequestAuthorization): Bindings {
   const { request, kind } = facts;
+  const requested = requestedOf(request);
+  const view = { request, requested, bodyKind: (of: KindInfo) => request.bodyKind ?? of };
   const authorizer = new AuthorizerValue(authorization);
   const attributes = {
-    group: request.kind.group,
-    resource: request.kind.resource,
+    group: requested.group,
+    resource: requested.resource,
     subresource: request.subresource,
     namespace: namespaceOf(request),
     name: request.name,
@@ -37,7 +40,7 @@ export function bindingsOf(facts: RequestFacts, authorization: RequestAuthorizat
   return {
     object: objectValue(facts.object),
     oldObject: objectValue(facts.previous),
-    request: fromJson(requestJson(request, kind), REQUEST_TYPE),
+    request: fromJson(requestFields(view, kind), REQUEST_TYPE),
     namespaceObject: facts.namespace === undefined ? null : fromJson(facts.namespace, NAMESPACE_TYPE),
     authorizer,
     'authorizer.requestResource': new ResourceCheck(authorizer, attributes),
@@ -54,37 +57,4 @@ export function authorizationOf(request: AdmissionRequest, authorizer: InstantAu
 
 function objectValue(object: DeepReadonly<KubeObject> | undefined): Value {
   return object === undefined ? null : fromJson(object, DYN);
-}
-
-function requestJson(request: AdmissionRequest, kind: KindInfo): object {
-  const { subresource, name, operation, user, dryRun } = request;
-  const namespace = namespaceOf(request);
-  const sub = (field: string) => (subresource === '' ? {} : { [field]: subresource });
-  return {
-    kind: kindJson(kind, subresource),
-    resource: resourceJson(kind),
-    ...sub('subResource'),
-    requestKind: kindJson(request.kind, subresource),
-    requestResource: resourceJson(request.kind),
-    ...sub('requestSubResource'),
-    ...(name === '' ? {} : { name }),
-    ...(namespace === '' ? {} : { namespace }),
-    operation,
-    userInfo: {
-      ...(user.name === '' ? {} : { username: user.name }),
-      ...(user.uid === undefined || user.uid === '' ? {} : { uid: user.uid }),
-      ...(user.groups.length === 0 ? {} : { groups: user.groups }),
-      ...(user.extra === undefined || Object.keys(user.extra).length === 0 ? {} : { extra: user.extra }),
-    },
-    dryRun,
-  };
-}
-
-function kindJson(kind: KindInfo, subresource: string): object {
-  const { group, version, kind: name } = kind.subresources.find((s) => s.name === subresource) ?? kind;
-  return { group, version, kind: name };
-}
-
-function resourceJson({ group, version, resource }: KindInfo): object {
-  return { group, version, resource };
 }

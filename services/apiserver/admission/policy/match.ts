@@ -48,6 +48,11 @@ export function isExempt({ kind }: AdmissionRequest): boolean {
   return kind.group === 'admissionregistration.k8s.io' && EXEMPT.has(kind.resource);
 }
 
+/** As the client asked for it. */
+export function requestedOf({ requested, kind }: AdmissionRequest): KindInfo {
+  return requested ?? kind;
+}
+
 /** A namespace is an object inside itself. */
 export function namespaceOf({ kind, namespace, name, object }: AdmissionRequest): string {
   return isNamespaces(kind) ? name || (object?.metadata.name ?? '') : namespace;
@@ -65,11 +70,12 @@ export class Matcher {
 
   /** The kind as which the object is seen; undefined: not matched. Throws what keeps a selector from being asked. */
   async matches(match: Match | undefined, request: AdmissionRequest, c: Ctx): Promise<KindInfo | undefined> {
-    if (match === undefined) return request.kind;
+    const requested = requestedOf(request);
+    if (match === undefined) return requested;
     const { resourceRules: rules = [], excludeResourceRules: excluded = [], objectSelector } = match;
     if (!isSelected(objectSelector, request)) return undefined;
     if (excluded.length > 0 && this.#byRules(excluded, match, request) !== undefined) return undefined;
-    const kind = rules.length === 0 ? request.kind : this.#byRules(rules, match, request);
+    const kind = rules.length === 0 ? requested : this.#byRules(rules, match, request);
     if (kind === undefined) return undefined;
     return (await this.#isInNamespace(match.namespaceSelector, request, c)) ? kind : undefined;
   }
@@ -80,9 +86,10 @@ export class Matcher {
   }
 
   #byRules(rules: readonly MatchRule[], match: Match, request: AdmissionRequest): KindInfo | undefined {
-    if (rules.some((rule) => isRuleFor(rule, request, request.kind))) return request.kind;
+    const requested = requestedOf(request);
+    if (rules.some((rule) => isRuleFor(rule, request, requested))) return requested;
     if (match.matchPolicy === 'Exact') return undefined;
-    const others = this.#equivalents(request.kind);
+    const others = this.#equivalents(requested);
     for (const rule of rules) {
       const found = others.find((kind) => isRuleFor(rule, request, kind));
       if (found !== undefined) return found;
@@ -157,11 +164,10 @@ function isResource(text: string, resource: string, subresource: string): boolea
 function isSelected(selector: DeepReadonly<LabelSelector> | undefined, request: AdmissionRequest): boolean {
   if (isEmpty(selector)) return true;
   const { matches } = matcherOf(selector);
-  const { object, previous } = request;
-  return (
-    (object !== undefined && matches(object.metadata.labels)) ||
-    (previous !== undefined && matches(previous.metadata.labels))
-  );
+  // Options of a connection have no metadata, and so are never selected.
+  const isMatch = (o: DeepReadonly<Partial<KubeObject>> | undefined): boolean =>
+    o?.metadata !== undefined && matches(o.metadata.labels);
+  return isMatch(request.object) || isMatch(request.previous);
 }
 
 function isEmpty(selector: DeepReadonly<LabelSelector> | undefined): boolean {

@@ -155,12 +155,12 @@ export class MutatingPolicies implements AdmissionPlugin {
     c: Ctx,
   ): Promise<{ readonly object: KubeObject } | { readonly error: string }> {
     const wanted = pass.request.kind;
-    const isItself = pass.draft.kind === wanted.kind;
+    const isItself = pass.request.bodyKind === undefined;
     try {
-      // A Scale or a TokenRequest is admitted as a part of what it belongs to.
+      // A Scale, a TokenRequest or options are admitted as a part of what they belong to.
       const { object } = isItself ? decodeObject(kind, value) : decodeAny(value);
       const back = await this.#deps.versions.back(wanted, kind, object, c);
-      if ((back.metadata.namespace ?? '') !== (pass.draft.metadata.namespace ?? ''))
+      if (namespaceIn(back) !== namespaceIn(pass.draft))
         return { error: 'the namespace of an object cannot be changed' };
       if (isItself) applyDefaults(wanted, back);
       return { object: back };
@@ -190,6 +190,11 @@ export class MutatingPolicies implements AdmissionPlugin {
       reason: 'Invalid',
     });
   }
+}
+
+/** Options of a connection have no metadata. */
+function namespaceIn({ metadata }: Partial<KubeObject>): string {
+  return metadata?.namespace ?? '';
 }
 
 function named(hooks: readonly Called['hook'][], names: ReadonlySet<string>): Called['hook'][] {
