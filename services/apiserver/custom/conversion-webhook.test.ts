@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type CustomResourceDefinition, isConditionTrue, type KindRef, Kinds, type KubeObject } from '#lib/api';
+import { addValidating } from '../admission/policy/testing/policies.ts';
 import { testContext as c, startTestServer, type TestServer } from '../testing/server.ts';
 import { type Answer, type SeenReview, startWebhookServer, type WebhookServer } from '../testing/webhook-server.ts';
 
@@ -183,6 +184,16 @@ describe('conversion webhooks', () => {
       (o) => ({ ...o, metadata: { ...o.metadata, labels: { a: 1 } } }),
       'must be a map of strings',
     ],
+    [
+      'labels that nobody may have',
+      (o) => ({ ...o, metadata: { ...o.metadata, labels: { a: 'b c' } } }),
+      'metadata.labels: Invalid value: "b c": a valid label must be',
+    ],
+    [
+      'annotations that nobody may have',
+      (o) => ({ ...o, metadata: { ...o.metadata, annotations: { 'a b': 'c' } } }),
+      'metadata.annotations: Invalid value: "a b": name part must consist of',
+    ],
   ])('an answer with %s is refused', async (_name, of, why) => {
     hook.answer = change(of);
     const returned =
@@ -200,6 +211,28 @@ describe('conversion webhooks', () => {
     const { metadata } = await get(V1, 'a');
     expect(metadata.labels).toEqual({ by: 'hook' });
     expect(metadata.finalizers).toBeUndefined();
+  });
+
+  test('a policy about a version that nothing converts to refuses, unless its failures are ignored', async () => {
+    const matchConstraints = {
+      resourceRules: [
+        { apiGroups: ['example.com'], apiVersions: ['v2'], resources: ['widgets'], operations: ['CREATE' as const] },
+      ],
+    };
+    const validations = [{ expression: "object.spec.colour != 'red'" }];
+    await addValidating(server, 'ignoring', { matchConstraints, validations, failurePolicy: 'Ignore' });
+    await server.client.list(V1, {}, c);
+    await expect(create(V1, 'a', { color: 'red' })).rejects.toThrow('failed expression');
+    hook.answer = () => ({ result: { status: 'Failed', message: 'cannot' } });
+    await create(V1, 'a', { color: 'red' });
+    await addValidating(server, 'failing', { matchConstraints, validations });
+    await server.client.list(V1, {}, c);
+    await expect(create(V1, 'b', { color: 'blue' })).rejects.toMatchObject({
+      kind: 'Invalid',
+      message: expect.stringContaining(
+        "ValidatingAdmissionPolicy 'failing' with binding 'failing-b' denied request: failed to configure binding: failed to convert object version: conversion webhook for example.com/v1, Kind=Widget failed: cannot",
+      ),
+    });
   });
 
   test('admission webhooks for one version see requests of the other converted', async () => {

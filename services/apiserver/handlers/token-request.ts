@@ -82,9 +82,12 @@ function decoded(request: BodyRequest): TokenRequest {
   return draft;
 }
 
-/** What the request leaves out, and what only the server says. Throws Invalid for a name or namespace of another account. */
+/**
+ * What the request leaves out, and what only the server says. Throws Invalid for a name or namespace of another account, Conflict
+ * for a uid of another (feature TokenRequestServiceAccountUIDValidation).
+ */
 function complete(draft: TokenRequest, account: ServiceAccount, nowMs: number): void {
-  const { name, namespace = '' } = account.metadata;
+  const { name, namespace = '', uid = '' } = account.metadata;
   const own: readonly ['name' | 'namespace', string][] = [
     ['name', name],
     ['namespace', namespace],
@@ -97,6 +100,14 @@ function complete(draft: TokenRequest, account: ServiceAccount, nowMs: number): 
       throw invalidError({ group: 'authentication.k8s.io', kind: KIND }, name, [error]);
     draft.metadata[field] = value;
   }
+  const { uid: asked = '' } = draft.metadata;
+  if (asked !== '' && asked !== uid)
+    throw conflict(
+      { group: 'authentication.k8s.io', resource: KIND },
+      name,
+      `the UID in the token request (${asked}) does not match the UID of the service account (${uid})`,
+    );
+  draft.metadata.uid = uid;
   draft.metadata.creationTimestamp = timeText(nowMs);
   delete draft.status;
 }

@@ -164,6 +164,37 @@ test('IfNeeded sees the changes of policies after it, Never does not; validating
   ).toContain('late');
 });
 
+test('a binding that first matches in the second pass is not asked there', async () => {
+  const [first, last] = ['a', 'b'].map((x) => `n${x}${++count}`);
+  const spec = {
+    mutations: [
+      apply("Object{data: {'asked': (has(object.data) && 'asked' in object.data ? object.data.asked : '') + 'x'}}"),
+    ],
+    reinvocationPolicy: 'IfNeeded',
+  };
+  await addMutating(server, first ?? '', spec, {
+    matchResources: { objectSelector: { matchLabels: { of: 'late', late: 'yes' } } },
+  });
+  const always = { policyName: first ?? '', matchResources: { objectSelector: { matchLabels: { of: 'late' } } } };
+  await server.client.create(
+    Kinds.mutatingadmissionpolicybindings,
+    { metadata: { name: `${first}-always` }, spec: always },
+    c,
+  );
+  await addMutating(
+    server,
+    last ?? '',
+    { mutations: [apply("Object{metadata: Object.metadata{labels: {'late': 'yes'}}}")] },
+    { matchResources: { objectSelector: { matchLabels: { of: 'late' } } } },
+  );
+  await eventually(async () => {
+    const made = await server.client.create(Kinds.configmaps, configMap(`c${++count}`, {}, { of: 'late' }), c);
+    expect(made.metadata.labels).toEqual({ of: 'late', late: 'yes' });
+    // By the binding that always matches, in both passes; the other one would have made a third time of it.
+    expect(made.data).toEqual({ asked: 'xx' });
+  });
+});
+
 test('an older version of a kind is matched, seen and changed in that version', async () => {
   const v1 = kindByGvk('autoscaling/v1', 'HorizontalPodAutoscaler');
   expect(v1).toBeDefined();
