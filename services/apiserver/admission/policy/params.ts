@@ -49,6 +49,11 @@ export class Params {
     );
   }
 
+  /** undefined: no such kind is served. */
+  resourceOf({ apiVersion = '', kind = '' }: ParamKind): string | undefined {
+    return this.#kinds.byGvk(apiVersion, kind)?.resource;
+  }
+
   /** `namespace` is that of the request. Throws ConfigurationError. */
   async collect(kind: KindInfo | undefined, ref: ParamRef | undefined, namespace: string, c: Ctx): Promise<Param[]> {
     if (kind === undefined || ref === undefined) return [undefined];
