@@ -136,6 +136,24 @@ describe('conversion webhooks', () => {
     ]);
   });
 
+  test('a watch that nothing converts for ends with an error, the others go on', async () => {
+    await create(V1, 'a', { color: 'red' });
+    hook.answer = () => ({ result: { status: 'Failed', message: 'cannot' } });
+    const watched = async (kind: KindRef<Widget>): Promise<string[]> => {
+      const seen: string[] = [];
+      for await (const e of server.client.watch(kind, { namespace: 'default' }, c)) {
+        seen.push(e.type);
+        if (e.type === 'ADDED') break;
+      }
+      return seen;
+    };
+    await expect(watched(V2)).rejects.toThrow('failed: cannot');
+    expect(await watched(V1)).toContain('ADDED');
+    await expect(server.client.list(V2, { namespace: 'default' }, c)).rejects.toMatchObject({ kind: 'Internal' });
+    hook.answer = converted;
+    expect(await watched(V2)).toContain('ADDED');
+  });
+
   test('what is large goes in several batches', async () => {
     for (const name of ['a', 'b', 'c']) await create(V1, name, { color: name.repeat(600_000) });
     hook.seen.length = 0;

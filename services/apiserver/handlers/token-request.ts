@@ -40,6 +40,7 @@ export async function createToken(core: Core, request: BodyRequest, c: Ctx): Pro
   complete(draft, account, nowMs);
   const admission = admissionOf(request, draft);
   await core.admission.admit(admission, c);
+  draft.spec ??= { audiences: [] };
   // Not before: NodeRestriction tells a node that names no audience from one that names ours.
   if ((draft.spec.audiences ?? []).length === 0) draft.spec.audiences = [...tokens.audiences];
   const errors = validate(draft);

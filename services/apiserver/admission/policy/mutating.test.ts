@@ -127,6 +127,15 @@ describe('JSONPatch', () => {
     await patched(ignoring, {}, { x: '1' });
   });
 
+  test('a field that the kind does not have is refused, not dropped', async () => {
+    const p = await policy({
+      mutations: [jsonPatch("[JSONPatch{op: 'add', path: '/metadata/lables', value: {'a': 'b'}}]")],
+    });
+    expect(await refusalOf(() => p.create())).toContain(
+      'denied request: strict decoding error: unknown field "metadata.lables"',
+    );
+  });
+
   test('the namespace stays', async () => {
     const p = await policy({
       mutations: [jsonPatch("[JSONPatch{op: 'add', path: '/metadata/namespace', value: 'kube-system'}]")],

@@ -165,7 +165,10 @@ export class MutatingPolicies implements AdmissionPlugin {
     const isItself = pass.request.bodyKind === undefined;
     try {
       // A Scale, a TokenRequest or options are admitted as a part of what they belong to.
-      const { object } = isItself ? decodeObject(kind, value) : decodeAny(value);
+      const { object, unknown } = isItself ? decodeObject(kind, value) : decodeAny(value);
+      // A patch that sets what there is not would do nothing, and nobody would know; custom kinds are pruned in silence.
+      if (unknown.length > 0 && kind.custom === undefined)
+        return { error: `strict decoding error: ${unknown.join(', ')}` };
       const back = await this.#deps.versions.back(wanted, kind, object, c);
       if (namespaceIn(back) !== namespaceIn(pass.draft))
         return { error: 'the namespace of an object cannot be changed' };

@@ -341,7 +341,10 @@ describe('matching', () => {
   test('a namespace that has no name yet is selected by its own labels', async () => {
     const rules = [{ operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['namespaces'] }];
     await configure('validating', 'v', { rules, namespaceSelector: { matchLabels: { team: 'a' } } });
-    const namespace = (labels: Record<string, string>) => ({ metadata: { generateName: 'n-', name: '', labels }, spec: {} });
+    const namespace = (labels: Record<string, string>) => ({
+      metadata: { generateName: 'n-', name: '', labels },
+      spec: {},
+    });
     await server.client.create(Kinds.namespaces, namespace({ team: 'b' }), c);
     expect(hook.seen).toHaveLength(0);
     await server.client.create(Kinds.namespaces, namespace({ team: 'a' }), c);
@@ -452,6 +455,35 @@ describe('mutating webhooks', () => {
     hook.answer = () => said;
     await expect(create('x')).rejects.toMatchObject({ kind: 'Internal' });
     await expect(create('x')).rejects.toThrow(why);
+  });
+
+  test('audit: each call, also one that refuses; patches as parts of bodies; what webhooks say as words', async () => {
+    const named = (name: string) => ({ name: `${name}.example.com`, clientConfig: at(name) });
+    await configure('mutating', 'm', named('a'), { ...named('b'), failurePolicy: 'Ignore' }, named('c'));
+    hook.answer = (s) => {
+      if (nameOf(s) === 'a') return { ...set('a', '1'), auditAnnotations: { why: 'x' } };
+      return nameOf(s) === 'b' ? 500 : { allowed: false };
+    };
+    const told: unknown[] = [];
+    const annotate = (key: string, value: string, content?: string) => void told.push([key, value, content]);
+    const user = { name: 'admin', groups: ['system:masters'] };
+    const body = { ...configMap('x', { data: { z: '0' } }), apiVersion: 'v1', kind: 'ConfigMap' };
+    const base = { user, kind: Kinds.configmaps, namespace: 'default', annotate };
+    await expect(server.api.handler.handle({ ...base, verb: 'create', body, options: {} }, c)).rejects.toThrow(
+      'denied',
+    );
+    const value = (name: string, o: object) =>
+      JSON.stringify({ configuration: 'm', webhook: `${name}.example.com`, ...o });
+    const patch = [{ op: 'add', path: '/data/a', value: '1' }];
+    const of = (i: number) => `mutation.webhook.admission.k8s.io/round_0_index_${i}`;
+    expect(told.filter((t) => !String(t).startsWith('pod-security'))).toEqual([
+      ['a.example.com/why', 'x', 'words'],
+      ['patch.webhook.admission.k8s.io/round_0_index_0', value('a', { patch, patchType: 'JSONPatch' }), 'body'],
+      [of(0), value('a', { mutated: true }), undefined],
+      [`failed-open.${of(1)}`, 'b.example.com', undefined],
+      [of(1), value('b', { mutated: false }), undefined],
+      [of(2), value('c', { mutated: false }), undefined],
+    ]);
   });
 
   test('a DELETE cannot be patched', async () => {
