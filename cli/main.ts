@@ -119,6 +119,15 @@ function addSecretsCommands(berth: Command): void {
       process.exitCode = await (await import('./commands/secrets.ts')).secretsRotateCommand(o);
     });
   secrets
+    .command('rotate-token-keys')
+    .description('make a new key for service account tokens; the old one stays good for what it signed')
+    .option('--instance <id>')
+    .option('--home <folder>')
+    .option('--timeout <seconds>', 'how long to wait for a server to make it', '60')
+    .action(async (o) => {
+      process.exitCode = await (await import('./commands/token-keys.ts')).rotateTokenKeysCommand(o);
+    });
+  secrets
     .command('use-kms <endpoint>')
     .description('seal with a KMS v2 plugin, at unix:///path/of/its.sock, from the next start of the servers on')
     .option('--instance <id>')

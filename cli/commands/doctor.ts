@@ -5,6 +5,7 @@ import { type Host, realHost } from '../doctor/host.ts';
 import { findCluster } from '../instance.ts';
 import { joinedSocket, readJoined } from '../joined.ts';
 import { DEFAULT_INSTANCE, defaultPorts, tendSocket } from '../layout.ts';
+import { tokenIssuer } from '../server-configuration.ts';
 import { tendStatus } from '../tend.ts';
 
 export interface DoctorOptions {
@@ -48,6 +49,7 @@ async function wantedOf(o: DoctorOptions): Promise<Wanted> {
     ports: controlPlane ? ports : [registry],
     isRunning: running.some((r) => r !== undefined),
     controlPlane,
+    tokenIssuer: layout === undefined ? undefined : tokenIssuer(layout),
     ...(layout?.etcdEndpoints === undefined
       ? {}
       : { etcd: { endpoints: layout.etcdEndpoints, hasCertificate: layout.etcdTls !== undefined } }),

@@ -179,7 +179,8 @@ export async function checkKms(endpoint: string, c: Ctx): Promise<void> {
     throw new StatusError('Invalid', `the KMS plugin at ${endpoint} does not give back what it was given`);
 }
 
-async function withStore(
+/** etcd as it is: what is sealed stays sealed. */
+export async function withStore(
   o: SecretsOptions,
   fn: (store: Store, layout: ClusterLayout, c: Ctx) => Promise<number>,
 ): Promise<number> {

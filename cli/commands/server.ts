@@ -26,6 +26,12 @@ import { refuseNodeMistakes } from '../node-options.ts';
 import { untilStopped } from '../process.ts';
 import { openRegistryDoor } from '../registry-door.ts';
 import { openSealing, secretsKeyPath } from '../secrets-sealing.ts';
+import {
+  apiSettings,
+  readServerConfiguration,
+  ServerConfigurationKeeper,
+  tokenIssuer,
+} from '../server-configuration.ts';
 
 const MASTERS = ['system:masters', 'system:authenticated'];
 const LEASE_SECONDS = 5;
@@ -56,6 +62,7 @@ export async function runServer(o: ServerOptions): Promise<void> {
 async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise<void> {
   const { clock, log } = c;
   const random = realRandom;
+  const configuration = await readServerConfiguration(layout);
   const pki = new ClusterPki(pkiFolder(layout), clock, layout.certificateDays);
   await ensureEtcdPki(layout, clock, layout.certificateDays);
   const etcd = await etcdAccess(layout);
@@ -97,11 +104,14 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
       config: {
         serviceCidr: layout.serviceCidr,
         advertise: { address: layout.serverIp, port: layout.apiPort },
-        serviceAccounts: { issuers: [`https://kubernetes.default.svc.${layout.clusterDomain}`] },
+        serviceAccounts: { issuers: [tokenIssuer(layout)] },
+        ...apiSettings(configuration.settings),
       },
       audit: await auditOf(layout.home, bus),
     }),
   );
+  const settings = new ServerConfigurationKeeper(layout, api, configuration);
+  scope.spawn('configuration', (signal) => settings.run({ ...c, signal }));
   const clientOf = (name: string, fence?: () => WriteFence | undefined): InProcessClient => {
     const user: UserInfo = { name, groups: MASTERS };
     return new InProcessClient({ handler: api.handler, user, ...(fence === undefined ? {} : { fence }) });

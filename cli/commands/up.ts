@@ -35,6 +35,7 @@ import {
 import { ensureNatsAccess, splitNatsUrl } from '../nats-access.ts';
 import { createSteps, type Steps } from '../output/steps.ts';
 import { examplePath } from '../process.ts';
+import { readServerConfiguration } from '../server-configuration.ts';
 import { runningTend, startTend, survivors } from '../tend.ts';
 import { takeTurn } from '../turn.ts';
 import { refuseUsedBlocks } from '../up/blocks.ts';
@@ -67,11 +68,12 @@ export async function up(o: UpOptions): Promise<number> {
       tellWhere(known);
       return 0;
     }
+    await readServerConfiguration(layout);
     await startCluster(layout, o, createSteps(clock), c);
     return 0;
   } catch (e) {
     process.stderr.write(`\nberth up: ${messageOf(e)}\n`);
-    return isKind(e, 'Invalid') ? 2 : 1;
+    return isKind(e, 'Invalid') || isKind(e, 'BadRequest') ? 2 : 1;
   }
 }
 

@@ -170,3 +170,18 @@ test('doctor: the report says what to do below each line, and counts', async () 
   expect(text).toMatch(/\nFAIL {2}nft +not installed\n +-> apt-get install --no-install-recommends nftables\n/);
   expect(text).toMatch(/\n1 to mend before Berth can run here, 1 to look at\.\n$/);
 });
+
+test("the server's settings: every mistake is told before a server meets it", async () => {
+  const path = '/var/lib/berth/server.yaml';
+  const head = 'apiVersion: config.berth.dev/v1\nkind: ServerConfiguration\n';
+  const said = (text: string, w: Partial<Wanted> = {}) => complaints({ files: { [path]: head + text } }, w);
+  expect(await said('maxRequestsInFlight: 100')).toEqual([]);
+  const [complaint, ...more] = await said('maxRequestsInFlight: 0\nseats: 5');
+  expect(more).toEqual([]);
+  expect(complaint).toContain('unknown field "seats"');
+  expect(complaint).toContain('maxRequestsInFlight: Invalid value: 0: must be between 1 and 100000, inclusive');
+  const issuer = 'https://kubernetes.default.svc.cluster.local';
+  const jwt = `jwt: [{issuer: {url: '${issuer}', audiences: [a]}, claimMappings: {username: {claim: sub, prefix: ''}}}]`;
+  expect((await said(jwt, { tokenIssuer: issuer })).join()).toContain('must not overlap with disallowed issuers');
+  expect(await said('seats: 5', { controlPlane: false })).toEqual([]);
+});

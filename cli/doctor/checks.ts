@@ -2,6 +2,9 @@
  * What a host must have, one function a subject. Each says what it found and, where that is not enough, what to do. `FAIL` is
  * what Berth cannot run with; `warn` is what will hurt later, or hurts only some uses.
  */
+import { join } from 'node:path';
+import { messageOf } from '#lib/base';
+import { parseServerConfiguration } from '../../services/apiserver/main.ts';
 import type { Host } from './host.ts';
 
 export interface Finding {
@@ -19,6 +22,8 @@ export interface Wanted {
   readonly isRunning: boolean;
   /** A host that only joins needs neither etcd nor NATS. */
   readonly controlPlane: boolean;
+  /** Of the cluster's own tokens: server.yaml may not name it. */
+  readonly tokenIssuer?: string | undefined;
   /** Of an etcd of somebody else's that this cluster uses. */
   readonly etcd?: { readonly endpoints: readonly string[]; readonly hasCertificate: boolean } | undefined;
 }
@@ -41,6 +46,7 @@ export const CHECKS: readonly Check[] = [
   inotify,
   openFiles,
   time,
+  configuration,
 ];
 
 function ok(subject: string, found: string): Finding {
@@ -332,4 +338,17 @@ async function time(h: Host): Promise<readonly Finding[]> {
       warn('time', 'not synchronized', 'hosts must agree on the time: timedatectl set-ntp true, or install chrony'),
     ];
   return [ok('time', told.code === 0 ? 'synchronized' : 'plausible; whether it is synchronized cannot be told here')];
+}
+
+/** A server that is told what it does not understand does not start. */
+async function configuration(h: Host, w: Wanted): Promise<readonly Finding[]> {
+  const path = join(w.home, 'server.yaml');
+  const text = w.controlPlane ? await h.read(path) : '';
+  if (text === '') return [];
+  try {
+    await parseServerConfiguration(text, w.tokenIssuer === undefined ? [] : [w.tokenIssuer]);
+    return [ok('settings', path)];
+  } catch (e) {
+    return [fail('settings', `${path}: ${messageOf(e)}`, 'mend the file (docs/howto/configure-the-server.md)')];
+  }
 }

@@ -16,6 +16,7 @@ export { type AggregatedVersion, type Discovery, discoveryOf } from './documents
 export { type OpenApi, type OpenApiDocument, openApiOf } from './documents/openapi.ts';
 export { SWAGGER_PROTOBUF, SWAGGER_PROTOBUF_ASKED } from './documents/swagger-protobuf.ts';
 export { semanticEqual } from './equality.ts';
+export * as fieldErrors from './field-error.ts';
 export { errorBody, type FieldError, type FieldErrorType, goQuote, invalidError } from './field-error.ts';
 export { type FieldMatcher, type FieldRequirement, fieldRequirements, parseFieldSelector } from './field-selector.ts';
 export { Kinds } from './gen/kinds.ts';
@@ -157,5 +158,6 @@ export * from './structural/index.ts';
 export { partialMetadata, type TableOptions, tableOf } from './tables/table.ts';
 export { type FieldInfo, type TypeInfo, type TypeName, type TypeRef, typeOf } from './type-table.ts';
 export { validateAnnotations, validateLabels } from './validation/metadata.ts';
+export { validateDomainPrefixedPath } from './validation/names.ts';
 export { type ValidationOptions, validateCreate, validateUpdate } from './validation.ts';
 export { readYaml, writeYaml, type YamlDocument } from './yaml.ts';

@@ -9,3 +9,4 @@ export * from './prometheus.ts';
 export * from './queue.ts';
 export * from './random.ts';
 export * from './scope.ts';
+export * from './status.ts';

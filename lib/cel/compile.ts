@@ -5,6 +5,7 @@
  *     if ('errors' in compiled) return compiled.errors.text;
  *     const outcome = compiled.program.evaluate({ self }, { costBudget: PER_CALL_LIMIT });
  */
+import type { Node } from './ast.ts';
 import { type Checked, check } from './check/checker.ts';
 import { literalIssues, visit } from './check/literals.ts';
 import { Substitution } from './check/substitution.ts';
@@ -128,5 +129,18 @@ export class Program {
       if (reference?.kind === 'variable') names.add(reference.name);
     });
     return names;
+  }
+
+  /** Fields that are selected of a variable by name: `a`, `b` and `d` of `v.a`, `v.?b` and `has(v.d)`. */
+  selectedFields(variable: string): ReadonlySet<string> {
+    const fields = new Set<string>();
+    const isVariable = (node: Node | undefined): boolean => node?.kind === 'ident' && node.name === variable;
+    visit(this.checked.node, (node) => {
+      if (node.kind === 'select' && isVariable(node.operand)) fields.add(node.field);
+      if (node.kind !== 'call' || node.fn !== '_?._' || !isVariable(node.args[0])) return;
+      const [, field] = node.args;
+      if (field?.kind === 'const' && typeof field.value === 'string') fields.add(field.value);
+    });
+    return fields;
   }
 }

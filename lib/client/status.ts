@@ -1,6 +1,8 @@
 /** metav1.Status as a StatusError and back: the one mapping between answers and errors. */
 import { ERROR_KINDS, type ErrorCause, type ErrorKind, StatusError } from '#lib/base';
 
+export { statusOfError } from '#lib/base';
+
 interface StatusBody {
   readonly message?: string;
   readonly reason?: string;
@@ -35,23 +37,6 @@ export function errorOfStatus(code: number, body: unknown, fallback = ''): Statu
     ...(reason === '' ? {} : { reason }),
     ...(status.details === undefined ? {} : { details: status.details }),
   });
-}
-
-/** The metav1.Status of an error, as the server sends it. */
-export function statusOfError(e: StatusError): { code: number; status: object } {
-  const code = ERROR_KINDS[e.kind].http;
-  const details = Object.fromEntries(Object.entries(e.details).filter(([, v]) => v !== undefined && v !== ''));
-  const status = {
-    kind: 'Status',
-    apiVersion: 'v1',
-    metadata: {},
-    status: 'Failure',
-    message: e.message,
-    reason: e.reason,
-    ...(Object.keys(details).length === 0 ? {} : { details }),
-    code,
-  };
-  return { code, status };
 }
 
 function kindOf(reason: string, code: number): ErrorKind {

@@ -9,7 +9,7 @@
 import { IncomingMessage, ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { ERROR_KINDS, StatusError } from '#lib/base';
+import { StatusError, statusOfError } from '#lib/base';
 
 /** The offered protocol in lower case, or undefined if this is not an upgrade request. */
 export function upgradeOf(req: IncomingMessage): string | undefined {
@@ -25,17 +25,8 @@ export function isUpgrade(req: IncomingMessage): boolean {
 
 /** Answers an upgrade request with a Status instead of 101, and closes the connection; a HEAD request without its body. */
 export function refuseUpgrade(socket: Duplex, e: StatusError, method = 'GET'): void {
-  const { http: code } = ERROR_KINDS[e.kind];
-  const body = JSON.stringify({
-    kind: 'Status',
-    apiVersion: 'v1',
-    metadata: {},
-    status: 'Failure',
-    message: e.message,
-    reason: e.reason,
-    details: e.details,
-    code,
-  });
+  const { code, status } = statusOfError(e);
+  const body = JSON.stringify(status);
   socket.end(
     [
       `HTTP/1.1 ${code} ${STATUS_CODES[code] ?? ''}`,

@@ -16,7 +16,7 @@ import { NamespaceLifecycle } from './admission/namespace-lifecycle.ts';
 import { NodeRestriction } from './admission/node-restriction.ts';
 import { TaintNodesByCondition } from './admission/nodes.ts';
 import { PodSecurity } from './admission/pod-security/plugin.ts';
-import { DefaultTolerationSeconds, PriorityAdmission, ServiceAccountAdmission } from './admission/pods.ts';
+import { PriorityAdmission, ServiceAccountAdmission } from './admission/pods.ts';
 import { policyDeps } from './admission/policy/deps.ts';
 import { PolicyEnvironments } from './admission/policy/environment.ts';
 import { expressionChecks } from './admission/policy/expressions.ts';
@@ -34,8 +34,8 @@ import { AddressAllocator } from './allocator/addresses.ts';
 import { NodePortAllocator } from './allocator/node-ports.ts';
 import { runRepair } from './allocator/repair.ts';
 import { Api } from './api.ts';
-import { OidcAuthenticator } from './authn/oidc/authenticator.ts';
 import { StoreTokenKeys } from './authn/store-token-keys.ts';
+import { runTokenKeyRotations } from './authn/token-key-rotation.ts';
 import { makeTokenService } from './authn/token-service.ts';
 import { AuthorizerUnion } from './authz/authorizer.ts';
 import { Superusers } from './authz/built-in.ts';
@@ -64,6 +64,7 @@ import { certificateRequestHooks } from './kinds/certificate-requests.ts';
 import { namespaceHooks } from './kinds/namespaces.ts';
 import { podHooks } from './kinds/pods.ts';
 import { ServiceHooks } from './kinds/services.ts';
+import { LiveSettings } from './live-settings.ts';
 import type { ApiServer, ApiServerDeps } from './server.ts';
 import { Storage } from './storage.ts';
 import { WebhookClient } from './webhooks/client.ts';
@@ -71,10 +72,16 @@ import { webhookConversion } from './webhooks/conversion.ts';
 import { WebhookMetrics } from './webhooks/metrics.ts';
 import { serviceDialer } from './webhooks/service-dialer.ts';
 
+export { requestTokenKeyRotation } from './authn/token-key-rotation.ts';
+export {
+  changedAtStartOnly,
+  DEFAULT_CONFIGURATION,
+  parseServerConfiguration,
+  type ServerConfiguration,
+} from './configuration/server-configuration.ts';
 export { parseAuditPolicy } from './http/audit/policy.ts';
 export type { ApiServer, ApiServerConfig, ApiServerDeps, AuditDeps, ListenAddress } from './server.ts';
 
-const DEFAULT_TOLERATION_SECONDS = 3;
 const EVENT_TTL_SECONDS = 3_600;
 const NODE_PORTS = { from: 30_000, to: 32_767 };
 const LEAVE_MS = 2_000;
@@ -87,7 +94,8 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     const c: Ctx = { signal: scope.signal, clock: deps.clock, log: deps.log };
     const store = meteredStore(deps.store, typeOfKey, deps.clock);
     const nodes = { streams: deps.nodeStreams };
-    const api = new Api(await openCore({ deps: { ...deps, store }, nodes: () => nodes.streams }, scope, c));
+    const live = scope.own(new LiveSettings(deps.config, c));
+    const api = new Api(await openCore({ deps: { ...deps, store }, nodes: () => nodes.streams, live }, scope, c));
     const { accounts } = api.core.tokens;
     const user = { name: 'system:apiserver', groups: ['system:masters', 'system:authenticated'] };
     const client = new InProcessClient({ handler: api, user, userAgent: 'berth-apiserver' });
@@ -134,6 +142,7 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
       serviceAccountTokens: accounts,
       addresses: listeners.addresses,
       useCertificate: (pair) => listeners.useCertificate(pair),
+      useSettings: (settings) => live.replace(settings),
       useNodeStreams: (streams) => {
         nodes.streams = streams;
       },
@@ -215,15 +224,16 @@ async function leave(endpoints: EndpointsKeeper | undefined, c: Ctx): Promise<vo
 interface CoreDeps {
   readonly deps: ApiServerDeps;
   readonly nodes: () => NodeStreams | undefined;
+  readonly live: LiveSettings;
 }
 
 async function openCore(o: CoreDeps, scope: Scope, c: Ctx): Promise<Core> {
   const { store, clock, random, log, config } = o.deps;
   const keys = await StoreTokenKeys.open({ store, clock, log }, c);
   scope.spawn('token keys', (signal) => keys.run({ ...c, signal }));
+  scope.spawn('token key rotations', (signal) => runTokenKeyRotations({ store, keys }, { ...c, signal }));
   const definitions = ruleTools();
   const kinds = new KindRegistry(definitions);
-  const oidc = (config.oidc ?? []).map((i) => scope.own(new OidcAuthenticator(i, { clock, log, signal: c.signal })));
   const cache = scope.own(await WatchCache.open({ store, kinds, clock, log, freeze: config.freeze === true }, c));
   const storage = new Storage({ store, cache });
   const rbac = new RbacAuthorizer(cache);
@@ -233,9 +243,9 @@ async function openCore(o: CoreDeps, scope: Scope, c: Ctx): Promise<Core> {
   const client = scope.own(new WebhookClient({ dialer, c }));
   const versions = new CustomVersions({ kinds, webhook: webhookConversion({ client, random }) });
   const metrics = new WebhookMetrics();
-  const webhooks = { client, metrics, random, kinds, storage, authorizer, cache, versions };
-  const accountWaitMs = config.serviceAccountWaitMs ?? SERVICE_ACCOUNT_WAIT_MS;
   const environments = new PolicyEnvironments();
+  const webhooks = { client, metrics, random, kinds, storage, authorizer, cache, versions, environments };
+  const accountWaitMs = config.serviceAccountWaitMs ?? SERVICE_ACCOUNT_WAIT_MS;
   const policies = policyDeps({ environments, storage, kinds, custom: versions, authorizer });
   // The order of Kubernetes; quotas come last, when nothing but the store can refuse any more.
   const admission = new AdmissionChain([
@@ -246,7 +256,7 @@ async function openCore(o: CoreDeps, scope: Scope, c: Ctx): Promise<Core> {
     new TaintNodesByCondition(),
     new PodSecurity(storage),
     new PriorityAdmission(storage),
-    new DefaultTolerationSeconds(config.defaultTolerationSeconds ?? DEFAULT_TOLERATION_SECONDS),
+    o.live.tolerations,
     new DefaultStorageClass(storage),
     new StorageObjectInUseProtection(),
     new PersistentVolumeClaimResize(storage),
@@ -290,7 +300,15 @@ async function openCore(o: CoreDeps, scope: Scope, c: Ctx): Promise<Core> {
     random,
     log,
     authorizer,
-    tokens: makeTokenService({ storage, keys, clock, random, log, config: config.serviceAccounts ?? {}, others: oidc }),
+    tokens: makeTokenService({
+      storage,
+      keys,
+      clock,
+      random,
+      log,
+      config: config.serviceAccounts ?? {},
+      others: [o.live.issuers],
+    }),
     admission,
     hooks,
     validation: {

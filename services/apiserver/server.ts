@@ -4,11 +4,11 @@ import type { Bus } from '#lib/bus';
 import type { NodeStreams, RequestHandler } from '#lib/client';
 import type { KeyPair } from '#lib/pki';
 import type { Store } from '#lib/store';
-import type { OidcConfig } from './authn/oidc/authenticator.ts';
 import type { LegacyClaims } from './authn/service-account-claims.ts';
 import type { ServiceAccountConfig } from './authn/token-service.ts';
 import type { HealthCheck } from './health.ts';
 import type { AuditPolicy } from './http/audit/policy.ts';
+import type { Settings } from './live-settings.ts';
 
 export interface ListenAddress {
   readonly host: string;
@@ -16,23 +16,19 @@ export interface ListenAddress {
   readonly port: number;
 }
 
-export interface ApiServerConfig {
+export interface ApiServerConfig extends Settings {
   /** `10.43.0.0/16`: the first address is the service `kubernetes`, the tenth the DNS service. */
   readonly serviceCidr: string;
   /** Inclusive. Default 30000-32767. */
   readonly nodePortRange?: { readonly from: number; readonly to: number } | undefined;
   /** Where pods and other hosts reach this server: address of the `kubernetes` endpoints. */
   readonly advertise: { readonly address: string; readonly port: number };
-  /** Default toleration of not-ready/unreachable NoExecute. Default 3 s. */
-  readonly defaultTolerationSeconds?: number | undefined;
   /** Lifetime of Event objects. Default 1 h. */
   readonly eventTtlSeconds?: number | undefined;
   /** How long a pod create waits for its namespace's service account to appear. Default 5 s. */
   readonly serviceAccountWaitMs?: number | undefined;
   /** Issuers, audiences and limits of service account tokens. */
   readonly serviceAccounts?: ServiceAccountConfig | undefined;
-  /** Issuers whose id tokens are believed; in the order given. */
-  readonly oidc?: readonly OidcConfig[] | undefined;
   /** Requests of HTTP that run at the same time, shared by priority levels. Default 600, as Kubernetes' 400 + 200. */
   readonly requestSeats?: number | undefined;
   /** How long a request waits in a queue of its priority level. Default 15 s. */
@@ -92,6 +88,8 @@ export interface ApiServer extends AsyncDisposable {
   readonly serviceAccountTokens: { issueLegacy(claims: LegacyClaims): string };
   /** A renewed certificate, for connections to come. `caPem` as before. */
   useCertificate(pair: { readonly certPem: string; readonly keyPem: string }): void;
+  /** All of them, for requests to come: what is absent has its default. Throws Invalid, and nothing has changed. */
+  useSettings(settings: Settings): Promise<void>;
   /** The gateway is started after the API server: it gives itself here. */
   useNodeStreams(streams: NodeStreams): void;
 }

@@ -150,10 +150,11 @@ const UNREACHABLE = 'node.kubernetes.io/unreachable';
 
 export class DefaultTolerationSeconds implements AdmissionPlugin {
   readonly name = 'DefaultTolerationSeconds';
-  readonly #seconds: number;
+  /** Of pods to come. */
+  seconds: number;
 
   constructor(seconds: number) {
-    this.#seconds = seconds;
+    this.seconds = seconds;
   }
 
   admit(request: AdmissionRequest): void {
@@ -164,7 +165,7 @@ export class DefaultTolerationSeconds implements AdmissionPlugin {
         (t) => (t.key === key || !t.key) && (t.effect === 'NoExecute' || !t.effect),
       );
       if (isTolerated) continue;
-      const toleration = { key, operator: 'Exists', effect: 'NoExecute', tolerationSeconds: this.#seconds } as const;
+      const toleration = { key, operator: 'Exists', effect: 'NoExecute', tolerationSeconds: this.seconds } as const;
       spec.tolerations = [...(spec.tolerations ?? []), toleration];
     }
   }

@@ -29,6 +29,17 @@ interface KeyRecord {
   /** PKCS#8 PEM. */
   readonly privateKey: string;
   readonly signsFrom: number;
+  /** Of the rotation that made it. */
+  readonly request?: string | undefined;
+}
+
+/** What a rotation came to; times are ms since the epoch. */
+export interface Rotated {
+  readonly kid: string;
+  readonly signsFromMs: number;
+  readonly previousKid: string;
+  /** Until then the previous key verifies what it signed. */
+  readonly previousUntilMs: number;
 }
 
 interface LoadedKey {
@@ -109,22 +120,30 @@ export class StoreTokenKeys implements TokenKeys {
     return this.#known(kid);
   }
 
-  /** Adds a key that signs in ten minutes. Throws TooManyRequests while an earlier one has not begun to. */
-  async rotate(c: Ctx): Promise<void> {
+  /**
+   * Adds a key that signs in ten minutes. Throws TooManyRequests while an earlier one has not begun to. With the id of a
+   * `request`: adds none when that request has its key already.
+   */
+  async rotate(c: Ctx, request?: string): Promise<Rotated> {
     const privateKey = await newPrivateKey();
     for (let attempt = 1; ; attempt++) {
       const entry = await this.#entry(c);
       const now = this.#clock.now();
       const records = live(decode(entry), now);
+      const done = request === undefined ? -1 : records.findIndex((r) => r.request === request);
+      if (done >= 0) {
+        await this.#read();
+        return rotated(records, done);
+      }
       if (records.some((r) => r.signsFrom > now))
         throw new StatusError('TooManyRequests', 'the last rotation has not ended: its key does not sign yet');
       if (records.length >= KEYS_MAX)
         throw new StatusError('TooManyRequests', `there are ${KEYS_MAX} keys whose tokens may still be in use`);
-      const next = [...records, { privateKey, signsFrom: now + LEAD_MS }];
+      const next = [...records, { privateKey, signsFrom: now + LEAD_MS, request }];
       try {
         await this.#store.update(TOKEN_KEYS_KEY, encode(next), entry.revision, {}, c);
         await this.#read();
-        return;
+        return rotated(next, next.length - 1);
       } catch (e) {
         if (!isKind(e, 'Conflict') || attempt >= WRITE_ATTEMPTS) throw e;
       }
@@ -167,6 +186,15 @@ function live<T extends { readonly signsFrom: number }>(keys: readonly T[], now:
     const successor = keys[i + 1];
     return successor === undefined || successor.signsFrom + KEEP_MS > now;
   });
+}
+
+function rotated(records: readonly KeyRecord[], index: number): Rotated {
+  const record = records[index];
+  assert(record !== undefined, 'a rotation has a key');
+  const previous = records[index - 1] ?? record;
+  const kidOf = (r: KeyRecord): string => load(r).signing.kid;
+  const previousUntilMs = record.signsFrom + KEEP_MS;
+  return { kid: kidOf(record), signsFromMs: record.signsFrom, previousKid: kidOf(previous), previousUntilMs };
 }
 
 async function newPrivateKey(): Promise<string> {

@@ -4,11 +4,11 @@ import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { connect } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { type APIService, type EndpointSlice, Kinds, type Service } from '#lib/api';
 import type { Client, NodeStreams } from '#lib/client';
 import { createCa, issue, type KeyPair } from '#lib/pki';
+import { portStream } from './port-stream.ts';
 import { testContext as c } from './server.ts';
 
 export interface SeenRequest {
@@ -155,16 +155,7 @@ function streamsTo(port: number): NodeStreams {
     openStream: async (_node, request) => {
       if (request.kind !== 'portforward' || request.port !== 8443 || request.pod.uid !== 'u1')
         throw new Error('not the pod of the extension server');
-      const socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true });
-      await once(socket, 'connect');
-      return {
-        stdin: socket,
-        stdout: socket,
-        stderr: socket,
-        result: new Promise(() => undefined),
-        resize: () => undefined,
-        [Symbol.asyncDispose]: async () => void socket.destroy(),
-      };
+      return await portStream(port);
     },
   };
 }

@@ -1,9 +1,10 @@
 /** An https server as a webhook: answers reviews by a function, and keeps what it was asked. */
 import { once } from 'node:events';
 import { createServer } from 'node:https';
-import { type AddressInfo, connect } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import type { NodeStreams } from '#lib/client';
 import { createCa, issue } from '#lib/pki';
+import { portStream } from './port-stream.ts';
 
 export interface SeenReview {
   readonly path: string;
@@ -64,16 +65,7 @@ export async function startWebhookServer(answer: WebhookServer['answer']): Promi
       openStream: async (node, request) => {
         if (node !== 'n1' || request.kind !== 'portforward' || request.port !== 8443 || request.pod.name !== 'hook-0')
           throw new Error(`no webhook at ${node} ${request.pod.name}`);
-        const socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true });
-        await once(socket, 'connect');
-        return {
-          stdin: socket,
-          stdout: socket,
-          stderr: socket,
-          result: new Promise(() => undefined),
-          resize: () => undefined,
-          [Symbol.asyncDispose]: async () => void socket.destroy(),
-        };
+        return await portStream(port);
       },
     },
     [Symbol.asyncDispose]: async () => {

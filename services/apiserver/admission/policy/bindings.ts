@@ -6,10 +6,9 @@ import type { DeepReadonly, KindInfo, KubeObject } from '#lib/api';
 import { AuthorizerValue, type Bindings, DYN, fromJson, ResourceCheck, type Value } from '#lib/cel';
 import type { InstantAuthorizer } from '../../authz/authorizer.ts';
 import type { AdmissionRequest } from '../chain.ts';
-import { requestFields } from '../webhook/review.ts';
+import { namespaceOf, requestedOf, requestFields } from '../request-fields.ts';
 import { RequestAuthorization } from './authorization.ts';
 import { NAMESPACE_TYPE, REQUEST_TYPE } from './environment.ts';
-import { namespaceOf, requestedOf } from './match.ts';
 import type { Param } from './params.ts';
 
 export interface RequestFacts {
@@ -25,12 +24,11 @@ export interface RequestFacts {
 /** All but `params`. Objects are read lazily: made anew when one has changed. */
 export function bindingsOf(facts: RequestFacts, authorization: RequestAuthorization): Bindings {
   const { request, kind } = facts;
-  const requested = requestedOf(request);
-  const view = { request, requested, bodyKind: (of: KindInfo) => request.bodyKind ?? of };
+  const { group, resource } = requestedOf(request);
   const authorizer = new AuthorizerValue(authorization);
   const attributes = {
-    group: requested.group,
-    resource: requested.resource,
+    group,
+    resource,
     subresource: request.subresource,
     namespace: namespaceOf(request),
     name: request.name,
@@ -40,7 +38,7 @@ export function bindingsOf(facts: RequestFacts, authorization: RequestAuthorizat
   return {
     object: objectValue(facts.object),
     oldObject: objectValue(facts.previous),
-    request: fromJson(requestFields(view, kind), REQUEST_TYPE),
+    request: fromJson(requestFields(request, kind), REQUEST_TYPE),
     namespaceObject: facts.namespace === undefined ? null : fromJson(facts.namespace, NAMESPACE_TYPE),
     authorizer,
     'authorizer.requestResource': new ResourceCheck(authorizer, attributes),

@@ -27,6 +27,7 @@ import {
   TIMESTAMP,
   type Type,
 } from '#lib/cel';
+import { USER_INFO_TYPE } from '../../authn/user-info-type.ts';
 
 export type Compiled = { readonly program: Program } | { readonly error: string };
 
@@ -37,13 +38,6 @@ const GROUP_VERSION_RESOURCE = objectType('kubernetes.GroupVersionResource', {
   version: STRING,
   resource: STRING,
 });
-const USER_INFO = objectType('kubernetes.UserInfo', {
-  username: STRING,
-  uid: STRING,
-  groups: TEXTS,
-  extra: mapOf(STRING, TEXTS),
-});
-
 export const REQUEST_TYPE: ObjectType = objectType('kubernetes.AdmissionRequest', {
   kind: GROUP_VERSION_KIND,
   resource: GROUP_VERSION_RESOURCE,
@@ -54,7 +48,7 @@ export const REQUEST_TYPE: ObjectType = objectType('kubernetes.AdmissionRequest'
   name: STRING,
   namespace: STRING,
   operation: STRING,
-  userInfo: USER_INFO,
+  userInfo: USER_INFO_TYPE,
   dryRun: BOOL,
   options: DYN,
 });

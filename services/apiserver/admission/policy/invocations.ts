@@ -5,8 +5,9 @@
 import type { DeepReadonly, KindInfo, KubeObject } from '#lib/api';
 import { type Ctx, isKind, messageOf, StatusError } from '#lib/base';
 import type { AdmissionRequest } from '../chain.ts';
+import { namespaceOf } from '../request-fields.ts';
 import type { PolicySpec } from './compiled-policy.ts';
-import { type Match, type Matcher, namespaceOf } from './match.ts';
+import type { Match, Matcher } from './match.ts';
 import { ConfigurationError, type Param, type ParamRef, type Params } from './params.ts';
 import type { Hook } from './source.ts';
 import type { Versions } from './versions.ts';

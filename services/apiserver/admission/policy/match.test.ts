@@ -7,7 +7,8 @@ import { KindRegistry } from '../../kind-registry.ts';
 import { Storage } from '../../storage.ts';
 import { testContext as c } from '../../testing/server.ts';
 import type { AdmissionRequest } from '../chain.ts';
-import { isExempt, type Match, Matcher } from './match.ts';
+import { isExempt } from '../rules.ts';
+import { type Match, Matcher } from './match.ts';
 
 const store = new MemoryStore({ clock: realClock });
 const kinds = new KindRegistry();
@@ -93,6 +94,18 @@ describe('rules', () => {
     expect(await matches({ resourceRules }, request)).toBe('autoscaling/v1');
     expect(await matches({ resourceRules, matchPolicy: 'Exact' }, request)).toBeUndefined();
   });
+
+  test('what is asked for is matched first, whatever version is kept; Exact matches nothing else', async () => {
+    const requested = kinds.byGvk('autoscaling/v1', 'HorizontalPodAutoscaler');
+    const request = asked({ kind: autoscalers, requested });
+    const of = (version: string) => ({ resourceRules: [rule({ apiGroups: ['autoscaling'], apiVersions: [version] })] });
+    expect(await matches(of('v1'), request)).toBe('autoscaling/v1');
+    expect(await matches({ ...of('v1'), matchPolicy: 'Exact' }, request)).toBe('autoscaling/v1');
+    expect(await matches(of('*'), request)).toBe('autoscaling/v1');
+    expect(await matches({}, request)).toBe('autoscaling/v1');
+    expect(await matches(of('v2'), request)).toBe('autoscaling/v2');
+    expect(await matches({ ...of('v2'), matchPolicy: 'Exact' }, request)).toBeUndefined();
+  });
 });
 
 describe('selectors', () => {
@@ -124,7 +137,7 @@ describe('selectors', () => {
 });
 
 test('policies, bindings and webhook configurations are exempt', () => {
-  const exempt = kinds.all().filter((kind) => isExempt(asked({ kind })));
+  const exempt = kinds.all().filter((kind) => isExempt(kind));
   expect(exempt.map((k) => k.resource).toSorted()).toEqual([
     'mutatingadmissionpolicies',
     'mutatingadmissionpolicybindings',

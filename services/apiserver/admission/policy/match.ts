@@ -16,13 +16,11 @@ import { notFound } from '../../api-errors.ts';
 import type { KindRegistry } from '../../kind-registry.ts';
 import type { Storage } from '../../storage.ts';
 import type { AdmissionRequest } from '../chain.ts';
+import { Equivalents } from '../equivalents.ts';
+import { isNamespace, namespaceOf, requestedOf } from '../request-fields.ts';
+import { type Rule, ruleMatches } from '../rules.ts';
 
-export interface MatchRule {
-  readonly operations?: readonly string[] | undefined;
-  readonly apiGroups?: readonly string[] | undefined;
-  readonly apiVersions?: readonly string[] | undefined;
-  readonly resources?: readonly string[] | undefined;
-  readonly scope?: string | undefined;
+export interface MatchRule extends Rule {
   readonly resourceNames?: readonly string[] | undefined;
 }
 
@@ -34,38 +32,14 @@ export interface Match {
   readonly matchPolicy?: string | undefined;
 }
 
-const EXEMPT = new Set([
-  'validatingwebhookconfigurations',
-  'mutatingwebhookconfigurations',
-  'validatingadmissionpolicies',
-  'validatingadmissionpolicybindings',
-  'mutatingadmissionpolicies',
-  'mutatingadmissionpolicybindings',
-]);
-
-/** What decides about admission is not decided about by admission: a bad policy can always be taken away. */
-export function isExempt({ kind }: AdmissionRequest): boolean {
-  return kind.group === 'admissionregistration.k8s.io' && EXEMPT.has(kind.resource);
-}
-
-/** As the client asked for it. */
-export function requestedOf({ requested, kind }: AdmissionRequest): KindInfo {
-  return requested ?? kind;
-}
-
-/** A namespace is an object inside itself. */
-export function namespaceOf({ kind, namespace, name, object }: AdmissionRequest): string {
-  return isNamespaces(kind) ? name || (object?.metadata.name ?? '') : namespace;
-}
-
 export class Matcher {
   readonly #storage: Storage;
-  readonly #kinds: KindRegistry;
+  readonly #equivalents: Equivalents;
   readonly #namespaces = kindInfo(Kinds.namespaces);
 
   constructor(o: { readonly storage: Storage; readonly kinds: KindRegistry }) {
     this.#storage = o.storage;
-    this.#kinds = o.kinds;
+    this.#equivalents = new Equivalents(o.kinds);
   }
 
   /** The kind as which the object is seen; undefined: not matched. Throws what keeps a selector from being asked. */
@@ -82,29 +56,19 @@ export class Matcher {
 
   /** The namespace that the object is in; undefined for cluster-scoped ones, namespaces included. Throws NotFound. */
   async namespace(request: AdmissionRequest, c: Ctx): Promise<DeepReadonly<KubeObject> | undefined> {
-    return isNamespaces(request.kind) || request.namespace === '' ? undefined : await this.#get(request.namespace, c);
+    return isNamespace(request.kind) || request.namespace === '' ? undefined : await this.#get(request.namespace, c);
   }
 
   #byRules(rules: readonly MatchRule[], match: Match, request: AdmissionRequest): KindInfo | undefined {
     const requested = requestedOf(request);
     if (rules.some((rule) => isRuleFor(rule, request, requested))) return requested;
     if (match.matchPolicy === 'Exact') return undefined;
-    const others = this.#equivalents(requested);
+    const others = this.#equivalents.of(requested);
     for (const rule of rules) {
       const found = others.find((kind) => isRuleFor(rule, request, kind));
       if (found !== undefined) return found;
     }
     return undefined;
-  }
-
-  /** Other versions of the same objects. */
-  #equivalents(kind: KindInfo): KindInfo[] {
-    const stored = this.#kinds.of(kind);
-    return this.#kinds
-      .all()
-      .filter(
-        (k) => k.resource === kind.resource && k !== kind && this.#kinds.of(k) === stored && stored !== undefined,
-      );
   }
 
   async #isInNamespace(
@@ -114,7 +78,7 @@ export class Matcher {
   ): Promise<boolean> {
     if (isEmpty(selector)) return true;
     const { operation, subresource, object } = request;
-    const isItself = isNamespaces(request.kind);
+    const isItself = isNamespace(request.kind);
     if (request.namespace === '' && !isItself) return true;
     const isWritten = isItself && subresource === '' && (operation === 'CREATE' || operation === 'UPDATE');
     const labels = isWritten ? object?.metadata.labels : (await this.#get(namespaceOf(request), c)).metadata.labels;
@@ -131,33 +95,14 @@ export class Matcher {
   }
 }
 
-function isRuleFor(rule: MatchRule, request: AdmissionRequest, kind: KindInfo): boolean {
+function isRuleFor(rule: MatchRule, request: AdmissionRequest, { group, version, resource }: KindInfo): boolean {
   const names = rule.resourceNames ?? [];
+  const { operation, subresource, name } = request;
+  const isNamespaced = !isNamespace(request.kind) && request.namespace !== '';
   return (
-    isScope(rule.scope, request) &&
-    hasOrAny(rule.operations, request.operation) &&
-    hasOrAny(rule.apiGroups, kind.group) &&
-    hasOrAny(rule.apiVersions, kind.version) &&
-    (rule.resources ?? []).some((text) => isResource(text, kind.resource, request.subresource)) &&
-    (names.length === 0 || names.includes(request.name))
+    (names.length === 0 || names.includes(name)) &&
+    ruleMatches(rule, { operation, group, version, resource, subresource, isNamespaced })
   );
-}
-
-function isScope(scope: string | undefined, request: AdmissionRequest): boolean {
-  const isCluster = isNamespaces(request.kind) || request.namespace === '';
-  if (scope === 'Namespaced') return !isCluster;
-  if (scope === 'Cluster') return isCluster;
-  return true;
-}
-
-function hasOrAny(list: readonly string[] | undefined, wanted: string): boolean {
-  return list?.some((item) => item === '*' || item === wanted) === true;
-}
-
-function isResource(text: string, resource: string, subresource: string): boolean {
-  const slash = text.indexOf('/');
-  const [name, sub] = slash < 0 ? [text, ''] : [text.slice(0, slash), text.slice(slash + 1)];
-  return (name === '*' || name === resource) && (sub === '*' || sub === subresource);
 }
 
 /** The new or the old object: an update cannot take an object out of what its policy sees. */
@@ -173,8 +118,4 @@ function isSelected(selector: DeepReadonly<LabelSelector> | undefined, request: 
 function isEmpty(selector: DeepReadonly<LabelSelector> | undefined): boolean {
   const { matchLabels = {}, matchExpressions = [] } = selector ?? {};
   return Object.keys(matchLabels).length === 0 && matchExpressions.length === 0;
-}
-
-function isNamespaces({ group, resource }: KindInfo): boolean {
-  return group === '' && resource === 'namespaces';
 }

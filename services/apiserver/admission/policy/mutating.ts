@@ -19,11 +19,11 @@ import type { Bindings } from '#lib/cel';
 import { isEqual } from '../../storage.ts';
 import type { AdmissionPlugin, AdmissionRequest } from '../chain.ts';
 import { refusal } from '../refusal.ts';
+import { isExempt } from '../rules.ts';
 import type { RequestAuthorization } from './authorization.ts';
 import { authorizationOf, bindingsOf, withParams } from './bindings.ts';
 import type { PolicyDeps } from './deps.ts';
 import { findInvocations, type Invocation, type Misconfigured } from './invocations.ts';
-import { isExempt } from './match.ts';
 import { evaluateConditions } from './match-conditions.ts';
 import { type CompiledMutating, compileMutating, mutate } from './mutator.ts';
 import { PolicySource } from './source.ts';
@@ -77,7 +77,7 @@ export class MutatingPolicies implements AdmissionPlugin {
   /** With a `round` the chain runs the second pass, and other plugins may ask for it; without one this plugin does. */
   async admit(request: AdmissionRequest, c: Ctx, round?: Round): Promise<void> {
     const hooks = this.#source.hooks();
-    if (hooks.length === 0 || request.object === undefined || isExempt(request)) return;
+    if (hooks.length === 0 || request.object === undefined || isExempt(request.kind)) return;
     const invokedBefore = this.#invoked.get(request);
     if (round?.isReinvocation === true) {
       if (invokedBefore !== undefined) await this.#pass(request, hooks, c, invokedBefore);

@@ -6,10 +6,10 @@ import { Kinds, type ValidatingAdmissionPolicy, type ValidatingAdmissionPolicyBi
 import { type Ctx, type ErrorKind, StatusError } from '#lib/base';
 import type { AdmissionPlugin, AdmissionRequest } from '../chain.ts';
 import { refusal } from '../refusal.ts';
+import { isExempt } from '../rules.ts';
 import { authorizationOf, bindingsOf, withParams } from './bindings.ts';
 import type { PolicyDeps } from './deps.ts';
 import { findInvocations, type Invocation } from './invocations.ts';
-import { isExempt } from './match.ts';
 import { PolicySource } from './source.ts';
 import { Turn } from './turns.ts';
 import {
@@ -54,7 +54,7 @@ export class ValidatingPolicies implements AdmissionPlugin {
 
   async validate(request: AdmissionRequest, c: Ctx): Promise<void> {
     const hooks = this.#source.hooks();
-    if (hooks.length === 0 || isExempt(request)) return;
+    if (hooks.length === 0 || isExempt(request.kind)) return;
     const { invocations, misconfigured } = await findInvocations(this.#deps, hooks, request, c);
     const refusals: Refusal[] = misconfigured.map((m) => ({ ...m, reason: '', at: m.after - 0.5 }));
     if (invocations.length > 0) refusals.push(...(await this.#ask(invocations, request, c)));

@@ -6,11 +6,12 @@
 import { type Ctx, isKind, messageOf, type Random, StatusError } from '#lib/base';
 import type { WebhookClient } from '../../webhooks/client.ts';
 import type { WebhookMetrics, WebhookType } from '../../webhooks/metrics.ts';
+import { requestFields } from '../request-fields.ts';
 import { CallFailure, codeOf, internalError, Rejection, rejectionOf } from './failures.ts';
 import type { Hook } from './hooks.ts';
 import { type Invocation, orInternal } from './matching.ts';
 import type { RequestView } from './request-view.ts';
-import { type ReviewResult, requestFields, resultOf, reviewOf, reviewVersionOf } from './review.ts';
+import { type ReviewResult, resultOf, reviewOf, reviewVersionOf } from './review.ts';
 
 export interface CallDeps {
   readonly client: WebhookClient;
@@ -40,7 +41,7 @@ export async function callWebhook(
     object: await orInternal(view.object(kind, c)),
     oldObject: await orInternal(view.previous(kind, c)),
   };
-  const body = reviewOf(version, uid, requestFields(view, kind), objects);
+  const body = reviewOf(version, uid, requestFields(request, kind), objects);
   const call = { config: clientConfig, body, timeoutMs: hook.timeoutMs, tellsTimeout: true };
   const answer = await posted(o.client, name, call, c);
   const result = resultOf(answer, { version, uid, isMutating: o.type === 'admit' });

@@ -13,7 +13,8 @@ import {
 } from '#lib/api';
 import type { ResourceCache } from '../../cache/resource-cache.ts';
 import type { WatchCache } from '../../cache/watch-cache.ts';
-import { MatchConditions } from './conditions.ts';
+import { PolicyCompiler, type PolicyEnvironments, VALIDATION_RESULT } from '../policy/environment.ts';
+import type { Expression } from '../policy/evaluation.ts';
 
 /** What both kinds have, and what mutating ones have besides. */
 export type Webhook = DeepReadonly<MutatingWebhook>;
@@ -27,7 +28,7 @@ export interface Hook {
   readonly spec: Webhook;
   readonly namespaces: LabelMatcher;
   readonly objects: LabelMatcher;
-  readonly conditions: MatchConditions | undefined;
+  readonly conditions: readonly Expression[];
   readonly timeoutMs: number;
   readonly ignoresFailures: boolean;
 }
@@ -42,23 +43,25 @@ const NONE: readonly Hook[] = [];
 export class Hooks {
   readonly #cache: WatchCache;
   readonly #kind: KindInfo;
+  readonly #compiler: PolicyCompiler;
   #made: { readonly of: ResourceCache; readonly at: bigint; readonly hooks: readonly Hook[] } | undefined;
 
-  constructor(cache: WatchCache, kind: KindInfo) {
-    this.#cache = cache;
+  constructor(o: { readonly cache: WatchCache; readonly environments: PolicyEnvironments }, kind: KindInfo) {
+    this.#cache = o.cache;
     this.#kind = kind;
+    this.#compiler = new PolicyCompiler(o.environments, { hasParams: false, hasVariables: false });
   }
 
   current(): readonly Hook[] {
     const of = this.#cache.of(this.#kind);
     if (of.size === 0) return NONE;
     const at = of.changedRevision;
-    if (this.#made?.of !== of || this.#made.at !== at) this.#made = { of, at, hooks: hooksOf(of) };
+    if (this.#made?.of !== of || this.#made.at !== at) this.#made = { of, at, hooks: hooksOf(of, this.#compiler) };
     return this.#made.hooks;
   }
 }
 
-function hooksOf(configurations: ResourceCache): Hook[] {
+function hooksOf(configurations: ResourceCache, compiler: PolicyCompiler): Hook[] {
   const hooks: Hook[] = [];
   // In the order of names.
   for (const { object } of configurations.items('')) {
@@ -75,7 +78,10 @@ function hooksOf(configurations: ResourceCache): Hook[] {
         spec,
         namespaces: matcherOf(spec.namespaceSelector ?? {}),
         objects: matcherOf(spec.objectSelector ?? {}),
-        conditions: matchConditions.length === 0 ? undefined : new MatchConditions(matchConditions),
+        conditions: matchConditions.map(({ expression }) => ({
+          text: expression,
+          compiled: compiler.compile(expression, { results: VALIDATION_RESULT, hasAuthorizer: true }),
+        })),
         timeoutMs: timeoutSeconds * 1000,
         ignoresFailures: spec.failurePolicy === 'Ignore',
       });

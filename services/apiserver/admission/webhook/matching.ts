@@ -6,16 +6,19 @@
 import { type DeepReadonly, type KindInfo, Kinds, type KubeObject, kindInfo } from '#lib/api';
 import { type Ctx, isKind, toStatusError } from '#lib/base';
 import { forbidden, notFound } from '../../api-errors.ts';
-import type { Authorizer } from '../../authz/authorizer.ts';
+import type { InstantAuthorizer } from '../../authz/authorizer.ts';
 import type { KindRegistry } from '../../kind-registry.ts';
 import type { Storage } from '../../storage.ts';
 import type { WebhookMetrics, WebhookType } from '../../webhooks/metrics.ts';
-import { AuthorizationChecks } from './authorization.ts';
+import { Equivalents } from '../equivalents.ts';
+import { authorizationOf, bindingsOf } from '../policy/bindings.ts';
+import { evaluateConditions } from '../policy/match-conditions.ts';
+import type { Turn } from '../policy/turns.ts';
+import { isNamespace, namespaceOf } from '../request-fields.ts';
+import { type Rule, type RuleTarget, ruleMatches } from '../rules.ts';
 import { internalError } from './failures.ts';
 import type { Hook } from './hooks.ts';
 import type { RequestView } from './request-view.ts';
-import { isNamespace, namespaceOf, requestFields } from './review.ts';
-import { type Rule, type RuleTarget, ruleMatches } from './rules.ts';
 
 export interface Invocation {
   readonly hook: Hook;
@@ -26,7 +29,7 @@ export interface Invocation {
 export interface MatchingDeps {
   readonly kinds: KindRegistry;
   readonly storage: Storage;
-  readonly authorizer: Authorizer;
+  readonly authorizer: InstantAuthorizer;
   readonly metrics: WebhookMetrics;
 }
 
@@ -35,21 +38,21 @@ type Labels = Readonly<Record<string, string>>;
 export class Matching {
   readonly #o: MatchingDeps;
   readonly #type: WebhookType;
-  #known: { readonly of: readonly KindInfo[]; readonly byKind: Map<KindInfo, readonly KindInfo[]> };
+  readonly #equivalents: Equivalents;
 
   constructor(o: MatchingDeps, type: WebhookType) {
     this.#o = o;
     this.#type = type;
-    this.#known = { of: o.kinds.all(), byKind: new Map() };
+    this.#equivalents = new Equivalents(o.kinds);
   }
 
   /** undefined: not called. Throws NotFound for a request of a namespace that is not there, Forbidden for failed conditions. */
-  async invocationOf(hook: Hook, view: RequestView, c: Ctx): Promise<Invocation | undefined> {
+  async invocationOf(hook: Hook, view: RequestView, turn: Turn, c: Ctx): Promise<Invocation | undefined> {
     if (!isObjectSelected(hook, view)) return undefined;
     const kind = this.#ruledKind(hook, view);
     if (kind === undefined || !(await this.#isNamespaceSelected(hook, view, c))) return undefined;
-    if (hook.conditions === undefined) return { hook, kind };
-    return (await this.#meetsConditions(hook, kind, view, c)) ? { hook, kind } : undefined;
+    if (hook.conditions.length === 0) return { hook, kind };
+    return (await this.#meetsConditions({ hook, kind }, view, turn, c)) ? { hook, kind } : undefined;
   }
 
   #ruledKind(hook: Hook, view: RequestView): KindInfo | undefined {
@@ -59,27 +62,14 @@ export class Matching {
     if (matchPolicy === 'Exact') return undefined;
     // The earliest rule decides, where they name several versions.
     for (const rule of rules) {
-      const found = this.#equivalents(requested).find((kind) => matchesRule(rule, kind, view));
+      const found = this.#equivalents.of(requested).find((kind) => matchesRule(rule, kind, view));
       if (found !== undefined) return found;
     }
     return undefined;
   }
 
-  /** Other rows whose objects are the same stored ones. Kept until a kind comes, changes or goes. */
-  #equivalents(requested: KindInfo): readonly KindInfo[] {
-    const { kinds } = this.#o;
-    const all = kinds.all();
-    if (this.#known.of !== all) this.#known = { of: all, byKind: new Map() };
-    const known = this.#known.byKind.get(requested);
-    if (known !== undefined) return known;
-    const stored = kinds.of(requested);
-    const found = all.filter((k) => k !== requested && stored !== undefined && kinds.of(k) === stored);
-    this.#known.byKind.set(requested, found);
-    return found;
-  }
-
   async #isNamespaceSelected(hook: Hook, view: RequestView, c: Ctx): Promise<boolean> {
-    const name = namespaceOf(view);
+    const name = namespaceOf(view.request);
     if (hook.namespaces.isEmpty || (name === '' && !isNamespace(view.request.kind))) return true;
     return hook.namespaces.matches(await this.#namespaceLabels(view, name, c));
   }
@@ -97,34 +87,26 @@ export class Matching {
     return found.object.metadata.labels;
   }
 
-  async #meetsConditions(hook: Hook, kind: KindInfo, view: RequestView, c: Ctx): Promise<boolean> {
+  async #meetsConditions({ hook, kind }: Invocation, view: RequestView, turn: Turn, c: Ctx): Promise<boolean> {
     const { request, requested } = view;
     const { authorizer, metrics } = this.#o;
-    const { group, resource } = requested;
-    const { name, subresource, operation } = request;
-    const outcome = await hook.conditions?.evaluate({
-      object: await this.#convertedObject(kind, view, c),
-      oldObject: await this.#convertedPrevious(kind, view, c),
-      request: requestFields(view, kind),
-      authorization: new AuthorizationChecks(authorizer, request.user),
-      attributes: { group, resource, subresource, namespace: namespaceOf(view), name },
+    const object = await orInternal(view.object(kind, c));
+    const previous = await orInternal(view.previous(kind, c));
+    const facts = { request, kind, object, previous, namespace: undefined };
+    const bindings = bindingsOf(facts, authorizationOf(request, authorizer));
+    const outcome = await evaluateConditions(hook.conditions, {
+      bindings,
+      variables: new Map(),
+      ignoresFailure: false,
+      turn,
     });
-    if (outcome === undefined || outcome.result === 'matches') return true;
-    if (outcome.result === 'excluded') {
-      metrics.conditionExcluded(hook.spec.name, this.#type, operation);
-      return false;
+    if (!('error' in outcome)) {
+      if (!outcome.isMatch) metrics.conditionExcluded(hook.spec.name, this.#type, request.operation);
+      return outcome.isMatch;
     }
-    metrics.conditionFailed(hook.spec.name, this.#type, operation);
+    metrics.conditionFailed(hook.spec.name, this.#type, request.operation);
     if (hook.ignoresFailures) return false;
-    throw forbidden(requested, name, outcome.message);
-  }
-
-  async #convertedObject(kind: KindInfo, view: RequestView, c: Ctx): Promise<unknown> {
-    return await orInternal(view.object(kind, c));
-  }
-
-  async #convertedPrevious(kind: KindInfo, view: RequestView, c: Ctx): Promise<unknown> {
-    return await orInternal(view.previous(kind, c));
+    throw forbidden(requested, request.name, outcome.error);
   }
 }
 

@@ -9,17 +9,20 @@ import { type Ctx, messageOf, StatusError } from '#lib/base';
 import type { WatchCache } from '../../cache/watch-cache.ts';
 import type { CustomVersions } from '../../custom/versions.ts';
 import type { AdmissionPlugin, AdmissionRequest, AdmissionRound } from '../chain.ts';
+import type { PolicyEnvironments } from '../policy/environment.ts';
+import { Turn } from '../policy/turns.ts';
+import { isExempt } from '../rules.ts';
 import { type CallDeps, CallEnd, callWebhook } from './call.ts';
 import { CallFailure, internalError } from './failures.ts';
 import { Hooks } from './hooks.ts';
 import { type Invocation, Matching, type MatchingDeps, orInternal } from './matching.ts';
 import { RequestView } from './request-view.ts';
 import type { ReviewResult } from './review.ts';
-import { isExempt } from './rules.ts';
 
 export interface WebhookPluginDeps extends CallDeps, MatchingDeps {
   readonly cache: WatchCache;
   readonly versions: CustomVersions;
+  readonly environments: PolicyEnvironments;
 }
 
 const TYPE = 'admit';
@@ -46,7 +49,7 @@ export class MutatingAdmissionWebhook implements AdmissionPlugin {
 
   constructor(o: WebhookPluginDeps) {
     this.#o = o;
-    this.#hooks = new Hooks(o.cache, kindInfo(Kinds.mutatingwebhookconfigurations));
+    this.#hooks = new Hooks(o, kindInfo(Kinds.mutatingwebhookconfigurations));
     this.#matching = new Matching(o, TYPE);
     this.#end = new CallEnd({ ...o, type: TYPE });
   }
@@ -58,9 +61,10 @@ export class MutatingAdmissionWebhook implements AdmissionPlugin {
     // Plugins that admitted again changed what the webhooks have seen.
     if (round.isReinvocation && !semanticEqual(progress.output, request.object)) callAgain(progress);
     const view = new RequestView(request, this.#o.versions);
+    const turn = new Turn(c);
     let isCalled = false;
     for (const hook of hooks) {
-      const invocation = await this.#matching.invocationOf(hook, view, c);
+      const invocation = await this.#matching.invocationOf(hook, view, turn, c);
       if (invocation === undefined || (round.isReinvocation && !progress.due.has(hook.uid))) continue;
       isCalled = true;
       const isChanged = await this.#call(invocation, view, round, c);

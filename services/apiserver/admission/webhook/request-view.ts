@@ -20,6 +20,7 @@ import { badRequest } from '../../api-errors.ts';
 import { fromStored, isConverted, toStored } from '../../conversion.ts';
 import type { CustomVersions } from '../../custom/versions.ts';
 import type { AdmissionRequest, BodyKind } from '../chain.ts';
+import { requestedOf } from '../request-fields.ts';
 
 type Stored = DeepReadonly<KubeObject>;
 
@@ -31,13 +32,8 @@ export class RequestView {
 
   constructor(request: AdmissionRequest, versions: CustomVersions) {
     this.request = request;
-    this.requested = request.requested ?? request.kind;
+    this.requested = requestedOf(request);
     this.#versions = versions;
-  }
-
-  /** What `object` is of, when the resource is `kind`. */
-  bodyKind(kind: KindInfo): BodyKind {
-    return this.request.bodyKind ?? kind;
   }
 
   async object(kind: KindInfo, c: Ctx): Promise<Stored | undefined> {

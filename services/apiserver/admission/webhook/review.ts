@@ -2,10 +2,7 @@
  * AdmissionReview: the question to a webhook and what may be its answer, admission.k8s.io/v1 and v1beta1.
  * Source: k8s.io/apiserver/pkg/admission/plugin/webhook/request/admissionreview.go.
  */
-import type { DeepReadonly, KindInfo } from '#lib/api';
-import type { DeleteOptions, UserInfo, WriteOptions } from '#lib/client';
-import type { AdmissionRequest } from '../chain.ts';
-import type { RequestView } from './request-view.ts';
+import type { DeepReadonly } from '#lib/api';
 
 const GROUP = 'admission.k8s.io';
 const KIND = 'AdmissionReview';
@@ -14,38 +11,6 @@ export type ReviewVersion = 'v1' | 'v1beta1';
 /** The first that both sides know; undefined: none. */
 export function reviewVersionOf(accepted: readonly string[]): ReviewVersion | undefined {
   return accepted.find((v): v is ReviewVersion => v === 'v1' || v === 'v1beta1');
-}
-
-export type RequestFacts = Pick<RequestView, 'request' | 'requested' | 'bodyKind'>;
-
-/** `request` of the review without its objects and uid: what match conditions see. Empty fields are left out, as Go does. */
-export function requestFields(view: RequestFacts, kind: KindInfo): { readonly [key: string]: unknown } {
-  const { request, requested } = view;
-  const { subresource, operation, dryRun, user, options, name } = request;
-  const sub = subresource === '' ? undefined : subresource;
-  return dropAbsent({
-    kind: kindRefOf(view.bodyKind(kind)),
-    resource: resourceRefOf(kind),
-    subResource: sub,
-    requestKind: kindRefOf(view.bodyKind(requested)),
-    requestResource: resourceRefOf(requested),
-    requestSubResource: sub,
-    name: name === '' ? undefined : name,
-    namespace: namespaceOf(view) || undefined,
-    operation,
-    userInfo: userFields(user),
-    dryRun,
-    options: optionsOf(operation, options) ?? null,
-  });
-}
-
-/** A namespace is in itself. */
-export function namespaceOf({ request }: RequestFacts): string {
-  return isNamespace(request.kind) ? request.name : request.namespace;
-}
-
-export function isNamespace(kind: { readonly group: string; readonly resource: string }): boolean {
-  return kind.group === '' && kind.resource === 'namespaces';
 }
 
 export function reviewOf(
@@ -171,40 +136,7 @@ function patchOf(
   return { patch, patchType: textOf(given) };
 }
 
-const OPTIONS_KINDS: Readonly<Record<string, string>> = {
-  CREATE: 'CreateOptions',
-  UPDATE: 'UpdateOptions',
-  DELETE: 'DeleteOptions',
-};
-
-function optionsOf(operation: string, options: AdmissionRequest['options']): object | undefined {
-  const kind = OPTIONS_KINDS[operation];
-  if (kind === undefined || options === undefined) return undefined;
-  const fields: Partial<WriteOptions & DeleteOptions> = options;
-  const { fieldManager, fieldValidation, gracePeriodSeconds, preconditions, propagationPolicy } = fields;
-  const dryRun = options.dryRun === true ? ['All'] : undefined;
-  const common = { kind, apiVersion: 'meta.k8s.io/v1', dryRun };
-  if (operation !== 'DELETE') return dropAbsent({ ...common, fieldManager, fieldValidation });
-  return dropAbsent({ ...common, gracePeriodSeconds, preconditions, propagationPolicy });
-}
-
-function kindRefOf({ group, version, kind }: { group: string; version: string; kind: string }): object {
-  return { group, version, kind };
-}
-
-function resourceRefOf({ group, version, resource }: KindInfo): object {
-  return { group, version, resource };
-}
-
-function userFields({ name, uid, groups, extra }: UserInfo): object {
-  return dropAbsent({ username: name, uid: uid === '' ? undefined : uid, groups, extra });
-}
-
 type Fields = { readonly [key: string]: unknown };
-
-function dropAbsent(fields: Fields): Fields {
-  return Object.fromEntries(Object.entries(fields).filter(([, v]) => v !== undefined));
-}
 
 function fieldsOrNone(value: unknown): Fields | undefined {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;

@@ -6,12 +6,13 @@
 import { Kinds, kindInfo } from '#lib/api';
 import type { Ctx } from '#lib/base';
 import type { AdmissionPlugin, AdmissionRequest } from '../chain.ts';
+import { Turn } from '../policy/turns.ts';
+import { isExempt } from '../rules.ts';
 import { CallEnd, callWebhook } from './call.ts';
 import { Hooks } from './hooks.ts';
 import { type Invocation, Matching } from './matching.ts';
 import type { WebhookPluginDeps } from './mutating.ts';
 import { RequestView } from './request-view.ts';
-import { isExempt } from './rules.ts';
 
 const TYPE = 'validating';
 const FAILED_OPEN = 'failed-open.validating.webhook.admission.k8s.io/';
@@ -25,7 +26,7 @@ export class ValidatingAdmissionWebhook implements AdmissionPlugin {
 
   constructor(o: WebhookPluginDeps) {
     this.#o = o;
-    this.#hooks = new Hooks(o.cache, kindInfo(Kinds.validatingwebhookconfigurations));
+    this.#hooks = new Hooks(o, kindInfo(Kinds.validatingwebhookconfigurations));
     this.#matching = new Matching(o, TYPE);
     this.#end = new CallEnd({ ...o, type: TYPE });
   }
@@ -34,9 +35,10 @@ export class ValidatingAdmissionWebhook implements AdmissionPlugin {
     const hooks = this.#hooks.current();
     if (hooks.length === 0 || isExempt(request.kind)) return;
     const view = new RequestView(request, this.#o.versions);
+    const turn = new Turn(c);
     const invocations: Invocation[] = [];
     for (const hook of hooks) {
-      const invocation = await this.#matching.invocationOf(hook, view, c);
+      const invocation = await this.#matching.invocationOf(hook, view, turn, c);
       if (invocation !== undefined) invocations.push(invocation);
     }
     if (invocations.length === 0) return;

@@ -351,6 +351,26 @@ describe('matching', () => {
     expect(hook.seen).toHaveLength(1);
   });
 
+  test('the version that was asked for comes first, and is what Exact goes by', async () => {
+    const rule = (version: string) => [
+      { operations: ['CREATE'], apiGroups: ['autoscaling'], apiVersions: [version], resources: ['*'] },
+    ];
+    await configure('validating', 'v', { rules: rule('v1'), matchPolicy: 'Exact' });
+    await configure('validating', 'w', { name: 'exact.example.com', rules: rule('v2'), matchPolicy: 'Exact' });
+    const v1 = kindByResource('autoscaling', 'v1', 'horizontalpodautoscalers');
+    if (v1 === undefined) throw new Error('no autoscaling/v1');
+    const scaleTargetRef = { apiVersion: 'apps/v1', kind: 'Deployment', name: 'web' };
+    const draft = { metadata: key('h1'), spec: { scaleTargetRef, maxReplicas: 5, targetCPUUtilizationPercentage: 70 } };
+    await server.client.create(v1, draft as unknown as KubeObject, c);
+    expect(hook.seen.map((s) => s.review.request)).toMatchObject([
+      {
+        kind: { version: 'v1' },
+        requestKind: { version: 'v1' },
+        object: { apiVersion: 'autoscaling/v1', spec: { targetCPUUtilizationPercentage: 70 } },
+      },
+    ]);
+  });
+
   test('subresources are what they are of: scale, eviction', async () => {
     const resources = ['deployments/scale', 'pods/eviction'];
     const rules = [{ operations: ['*'], apiGroups: ['*'], apiVersions: ['*'], resources }];

@@ -16,6 +16,8 @@ export interface DocumentSource {
 
 export interface OidcKeySetOptions {
   readonly issuerUrl: string;
+  /** Of the discovery document; '' or absent = below the issuer's. */
+  readonly discoveryUrl?: string | undefined;
   readonly documents: DocumentSource;
   readonly clock: Clock;
   readonly log: Logger;
@@ -62,10 +64,11 @@ export class OidcKeySet {
   }
 
   async #load(): Promise<void> {
-    const { issuerUrl, documents, signal, clock, log } = this.#o;
+    const { issuerUrl, discoveryUrl, documents, signal, clock, log } = this.#o;
     const c: Ctx = { signal, clock, log };
     try {
-      const discovery = await documents.get(`${issuerUrl.replace(/\/$/, '')}/.well-known/openid-configuration`, c);
+      const place = discoveryUrl || `${issuerUrl.replace(/\/$/, '')}/.well-known/openid-configuration`;
+      const discovery = await documents.get(place, c);
       const { issuer, jwks_uri: jwksUri } = (discovery ?? {}) as { issuer?: unknown; jwks_uri?: unknown };
       if (issuer !== issuerUrl || typeof jwksUri !== 'string')
         throw new StatusError('Invalid', 'issuer did not match the issuer returned by provider, or it names no keys');

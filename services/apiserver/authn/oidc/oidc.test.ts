@@ -1,57 +1,16 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { createServer, type Server } from 'node:https';
-import type { AddressInfo } from 'node:net';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type Ctx, Scope, silentLogger, VirtualClock } from '#lib/base';
-import { algorithmsOf, createCa, issue, type JwtAlgorithm, jwkOf, type KeyPair, keyIdOf, signJwt } from '#lib/pki';
+import { createCa, issue, type JwtAlgorithm, type KeyPair, keyIdOf, signJwt } from '#lib/pki';
+import { OidcProvider } from '../../testing/oidc-provider.ts';
 import { startTestServer, testContext } from '../../testing/server.ts';
-import { OidcAuthenticator, type OidcConfig } from './authenticator.ts';
+import { OidcAuthenticator } from './authenticator.ts';
+import { OidcIssuers } from './issuers.ts';
+import type { IssuerSpec, JwtAuthenticatorSpec } from './spec.ts';
 
 const RSA = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
 const EC = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
 const OTHER = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
-
-/** A small OpenID provider on loopback: what it publishes may be changed between requests. */
-class Provider {
-  readonly #server: Server;
-  readonly asked: string[] = [];
-  keys: readonly KeyObject[] = [RSA];
-  document: object | undefined;
-  isAway = false;
-
-  constructor(tls: KeyPair) {
-    this.#server = createServer({ cert: tls.certPem, key: tls.keyPem }, (req, res) => {
-      this.asked.push(req.url ?? '');
-      res.statusCode = this.isAway ? 503 : 200;
-      res.setHeader('content-type', 'application/json');
-      res.end(this.isAway ? '{}' : JSON.stringify(this.#answer(req.url ?? '')));
-    });
-  }
-
-  async start(): Promise<void> {
-    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
-  }
-
-  get issuer(): string {
-    return `https://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
-  }
-
-  #answer(path: string): object {
-    if (path === '/keys') return { keys: this.keys.map(jwk) };
-    return this.document ?? { issuer: this.issuer, jwks_uri: `${this.issuer}/keys` };
-  }
-
-  async stop(): Promise<void> {
-    this.#server.closeAllConnections();
-    await new Promise((resolve) => this.#server.close(resolve));
-  }
-}
-
-function jwk(privateKey: KeyObject): object {
-  const publicKey = createPublicKey(privateKey);
-  const [algorithm] = algorithmsOf(publicKey).filter((a) => a !== 'ES384');
-  return jwkOf({ kid: keyIdOf(publicKey), algorithms: algorithm === undefined ? [] : [algorithm], publicKey });
-}
 
 let ca: KeyPair;
 let tls: KeyPair;
@@ -64,23 +23,33 @@ afterEach(async () => {
   await scope[Symbol.asyncDispose]();
 });
 
+function specOf(issuer: Partial<IssuerSpec>): JwtAuthenticatorSpec {
+  return {
+    issuer: { url: 'https://id.example', audiences: ['kube'], certificateAuthority: ca.certPem, ...issuer },
+    claimMappings: { username: { claim: 'sub', prefix: '' } },
+  };
+}
+
 interface World {
-  readonly provider: Provider;
+  readonly provider: OidcProvider;
   readonly clock: VirtualClock;
   token(claims?: object, o?: { key?: KeyObject; algorithm?: JwtAlgorithm; kid?: string }): string;
   verdict(token: string): Promise<unknown>;
 }
 
-async function world(config: Partial<OidcConfig> = {}): Promise<World> {
+async function world(change: Partial<IssuerSpec> = {}): Promise<World> {
   scope = new Scope('oidc test');
   const clock = new VirtualClock();
   const c: Ctx = { signal: scope.signal, clock, log: silentLogger };
-  const provider = new Provider(tls);
+  const provider = new OidcProvider(tls, [RSA]);
   await provider.start();
   scope.own({ [Symbol.asyncDispose]: () => provider.stop() });
-  const base = { issuerUrl: provider.issuer, clientIds: ['kube'], caPem: ca.certPem, usernamePrefix: '-' };
   const authenticator = scope.own(
-    new OidcAuthenticator({ ...base, ...config }, { clock, log: silentLogger, signal: scope.signal }),
+    new OidcAuthenticator(specOf({ url: provider.issuer, ...change }), {
+      clock,
+      log: silentLogger,
+      signal: scope.signal,
+    }),
   );
   return {
     provider,
@@ -112,7 +81,7 @@ describe('OIDC', () => {
     expect(await verdict(token({ aud: { kube: 1 } }))).toEqual(refusal('expected audience'));
     const kid = keyIdOf(createPublicKey(RSA));
     expect(await verdict(token({}, { key: OTHER, kid }))).toEqual(refusal('failed to verify signature'));
-    expect(await verdict(token({}, { algorithm: 'RS512' }))).toEqual(refusal('unsupported algorithm'));
+    expect(await verdict(token({}, { algorithm: 'RS512' }))).toEqual(refusal('failed to verify signature'));
     for (const exp of [now, undefined, 'never', null])
       expect(await verdict(token({ exp }))).toEqual(refusal('token is expired'));
     expect(await verdict(token({ nbf: now + 301 }))).toEqual(refusal('nbf'));
@@ -127,7 +96,7 @@ describe('OIDC', () => {
   });
 
   test('a new key is found when a token names it; invented names cause one reading in ten seconds', async () => {
-    const { verdict, token, provider, clock } = await world({ algorithms: ['RS256', 'ES256'] });
+    const { verdict, token, provider, clock } = await world();
     expect(await verdict(token())).toEqual(JANE);
     provider.keys = [EC];
     const rotated = token({}, { key: EC, algorithm: 'ES256' });
@@ -175,29 +144,62 @@ describe('OIDC', () => {
   });
 
   test('an issuer whose certificate is of another authority is not believed', async () => {
-    const { verdict, token, provider } = await world({ caPem: (await createCa('other')).certPem });
+    const { verdict, token, provider } = await world({ certificateAuthority: (await createCa('other')).certPem });
     expect(await verdict(token())).toEqual(refusal('is not initialized'));
     expect(provider.asked).toEqual([]);
   });
 
-  test.each([
-    [{ issuerUrl: 'http://id.example' }, 'https URL'],
-    [{ issuerUrl: 'https://id.example?x=1' }, 'https URL'],
-    [{ clientIds: [] }, 'client id'],
-    [{ algorithms: ['none' as JwtAlgorithm] }, 'algorithms are'],
-  ])('a configuration that could not work is refused: %j', (change, why) => {
+  test.each<[Partial<IssuerSpec>, string]>([
+    [{ url: 'http://id.example' }, 'URL scheme must be https'],
+    [{ audiences: [] }, 'jwt.issuer.audiences: Required value'],
+  ])('a spec that could not work is refused: %j', (change, why) => {
     scope = new Scope('config');
-    const config = { issuerUrl: 'https://id.example', clientIds: ['kube'], ...change };
     const deps = { clock: new VirtualClock(), log: silentLogger, signal: scope.signal };
-    expect(() => new OidcAuthenticator(config, deps)).toThrow(why);
+    expect(() => new OidcAuthenticator(specOf(change), deps)).toThrow(why);
+  });
+
+  test('discovery elsewhere than below the issuer', async () => {
+    const { provider, clock } = await world();
+    const issuer = 'https://id.example/of/us';
+    provider.document = { issuer, jwks_uri: `${provider.issuer}/keys` };
+    const spec = specOf({ url: issuer, discoveryURL: `${provider.issuer}/elsewhere` });
+    const authenticator = scope.own(new OidcAuthenticator(spec, { clock, log: silentLogger, signal: scope.signal }));
+    const key = { kid: keyIdOf(createPublicKey(RSA)), algorithm: 'RS256', privateKey: RSA } as const;
+    const token = signJwt({ iss: issuer, aud: 'kube', sub: 'jane', exp: clock.now() / 1000 + 60 }, key);
+    const c: Ctx = { signal: scope.signal, clock, log: silentLogger };
+    expect(await authenticator.authenticateToken(token, [], c)).toEqual(JANE);
+    expect(provider.asked).toEqual(['/elsewhere', '/keys']);
+  });
+});
+
+describe('issuers come and go', () => {
+  test('who stays keeps its keys, who goes is not believed, a spec that could not work changes nothing', async () => {
+    const { provider, clock, token } = await world();
+    const c: Ctx = { signal: scope.signal, clock, log: silentLogger };
+    const issuers = scope.own(new OidcIssuers([], c));
+    const verdict = () => issuers.authenticateToken(token(), [], c);
+    expect(await verdict()).toEqual({ outcome: 'unknown' });
+    await issuers.replace([specOf({ url: provider.issuer })]);
+    expect(await verdict()).toEqual(JANE);
+    await issuers.replace([specOf({ url: 'https://other.example' }), specOf({ url: provider.issuer })]);
+    expect(await verdict()).toEqual(JANE);
+    expect(provider.asked).toHaveLength(2);
+    await expect(issuers.replace([specOf({ url: 'http://x' })])).rejects.toMatchObject({ kind: 'Invalid' });
+    expect(await verdict()).toEqual(JANE);
+    await issuers.replace([specOf({ url: provider.issuer, audiences: ['another'] })]);
+    expect(await verdict()).toEqual(refusal('expected audience in [another]'));
+    await issuers.replace([]);
+    expect(await verdict()).toEqual({ outcome: 'unknown' });
   });
 });
 
 describe('OIDC in the API server', () => {
   test('its user acts over https; for TokenReview it is for this API server alone', async () => {
     const { provider } = await world();
-    const oidc = [{ issuerUrl: provider.issuer, clientIds: ['kube'], caPem: ca.certPem, groupsClaim: 'groups' }];
-    await using server = await startTestServer({ listen: true, config: { oidc } });
+    const username = { claim: 'sub', prefix: `${provider.issuer}#` };
+    const claimMappings = { username, groups: { claim: 'groups', prefix: '' } };
+    const jwt = [{ ...specOf({ url: provider.issuer }), claimMappings }];
+    await using server = await startTestServer({ listen: true, config: { jwt } });
     const claims = { iss: provider.issuer, aud: 'kube', sub: 'jane', groups: ['dev'], exp: Date.now() / 1000 + 60 };
     const key = { kid: keyIdOf(createPublicKey(RSA)), algorithm: 'RS256', privateKey: RSA } as const;
     const token = signJwt(claims, key);

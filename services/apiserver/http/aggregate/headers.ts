@@ -6,31 +6,19 @@
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { UserInfo } from '#lib/client';
+import { connectionOptions, HOP_BY_HOP, listed, TOKEN_PROTOCOL } from '../passed-headers.ts';
 
 /** As in `IncomingMessage.headersDistinct`: lower-case names, every value. */
 export type Headers = Readonly<Record<string, readonly string[] | undefined>>;
 
-const HOP_BY_HOP = new Set([
-  'connection',
-  'proxy-connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-]);
 const CREDENTIALS = /^(authorization|impersonate-.*|x-remote-.*)$/;
-/** The bearer token of browsers travels as a subprotocol. */
-const TOKEN_PROTOCOL = /^base64url\.bearer\.authorization\.k8s\.io\./i;
 
 /** To the extension server. `from` is the client's address. */
 export function forwardedHeaders(
   given: Headers,
   o: { user: UserInfo; host: string; from: string; upgrade: string | undefined },
 ): Record<string, string[]> {
-  const dropped = connectionOptions(given);
+  const dropped = connectionOptions(given['connection'] ?? []);
   const out: Record<string, string[]> = {};
   for (const [name, values] of Object.entries(given)) {
     if (values === undefined || HOP_BY_HOP.has(name) || dropped.has(name) || CREDENTIALS.test(name)) continue;
@@ -59,7 +47,7 @@ export function identityHeaders(user: UserInfo): Record<string, string[]> {
 
 /** Back to the client. */
 export function returnedHeaders(given: Headers): Record<string, string[]> {
-  const dropped = connectionOptions(given);
+  const dropped = connectionOptions(given['connection'] ?? []);
   const out: Record<string, string[]> = {};
   for (const [name, values] of Object.entries(given))
     if (values !== undefined && !HOP_BY_HOP.has(name) && !dropped.has(name)) out[name] = [...values];
@@ -71,16 +59,8 @@ export function hasBody(headers: IncomingHttpHeaders): boolean {
   return headers['transfer-encoding'] !== undefined || (length !== undefined && length !== '0');
 }
 
-function connectionOptions(given: Headers): ReadonlySet<string> {
-  const tokens = (given['connection'] ?? []).flatMap((v) => v.split(','));
-  return new Set(tokens.map((t) => t.trim().toLowerCase()));
-}
-
 function withoutToken(values: readonly string[]): string[] {
-  const kept = values
-    .flatMap((v) => v.split(','))
-    .map((v) => v.trim())
-    .filter((v) => v !== '' && !TOKEN_PROTOCOL.test(v));
+  const kept = listed(values).filter((v) => !TOKEN_PROTOCOL.test(v));
   return kept.length === 0 ? [] : [kept.join(', ')];
 }
 

@@ -3,9 +3,9 @@
  * request is not recorded. Pure.
  * Source: audit.k8s.io/v1 Policy; k8s.io/apiserver/pkg/audit/policy/checker.go, pkg/apis/audit/validation.
  */
-import { readYaml } from '#lib/api';
-import { StatusError } from '#lib/base';
+import { fieldErrors } from '#lib/api';
 import type { UserInfo } from '#lib/client';
+import { type FieldReader, readConfiguration } from '../../configuration/field-reader.ts';
 
 export const LEVELS = ['None', 'Metadata', 'Request', 'RequestResponse'] as const;
 export const STAGES = ['RequestReceived', 'ResponseStarted', 'ResponseComplete', 'Panic'] as const;
@@ -104,54 +104,48 @@ function matchesName(pattern: string, { resource, subresource }: ResourceAttribu
 
 /** Throws BadRequest that names every mistake by its field. */
 export async function parseAuditPolicy(text: string): Promise<AuditPolicy> {
-  const [document, more] = await readYaml(text);
-  if (document?.mistake !== undefined) throw refused([`not YAML: ${document.mistake}`]);
-  if (more !== undefined) throw refused(['must be one document']);
-  const read = new PolicyReader();
-  const policy = read.policy(document?.value);
-  if (read.mistakes.length > 0) throw refused(read.mistakes);
-  return policy;
+  return await readConfiguration(text, 'the audit policy', (value, fields) => new PolicyReader(fields).policy(value));
 }
-
-function refused(mistakes: readonly string[]): StatusError {
-  return new StatusError('BadRequest', `the audit policy is not valid: ${mistakes.join('; ')}`);
-}
-
-type Fields = Readonly<Record<string, unknown>>;
 
 class PolicyReader {
-  readonly mistakes: string[] = [];
+  readonly #fields: FieldReader;
+
+  constructor(fields: FieldReader) {
+    this.#fields = fields;
+  }
 
   policy(value: unknown): AuditPolicy {
     const known = ['apiVersion', 'kind', 'metadata', 'rules', 'omitStages', 'omitManagedFields'];
-    const o = this.#object(value, '', known);
+    const o = this.#fields.object(value, '', known);
     if (o['apiVersion'] !== 'audit.k8s.io/v1' || o['kind'] !== 'Policy')
-      this.mistakes.push('apiVersion, kind: must be audit.k8s.io/v1 Policy');
-    const rules = this.#list(o['rules'], 'rules').map((rule, i) => this.#rule(rule, `rules[${i}]`));
-    if (rules.length === 0) this.mistakes.push('rules: loaded illegal policy with 0 rules');
+      this.#fields.mistakes.push('apiVersion, kind: must be audit.k8s.io/v1 Policy');
+    const rules = this.#fields.list(o['rules'], 'rules').map((rule, i) => this.#rule(rule, `rules[${i}]`));
+    if (rules.length === 0) this.#fields.mistakes.push('rules: loaded illegal policy with 0 rules');
     return {
       omitStages: this.#stages(o['omitStages'], 'omitStages'),
-      omitManagedFields: this.#boolean(o['omitManagedFields'], 'omitManagedFields') ?? false,
+      omitManagedFields: this.#fields.boolean(o['omitManagedFields'], 'omitManagedFields') ?? false,
       rules,
     };
   }
 
   #rule(value: unknown, at: string): AuditRule {
     const known = ['level', 'users', 'userGroups', 'verbs', 'resources', 'namespaces', 'nonResourceURLs'];
-    const o = this.#object(value, at, [...known, 'omitStages', 'omitManagedFields']);
+    const o = this.#fields.object(value, at, [...known, 'omitStages', 'omitManagedFields']);
     const level = LEVELS.find((l) => l === o['level']);
-    if (o['level'] === undefined) this.mistakes.push(`${at}.level: Required value`);
-    else if (level === undefined) this.mistakes.push(unsupported(`${at}.level`, o['level'], LEVELS));
+    if (o['level'] === undefined) this.#fields.mistakes.push(`${at}.level: Required value`);
+    else if (level === undefined) this.#fields.add(fieldErrors.notSupported(`${at}.level`, o['level'], LEVELS));
     const rule: AuditRule = {
       level: level ?? 'None',
-      users: this.#strings(o['users'], `${at}.users`),
-      userGroups: this.#strings(o['userGroups'], `${at}.userGroups`),
-      verbs: this.#strings(o['verbs'], `${at}.verbs`),
-      resources: this.#list(o['resources'], `${at}.resources`).map((r, i) => this.#group(r, `${at}.resources[${i}]`)),
-      namespaces: this.#strings(o['namespaces'], `${at}.namespaces`),
-      nonResourceURLs: this.#strings(o['nonResourceURLs'], `${at}.nonResourceURLs`),
+      users: this.#fields.strings(o['users'], `${at}.users`),
+      userGroups: this.#fields.strings(o['userGroups'], `${at}.userGroups`),
+      verbs: this.#fields.strings(o['verbs'], `${at}.verbs`),
+      resources: this.#fields
+        .list(o['resources'], `${at}.resources`)
+        .map((r, i) => this.#group(r, `${at}.resources[${i}]`)),
+      namespaces: this.#fields.strings(o['namespaces'], `${at}.namespaces`),
+      nonResourceURLs: this.#fields.strings(o['nonResourceURLs'], `${at}.nonResourceURLs`),
       omitStages: this.#stages(o['omitStages'], `${at}.omitStages`),
-      omitManagedFields: this.#boolean(o['omitManagedFields'], `${at}.omitManagedFields`),
+      omitManagedFields: this.#fields.boolean(o['omitManagedFields'], `${at}.omitManagedFields`),
     };
     this.#checkUrls(rule, at);
     return rule;
@@ -160,78 +154,41 @@ class PolicyReader {
   #checkUrls(rule: AuditRule, at: string): void {
     if (rule.nonResourceURLs.length === 0) return;
     if (rule.resources.length > 0 || rule.namespaces.length > 0)
-      this.mistakes.push(
+      this.#fields.mistakes.push(
         `${at}.nonResourceURLs: Invalid value: rules cannot apply to both regular resources and non-resource URLs`,
       );
     for (const [i, url] of rule.nonResourceURLs.entries()) {
       const place = `${at}.nonResourceURLs[${i}]: Invalid value: "${url}"`;
       if (url === '*') continue;
-      if (!url.startsWith('/')) this.mistakes.push(`${place}: non-resource URL rules must begin with a '/' character`);
+      if (!url.startsWith('/'))
+        this.#fields.mistakes.push(`${place}: non-resource URL rules must begin with a '/' character`);
       if (url.slice(0, -1).includes('*'))
-        this.mistakes.push(`${place}: non-resource URL wildcards '*' must be the final character of the rule`);
+        this.#fields.mistakes.push(`${place}: non-resource URL wildcards '*' must be the final character of the rule`);
     }
   }
 
   #group(value: unknown, at: string): GroupResources {
-    const o = this.#object(value, at, ['group', 'resources', 'resourceNames']);
+    const o = this.#fields.object(value, at, ['group', 'resources', 'resourceNames']);
     const group = o['group'] ?? '';
-    if (typeof group !== 'string') this.mistakes.push(`${at}.group: Invalid value: must be a string`);
-    const resources = this.#strings(o['resources'], `${at}.resources`);
-    const resourceNames = this.#strings(o['resourceNames'], `${at}.resourceNames`);
+    if (typeof group !== 'string') this.#fields.mistakes.push(`${at}.group: Invalid value: must be a string`);
+    const resources = this.#fields.strings(o['resources'], `${at}.resources`);
+    const resourceNames = this.#fields.strings(o['resourceNames'], `${at}.resourceNames`);
     if (resourceNames.length > 0 && resources.length === 0)
-      this.mistakes.push(`${at}.resourceNames: Invalid value: using resourceNames requires at least one resource`);
+      this.#fields.mistakes.push(
+        `${at}.resourceNames: Invalid value: using resourceNames requires at least one resource`,
+      );
     return { group: String(group), resources, resourceNames };
   }
 
   #stages(value: unknown, at: string): AuditStage[] {
     const stages: AuditStage[] = [];
-    for (const [i, text] of this.#strings(value, at).entries()) {
+    for (const [i, text] of this.#fields.strings(value, at).entries()) {
       const stage = STAGES.find((s) => s === text);
-      if (stage === undefined) this.mistakes.push(unsupported(`${at}[${i}]`, text, STAGES));
+      if (stage === undefined) this.#fields.add(fieldErrors.notSupported(`${at}[${i}]`, text, STAGES));
       else stages.push(stage);
     }
     return stages;
   }
-
-  #strings(value: unknown, at: string): string[] {
-    const strings: string[] = [];
-    for (const [i, item] of this.#list(value, at).entries()) {
-      if (typeof item === 'string') strings.push(item);
-      else this.mistakes.push(`${at}[${i}]: Invalid value: must be a string`);
-    }
-    return strings;
-  }
-
-  #boolean(value: unknown, at: string): boolean | undefined {
-    if (value === undefined || typeof value === 'boolean') return value;
-    this.mistakes.push(`${at}: Invalid value: must be a boolean`);
-    return undefined;
-  }
-
-  #list(value: unknown, at: string): unknown[] {
-    if (value === undefined || value === null) return [];
-    if (Array.isArray(value)) return value;
-    this.mistakes.push(`${at}: Invalid value: must be a list`);
-    return [];
-  }
-
-  #object(value: unknown, at: string, known: readonly string[]): Fields {
-    if (!isFields(value)) {
-      this.mistakes.push(`${at === '' ? 'the policy' : at}: Invalid value: must be an object`);
-      return {};
-    }
-    for (const name of Object.keys(value))
-      if (!known.includes(name)) this.mistakes.push(`unknown field "${at === '' ? name : `${at}.${name}`}"`);
-    return value;
-  }
-}
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function unsupported(at: string, value: unknown, supported: readonly string[]): string {
-  return `${at}: Unsupported value: ${JSON.stringify(value)}: supported values: ${supported.map((s) => `"${s}"`).join(', ')}`;
 }
 
 const RULE: AuditRule = {

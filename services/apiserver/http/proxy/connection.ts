@@ -1,8 +1,9 @@
 /** A node's stream to a port as one connection, in the clear or with TLS on it. */
-import { Duplex } from 'node:stream';
+import type { Duplex } from 'node:stream';
 import { connect } from 'node:tls';
 import { type Ctx, raceAbort, type StatusError, toStatusError } from '#lib/base';
 import type { NodeStream, NodeStreams } from '#lib/client';
+import { duplexOf } from '../aggregate/service-dialer.ts';
 import type { ProxyTarget } from './target.ts';
 
 export interface TargetConnection extends AsyncDisposable {
@@ -14,8 +15,7 @@ export interface TargetConnection extends AsyncDisposable {
 /** Throws what the node or the way to it says. */
 export async function connectTarget(nodes: NodeStreams, target: ProxyTarget, c: Ctx): Promise<TargetConnection> {
   const stream = await nodes.openStream(target.nodeName, target.request, c);
-  stream.stderr.resume();
-  const plain = Duplex.from({ readable: stream.stdout, writable: stream.stdin });
+  const plain = duplexOf(stream);
   plain.on('error', () => undefined);
   // Kubernetes' proxy checks no certificate either: a pod has none that anybody could know of.
   const socket =

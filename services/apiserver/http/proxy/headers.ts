@@ -3,21 +3,10 @@
  * (credentials, impersonation), nor what the target says of other origins.
  * Source: RFC 9110 §7.6.1; Go net/http/httputil ReverseProxy; apimachinery/pkg/util/proxy/upgradeaware.go (CORS).
  */
+import { connectionOptions, HOP_BY_HOP, listed, TOKEN_PROTOCOL } from '../passed-headers.ts';
 
 /** As Node gives and takes them: name, value, name, value, … */
 export type RawHeaders = readonly string[];
-
-const HOP_BY_HOP = new Set([
-  'connection',
-  'proxy-connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-]);
 
 /** `expect` was answered by our server already. */
 const OURS = new Set(['authorization', 'expect', 'x-forwarded-uri', 'x-forwarded-for', 'sec-websocket-protocol']);
@@ -29,9 +18,6 @@ const CORS = new Set([
   'access-control-allow-methods',
   'access-control-allow-origin',
 ]);
-
-/** A bearer token that a browser gave among the subprotocols of a WebSocket. */
-const BEARER_PROTOCOL = /^base64url\.bearer\.authorization\.k8s\.io\./;
 
 export interface Forwarded {
   readonly method: string;
@@ -48,14 +34,14 @@ export interface Forwarded {
 
 /** What the target gets. */
 export function requestHeaders(f: Forwarded): string[] {
-  const named = connectionTokens(f.headers);
+  const named = connectionOptions(valuesOf(f.headers, 'connection'));
   const out: string[] = [];
   for (const [key, value] of pairs(f.headers)) {
     const name = key.toLowerCase();
     if (HOP_BY_HOP.has(name) || named.has(name) || OURS.has(name) || IMPERSONATION.test(name)) continue;
     out.push(key, value);
   }
-  const protocols = valuesOf(f.headers, 'sec-websocket-protocol').filter((p) => !BEARER_PROTOCOL.test(p));
+  const protocols = valuesOf(f.headers, 'sec-websocket-protocol').filter((p) => !TOKEN_PROTOCOL.test(p));
   if (protocols.length > 0) out.push('Sec-WebSocket-Protocol', protocols.join(', '));
   if (valuesOf(f.headers, 'host').length === 0) out.push('Host', f.host);
   const before = valuesOf(f.headers, 'x-forwarded-for');
@@ -71,7 +57,7 @@ export function responseHeaders(
   headers: RawHeaders,
   change: (name: string, value: string) => string | undefined,
 ): string[] {
-  const named = connectionTokens(headers);
+  const named = connectionOptions(valuesOf(headers, 'connection'));
   const out: string[] = [];
   for (const [key, value] of pairs(headers)) {
     const name = key.toLowerCase();
@@ -91,17 +77,10 @@ function mayHaveBody(method: string): boolean {
   return method === 'POST' || method === 'PUT' || method === 'PATCH';
 }
 
-function connectionTokens(headers: RawHeaders): Set<string> {
-  return new Set(valuesOf(headers, 'connection').map((token) => token.toLowerCase()));
-}
-
 /** The comma-separated parts of all headers of this name. */
 function valuesOf(headers: RawHeaders, name: string): string[] {
-  return pairs(headers)
-    .filter(([key]) => key.toLowerCase() === name)
-    .flatMap(([, value]) => value.split(','))
-    .map((part) => part.trim())
-    .filter((part) => part !== '');
+  const values = pairs(headers).filter(([key]) => key.toLowerCase() === name);
+  return listed(values.map(([, value]) => value));
 }
 
 function pairs(headers: RawHeaders): [string, string][] {
