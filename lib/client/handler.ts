@@ -71,7 +71,7 @@ export interface RequestHandler {
 
 export type { LogRequest, NodeStream, NodeStreamRequest, NodeStreams } from './streams.ts';
 
-/** What an annotation may hold of the objects of its request: nothing, words that may quote them, or parts of them. */
+/** What an annotation may hold of the objects of its request: nothing, words that may quote them, or parts of them as JSON. */
 export type AnnotationContent = 'facts' | 'words' | 'body';
 
 /** Adds to the audit event of a request. Default content: facts. */

@@ -174,13 +174,14 @@ describe('what never appears', () => {
       call?.annotate('fact', 'f');
       call?.annotate('fact', 'second');
       call?.annotate('words', 'w', 'words');
-      call?.annotate('patch', 'p', 'body');
+      call?.annotate('patch', JSON.stringify({ patch: [{ value: 'abcdef.0123456789abcdef', path: '/a' }] }), 'body');
       call?.complete({ code: 201 });
       return events.at(-1)?.annotations;
     };
     const secrets = '/api/v1/namespaces/default/secrets';
-    expect(await annotated('RequestResponse', URL)).toEqual({ fact: 'f', words: 'w', patch: 'p' });
-    expect(await annotated('Request', URL)).toEqual({ fact: 'f', words: 'w', patch: 'p' });
+    const patch = '{"patch":[{"value":"[redacted]","path":"/a"}]}';
+    expect(await annotated('RequestResponse', URL)).toEqual({ fact: 'f', words: 'w', patch });
+    expect(await annotated('Request', URL)).toEqual({ fact: 'f', words: 'w', patch });
     expect(await annotated('Metadata', URL)).toEqual({ fact: 'f', words: 'w' });
     expect(await annotated('RequestResponse', secrets)).toEqual({ fact: 'f', words: '[redacted]' });
   });

@@ -97,24 +97,31 @@ export class AuditedCall {
   }
 
   /**
-   * What admission has to say; the first of one key stays, as in Kubernetes. Parts of bodies only where bodies are recorded
-   * (AddAnnotationWithLevel); of sealed kinds, whose level is never that high, no words that may quote them.
+   * What admission has to say; the first of one key stays, as in Kubernetes. Parts of bodies only where bodies are recorded, and
+   * without credentials (AddAnnotationWithLevel); of sealed kinds, whose level is never that high, no words that may quote them.
    */
   readonly annotate: Annotate = (key, value, content = 'facts') => {
-    if (content === 'body' && this.#request.level === 'Metadata') return;
-    const isTold = content !== 'words' || !this.#parts.sealed;
-    if (!Object.hasOwn(this.#annotations, key)) this.#annotations[key] = isTold ? value : REDACTED;
+    if (Object.hasOwn(this.#annotations, key)) return;
+    if (content === 'body') {
+      if (!this.#hasBodies) return;
+      this.#annotations[key] = JSON.stringify(redacted(JSON.parse(value), this.#parts.decision));
+      return;
+    }
+    this.#annotations[key] = content === 'words' && this.#parts.sealed ? REDACTED : value;
   };
 
   get hasResponseBody(): boolean {
     return this.#request.level === 'RequestResponse';
   }
 
+  get #hasBodies(): boolean {
+    return this.#request.level === 'Request' || this.hasResponseBody;
+  }
+
   /** As the client sent it, before anything changes it. */
   body(value: unknown): void {
     this.#identity = identityOf(value);
-    if (this.#request.level === 'Request' || this.hasResponseBody)
-      this.#requestObject = redacted(value, this.#parts.decision);
+    if (this.#hasBodies) this.#requestObject = redacted(value, this.#parts.decision);
   }
 
   started(code: number): void {
