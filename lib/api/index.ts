@@ -157,6 +157,7 @@ export { prepareCreate, prepareUpdate } from './strategy.ts';
 export * from './structural/index.ts';
 export { partialMetadata, type TableOptions, tableOf } from './tables/table.ts';
 export { type FieldInfo, type TypeInfo, type TypeName, type TypeRef, typeOf } from './type-table.ts';
+export { validateAnnotations, validateLabels } from './validation/metadata.ts';
 export { validateDomainPrefixedPath } from './validation/names.ts';
 export { type ValidationOptions, validateCreate, validateUpdate } from './validation.ts';
 export { readYaml, writeYaml, type YamlDocument } from './yaml.ts';

@@ -40,7 +40,7 @@ export interface RequestBase {
   /** Receives warnings for the Warning header; may be called several times. */
   readonly warn?: ((text: string) => void) | undefined;
   /** Adds to the audit event of the request; absent where none is written. */
-  readonly annotate?: ((key: string, value: string) => void) | undefined;
+  readonly annotate?: Annotate | undefined;
   /** For managedFields when no fieldManager is given. */
   readonly userAgent?: string | undefined;
   /** Writes only: fails with Conflict, reason 'Fenced', when the fence no longer holds. */
@@ -70,3 +70,9 @@ export interface RequestHandler {
 }
 
 export type { LogRequest, NodeStream, NodeStreamRequest, NodeStreams } from './streams.ts';
+
+/** What an annotation may hold of the objects of its request: nothing, words that may quote them, or parts of them as JSON. */
+export type AnnotationContent = 'facts' | 'words' | 'body';
+
+/** Adds to the audit event of a request. Default content: facts. */
+export type Annotate = (key: string, value: string, content?: AnnotationContent) => void;

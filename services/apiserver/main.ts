@@ -21,6 +21,7 @@ import { policyDeps } from './admission/policy/deps.ts';
 import { PolicyEnvironments } from './admission/policy/environment.ts';
 import { expressionChecks } from './admission/policy/expressions.ts';
 import { MutatingPolicies } from './admission/policy/mutating.ts';
+import { ParamAccess } from './admission/policy/param-access.ts';
 import { TypeChecker } from './admission/policy/type-checking.ts';
 import { startTypeChecking } from './admission/policy/type-checking-controller.ts';
 import { ValidatingPolicies } from './admission/policy/validating.ts';
@@ -265,6 +266,7 @@ async function openCore(o: CoreDeps, scope: Scope, c: Ctx): Promise<Core> {
     new CertificateSubjectRestriction(),
     new DefaultIngressClass(storage),
     new RbacEscalation({ authorizer, rbac, storage }),
+    new ParamAccess(policies),
     new MutatingPolicies(policies),
     new MutatingAdmissionWebhook(webhooks),
     new ValidatingPolicies(policies),

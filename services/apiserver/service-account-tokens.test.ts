@@ -153,6 +153,14 @@ describe('serviceaccounts/token', () => {
     await expect(post({ metadata: { name: 'x' } })).rejects.toThrow(
       'TokenRequest.authentication.k8s.io "robot" is invalid: metadata.name: Invalid value: "x": must match the service account name if specified',
     );
+    await expect(post({ metadata: { uid: 'u' } })).rejects.toMatchObject({
+      kind: 'Conflict',
+      message: expect.stringContaining(
+        'Operation cannot be fulfilled on TokenRequest.authentication.k8s.io "robot": the UID in the token request (u) does not match the UID of the service account (',
+      ),
+    });
+    const { uid = '' } = (await client.get<ServiceAccount>(Kinds.serviceaccounts, key('robot'), c)).metadata;
+    expect(await post({ metadata: { uid } })).toMatchObject({ metadata: { uid } });
     await expect(post({ kind: 'Scale', apiVersion: 'autoscaling/v1' })).rejects.toMatchObject({ kind: 'BadRequest' });
     for (const apiVersion of [[{ toString: null }], 5])
       await expect(post({ apiVersion })).rejects.toMatchObject({

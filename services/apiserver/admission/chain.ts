@@ -4,7 +4,7 @@
  */
 import type { DeepReadonly, KindInfo, KubeObject } from '#lib/api';
 import { type Ctx, toStatusError } from '#lib/base';
-import type { DeleteOptions, UserInfo, WriteOptions } from '#lib/client';
+import type { Annotate, DeleteOptions, UserInfo, WriteOptions } from '#lib/client';
 
 export type Operation = 'CREATE' | 'UPDATE' | 'DELETE' | 'CONNECT';
 
@@ -29,7 +29,7 @@ export interface AdmissionRequest {
   readonly previous: DeepReadonly<KubeObject> | undefined;
   readonly warn: (text: string) => void;
   /** Adds to the audit event of the request; absent where none is written. */
-  readonly annotate?: ((key: string, value: string) => void) | undefined;
+  readonly annotate?: Annotate | undefined;
 }
 
 export interface BodyKind {

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type CustomResourceDefinition, isConditionTrue, type KindRef, Kinds, type KubeObject } from '#lib/api';
+import { addValidating } from '../admission/policy/testing/policies.ts';
 import { testContext as c, startTestServer, type TestServer } from '../testing/server.ts';
 import { type Answer, type SeenReview, startWebhookServer, type WebhookServer } from '../testing/webhook-server.ts';
 
@@ -135,6 +136,24 @@ describe('conversion webhooks', () => {
     ]);
   });
 
+  test('a watch that nothing converts for ends with an error, the others go on', async () => {
+    await create(V1, 'a', { color: 'red' });
+    hook.answer = () => ({ result: { status: 'Failed', message: 'cannot' } });
+    const watched = async (kind: KindRef<Widget>): Promise<string[]> => {
+      const seen: string[] = [];
+      for await (const e of server.client.watch(kind, { namespace: 'default' }, c)) {
+        seen.push(e.type);
+        if (e.type === 'ADDED') break;
+      }
+      return seen;
+    };
+    await expect(watched(V2)).rejects.toThrow('failed: cannot');
+    expect(await watched(V1)).toContain('ADDED');
+    await expect(server.client.list(V2, { namespace: 'default' }, c)).rejects.toMatchObject({ kind: 'Internal' });
+    hook.answer = converted;
+    expect(await watched(V2)).toContain('ADDED');
+  });
+
   test('what is large goes in several batches', async () => {
     for (const name of ['a', 'b', 'c']) await create(V1, name, { color: name.repeat(600_000) });
     hook.seen.length = 0;
@@ -183,6 +202,16 @@ describe('conversion webhooks', () => {
       (o) => ({ ...o, metadata: { ...o.metadata, labels: { a: 1 } } }),
       'must be a map of strings',
     ],
+    [
+      'labels that nobody may have',
+      (o) => ({ ...o, metadata: { ...o.metadata, labels: { a: 'b c' } } }),
+      'metadata.labels: Invalid value: "b c": a valid label must be',
+    ],
+    [
+      'annotations that nobody may have',
+      (o) => ({ ...o, metadata: { ...o.metadata, annotations: { 'a b': 'c' } } }),
+      'metadata.annotations: Invalid value: "a b": name part must consist of',
+    ],
   ])('an answer with %s is refused', async (_name, of, why) => {
     hook.answer = change(of);
     const returned =
@@ -200,6 +229,28 @@ describe('conversion webhooks', () => {
     const { metadata } = await get(V1, 'a');
     expect(metadata.labels).toEqual({ by: 'hook' });
     expect(metadata.finalizers).toBeUndefined();
+  });
+
+  test('a policy about a version that nothing converts to refuses, unless its failures are ignored', async () => {
+    const matchConstraints = {
+      resourceRules: [
+        { apiGroups: ['example.com'], apiVersions: ['v2'], resources: ['widgets'], operations: ['CREATE' as const] },
+      ],
+    };
+    const validations = [{ expression: "object.spec.colour != 'red'" }];
+    await addValidating(server, 'ignoring', { matchConstraints, validations, failurePolicy: 'Ignore' });
+    await server.client.list(V1, {}, c);
+    await expect(create(V1, 'a', { color: 'red' })).rejects.toThrow('failed expression');
+    hook.answer = () => ({ result: { status: 'Failed', message: 'cannot' } });
+    await create(V1, 'a', { color: 'red' });
+    await addValidating(server, 'failing', { matchConstraints, validations });
+    await server.client.list(V1, {}, c);
+    await expect(create(V1, 'b', { color: 'blue' })).rejects.toMatchObject({
+      kind: 'Invalid',
+      message: expect.stringContaining(
+        "ValidatingAdmissionPolicy 'failing' with binding 'failing-b' denied request: failed to configure binding: failed to convert object version: conversion webhook for example.com/v1, Kind=Widget failed: cannot",
+      ),
+    });
   });
 
   test('admission webhooks for one version see requests of the other converted', async () => {

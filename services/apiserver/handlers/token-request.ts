@@ -40,6 +40,7 @@ export async function createToken(core: Core, request: BodyRequest, c: Ctx): Pro
   complete(draft, account, nowMs);
   const admission = admissionOf(request, draft);
   await core.admission.admit(admission, c);
+  draft.spec ??= { audiences: [] };
   // Not before: NodeRestriction tells a node that names no audience from one that names ours.
   if ((draft.spec.audiences ?? []).length === 0) draft.spec.audiences = [...tokens.audiences];
   const errors = validate(draft);
@@ -82,9 +83,12 @@ function decoded(request: BodyRequest): TokenRequest {
   return draft;
 }
 
-/** What the request leaves out, and what only the server says. Throws Invalid for a name or namespace of another account. */
+/**
+ * What the request leaves out, and what only the server says. Throws Invalid for a name or namespace of another account, Conflict
+ * for a uid of another (feature TokenRequestServiceAccountUIDValidation).
+ */
 function complete(draft: TokenRequest, account: ServiceAccount, nowMs: number): void {
-  const { name, namespace = '' } = account.metadata;
+  const { name, namespace = '', uid = '' } = account.metadata;
   const own: readonly ['name' | 'namespace', string][] = [
     ['name', name],
     ['namespace', namespace],
@@ -97,6 +101,14 @@ function complete(draft: TokenRequest, account: ServiceAccount, nowMs: number): 
       throw invalidError({ group: 'authentication.k8s.io', kind: KIND }, name, [error]);
     draft.metadata[field] = value;
   }
+  const { uid: asked = '' } = draft.metadata;
+  if (asked !== '' && asked !== uid)
+    throw conflict(
+      { group: 'authentication.k8s.io', resource: KIND },
+      name,
+      `the UID in the token request (${asked}) does not match the UID of the service account (${uid})`,
+    );
+  draft.metadata.uid = uid;
   draft.metadata.creationTimestamp = timeText(nowMs);
   delete draft.status;
 }

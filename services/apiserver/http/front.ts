@@ -131,7 +131,7 @@ export class Front {
         return;
       }
       if (info.type === 'path') throw new StatusError('BadRequest', 'this path cannot be upgraded');
-      const base = this.#base(req, info, user);
+      const base = this.#base(req, info, user, { annotate: audit?.annotate });
       if (isUnknownStream(info, base.kind)) throw pathNotFound();
       await this.#allow(audit, this.#o.api.authorize(this.#o.api.target(base), streamVerb(info, req.method)));
       audit?.started(101);
@@ -205,7 +205,8 @@ export class Front {
       await this.#refuseUnknown(call, info, user);
       return;
     }
-    const base = this.#base(req, info, user, (text) => call.warnings.add(text));
+    const warn = (text: string): void => void call.warnings.add(text);
+    const base = this.#base(req, info, user, { warn, annotate: call.audit?.annotate });
     if (info.verb === 'watch') {
       const q = watchQuery(query, info.namespace);
       const form = negotiate(req.headers.accept, true);
@@ -231,9 +232,7 @@ export class Front {
       }
       throw new StatusError('BadRequest', 'Upgrade request required');
     }
-    const { audit } = call;
-    const annotate = audit === undefined ? {} : { annotate: (k: string, v: string) => audit.annotate(k, v) };
-    await this.#respond(call, kind, { ...base, ...annotate });
+    await this.#respond(call, kind, base);
   }
 
   async #respond(call: Call, kind: KindInfo, base: RequestBase): Promise<void> {
@@ -266,7 +265,7 @@ export class Front {
     return this.#kindOf(info);
   }
 
-  #base(req: IncomingMessage, info: ResourceInfo, user: UserInfo, warn?: (text: string) => void): RequestBase {
+  #base(req: IncomingMessage, info: ResourceInfo, user: UserInfo, told: Partial<RequestBase>): RequestBase {
     const kind = this.#kindOf(info);
     if (kind === undefined) throw pathNotFound();
     return {
@@ -276,7 +275,7 @@ export class Front {
       name: info.name,
       subresource: info.subresource,
       userAgent: req.headers['user-agent'],
-      ...(warn === undefined ? {} : { warn }),
+      ...told,
     };
   }
 

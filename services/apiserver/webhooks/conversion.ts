@@ -3,8 +3,10 @@
  * version, their content, labels and annotations.
  * Source: k8s.io/apiextensions-apiserver/pkg/apiserver/conversion/webhook_converter.go.
  */
-import type { DeepReadonly, KubeObject } from '#lib/api';
+import { type DeepReadonly, errorBody, type KubeObject, validateAnnotations, validateLabels } from '#lib/api';
 import { type Ctx, messageOf, type Random, StatusError } from '#lib/base';
+import { aggregateText } from '../admission/refusal.ts';
+import { kindText } from '../admission/webhook/review.ts';
 import type { WebhookConversion } from '../custom/versions.ts';
 import type { Definition } from '../kind-registry.ts';
 import type { ClientConfig, WebhookClient } from './client.ts';
@@ -89,7 +91,7 @@ function objectsOf(
   const review = fieldsOf(answer) ?? {};
   if (o.version === 'v1') {
     const wanted = `${GROUP}/v1, Kind=${KIND}`;
-    const got = `${textOf(review['apiVersion'])}, Kind=${textOf(review['kind'])}`;
+    const got = kindText(review);
     if (got !== wanted) return `expected webhook response of ${wanted}, got ${got}`;
   }
   const response = fieldsOf(review['response']);
@@ -133,19 +135,37 @@ function checked(original: Stored, converted: unknown, { of, index, apiVersion }
     const other = textOf(metadata[name.toLowerCase()]);
     if (other !== value) throw failure(`${at}: must have the same ${name}: ${value} != ${other}`);
   }
-  const { labels: _labels, annotations: _annotations, ...kept } = original.metadata;
+  const { labels, annotations, ...kept } = original.metadata;
   const changed = { ...textMap(metadata, 'labels', at), ...textMap(metadata, 'annotations', at) };
+  const errors = [
+    ...(isSame(changed.labels, labels) ? [] : validateLabels(changed.labels, 'metadata.labels')),
+    ...(isSame(changed.annotations, annotations)
+      ? []
+      : validateAnnotations(changed.annotations, 'metadata.annotations')),
+  ];
+  if (errors.length > 0) throw failure(`${at}: ${aggregateText(errors.map((e) => `${e.field}: ${errorBody(e)}`))}`);
   return { ...object, apiVersion, kind, metadata: { ...kept, ...changed } };
 }
 
+type Texts = Readonly<Record<string, string>>;
+
+function isSame(a: Texts = {}, b: Texts = {}): boolean {
+  const entries = Object.entries(a);
+  return entries.length === Object.keys(b).length && entries.every(([k, v]) => Object.hasOwn(b, k) && b[k] === v);
+}
+
 /** `{labels: {...}}`, or nothing where there are none. */
-function textMap(metadata: Fields, name: 'labels' | 'annotations', at: string): { [key: string]: object } {
+function textMap<N extends 'labels' | 'annotations'>(metadata: Fields, name: N, at: string): { [key in N]?: Texts } {
   const given = metadata[name];
   if (given === undefined || given === null) return {};
   const texts = fieldsOf(given);
-  if (texts === undefined || Object.values(texts).some((v) => typeof v !== 'string'))
+  if (texts === undefined || !isTexts(texts))
     throw failure(`${at}: metadata.${name}: Invalid value: must be a map of strings`);
-  return { [name]: texts };
+  return { [name]: texts } as { [key in N]?: Texts };
+}
+
+function isTexts(fields: Fields): fields is Texts {
+  return Object.values(fields).every((v) => typeof v === 'string');
 }
 
 function fieldsOf(value: unknown): Fields | undefined {

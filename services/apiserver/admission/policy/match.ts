@@ -109,11 +109,10 @@ function isRuleFor(rule: MatchRule, request: AdmissionRequest, { group, version,
 function isSelected(selector: DeepReadonly<LabelSelector> | undefined, request: AdmissionRequest): boolean {
   if (isEmpty(selector)) return true;
   const { matches } = matcherOf(selector);
-  const { object, previous } = request;
-  return (
-    (object !== undefined && matches(object.metadata.labels)) ||
-    (previous !== undefined && matches(previous.metadata.labels))
-  );
+  // Options of a connection have no metadata, and so are never selected.
+  const isMatch = (o: DeepReadonly<Partial<KubeObject>> | undefined): boolean =>
+    o?.metadata !== undefined && matches(o.metadata.labels);
+  return isMatch(request.object) || isMatch(request.previous);
 }
 
 function isEmpty(selector: DeepReadonly<LabelSelector> | undefined): boolean {

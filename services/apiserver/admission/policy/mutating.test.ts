@@ -127,6 +127,15 @@ describe('JSONPatch', () => {
     await patched(ignoring, {}, { x: '1' });
   });
 
+  test('a field that the kind does not have is refused, not dropped', async () => {
+    const p = await policy({
+      mutations: [jsonPatch("[JSONPatch{op: 'add', path: '/metadata/lables', value: {'a': 'b'}}]")],
+    });
+    expect(await refusalOf(() => p.create())).toContain(
+      'denied request: strict decoding error: unknown field "metadata.lables"',
+    );
+  });
+
   test('the namespace stays', async () => {
     const p = await policy({
       mutations: [jsonPatch("[JSONPatch{op: 'add', path: '/metadata/namespace', value: 'kube-system'}]")],
@@ -162,6 +171,37 @@ test('IfNeeded sees the changes of policies after it, Never does not; validating
   expect(
     await refusalOf(() => server.client.create(Kinds.configmaps, configMap(`c${++count}`, {}, { of: 'again' }), c)),
   ).toContain('late');
+});
+
+test('a binding that first matches in the second pass is not asked there', async () => {
+  const [first, last] = ['a', 'b'].map((x) => `n${x}${++count}`);
+  const spec = {
+    mutations: [
+      apply("Object{data: {'asked': (has(object.data) && 'asked' in object.data ? object.data.asked : '') + 'x'}}"),
+    ],
+    reinvocationPolicy: 'IfNeeded',
+  };
+  await addMutating(server, first ?? '', spec, {
+    matchResources: { objectSelector: { matchLabels: { of: 'late', late: 'yes' } } },
+  });
+  const always = { policyName: first ?? '', matchResources: { objectSelector: { matchLabels: { of: 'late' } } } };
+  await server.client.create(
+    Kinds.mutatingadmissionpolicybindings,
+    { metadata: { name: `${first}-always` }, spec: always },
+    c,
+  );
+  await addMutating(
+    server,
+    last ?? '',
+    { mutations: [apply("Object{metadata: Object.metadata{labels: {'late': 'yes'}}}")] },
+    { matchResources: { objectSelector: { matchLabels: { of: 'late' } } } },
+  );
+  await eventually(async () => {
+    const made = await server.client.create(Kinds.configmaps, configMap(`c${++count}`, {}, { of: 'late' }), c);
+    expect(made.metadata.labels).toEqual({ of: 'late', late: 'yes' });
+    // By the binding that always matches, in both passes; the other one would have made a third time of it.
+    expect(made.data).toEqual({ asked: 'xx' });
+  });
 });
 
 test('an older version of a kind is matched, seen and changed in that version', async () => {

@@ -31,7 +31,7 @@ import { Turn } from './turns.ts';
 
 type Called = Invocation<MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding, CompiledMutating>;
 
-interface Problem extends Misconfigured {
+interface Problem extends Omit<Misconfigured, 'after'> {
   /** Of the answer's reason; '' leaves it. */
   readonly reason: string;
 }
@@ -61,7 +61,7 @@ export class MutatingPolicies implements AdmissionPlugin {
   readonly #deps: PolicyDeps;
   readonly #source: PolicySource<MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding, CompiledMutating>;
 
-  /** Of requests whose first pass is over: names of policies that ask for a second one. */
+  /** Of requests whose first pass is over: invocations (keyOf) that ask for a second one. */
   readonly #invoked = new WeakMap<AdmissionRequest, ReadonlySet<string>>();
 
   constructor(deps: PolicyDeps) {
@@ -80,20 +80,27 @@ export class MutatingPolicies implements AdmissionPlugin {
     if (hooks.length === 0 || request.object === undefined || isExempt(request.kind)) return;
     const invokedBefore = this.#invoked.get(request);
     if (round?.isReinvocation === true) {
-      if (invokedBefore !== undefined) await this.#pass(request, named(hooks, invokedBefore), c);
+      if (invokedBefore !== undefined) await this.#pass(request, hooks, c, invokedBefore);
       return;
     }
     const { isChanged, invoked } = await this.#pass(request, hooks, c);
     if (invoked.size > 0) this.#invoked.set(request, invoked);
     if (!isChanged) return;
     if (round !== undefined) round.requireReinvocation();
-    else if (invoked.size > 0) await this.#pass(request, named(hooks, invoked), c);
+    else if (invoked.size > 0) await this.#pass(request, hooks, c, invoked);
   }
 
-  /** `invoked`: policies that want to be asked again. */
-  async #pass(request: AdmissionRequest, hooks: readonly Called['hook'][], c: Ctx): Promise<Ran> {
+  /** `invoked`: those that want to be asked again. `only` these, when given: who was not asked at first is not asked later. */
+  async #pass(
+    request: AdmissionRequest,
+    hooks: readonly Called['hook'][],
+    c: Ctx,
+    only?: ReadonlySet<string>,
+  ): Promise<Ran> {
     const { object: draft } = request;
-    const { invocations, misconfigured } = await findInvocations(this.#deps, hooks, request, c);
+    const found = await findInvocations(this.#deps, hooks, request, c);
+    const { misconfigured } = found;
+    const invocations = found.invocations.filter((called) => only?.has(keyOf(called)) !== false);
     const problems = misconfigured.map((m) => ({ ...m, reason: '' }));
     let ran: Ran = { isChanged: false, invoked: new Set() };
     if (invocations.length > 0 && draft !== undefined) {
@@ -113,7 +120,7 @@ export class MutatingPolicies implements AdmissionPlugin {
       const compiled = called.hook.compiled();
       if (!(await this.#isMatch(pass, called, compiled, c))) continue;
       for (const mutation of compiled.mutations) if (await this.#mutate(pass, called, mutation, c)) isChanged = true;
-      if (compiled.isReinvoked) invoked.add(called.hook.policy.metadata.name);
+      if (compiled.isReinvoked) invoked.add(keyOf(called));
     }
     return { isChanged, invoked };
   }
@@ -155,12 +162,15 @@ export class MutatingPolicies implements AdmissionPlugin {
     c: Ctx,
   ): Promise<{ readonly object: KubeObject } | { readonly error: string }> {
     const wanted = pass.request.kind;
-    const isItself = pass.draft.kind === wanted.kind;
+    const isItself = pass.request.bodyKind === undefined;
     try {
-      // A Scale or a TokenRequest is admitted as a part of what it belongs to.
-      const { object } = isItself ? decodeObject(kind, value) : decodeAny(value);
+      // A Scale, a TokenRequest or options are admitted as a part of what they belong to.
+      const { object, unknown } = isItself ? decodeObject(kind, value) : decodeAny(value);
+      // A patch that sets what there is not would do nothing, and nobody would know; custom kinds are pruned in silence.
+      if (unknown.length > 0 && kind.custom === undefined)
+        return { error: `strict decoding error: ${unknown.join(', ')}` };
       const back = await this.#deps.versions.back(wanted, kind, object, c);
-      if ((back.metadata.namespace ?? '') !== (pass.draft.metadata.namespace ?? ''))
+      if (namespaceIn(back) !== namespaceIn(pass.draft))
         return { error: 'the namespace of an object cannot be changed' };
       if (isItself) applyDefaults(wanted, back);
       return { object: back };
@@ -172,12 +182,12 @@ export class MutatingPolicies implements AdmissionPlugin {
 
   async #bindings(
     { request, draft, namespace, authorization }: Pass,
-    { kind, param }: Called,
+    { kind, seen, param }: Called,
     c: Ctx,
   ): Promise<Bindings> {
     const { versions } = this.#deps;
     const object = await versions.read(kind, draft, c);
-    const previous = request.previous && (await versions.read(kind, request.previous, c));
+    const { previous } = seen;
     return withParams(bindingsOf({ request, kind, object, previous, namespace }, authorization), param);
   }
 
@@ -192,8 +202,15 @@ export class MutatingPolicies implements AdmissionPlugin {
   }
 }
 
-function named(hooks: readonly Called['hook'][], names: ReadonlySet<string>): Called['hook'][] {
-  return hooks.filter(({ policy }) => names.has(policy.metadata.name));
+/** Options of a connection have no metadata. */
+function namespaceIn({ metadata }: Partial<KubeObject>): string {
+  return metadata?.namespace ?? '';
+}
+
+/** The same in both passes: the policy, its binding and the parameter object. */
+function keyOf({ hook, binding, param }: Called): string {
+  const { namespace = '', name = '' } = param?.metadata ?? {};
+  return [hook.policy.metadata.name, binding.metadata.name, namespace, name].join('/');
 }
 
 /** The code stays that of a refusal whatever the reason, as in Kubernetes. */

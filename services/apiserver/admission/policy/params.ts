@@ -3,7 +3,7 @@
  * Source: k8s.io/apiserver/pkg/admission/plugin/policy/generic/policy_dispatcher.go CollectParams.
  */
 import { type DeepReadonly, type KindInfo, type KubeObject, type LabelSelector, matcherOf } from '#lib/api';
-import type { Ctx } from '#lib/base';
+import { type Ctx, StatusError } from '#lib/base';
 import type { Cached } from '../../cache/cached.ts';
 import type { KindRegistry } from '../../kind-registry.ts';
 import type { Storage } from '../../storage.ts';
@@ -49,13 +49,27 @@ export class Params {
     );
   }
 
+  /** undefined: no such kind is served. */
+  resourceOf({ apiVersion = '', kind = '' }: ParamKind): string | undefined {
+    return this.#kinds.byGvk(apiVersion, kind)?.resource;
+  }
+
   /** `namespace` is that of the request. Throws ConfigurationError. */
   async collect(kind: KindInfo | undefined, ref: ParamRef | undefined, namespace: string, c: Ctx): Promise<Param[]> {
     if (kind === undefined || ref === undefined) return [undefined];
-    const found = await this.#versions.readAll(kind, this.#find(kind, ref, namespace), c);
+    const found = await this.#read(kind, this.#find(kind, ref, namespace), c);
     if (found.length === 0 && ref.parameterNotFoundAction === 'Deny')
       throw new ConfigurationError('no params found for policy binding with `Deny` parameterNotFoundAction');
     return found;
+  }
+
+  async #read(kind: KindInfo, found: readonly Cached[], c: Ctx): Promise<Param[]> {
+    try {
+      return await this.#versions.readAll(kind, found, c);
+    } catch (e) {
+      if (c.signal.aborted || !(e instanceof StatusError)) throw e;
+      throw new ConfigurationError(`failed to convert params: ${e.message}`);
+    }
   }
 
   #find(kind: KindInfo, ref: ParamRef, requestNamespace: string): Cached[] {

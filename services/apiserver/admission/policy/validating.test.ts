@@ -160,6 +160,19 @@ describe('params', () => {
   });
 });
 
+test('the first policy that refuses is told of, whether a later one is misconfigured or not', async () => {
+  const name = `order${++count}`;
+  const label = { matchResources: { objectSelector: { matchLabels: { of: name } } } };
+  await addValidating(server, `${name}-1`, { validations: [{ expression: 'false', message: 'first' }] }, label);
+  const paramKind = { apiVersion: 'example.com/v1', kind: 'Limit' };
+  await addValidating(server, `${name}-2`, { paramKind, validations: [{ expression: 'false' }] }, label);
+  const create = () => server.client.create(Kinds.configmaps, configMap(`x${++count}`, {}, { of: name }), c);
+  await eventually(async () => await expect(create()).rejects.toThrow(`'${name}-1' with binding`));
+  await server.client.delete(Kinds.validatingadmissionpolicies, { namespace: '', name: `${name}-1` }, {}, c);
+  await eventually(async () => await expect(create()).rejects.toThrow(`'${name}-2' denied request: failed to`));
+  await server.client.delete(Kinds.validatingadmissionpolicies, { namespace: '', name: `${name}-2` }, {}, c);
+});
+
 test('authorizer: the requester and service accounts', async () => {
   const p = await policy({
     validations: [

@@ -23,7 +23,12 @@ import {
 const FAILURE_KEY = 'validation.policy.admission.k8s.io/validation_failure';
 const ANNOTATION_BYTES_MAX = 10 * 1024;
 
-interface Refusal {
+interface Refusal extends Said {
+  /** Its place among the invocations. */
+  readonly at: number;
+}
+
+interface Said {
   readonly policy: string;
   readonly binding: string | undefined;
   readonly message: string;
@@ -51,28 +56,25 @@ export class ValidatingPolicies implements AdmissionPlugin {
     const hooks = this.#source.hooks();
     if (hooks.length === 0 || isExempt(request.kind)) return;
     const { invocations, misconfigured } = await findInvocations(this.#deps, hooks, request, c);
-    const refusals: Refusal[] = misconfigured.map((m) => ({ ...m, reason: '' }));
+    const refusals: Refusal[] = misconfigured.map((m) => ({ ...m, reason: '', at: m.after - 0.5 }));
     if (invocations.length > 0) refusals.push(...(await this.#ask(invocations, request, c)));
-    const [first] = refusals;
+    // In the order of the policies, what is misconfigured among them.
+    const [first] = refusals.toSorted((a, b) => a.at - b.at);
     if (first !== undefined) throw refused(request, first);
   }
 
   async #ask(invocations: readonly Called[], request: AdmissionRequest, c: Ctx): Promise<Refusal[]> {
-    const { matcher, versions, authorizer } = this.#deps;
+    const { matcher, authorizer } = this.#deps;
     const namespace = await matcher.namespace(request, c);
     const authorization = authorizationOf(request, authorizer);
     const annotations = new Annotations();
     const turn = new Turn(c);
     const refusals: Refusal[] = [];
-    for (const called of invocations) {
-      const { kind } = called;
-      const [object, previous] = [
-        request.object && (await versions.read(kind, request.object, c)),
-        request.previous && (await versions.read(kind, request.previous, c)),
-      ];
-      const bindings = bindingsOf({ request, kind, object, previous, namespace }, authorization);
+    for (const [at, called] of invocations.entries()) {
+      const { kind, seen } = called;
+      const bindings = bindingsOf({ request, kind, ...seen, namespace }, authorization);
       const verdict = await evaluateValidating(called.hook.compiled(), withParams(bindings, called.param), turn);
-      refusals.push(...act(called, verdict, request));
+      refusals.push(...act(called, verdict, request).map((r) => ({ ...r, at })));
       for (const { key, value } of verdict.annotations)
         annotations.add(`${called.hook.policy.metadata.name}/${key}`, value);
     }
@@ -82,13 +84,13 @@ export class ValidatingPolicies implements AdmissionPlugin {
 }
 
 /** What the binding's actions make of a verdict. */
-function act({ hook, binding }: Called, verdict: Verdict, request: AdmissionRequest): Refusal[] {
+function act({ hook, binding }: Called, verdict: Verdict, request: AdmissionRequest): Said[] {
   const names = { policy: hook.policy.metadata.name, binding: binding.metadata.name };
   const actions = binding.spec?.validationActions ?? [];
-  const refusals: Refusal[] = [];
+  const refusals: Said[] = [];
   for (const denial of verdict.denials) {
     if (actions.includes('Deny')) refusals.push({ ...names, message: denial.message, reason: denial.reason });
-    if (actions.includes('Audit')) request.annotate?.(FAILURE_KEY, failureText(names, denial, actions));
+    if (actions.includes('Audit')) request.annotate?.(FAILURE_KEY, failureText(names, denial, actions), 'words');
     if (actions.includes('Warn'))
       request.warn(
         `Validation failed for ValidatingAdmissionPolicy '${names.policy}' with binding '${names.binding}': ${denial.message}`,
@@ -106,7 +108,7 @@ function failureText(
   return JSON.stringify([{ message, policy, binding, expressionIndex: index, validationActions }]);
 }
 
-function refused(request: AdmissionRequest, { policy, binding, message, reason }: Refusal): StatusError {
+function refused(request: AdmissionRequest, { policy, binding, message, reason }: Said): StatusError {
   const who = binding === undefined ? `'${policy}'` : `'${policy}' with binding '${binding}'`;
   const text = `ValidatingAdmissionPolicy ${who} denied request: ${message}`;
   const error = refusal(request, text);
@@ -134,6 +136,6 @@ class Annotations {
   }
 
   publish(request: AdmissionRequest): void {
-    for (const [key, values] of this.#values) request.annotate?.(key, [...values].join(', '));
+    for (const [key, values] of this.#values) request.annotate?.(key, [...values].join(', '), 'words');
   }
 }

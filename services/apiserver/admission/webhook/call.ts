@@ -47,7 +47,7 @@ export async function callWebhook(
   const result = resultOf(answer, { version, uid, isMutating: o.type === 'admit' });
   if (typeof result === 'string')
     throw new CallFailure(name, `received invalid webhook response: ${result}`, { code: 503 });
-  for (const [key, value] of result.auditAnnotations) request.annotate?.(`${name}/${key}`, value);
+  for (const [key, value] of result.auditAnnotations) request.annotate?.(`${name}/${key}`, value, 'words');
   for (const warning of result.warnings) request.warn(warning);
   if (!result.isAllowed) throw new Rejection(rejectionOf(name, result.status));
   return result;

@@ -15,7 +15,7 @@ import { authorizationOf, bindingsOf } from '../policy/bindings.ts';
 import { evaluateConditions } from '../policy/match-conditions.ts';
 import type { Turn } from '../policy/turns.ts';
 import { isNamespace, namespaceOf } from '../request-fields.ts';
-import { type RuleTarget, ruleMatches } from '../rules.ts';
+import { type Rule, type RuleTarget, ruleMatches } from '../rules.ts';
 import { internalError } from './failures.ts';
 import type { Hook } from './hooks.ts';
 import type { RequestView } from './request-view.ts';
@@ -57,14 +57,20 @@ export class Matching {
 
   #ruledKind(hook: Hook, view: RequestView): KindInfo | undefined {
     const { requested } = view;
-    if (matchesRules(hook, requested, view)) return requested;
-    if (hook.spec.matchPolicy === 'Exact') return undefined;
-    return this.#equivalents.of(requested).find((kind) => matchesRules(hook, kind, view));
+    const { rules = [], matchPolicy } = hook.spec;
+    if (rules.some((rule) => matchesRule(rule, requested, view))) return requested;
+    if (matchPolicy === 'Exact') return undefined;
+    // The earliest rule decides, where they name several versions.
+    for (const rule of rules) {
+      const found = this.#equivalents.of(requested).find((kind) => matchesRule(rule, kind, view));
+      if (found !== undefined) return found;
+    }
+    return undefined;
   }
 
   async #isNamespaceSelected(hook: Hook, view: RequestView, c: Ctx): Promise<boolean> {
     const name = namespaceOf(view.request);
-    if (hook.namespaces.isEmpty || name === '') return true;
+    if (hook.namespaces.isEmpty || (name === '' && !isNamespace(view.request.kind))) return true;
     return hook.namespaces.matches(await this.#namespaceLabels(view, name, c));
   }
 
@@ -113,7 +119,7 @@ export async function orInternal<T>(converting: Promise<T>): Promise<T> {
   }
 }
 
-function matchesRules(hook: Hook, kind: KindInfo, view: RequestView): boolean {
+function matchesRule(rule: Rule, kind: KindInfo, view: RequestView): boolean {
   const { operation, subresource } = view.request;
   const { group, version, resource } = kind;
   const target: RuleTarget = {
@@ -124,7 +130,7 @@ function matchesRules(hook: Hook, kind: KindInfo, view: RequestView): boolean {
     subresource,
     isNamespaced: !isNamespace(kind) && view.request.namespace !== '',
   };
-  return (hook.spec.rules ?? []).some((rule) => ruleMatches(rule, target));
+  return ruleMatches(rule, target);
 }
 
 /** By the labels of the new or of the old object. */

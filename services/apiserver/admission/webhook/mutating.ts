@@ -4,7 +4,7 @@
  * again.
  * Source: k8s.io/apiserver/pkg/admission/plugin/webhook/mutating/{dispatcher,reinvocationcontext}.go.
  */
-import { applyJsonPatch, Kinds, type KubeObject, kindInfo, semanticEqual } from '#lib/api';
+import { applyJsonPatch, isJsonWithinDepth, Kinds, type KubeObject, kindInfo, semanticEqual } from '#lib/api';
 import { type Ctx, messageOf, StatusError } from '#lib/base';
 import type { WatchCache } from '../../cache/watch-cache.ts';
 import type { CustomVersions } from '../../custom/versions.ts';
@@ -14,7 +14,7 @@ import { Turn } from '../policy/turns.ts';
 import { isExempt } from '../rules.ts';
 import { type CallDeps, CallEnd, callWebhook } from './call.ts';
 import { CallFailure, internalError } from './failures.ts';
-import { type Hook, Hooks } from './hooks.ts';
+import { Hooks } from './hooks.ts';
 import { type Invocation, Matching, type MatchingDeps, orInternal } from './matching.ts';
 import { RequestView } from './request-view.ts';
 import type { ReviewResult } from './review.ts';
@@ -83,38 +83,45 @@ export class MutatingAdmissionWebhook implements AdmissionPlugin {
   /** Whether it changed the object. */
   async #call({ hook, kind }: Invocation, view: RequestView, round: AdmissionRound, c: Ctx): Promise<boolean> {
     const { request } = view;
+    const { configuration, spec } = hook;
     const place = `round_${round.isReinvocation ? 1 : 0}_index_${hook.index}`;
     const startedMs = c.clock.monotonic();
     const seconds = (): number => (c.clock.monotonic() - startedMs) / 1000;
     let isMutated = false;
     try {
       const result = await callWebhook({ ...this.#o, type: TYPE }, { hook, kind }, view, c);
-      isMutated = await this.#patched(result, { hook, kind }, view, c);
+      const operations = operationsOf(result, spec.name);
+      if (operations.length > 0) {
+        isMutated = await this.#patched({ ...result, operations }, { hook, kind }, view, c);
+        const told = { configuration, webhook: spec.name, patch: operations, patchType: result.patchType };
+        request.annotate?.(`${PATCH_PREFIX}${place}`, JSON.stringify(told), 'body');
+      }
       this.#end.allowed(hook, request.operation, seconds());
-      if (isMutated) annotatePatch(request, hook, place, result);
     } catch (e) {
       const annotation = `failed-open.${PREFIX}${place}`;
       const refused = this.#end.failed(e, hook, view, { seconds: seconds(), annotation }, c);
       if (refused !== undefined) throw refused;
+    } finally {
+      const told = { configuration, webhook: spec.name, mutated: isMutated };
+      request.annotate?.(`${PREFIX}${place}`, JSON.stringify(told));
     }
-    const { configuration, spec } = hook;
-    const told = { configuration, webhook: spec.name, mutated: isMutated };
-    request.annotate?.(`${PREFIX}${place}`, JSON.stringify(told));
     return isMutated;
   }
 
-  async #patched(result: ReviewResult, { hook, kind }: Invocation, view: RequestView, c: Ctx): Promise<boolean> {
-    if (result.patch === undefined) return false;
+  async #patched(
+    { patchType, operations }: Pick<ReviewResult, 'patchType'> & { readonly operations: readonly unknown[] },
+    { hook, kind }: Invocation,
+    view: RequestView,
+    c: Ctx,
+  ): Promise<boolean> {
     const { name } = hook.spec;
-    const operations = operationsOf(result.patch, name);
-    if (operations.length === 0) return false;
     const object = await orInternal(view.object(kind, c));
     if (object === undefined) {
       const why = `admission webhook ${JSON.stringify(name)} attempted to modify the object, which is not supported for this operation`;
       throw internalError(why);
     }
-    if (result.patchType !== 'JSONPatch')
-      throw new CallFailure(name, `unsupported patch type ${JSON.stringify(result.patchType)}`, { code: 503 });
+    if (patchType !== 'JSONPatch')
+      throw new CallFailure(name, `unsupported patch type ${JSON.stringify(patchType)}`, { code: 503 });
     let next: unknown;
     try {
       next = applyJsonPatch(object, operations);
@@ -134,23 +141,18 @@ async function replaced(kind: Invocation['kind'], next: unknown, view: RequestVi
   }
 }
 
-function operationsOf(patch: Buffer, name: string): unknown[] {
+/** Empty: nothing is to be changed. */
+function operationsOf({ patch }: ReviewResult, name: string): readonly unknown[] {
+  if (patch === undefined) return [];
   try {
-    const operations: unknown = JSON.parse(patch.toString('utf8'));
+    const operations: unknown = isJsonWithinDepth(patch) ? JSON.parse(patch.toString('utf8')) : undefined;
+    if (operations === undefined) throw new Error('exceeded max depth');
     if (Array.isArray(operations)) return operations;
     throw new Error('json: cannot unmarshal object into Go value of type jsonpatch.Patch');
   } catch (e) {
     const why = `received undecodable patch in webhook response: ${messageOf(e)}`;
     throw new CallFailure(name, why, { code: 503, cause: e });
   }
-}
-
-function annotatePatch(request: AdmissionRequest, hook: Hook, place: string, { patch, patchType }: ReviewResult): void {
-  if (request.annotate === undefined || patch === undefined) return;
-  const operations: unknown = JSON.parse(patch.toString('utf8'));
-  const { configuration, spec } = hook;
-  const told = { configuration, webhook: spec.name, patch: operations, patchType };
-  request.annotate(`${PATCH_PREFIX}${place}`, JSON.stringify(told));
 }
 
 function callAgain(progress: Progress): void {

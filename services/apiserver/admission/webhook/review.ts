@@ -50,25 +50,69 @@ export function resultOf(
   const review = fieldsOf(answer);
   const response = fieldsOrNone(review['response']);
   if (response === undefined) return 'webhook response was absent';
+  const fault = typeFault(response);
+  if (fault !== undefined) return fault;
   if (o.version === 'v1') {
     const uid = textOf(response['uid']);
     if (uid !== o.uid) return `expected response.uid=${JSON.stringify(o.uid)}, got ${JSON.stringify(uid)}`;
     const wanted = `${GROUP}/v1, Kind=${KIND}`;
-    const got = `${textOf(review['apiVersion'])}, Kind=${textOf(review['kind'])}`;
+    const got = kindText(review);
     if (got !== wanted) return `expected webhook response of ${wanted}, got ${got}`;
   }
-  const { allowed } = response;
-  if (allowed !== undefined && typeof allowed !== 'boolean')
-    return 'json: cannot unmarshal response.allowed into Go struct field of type bool';
   const patch = patchOf(response, o);
   if (typeof patch === 'string') return patch;
   return {
-    isAllowed: allowed === true,
+    isAllowed: response['allowed'] === true,
     status: fieldsOrNone(response['status']),
     ...patch,
     auditAnnotations: textsByKey(response['auditAnnotations']),
-    warnings: Array.isArray(response['warnings']) ? response['warnings'].filter((w) => typeof w === 'string') : [],
+    warnings: isTexts(response['warnings']) ? response['warnings'] : [],
   };
+}
+
+/** As Go prints a group, version and kind. */
+export function kindText(object: Fields): string {
+  const apiVersion = textOf(object['apiVersion']);
+  return `${apiVersion.includes('/') ? '' : '/'}${apiVersion}, Kind=${textOf(object['kind'])}`;
+}
+
+const RESPONSE_FIELDS: readonly [name: string, type: string, isOfType: (value: unknown) => boolean][] = [
+  ['uid', 'types.UID', isText],
+  ['allowed', 'bool', (v) => typeof v === 'boolean'],
+  ['status', 'v1.Status', (v) => fieldsOrNone(v) !== undefined],
+  ['patch', '[]uint8', (v) => isText(v) && isBase64(v)],
+  ['patchType', 'v1.PatchType', isText],
+  ['auditAnnotations', 'map[string]string', (v) => isTexts(Object.values(fieldsOrNone(v) ?? [0]))],
+  ['warnings', '[]string', isTexts],
+];
+
+/** A field of another type makes the whole answer one that cannot be read: a patch must not be passed over for its form. */
+function typeFault(response: Fields): string | undefined {
+  for (const [name, type, isOfType] of RESPONSE_FIELDS) {
+    const value = response[name] ?? undefined;
+    if (value !== undefined && !isOfType(value))
+      return `json: cannot unmarshal ${jsonTypeOf(value)} into Go struct field AdmissionResponse.response.${name} of type ${type}`;
+  }
+  return undefined;
+}
+
+function jsonTypeOf(value: unknown): string {
+  if (Array.isArray(value)) return 'array';
+  return typeof value === 'boolean' ? 'bool' : typeof value;
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string';
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every(isText);
+}
+
+/** Go's decoder passes over the ends of lines and nothing else. */
+function isBase64(text: string): boolean {
+  const bare = text.replace(/[\r\n]/g, '');
+  return bare.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(bare);
 }
 
 function patchOf(

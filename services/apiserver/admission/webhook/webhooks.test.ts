@@ -1,7 +1,15 @@
 import { request } from 'node:https';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type ConfigMap, type Deployment, type KindRef, Kinds, type KubeObject, kindByResource } from '#lib/api';
+import {
+  type ConfigMap,
+  type CustomResourceDefinition,
+  type Deployment,
+  type KindRef,
+  Kinds,
+  type KubeObject,
+  kindByResource,
+} from '#lib/api';
 import { testContext as c, startTestServer, type TestServer } from '../../testing/server.ts';
 import { patchOf, type SeenReview, startWebhookServer, type WebhookServer } from '../../testing/webhook-server.ts';
 
@@ -60,6 +68,32 @@ const create = (name: string, o: Parameters<typeof configMap>[1] = {}, dryRun = 
   server.client.create<ConfigMap>(Kinds.configmaps, configMap(name, o), c, { dryRun });
 const key = (name: string) => ({ namespace: 'default', name });
 const operations = () => hook.seen.map((s) => s.review.request.operation);
+
+const widgetsOf = (version: string): KindRef => ({
+  group: 'example.com',
+  version,
+  kind: 'Widget',
+  resource: 'widgets',
+  namespaced: true,
+});
+
+/** The first is stored. */
+async function defineWidgets(...names: string[]): Promise<void> {
+  const openAPIV3Schema = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
+  const versions = names.map((name, i) => ({ name, served: true, storage: i === 0, schema: { openAPIV3Schema } }));
+  const crd = {
+    metadata: { name: 'widgets.example.com' },
+    spec: { group: 'example.com', scope: 'Namespaced', names: { plural: 'widgets', kind: 'Widget' }, versions },
+  };
+  await server.client.create(
+    Kinds.customresourcedefinitions,
+    crd as unknown as Parameters<typeof server.client.create<CustomResourceDefinition>>[1],
+    c,
+  );
+  const listed = async (): Promise<number> =>
+    (await server.client.list(widgetsOf(names[0] ?? ''), {}, c).catch(() => ({ items: [{}] }))).items.length;
+  await expect.poll(listed).toBe(0);
+}
 
 describe('validating webhooks', () => {
   test('the review has who, what and both objects of create, update, patch and delete', async () => {
@@ -132,6 +166,28 @@ describe('validating webhooks', () => {
     await configure('validating', 'v', {});
     hook.answer = () => Buffer.from(JSON.stringify(said));
     await expect(create('a')).rejects.toThrow(`received invalid webhook response: ${why}`);
+  });
+
+  test('an answer without apiVersion and kind is not believed', async () => {
+    await configure('validating', 'v', {});
+    hook.answer = (s) => Buffer.from(JSON.stringify({ response: { uid: s.review.request.uid, allowed: true } }));
+    await expect(create('a')).rejects.toThrow(
+      'received invalid webhook response: expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got /, Kind=',
+    );
+  });
+
+  test.each<[string, object]>([
+    ['allowed of type bool', { allowed: 'true' }],
+    ['status of type v1.Status', { allowed: true, status: 'no' }],
+    ['patch of type []uint8', { allowed: true, patchType: 'JSONPatch', patch: [{ op: 'add', path: '/a', value: 1 }] }],
+    ['patch of type []uint8', { allowed: true, patchType: 'JSONPatch', patch: '[{"op":"test"}]' }],
+    ['warnings of type []string', { allowed: true, warnings: 'mind' }],
+    ['warnings of type []string', { allowed: true, warnings: [1] }],
+    ['auditAnnotations of type map[string]string', { allowed: true, auditAnnotations: { a: 1 } }],
+  ])('a field of another type makes the answer unreadable, and nothing is passed over: %s', async (field, said) => {
+    await configure('mutating', 'm', {});
+    hook.answer = () => said;
+    await expect(create('a')).rejects.toThrow(`into Go struct field AdmissionResponse.response.${field}`);
   });
 
   test('more than 3 MiB, bottomless nesting, an authority that is not ours, silence: failures, no hangs', async () => {
@@ -267,6 +323,34 @@ describe('matching', () => {
     });
   });
 
+  test('of rules that name several other versions the earliest decides', async () => {
+    const rule = (apiVersions: string[]) => ({
+      operations: ['CREATE'],
+      apiGroups: ['example.com'],
+      apiVersions,
+      resources: ['widgets'],
+    });
+    await defineWidgets('v1', 'v2', 'v3');
+    await configure('validating', 'v', { rules: [rule(['v3']), rule(['v2'])] });
+    await configure('validating', 'w', { name: 'two.example.com', rules: [rule(['v2']), rule(['v3'])] });
+    await server.client.create(widgetsOf('v1'), { metadata: key('a') }, c);
+    const asked = hook.seen.map((s) => s.review.request.kind.version);
+    expect(asked.toSorted()).toEqual(['v2', 'v3']);
+  });
+
+  test('a namespace that has no name yet is selected by its own labels', async () => {
+    const rules = [{ operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['namespaces'] }];
+    await configure('validating', 'v', { rules, namespaceSelector: { matchLabels: { team: 'a' } } });
+    const namespace = (labels: Record<string, string>) => ({
+      metadata: { generateName: 'n-', name: '', labels },
+      spec: {},
+    });
+    await server.client.create(Kinds.namespaces, namespace({ team: 'b' }), c);
+    expect(hook.seen).toHaveLength(0);
+    await server.client.create(Kinds.namespaces, namespace({ team: 'a' }), c);
+    expect(hook.seen).toHaveLength(1);
+  });
+
   test('the version that was asked for comes first, and is what Exact goes by', async () => {
     const rule = (version: string) => [
       { operations: ['CREATE'], apiGroups: ['autoscaling'], apiVersions: [version], resources: ['*'] },
@@ -391,6 +475,35 @@ describe('mutating webhooks', () => {
     hook.answer = () => said;
     await expect(create('x')).rejects.toMatchObject({ kind: 'Internal' });
     await expect(create('x')).rejects.toThrow(why);
+  });
+
+  test('audit: each call, also one that refuses; patches as parts of bodies; what webhooks say as words', async () => {
+    const named = (name: string) => ({ name: `${name}.example.com`, clientConfig: at(name) });
+    await configure('mutating', 'm', named('a'), { ...named('b'), failurePolicy: 'Ignore' }, named('c'));
+    hook.answer = (s) => {
+      if (nameOf(s) === 'a') return { ...set('a', '1'), auditAnnotations: { why: 'x' } };
+      return nameOf(s) === 'b' ? 500 : { allowed: false };
+    };
+    const told: unknown[] = [];
+    const annotate = (key: string, value: string, content?: string) => void told.push([key, value, content]);
+    const user = { name: 'admin', groups: ['system:masters'] };
+    const body = { ...configMap('x', { data: { z: '0' } }), apiVersion: 'v1', kind: 'ConfigMap' };
+    const base = { user, kind: Kinds.configmaps, namespace: 'default', annotate };
+    await expect(server.api.handler.handle({ ...base, verb: 'create', body, options: {} }, c)).rejects.toThrow(
+      'denied',
+    );
+    const value = (name: string, o: object) =>
+      JSON.stringify({ configuration: 'm', webhook: `${name}.example.com`, ...o });
+    const patch = [{ op: 'add', path: '/data/a', value: '1' }];
+    const of = (i: number) => `mutation.webhook.admission.k8s.io/round_0_index_${i}`;
+    expect(told.filter((t) => !String(t).startsWith('pod-security'))).toEqual([
+      ['a.example.com/why', 'x', 'words'],
+      ['patch.webhook.admission.k8s.io/round_0_index_0', value('a', { patch, patchType: 'JSONPatch' }), 'body'],
+      [of(0), value('a', { mutated: true }), undefined],
+      [`failed-open.${of(1)}`, 'b.example.com', undefined],
+      [of(1), value('b', { mutated: false }), undefined],
+      [of(2), value('c', { mutated: false }), undefined],
+    ]);
   });
 
   test('a DELETE cannot be patched', async () => {

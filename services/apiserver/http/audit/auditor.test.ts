@@ -178,6 +178,25 @@ describe('what never appears', () => {
     expect(events.at(-1)?.responseStatus?.message).toBe('User "u" cannot patch');
   });
 
+  test('annotations that quote: parts of bodies where bodies are recorded, words of anything but secrets', async () => {
+    const annotated = async (level: string, url: string) => {
+      const { auditor: a, events } = await auditor(EVERYTHING.replace('RequestResponse', level));
+      const call = a.begin(subject('POST', url));
+      call?.annotate('fact', 'f');
+      call?.annotate('fact', 'second');
+      call?.annotate('words', 'w', 'words');
+      call?.annotate('patch', JSON.stringify({ patch: [{ value: 'abcdef.0123456789abcdef', path: '/a' }] }), 'body');
+      call?.complete({ code: 201 });
+      return events.at(-1)?.annotations;
+    };
+    const secrets = '/api/v1/namespaces/default/secrets';
+    const patch = '{"patch":[{"value":"[redacted]","path":"/a"}]}';
+    expect(await annotated('RequestResponse', URL)).toEqual({ fact: 'f', words: 'w', patch });
+    expect(await annotated('Request', URL)).toEqual({ fact: 'f', words: 'w', patch });
+    expect(await annotated('Metadata', URL)).toEqual({ fact: 'f', words: 'w' });
+    expect(await annotated('RequestResponse', secrets)).toEqual({ fact: 'f', words: '[redacted]' });
+  });
+
   test('a name of megabytes, which no object has', async () => {
     const { auditor: a, events } = await auditor();
     const call = begin(a, subject('POST', '/api/v1/namespaces/default/secrets'));

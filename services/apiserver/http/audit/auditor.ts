@@ -7,11 +7,11 @@
  * Source: k8s.io/apiserver/pkg/endpoints/filters/audit.go, pkg/audit/request.go.
  */
 import type { Clock, StatusError } from '#lib/base';
-import type { UserInfo } from '#lib/client';
+import type { Annotate, UserInfo } from '#lib/client';
 import type { RequestInfo } from '../request-info.ts';
 import { type AuditedRequest, auditEvent, type ResponseStatus, type StageFacts } from './event.ts';
 import { type AuditAttributes, type AuditDecision, type AuditPolicy, type AuditStage, decide } from './policy.ts';
-import { cappedLevel, isSealed, redacted } from './redact.ts';
+import { cappedLevel, isSealed, REDACTED, redacted } from './redact.ts';
 import type { AuditTrail } from './trail.ts';
 
 const DECISION = 'authorization.k8s.io/decision';
@@ -96,20 +96,32 @@ export class AuditedCall {
     this.#annotations[DECISION] = isAllowed ? 'allow' : 'forbid';
   }
 
-  /** What admission has to say; the first of one key stays, as in Kubernetes. */
-  annotate(key: string, value: string): void {
-    if (!Object.hasOwn(this.#annotations, key)) this.#annotations[key] = value;
-  }
+  /**
+   * What admission has to say; the first of one key stays, as in Kubernetes. Parts of bodies only where bodies are recorded, and
+   * without credentials (AddAnnotationWithLevel); of sealed kinds, whose level is never that high, no words that may quote them.
+   */
+  readonly annotate: Annotate = (key, value, content = 'facts') => {
+    if (Object.hasOwn(this.#annotations, key)) return;
+    if (content === 'body') {
+      if (!this.#hasBodies) return;
+      this.#annotations[key] = JSON.stringify(redacted(JSON.parse(value), this.#parts.decision));
+      return;
+    }
+    this.#annotations[key] = content === 'words' && this.#parts.sealed ? REDACTED : value;
+  };
 
   get hasResponseBody(): boolean {
     return this.#request.level === 'RequestResponse';
   }
 
+  get #hasBodies(): boolean {
+    return this.#request.level === 'Request' || this.hasResponseBody;
+  }
+
   /** As the client sent it, before anything changes it. */
   body(value: unknown): void {
     this.#identity = identityOf(value);
-    if (this.#request.level === 'Request' || this.hasResponseBody)
-      this.#requestObject = redacted(value, this.#parts.decision);
+    if (this.#hasBodies) this.#requestObject = redacted(value, this.#parts.decision);
   }
 
   started(code: number): void {

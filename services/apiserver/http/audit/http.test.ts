@@ -1,10 +1,12 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { request as httpsRequest } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type ConfigMap, Kinds, type Secret } from '#lib/api';
 import { MemoryBus, Subjects } from '#lib/bus';
+import { addValidating } from '../../admission/policy/testing/policies.ts';
 import { testContext as c, MASTER, startTestServer, type TestServer } from '../../testing/server.ts';
 import type { AuditEvent } from './event.ts';
 import { parseAuditPolicy } from './policy.ts';
@@ -145,3 +147,39 @@ test('a watch has two stages, probes none, and whoever speaks for another is nam
   });
   expect(events.some((e) => e.requestURI === '/readyz')).toBe(false);
 });
+
+test('what admission says of connections is on record, upgraded or not', async () => {
+  const resources = ['pods/proxy', 'pods/exec'];
+  const rule = { apiGroups: [''], apiVersions: ['v1'], resources, operations: ['CONNECT' as const] };
+  await addValidating(
+    server,
+    'told',
+    { matchConstraints: { resourceRules: [rule] }, validations: [{ expression: 'false', message: 'not here' }] },
+    { validationActions: ['Audit', 'Deny'] },
+  );
+  await server.client.list(Kinds.pods, {}, c);
+  const admin = await server.http(MASTER);
+  const path = (sub: string): string => `/api/v1/namespaces/default/pods/p/${sub}`;
+  await expect(admin.raw({ method: 'GET', path: path('proxy/x') }, c)).rejects.toMatchObject({ kind: 'Invalid' });
+  expect(await upgradeCode(path('exec?command=sh&stdout=1'))).toBe(422);
+  const { events } = await recorded();
+  const failure = 'validation.policy.admission.k8s.io/validation_failure';
+  for (const subresource of ['proxy', 'exec']) {
+    const event = events.findLast((e) => e.objectRef?.subresource === subresource && e.stage === 'ResponseComplete');
+    expect(event?.annotations?.[failure]).toContain('not here');
+  }
+});
+
+async function upgradeCode(path: string): Promise<number | undefined> {
+  const { certPem: cert, keyPem } = await server.issueClient('admin', ['system:masters']);
+  const headers = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13' };
+  return await new Promise((resolve, reject) => {
+    const options = { headers, cert, key: keyPem, ca: server.ca.certPem, agent: false };
+    const sent = httpsRequest(`${server.url}${path}`, options, (res) => {
+      res.resume();
+      resolve(res.statusCode);
+    });
+    sent.once('error', reject);
+    sent.end();
+  });
+}
