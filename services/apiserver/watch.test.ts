@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type ConfigMap, Kinds, type Pod } from '#lib/api';
-import { type Ctx, isKind } from '#lib/base';
+import { type Ctx, isKind, VirtualClock } from '#lib/base';
 import type { Client, ListQuery, WatchEvent, WatchQuery } from '#lib/client';
 import { testContext as c, startTestServer, type TestServer } from './testing/server.ts';
 
@@ -107,6 +107,27 @@ describe('watch (kubernetes-api.md 9)', () => {
 
   test('a time limit ends it cleanly', async () => {
     expect(await take({ namespace: 'default', timeoutSeconds: 0.05, resourceVersion: '0' }, 1_000)).toHaveLength(0);
+  });
+
+  test('its last bookmark says no more than what it told: a reader that is slow at the end misses nothing', async () => {
+    const clock = new VirtualClock();
+    await using own = await startTestServer({ clock });
+    const configMap = (name: string): object => ({ metadata: key(name) });
+    const { resourceVersion } = await own.client.list(Kinds.configmaps, {}, c);
+    const q = { resourceVersion, allowWatchBookmarks: true, timeoutSeconds: 5 };
+    const watch = own.client.watch<ConfigMap>(Kinds.configmaps, q, c)[Symbol.asyncIterator]();
+    const first = watch.next();
+    await own.client.create(Kinds.configmaps, configMap('a'), c);
+    expect((await first).value).toMatchObject({ type: 'ADDED' });
+    await clock.advance(5_000);
+    const late = await own.client.create<ConfigMap>(Kinds.configmaps, configMap('late') as never, c);
+    const rest: WatchEvent<ConfigMap>[] = [];
+    for (let n = await watch.next(); n.done !== true; n = await watch.next()) rest.push(n.value);
+    expect(short(rest)).toEqual(['BOOKMARK']);
+    const [last] = rest;
+    expect(BigInt(last?.type === 'BOOKMARK' ? last.resourceVersion : 0)).toBeLessThan(
+      BigInt(late.metadata.resourceVersion ?? 0),
+    );
   });
 
   test('a revision from before this server and from the future', async () => {

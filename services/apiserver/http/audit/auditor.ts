@@ -11,7 +11,7 @@ import type { UserInfo } from '#lib/client';
 import type { RequestInfo } from '../request-info.ts';
 import { type AuditedRequest, auditEvent, type ResponseStatus, type StageFacts } from './event.ts';
 import { type AuditAttributes, type AuditDecision, type AuditPolicy, type AuditStage, decide } from './policy.ts';
-import { cappedLevel, isSealed, redacted } from './redact.ts';
+import { cappedLevel, isSealed, REDACTED, redacted } from './redact.ts';
 import type { AuditTrail } from './trail.ts';
 
 const DECISION = 'authorization.k8s.io/decision';
@@ -22,6 +22,9 @@ const NEVER_QUOTING: ReadonlySet<string> = new Set([
   'Unauthorized',
   'TooManyRequests',
 ]);
+const PATCH_PREFIX = 'patch.webhook.admission.k8s.io/';
+/** Names of webhooks, whether they changed something, whether they failed. */
+const NEVER_QUOTING_KEY = /^(failed-open\.)?(mutation|validating)\.webhook\.admission\.k8s\.io\//;
 /** No valid name or uid is longer; of what a client sends no more is kept. */
 const IDENTITY_MAX = 253;
 
@@ -96,20 +99,34 @@ export class AuditedCall {
     this.#annotations[DECISION] = isAllowed ? 'allow' : 'forbid';
   }
 
-  /** What admission has to say; the first of one key stays, as in Kubernetes. */
+  /**
+   * What admission has to say; the first of one key stays, as in Kubernetes. A webhook's patch is part of the body: recorded
+   * where bodies are, without credentials (webhook/mutating/dispatcher.go, LevelRequest). What webhooks and policies say in words of
+   * their own of a sealed kind may quote it.
+   */
   annotate(key: string, value: string): void {
-    if (!Object.hasOwn(this.#annotations, key)) this.#annotations[key] = value;
+    if (Object.hasOwn(this.#annotations, key)) return;
+    if (key.startsWith(PATCH_PREFIX)) {
+      if (!this.#hasBodies) return;
+      this.#annotations[key] = JSON.stringify(redacted(JSON.parse(value), this.#parts.decision));
+      return;
+    }
+    const isQuoting = this.#parts.sealed && !NEVER_QUOTING_KEY.test(key);
+    this.#annotations[key] = isQuoting ? REDACTED : value;
   }
 
   get hasResponseBody(): boolean {
     return this.#request.level === 'RequestResponse';
   }
 
+  get #hasBodies(): boolean {
+    return this.#request.level === 'Request' || this.hasResponseBody;
+  }
+
   /** As the client sent it, before anything changes it. */
   body(value: unknown): void {
     this.#identity = identityOf(value);
-    if (this.#request.level === 'Request' || this.hasResponseBody)
-      this.#requestObject = redacted(value, this.#parts.decision);
+    if (this.#hasBodies) this.#requestObject = redacted(value, this.#parts.decision);
   }
 
   started(code: number): void {

@@ -11,7 +11,7 @@ const SEALED: ReadonlySet<string> = new Set([
   'authentication.k8s.io/tokenreviews',
 ]);
 
-const REDACTED = '[redacted]';
+export const REDACTED = '[redacted]';
 const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
 const DATA_FIELDS: ReadonlySet<string> = new Set(['data', 'stringData', 'binaryData']);
 const SECRET_NAME = /token|passw(or)?d|passphrase|secret|credential|private.?key|api.?key/i;

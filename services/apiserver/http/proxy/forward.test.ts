@@ -430,7 +430,7 @@ describe('proxy: one request of a client is one request of the target', () => {
 describe('proxy: upgrades of what is no place of the API', () => {
   test('a node is not inside a namespace: rights there give nothing', async () => {
     const owner = await server.issueClient('owner', []);
-    await server.client.create(Kinds.namespaces, { metadata: { name: 'own' } }, c);
+    await server.client.create(Kinds.namespaces, { metadata: { name: 'own' }, spec: {} }, c);
     const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' };
     const subjects = [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'owner' }];
     await server.client.create(
