@@ -112,15 +112,15 @@ describe('watch (kubernetes-api.md 9)', () => {
   test('its last bookmark says no more than what it told: a reader that is slow at the end misses nothing', async () => {
     const clock = new VirtualClock();
     await using own = await startTestServer({ clock });
-    const configMap = (name: string): object => ({ metadata: key(name) });
+    const create = (name: string) => own.client.create<ConfigMap>(Kinds.configmaps, { metadata: key(name) }, c);
     const { resourceVersion } = await own.client.list(Kinds.configmaps, {}, c);
     const q = { resourceVersion, allowWatchBookmarks: true, timeoutSeconds: 5 };
     const watch = own.client.watch<ConfigMap>(Kinds.configmaps, q, c)[Symbol.asyncIterator]();
     const first = watch.next();
-    await own.client.create(Kinds.configmaps, configMap('a'), c);
+    await create('a');
     expect((await first).value).toMatchObject({ type: 'ADDED' });
     await clock.advance(5_000);
-    const late = await own.client.create<ConfigMap>(Kinds.configmaps, configMap('late') as never, c);
+    const late = await create('late');
     const rest: WatchEvent<ConfigMap>[] = [];
     for (let n = await watch.next(); n.done !== true; n = await watch.next()) rest.push(n.value);
     expect(short(rest)).toEqual(['BOOKMARK']);

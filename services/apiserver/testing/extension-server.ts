@@ -194,6 +194,11 @@ function stream(res: ServerResponse): void {
 function acceptUpgrades(server: Server, seen: SeenRequest[]): void {
   server.on('upgrade', (req, socket, head) => {
     seen.push(seenOf(req, head));
+    if ((req.url ?? '').endsWith('/hang')) {
+      const asked = seenOf(req, head);
+      socket.once('close', () => seen.push({ ...asked, method: 'closed' }));
+      return;
+    }
     if ((req.url ?? '').endsWith('/redirect')) {
       socket.end('HTTP/1.1 302 Found\r\nLocation: https://other.example.com/\r\nContent-Length: 0\r\n\r\n');
       return;

@@ -105,6 +105,14 @@ describe('an extension server that means ill', () => {
     expect(upgraded.toLowerCase()).not.toContain('location:');
   });
 
+  test('that never answers an upgrade holds nothing once the client has gone', async () => {
+    const socket = await dial();
+    socket.write(`GET ${ROOT}/hang HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`);
+    await eventually(() => expect(extension.seen.at(-1)).toMatchObject({ method: 'GET', url: `${ROOT}/hang` }));
+    socket.destroy();
+    await eventually(() => expect(extension.seen.at(-1)).toMatchObject({ method: 'closed', url: `${ROOT}/hang` }));
+  });
+
   test('that switches protocols unasked is told as one that cannot be reached', async () => {
     const answer = await exchange(`GET ${ROOT}/switch HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`);
     expect(answer).toMatch(/^HTTP\/1\.1 503 /);

@@ -45,11 +45,19 @@ export async function proxyUpgrade(
   signal: AbortSignal,
 ): Promise<void> {
   const { req, socket, head, user } = call;
-  const sent = backend.request({ ...target(req), headers: headersFor(backend, req, user, upgradeOf(req)), signal });
+  const gone = new AbortController();
+  const onGone = (): void => gone.abort(new DOMException('the client has gone', 'AbortError'));
+  socket.once('close', onGone);
+  const own = AbortSignal.any([signal, gone.signal]);
+  const sent = backend.request({
+    ...target(req),
+    headers: headersFor(backend, req, user, upgradeOf(req)),
+    signal: own,
+  });
   const upgraded = new Promise<{ answer: IncomingMessage; upstream: Duplex; rest: Buffer }>((resolve) => {
     sent.once('upgrade', (answer, upstream, rest) => resolve({ answer, upstream, rest }));
   });
-  const refused = answerOf(sent, signal);
+  const refused = answerOf(sent, own);
   // Never for another request: what the client sends from now on is its own.
   sent.shouldKeepAlive = false;
   sent.end();
