@@ -104,7 +104,7 @@ async function* run(core: Core, q: WatchQuery, start: Start, c: Ctx): AsyncItera
       if (initialEnd !== undefined) {
         if (withBookmarks) yield { type: 'bookmark', resourceVersion: initialEnd.toString(), initialEventsEnd: true };
         initialEnd = undefined;
-      } else if (isDue && watcher.isIdle) {
+      } else if (isDue && watcher.isIdle && !watcher.isEnded) {
         yield { type: 'bookmark', resourceVersion: core.cache.revision.toString(), initialEventsEnd: false };
         rearm();
       }

@@ -124,8 +124,9 @@ async function passOn(answer: IncomingMessage, res: ServerResponse): Promise<voi
     res.writeHead(502, { 'content-type': 'text/plain; charset=utf-8' }).end(REDIRECTED);
     return;
   }
+  const headers = returnedHeaders(answer.headersDistinct);
   try {
-    for (const [name, values] of Object.entries(returnedHeaders(answer.headersDistinct)))
+    for (const [name, values] of Object.entries(headers))
       res.setHeader(name, values.length === 1 ? (values[0] ?? '') : values);
     /* Our server adds its own otherwise, beside the one that came. */
     res.sendDate = answer.headers.date === undefined;
@@ -133,6 +134,7 @@ async function passOn(answer: IncomingMessage, res: ServerResponse): Promise<voi
   } catch (e) {
     // What node:http does not write is no answer: the connection is not kept for another request.
     answer.destroy();
+    for (const name of Object.keys(headers)) res.removeHeader(name);
     throw unreachable(e);
   }
   /* A watch that has nothing to say yet has begun all the same. */
