@@ -124,6 +124,7 @@ rules:
       const call = a.begin(subject('POST', url));
       call?.annotate(key, patch);
       call?.annotate('mutation.webhook.admission.k8s.io/round_0_index_0', '{"mutated":true}');
+      call?.annotate('patch.webhook.admission.k8s.io/own', 'no JSON');
       call?.annotate('policy.example.com/value', 'hidden-value');
       call?.complete({ code: 201 });
       return events.at(-1)?.annotations ?? {};
@@ -132,6 +133,7 @@ rules:
     const recorded = await told(URL, 'Request');
     expect(recorded[key]).toContain('red');
     expect(recorded[key]).not.toContain('hidden-value');
+    expect(recorded['patch.webhook.admission.k8s.io/own']).toBe('[redacted]');
     expect(recorded['policy.example.com/value']).toBe('hidden-value');
     expect(await told(URL.replace('configmaps', 'secrets'), 'RequestResponse')).toEqual({
       'mutation.webhook.admission.k8s.io/round_0_index_0': '{"mutated":true}',

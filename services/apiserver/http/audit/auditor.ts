@@ -108,7 +108,7 @@ export class AuditedCall {
     if (Object.hasOwn(this.#annotations, key)) return;
     if (key.startsWith(PATCH_PREFIX)) {
       if (!this.#hasBodies) return;
-      this.#annotations[key] = JSON.stringify(redacted(JSON.parse(value), this.#parts.decision));
+      this.#annotations[key] = redactedText(value, this.#parts.decision);
       return;
     }
     const isQuoting = this.#parts.sealed && !NEVER_QUOTING_KEY.test(key);
@@ -170,6 +170,14 @@ function attributesOf(info: RequestInfo, user: UserInfo | undefined): AuditAttri
   if (info.type === 'path') return { type: 'path', user, verb: info.verb, path: info.path };
   const { verb, group, resource, subresource = '', namespace, name = '' } = info;
   return { type: 'resource', user, verb, group, resource, subresource, namespace, name };
+}
+
+function redactedText(json: string, o: AuditDecision): string {
+  try {
+    return JSON.stringify(redacted(JSON.parse(json), o));
+  } catch {
+    return REDACTED; // the words of a webhook of this name
+  }
 }
 
 const IDENTITY = ['name', 'namespace', 'uid', 'resourceVersion'] as const;
