@@ -55,7 +55,8 @@ test('certificates: API server, gateway, registry door, etcd and kubeconfig have
   await ensureEtcdPki(layout, clock, HOUR_DAYS);
   const [ca, first, admin] = [await pki.ca(), await pki.server(names), await pki.admin()];
   const kubeconfig = newKubeconfig({ name: 'b', server: 'https://127.0.0.1:1', caPem: ca.certPem, ...admin });
-  await writeKubeconfig(kubeconfigPath(layout), kubeconfig);
+  const viewer = { name: 'viewer', user: { token: 'of somebody' } };
+  await writeKubeconfig(kubeconfigPath(layout), { ...kubeconfig, users: [...kubeconfig.users, viewer] });
   await using api = await startApiServer({
     store: new MemoryStore({ clock: realClock }),
     clock: realClock,
@@ -102,6 +103,7 @@ test('certificates: API server, gateway, registry door, etcd and kubeconfig have
       HOUR_MS * 0.9,
     );
     expect((await readKubeconfig(kubeconfigPath(layout))).clusters).toEqual(kubeconfig.clusters);
+    expect((await readKubeconfig(kubeconfigPath(layout))).users[1]).toEqual(viewer);
     expect((await stat(kubeconfigPath(layout))).mode & 0o777).toBe(0o600);
   } finally {
     server.forceShutdown();

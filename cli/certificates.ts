@@ -7,6 +7,7 @@
  * instant of them all, and each hour, since a wall clock may be set. One that cannot be renewed keeps none of the others, and
  * is tried again after a second, then less and less often: a short life may have little left.
  */
+import { X509Certificate } from 'node:crypto';
 import { backoffMs, type Ctx, isKind, messageOf, type Random } from '#lib/base';
 import { readKubeconfig, writeKubeconfig } from '#lib/client';
 import type { KeyPair } from '#lib/pki';
@@ -140,23 +141,32 @@ export class CertificateKeeper {
   }
 }
 
-/** The users' certificates in the cluster's own kubeconfig, all of them the administrator's; the rest stays as it is. */
+/** The administrator's certificates in the cluster's own kubeconfig; other users that somebody added stay who they are. */
 async function useInKubeconfig(path: string, admin: KeyPair): Promise<boolean> {
   const config = await readKubeconfig(path).catch((e: unknown) => {
     if (isKind(e, 'NotFound')) return undefined; // a server without `up`, which writes it
     throw e;
   });
   const certificate = Buffer.from(admin.certPem).toString('base64');
-  const old = config?.users.some((u) => u.user['client-certificate-data'] !== certificate);
-  if (config === undefined || old !== true) return false;
-  const users = config.users.map((u) => ({
-    ...u,
-    user: {
-      ...u.user,
-      'client-certificate-data': certificate,
-      'client-key-data': Buffer.from(admin.keyPem).toString('base64'),
-    },
-  }));
+  const { subject } = new X509Certificate(admin.certPem);
+  const isOld = (data: string | undefined): boolean => data !== certificate && subjectOf(data) === subject;
+  if (config?.users.some((u) => isOld(u.user['client-certificate-data'])) !== true) return false;
+  const own = {
+    'client-certificate-data': certificate,
+    'client-key-data': Buffer.from(admin.keyPem).toString('base64'),
+  };
+  const users = config.users.map((u) =>
+    isOld(u.user['client-certificate-data']) ? { ...u, user: { ...u.user, ...own } } : u,
+  );
   await writeKubeconfig(path, { ...config, users });
   return true;
+}
+
+/** undefined for none, and for what is no certificate. */
+function subjectOf(base64: string | undefined): string | undefined {
+  try {
+    return base64 === undefined ? undefined : new X509Certificate(Buffer.from(base64, 'base64')).subject;
+  } catch {
+    return undefined; // somebody's own
+  }
 }

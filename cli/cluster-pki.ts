@@ -18,11 +18,12 @@ export class ClusterPki {
   /** `days`: how long what is issued lasts. */
   constructor(folder: string, clock: Clock, days = DAYS) {
     this.#days = days;
-    this.#authority = new Authority({ folder, commonName: 'berth-ca', clock });
+    this.#authority = new Authority({ folder, commonName: 'berth-ca', clock, whenLost: 'refuse' });
     this.#frontProxy = new Authority({
       folder: join(folder, 'front-proxy'),
       commonName: 'berth-front-proxy-ca',
       clock,
+      whenLost: 'refuse',
     });
   }
 

@@ -37,7 +37,8 @@ export async function ensureEtcdPki(
   days = DAYS,
 ): Promise<readonly KeyPair[]> {
   if (layout.etcdEndpoints !== undefined) return [];
-  const authority = new Authority({ folder: etcdPkiFolder(layout), commonName: 'berth-etcd-ca', clock });
+  const folder = etcdPkiFolder(layout);
+  const authority = new Authority({ folder, commonName: 'berth-etcd-ca', clock, whenLost: 'replace' });
   // `client`, too: etcd's own gateway from JSON to gRPC dials etcd with the server's certificate.
   const usages = ['server', 'client'] as const;
   const server = await authority.ensure('server', {

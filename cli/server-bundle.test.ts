@@ -108,3 +108,11 @@ test('what no export has written is refused, and a name is never a path out of t
   const layout = furtherLayout(hostile, { instance: 'berth', home: join(folder, 'h'), serverIp: '192.0.2.2' });
   await expect(writeShared(hostile, layout)).rejects.toThrow('does not know: ../../x');
 });
+
+test('a further server of a cluster whose Secrets a KMS plugin seals uses one, too', async () => {
+  const kms = { endpoint: 'unix:///run/kms.sock' };
+  const path = join(folder, 'bundle');
+  await writeFile(path, JSON.stringify(await bundleOf(await firstServer({ kms }))));
+  const where = { instance: 'berth', home: join(folder, 'second'), serverIp: '192.0.2.2' };
+  expect(furtherLayout(await readBundle(path), where).kms).toEqual(kms);
+});

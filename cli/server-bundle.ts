@@ -24,6 +24,8 @@ export interface ServerBundle extends SharedFigures {
   readonly instance: string;
   readonly etcdEndpoints: readonly string[];
   readonly natsUrl: string;
+  /** The KMS plugin that seals Secrets: every server asks one at this socket of its own host. */
+  readonly kms?: ClusterLayout['kms'];
   /** Name below `<home>/pki` -> text. */
   readonly files: Readonly<Record<string, string>>;
 }
@@ -57,7 +59,8 @@ export async function bundleOf(layout: ClusterLayout): Promise<ServerBundle> {
   }
   const { instance, apiPort, gatewayPort, registryPort, clusterCidr, serviceCidr, clusterDomain } = layout;
   const figures = { apiPort, gatewayPort, registryPort, clusterCidr, serviceCidr, clusterDomain };
-  return { version: 1, kind: 'berth-server', instance, ...figures, etcdEndpoints, natsUrl, files };
+  const kms = layout.kms === undefined ? {} : { kms: layout.kms };
+  return { version: 1, kind: 'berth-server', instance, ...figures, etcdEndpoints, natsUrl, ...kms, files };
 }
 
 /** Throws Invalid for anything that `berth server export` has not written. */
@@ -98,6 +101,8 @@ export function furtherLayout(bundle: ServerBundle, o: FurtherServer): ClusterLa
     etcdEndpoints: bundle.etcdEndpoints,
     ...etcdTls,
     natsUrl: bundle.natsUrl,
+    // Without it this server would seal with a key file what the others seal under the plugin, and open nothing of theirs.
+    ...(bundle.kms === undefined ? {} : { kms: bundle.kms }),
     logFolder: '/var/log',
     nodes: [],
   };

@@ -83,7 +83,16 @@ export class KmsSealer implements Sealer {
 
   async open(storeKey: string, sealed: Buffer, c: Ctx): Promise<Buffer> {
     const envelope = parseEnvelope(storeKey, sealed);
-    if (envelope.provider === 'kms') return (await this.#unwrapped(storeKey, envelope.ref, c)).open(envelope, storeKey);
+    if (envelope.provider === 'kms') {
+      const cipher = await this.#unwrapped(storeKey, envelope.ref, c);
+      try {
+        return cipher.open(envelope, storeKey);
+      } catch (e) {
+        // Perhaps what the plugin gave is not the key: it is asked again next time.
+        this.#opened.delete(digestOf(envelope.ref));
+        throw e;
+      }
+    }
     if (this.#o.local !== undefined) return await this.#o.local.open(storeKey, sealed, c);
     throw new StatusError(
       'Internal',

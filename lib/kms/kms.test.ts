@@ -35,6 +35,8 @@ class FakePlugin {
   keyId = 'kek-1';
   status: { version?: string; healthz?: string; key_id?: string } = {};
   encryptAnswer: { ciphertext?: Buffer; key_id?: string; annotations?: Record<string, Buffer> } = {};
+  isDecrypting = true;
+  decryptAnswer: Buffer | undefined;
   readonly calls = { Status: 0, Encrypt: 0, Decrypt: 0 };
   readonly uids = new Set<string>();
   readonly #keys = new Map<string, Buffer>();
@@ -64,6 +66,8 @@ class FakePlugin {
         done: (e: { code: number; details: string } | null, answer?: object) => void,
       ) => {
         this.calls.Decrypt++;
+        if (this.isDecrypting === false) return done({ code: 14, details: 'restarting' });
+        if (this.decryptAnswer !== undefined) return done(null, { plaintext: this.decryptAnswer });
         const { ciphertext, key_id, annotations } = call.request;
         try {
           const nonce = annotations['nonce.example.com'] ?? Buffer.alloc(12);
@@ -214,4 +218,30 @@ test('kms: what a plugin may not answer is refused', async () => {
 test('kms: a plugin that is not there is told, in time', async () => {
   await using away = connectKms({ endpoint: `unix://${folder}/none.sock`, timeoutMs: 200 });
   await expect(away.keyId(c)).rejects.toMatchObject({ kind: 'Unavailable' });
+});
+
+test('kms: a plugin that is away for a moment does not end a watch, and one that lied once is believed again', async () => {
+  const one = await open();
+  const other = await open();
+  const events: string[] = [];
+  const watching = (async () => {
+    for await (const batch of other.sealed.watch(await other.sealed.currentRevision(c), c))
+      for (const e of batch) if (e.type === 'put') events.push(e.entry.value.toString());
+  })();
+  watching.catch(() => undefined);
+  fake.isDecrypting = false;
+  await one.sealed.create(`${SECRETS}default/a`, value('a'), {}, c);
+  await expect.poll(() => fake.calls.Decrypt).toBe(1);
+  fake.isDecrypting = true;
+  await expect
+    .poll(async () => {
+      await clock.advance(500);
+      return events;
+    })
+    .toEqual(['a']);
+  const third = await open();
+  fake.decryptAnswer = randomBytes(32);
+  await expect(third.sealed.get(`${SECRETS}default/a`, c)).rejects.toMatchObject({ kind: 'Internal' });
+  fake.decryptAnswer = undefined;
+  expect((await third.sealed.get(`${SECRETS}default/a`, c))?.value.toString()).toBe('a');
 });

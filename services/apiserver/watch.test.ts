@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type ConfigMap, Kinds, type Pod } from '#lib/api';
-import { type Ctx, isKind } from '#lib/base';
+import { type Ctx, isKind, VirtualClock } from '#lib/base';
 import type { Client, ListQuery, WatchEvent, WatchQuery } from '#lib/client';
 import { testContext as c, startTestServer, type TestServer } from './testing/server.ts';
 
@@ -107,6 +107,30 @@ describe('watch (kubernetes-api.md 9)', () => {
 
   test('a time limit ends it cleanly', async () => {
     expect(await take({ namespace: 'default', timeoutSeconds: 0.05, resourceVersion: '0' }, 1_000)).toHaveLength(0);
+  });
+
+  test.each([
+    ['at its end', 5],
+    ['when one was due just before its end', 61],
+  ])('a bookmark %s says no more than what was told: a slow reader misses nothing', async (_when, timeoutSeconds) => {
+    const clock = new VirtualClock();
+    await using own = await startTestServer({ clock });
+    const create = (name: string) => own.client.create<ConfigMap>(Kinds.configmaps, { metadata: key(name) }, c);
+    const { resourceVersion } = await own.client.list(Kinds.configmaps, {}, c);
+    const q = { resourceVersion, allowWatchBookmarks: true, timeoutSeconds };
+    const watch = own.client.watch<ConfigMap>(Kinds.configmaps, q, c)[Symbol.asyncIterator]();
+    const first = watch.next();
+    await create('a');
+    expect((await first).value).toMatchObject({ type: 'ADDED' });
+    await clock.advance(timeoutSeconds * 1_000);
+    const late = await create('late');
+    const rest: WatchEvent<ConfigMap>[] = [];
+    for (let n = await watch.next(); n.done !== true; n = await watch.next()) rest.push(n.value);
+    expect(short(rest)).toEqual(['BOOKMARK']);
+    const [last] = rest;
+    expect(BigInt(last?.type === 'BOOKMARK' ? last.resourceVersion : 0)).toBeLessThan(
+      BigInt(late.metadata.resourceVersion ?? 0),
+    );
   });
 
   test('a revision from before this server and from the future', async () => {

@@ -147,7 +147,7 @@ export class LocalSealer implements Sealer, AsyncDisposable {
     if (envelope.provider !== 'local')
       throw new StatusError(
         'Internal',
-        `${storeKey} was sealed by a KMS plugin, and this server has none: see --secrets-kms`,
+        `${storeKey} was sealed by a KMS plugin, and this server has none: name it here ('berth secrets use-kms')`,
       );
     const id = envelope.ref.toString('utf8');
     if (!this.#keys.has(id)) await this.#waitFor(() => this.#keys.has(id), c);
@@ -337,9 +337,15 @@ async function firstStart(
   return made;
 }
 
-export async function createIfAbsent(store: Store, key: string, value: Buffer, c: Ctx): Promise<boolean> {
+export async function createIfAbsent(
+  store: Store,
+  key: string,
+  value: Buffer,
+  c: Ctx,
+  fence?: Fence | undefined,
+): Promise<boolean> {
   try {
-    await store.create(key, value, {}, c);
+    await store.create(key, value, { fence }, c);
     return true;
   } catch (e) {
     if (!isKind(e, 'AlreadyExists')) throw e;

@@ -105,7 +105,8 @@ async function distribute(
     return { did: 'abandoned' };
   }
   if (lacking.length > 0 || members.length === 0) return { did: 'waited', keyId: id, lacking };
-  await createIfAbsent(o.store, permitKey(id), Buffer.from('{}'), c);
+  // Fenced: a leader that slept must not give a permit back that the next one has taken away.
+  await createIfAbsent(o.store, permitKey(id), Buffer.from('{}'), c, o.fence);
   if (!(await write(promote(record, id)))) return { did: 'nothing' };
   c.log.info({ keyId: id, members: members.length }, 'a new key seals Secrets');
   return { did: 'promoted' };

@@ -8,12 +8,15 @@
  * Fail closed: a value that no key opens fails the read or ends the watch with its error. Nothing is skipped, since a list
  * without it would say that it does not exist.
  */
-import { type Ctx, isKind } from '#lib/base';
+import { type Ctx, isKind, messageOf } from '#lib/base';
 import type { Entry, ListOptions, ListPage, Revision, Store, StoreAdmin, StoreEvent, WriteOptions } from '../store.ts';
 import type { Sealer } from './sealer.ts';
 
 /** Each is another rotation that came between sealing and writing. */
 const ATTEMPTS_MAX = 5;
+/** How long a watch waits for who opens. */
+const WATCH_OPEN_MS = 30_000;
+const WATCH_RETRY_MS = 500;
 
 export interface SealedStoreOptions {
   readonly store: Store;
@@ -72,7 +75,7 @@ export class SealedStore implements Store {
         if (wakePrefix !== undefined && key.startsWith(wakePrefix)) onChange?.(key);
         if (e.type !== 'put' || e.entry.isSealed !== true) continue;
         out ??= [...events];
-        out[i] = { type: 'put', entry: await this.#opened(e.entry, c) };
+        out[i] = { type: 'put', entry: await this.#openedInTime(e.entry, c) };
       }
       yield out ?? events;
     }
@@ -89,6 +92,20 @@ export class SealedStore implements Store {
   async #opened(entry: Entry, c: Ctx): Promise<Entry> {
     const value = await this.#o.sealer.open(entry.key, entry.value, c);
     return { key: entry.key, value, revision: entry.revision };
+  }
+
+  /** A plugin that is away for a moment must not end the watch, and with it every watch of this server's clients. */
+  async #openedInTime(entry: Entry, c: Ctx): Promise<Entry> {
+    const end = c.clock.monotonic() + WATCH_OPEN_MS;
+    for (;;) {
+      try {
+        return await this.#opened(entry, c);
+      } catch (e) {
+        if (!isKind(e, 'Unavailable') || c.clock.monotonic() >= end) throw e;
+        c.log.warn({ err: messageOf(e), key: entry.key }, 'a sealed value cannot be opened now; trying again');
+      }
+      await c.clock.sleep(WATCH_RETRY_MS, c.signal);
+    }
   }
 
   async #written(

@@ -197,10 +197,7 @@ export class WatchCache implements AsyncDisposable {
   async #relist(c: Ctx): Promise<void> {
     while (!c.signal.aborted) {
       try {
-        const before = this.#resources;
         await this.#load(c);
-        const error = new StatusError('Expired', 'the watch cache was filled anew: list again', { reason: 'Expired' });
-        for (const r of before.values()) r.endWatchers(error);
         return;
       } catch (e) {
         if (c.signal.aborted) return;
@@ -231,6 +228,9 @@ export class WatchCache implements AsyncDisposable {
       after = page.entries.at(-1)?.key;
       if (!page.more || after === undefined) break;
     }
+    // Before the new revision can be told to them by a bookmark: they have not seen what lies between.
+    const error = new StatusError('Expired', 'the watch cache was filled anew: list again', { reason: 'Expired' });
+    this.endWatchers(error);
     this.#resources = resources;
     this.#filledAt = at;
     this.#kinds.reset([...this.of(DEFINITIONS).items('')].map((cached) => cached.object));

@@ -62,6 +62,11 @@ export class Watcher implements Disposable {
     return this.#buffer.length === 0;
   }
 
+  /** What happens from now on it does not see. */
+  get isEnded(): boolean {
+    return this.#ended;
+  }
+
   offer(event: CacheEvent): void {
     if (this.#ended) return;
     const seen = seenBy(this.#filter, event);

@@ -75,7 +75,13 @@ function requireCurrent(core: Core, { info }: Target): void {
 async function* run(core: Core, q: WatchQuery, start: Start, c: Ctx): AsyncIterable<WatchItem> {
   const { watcher } = start;
   const seconds = q.timeoutSeconds !== undefined && q.timeoutSeconds > 0 ? q.timeoutSeconds : defaultSeconds(core);
-  const timeUp = core.clock.after(seconds * 1000, () => watcher.end(), { unref: true });
+  // What happens after its end it does not see: its last bookmark must not be behind that.
+  let endedAt: Revision | undefined;
+  const onTimeUp = (): void => {
+    endedAt = core.cache.revision;
+    watcher.end();
+  };
+  const timeUp = core.clock.after(seconds * 1000, onTimeUp, { unref: true });
   const withBookmarks = q.allowWatchBookmarks === true;
   let bookmarkTimer: Timer | undefined;
   let isDue = false;
@@ -98,13 +104,13 @@ async function* run(core: Core, q: WatchQuery, start: Start, c: Ctx): AsyncItera
       if (initialEnd !== undefined) {
         if (withBookmarks) yield { type: 'bookmark', resourceVersion: initialEnd.toString(), initialEventsEnd: true };
         initialEnd = undefined;
-      } else if (isDue && watcher.isIdle) {
+      } else if (isDue && watcher.isIdle && !watcher.isEnded) {
         yield { type: 'bookmark', resourceVersion: core.cache.revision.toString(), initialEventsEnd: false };
         rearm();
       }
     }
-    if (withBookmarks && watcher.isIdle && !c.signal.aborted)
-      yield { type: 'bookmark', resourceVersion: core.cache.revision.toString(), initialEventsEnd: false };
+    if (withBookmarks && endedAt !== undefined && !c.signal.aborted)
+      yield { type: 'bookmark', resourceVersion: endedAt.toString(), initialEventsEnd: false };
   } finally {
     timeUp.cancel();
     bookmarkTimer?.cancel();

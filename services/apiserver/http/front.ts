@@ -131,8 +131,9 @@ export class Front {
         return;
       }
       if (info.type === 'path') throw new StatusError('BadRequest', 'this path cannot be upgraded');
+      const kind = this.#kindOf(info);
+      if (kind === undefined || isUnknownStream(info, kind) || !isWellPlaced(info, kind)) throw pathNotFound();
       const base = this.#base(req, info, user, { annotate: audit?.annotate });
-      if (isUnknownStream(info, base.kind)) throw pathNotFound();
       await this.#allow(audit, this.#o.api.authorize(this.#o.api.target(base), streamVerb(info, req.method)));
       audit?.started(101);
       if (info.subresource === 'proxy') await this.#o.proxy.upgrade({ req, socket, head, base }, c);

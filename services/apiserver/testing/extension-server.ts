@@ -79,6 +79,9 @@ export async function startExtensionServer(o: { trusted: () => string; host?: st
       json(res, { paths: { [ROOT.slice(1)]: { serverRelativeURL: `/openapi/v3${ROOT}?hash=ABC` } } });
     else if (url.startsWith(`/openapi/v3${ROOT}`)) json(res, { openapi: '3.0.0', paths: {} });
     else if (url.includes('watch=true')) stream(res);
+    else if (url.endsWith('/redirect')) res.writeHead(302, { location: 'https://other.example.com/' }).end('moved');
+    else if (url.endsWith('/switch'))
+      req.socket.end('HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n');
     else if (url.startsWith(ROOT)) json(res, { kind: 'Flunder', echo: Buffer.concat(chunks).toString() });
     else res.writeHead(404).end();
   };
@@ -182,6 +185,15 @@ function stream(res: ServerResponse): void {
 function acceptUpgrades(server: Server, seen: SeenRequest[]): void {
   server.on('upgrade', (req, socket, head) => {
     seen.push(seenOf(req, head));
+    if ((req.url ?? '').endsWith('/hang')) {
+      const asked = seenOf(req, head);
+      socket.once('close', () => seen.push({ ...asked, method: 'closed' }));
+      return;
+    }
+    if ((req.url ?? '').endsWith('/redirect')) {
+      socket.end('HTTP/1.1 302 Found\r\nLocation: https://other.example.com/\r\nContent-Length: 0\r\n\r\n');
+      return;
+    }
     if ((req.url ?? '').endsWith('/refuse')) {
       socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno');
       return;

@@ -165,10 +165,11 @@ export class Aggregator implements MetricSource, AsyncDisposable {
     return this.#scope[Symbol.asyncDispose]();
   }
 
-  /** By `/apis/GROUP/VERSION[/…]`, or by its OpenAPI document. */
+  /** By `/apis/GROUP/VERSION[/…]`, or by its OpenAPI document: no more, since everybody may ask for what is below /openapi. */
   #remoteOf(url: string): Remote | undefined {
     if (this.#remotes.size === 0) return undefined;
-    const match = /^(?:\/openapi\/v3)?\/apis\/([^/?]+)\/([^/?]+)(?:[/?]|$)/.exec(url);
+    const document = /^\/openapi\/v3\/apis\/([^/?]+)\/([^/?]+)(?:\?|$)/;
+    const match = /^\/apis\/([^/?]+)\/([^/?]+)(?:[/?]|$)/.exec(url) ?? document.exec(url);
     return match === null ? undefined : this.#remotes.get(apiServiceName(match[1] ?? '', match[2] ?? ''));
   }
 

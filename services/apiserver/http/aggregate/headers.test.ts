@@ -44,15 +44,17 @@ describe('headers toward an extension server', () => {
       accept: ['application/json', 'text/plain'],
       host: ['x.ns.svc'],
       'sec-websocket-protocol': ['v5.channel.k8s.io'],
+      'transfer-encoding': ['chunked'],
       'x-forwarded-for': ['203.0.113.1, 192.0.2.9'],
       'x-remote-user': ['jane'],
       'x-remote-uid': ['u-7'],
       'x-remote-group': ['devs', 'system:authenticated'],
     });
-    expect(forwardedHeaders(given, { ...to, upgrade: 'websocket' })).toMatchObject({
-      connection: ['Upgrade'],
-      upgrade: ['websocket'],
-    });
+    const upgraded = forwardedHeaders({ ...given, 'content-length': ['3'] }, { ...to, upgrade: 'websocket' });
+    expect(upgraded).toMatchObject({ connection: ['Upgrade'], upgrade: ['websocket'] });
+    // Its body is not sent before the answer.
+    expect(Object.keys(upgraded)).not.toContain('content-length');
+    expect(Object.keys(upgraded)).not.toContain('transfer-encoding');
   });
 
   test('back to the client all but those of the connection', () => {

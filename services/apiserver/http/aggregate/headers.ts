@@ -1,7 +1,8 @@
 /**
  * Which headers pass between a client and the server behind an APIService. Who the client is is said in X-Remote-*, which
  * the other side believes because of our front-proxy certificate: what a client sends under these names never passes, nor do
- * its credentials.
+ * its credentials. How long the body is does not depend on what `Connection` names: a body without a length would be read
+ * as the next request, with whatever X-Remote-* it holds.
  * Source: k8s.io/client-go/transport/round_trippers.go (SetAuthProxyHeaders); RFC 9110 §7.6.1.
  */
 import type { IncomingHttpHeaders } from 'node:http';
@@ -22,7 +23,7 @@ export function forwardedHeaders(
   const out: Record<string, string[]> = {};
   for (const [name, values] of Object.entries(given)) {
     if (values === undefined || HOP_BY_HOP.has(name) || dropped.has(name) || CREDENTIALS.test(name)) continue;
-    if (name === 'host' || name === 'expect') continue;
+    if (name === 'host' || name === 'expect' || name === 'content-length') continue;
     out[name] = name === 'sec-websocket-protocol' ? withoutToken(values) : [...values];
     if (out[name]?.length === 0) delete out[name];
   }
@@ -31,8 +32,15 @@ export function forwardedHeaders(
   if (o.upgrade !== undefined) {
     out['connection'] = ['Upgrade'];
     out['upgrade'] = [o.upgrade];
-  }
+  } else Object.assign(out, framing(given));
   return { ...out, host: [o.host], ...identityHeaders(o.user) };
+}
+
+/** Of the body, as it is passed on: chunked, or of the length that our own parser has held it to. */
+function framing(given: Headers): Record<string, string[]> {
+  if (given['transfer-encoding'] !== undefined) return { 'transfer-encoding': ['chunked'] };
+  const length = given['content-length'];
+  return length === undefined ? {} : { 'content-length': [...length] };
 }
 
 /** X-Remote-User, -Uid, -Group and -Extra-*. */

@@ -2,8 +2,8 @@
  * A request to a group version that an extension API server serves: passed on as it is, streamed both ways, upgrades included.
  *
  * Invariants: the caller has authenticated and authorized it; a client's connection is closed after an upgrade that the other
- * side refused, so that nothing sent later passes by our authorization (CVE-2018-1002105); only a request without a body
- * that a kept connection broke under is sent a second time.
+ * side refused, so that nothing sent later passes by our authorization (CVE-2018-1002105); no client is sent to another
+ * host (CVE-2022-3172); only an idempotent request without a body that a kept connection broke under is sent a second time.
  * Source: k8s.io/kube-aggregator/pkg/apiserver/handler_proxy.go; RFC 9110 §9.2.2.
  */
 import { setMaxListeners } from 'node:events';
@@ -26,13 +26,13 @@ export async function proxyRequest(
   const { req, res, user } = call;
   const sendOnce = (): Promise<IncomingMessage> => {
     const sent = backend.request({ ...target(req), headers: headersFor(backend, req, user, undefined), signal });
-    const answer = answerOf(sent, signal);
+    const answer = Promise.race([answerOf(sent, signal), switchedUnasked(sent)]);
     if (hasBody(req.headers)) pipeline(req, sent).catch((e: unknown) => void sent.destroy(asError(e)));
     else sent.end();
     return answer;
   };
   const answer = await sendOnce().catch((e: unknown) => {
-    if (e instanceof StaleConnection && !hasBody(req.headers) && !signal.aborted) return sendOnce();
+    if (e instanceof StaleConnection && mayRepeat(req) && !signal.aborted) return sendOnce();
     throw e;
   });
   await passOn(answer, res);
@@ -45,11 +45,19 @@ export async function proxyUpgrade(
   signal: AbortSignal,
 ): Promise<void> {
   const { req, socket, head, user } = call;
-  const sent = backend.request({ ...target(req), headers: headersFor(backend, req, user, upgradeOf(req)), signal });
+  const gone = new AbortController();
+  const onGone = (): void => gone.abort(new DOMException('the client has gone', 'AbortError'));
+  socket.once('close', onGone);
+  const own = AbortSignal.any([signal, gone.signal]);
+  const sent = backend.request({
+    ...target(req),
+    headers: headersFor(backend, req, user, upgradeOf(req)),
+    signal: own,
+  });
   const upgraded = new Promise<{ answer: IncomingMessage; upstream: Duplex; rest: Buffer }>((resolve) => {
     sent.once('upgrade', (answer, upstream, rest) => resolve({ answer, upstream, rest }));
   });
-  const refused = answerOf(sent, signal);
+  const refused = answerOf(sent, own);
   // Never for another request: what the client sends from now on is its own.
   sent.shouldKeepAlive = false;
   sent.end();
@@ -77,6 +85,22 @@ export async function proxyUpgrade(
 
 const LISTENERS_MAX = 30;
 
+const NOT_IDEMPOTENT = new Set(['POST', 'PATCH']);
+
+function mayRepeat(req: IncomingMessage): boolean {
+  return !hasBody(req.headers) && !NOT_IDEMPOTENT.has(req.method ?? '');
+}
+
+/** node:http cuts such a connection without a word. */
+function switchedUnasked(sent: ClientRequest): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    sent.once('upgrade', (_answer: IncomingMessage, socket: Duplex) => {
+      socket.destroy();
+      reject(unreachable(new Error('the backend switched protocols, which was not asked for')));
+    });
+  });
+}
+
 /** The kept connection had been closed by the other side. */
 class StaleConnection extends StatusError {}
 
@@ -91,12 +115,28 @@ function answerOf(sent: ClientRequest, signal: AbortSignal): Promise<IncomingMes
   });
 }
 
+const REDIRECTED = 'the backend attempted to redirect this request, which is not permitted';
+
 async function passOn(answer: IncomingMessage, res: ServerResponse): Promise<void> {
-  for (const [name, values] of Object.entries(returnedHeaders(answer.headersDistinct)))
-    res.setHeader(name, values.length === 1 ? (values[0] ?? '') : values);
-  /* Our server adds its own otherwise, beside the one that came. */
-  res.sendDate = answer.headers.date === undefined;
-  res.writeHead(answer.statusCode ?? 502, answer.statusMessage);
+  const code = answer.statusCode ?? 502;
+  if (code >= 300 && code <= 399 && answer.headers.location !== undefined) {
+    answer.destroy();
+    res.writeHead(502, { 'content-type': 'text/plain; charset=utf-8' }).end(REDIRECTED);
+    return;
+  }
+  const headers = returnedHeaders(answer.headersDistinct);
+  try {
+    for (const [name, values] of Object.entries(headers))
+      res.setHeader(name, values.length === 1 ? (values[0] ?? '') : values);
+    /* Our server adds its own otherwise, beside the one that came. */
+    res.sendDate = answer.headers.date === undefined;
+    res.writeHead(code, answer.statusMessage);
+  } catch (e) {
+    // What node:http does not write is no answer: the connection is not kept for another request.
+    answer.destroy();
+    for (const name of Object.keys(headers)) res.removeHeader(name);
+    throw unreachable(e);
+  }
   /* A watch that has nothing to say yet has begun all the same. */
   res.flushHeaders();
   // From here on every failure is an answer cut short, on either side.

@@ -123,6 +123,35 @@ rules:
     expect(events[1]?.objectRef).toBeUndefined();
   });
 
+  test('a patch of a webhook is recorded where bodies are, without credentials; of a sealed kind nothing that may quote it', async () => {
+    const key = 'patch.webhook.admission.k8s.io/round_0_index_0';
+    const operations = [
+      { op: 'add', path: '/data/password', value: 'hidden-value' },
+      { op: 'add', path: '/data/colour', value: 'red' },
+    ];
+    const patch = JSON.stringify({ configuration: 'c', webhook: 'w', patch: operations, patchType: 'JSONPatch' });
+    const told = async (url: string, level: string): Promise<Readonly<Record<string, string>>> => {
+      const { auditor: a, events } = await auditor(EVERYTHING.replace('RequestResponse', level));
+      const call = begin(a, subject('POST', url));
+      call?.annotate(key, patch);
+      call?.annotate('mutation.webhook.admission.k8s.io/round_0_index_0', '{"mutated":true}');
+      call?.annotate('patch.webhook.admission.k8s.io/own', 'no JSON');
+      call?.annotate('policy.example.com/value', 'hidden-value', 'words');
+      call?.complete({ code: 201 });
+      return events.at(-1)?.annotations ?? {};
+    };
+    expect(await told(URL, 'Metadata')).not.toHaveProperty([key]);
+    const recorded = await told(URL, 'Request');
+    expect(recorded[key]).toContain('red');
+    expect(recorded[key]).not.toContain('hidden-value');
+    expect(recorded['patch.webhook.admission.k8s.io/own']).toBe('[redacted]');
+    expect(recorded['policy.example.com/value']).toBe('hidden-value');
+    expect(await told(URL.replace('configmaps', 'secrets'), 'RequestResponse')).toEqual({
+      'mutation.webhook.admission.k8s.io/round_0_index_0': '{"mutated":true}',
+      'policy.example.com/value': '[redacted]',
+    });
+  });
+
   test('long headers are cut', async () => {
     const { auditor: a, events } = await auditor();
     begin(a, subject('GET', '/version', { auditId: 'x'.repeat(9_999), userAgent: 'y'.repeat(9_999) }));
@@ -181,7 +210,7 @@ describe('what never appears', () => {
   test('annotations that quote: parts of bodies where bodies are recorded, words of anything but secrets', async () => {
     const annotated = async (level: string, url: string) => {
       const { auditor: a, events } = await auditor(EVERYTHING.replace('RequestResponse', level));
-      const call = a.begin(subject('POST', url));
+      const call = begin(a, subject('POST', url));
       call?.annotate('fact', 'f');
       call?.annotate('fact', 'second');
       call?.annotate('words', 'w', 'words');

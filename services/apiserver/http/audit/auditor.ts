@@ -22,6 +22,7 @@ const NEVER_QUOTING: ReadonlySet<string> = new Set([
   'Unauthorized',
   'TooManyRequests',
 ]);
+const PATCH_PREFIX = 'patch.webhook.admission.k8s.io/';
 /** No valid name or uid is longer; of what a client sends no more is kept. */
 const IDENTITY_MAX = 253;
 
@@ -102,9 +103,10 @@ export class AuditedCall {
    */
   readonly annotate: Annotate = (key, value, content = 'facts') => {
     if (Object.hasOwn(this.#annotations, key)) return;
-    if (content === 'body') {
+    // Whoever says it: a webhook may choose the name of a patch for words of its own.
+    if (content === 'body' || key.startsWith(PATCH_PREFIX)) {
       if (!this.#hasBodies) return;
-      this.#annotations[key] = JSON.stringify(redacted(JSON.parse(value), this.#parts.decision));
+      this.#annotations[key] = redactedText(value, this.#parts.decision);
       return;
     }
     this.#annotations[key] = content === 'words' && this.#parts.sealed ? REDACTED : value;
@@ -165,6 +167,14 @@ function attributesOf(info: RequestInfo, user: UserInfo | undefined): AuditAttri
   if (info.type === 'path') return { type: 'path', user, verb: info.verb, path: info.path };
   const { verb, group, resource, subresource = '', namespace, name = '' } = info;
   return { type: 'resource', user, verb, group, resource, subresource, namespace, name };
+}
+
+function redactedText(json: string, o: AuditDecision): string {
+  try {
+    return JSON.stringify(redacted(JSON.parse(json), o));
+  } catch {
+    return REDACTED; // the words of a webhook of this name
+  }
 }
 
 const IDENTITY = ['name', 'namespace', 'uid', 'resourceVersion'] as const;

@@ -1,9 +1,10 @@
 import { Readable, Writable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type APIService, Kinds, type Node, type Pod } from '#lib/api';
-import { StatusError } from '#lib/base';
+import { StatusError, VirtualClock } from '#lib/base';
 import type { HttpClient, NodeStats, NodeStreams } from '#lib/client';
 import { testContext as c, eventually, MASTER, startTestServer, type TestServer } from '../../testing/server.ts';
+import { NodeFigures } from './node-figures.ts';
 import { goDuration } from './objects.ts';
 
 const NOW = Date.parse('2026-05-01T10:00:00Z');
@@ -220,4 +221,28 @@ test.each([
   [3_661_000, '1h1m1s'],
 ])('go duration: %d ms is %s', (ms, text) => {
   expect(goDuration(ms)).toBe(text);
+});
+
+test('a node that ends its page and never says that it is done is waited for no longer than one that says nothing', async () => {
+  const clock = new VirtualClock();
+  const endless: NodeStreams = {
+    openStream: async () => ({
+      stdin: new Writable({ write: (_c, _e, done) => done() }),
+      stdout: Readable.from([Buffer.from('{}')]),
+      stderr: Readable.from([]),
+      result: new Promise<never>(() => undefined),
+      resize: () => undefined,
+      [Symbol.asyncDispose]: async () => undefined,
+    }),
+  };
+  const figures = new NodeFigures({ nodes: () => endless, clock });
+  let told: unknown;
+  const asked = figures.page('n1', 'metrics', { ...c, clock }).catch((e: unknown) => {
+    told = e;
+  });
+  await eventually(async () => {
+    await clock.advance(5_000);
+    expect(told).toMatchObject({ kind: 'DeadlineExceeded' });
+  });
+  await asked;
 });

@@ -2,7 +2,7 @@
  * What nodes measured, asked of them when somebody asks us and kept for as long as a node's own figures stay the same. A
  * node that does not answer has none.
  */
-import { type Clock, type Ctx, messageOf, StatusError } from '#lib/base';
+import { type Clock, type Ctx, messageOf, raceAbort, StatusError } from '#lib/base';
 import { NODE_STATS_BYTES_MAX, NODE_STATS_PATH, type NodeStats, type NodeStreams, parseNodeStats } from '#lib/client';
 
 export interface NodeFiguresOptions {
@@ -55,9 +55,9 @@ export class NodeFigures {
       const cut = (): void => void stream.stdout.destroy(late);
       signal.addEventListener('abort', cut, { once: true });
       stream.stdin.end();
-      const text = await textOf(stream.stdout);
-      signal.removeEventListener('abort', cut);
-      await stream.result;
+      const text = await textOf(stream.stdout).finally(() => signal.removeEventListener('abort', cut));
+      // A node may end its output and never say that it is done.
+      await raceAbort(stream.result, signal);
       return text;
     } finally {
       timer.cancel();

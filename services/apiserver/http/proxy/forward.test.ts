@@ -150,6 +150,10 @@ function call(path: string, o: RequestOptions & { body?: string | Buffer; as?: K
       res.on('error', reject);
       res.on('end', () => resolve({ code: res.statusCode ?? 0, headers: res.headers, body: Buffer.concat(pieces) }));
     });
+    req.on('upgrade', (res, socket) => {
+      socket.destroy();
+      resolve({ code: 101, headers: res.headers, body: Buffer.alloc(0) });
+    });
     req.on('error', reject);
     req.end(o.body);
   });
@@ -405,5 +409,41 @@ describe('proxy: upgrades', () => {
     const got = await dial(head('/ws', 'websocket').replace('pods/p/', 'pods/p:1/'));
     expect(got).toMatch(/^HTTP\/1\.1 503 /);
     expect(got).toContain('error trying to reach service: connect ECONNREFUSED');
+  });
+});
+
+describe('proxy: one request of a client is one request of the target', () => {
+  const SMUGGLED = 'POST /smuggled HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n';
+  test.each(['GET', 'DELETE', 'OPTIONS', 'POST'])('%s whose length is named in Connection', async (method) => {
+    const seen: string[] = [];
+    answer = async (req, res) => {
+      seen.push(`${req.method} ${req.url} ${await text(req)}`);
+      res.end('ok');
+    };
+    const headers = { 'content-length': SMUGGLED.length, connection: 'close, content-length, host' };
+    expect((await call(`${POD}/a`, { method, headers, body: SMUGGLED })).code).toBe(200);
+    await call(`${POD}/after`);
+    expect(seen).toEqual([`${method} /a ${SMUGGLED}`, 'GET /after ']);
+  });
+});
+
+describe('proxy: upgrades of what is no place of the API', () => {
+  test('a node is not inside a namespace: rights there give nothing', async () => {
+    const owner = await server.issueClient('owner', []);
+    await server.client.create(Kinds.namespaces, { metadata: { name: 'own' }, spec: {} }, c);
+    const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' };
+    const subjects = [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'owner' }];
+    await server.client.create(
+      Kinds.rolebindings,
+      { metadata: { name: 'all', namespace: 'own' }, roleRef, subjects } as never,
+      c,
+    );
+    const before = node.requests.length;
+    const headers = { connection: 'Upgrade', upgrade: 'websocket' };
+    await eventually(async () => {
+      const reply = await call('/api/v1/namespaces/own/nodes/n1:8080/proxy/x', { headers, as: owner });
+      expect(reply.code).toBe(404);
+    });
+    expect(node.requests.length).toBe(before);
   });
 });

@@ -8,6 +8,9 @@ import { connectionOptions, HOP_BY_HOP, listed, TOKEN_PROTOCOL } from '../passed
 /** As Node gives and takes them: name, value, name, value, … */
 export type RawHeaders = readonly string[];
 
+/** Not the client's to take away by naming them in `Connection`: what would be left is a body that reads as another request. */
+const KEPT = new Set(['content-length', 'host']);
+
 /** `expect` was answered by our server already. */
 const OURS = new Set(['authorization', 'expect', 'x-forwarded-uri', 'x-forwarded-for', 'sec-websocket-protocol']);
 const IMPERSONATION = /^(impersonate-|x-remote-)/;
@@ -38,7 +41,8 @@ export function requestHeaders(f: Forwarded): string[] {
   const out: string[] = [];
   for (const [key, value] of pairs(f.headers)) {
     const name = key.toLowerCase();
-    if (HOP_BY_HOP.has(name) || named.has(name) || OURS.has(name) || IMPERSONATION.test(name)) continue;
+    const isNamed = named.has(name) && !KEPT.has(name);
+    if (HOP_BY_HOP.has(name) || isNamed || OURS.has(name) || IMPERSONATION.test(name)) continue;
     out.push(key, value);
   }
   const protocols = valuesOf(f.headers, 'sec-websocket-protocol').filter((p) => !TOKEN_PROTOCOL.test(p));
