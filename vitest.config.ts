@@ -5,7 +5,12 @@ const BESIDE_THE_CODE = '{lib,services,agent,cli,tools,proto}/**';
 const SLOW = `${BESIDE_THE_CODE}/*.slow.test.ts`;
 
 const projects = [
-  { name: 'unit', include: [`${BESIDE_THE_CODE}/*.test.ts`], exclude: [SLOW], testTimeout: 30_000 },
+  {
+    name: 'unit',
+    include: [`${BESIDE_THE_CODE}/*.test.ts`, 'test/bench/**/*.test.ts'],
+    exclude: [SLOW],
+    testTimeout: 30_000,
+  },
   { name: 'integration', include: ['test/integration/**/*.test.ts', SLOW], testTimeout: 60_000 },
   { name: 'e2e', include: ['test/e2e/**/*.test.ts'], testTimeout: 180_000 },
   { name: 'faults', include: ['test/faults/**/*.test.ts'], testTimeout: 240_000 },

@@ -1,6 +1,17 @@
 /** Applying decoded manifests: server-side apply by each object's own kind, told line by line as kubectl does. */
 import { isDeepStrictEqual } from 'node:util';
-import { allKinds, apiVersionOf, type DeepReadonly, type KindInfo, type KubeObject, keyOf } from '#lib/api';
+import {
+  apiVersionOf,
+  customKindsOf,
+  type DeepReadonly,
+  isConditionTrue,
+  type KindInfo,
+  Kinds,
+  type KubeObject,
+  keyOf,
+  kindByGvk,
+  NO_DEFINITION_TOOLS,
+} from '#lib/api';
 import { type Ctx, isKind, StatusError } from '#lib/base';
 import type { Client } from '#lib/client';
 
@@ -17,6 +28,9 @@ export interface Applied {
 }
 
 const MANAGER = 'berth-apply';
+/** How long an object waits for its kind, whose definition may stand just before it in the same file. */
+const ESTABLISHED_MS = 5_000;
+const LOOK_MS = 50;
 
 /** In the order given. Throws at the first that fails; those before it stay applied. */
 export async function applyManifests(
@@ -33,7 +47,7 @@ export async function applyManifests(
 }
 
 async function applyOne(client: Client, manifest: unknown, o: ApplyOptions, c: Ctx): Promise<Applied> {
-  const kind = kindOf(manifest);
+  const kind = await kindOf(client, manifest, c);
   const object = structuredClone(manifest) as KubeObject;
   if (kind.namespaced) object.metadata.namespace ??= o.namespace ?? 'default';
   const key = keyOf(object);
@@ -59,8 +73,8 @@ function said(object: DeepReadonly<KubeObject>): object {
   return { ...object, metadata };
 }
 
-/** Throws Invalid that names what is missing. */
-export function kindOf(manifest: unknown): KindInfo {
+/** Built-in, or of a CustomResourceDefinition. Throws Invalid that names what is missing. */
+export async function kindOf(client: Client, manifest: unknown, c: Ctx): Promise<KindInfo> {
   const m = manifest as Partial<KubeObject> | null;
   if (typeof m !== 'object' || m === null)
     throw new StatusError('Invalid', 'a manifest must be a mapping with apiVersion, kind and metadata');
@@ -69,11 +83,34 @@ export function kindOf(manifest: unknown): KindInfo {
   if (typeof m.kind !== 'string') throw new StatusError('Invalid', 'kind: Required value: for example Deployment');
   if (typeof m.metadata?.name !== 'string')
     throw new StatusError('Invalid', `metadata.name: Required value (in a ${m.kind})`);
-  const found = allKinds().find((k) => k.kind === m.kind && apiVersionOf(k) === m.apiVersion);
+  const builtIn = kindByGvk(m.apiVersion, m.kind);
+  if (builtIn !== undefined) return builtIn;
+  const found = await customKind(client, { apiVersion: m.apiVersion, kind: m.kind }, c);
   if (found === undefined)
     throw new StatusError(
       'Invalid',
       `no kind "${m.kind}" in version "${m.apiVersion}": 'berth api-resources' lists them`,
     );
   return found;
+}
+
+/** undefined: no definition speaks of it. One that is not established yet is waited for. */
+async function customKind(
+  client: Client,
+  asked: { readonly apiVersion: string; readonly kind: string },
+  c: Ctx,
+): Promise<KindInfo | undefined> {
+  const endMs = c.clock.monotonic() + ESTABLISHED_MS;
+  for (;;) {
+    const { items } = await client.list(Kinds.customresourcedefinitions, {}, c);
+    const definition = items.find(
+      ({ spec }) =>
+        spec.names.kind === asked.kind && spec.versions.some((v) => `${spec.group}/${v.name}` === asked.apiVersion),
+    );
+    if (definition === undefined) return undefined;
+    if (isConditionTrue(definition.status?.conditions, 'Established'))
+      return customKindsOf(definition, NO_DEFINITION_TOOLS)?.served.find((k) => apiVersionOf(k) === asked.apiVersion);
+    if (c.clock.monotonic() > endMs) return undefined;
+    await c.clock.sleep(LOOK_MS, c.signal);
+  }
 }

@@ -23,7 +23,16 @@ interface VitestReport {
   numPendingTests: number;
   numTodoTests: number;
   success: boolean;
+  testResults: {
+    name: string;
+    status: string;
+    message: string;
+    assertionResults: { fullName: string; status: string; failureMessages: string[] }[];
+  }[];
 }
+
+/** Characters of one failure's message that are told again at the end. */
+const MESSAGE_CHARS = 2_000;
 
 const SUITES: Readonly<Record<string, readonly string[]>> = {
   test: ['unit', 'integration', 'e2e', 'faults'],
@@ -31,12 +40,28 @@ const SUITES: Readonly<Record<string, readonly string[]>> = {
   'test:long': ['long'],
 };
 
+/** What failed, told once more at the very end: a log that was cut at its head still says it. */
+const failures: string[] = [];
+
+function failuresOf(report: VitestReport): string[] {
+  return report.testResults.flatMap((file) => {
+    const failed = file.assertionResults.filter((t) => t.status === 'failed');
+    if (failed.length > 0) {
+      return failed.map((t) => `${file.name}: ${t.fullName}\n${t.failureMessages.join('\n').slice(0, MESSAGE_CHARS)}`);
+    }
+    return file.status === 'failed' ? [`${file.name}\n${file.message.slice(0, MESSAGE_CHARS)}`] : [];
+  });
+}
+
 function command(title: string, argv: readonly string[], totals: Totals): boolean {
   process.stdout.write(`\n== ${title}\n`);
   const [program = '', ...args] = argv;
   const ok = spawnSync(program, args, { cwd: root, stdio: 'inherit' }).status === 0;
   if (ok) totals.passed++;
-  else totals.failed++;
+  else {
+    totals.failed++;
+    failures.push(title);
+  }
   return ok;
 }
 
@@ -62,15 +87,22 @@ function suite(name: string, extra: readonly string[], totals: Totals): void {
     totals.passed += report.numPassedTests;
     totals.failed += report.numFailedTests;
     totals.skipped += report.numPendingTests + report.numTodoTests;
-    if (status !== 0 && report.numFailedTests === 0) totals.failed++;
+    const failed = failuresOf(report);
+    failures.push(...failed);
+    if (status !== 0 && report.numFailedTests === 0) {
+      totals.failed++;
+      if (failed.length === 0) failures.push(`${name}: the runner failed beside its tests (an unhandled error?)`);
+    }
   } catch {
     totals.failed++;
+    failures.push(`${name}: the runner left no report`);
     process.stdout.write(`${name}: the runner left no report\n`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
   const leaks = findLeaks(before);
   for (const l of leaks) process.stdout.write(`LEAK after ${name} tests: ${l}\n`);
+  failures.push(...leaks.map((l) => `LEAK after ${name} tests: ${l}`));
   if (leaks.length > 0) totals.failed++;
 }
 
@@ -83,6 +115,7 @@ function main(): void {
     command('types', ['node_modules/.bin/tsc', '--noEmit'], totals);
   }
   for (const name of SUITES[verb] ?? []) suite(name, extra, totals);
+  for (const f of failures) process.stdout.write(`\nFAILED ${f}\n`);
   process.stdout.write(`\n${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped\n`);
   process.exitCode = totals.failed === 0 ? 0 : 1;
 }

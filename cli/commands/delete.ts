@@ -51,7 +51,8 @@ export async function deleteObjects(
   const limitMs = o.timeout === undefined ? Number.POSITIVE_INFINITY : parseDuration('--timeout', o.timeout);
   if ((words.length === 0) === (manifests.length === 0))
     throw wrongUse('say what to delete: RESOURCE NAME, RESOURCE/NAME, or -f FILE');
-  const doomed = manifests.length > 0 ? manifests.map((m) => fromManifest(m, s)) : await fromWords(words, o, s);
+  const doomed =
+    manifests.length > 0 ? await Promise.all(manifests.map((m) => fromManifest(m, s))) : await fromWords(words, o, s);
   const asked: (Doomed & { uid: string })[] = [];
   let exitCode = 0;
   for (const d of doomed) {
@@ -87,8 +88,8 @@ export function wireOptions(o: DeleteCommandOptions): WireOptions {
   };
 }
 
-function fromManifest(m: Manifest, s: Session): Doomed {
-  const kind = kindOf(m.object);
+async function fromManifest(m: Manifest, s: Session): Promise<Doomed> {
+  const kind = await kindOf(s.client, m.object, s.c);
   const { metadata } = m.object as KubeObject;
   const namespace = kind.namespaced ? (metadata.namespace ?? s.namespace) : '';
   return { kind, key: { namespace, name: metadata.name }, label: `${kind.kind.toLowerCase()} "${metadata.name}"` };

@@ -11,19 +11,23 @@ import type { CustomColumns } from './structural/columns.ts';
 
 export interface CustomBehavior {
   readonly listKind: string;
-  /** All that documents are made of: equal JSON texts give equal documents. */
-  readonly source: object;
+  /** Of all that documents are made of: equal digests, equal documents. */
+  readonly digest: string;
   /** For server-side apply. */
   readonly shape: Shape;
   readonly columns: CustomColumns;
   /** Paths (`spec.color`) that field selectors may name. */
   readonly selectable: readonly string[];
   readonly scale: CustomResourceSubresourceScale | undefined;
+  /** For a Warning header of every answer, when the version is deprecated. */
+  readonly deprecation: string | undefined;
 
   /** A copy without what the schema does not know, which is listed as of lib/api/schema.ts. BadRequest: malformed metadata. */
   decode(value: unknown): { object: KubeObject; unknown: string[] };
   /** Of an object of this version as the store has it: pruned and defaulted by today's schema; itself when nothing changed. */
   fromStorage<T extends object>(object: T): T;
+  /** Of an object that was converted to this version: pruned, not defaulted; itself when nothing changed. */
+  fromOtherVersion<T extends object>(object: T): T;
   /** In place. */
   applyDefaults(object: KubeObject): void;
   /** Metadata has been validated by the rules common to all kinds. [] = valid. */

@@ -1,3 +1,4 @@
+export { TableTypes } from './cel-types.ts';
 export type { CustomBehavior } from './custom-behavior.ts';
 export { applyDefaults, applyTypeDefaults } from './defaults.ts';
 export { answersDeletedObject } from './deletion.ts';
@@ -18,6 +19,18 @@ export { semanticEqual } from './equality.ts';
 export { errorBody, type FieldError, type FieldErrorType, goQuote, invalidError } from './field-error.ts';
 export { type FieldMatcher, type FieldRequirement, fieldRequirements, parseFieldSelector } from './field-selector.ts';
 export { Kinds } from './gen/kinds.ts';
+export type {
+  MutatingAdmissionPolicy,
+  MutatingAdmissionPolicyBinding,
+  MutatingWebhook,
+  MutatingWebhookConfiguration,
+  RuleWithOperations,
+  ValidatingAdmissionPolicy,
+  ValidatingAdmissionPolicyBinding,
+  ValidatingWebhook,
+  ValidatingWebhookConfiguration,
+  WebhookClientConfig,
+} from './gen/types/admissionregistration-v1.ts';
 export type { CustomResourceDefinition } from './gen/types/apiextensions-v1.ts';
 export type { APIService, APIServiceCondition } from './gen/types/apiregistration-v1.ts';
 export type {
@@ -85,7 +98,8 @@ export {
 export { METRICS_KINDS, NODE_METRICS, POD_METRICS } from './metrics-kinds.ts';
 export * from './object.ts';
 export { type ApplyOptions, applyServerSide, type TrackOptions, trackUpdate } from './patch/apply.ts';
-export { applyJsonPatch } from './patch/json.ts';
+export { mergeConfiguration } from './patch/configuration.ts';
+export { applyJsonPatch, FailedTest } from './patch/json.ts';
 export { applyMergePatch } from './patch/merge.ts';
 export { applyStrategicMergePatch } from './patch/strategic.ts';
 export { setOwn } from './patch/value.ts';

@@ -28,7 +28,8 @@ export type ErrorKind = keyof typeof ERROR_KINDS;
 
 /** One entry of `details.causes`: which field, what is wrong, in Kubernetes' words. */
 export interface ErrorCause {
-  readonly reason: string;
+  /** Absent: the message says it all (refusals by admission policies). */
+  readonly reason?: string | undefined;
   readonly message: string;
   readonly field?: string | undefined;
 }

@@ -39,10 +39,14 @@ export interface Library {
   readonly typeNames?: Readonly<Record<string, Type>>;
 }
 
+export type ResolveType = (name: string) => ObjectType | undefined;
+
 export interface EnvOptions {
   readonly variables?: Readonly<Record<string, Type>>;
   /** Types of `Name{field: value}` literals. */
   readonly objectTypes?: readonly ObjectType[];
+  /** Types of names that no list can hold (`Object.spec.containers` of mutating policies); asked after the lists. */
+  readonly resolveType?: ResolveType;
   readonly libraries?: readonly Library[];
 }
 
@@ -79,21 +83,24 @@ export class Env {
   private readonly typeNames: ReadonlyMap<string, Type>;
   private readonly objectTypes: ReadonlyMap<string, ObjectType>;
   private readonly functions: ReadonlyMap<string, readonly Overload[]>;
+  private readonly resolveType: ResolveType | undefined;
 
   private constructor(
     variables: ReadonlyMap<string, Type>,
     typeNames: ReadonlyMap<string, Type>,
     objectTypes: ReadonlyMap<string, ObjectType>,
     functions: ReadonlyMap<string, readonly Overload[]>,
+    resolveType: ResolveType | undefined,
   ) {
     this.variables = variables;
     this.typeNames = typeNames;
     this.objectTypes = objectTypes;
     this.functions = functions;
+    this.resolveType = resolveType;
   }
 
   static create(options: EnvOptions): Env {
-    return new Env(new Map(), new Map(BUILT_IN_TYPES), new Map(), new Map()).extend(options);
+    return new Env(new Map(), new Map(BUILT_IN_TYPES), new Map(), new Map(), undefined).extend(options);
   }
 
   extend(options: EnvOptions): Env {
@@ -112,6 +119,7 @@ export class Env {
       typeNames,
       new Map([...this.objectTypes, ...objectTypes.map((t) => [t.name, t] as const)]),
       functions,
+      options.resolveType ?? this.resolveType,
     );
   }
 
@@ -119,10 +127,10 @@ export class Env {
     return this.variables.get(name);
   }
   typeName(name: string): Type | undefined {
-    return this.typeNames.get(name) ?? this.objectTypes.get(name);
+    return this.typeNames.get(name) ?? this.objectType(name);
   }
   objectType(name: string): ObjectType | undefined {
-    return this.objectTypes.get(name);
+    return this.objectTypes.get(name) ?? this.resolveType?.(name);
   }
   overloads(name: string): readonly Overload[] | undefined {
     return this.functions.get(name);

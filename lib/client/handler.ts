@@ -39,6 +39,8 @@ export interface RequestBase {
   readonly subresource?: string | undefined;
   /** Receives warnings for the Warning header; may be called several times. */
   readonly warn?: ((text: string) => void) | undefined;
+  /** Adds to the audit event of the request; absent where none is written. */
+  readonly annotate?: ((key: string, value: string) => void) | undefined;
   /** For managedFields when no fieldManager is given. */
   readonly userAgent?: string | undefined;
   /** Writes only: fails with Conflict, reason 'Fenced', when the fence no longer holds. */

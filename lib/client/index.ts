@@ -4,6 +4,7 @@ export * from './handler.ts';
 export * from './http.ts';
 export { HttpsJson, type HttpsJsonOptions } from './https-json.ts';
 export * from './in-process.ts';
+export { type JsonAnswer, JsonPool, type JsonPoolOptions, type JsonPost } from './json-pool.ts';
 export * from './kubeconfig.ts';
 export { jsonLines } from './lines.ts';
 export * from './node-stats.ts';

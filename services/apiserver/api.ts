@@ -4,12 +4,13 @@
  */
 
 import { type FieldRequirement, fieldRequirements, type KindInfo, type KubeObject } from '#lib/api';
-import { type Ctx, isKind, StatusError } from '#lib/base';
+import { type Ctx, isKind } from '#lib/base';
 import type { ApiRequest, ApiResult, RequestBase, RequestHandler, WatchEvent, WatchQuery } from '#lib/client';
 import { methodNotAllowed, pathNotFound } from './api-errors.ts';
 import { attributesOf, requireAllowed } from './authz/require.ts';
 import { cachedFromStored, fromStored, isConverted } from './conversion.ts';
 import type { Core, CoreResult, Target } from './core.ts';
+import { warnOfDeprecation } from './custom/warnings.ts';
 import { create, requireNoName } from './handlers/create.ts';
 import { deleteObject } from './handlers/delete.ts';
 import { deleteCollection } from './handlers/deletecollection.ts';
@@ -20,7 +21,6 @@ import { subresourceHandlers } from './handlers/subresources.ts';
 import { update } from './handlers/update.ts';
 import { virtualCreate } from './handlers/virtual.ts';
 import { openWatch, type WatchItem } from './handlers/watch.ts';
-import { isTerminating } from './kind-registry.ts';
 import { WatchEvents } from './watch-events.ts';
 
 export class Api implements RequestHandler {
@@ -52,18 +52,21 @@ export class Api implements RequestHandler {
     const target = this.target(request);
     const selector = 'query' in request ? request.query.fieldSelector : undefined;
     await this.authorize(target, request.verb, selector);
+    warnOfDeprecation(target);
     return await this.#answered(target, await dispatch(this.core, target, c), c);
   }
 
   /** For a front that has called `authorize` before it read the body. */
   async runAuthorized(request: ApiRequest, c: Ctx): Promise<CoreResult> {
     const target = this.target(request);
+    warnOfDeprecation(target);
     return await this.#answered(target, await dispatch(this.core, target, c), c);
   }
 
   async openWatch(request: RequestBase & { readonly query: WatchQuery }, c: Ctx): Promise<AsyncIterable<WatchItem>> {
     const target = this.target(request);
     await this.authorize(target, 'watch', request.query.fieldSelector);
+    warnOfDeprecation(target);
     const items = await openWatch(this.core, target, c);
     if (target.info.custom !== undefined) return this.core.versions.watch(target.info, items, c);
     return isConverted(target.info, target.stored) ? convertedWatch(target, items) : items;
@@ -103,7 +106,6 @@ function requirementsOf(fieldSelector: string): readonly FieldRequirement[] | un
 async function dispatch(core: Core, target: Target<ApiRequest>, c: Ctx): Promise<CoreResult> {
   if (target.subresource !== undefined && target.subresource !== '') return await subresource(core, target, c);
   if (!allows(target.info, target.verb)) throw methodNotAllowed(target.info, target.verb);
-  if (target.verb === 'create') requireNotTerminating(core, target);
   switch (target.verb) {
     case 'get':
       return await get(core, target, c);
@@ -168,12 +170,6 @@ async function* convertedWatch({ info, stored }: Target, items: AsyncIterable<Wa
       yield { type: 'events', events };
     }
   }
-}
-
-/** Source: apiextensions-apiserver/pkg/apiserver/customresource_handler.go. */
-function requireNotTerminating(core: Core, { info }: Target): void {
-  if (info.custom === undefined || !isTerminating(core.kinds.definitionOf(info))) return;
-  throw new StatusError('MethodNotAllowed', 'create not allowed while custom resource definition is terminating');
 }
 
 function allows(kind: KindInfo, verb: string): boolean {

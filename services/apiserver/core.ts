@@ -10,6 +10,7 @@ import type { WatchCache } from './cache/watch-cache.ts';
 import type { CustomVersions } from './custom/versions.ts';
 import type { ResourceHooks } from './hooks.ts';
 import type { KindRegistry } from './kind-registry.ts';
+import type { MetricSource } from './metrics.ts';
 import type { Storage } from './storage.ts';
 
 export interface Core {
@@ -24,6 +25,7 @@ export interface Core {
   readonly authorizer: Authorizer;
   readonly tokens: TokenService;
   readonly admission: AdmissionChain;
+  readonly webhookMetrics: MetricSource;
   /** By `group/resource`: what one kind does beyond the generic path (addresses of services, finalizers of namespaces). */
   readonly hooks: ReadonlyMap<string, ResourceHooks>;
   readonly validation: ValidationOptions;

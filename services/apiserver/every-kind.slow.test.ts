@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { allKinds, type DeepReadonly, type KindInfo, type KubeObject } from '#lib/api';
 import { type Clock, realClock, toStatusError } from '#lib/base';
 import { NAMES, VALID } from '../../lib/api/testing/valid-objects.ts';
-import { testContext as c, startTestServer, type TestServer } from './testing/server.ts';
+import { testContext as c, eventually, startTestServer, type TestServer } from './testing/server.ts';
 
 const RUNS = 10;
 /** Of one call: far above what any takes, far below what a pattern that backtracks takes on such strings. */
@@ -28,7 +28,13 @@ beforeAll(async () => {
 });
 
 /** Others write their status: what they do meanwhile is no conflict here. */
-const WATCHED = new Set(['flowschemas', 'prioritylevelconfigurations', 'customresourcedefinitions', 'apiservices']);
+const WATCHED = new Set([
+  'flowschemas',
+  'prioritylevelconfigurations',
+  'customresourcedefinitions',
+  'apiservices',
+  'validatingadmissionpolicies',
+]);
 
 afterAll(async () => {
   await server[Symbol.asyncDispose]();
@@ -50,9 +56,35 @@ function keyOf(kind: KindInfo, object: KubeObject): { namespace: string; name: s
   return { namespace: kind.namespaced ? 'default' : '', name: object.metadata.name };
 }
 
-/** The condition of an update; none where a status may have been written meanwhile. */
-function revision(kind: KindInfo, object: DeepReadonly<KubeObject>): { resourceVersion?: string | undefined } {
-  return { resourceVersion: WATCHED.has(kind.resource) ? undefined : object.metadata.resourceVersion };
+/** An update on what there is now: others may have written a status meanwhile. */
+async function updated(
+  kind: KindInfo,
+  object: DeepReadonly<KubeObject>,
+  o: { readonly subresource?: string } = {},
+): Promise<DeepReadonly<KubeObject>> {
+  for (let attempt = 1; ; attempt++) {
+    const now = await server.client.get(kind, keyOf(kind, object as KubeObject), c);
+    const { resourceVersion } = WATCHED.has(kind.resource) ? now.metadata : object.metadata;
+    const { status } = now as { status?: object };
+    const given = WATCHED.has(kind.resource) && status !== undefined ? { ...object, status } : object;
+    try {
+      const next = { ...given, metadata: { ...object.metadata, resourceVersion } } as KubeObject;
+      return await server.client.update(kind, next, c, o);
+    } catch (e) {
+      if (!WATCHED.has(kind.resource) || toStatusError(e).kind !== 'Conflict' || attempt > 20) throw e;
+    }
+  }
+}
+
+/** As it is when the server itself has nothing more to say of it: a definition has its status. */
+async function created(kind: KindInfo, object: KubeObject): Promise<DeepReadonly<KubeObject>> {
+  const made = await server.client.create(kind, object, c);
+  if (kind.resource !== 'customresourcedefinitions') return made;
+  return await eventually(async () => {
+    const now = await server.client.get(kind, keyOf(kind, object), c);
+    expect(now).toMatchObject({ status: { acceptedNames: { kind: expect.stringMatching(/./) } } });
+    return now;
+  });
 }
 
 describe('a good object', () => {
@@ -60,21 +92,21 @@ describe('a good object', () => {
     const { client } = server;
     const object = validObject(kind);
     const key = keyOf(kind, object);
-    const made = await client.create(kind, object, c);
+    const made = await created(kind, object);
     expect(made.metadata).toMatchObject({
       name: key.name,
       uid: expect.any(String),
       resourceVersion: expect.any(String),
     });
-    const same = await client.update(kind, { ...made, metadata: { ...made.metadata, ...revision(kind, made) } }, c);
+    const same = await updated(kind, made);
     if (!WATCHED.has(kind.resource)) expect(same.metadata.resourceVersion).toBe(made.metadata.resourceVersion);
     const { resourceVersion: _, ...metadata } = made.metadata;
     const relabelled = { ...made, metadata: { ...metadata, labels: { a: 'b' } } };
-    const labelled = await client.update(
-      kind,
-      { ...relabelled, metadata: { ...relabelled.metadata, ...revision(kind, same) } },
-      c,
-    );
+    const revision = { resourceVersion: same.metadata.resourceVersion };
+    const labelled = await updated(kind, {
+      ...relabelled,
+      metadata: { ...relabelled.metadata, ...revision },
+    } as DeepReadonly<KubeObject>);
     /* An EndpointSlice is nothing but what it says and how it is found. */
     if (kind.resource !== 'endpointslices') expect(labelled.metadata.generation).toBe(made.metadata.generation);
     for (const type of ['merge', 'strategic'] as const) {
@@ -95,8 +127,7 @@ describe('a good object', () => {
     if (!WATCHED.has(kind.resource)) expect(again.metadata.resourceVersion).toBe(first.metadata.resourceVersion);
     if (kind.subresources.some((s) => s.name === 'status')) {
       const { status } = first as { status?: object };
-      const meta = { ...first.metadata, ...revision(kind, first) };
-      await client.update(kind, { ...first, metadata: meta, status } as never, c, { subresource: 'status' });
+      await updated(kind, { ...first, status } as DeepReadonly<KubeObject>, { subresource: 'status' });
       await client.patch(kind, key, { type: 'merge', body: { status: {} } }, c, { subresource: 'status' });
     }
     await deleted(kind, key);
@@ -181,7 +212,7 @@ describe('one bad part', () => {
     const { client } = server;
     const good = validObject(kind);
     const key = keyOf(kind, good);
-    await client.create(kind, good, c);
+    await created(kind, good);
     const stored = await client.get(kind, key, c);
     const { resourceVersion: _r, managedFields: _m, uid: _u, ...metadata } = stored.metadata;
     const whole = { ...stored, metadata: { ...metadata, labels: { a: 'b' } } };

@@ -15,7 +15,7 @@ import {
   customKindsOf,
   type DeepReadonly,
   type DefinitionTools,
-  getCondition,
+  isConditionTrue,
   type KindInfo,
   type KindRef,
   type KubeObject,
@@ -43,8 +43,8 @@ interface Defined {
 }
 
 export class KindRegistry {
+  readonly builtIn = allKinds();
   readonly #tools: DefinitionTools;
-  readonly #builtIn = allKinds();
   readonly #storedBuiltIn = new Map<string, KindInfo>();
   readonly #defined = new Map<string, Defined>();
   readonly #listeners = new Set<DefinitionListener>();
@@ -53,7 +53,7 @@ export class KindRegistry {
 
   constructor(tools: DefinitionTools = NO_DEFINITION_TOOLS) {
     this.#tools = tools;
-    for (const kind of this.#builtIn) {
+    for (const kind of this.builtIn) {
       const id = resourceId(kind);
       if (!this.#storedBuiltIn.has(id)) this.#storedBuiltIn.set(id, kind);
     }
@@ -63,7 +63,7 @@ export class KindRegistry {
 
   /** All served kinds in discovery order. The same array until a kind comes, changes or goes. */
   all(): readonly KindInfo[] {
-    this.#all ??= [...this.#builtIn, ...[...this.#custom.values()].toSorted(byGroup)];
+    this.#all ??= [...this.builtIn, ...[...this.#custom.values()].toSorted(byGroup)];
     return this.#all;
   }
 
@@ -90,6 +90,12 @@ export class KindRegistry {
   of(kind: ResourceRef): KindInfo | undefined {
     const id = resourceId(kind);
     return this.#storedBuiltIn.get(id) ?? this.#defined.get(definitionName(kind))?.kinds?.storage;
+  }
+
+  /** A custom kind as another version has it, served or not. */
+  versionOf(kind: ResourceRef, apiVersion: string): KindInfo | undefined {
+    const kinds = this.#defined.get(definitionName(kind))?.kinds;
+    return kinds?.all.find((k) => `${k.group}/${k.version}` === apiVersion);
   }
 
   /** Of a custom kind. */
@@ -133,7 +139,9 @@ export class KindRegistry {
   }
 
   #kindsOf(crd: Definition, before: Defined | undefined): CustomKinds | undefined {
-    if (getCondition(crd.status?.conditions ?? [], 'Established')?.status !== 'True') return undefined;
+    if (!isConditionTrue(crd.status?.conditions, 'Established')) return undefined;
+    // Its objects would lie where those of the built-in kind are.
+    if (this.#storedBuiltIn.has(`${crd.spec.group}/${crd.spec.names.plural}`)) return undefined;
     const isSame =
       before?.kinds !== undefined &&
       isDeepStrictEqual(before.crd.spec, crd.spec) &&

@@ -17,9 +17,18 @@ import { NodeRestriction } from './admission/node-restriction.ts';
 import { TaintNodesByCondition } from './admission/nodes.ts';
 import { PodSecurity } from './admission/pod-security/plugin.ts';
 import { DefaultTolerationSeconds, PriorityAdmission, ServiceAccountAdmission } from './admission/pods.ts';
+import { policyDeps } from './admission/policy/deps.ts';
+import { PolicyEnvironments } from './admission/policy/environment.ts';
+import { expressionChecks } from './admission/policy/expressions.ts';
+import { MutatingPolicies } from './admission/policy/mutating.ts';
+import { TypeChecker } from './admission/policy/type-checking.ts';
+import { startTypeChecking } from './admission/policy/type-checking-controller.ts';
+import { ValidatingPolicies } from './admission/policy/validating.ts';
 import { QuotaAdmission } from './admission/resource-quota.ts';
 import { RuntimeClassAdmission } from './admission/runtime-class.ts';
 import { DefaultStorageClass, PersistentVolumeClaimResize, StorageObjectInUseProtection } from './admission/storage.ts';
+import { MutatingAdmissionWebhook } from './admission/webhook/mutating.ts';
+import { ValidatingAdmissionWebhook } from './admission/webhook/validating.ts';
 import { AddressAllocator } from './allocator/addresses.ts';
 import { NodePortAllocator } from './allocator/node-ports.ts';
 import { runRepair } from './allocator/repair.ts';
@@ -56,6 +65,10 @@ import { podHooks } from './kinds/pods.ts';
 import { ServiceHooks } from './kinds/services.ts';
 import type { ApiServer, ApiServerDeps } from './server.ts';
 import { Storage } from './storage.ts';
+import { WebhookClient } from './webhooks/client.ts';
+import { webhookConversion } from './webhooks/conversion.ts';
+import { WebhookMetrics } from './webhooks/metrics.ts';
+import { serviceDialer } from './webhooks/service-dialer.ts';
 
 export { parseAuditPolicy } from './http/audit/policy.ts';
 export type { ApiServer, ApiServerConfig, ApiServerDeps, AuditDeps, ListenAddress } from './server.ts';
@@ -66,17 +79,14 @@ const NODE_PORTS = { from: 30_000, to: 32_767 };
 const LEAVE_MS = 2_000;
 const SERVICE_ACCOUNT_WAIT_MS = 5_000;
 
-const noConversion = (): never => {
-  throw new StatusError('Unavailable', 'conversion webhooks cannot be called');
-};
-
 /** Resolves when the cache is filled, the bootstrap objects exist and the listeners accept. */
 export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
   const scope = new Scope('apiserver');
   try {
     const c: Ctx = { signal: scope.signal, clock: deps.clock, log: deps.log };
     const store = meteredStore(deps.store, typeOfKey, deps.clock);
-    const api = new Api(await openCore({ ...deps, store }, scope, c));
+    const nodes = { streams: deps.nodeStreams };
+    const api = new Api(await openCore({ deps: { ...deps, store }, nodes: () => nodes.streams }, scope, c));
     const { accounts } = api.core.tokens;
     const user = { name: 'system:apiserver', groups: ['system:masters', 'system:authenticated'] };
     const client = new InProcessClient({ handler: api, user, userAgent: 'berth-apiserver' });
@@ -85,9 +95,12 @@ export async function startApiServer(deps: ApiServerDeps): Promise<ApiServer> {
     scope.spawn('bootstrap objects', (signal) => keepBootstrapObjects(client, deps.config, { ...c, signal }));
     const flows = await openFlowControl(deps, client, scope, c);
     const auditor = openAudit(deps, c);
-    scope.own(startDefinitions({ ...deps, client, kinds: api.core.kinds }));
+    scope.own(startDefinitions({ ...deps, client, core: api.core }));
+    const checker = new TypeChecker({ kinds: api.core.kinds, environments: new PolicyEnvironments() });
+    scope.own(
+      startTypeChecking({ ...deps, client, informers: scope.own(new InformerFactory({ ...deps, client })), checker }),
+    );
     const endpoints = await keepEndpoints(deps, client, scope, c);
-    const nodes = { streams: deps.nodeStreams };
     const aggregator = scope.own(newAggregator(deps, { client, kinds: api.core.kinds, nodes: () => nodes.streams }));
     await aggregator.start();
     const health = new Health([
@@ -198,8 +211,13 @@ async function leave(endpoints: EndpointsKeeper | undefined, c: Ctx): Promise<vo
   }
 }
 
-async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core> {
-  const { store, clock, random, log, config } = deps;
+interface CoreDeps {
+  readonly deps: ApiServerDeps;
+  readonly nodes: () => NodeStreams | undefined;
+}
+
+async function openCore(o: CoreDeps, scope: Scope, c: Ctx): Promise<Core> {
+  const { store, clock, random, log, config } = o.deps;
   const keys = await StoreTokenKeys.open({ store, clock, log }, c);
   scope.spawn('token keys', (signal) => keys.run({ ...c, signal }));
   const definitions = ruleTools();
@@ -210,7 +228,14 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
   const rbac = new RbacAuthorizer(cache);
   const nodes = new NodeAuthorizer({ graph: new NodeGraph(cache), rules: nodeRules() });
   const authorizer = new AuthorizerUnion([new Superusers(), nodes, rbac]);
+  const dialer = serviceDialer({ cache, random, nodes: o.nodes });
+  const client = scope.own(new WebhookClient({ dialer, c }));
+  const versions = new CustomVersions({ kinds, webhook: webhookConversion({ client, random }) });
+  const metrics = new WebhookMetrics();
+  const webhooks = { client, metrics, random, kinds, storage, authorizer, cache, versions };
   const accountWaitMs = config.serviceAccountWaitMs ?? SERVICE_ACCOUNT_WAIT_MS;
+  const environments = new PolicyEnvironments();
+  const policies = policyDeps({ environments, storage, kinds, custom: versions, authorizer });
   // The order of Kubernetes; quotas come last, when nothing but the store can refuse any more.
   const admission = new AdmissionChain([
     new NamespaceLifecycle(storage),
@@ -230,6 +255,10 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     new CertificateSubjectRestriction(),
     new DefaultIngressClass(storage),
     new RbacEscalation({ authorizer, rbac, storage }),
+    new MutatingPolicies(policies),
+    new MutatingAdmissionWebhook(webhooks),
+    new ValidatingPolicies(policies),
+    new ValidatingAdmissionWebhook(webhooks),
     new QuotaAdmission(storage),
   ]);
   const addresses = new AddressAllocator({ storage, cidr: config.serviceCidr, clock, random });
@@ -253,7 +282,8 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     storage,
     cache,
     kinds,
-    versions: new CustomVersions({ kinds, webhook: noConversion }),
+    versions,
+    webhookMetrics: metrics,
     clock,
     random,
     log,
@@ -261,7 +291,11 @@ async function openCore(deps: ApiServerDeps, scope: Scope, c: Ctx): Promise<Core
     tokens: makeTokenService({ storage, keys, clock, random, log, config: config.serviceAccounts ?? {}, others: oidc }),
     admission,
     hooks,
-    validation: { nodePortRange: { first: range.from, last: range.to }, definitions },
+    validation: {
+      nodePortRange: { first: range.from, last: range.to },
+      definitions,
+      expressions: expressionChecks(environments),
+    },
     eventTtlSeconds: config.eventTtlSeconds ?? EVENT_TTL_SECONDS,
   };
 }

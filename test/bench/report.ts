@@ -5,10 +5,16 @@ export type Task = 'start one' | 'start fifty' | 'ten to fifty' | 'memory at res
 
 export interface Figure {
   readonly name: string;
-  readonly unit: 'ms' | 'MB';
+  readonly unit: 'ms' | 'MB' | '/s';
   readonly samples: readonly number[];
-  /** What the issue asks of us; absent for peers. */
+  /** What the issue asks of us, at most (of a rate: at least); absent for peers. */
   readonly reach?: number;
+  /** The same load against a server that answers as many constant bytes, in this run. */
+  readonly constant?: readonly number[];
+  /** At most so many times `constant`. */
+  readonly reachOfConstant?: number;
+  /** Program -> its figure, of the same kind of machine, not of this run. */
+  readonly recorded?: Readonly<Record<string, number>>;
   readonly note?: string;
   readonly task?: Task;
   readonly isOurs?: true;
@@ -40,13 +46,29 @@ export function table(figures: readonly Figure[]): string {
         f.samples.length > 1
           ? `  ${number(Math.min(...f.samples))}..${number(Math.max(...f.samples))} n=${f.samples.length}`
           : '';
-      const reach =
-        f.reach === undefined
-          ? ''
-          : `  reach ${f.reach} ${f.unit}: ${m <= f.reach ? 'yes' : 'NO'} (x${(m / f.reach).toFixed(2)})`;
-      return `${f.name.padEnd(58)} ${number(m).padStart(8)} ${f.unit}${span}${reach}${f.note === undefined ? '' : `  ${f.note}`}`;
+      const note = f.note === undefined ? '' : `  ${f.note}`;
+      return `${f.name.padEnd(58)} ${number(m).padStart(8)} ${f.unit}${span}${reachOf(f, m)}${besides(f, m)}${note}`;
     })
     .join('\n');
+}
+
+function reachOf(f: Figure, m: number): string {
+  if (f.reach === undefined) return '';
+  const isReached = f.unit === '/s' ? m >= f.reach : m <= f.reach;
+  return `  reach ${f.reach} ${f.unit}: ${isReached ? 'yes' : 'NO'} (x${(m / f.reach).toFixed(2)})`;
+}
+
+/** What the figure is to be seen beside: a constant answer, others' recorded figures. */
+function besides(f: Figure, m: number): string {
+  const out: string[] = [];
+  if (f.constant !== undefined) {
+    const times = m / median(f.constant);
+    const { reachOfConstant: most } = f;
+    const reached = most === undefined ? '' : `, reach x${most}: ${times <= most ? 'yes' : 'NO'}`;
+    out.push(`constant answer ${number(median(f.constant))} ${f.unit} (x${times.toFixed(2)}${reached})`);
+  }
+  for (const [who, n] of Object.entries(f.recorded ?? {})) out.push(`${who} (recorded) ${number(n)} ${f.unit}`);
+  return out.map((t) => `  ${t}`).join('');
 }
 
 /** For each of our figures with a task, how many times as much each peer's is. */

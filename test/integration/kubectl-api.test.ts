@@ -250,7 +250,9 @@ describe.skipIf(!hasKubectl)('kubectl (needs /usr/bin/kubectl)', () => {
     await ok(['delete', 'pod', 'p', '--wait=false']);
     const waiting = ok(['wait', '--for=delete', 'pod/p', '--timeout=15s']);
     await eventually(async () =>
-      expect(await ok(['get', '--raw', '/metrics'])).toContain('apiserver_registered_watchers{group="",version="v1",kind="Pod"} 1\n'),
+      expect(await ok(['get', '--raw', '/metrics'])).toContain(
+        'apiserver_registered_watchers{group="",version="v1",kind="Pod"} 1\n',
+      ),
     );
     await ok(['patch', 'pod', 'p', '--type=merge', '-p', '{"metadata":{"finalizers":null}}']);
     expect(await waiting).toContain('pod/p condition met');

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { allKinds, Kinds, type KubeObject } from '#lib/api';
+import { allKinds, type DeepReadonly, Kinds, type KubeObject } from '#lib/api';
 import { Scope } from '#lib/base';
 import { EtcdStore, parseObjectKey, sealedWith } from '#lib/store';
 import { openSealing } from '../../cli/secrets-sealing.ts';
@@ -30,6 +30,8 @@ const KEPT: readonly (readonly [string, Kept])[] = fixture.entries.flatMap(([key
   const at = parseObjectKey(key);
   if (at === undefined) return [];
   const body = Buffer.from(value, 'base64').subarray(HEADER_BYTES).toString();
+  // The server that wrote it renews its own lease, and so does the one that opens it.
+  if (at.resource === 'leases' && at.name.startsWith('apiserver-')) return [];
   return [[key, { ...at, object: JSON.parse(body) as KubeObject }] as const];
 });
 
@@ -57,7 +59,11 @@ describe(`an etcd written by ${fixture.commit}`, () => {
   });
 
   test('the fixture holds an object of every kind but those that state refused', () => {
-    expect(fixture.refused).toEqual([]);
+    // Versions of objects that are in it already.
+    expect(fixture.refused.map((line) => line.split(':')[0])).toEqual([
+      'events.events.k8s.io',
+      'horizontalpodautoscalers.autoscaling',
+    ]);
     const resources = new Set(KEPT.map(([, k]) => `${k.resource}.${k.group}`));
     expect(resources.size).toBeGreaterThan(50);
   });
@@ -67,22 +73,21 @@ describe(`an etcd written by ${fixture.commit}`, () => {
     const kind = allKinds().find((k) => k.group === group && k.version === version && k.resource === kept.resource);
     if (kind === undefined) throw new Error(`${kept.resource} of ${group}/${version} is no kind any more`);
     const read = await server.client.get(kind, { namespace: kept.namespace, name: kept.name }, testContext);
-    const { resourceVersion, ...metadata } = read.metadata;
-    expect(resourceVersion).toMatch(/^\d+$/);
-    const { resourceVersion: _, ...before } = kept.object.metadata;
-    expect({ ...read, metadata }).toEqual({ ...kept.object, metadata: before });
+    expect(read.metadata.resourceVersion).toMatch(/^\d+$/);
+    expect(said(read, kept.resource)).toEqual(said(kept.object, kept.resource));
     const listed = await server.client.list(kind, { namespace: kept.namespace }, testContext);
     expect(listed.items.map((o) => o.metadata.name)).toContain(kept.name);
   });
 
   test('a Secret stays as it was until it is written, then it is sealed and still says the same', async () => {
-    expect(Object.keys(await sealedWith(store, SECRETS))).toEqual(['']);
+    expect([...(await sealedWith(store, [SECRETS], testContext)).keys()]).toEqual(['unsealed']);
     const key = { namespace: 'default', name: 'kept' };
     const body = { metadata: { annotations: { written: 'again' } } };
     await server.client.patch(Kinds.secrets, key, { type: 'merge', body }, testContext);
     const raw = (await readRaw(etcd.endpoint)).find(([k]) => k === `${SECRETS}default/kept`);
     expect(Buffer.from(raw?.[1] ?? '', 'base64').toString()).not.toContain('YQ==');
-    expect(Object.keys(await sealedWith(store, SECRETS)).filter((id) => id !== '')).toHaveLength(1);
+    const now = [...(await sealedWith(store, [SECRETS], testContext)).keys()];
+    expect(now.filter((id) => id !== 'unsealed')).toHaveLength(1);
     expect((await server.client.get(Kinds.secrets, key, testContext)).data).toEqual({ a: 'YQ==' });
   });
 
@@ -92,6 +97,20 @@ describe(`an etcd written by ${fixture.commit}`, () => {
     await expect(store.get('/berth/foreign', testContext)).rejects.toThrow(/stored in format 9/);
   });
 });
+
+/** The server itself writes the status of these when it starts. */
+const STATUS_OF_SERVER = new Set([
+  'flowschemas',
+  'customresourcedefinitions',
+  'apiservices',
+  'validatingadmissionpolicies',
+]);
+
+function said(object: DeepReadonly<KubeObject>, resource: string): object {
+  const { resourceVersion: _, managedFields, ...metadata } = object.metadata;
+  if (!STATUS_OF_SERVER.has(resource)) return { ...object, metadata: { ...metadata, managedFields } };
+  return { ...object, metadata, status: undefined };
+}
 
 function groupVersion(o: KubeObject): [string, string] {
   const [a = '', b] = (o.apiVersion ?? '').split('/');

@@ -69,12 +69,14 @@ export function openApiOf(kinds: readonly KindInfo[], version: string): OpenApi 
     const parts = { kinds: list, roots: root === undefined ? [] : [root], version };
     v3.set(
       path,
-      madeOnce(hashOf(path, list), async () => json(await documentOf(parts))),
+      madeOnce(hashOf(path, list), async () =>
+        json(await documentOf({ ...parts, custom: list.map((k) => k.custom?.openApi('v3') ?? {}) })),
+      ),
     );
   }
   const v2 = madeOnce(hashOf('v2', kinds), async () => {
     const custom = kinds.map((k) => k.custom?.openApi('v2') ?? {});
-    const document = await documentOf({ kinds, roots: [...roots.values()], version });
+    const document = await documentOf({ kinds, roots: [...roots.values()], version, custom: [] });
     return json(swaggerOf(document, Object.assign({}, ...custom)));
   });
   const v2Protobuf = madeOnce(`${v2.hash}PB`, async () => swaggerProtobufOf(await v2.bytes()));
@@ -91,7 +93,7 @@ export function openApiOf(kinds: readonly KindInfo[], version: string): OpenApi 
 }
 
 function identityOf(kind: KindInfo): object {
-  return { ...kind, custom: kind.custom?.source };
+  return { ...kind, custom: kind.custom?.digest };
 }
 
 /** Who asks while it is being made waits for the same bytes; a failure is not kept. */
@@ -122,10 +124,12 @@ interface DocumentParts {
   readonly kinds: readonly KindInfo[];
   readonly roots: readonly RootDocument[];
   readonly version: string;
+  /** Components of custom kinds. */
+  readonly custom: readonly Schema[];
 }
 
 /** The texts are a module of their own, so that a process whose documents nobody reads never loads them. */
-async function documentOf({ kinds, roots, version }: DocumentParts): Promise<Schema> {
+async function documentOf({ kinds, roots, version, custom }: DocumentParts): Promise<Schema> {
   const { loadDescriptions } = await import('./descriptions/index.ts');
   const texts = loadDescriptions();
   const gvks = new Map<TypeName, { group: string; version: string; kind: string }[]>();
@@ -155,7 +159,7 @@ async function documentOf({ kinds, roots, version }: DocumentParts): Promise<Sch
       type: 'object',
     };
   for (const root of roots) Object.assign(components, root.components);
-  for (const { custom } of kinds) if (custom !== undefined) Object.assign(components, custom.openApi('v3'));
+  for (const added of custom) Object.assign(components, added);
   return {
     openapi: '3.0.0',
     info: { title: 'Kubernetes', version },

@@ -10,7 +10,7 @@ const REF = '#/components/schemas/';
 
 /**
  * The v2 form of a v3 document as documents/openapi.ts makes them. `custom`: the definitions of custom kinds, whose schemas lose
- * more on the way than these rules know of; they come in place of the document's.
+ * more on the way than these rules know of.
  */
 export function swaggerOf(v3: Schema, custom: Schema = {}): object {
   const components = asObject(v3['components']);

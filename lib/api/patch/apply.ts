@@ -128,7 +128,7 @@ export function trackUpdate(kind: KindRef, previous: KubeObject | undefined, nex
   else next.metadata.managedFields = entries;
 }
 
-function shapeOfKind(info: KindInfo): Shape {
+export function shapeOfKind(info: KindInfo): Shape {
   return info.custom?.shape ?? shapeOfType(info.schema);
 }
 

@@ -21,6 +21,9 @@ type Operation =
   | { readonly op: 'remove'; readonly path: string }
   | { readonly op: 'move' | 'copy'; readonly path: string; readonly from: string };
 
+/** A `test` of the patch that is not so: to some this means that the patch is not wanted. */
+export class FailedTest extends StatusError {}
+
 /** The patched value. `ops` is the parsed patch document. Throws BadRequest, Invalid or TooLarge. */
 export function applyJsonPatch(object: unknown, ops: unknown): unknown {
   const list = decodeOperations(ops);
@@ -54,7 +57,8 @@ function apply(draft: Draft, o: Operation): void {
       break;
     case 'test': {
       const found = draft.find(pointer(o.path));
-      if (!equalJson(found ?? null, o.value)) throw invalid(`testing value ${o.path} failed: test failed`);
+      if (!equalJson(found ?? null, o.value))
+        throw new FailedTest('Invalid', `testing value ${o.path} failed: test failed`);
       break;
     }
   }

@@ -13,8 +13,8 @@ export function applyStructuralDefaults(schema: Structural, value: unknown): unk
   return withDefaults(withoutNulls(value, schema), schema);
 }
 
-/** Nulls stay where they are nullable, where a default will replace them, and as items of lists. */
-function withoutNulls(value: unknown, schema: Structural | undefined): unknown {
+/** Nulls that may not be go. They stay where they are nullable, where a default will replace them, and as items of lists. */
+export function withoutNulls(value: unknown, schema: Structural | undefined): unknown {
   if (Array.isArray(value)) return mapList(value, (item) => withoutNulls(item, schema?.items));
   if (!isObject(value)) return value;
   const result: JsonObject = {};

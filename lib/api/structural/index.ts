@@ -8,11 +8,12 @@ export {
   validateDefinitionUpdate,
 } from './definition/definition.ts';
 export { applyDefinitionDefaults } from './definition/definition-defaults.ts';
-export { definitionName } from './definition/names.ts';
+export { approvalCondition, definitionName } from './definition/names.ts';
 export { type CustomKinds, customKindsOf } from './kinds.ts';
 export { type CustomKind, customComponentName, customComponents, customKindOf } from './openapi.ts';
 export { type ParsedSchema, parseStructural } from './parse.ts';
 export { type Pruned, pruneObject, pruneValue } from './prune.ts';
+export { Declarations } from './rules/declaration.ts';
 export { type RuleTools, ruleTools } from './rules/rules.ts';
 export { fieldSchema, type Limits, type Structural } from './schema.ts';
 export { shapeOfStructural } from './shape.ts';

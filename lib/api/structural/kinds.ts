@@ -3,6 +3,7 @@
  * behavior of its schema. Schemas are parsed when first needed: hundreds of definitions cost a starting server nothing.
  * Source: k8s.io/apiextensions-apiserver/pkg/apiserver/{customresource_handler,customresource_discovery_controller}.go.
  */
+import { createHash } from 'node:crypto';
 import { StatusError } from '#lib/base';
 import type { CustomBehavior } from '../custom-behavior.ts';
 import { compareVersions } from '../documents/api-services.ts';
@@ -17,7 +18,7 @@ import type { Shape } from '../patch/shape.ts';
 import { cloneJson, isObject, type JsonObject } from '../patch/value.ts';
 import type { KindInfo, Subresource } from '../registry.ts';
 import { type CustomColumns, customColumns } from './columns.ts';
-import { applyStructuralDefaults } from './defaulting.ts';
+import { applyStructuralDefaults, withoutNulls } from './defaulting.ts';
 import type { DefinitionTools } from './definition/definition.ts';
 import { customComponentName, customComponents, customKindOf } from './openapi.ts';
 import { parseStructural, structuralForm } from './parse.ts';
@@ -43,6 +44,8 @@ export interface CustomKinds {
   readonly served: readonly KindInfo[];
   /** The version that objects are stored in; it may not be served. */
   readonly storage: KindInfo;
+  /** Served or not: objects may still lie in the store in any of them. */
+  readonly all: readonly KindInfo[];
 }
 
 /** undefined: the definition has no accepted names yet, or no version is stored. It is defaulted. */
@@ -58,7 +61,11 @@ export function customKindsOf(
   const served = crd.spec.versions.filter((v) => v.served).map((v) => v.name);
   const found = rows.get(storage.name);
   if (found === undefined) return undefined;
-  return { served: served.toSorted(compareVersions).flatMap((name) => rows.get(name) ?? []), storage: found };
+  return {
+    served: served.toSorted(compareVersions).flatMap((name) => rows.get(name) ?? []),
+    storage: found,
+    all: [...rows.values()],
+  };
 }
 
 function rowOf(
@@ -95,12 +102,14 @@ class VersionBehavior implements CustomBehavior {
   readonly listKind: string;
   readonly selectable: readonly string[];
   readonly scale: CustomResourceSubresourceScale | undefined;
+  readonly deprecation: string | undefined;
   readonly #crd: DeepReadonly<CustomResourceDefinition>;
   readonly #version: CustomResourceDefinitionVersion;
   readonly #tools: DefinitionTools;
   #rules: ResourceRules | undefined;
   #shape: Shape | undefined;
   #columns: CustomColumns | undefined;
+  #digest: string | undefined;
 
   constructor(crd: DeepReadonly<CustomResourceDefinition>, v: CustomResourceDefinitionVersion, tools: DefinitionTools) {
     this.#crd = crd;
@@ -110,6 +119,7 @@ class VersionBehavior implements CustomBehavior {
     this.listKind = names.listKind ?? `${names.kind}List`;
     this.selectable = (v.selectableFields ?? []).map((f) => f.jsonPath.replace(/^\./, ''));
     this.scale = v.subresources?.scale;
+    this.deprecation = deprecationOf(crd, v);
   }
 
   get shape(): Shape {
@@ -135,6 +145,7 @@ class VersionBehavior implements CustomBehavior {
     const pruned = this.#keepsUnknown ? { value: coerced.value, paths: [] } : pruneObject(this.#schema, coerced.value);
     // Coerced as a resource and pruned: an object with metadata of the right types. The name may be missing; so it may of others.
     const object = cloneJson(pruned.value) as KubeObject;
+    object.metadata ??= { name: '' };
     const unknown = [...coerced.unknown, ...pruned.paths].map((path) => `unknown field "${path}"`);
     return { object, unknown };
   }
@@ -142,6 +153,10 @@ class VersionBehavior implements CustomBehavior {
   fromStorage<T extends object>(object: T): T {
     const pruned = this.#keepsUnknown ? object : pruneObject(this.#schema, object).value;
     return applyStructuralDefaults(this.#schema, pruned) as T;
+  }
+
+  fromOtherVersion<T extends object>(object: T): T {
+    return this.#keepsUnknown ? object : (withoutNulls(pruneObject(this.#schema, object).value, this.#schema) as T);
   }
 
   applyDefaults(object: KubeObject): void {
@@ -161,9 +176,12 @@ class VersionBehavior implements CustomBehavior {
     return validate(this.#validation, next as unknown as JsonObject, previous as unknown as JsonObject);
   }
 
-  get source(): object {
+  get digest(): string {
+    if (this.#digest !== undefined) return this.#digest;
     const { preserveUnknownFields, names } = this.#crd.spec;
-    return { preserveUnknownFields, names, version: this.#version };
+    const text = JSON.stringify({ preserveUnknownFields, names, version: this.#version });
+    this.#digest = createHash('sha256').update(text).digest('base64');
+    return this.#digest;
   }
 
   get componentName(): string {
@@ -206,6 +224,22 @@ class VersionBehavior implements CustomBehavior {
     if (open === undefined) throw new StatusError('Internal', 'the open schema is not structural');
     return open;
   }
+}
+
+/** The better version it names is the most preferred of those that are. */
+function deprecationOf(
+  crd: DeepReadonly<CustomResourceDefinition>,
+  v: CustomResourceDefinitionVersion,
+): string | undefined {
+  if (v.deprecated !== true) return undefined;
+  if (v.deprecationWarning !== undefined) return v.deprecationWarning;
+  const { group, names, versions } = crd.spec;
+  const [better] = versions
+    .filter((o) => o.served && o.deprecated !== true && compareVersions(o.name, v.name) < 0)
+    .map((o) => o.name)
+    .toSorted(compareVersions);
+  const use = better === undefined ? '' : `; use ${group}/${better} ${names.kind}`;
+  return `${group}/${v.name} ${names.kind} is deprecated${use}`;
 }
 
 const OPEN = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } as const;

@@ -75,7 +75,10 @@ describe('structural schemas: laws', () => {
         fc.pre(validateValue(schema, empty, '').every((e) => e.type === 'Required'));
         const normal = applyStructuralDefaults(schema, pruneObject(schema, object).value);
         if (validateValue(schema, object, '').length > 0) return;
-        const wrong = validateValue(schema, normal, '').filter((e) => !isOfDefault(object, e.field));
+        // A default that is wrong where it stands, or one too many for its object, is the schema's fault.
+        const wrong = validateValue(schema, normal, '').filter(
+          (e) => e.type !== 'TooMany' && !isOfDefault(object, e.field),
+        );
         expect(wrong).toEqual([]);
         valid++;
       }),
@@ -149,10 +152,7 @@ describe('structural schemas: laws', () => {
 /** True below a default that was filled in: its own required fields may be missing. */
 function isOfDefault(object: unknown, field: string): boolean {
   let value = object;
-  for (const step of field
-    .split(/[.[\]]+/)
-    .filter((s) => s !== '')
-    .slice(0, -1)) {
+  for (const step of field.split(/[.[\]]+/).filter((s) => s !== '')) {
     if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return true;
     value = (value as Record<string, unknown>)[step];
     if (value === null) return true;

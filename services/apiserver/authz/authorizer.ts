@@ -35,6 +35,11 @@ export interface Authorizer {
   rulesFor?(user: UserInfo, namespace: string): ResolvedRules;
 }
 
+/** Answers at once, as expressions of policies need it: they are evaluated in one go. */
+export interface InstantAuthorizer extends Authorizer {
+  authorize(a: Attributes): Decision;
+}
+
 export interface ResolvedRules {
   readonly rules: readonly Rule[];
   /** There are rights that cannot be said in rules. */
@@ -43,17 +48,17 @@ export interface ResolvedRules {
 }
 
 /** Allows what one of them allows; nobody can deny what another allows (as Kubernetes' union of Node and RBAC). */
-export class AuthorizerUnion implements Authorizer {
-  readonly #parts: readonly Authorizer[];
+export class AuthorizerUnion implements InstantAuthorizer {
+  readonly #parts: readonly InstantAuthorizer[];
 
-  constructor(parts: readonly Authorizer[]) {
+  constructor(parts: readonly InstantAuthorizer[]) {
     this.#parts = parts;
   }
 
-  async authorize(a: Attributes): Promise<Decision> {
+  authorize(a: Attributes): Decision {
     const reasons: string[] = [];
     for (const part of this.#parts) {
-      const decision = await part.authorize(a);
+      const decision = part.authorize(a);
       if (decision.isAllowed) return decision;
       if (decision.reason !== '') reasons.push(decision.reason);
     }

@@ -2,15 +2,28 @@
  * Which names a CustomResourceDefinition may have: those that no other of its group holds. Pure.
  * Source: k8s.io/apiextensions-apiserver/pkg/controller/status/naming_controller.go, establish/establishing_controller.go.
  */
-import { type CustomResourceDefinition, type DeepReadonly, getCondition, setCondition } from '#lib/api';
+import {
+  approvalCondition,
+  type CustomResourceDefinition,
+  type DeepReadonly,
+  getCondition,
+  type KindInfo,
+  setCondition,
+} from '#lib/api';
 import type { Definition } from '../kind-registry.ts';
 
 type Names = CustomResourceDefinition['spec']['names'];
 type Status = NonNullable<CustomResourceDefinition['status']>;
 type Condition = Status['conditions'][number];
 
+export interface Others {
+  readonly definitions: readonly Definition[];
+  /** Their names are taken too: in our store the objects of one group and resource lie at one place, whoever defined them. */
+  readonly builtIn: readonly KindInfo[];
+}
+
 /** The status that `crd` should have beside `others`; its very status when that is right. */
-export function settledStatus(crd: Definition, others: readonly Definition[], nowText: string): DeepReadonly<Status> {
+export function settledStatus(crd: Definition, others: Others, nowText: string): DeepReadonly<Status> {
   const status: DeepReadonly<Status> = crd.status ?? {
     conditions: [],
     acceptedNames: { plural: '', kind: '' },
@@ -22,8 +35,13 @@ export function settledStatus(crd: Definition, others: readonly Definition[], no
       ? { type: 'NamesAccepted', status: 'True', reason: 'NoConflicts', message: 'no conflicts found' }
       : { type: 'NamesAccepted', status: 'False', ...conflict };
   const before = status.conditions as readonly Condition[];
-  const noted = setCondition(before, accepted, nowText);
-  const conditions = setCondition(noted, establishedOf(before, conflict === undefined), nowText);
+  const approval = approvalCondition(crd);
+  const wanted = [
+    accepted,
+    establishedOf(before, conflict === undefined),
+    ...(approval === undefined ? [] : [approval]),
+  ];
+  const conditions = wanted.reduce((all, next) => setCondition(all, next, nowText), before);
   const isSame = conditions === before && JSON.stringify(names) === JSON.stringify(status.acceptedNames);
   return isSame ? status : { ...status, conditions: [...conditions], acceptedNames: names };
 }
@@ -48,12 +66,16 @@ interface Accepted {
   readonly conflict: { readonly reason: string; readonly message: string } | undefined;
 }
 
-function acceptedNames(crd: Definition, others: readonly Definition[]): Accepted {
+function acceptedNames(crd: Definition, others: Others): Accepted {
   const wanted = crd.spec.names;
   const held = crd.status?.acceptedNames;
-  const { resources, kinds } = usedNames(
-    others.filter((o) => o.spec.group === crd.spec.group && o.metadata.name !== crd.metadata.name),
-  );
+  const { group } = crd.spec;
+  const { resources, kinds } = usedNames([
+    ...others.definitions
+      .filter((o) => o.spec.group === group && o.metadata.name !== crd.metadata.name)
+      .flatMap((o) => o.status?.acceptedNames ?? []),
+    ...others.builtIn.filter((k) => k.group === group).map(namesOf),
+  ]);
   let conflict: Accepted['conflict'];
   const settle = (
     want: string | undefined,
@@ -87,12 +109,14 @@ function acceptedNames(crd: Definition, others: readonly Definition[]): Accepted
   return { names, conflict };
 }
 
-function usedNames(group: readonly Definition[]): { resources: Set<string>; kinds: Set<string> } {
+function namesOf({ resource, singular, shortNames, kind }: KindInfo): DeepReadonly<Names> {
+  return { plural: resource, singular, shortNames, kind, listKind: `${kind}List` };
+}
+
+function usedNames(group: readonly DeepReadonly<Names>[]): { resources: Set<string>; kinds: Set<string> } {
   const resources = new Set<string>();
   const kinds = new Set<string>();
-  for (const { status } of group) {
-    const names = status?.acceptedNames;
-    if (names === undefined) continue;
+  for (const names of group) {
     for (const name of [names.plural, names.singular ?? '', ...(names.shortNames ?? [])]) resources.add(name);
     for (const name of [names.kind, names.listKind ?? '']) kinds.add(name);
   }

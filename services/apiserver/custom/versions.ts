@@ -1,13 +1,14 @@
 /**
  * Versions of custom resources: objects lie in the store in whatever version was the storage version when they were written,
- * and are read in any served one, pruned and defaulted by today's schema. Built-in kinds are converted by ../conversion.ts.
+ * and are read in any served one: pruned and defaulted by today's schema of the version they have, converted, pruned by that of
+ * the version asked for. Built-in kinds are converted by ../conversion.ts.
  *
  * Invariants: what is read in the version it has, and that today's schema would not change, is the cached object itself, so that
  * its bytes can be sent; every answer is computed once for each object and version, as long as both live.
  * Source: k8s.io/apiextensions-apiserver/pkg/apiserver/conversion/converter.go.
  */
 import { apiVersionOf, type CustomBehavior, type DeepReadonly, type KindInfo, type KubeObject } from '#lib/api';
-import { type Ctx, StatusError } from '#lib/base';
+import { type Ctx, raceAbort, StatusError } from '#lib/base';
 import { type Cached, encodeStored } from '../cache/cached.ts';
 import type { CoreResult } from '../core.ts';
 import type { WatchItem } from '../handlers/watch.ts';
@@ -27,6 +28,8 @@ export class CustomVersions {
   readonly #kinds: KindRegistry;
   readonly #webhook: WebhookConversion;
   readonly #read = new WeakMap<CustomBehavior, WeakMap<Cached, Cached>>();
+  /** Conversions by webhook that are under way: many watchers get one event at a time. */
+  readonly #asked = new WeakMap<CustomBehavior, Map<Cached, Promise<void>>>();
 
   constructor(o: { readonly kinds: KindRegistry; readonly webhook: WebhookConversion }) {
     this.#kinds = o.kinds;
@@ -35,8 +38,7 @@ export class CustomVersions {
 
   /** Each in the version `info`. */
   async readAll(info: KindInfo, list: readonly Cached[], c: Ctx): Promise<readonly Cached[]> {
-    const asked = list.filter((cached) => this.#atOnce(info, cached) === undefined);
-    if (asked.length > 0) await this.#convert(info, asked, c);
+    await this.#fill(info, list, c);
     return list.map((cached) => this.#atOnce(info, cached) ?? cached);
   }
 
@@ -78,16 +80,35 @@ export class CustomVersions {
     }
   }
 
+  /** An object that need not be in the store, in the version `info`. */
+  async convert(info: KindInfo, object: Stored, c: Ctx): Promise<Stored> {
+    const apiVersion = apiVersionOf(info);
+    if (object.apiVersion === apiVersion) return object;
+    const crd = this.#kinds.definitionOf(info);
+    const [converted] = isByWebhook(crd)
+      ? await this.#converted(crd, [object], apiVersion, c)
+      : [{ ...object, apiVersion }];
+    const next = converted ?? object;
+    return info.custom?.fromStorage(next) ?? next;
+  }
+
   /** A draft of the version `info` as it is to be stored. Takes it over. */
   async write(info: KindInfo, draft: KubeObject, c: Ctx): Promise<KubeObject> {
     const storage = this.#kinds.of(info);
     if (storage?.custom === undefined || storage.version === info.version) return draft;
-    const apiVersion = apiVersionOf(storage);
+    return await this.convertDraft(storage, draft, c);
+  }
+
+  /** An object of any version in the version `info`, without what that version does not know. Not kept for the next time. */
+  async convertDraft(info: KindInfo, object: KubeObject | Stored, c: Ctx): Promise<KubeObject> {
+    const apiVersion = apiVersionOf(info);
+    const given = object as Stored;
+    if (info.custom === undefined || given.apiVersion === apiVersion) return object as KubeObject;
     const crd = this.#kinds.definitionOf(info);
     const [converted] = isByWebhook(crd)
-      ? await this.#converted(crd, [draft as Stored], apiVersion, c)
-      : [{ ...draft, apiVersion }];
-    return storage.custom.decode(converted).object;
+      ? await this.#converted(crd, [given], apiVersion, c)
+      : [{ ...given, apiVersion }];
+    return info.custom.decode(converted).object;
   }
 
   /** undefined: only a webhook can say. */
@@ -100,7 +121,51 @@ export class CustomVersions {
     const apiVersion = apiVersionOf(info);
     const isSame = cached.object.apiVersion === apiVersion;
     if (!isSame && isByWebhook(this.#kinds.definitionOf(info))) return undefined;
-    return this.#keep(info, cached, isSame ? cached.object : { ...cached.object, apiVersion });
+    const stored = this.#stored(info, cached);
+    return this.#keep(info, cached, isSame ? stored : custom.fromOtherVersion({ ...stored, apiVersion }));
+  }
+
+  /** By the schema of the version that it was written in, whose defaults it gets whatever version is asked for. */
+  #stored(info: KindInfo, { object }: Cached): Stored {
+    const written = object.apiVersion === apiVersionOf(info) ? info : this.#kinds.versionOf(info, object.apiVersion);
+    return written?.custom?.fromStorage(object) ?? object;
+  }
+
+  /** Until all are known: what nobody has asked for yet is asked for, for the rest others are waited for. */
+  async #fill(info: KindInfo, list: readonly Cached[], c: Ctx): Promise<void> {
+    const asked = this.#askedOf(info);
+    for (;;) {
+      const missing = list.filter((cached) => this.#atOnce(info, cached) === undefined);
+      if (missing.length === 0) return;
+      const free = missing.filter((cached) => !asked.has(cached));
+      const running = new Set(missing.flatMap((cached) => asked.get(cached) ?? []));
+      // The failure of others is theirs: what they did not get is asked for again.
+      if (free.length === 0) await raceAbort(Promise.allSettled(running), c.signal);
+      else await this.#convertAsked(info, free, asked, c);
+    }
+  }
+
+  async #convertAsked(
+    info: KindInfo,
+    list: readonly Cached[],
+    asked: Map<Cached, Promise<void>>,
+    c: Ctx,
+  ): Promise<void> {
+    const running = this.#convert(info, list, c);
+    for (const cached of list) asked.set(cached, running);
+    try {
+      await running;
+    } finally {
+      for (const cached of list) asked.delete(cached);
+    }
+  }
+
+  #askedOf({ custom }: KindInfo): Map<Cached, Promise<void>> {
+    const made = new Map<Cached, Promise<void>>();
+    if (custom === undefined) return made;
+    const known = this.#asked.get(custom);
+    if (known === undefined) this.#asked.set(custom, made);
+    return known ?? made;
   }
 
   async #convert(info: KindInfo, list: readonly Cached[], c: Ctx): Promise<void> {
@@ -108,11 +173,14 @@ export class CustomVersions {
     if (!isByWebhook(crd)) return;
     const objects = await this.#converted(
       crd,
-      list.map((cached) => cached.object),
+      list.map((cached) => this.#stored(info, cached)),
       apiVersionOf(info),
       c,
     );
-    for (const [i, cached] of list.entries()) this.#keep(info, cached, objects[i] ?? cached.object);
+    for (const [i, cached] of list.entries()) {
+      const object = objects[i] ?? cached.object;
+      this.#keep(info, cached, info.custom?.fromOtherVersion(object) ?? object);
+    }
   }
 
   async #converted(
@@ -127,9 +195,7 @@ export class CustomVersions {
   }
 
   #keep(info: KindInfo, cached: Cached, object: Stored): Cached {
-    const settled = info.custom?.fromStorage(object) ?? object;
-    const read =
-      settled === cached.object ? cached : { ...cached, object: settled, bytes: encodeStored(settled as KubeObject) };
+    const read = object === cached.object ? cached : { ...cached, object, bytes: encodeStored(object as KubeObject) };
     if (info.custom !== undefined) this.#memo(info.custom).set(cached, read);
     return read;
   }

@@ -4,12 +4,14 @@
  */
 import { type Binding, type DeepReadonly, decodeType, type KubeObject, type Pod } from '#lib/api';
 import { type Ctx, StatusError, timeText } from '#lib/base';
+import { admitBody } from '../admission/requests.ts';
 import { badRequest, conflict } from '../api-errors.ts';
 import type { Cached } from '../cache/cached.ts';
 import type { Core, CoreResult } from '../core.ts';
 import { type Change, guaranteedUpdate } from '../write/guaranteed-update.ts';
 import type { BodyRequest } from './subresources.ts';
 
+const KIND = { group: '', version: 'v1', kind: 'Binding' };
 const BINDING = { group: '', resource: 'pods/binding' };
 
 export async function createBinding(core: Core, request: BodyRequest, c: Ctx): Promise<CoreResult> {
@@ -21,14 +23,18 @@ export async function createBinding(core: Core, request: BodyRequest, c: Ctx): P
   if (target?.name === undefined || target.name === '') throw requiredTarget();
   if (target.kind !== undefined && target.kind !== '' && target.kind !== 'Node' && target.kind !== 'Minion')
     throw badRequest(`target.kind: Unsupported value: "${target.kind}": supported values: "Node"`);
-  const nodeName = target.name;
+  const body = binding as unknown as KubeObject;
+  body.apiVersion = 'v1';
+  body.kind = 'Binding';
+  const dryRun = request.options.dryRun === true;
+  await admitBody(core, { ...request, subresource: 'binding', name }, { body, kind: KIND, dryRun }, c);
+  const nodeName = binding.target?.name ?? target.name;
   const change = (current: Cached): Change => {
     const pod = current.object as DeepReadonly<Pod>;
     check(pod, binding, name);
     return { action: 'put', object: bound(pod, binding, nodeName, timeText(core.clock.now())) as KubeObject };
   };
   const key = { namespace: request.namespace, name };
-  const dryRun = request.options.dryRun === true;
   await guaranteedUpdate(core.storage, { kind: request.stored, key, dryRun, change, fence: request.fence }, c);
   return {
     type: 'status',

@@ -6,6 +6,7 @@ import {
   applyDefaults,
   type DeepReadonly,
   invalidError,
+  type KindInfo,
   type KubeObject,
   prepareCreate,
   trackUpdate,
@@ -14,10 +15,12 @@ import {
 import { type Ctx, isKind, randomName, StatusError, timeText } from '#lib/base';
 import type { WriteOptions } from '#lib/client';
 import { type AdmissionRequest, outcomeOfFailure, type WriteOutcome } from '../admission/chain.ts';
-import { alreadyExists, badRequest } from '../api-errors.ts';
+import { alreadyExists, badRequest, forbidden } from '../api-errors.ts';
 import { attributesOf, requireAllowed } from '../authz/require.ts';
 import { type Cached, encodeStored } from '../cache/cached.ts';
 import { type Core, type CoreResult, hooksOf, managerOf, objectResult, type Target } from '../core.ts';
+import { warnOfFinalizers } from '../custom/warnings.ts';
+import { isTerminating } from '../kind-registry.ts';
 import { decodeBody } from '../write/decode-body.ts';
 
 /** Kubernetes' bound: a generated name is at most this and five random characters. */
@@ -42,6 +45,7 @@ export async function createDraft(
   o: { isTracked?: boolean } = {},
 ): Promise<CoreResult> {
   const kind = request.stored;
+  requireNotTerminating(core, kind, draft);
   if (draft.metadata.resourceVersion !== undefined && draft.metadata.resourceVersion !== '')
     throw new StatusError('BadRequest', 'resourceVersion should not be set on objects to be created');
   applyDefaults(kind, draft);
@@ -49,6 +53,8 @@ export async function createDraft(
   const admission: AdmissionRequest = {
     operation: 'CREATE',
     kind,
+    requested: request.info,
+    options: request.options,
     subresource: '',
     namespace: request.namespace,
     name: draft.metadata.name ?? '',
@@ -57,6 +63,7 @@ export async function createDraft(
     object: draft,
     previous: undefined,
     warn: request.warn ?? ignore,
+    annotate: request.annotate,
   };
   await core.admission.admit(admission, c);
   fillMetadata(core, draft);
@@ -68,6 +75,7 @@ export async function createDraft(
   try {
     const errors = validateCreate(kind, draft, core.validation);
     if (errors.length > 0) throw invalidError(kind, draft.metadata.name, errors);
+    warnOfFinalizers(request, draft, undefined);
     await core.admission.validate(admission, c);
     const cached = dryRun
       ? await dryCreate(core, request, draft, c)
@@ -84,6 +92,13 @@ export async function createDraft(
       await core.admission.settle(admission, outcome, c);
     }
   }
+}
+
+/** Source: apiextensions-apiserver/pkg/apiserver/customresource_handler.go forbidCreateAdmission. */
+function requireNotTerminating(core: Core, kind: KindInfo, { metadata }: KubeObject): void {
+  if (kind.custom === undefined || !isTerminating(core.kinds.definitionOf(kind))) return;
+  const why = 'create not allowed while custom resource definition is terminating';
+  throw forbidden(kind, metadata.name ?? '', why);
 }
 
 /** A PUT or an apply that comes to create asks for that too. Source: apiserver/pkg/endpoints/handlers/create.go withAuthorization. */

@@ -5,7 +5,7 @@
 import { answersDeletedObject, type DeepReadonly, type KindInfo, type KubeObject, type ObjectKey } from '#lib/api';
 import { type Ctx, StatusError, timeText } from '#lib/base';
 import type { DeleteOptions } from '#lib/client';
-import { conflict } from '../api-errors.ts';
+import { conflict, notFound } from '../api-errors.ts';
 import type { Cached } from '../cache/cached.ts';
 import { type Core, type CoreResult, hooksOf, objectResult, type Target } from '../core.ts';
 import { type Change, guaranteedUpdate, type UpdateOutcome } from '../write/guaranteed-update.ts';
@@ -47,17 +47,24 @@ export async function deleteKey(core: Core, o: DeleteKey, c: Ctx): Promise<Updat
 }
 
 async function admitDelete(core: Core, request: DeleteRequest, c: Ctx): Promise<void> {
+  const { stored: kind, namespace, name = '' } = request;
+  const key = { namespace, name };
+  const previous = core.storage.latest(kind, key) ?? (await core.storage.current(kind, key, c));
+  if (previous === undefined) throw notFound(kind, name);
   const admission = {
     operation: 'DELETE' as const,
-    kind: request.stored,
+    kind,
+    requested: request.info,
+    options: request.options,
     subresource: '',
-    namespace: request.namespace,
-    name: request.name ?? '',
+    namespace,
+    name,
     user: request.user,
     dryRun: request.options.dryRun === true,
     object: undefined,
-    previous: core.storage.latest(request.stored, { namespace: request.namespace, name: request.name ?? '' })?.object,
+    previous: previous.object,
     warn: request.warn ?? (() => undefined),
+    annotate: request.annotate,
   };
   await core.admission.admit(admission, c);
   await core.admission.validate(admission, c);

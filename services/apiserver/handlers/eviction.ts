@@ -15,6 +15,7 @@ import {
 } from '#lib/api';
 import { type Ctx, StatusError, timeText } from '#lib/base';
 import type { DeleteOptions } from '#lib/client';
+import { admitBody } from '../admission/requests.ts';
 import { badRequest } from '../api-errors.ts';
 import type { Cached } from '../cache/cached.ts';
 import type { Core, CoreResult } from '../core.ts';
@@ -22,6 +23,8 @@ import { guaranteedUpdate } from '../write/guaranteed-update.ts';
 import { deleteKey } from './delete.ts';
 import { readObject } from './get.ts';
 import type { BodyRequest } from './subresources.ts';
+
+const KIND = { group: 'policy', version: 'v1', kind: 'Eviction' };
 
 interface EvictionBody {
   metadata?: { name?: string; namespace?: string };
@@ -44,15 +47,19 @@ export async function createEviction(core: Core, request: BodyRequest, c: Ctx): 
   const name = request.name ?? '';
   if (eviction.metadata?.name !== undefined && eviction.metadata.name !== '' && eviction.metadata.name !== name)
     throw badRequest('name in URL does not match name in Eviction object');
+  const asksDryRun = request.options.dryRun === true || Array.isArray(eviction.deleteOptions?.dryRun);
+  const body = { ...eviction, kind: KIND.kind, apiVersion: 'policy/v1' } as KubeObject & EvictionBody;
+  await admitBody(core, { ...request, name }, { body, kind: KIND, dryRun: asksDryRun }, c);
+  const deleteOptions = body.deleteOptions;
   const pod = await readObject(core, request, c);
-  const dryRun = request.options.dryRun === true || Array.isArray(eviction.deleteOptions?.dryRun);
+  const dryRun = request.options.dryRun === true || Array.isArray(deleteOptions?.dryRun);
   if (!bypassesBudget(pod.object as DeepReadonly<Pod>)) await spendBudget(core, pod, dryRun, c);
   if (!dryRun) await markDisrupted(core, request, pod, c);
   const uid = pod.object.metadata.uid;
   const options: DeleteOptions = {
-    ...eviction.deleteOptions,
+    ...deleteOptions,
     dryRun,
-    preconditions: { ...eviction.deleteOptions?.preconditions, uid },
+    preconditions: { ...deleteOptions?.preconditions, uid },
   };
   await deleteKey(core, { kind: request.stored, key: { namespace: request.namespace, name }, options }, c);
   return {

@@ -16,12 +16,12 @@ import {
   setOwn,
 } from '#lib/api';
 import { type Ctx, StatusError } from '#lib/base';
-import { conflict } from '../api-errors.ts';
+import { badRequest, conflict } from '../api-errors.ts';
 import type { Core, CoreResult, Target, TargetOf } from '../core.ts';
 import { readObject } from './get.ts';
 import { applyPatch } from './patch.ts';
 import type { BodyRequest } from './subresources.ts';
-import { changeObject, type UpdateRequest } from './update.ts';
+import { type AdmittedView, changeObject, type UpdateRequest } from './update.ts';
 
 interface Scalable extends KubeObject {
   spec?: { replicas?: number; selector?: LabelSelector | Record<string, string> };
@@ -32,6 +32,8 @@ interface Scale extends KubeObject {
   spec?: { replicas?: number };
   status?: { replicas: number; selector?: string };
 }
+
+const SCALE = { group: 'autoscaling', version: 'v1', kind: 'Scale' };
 
 export async function getScale(core: Core, request: TargetOf<'get'>, c: Ctx): Promise<CoreResult> {
   const stored = await readObject(core, request, c);
@@ -58,40 +60,59 @@ export async function patchScale(core: Core, request: TargetOf<'patch'>, c: Ctx)
   return await changeScale(core, request, next, c);
 }
 
+function notNegative(scale: DeepReadonly<Scale>, name: string): number {
+  const replicas = scale.spec?.replicas ?? 0;
+  if (replicas >= 0) return replicas;
+  throw invalidError(SCALE, name, [
+    { type: 'Invalid', field: 'spec.replicas', value: replicas, detail: 'must be greater than or equal to 0' },
+  ]);
+}
+
 async function changeScale(
   core: Core,
   request: UpdateRequest,
   next: (now: DeepReadonly<Scale>) => Scale,
   c: Ctx,
 ): Promise<CoreResult> {
+  const setReplicas = (draft: Scalable, replicas: number): void => {
+    const scale = request.info.custom?.scale;
+    if (scale !== undefined) setNested(draft, scale.specReplicasPath, replicas);
+    else draft.spec = { ...draft.spec, replicas };
+  };
+  const view: AdmittedView = {
+    subresource: 'scale',
+    kind: SCALE,
+    of: (object) => scaleOf(object, request.info, 0) as KubeObject,
+    apply: (scale: Scale, draft) => setReplicas(draft, notNegative(scale, draft.metadata.name)),
+  };
   const nextParent = (current: DeepReadonly<KubeObject>): KubeObject => {
-    const wanted = next(scaleOf(current, request.info) as DeepReadonly<Scale>);
+    const wanted = next(scaleOf(current, request.info, UNSET) as DeepReadonly<Scale>);
     const { resourceVersion } = wanted.metadata ?? {};
     const isStale =
       resourceVersion !== undefined && resourceVersion !== '' && resourceVersion !== current.metadata.resourceVersion;
     if (isStale) throw conflict(request.stored, current.metadata.name);
-    const replicas = wanted.spec?.replicas ?? 0;
-    if (replicas < 0)
-      throw invalidError({ group: 'autoscaling', kind: 'Scale' }, current.metadata.name, [
-        { type: 'Invalid', field: 'spec.replicas', value: replicas, detail: 'must be greater than or equal to 0' },
-      ]);
-    const draft = structuredClone(current) as Scalable;
     const scale = request.info.custom?.scale;
-    if (scale !== undefined) setNested(draft, scale.specReplicasPath, replicas);
-    else draft.spec = { ...draft.spec, replicas };
+    if (scale !== undefined && wanted.spec?.replicas === UNSET)
+      throw badRequest(`the spec replicas field "${scale.specReplicasPath}" cannot be empty`);
+    const draft = structuredClone(current) as Scalable;
+    setReplicas(draft, notNegative(wanted, current.metadata.name));
     return draft;
   };
   const parent: Target & UpdateRequest = { ...request, subresource: undefined };
-  const result = await changeObject(core, parent, { next: nextParent, trackAs: 'scale' }, c);
+  const result = await changeObject(core, parent, { next: nextParent, trackAs: 'scale', view }, c);
   if (result.type !== 'object') return result;
   const read = result.cached === undefined ? undefined : await core.versions.read(request.stored, result.cached, c);
   return { type: 'object', object: scaleOf(read?.object ?? result.object, request.info) };
 }
 
-/** `parent` as it is in the version `info`. */
-export function scaleOf(o: DeepReadonly<KubeObject>, info?: KindInfo): DeepReadonly<KubeObject> {
+/** What a change sees where a custom object says nothing of its replicas: a patch that sets none is told by it. */
+const UNSET = -(2 ** 31);
+
+/** `parent` as it is in the version `info`. Without `unset`, a custom one that says nothing of its replicas has no scale. */
+export function scaleOf(o: DeepReadonly<KubeObject>, info?: KindInfo, unset?: number): DeepReadonly<KubeObject> {
   const parent = o as DeepReadonly<Scalable>;
-  const counts = info?.custom?.scale === undefined ? builtInScale(parent) : customScale(parent, info.custom.scale);
+  const paths = info?.custom?.scale;
+  const counts = paths === undefined ? builtInScale(parent) : customScale(parent, paths, unset);
   const { name, namespace, uid, resourceVersion, creationTimestamp } = parent.metadata;
   const scale = {
     kind: 'Scale',
@@ -110,29 +131,37 @@ function builtInScale(parent: DeepReadonly<Scalable>): object {
 }
 
 /** Source: apiextensions-apiserver/pkg/registry/customresource/etcd.go scaleFromCustomResource. */
-function customScale(parent: object, paths: NonNullable<CustomBehavior['scale']>): object {
+function customScale(parent: object, paths: NonNullable<CustomBehavior['scale']>, unset: number | undefined): object {
   const { specReplicasPath, statusReplicasPath, labelSelectorPath } = paths;
-  const wanted = nestedValue(parent, specReplicasPath);
-  if (wanted.value === undefined)
+  const replicas = countAt(parent, specReplicasPath) ?? unset;
+  if (replicas === undefined)
     throw new StatusError('Internal', `the spec replicas field "${specReplicasPath}" does not exist`);
   const selector = labelSelectorPath === undefined ? undefined : nestedValue(parent, labelSelectorPath).value;
   return {
-    spec: { ...(wanted.value === 0 ? {} : { replicas: wanted.value }) },
+    spec: { ...(replicas === 0 ? {} : { replicas }) },
     status: {
-      replicas: nestedValue(parent, statusReplicasPath).value ?? 0,
+      replicas: countAt(parent, statusReplicasPath) ?? 0,
       ...(typeof selector === 'string' && selector !== '' ? { selector } : {}),
     },
   };
 }
 
-/** Makes the objects on the way; what is no object there is left for validation to refuse. */
+function countAt(parent: object, path: string): number | undefined {
+  const { value, error } = nestedValue(parent, path);
+  if (error !== undefined) throw badRequest(error);
+  if (value === undefined || value === null) return undefined;
+  if (typeof value === 'number' && Number.isInteger(value)) return value;
+  throw badRequest(`${path} accessor error: it is no integer`);
+}
+
+/** Makes the objects on the way: `countAt` has refused what is something else there. */
 function setNested(object: object, path: string, value: unknown): void {
   const steps = path.replace(/^\./, '').split('.');
   const last = steps.pop() ?? '';
   let at = object as Record<string, unknown>;
   for (const step of steps) {
     const next = Object.hasOwn(at, step) ? at[step] : undefined;
-    if (typeof next !== 'object' || next === null) setOwn(at, step, {});
+    if (typeof next !== 'object' || next === null || Array.isArray(next)) setOwn(at, step, {});
     at = at[step] as Record<string, unknown>;
   }
   setOwn(at, last, value);

@@ -28,6 +28,7 @@ import type { BodyRequest } from './subresources.ts';
 
 const API_VERSION = 'authentication.k8s.io/v1';
 const KIND = 'TokenRequest';
+const BODY = { group: 'authentication.k8s.io', version: 'v1', kind: KIND };
 const SECONDS_MIN = 600;
 const SECONDS_MAX = 2 ** 32;
 
@@ -171,6 +172,8 @@ function admissionOf(request: BodyRequest, draft: TokenRequest): AdmissionReques
   return {
     operation: 'CREATE',
     kind: request.stored,
+    bodyKind: BODY,
+    options: request.options,
     subresource: 'token',
     namespace: request.namespace,
     name: request.name ?? '',

@@ -15,10 +15,11 @@ import {
 } from '#lib/api';
 import { type Ctx, isKind, StatusError, timeText } from '#lib/base';
 import type { RequestBase, WriteOptions } from '#lib/client';
-import { type AdmissionRequest, outcomeOfFailure, type WriteOutcome } from '../admission/chain.ts';
+import { type AdmissionRequest, type BodyKind, outcomeOfFailure, type WriteOutcome } from '../admission/chain.ts';
 import { conflict } from '../api-errors.ts';
 import type { Cached } from '../cache/cached.ts';
 import { type Core, type CoreResult, hooksOf, managerOf, objectResult, type Target } from '../core.ts';
+import { warnOfFinalizers } from '../custom/warnings.ts';
 import type { Settle } from '../hooks.ts';
 import { isEqual, isSameContent } from '../storage.ts';
 import { checkName, decodeBody } from '../write/decode-body.ts';
@@ -39,7 +40,7 @@ const CREATED_BY_PUT = new Set([
   'rbac.authorization.k8s.io/clusterrolebindings',
 ]);
 
-/** An update without resourceVersion is refused for these. Source: AllowUnconditionalUpdate of the strategies. */
+/** An update without resourceVersion is refused for these and for custom kinds. Source: AllowUnconditionalUpdate of the strategies. */
 const CONDITIONAL_ONLY = new Set([
   'policy/poddisruptionbudgets',
   'coordination.k8s.io/leases',
@@ -48,6 +49,7 @@ const CONDITIONAL_ONLY = new Set([
   'storage.k8s.io/csistoragecapacities',
   'storage.k8s.io/volumeattachments',
   'node.k8s.io/runtimeclasses',
+  'apiextensions.k8s.io/customresourcedefinitions',
   'admissionregistration.k8s.io/validatingwebhookconfigurations',
   'admissionregistration.k8s.io/mutatingwebhookconfigurations',
 ]);
@@ -89,6 +91,16 @@ export interface NextObject {
   readonly isTracked?: boolean;
   /** Field owners are kept under this subresource, when it is not the request's (scale changes its parent). */
   readonly trackAs?: string;
+  /** What admission sees instead of the object: a subresource of another kind. */
+  readonly view?: AdmittedView;
+}
+
+export interface AdmittedView {
+  readonly subresource: string;
+  readonly kind: BodyKind;
+  of(object: DeepReadonly<KubeObject>): KubeObject;
+  /** Changes the draft as admission changed its view. */
+  apply(view: KubeObject, draft: KubeObject): void;
 }
 
 /** Reads, changes, writes; repeats after a lost race unless the draft names a resourceVersion. */
@@ -111,10 +123,11 @@ export async function changeObject(core: Core, request: UpdateRequest, o: NextOb
     const draft = o.next(current.object);
     o.after?.();
     checkPreconditions(kind, draft, current);
-    const admission = await prepare(core, request, draft, current, c);
+    const admission = await prepare(core, request, { draft, current, view: o.view }, c);
     settle = await hooksOf(core, kind).beginUpdate?.(draft, current.object, { kind, dryRun, user: request.user }, c);
     const errors = validateUpdate(kind, draft, mutable(current.object), request.subresource, core.validation);
     if (errors.length > 0) throw invalidError(kind, name, errors);
+    warnOfFinalizers(request, draft, current.object);
     admitted = admission;
     await core.admission.validate(admission, c);
     if (o.isTracked !== true) track(core, request, draft, current, o.trackAs ?? request.subresource);
@@ -169,25 +182,31 @@ function isReadyToGo(core: Core, kind: KindInfo, draft: KubeObject, current: Cac
 async function prepare(
   core: Core,
   request: UpdateRequest,
-  draft: KubeObject,
-  current: Cached,
+  o: { readonly draft: KubeObject; readonly current: Cached; readonly view: AdmittedView | undefined },
   c: Ctx,
 ): Promise<AdmissionRequest> {
   const kind = request.stored;
+  const { draft, current, view } = o;
   applyDefaults(kind, draft);
+  const seen = view?.of(draft as DeepReadonly<KubeObject>) ?? draft;
   const admission: AdmissionRequest = {
     operation: 'UPDATE',
     kind,
-    subresource: request.subresource ?? '',
+    requested: request.info,
+    bodyKind: view?.kind,
+    options: request.options,
+    subresource: view?.subresource ?? request.subresource ?? '',
     namespace: request.namespace,
     name: request.name ?? '',
     user: request.user,
     dryRun: request.options.dryRun === true,
-    object: draft,
-    previous: current.object,
+    object: seen,
+    previous: view?.of(current.object) ?? current.object,
     warn: request.warn ?? (() => undefined),
+    annotate: request.annotate,
   };
   await core.admission.admit(admission, c);
+  view?.apply(seen, draft);
   prepareUpdate(kind, draft, mutable(current.object), request.subresource);
   return admission;
 }
@@ -221,7 +240,8 @@ function track(
 
 function requireRevision(kind: KindInfo, draft: KubeObject): void {
   const { resourceVersion, name } = draft.metadata;
-  if (!CONDITIONAL_ONLY.has(idOf(kind)) || CREATED_BY_PUT.has(idOf(kind))) return;
+  const isConditional = kind.custom !== undefined || CONDITIONAL_ONLY.has(idOf(kind));
+  if (!isConditional || CREATED_BY_PUT.has(idOf(kind))) return;
   if (resourceVersion !== undefined && resourceVersion !== '') return;
   const cause = 'Invalid value: 0x0: must be specified for an update';
   const message = `${kind.kind}.${kind.group} "${name}" is invalid: metadata.resourceVersion: ${cause}`;

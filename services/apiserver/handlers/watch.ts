@@ -2,7 +2,7 @@
  * WATCH: where it starts, when it ends, and its bookmarks; the front encodes what comes out.
  * Source: apiserver/pkg/endpoints/handlers/watch.go, storage/cacher/cacher.go Watch, KEP-3157 (WatchList).
  */
-import type { Ctx, StatusError, Timer } from '#lib/base';
+import { type Ctx, StatusError, type Timer } from '#lib/base';
 import type { WatchQuery } from '#lib/client';
 import type { Revision } from '#lib/store';
 import type { Filter, SeenEvent, Watcher } from '../cache/watcher.ts';
@@ -51,16 +51,25 @@ async function startWatcher(
   if (q.sendInitialEvents === true) {
     if (from !== undefined) await core.cache.reach(from, c);
     if (rv !== '0') await core.cache.consistent(c);
+    requireCurrent(core, request);
     const initialEnd = core.cache.revision;
     return { watcher: core.cache.of(request.stored).watchNow(filter, { withState: true }), initialEnd };
   }
   if (from === undefined) {
     if (rv === '') await core.cache.consistent(c);
+    requireCurrent(core, request);
     const withState = q.sendInitialEvents === undefined;
     return { watcher: core.cache.of(request.stored).watchNow(filter, { withState }), initialEnd: undefined };
   }
   await core.cache.reach(from, c);
+  requireCurrent(core, request);
   return { watcher: core.cache.of(request.stored).watchFrom(from, filter), initialEnd: undefined };
+}
+
+/** Watchers end when what is served of their definition changes: one that came to be while this one waited does so at once. */
+function requireCurrent(core: Core, { info }: Target): void {
+  if (info.custom === undefined || core.kinds.byResource(info.group, info.version, info.resource) === info) return;
+  throw new StatusError('Expired', 'the definition of this resource has changed: list again', { reason: 'Expired' });
 }
 
 async function* run(core: Core, q: WatchQuery, start: Start, c: Ctx): AsyncIterable<WatchItem> {

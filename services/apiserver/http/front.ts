@@ -24,7 +24,6 @@ import { deleteOptions, fieldValidation, listQuery, watchQuery, writeOptions } f
 import type { PathRoutes } from './paths.ts';
 import { isMethod, isMisplacedVerb, isUnknownStream, isWellPlaced, STREAMS } from './places.ts';
 import type { ProxyRoutes } from './proxy/forward.ts';
-import { proxied } from './proxy/target.ts';
 import { attributesOf, parsed, type RequestInfo, type ResourceInfo, streamVerb } from './request-info.ts';
 import { type Answer, sendBytes, sendError, sendResult } from './respond.ts';
 import { isRetryLater, ShuttingDown, sendRetryLater } from './retry-later.ts';
@@ -133,7 +132,7 @@ export class Front {
       if (isUnknownStream(info, base.kind)) throw pathNotFound();
       await this.#allow(audit, this.#o.api.authorize(this.#o.api.target(base), streamVerb(info, req.method)));
       audit?.started(101);
-      if (info.subresource === 'proxy') await this.#o.proxy.upgrade({ req, socket, head, resource: proxied(info) }, c);
+      if (info.subresource === 'proxy') await this.#o.proxy.upgrade({ req, socket, head, base }, c);
       else await this.#o.streams.upgrade({ req, socket, head, query, base }, c);
     } catch (e) {
       error = toStatusError(e);
@@ -209,6 +208,7 @@ export class Front {
       const items = await this.#o.api.openWatch({ ...base, query: q }, c);
       call.audit?.decided(true);
       call.audit?.started(200);
+      sendWarnings(call);
       await sendWatch({ ...answer, form }, kind, releasedWhenInitialized(items, query, releaseSeat), c);
       return;
     }
@@ -221,12 +221,14 @@ export class Front {
     if (STREAMS.has(info.subresource ?? '')) {
       await this.#allow(call.audit, this.#o.api.authorize(this.#o.api.target(base), streamVerb(info, req.method)));
       if (info.subresource === 'proxy') {
-        await this.#o.proxy.handle({ req, res: answer.res, resource: proxied(info) }, c);
+        await this.#o.proxy.handle({ req, res: answer.res, base }, c);
         return;
       }
       throw new StatusError('BadRequest', 'Upgrade request required');
     }
-    await this.#respond(call, kind, base);
+    const { audit } = call;
+    const annotate = audit === undefined ? {} : { annotate: (k: string, v: string) => audit.annotate(k, v) };
+    await this.#respond(call, kind, { ...base, ...annotate });
   }
 
   async #respond(call: Call, kind: KindInfo, base: RequestBase): Promise<void> {

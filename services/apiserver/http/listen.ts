@@ -2,8 +2,10 @@
 import { release } from 'node:process';
 import { discoveryOf, type KindInfo, METRICS_KINDS, openApiOf } from '#lib/api';
 import type { Ctx, MetricSource } from '#lib/base';
-import type { NodeStreams } from '#lib/client';
+import type { NodeStreams, RequestBase } from '#lib/client';
+
 import { createHttpServer, type HttpServer, type TlsOptions } from '#lib/http';
+import { admitConnect } from '../admission/requests.ts';
 import type { Api } from '../api.ts';
 import { Authenticator } from '../authn/authenticator.ts';
 import type { Health } from '../health.ts';
@@ -102,7 +104,7 @@ function newFront(o: ListenOptions): Front {
     isKnown: (group, resource) =>
       core.kinds.of({ group, resource }) !== undefined ||
       METRICS_KINDS.some((k) => k.group === group && k.resource === resource),
-    lines: o.auditor === undefined ? [flows] : [flows, o.auditor],
+    lines: [flows, core.webhookMetrics, ...(o.auditor === undefined ? [] : [o.auditor])],
     families: [aggregator, ...o.families],
     version: GIT_VERSION,
     clock: deps.clock,
@@ -123,7 +125,12 @@ function newFront(o: ListenOptions): Front {
     paths,
     streams: new StreamRoutes({ api, nodes: o.nodes }),
     aggregator,
-    proxy: new ProxyRoutes({ objects: (c) => proxyObjects(core, c), nodes: o.nodes, random: deps.random }),
+    proxy: new ProxyRoutes({
+      objects: (c) => proxyObjects(core, c),
+      nodes: o.nodes,
+      admit: (base, path, c) => admitProxy(api, base, path, c),
+      random: deps.random,
+    }),
     metrics,
     flows,
     auditor: o.auditor,
@@ -172,4 +179,15 @@ export function storeHealth(api: Api): { name: string; isLiveness: boolean; chec
     isLiveness: false,
     check: async (c) => void (await api.core.storage.store.admin.health(c)),
   };
+}
+
+const PROXY_OPTIONS: Readonly<Record<string, string>> = {
+  pods: 'PodProxyOptions',
+  services: 'ServiceProxyOptions',
+  nodes: 'NodeProxyOptions',
+};
+
+async function admitProxy(api: Api, base: RequestBase, path: string, c: Ctx): Promise<void> {
+  const kind = PROXY_OPTIONS[base.kind.resource] ?? '';
+  await admitConnect(api.core, api.target(base), { kind, options: path === '' ? {} : { path } }, c);
 }

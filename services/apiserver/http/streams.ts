@@ -7,6 +7,7 @@ import type { DeepReadonly, Pod } from '#lib/api';
 import { type Ctx, StatusError, toStatusError } from '#lib/base';
 import type { LogRequest, NodeStream, NodeStreams, RequestBase } from '#lib/client';
 import { acceptPortForward, acceptRemoteCommand, type RemoteStreams } from '#lib/http';
+import { admitConnect } from '../admission/requests.ts';
 import type { Api } from '../api.ts';
 import { badRequest } from '../api-errors.ts';
 import { readObject } from '../handlers/get.ts';
@@ -63,6 +64,8 @@ export class StreamRoutes {
 
   async #command(call: StreamCall, kind: 'exec' | 'attach', c: Ctx): Promise<void> {
     const { query } = call;
+    const admitted = { kind: kind === 'exec' ? 'PodExecOptions' : 'PodAttachOptions', options: commandOptions(query) };
+    await admitConnect(this.#api.core, this.#api.target(call.base), admitted, c);
     const pod = await this.#pod(call.base, c);
     const container = containerName(pod, query.get('container'), 'a container name must be specified for pod');
     const tty = isTrue(query.get('tty'));
@@ -90,6 +93,8 @@ export class StreamRoutes {
   }
 
   async #portForward(call: StreamCall, c: Ctx): Promise<void> {
+    const admitted = { kind: 'PodPortForwardOptions', options: portOptions(call.query) };
+    await admitConnect(this.#api.core, this.#api.target(call.base), admitted, c);
     const pod = await this.#pod(call.base, c);
     if (pod.status?.phase !== 'Running')
       throw badRequest(
@@ -195,6 +200,26 @@ async function endOf(stream: NodeStream): Promise<void> {
 
 async function drained(readable: NodeStream['stdout']): Promise<void> {
   readable.resume();
+}
+
+/** Of a PodExecOptions or PodAttachOptions: what is false or empty is left out, as Go does. */
+function commandOptions(query: URLSearchParams): object {
+  const command = query.getAll('command');
+  const container = query.get('container') ?? '';
+  const flags = ['stdin', 'stdout', 'stderr', 'tty'].filter((name) => isTrue(query.get(name)));
+  return {
+    ...Object.fromEntries(flags.map((name) => [name, true])),
+    ...(container === '' ? {} : { container }),
+    ...(command.length === 0 ? {} : { command }),
+  };
+}
+
+function portOptions(query: URLSearchParams): object {
+  const ports = query
+    .getAll('ports')
+    .flatMap((text) => text.split(','))
+    .filter((text) => /^\d{1,5}$/.test(text));
+  return ports.length === 0 ? {} : { ports: ports.map(Number) };
 }
 
 const DEFAULT_CONTAINER = 'kubectl.kubernetes.io/default-container';

@@ -45,6 +45,7 @@ describe('status of a PodDisruptionBudget (disruption.go)', () => {
     expect(counts({ minAvailable: '30%' })).toEqual([4, 2, 3, 1, 'SufficientPods']);
     expect(counts({ maxUnavailable: 1 })).toEqual([4, 3, 3, 0, 'InsufficientPods']);
     expect(counts({ maxUnavailable: '30%' })).toEqual([4, 2, 3, 1, 'SufficientPods']);
+    expect(counts({})).toEqual([0, 0, 3, 0, 'InsufficientPods']);
     expect(counts({ minAvailable: 0 }, { pods: [] })).toEqual([0, 0, 0, 0, 'InsufficientPods']);
   });
 

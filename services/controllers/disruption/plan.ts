@@ -97,7 +97,9 @@ function wantedCounts({ budget, pods, scale }: Observed): Wanted | { readonly pr
     const unavailable = scaled(maxUnavailable, scale.replicas);
     return { expectedPods: scale.replicas, desiredHealthy: Math.max(0, scale.replicas - unavailable) };
   }
-  if (typeof minAvailable !== 'string') return { expectedPods: pods.length, desiredHealthy: minAvailable ?? 0 };
+  // Says nothing: allows nothing, as in Kubernetes.
+  if (minAvailable === undefined) return { expectedPods: 0, desiredHealthy: 0 };
+  if (typeof minAvailable !== 'string') return { expectedPods: pods.length, desiredHealthy: minAvailable };
   if ('problem' in scale) return scale;
   return { expectedPods: scale.replicas, desiredHealthy: scaled(minAvailable, scale.replicas) };
 }

@@ -12,6 +12,7 @@ import {
   matcherOf,
   nestedValue,
   type ObjectKey,
+  type OwnerReference,
   type Pod,
   type PodDisruptionBudget,
 } from '#lib/api';
@@ -91,12 +92,14 @@ async function write(
   }
 }
 
-/** Of all controllers that the pods have, each counted once. */
-async function scaleOf(pods: readonly DeepReadonly<Pod>[], deps: Deps, c: Ctx): Promise<Scale> {
+/** Of all controllers that the pods have, each counted once. Pods without one are not counted, as Kubernetes does. */
+export async function scaleOf(pods: readonly DeepReadonly<Pod>[], deps: ScaleDeps, c: Ctx): Promise<Scale> {
   const replicas = new Map<string, number>();
   for (const pod of pods) {
-    const found = await controllerScale(pod, deps, c);
-    if ('problem' in found) return found;
+    const owner = controllerOf(pod);
+    if (owner === undefined || replicas.has(owner.uid)) continue;
+    const found = await controllerScale(owner, pod.metadata.namespace ?? '', deps, c);
+    if (found === undefined) return { problem: `found no controllers for pod "${pod.metadata.name}"` };
     replicas.set(found.uid, found.replicas);
   }
   let sum = 0;
@@ -104,47 +107,51 @@ async function scaleOf(pods: readonly DeepReadonly<Pod>[], deps: Deps, c: Ctx): 
   return { replicas: sum };
 }
 
-type Found = { readonly uid: string; readonly replicas: number } | { readonly problem: string };
+type ScaleDeps = Pick<Deps, 'client' | 'customKinds' | 'informers'>;
+type Owner = DeepReadonly<OwnerReference>;
 
-async function controllerScale(pod: DeepReadonly<Pod>, deps: Deps, c: Ctx): Promise<Found> {
-  const owner = controllerOf(pod);
-  if (owner === undefined) return { problem: `found no controller ref for pod "${pod.metadata.name}"` };
-  const namespace = pod.metadata.namespace ?? '';
+interface Found {
+  readonly uid: string;
+  readonly replicas: number;
+}
+
+async function controllerScale(owner: Owner, namespace: string, deps: ScaleDeps, c: Ctx): Promise<Found | undefined> {
   const { name } = owner;
   switch (`${owner.apiVersion}/${owner.kind}`) {
     case 'apps/v1/ReplicaSet': {
       const set = deps.informers.informer(Kinds.replicasets).get({ namespace, name });
       const above = set === undefined ? undefined : controllerOf(set);
-      if (above?.kind !== 'Deployment') return found(set, name);
-      return found(deps.informers.informer(Kinds.deployments).get({ namespace, name: above.name }), above.name);
+      if (above?.kind !== 'Deployment' || set?.metadata.uid !== owner.uid) return found(set, owner);
+      return found(deps.informers.informer(Kinds.deployments).get({ namespace, name: above.name }), above);
     }
     case 'apps/v1/StatefulSet':
-      return found(deps.informers.informer(Kinds.statefulsets).get({ namespace, name }), name);
+      return found(deps.informers.informer(Kinds.statefulsets).get({ namespace, name }), owner);
     case 'v1/ReplicationController':
-      return found(deps.informers.informer(Kinds.replicationcontrollers).get({ namespace, name }), name);
+      return found(deps.informers.informer(Kinds.replicationcontrollers).get({ namespace, name }), owner);
     default:
       return await customScale(owner, { namespace, name }, deps, c);
   }
 }
 
 /** By the scale subresource of a custom kind. */
-async function customScale(
-  owner: { readonly apiVersion: string; readonly kind: string },
-  key: ObjectKey,
-  deps: Deps,
-  c: Ctx,
-): Promise<Found> {
+async function customScale(owner: Owner, key: ObjectKey, deps: ScaleDeps, c: Ctx): Promise<Found | undefined> {
   const kind = deps.customKinds.byGvk(owner.apiVersion, owner.kind);
   const path = kind?.custom?.scale?.specReplicasPath;
-  if (kind === undefined || path === undefined)
-    return { problem: `${owner.kind}.${owner.apiVersion} does not implement the scale subresource` };
+  if (kind === undefined || path === undefined) return undefined;
   const at = kind.namespaced ? key : { ...key, namespace: '' };
-  const object = await deps.client.get(kind, at, c);
-  const { value } = nestedValue(object, path);
-  return { uid: object.metadata.uid ?? '', replicas: typeof value === 'number' ? value : 0 };
+  try {
+    const object = await deps.client.get(kind, at, c);
+    const { value } = nestedValue(object, path);
+    if (object.metadata.uid !== owner.uid) return undefined;
+    return { uid: owner.uid, replicas: typeof value === 'number' ? value : 0 };
+  } catch (e) {
+    if (!isKind(e, 'NotFound')) throw e;
+    return undefined;
+  }
 }
 
-function found(owner: DeepReadonly<Scalable> | undefined, name: string): Found {
-  if (owner === undefined) return { problem: `the controller "${name}" is not there` };
-  return { uid: owner.metadata.uid ?? '', replicas: owner.spec?.replicas ?? 1 };
+/** undefined: it is gone, and another has its name. */
+function found(controller: DeepReadonly<Scalable> | undefined, owner: Owner): Found | undefined {
+  if (controller?.metadata.uid !== owner.uid) return undefined;
+  return { uid: owner.uid, replicas: controller.spec?.replicas ?? 1 };
 }

@@ -4,7 +4,7 @@
  */
 import type { DeepReadonly, KindInfo, OwnerReference } from '#lib/api';
 import type { Ctx } from '#lib/base';
-import { isKind } from '#lib/base';
+import { isKind, toStatusError } from '#lib/base';
 import type { Client } from '#lib/client';
 import type { CustomKinds } from '../custom-kinds.ts';
 import { type Item, isElsewhere, isForeground, type OwnerGraph } from './graph.ts';
@@ -53,6 +53,8 @@ export class Owners {
       if (object.metadata.uid === reference.uid) return isForeground({ kind, object }) ? 'waiting' : 'solid';
     } catch (e) {
       if (!isKind(e, 'NotFound')) throw e;
+      // The kind is not served (any more, or there yet): that says nothing of its objects.
+      if (toStatusError(e).details?.name === undefined) return 'unknown';
     }
     return 'absent';
   }

@@ -9,6 +9,7 @@ import type {
   CustomResourceDefinitionSpec,
 } from '../../gen/types/apiextensions-v1.ts';
 import type { ObjectMeta } from '../../gen/types/meta-v1.ts';
+import type { DeepReadonly } from '../../object.ts';
 import { Errors, eachItem } from '../../validation/field-path.ts';
 import { type Check, dns1035Label, dns1123Subdomain } from '../../validation/names.ts';
 import { isRequestUri } from '../values/address-formats.ts';
@@ -65,6 +66,7 @@ export function validateNames(names: CustomResourceDefinitionNames, path: string
 const APPROVAL = 'api-approved.kubernetes.io';
 const POLICY = 'https://github.com/kubernetes/enhancements/pull/1111';
 
+type DefinitionCondition = NonNullable<CustomResourceDefinition['status']>['conditions'][number];
 type Approval = 'missing' | 'bypassed' | 'approved' | 'invalid';
 
 /** Groups `k8s.io`, `kubernetes.io` and below need an approval; one that was not right before may stay so. */
@@ -72,18 +74,49 @@ export function validateApproval(
   next: CustomResourceDefinition,
   previous: CustomResourceDefinition | undefined,
 ): FieldError[] {
-  if (!/(^|\.)(k8s|kubernetes)\.io$/.test(next.spec.group)) return [];
+  if (!isProtected(next.spec.group)) return [];
   const state = approvalOf(next.metadata);
   if (previous !== undefined && approvalOf(previous.metadata) === state) return [];
   const path = `metadata.annotations[${APPROVAL}]`;
-  const head = `protected groups must have approval annotation "${APPROVAL}"`;
-  if (state === 'missing') return [required(path, `${head}, see ${POLICY}`)];
+  if (state === 'missing') return [required(path, approvalText(state))];
   if (state !== 'invalid') return [];
-  const detail = `${head} with either a URL or a reason starting with "unapproved", see ${POLICY}`;
-  return [invalid(path, next.metadata.annotations?.[APPROVAL], detail)];
+  return [invalid(path, next.metadata.annotations?.[APPROVAL], approvalText(state))];
 }
 
-function approvalOf(meta: ObjectMeta): Approval {
+function approvalText(state: 'missing' | 'invalid'): string {
+  const head = `protected groups must have approval annotation "${APPROVAL}"`;
+  if (state === 'missing') return `${head}, see ${POLICY}`;
+  return `${head} with either a URL or a reason starting with "unapproved", see ${POLICY}`;
+}
+
+/** undefined: its group is nobody's but its author's. Source: pkg/controller/apiapproval/apiapproval_controller.go. */
+export function approvalCondition(crd: DeepReadonly<CustomResourceDefinition>): DefinitionCondition | undefined {
+  if (!isProtected(crd.spec.group)) return undefined;
+  const type = 'KubernetesAPIApprovalPolicyConformant';
+  const text = crd.metadata.annotations?.[APPROVAL] ?? '';
+  const state = approvalOf(crd.metadata);
+  switch (state) {
+    case 'approved':
+      return { type, status: 'True', reason: 'ApprovedAnnotation', message: `approved in ${text}` };
+    case 'bypassed':
+      return {
+        type,
+        status: 'False',
+        reason: 'UnapprovedAnnotation',
+        message: `not approved: ${JSON.stringify(text)}`,
+      };
+    case 'missing':
+      return { type, status: 'False', reason: 'MissingAnnotation', message: approvalText(state) };
+    case 'invalid':
+      return { type, status: 'False', reason: 'InvalidAnnotation', message: approvalText(state) };
+  }
+}
+
+function isProtected(group: string): boolean {
+  return /(^|\.)(k8s|kubernetes)\.io$/.test(group);
+}
+
+function approvalOf(meta: DeepReadonly<ObjectMeta>): Approval {
   const text = meta.annotations?.[APPROVAL] ?? '';
   if (text === '') return 'missing';
   if (text.startsWith('unapproved')) return 'bypassed';

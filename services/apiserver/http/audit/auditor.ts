@@ -96,6 +96,11 @@ export class AuditedCall {
     this.#annotations[DECISION] = isAllowed ? 'allow' : 'forbid';
   }
 
+  /** What admission has to say; the first of one key stays, as in Kubernetes. */
+  annotate(key: string, value: string): void {
+    if (!Object.hasOwn(this.#annotations, key)) this.#annotations[key] = value;
+  }
+
   get hasResponseBody(): boolean {
     return this.#request.level === 'RequestResponse';
   }

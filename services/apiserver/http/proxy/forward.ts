@@ -12,16 +12,18 @@ import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
 import { type Ctx, isKind, type Random, StatusError } from '#lib/base';
-import type { NodeStreams } from '#lib/client';
+import type { NodeStreams, RequestBase } from '#lib/client';
 import { hijack } from '#lib/http';
 import { connectTarget, type TargetConnection } from './connection.ts';
 import { requestHeaders, responseHeaders, upgradeHeaders } from './headers.ts';
 import { htmlRewriter, type LinkRewrite, rewriteLink } from './links.ts';
-import { findTarget, type ProxyObjects, type ProxyResource, type ProxyTarget } from './target.ts';
+import { findTarget, type ProxyObjects, type ProxyTarget, proxied } from './target.ts';
 
 export interface ProxyOptions {
   readonly objects: (c: Ctx) => Promise<ProxyObjects>;
   readonly nodes: () => NodeStreams | undefined;
+  /** Asks the admission of connections; `path` is what is asked of the target. */
+  readonly admit: (base: RequestBase, path: string, c: Ctx) => Promise<void>;
   readonly random: Random;
 }
 
@@ -47,10 +49,12 @@ export class ProxyRoutes {
   }
 
   /** Authorize before. What it throws after the answer's head was written can only cut the answer. */
-  async handle(call: { req: IncomingMessage; res: ServerResponse; resource: ProxyResource }, c: Ctx): Promise<void> {
+  async handle(call: { req: IncomingMessage; res: ServerResponse; base: RequestBase }, c: Ctx): Promise<void> {
     const { req, res } = call;
     const place = placeOf(req);
-    const target = await findTarget(call.resource, await this.#o.objects(c), this.#o.random);
+    const resource = proxied(call.base);
+    await this.#o.admit(call.base, `${place.path}${place.query}`, c);
+    const target = await findTarget(resource, await this.#o.objects(c), this.#o.random);
     if (place.path === '' && REDIRECTING_METHODS.has(req.method ?? 'GET')) {
       res.writeHead(301, { location: `${place.prefix}/${place.query}` }).end();
       return;
@@ -70,12 +74,14 @@ export class ProxyRoutes {
 
   /** Throws before a byte has been written to the socket only. */
   async upgrade(
-    call: { req: IncomingMessage; socket: Duplex; head: Buffer; resource: ProxyResource },
+    call: { req: IncomingMessage; socket: Duplex; head: Buffer; base: RequestBase },
     c: Ctx,
   ): Promise<void> {
     const { req, socket } = call;
     const place = placeOf(req);
-    const target = await findTarget(call.resource, await this.#o.objects(c), this.#o.random);
+    const resource = proxied(call.base);
+    await this.#o.admit(call.base, `${place.path}${place.query}`, c);
+    const target = await findTarget(resource, await this.#o.objects(c), this.#o.random);
     await using connection = await this.#connect(target, c);
     const body = await hijack(req, socket, call.head, UPGRADE_BODY_BYTES_MAX);
     const upstream = send(req, connection, { target, place, upgrade: req.headers.upgrade, body });

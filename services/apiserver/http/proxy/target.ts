@@ -9,9 +9,8 @@
 import { BlockList, isIP } from 'node:net';
 import type { DeepReadonly, Endpoints, Node, Pod, Service } from '#lib/api';
 import { isKind, type Random, StatusError } from '#lib/base';
-import type { NodeStreamRequest } from '#lib/client';
+import type { NodeStreamRequest, RequestBase } from '#lib/client';
 import { badRequest, pathNotFound } from '../../api-errors.ts';
-import type { ResourceInfo } from '../request-info.ts';
 
 export interface ProxyTarget {
   readonly nodeName: string;
@@ -205,10 +204,10 @@ function addressNotAllowed(): StatusError {
 }
 
 /** Throws NotFound for a kind without a `proxy` subresource. */
-export function proxied(info: ResourceInfo): ProxyResource {
-  const resource = proxyKind(info.group, info.resource);
-  if (resource === undefined || info.name === undefined) throw pathNotFound();
-  return { resource, namespace: info.namespace, id: info.name };
+export function proxied({ kind, name, namespace }: Pick<RequestBase, 'kind' | 'name' | 'namespace'>): ProxyResource {
+  const resource = proxyKind(kind.group, kind.resource);
+  if (resource === undefined || name === undefined) throw pathNotFound();
+  return { resource, namespace, id: name };
 }
 
 /** The kinds that have a `proxy` subresource. */

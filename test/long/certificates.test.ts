@@ -8,11 +8,13 @@ import { readKubeconfig } from '#lib/client';
 import { tendSocket, writeLayout } from '../../cli/layout.ts';
 import { restartTended, tendStatus } from '../../cli/tend.ts';
 import { eventually, startCluster, type TestCluster } from '../harness/cluster.ts';
+import { tellWhenFailed } from '../harness/diagnosis.ts';
 
 /** Issued as of five minutes ago, so that two thirds are over 20 s after. */
 const THREE_MINUTES_DAYS = 3 / (24 * 60);
 const LIMIT_MS = 90_000;
 let t: TestCluster;
+tellWhenFailed(() => t);
 
 beforeAll(async () => {
   t = await startCluster({ name: 'crt' });
