@@ -1,64 +1,59 @@
-/** Asks a server for every verb of a kind, with a good object, and says which it takes. */
-import type { KindInfo, KubeObject } from '#lib/api';
-import { type Ctx, toStatusError } from '#lib/base';
-import type { Client } from '#lib/client';
-import { NAMES, VALID } from '../../lib/api/testing/valid-objects.ts';
+/** All that is asked of one resource: its verbs, its subresources and theirs. */
+import { Kinds, type KubeObject, type Pod } from '#lib/api';
+import { ANSWERED } from './answered.ts';
+import { type Calls, type Outcomes, outcomesOf } from './outcome.ts';
+import { HTTP_PORT, NODE_NAME } from './probe-node.ts';
+import { keyOf, NAMESPACE, type Resource } from './resource.ts';
+import { probeStored } from './stored.ts';
+import { STREAM_SUBRESOURCES, type StreamAsker } from './streams.ts';
+import { OBJECT_SUBRESOURCES } from './subresources.ts';
 
-export type Outcome = 'works' | { readonly refused: string };
-
-const WATCH_MS = 5_000;
-
-/** In the order in which each finds what the ones before it left. */
-export async function probeVerbs(client: Client, kind: KindInfo, c: Ctx): Promise<ReadonlyMap<string, Outcome>> {
-  const value = VALID[kind.schema];
-  if (value === undefined) throw new Error(`no valid object of ${kind.schema}`);
-  const name = NAMES[kind.schema]?.(9) ?? 'probe';
-  const namespace = kind.namespaced ? 'default' : '';
-  const key = { namespace, name };
-  const metadata = { name, labels: { probe: 'yes' }, ...(kind.namespaced ? { namespace } : {}) };
-  const object = { metadata, ...structuredClone(value) } as KubeObject;
-  const marked = (mark: string): object => ({ metadata: { annotations: { mark } } });
-  const calls: Readonly<Record<string, () => Promise<void>>> = {
-    create: async () => void (await client.create(kind, object, c)),
-    get: async () => same((await client.get(kind, key, c)).metadata.name, name),
-    list: async () => {
-      const { items } = await client.list(kind, { namespace, labelSelector: 'probe=yes' }, c);
-      same(items.map((o) => o.metadata.name).join(), name);
-    },
-    watch: () => seen(client, kind, key, c),
-    update: async () => {
-      const { resourceVersion: _, ...found } = (await client.get(kind, key, c)).metadata;
-      const next = { ...(await client.get(kind, key, c)), metadata: { ...found, annotations: { mark: 'update' } } };
-      same((await client.update(kind, next, c)).metadata.annotations?.['mark'], 'update');
-    },
-    patch: async () => {
-      const patched = await client.patch(kind, key, { type: 'merge', body: marked('patch') }, c);
-      same(patched.metadata.annotations?.['mark'], 'patch');
-    },
-    delete: async () => void (await client.delete(kind, key, { gracePeriodSeconds: 0 }, c)),
-  };
-  const out = new Map<string, Outcome>();
-  for (const [verb, call] of Object.entries(calls)) if (kind.verbs.includes(verb)) out.set(verb, await outcome(call));
-  return out;
+export interface Probed {
+  readonly resource: Pick<Resource, "kind" | "verbs" | "subresources">;
+  readonly verbs: Outcomes;
+  readonly subresources: ReadonlyMap<string, Outcomes>;
 }
 
-async function outcome(call: () => Promise<void>): Promise<Outcome> {
-  try {
-    await call();
-    return 'works';
-  } catch (e) {
-    return { refused: toStatusError(e).kind };
+export async function probe(r: Resource, a: StreamAsker): Promise<Probed> {
+  const answered = ANSWERED[r.kind.resource];
+  if (answered !== undefined)
+    return { resource: r, verbs: await outcomesOf(r.verbs, answered(r.kind, a)), subresources: new Map() };
+  const { object } = r;
+  if (object === undefined) throw new Error(`no good object of ${r.kind.kind}`);
+  const stored = await probeStored(r, object, a);
+  const subresources = new Map<string, Outcomes>();
+  for (const { name, verbs } of r.subresources)
+    subresources.set(name, await outcomesOf(verbs, subresourceCalls(r, name, object(1), a)));
+  return { resource: r, verbs: new Map([...stored.verbs, ...(await stored.removals())]), subresources };
+}
+
+/** Streams are asked of what runs on the probe's node. */
+function subresourceCalls(r: Resource, name: string, object: KubeObject, a: StreamAsker): Calls {
+  const stream = STREAM_SUBRESOURCES[name];
+  if (stream !== undefined) return stream(r, { metadata: { name: RUNNING[r.kind.resource] ?? '' } } as KubeObject, a);
+  const found = OBJECT_SUBRESOURCES[`${r.kind.resource}/${name}`] ?? OBJECT_SUBRESOURCES[name];
+  return found?.(r, object, a) ?? {};
+}
+
+const RUNNING: Readonly<Record<string, string>> = { pods: 'running', services: 'running', nodes: NODE_NAME };
+const POD_IP = '10.42.0.5';
+
+/** A node with a pod that runs, behind a service. */
+export async function prepare({ client, c }: StreamAsker): Promise<void> {
+  const metadata = { name: 'running', namespace: NAMESPACE };
+  const ports = [{ containerPort: HTTP_PORT }];
+  await client.create(Kinds.nodes, { metadata: { name: NODE_NAME }, spec: {} }, c);
+  await setStatus(Kinds.nodes, NODE_NAME, { addresses: [{ type: 'InternalIP', address: '192.0.2.7' }] });
+  const spec = { nodeName: NODE_NAME, containers: [{ name: 'main', image: 'x', ports }] };
+  await client.create<Pod>(Kinds.pods, { metadata, spec }, c);
+  await setStatus(Kinds.pods, 'running', { phase: 'Running', podIP: POD_IP, podIPs: [{ ip: POD_IP }] });
+  await client.create(Kinds.services, { metadata, spec: { ports: [{ port: 80, targetPort: HTTP_PORT }] } }, c);
+  const targetRef = { kind: 'Pod', ...metadata };
+  const subsets = [{ addresses: [{ ip: POD_IP, targetRef }], ports: [{ port: HTTP_PORT }] }];
+  await client.create(Kinds.endpoints, { metadata, subsets }, c);
+
+  async function setStatus(kind: typeof Kinds.pods | typeof Kinds.nodes, name: string, status: object): Promise<void> {
+    const key = keyOf(kind, { metadata: { name } } as KubeObject);
+    await client.patch<KubeObject>(kind, key, { type: 'merge', body: { status } }, c, { subresource: 'status' });
   }
-}
-
-async function seen(client: Client, kind: KindInfo, key: { namespace: string; name: string }, c: Ctx): Promise<void> {
-  const signal = AbortSignal.any([c.signal, AbortSignal.timeout(WATCH_MS)]);
-  const fieldSelector = `metadata.name=${key.name}`;
-  for await (const e of client.watch(kind, { namespace: key.namespace, fieldSelector }, { ...c, signal }))
-    if (e.type !== 'BOOKMARK') return same(e.object.metadata.name, key.name);
-  throw new Error('the watch ended without the object');
-}
-
-function same(found: string | undefined, expected: string): void {
-  if (found !== expected) throw new Error(`${found} is not ${expected}`);
 }

@@ -1,42 +1,32 @@
-/** docs/compatibility.md says what a server does when it is asked, and nothing else. */
-import { readFile, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { allKinds } from '#lib/api';
-import { startTestServer, type TestServer, testContext } from '../../services/apiserver/testing/server.ts';
-import { ACTED_ON } from '../compatibility/acted-on.ts';
-import { probeVerbs } from '../compatibility/probe.ts';
-import { compatibilityTable, type ProbedKind } from '../compatibility/table.ts';
-
-const ROOT = new URL('../../', import.meta.url);
-const TABLE = new URL('docs/compatibility.md', ROOT);
+import { MASTER, startTestServer, type TestServer, testContext } from '../../services/apiserver/testing/server.ts';
+import { ProbeNode } from '../compatibility/probe-node.ts';
+import { probe, prepare } from '../compatibility/probe.ts';
+import { builtIn } from '../compatibility/resource.ts';
 let server: TestServer;
-
+let node: ProbeNode;
 beforeAll(async () => {
-  server = await startTestServer();
+  node = await ProbeNode.open();
+  server = await startTestServer({ listen: true, nodeStreams: node });
 });
 afterAll(async () => {
   await server?.[Symbol.asyncDispose]();
+  await node?.[Symbol.asyncDispose]();
 });
-
-test.each(Object.entries(ACTED_ON))('%s is acted on in %s', async (resource, file) => {
-  expect(await readFile(new URL(file, ROOT), 'utf8')).toMatch(new RegExp(`\\bKinds\\.${resource}\\b`));
-});
-
-test('docs/compatibility.md is what a server does (UPDATE_GOLDEN=1 writes it anew)', async () => {
-  const probed: ProbedKind[] = [];
-  for (const kind of allKinds())
-    if (kind.verbs.includes('create') && kind.verbs.includes('get'))
-      probed.push({ kind, verbs: await probeVerbs(server.client, kind, testContext) });
-  const found = compatibilityTable(probed);
-  if (process.env['UPDATE_GOLDEN'] === '1') await writeFile(TABLE, found);
-  expect(await readFile(TABLE, 'utf8').catch(() => 'there is none')).toBe(found);
-});
-
-test('a verb that is refused is said to be', async () => {
-  const kind = allKinds().find((k) => k.resource === 'configmaps');
-  if (kind === undefined) throw new Error('no configmaps');
-  const stranger = server.as({ name: 'nobody', groups: ['system:authenticated'] });
-  const verbs = await probeVerbs(stranger, kind, testContext);
-  expect(Object.fromEntries(verbs)).toMatchObject({ create: { refused: 'Forbidden' }, delete: { refused: 'Forbidden' } });
-  expect(compatibilityTable([{ kind, verbs }])).toContain('| configmaps v1 | refused |  | create (Forbidden)');
-});
+test('all', async () => {
+  const { certPem: cert, keyPem: key } = await server.issueClient(MASTER.commonName, MASTER.organizations);
+  const a = { client: await server.http(MASTER), c: testContext, url: server.url, tls: { ca: server.ca.certPem, cert, key } };
+  await prepare(a);
+  const faults: string[] = [];
+  for (const kind of allKinds()) {
+    const t = performance.now();
+    try {
+      const f = await probe(builtIn(kind), a);
+      const all = [...f.verbs].concat([...f.subresources].flatMap(([s, o]) => [...o].map(([v, x]) => [`${s}/${v}`, x] as never)));
+      console.log(kind.group, kind.resource, Math.round(performance.now() - t), all.filter(([, o]) => o !== 'works').map((x) => JSON.stringify(x)).join(' '));
+    } catch (e) { faults.push(`${kind.group} ${kind.resource} ${(e as Error).message}`); }
+  }
+  console.log(faults.join('\n'));
+  expect(faults).toEqual([]);
+}, 60000);
