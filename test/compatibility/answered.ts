@@ -9,8 +9,9 @@ const MAY_READ = { resource: 'secrets', verb: 'get', namespace: NAMESPACE };
 const STRANGER = { user: 'nobody', groups: ['system:authenticated'] };
 const ADMIN = { user: 'anybody', groups: ['system:masters'] };
 
-/** By resource. */
-export const ANSWERED: Readonly<Record<string, (kind: KindRef, a: Asker) => Calls>> = {
+type Answered = (kind: KindRef, a: Asker) => Calls;
+
+const CALLS: Readonly<Record<string, Answered>> = {
   bindings: (kind, a) => ({
     create: async () => {
       await podOf('to-bind-too', a);
@@ -55,6 +56,17 @@ export const ANSWERED: Readonly<Record<string, (kind: KindRef, a: Asker) => Call
   }),
 };
 
+/** Undefined: of this kind objects are stored. */
+export function answeredKind(resource: string): { readonly calls: Answered; readonly state: string } | undefined {
+  const calls = CALLS[resource];
+  return calls === undefined ? undefined : { calls, state: STATES[resource] ?? 'answered' };
+}
+
+const STATES: Readonly<Record<string, string>> = {
+  bindings: 'answered: the pod gets its node',
+  componentstatuses: 'answered: an empty list',
+};
+
 const TOKEN_REQUEST = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: {} };
 
 function accessReview(kind: KindRef, a: Asker): Calls {
@@ -69,7 +81,12 @@ function accessReview(kind: KindRef, a: Asker): Calls {
 
 async function post(kind: KindRef, object: object, { client, c }: Asker): Promise<unknown> {
   const apiVersion = kind.group === '' ? kind.version : `${kind.group}/${kind.version}`;
-  const body = { apiVersion, kind: kind.kind, ...(kind.namespaced ? { metadata: { namespace: NAMESPACE } } : {}), ...object };
+  const body = {
+    apiVersion,
+    kind: kind.kind,
+    ...(kind.namespaced ? { metadata: { namespace: NAMESPACE } } : {}),
+    ...object,
+  };
   const path = resourcePath(kind, { namespace: NAMESPACE });
   return await client.json({ method: 'POST', path, body: JSON.stringify(body) }, c);
 }

@@ -31,7 +31,10 @@ const DEFINITION: CustomResourceDefinition = {
       served: true,
       storage: name === 'v1',
       schema: { openAPIV3Schema: SCHEMA },
-      subresources: { status: {}, scale: { specReplicasPath: '.spec.replicas', statusReplicasPath: '.status.replicas' } },
+      subresources: {
+        status: {},
+        scale: { specReplicasPath: '.spec.replicas', statusReplicasPath: '.status.replicas' },
+      },
       additionalPrinterColumns: [{ name: 'Color', type: 'string', jsonPath: '.spec.color' }],
     })),
   },
@@ -60,6 +63,7 @@ async function customResource(version: string, { client, c }: Asker): Promise<Re
     subresources: resources.flatMap(inside),
     object: (n) => gadget(version, n),
     status: [{ phase: 'Update' }, { phase: 'Patch' }],
+    state: 'an example, with two versions, status, scale and columns',
   };
 }
 
@@ -81,12 +85,18 @@ async function established({ client, c }: Asker): Promise<void> {
 }
 
 /** What is written in one version is read in the other, and a Table has the columns of the definition. */
-export async function requireVersionsAndColumns([first, second]: readonly Resource[], { client, c }: Asker): Promise<void> {
+export async function requireVersionsAndColumns(
+  [first, second]: readonly Resource[],
+  { client, c }: Asker,
+): Promise<void> {
   if (first === undefined || second === undefined) throw new Error('there are no two versions');
   const object = gadget(first.kind.version, 9);
   const key = { namespace: NAMESPACE, name: object.metadata.name };
   await client.create(first.kind, object, c);
-  requireHeld(await client.get(second.kind, key, c), { apiVersion: `${GROUP}/${second.kind.version}`, spec: { color: 'red' } });
+  requireHeld(await client.get(second.kind, key, c), {
+    apiVersion: `${GROUP}/${second.kind.version}`,
+    spec: { color: 'red' },
+  });
   const path = resourcePath(second.kind as KindRef, key);
   const accept = 'application/json;as=Table;v=v1;g=meta.k8s.io';
   const table = await client.json({ method: 'GET', path, accept }, c);

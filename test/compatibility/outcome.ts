@@ -1,5 +1,5 @@
 /** What came of asking for one verb: it works, or it is refused. Anything else is a fault of the server or of the probe. */
-import { type ErrorKind, type Ctx, isKind, StatusError, toStatusError } from '#lib/base';
+import { type Ctx, type ErrorKind, isKind, StatusError, toStatusError } from '#lib/base';
 import type { HttpClient } from '#lib/client';
 
 export type Outcome = 'works' | { readonly refused: ErrorKind };

@@ -1,6 +1,6 @@
 /** All that is asked of one resource: its verbs, its subresources and theirs. */
 import { Kinds, type KubeObject, type Pod } from '#lib/api';
-import { ANSWERED } from './answered.ts';
+import { answeredKind } from './answered.ts';
 import { type Calls, type Outcomes, outcomesOf } from './outcome.ts';
 import { HTTP_PORT, NODE_NAME } from './probe-node.ts';
 import { keyOf, NAMESPACE, type Resource } from './resource.ts';
@@ -9,15 +9,19 @@ import { STREAM_SUBRESOURCES, type StreamAsker } from './streams.ts';
 import { OBJECT_SUBRESOURCES } from './subresources.ts';
 
 export interface Probed {
-  readonly resource: Pick<Resource, "kind" | "verbs" | "subresources">;
+  readonly resource: Pick<Resource, 'kind' | 'state'>;
   readonly verbs: Outcomes;
   readonly subresources: ReadonlyMap<string, Outcomes>;
 }
 
 export async function probe(r: Resource, a: StreamAsker): Promise<Probed> {
-  const answered = ANSWERED[r.kind.resource];
+  const answered = answeredKind(r.kind.resource);
   if (answered !== undefined)
-    return { resource: r, verbs: await outcomesOf(r.verbs, answered(r.kind, a)), subresources: new Map() };
+    return {
+      resource: { ...r, state: answered.state },
+      verbs: await outcomesOf(r.verbs, answered.calls(r.kind, a)),
+      subresources: new Map(),
+    };
   const { object } = r;
   if (object === undefined) throw new Error(`no good object of ${r.kind.kind}`);
   const stored = await probeStored(r, object, a);

@@ -10,6 +10,8 @@ export interface Resource {
   readonly object: ((n: number) => KubeObject) | undefined;
   /** What a writer of the status says, first by an update, then by a patch. */
   readonly status: readonly [object, object];
+  /** What is said of it; absent: what roles.ts says. */
+  readonly state?: string;
 }
 
 export const NAMESPACE = 'default';

@@ -49,7 +49,8 @@ function lasting(r: Resource, first: KubeObject, labelled: KubeObject, { client,
       requireHeld(found, { kind: kind.kind, metadata: { name: key.name } });
       requireHeld(found, specOf(first));
     },
-    list: async () => requireHeld((await client.list(kind, { namespace }, c)).items, [{ metadata: { name: key.name } }]),
+    list: async () =>
+      requireHeld((await client.list(kind, { namespace }, c)).items, [{ metadata: { name: key.name } }]),
     watch: async () => {
       const { resourceVersion } = await client.list(kind, { namespace }, c);
       const signal = AbortSignal.any([c.signal, AbortSignal.timeout(WATCH_MS)]);
@@ -98,7 +99,10 @@ function removing(r: Resource, first: KubeObject, labelled: KubeObject, a: Asker
       });
       const collection = resourcePath(kind, { namespace: kind.namespaced ? NAMESPACE : '' });
       const path = withQuery(collection, { labelSelector: SELECTOR });
-      await client.json({ method: 'DELETE', path, body: JSON.stringify({ kind: 'DeleteOptions', apiVersion: 'v1', ...AT_ONCE }) }, c);
+      await client.json(
+        { method: 'DELETE', path, body: JSON.stringify({ kind: 'DeleteOptions', apiVersion: 'v1', ...AT_ONCE }) },
+        c,
+      );
       await requireGone(r, labelled, a);
       await client.get(kind, keyOf(kind, first), c);
     },

@@ -141,7 +141,14 @@ function dial(
   a: StreamAsker,
 ): Promise<DialledChannels> {
   const refused = (code: number, body: string): Error => refusal(code, body);
-  return dialChannels({ url: `${a.url}${path}`, tls: a.tls, timeoutMs: DIAL_MS, protocols: CHANNELS, ...asked, refused });
+  return dialChannels({
+    url: `${a.url}${path}`,
+    tls: a.tls,
+    timeoutMs: DIAL_MS,
+    protocols: CHANNELS,
+    ...asked,
+    refused,
+  });
 }
 
 function spdy(path: string, protocol: string, a: StreamAsker): Promise<SpdyClient> {

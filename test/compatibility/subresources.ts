@@ -1,5 +1,5 @@
 /** Asks for the subresources that are read and written as objects, and sees the effect of each in the object itself. */
-import { type KubeObject, Kinds, type Pod } from '#lib/api';
+import { Kinds, type KubeObject, type Pod } from '#lib/api';
 import { isKind } from '#lib/base';
 import { resourcePath } from '#lib/client';
 import { type Asker, type Calls, requireHeld, retriedOnConflict } from './outcome.ts';
@@ -68,7 +68,9 @@ export const OBJECT_SUBRESOURCES: Readonly<Record<string, SubresourceProbe>> = {
       const pod = await podOf('to-evict', a);
       const body = { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name: 'to-evict' } };
       await a.client.createSub(r.kind, keyOf(r.kind, pod), 'eviction', body, a.c);
-      const left = await itself(r, pod, a).catch((e: unknown) => (isKind(e, 'NotFound') ? undefined : Promise.reject(e)));
+      const left = await itself(r, pod, a).catch((e: unknown) =>
+        isKind(e, 'NotFound') ? undefined : Promise.reject(e),
+      );
       if (left !== undefined) throw new Error('the evicted pod is still there');
     },
   }),

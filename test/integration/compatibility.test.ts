@@ -1,32 +1,140 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { allKinds } from '#lib/api';
+/**
+ * docs/compatibility.md says what a server does when it is asked for every verb and subresource, and nothing else; and what it
+ * says of each kind is borne out by the code. With UPDATE_GOLDEN=1 the document is written anew.
+ */
+import { readFile, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { allKinds, Kinds } from '#lib/api';
+import { messageOf } from '#lib/base';
 import { MASTER, startTestServer, type TestServer, testContext } from '../../services/apiserver/testing/server.ts';
+import { customResources, requireVersionsAndColumns } from '../compatibility/custom.ts';
+import { probeMetrics } from '../compatibility/metrics.ts';
+import { type CodeFile, filesOf } from '../compatibility/named-kinds.ts';
+import { holds, outcomesOf } from '../compatibility/outcome.ts';
+import { type Probed, prepare, probe } from '../compatibility/probe.ts';
 import { ProbeNode } from '../compatibility/probe-node.ts';
-import { probe, prepare } from '../compatibility/probe.ts';
-import { builtIn } from '../compatibility/resource.ts';
-let server: TestServer;
+import { builtIn, builtInKind, type Resource } from '../compatibility/resource.ts';
+import { ROLES } from '../compatibility/roles.ts';
+import type { StreamAsker } from '../compatibility/streams.ts';
+import { compatibilityDocument, REWRITE } from '../compatibility/table.ts';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const DOCUMENT = `${ROOT}docs/compatibility.md`;
+const PROBES_MS = 120_000;
+
 let node: ProbeNode;
+let server: TestServer;
+let admin: StreamAsker;
+let custom: readonly Resource[];
+
 beforeAll(async () => {
   node = await ProbeNode.open();
   server = await startTestServer({ listen: true, nodeStreams: node });
+  admin = await asker(MASTER);
+  await prepare(admin);
+  custom = await customResources(admin);
 });
 afterAll(async () => {
   await server?.[Symbol.asyncDispose]();
   await node?.[Symbol.asyncDispose]();
 });
-test('all', async () => {
-  const { certPem: cert, keyPem: key } = await server.issueClient(MASTER.commonName, MASTER.organizations);
-  const a = { client: await server.http(MASTER), c: testContext, url: server.url, tls: { ca: server.ca.certPem, cert, key } };
-  await prepare(a);
-  const faults: string[] = [];
-  for (const kind of allKinds()) {
-    const t = performance.now();
-    try {
-      const f = await probe(builtIn(kind), a);
-      const all = [...f.verbs].concat([...f.subresources].flatMap(([s, o]) => [...o].map(([v, x]) => [`${s}/${v}`, x] as never)));
-      console.log(kind.group, kind.resource, Math.round(performance.now() - t), all.filter(([, o]) => o !== 'works').map((x) => JSON.stringify(x)).join(' '));
-    } catch (e) { faults.push(`${kind.group} ${kind.resource} ${(e as Error).message}`); }
-  }
-  console.log(faults.join('\n'));
-  expect(faults).toEqual([]);
-}, 60000);
+
+async function asker(who: typeof MASTER): Promise<StreamAsker> {
+  const { certPem: cert, keyPem: key } = await server.issueClient(who.commonName, who.organizations);
+  const client = await server.http(who);
+  return { client, c: testContext, url: server.url, tls: { ca: server.ca.certPem, cert, key } };
+}
+
+describe('docs/compatibility.md', () => {
+  test(
+    'is what a server does',
+    async () => {
+      const probed: Probed[] = [];
+      const faults: string[] = [];
+      for (const resource of [...allKinds().map(builtIn), ...custom])
+        try {
+          probed.push(await probe(resource, admin));
+        } catch (e) {
+          faults.push(`${nameOf(resource)}: ${messageOf(e)}`);
+        }
+      expect(faults).toEqual([]);
+      const found = compatibilityDocument([...probed, ...(await probeMetrics(node, admin))]);
+      if (process.env['UPDATE_GOLDEN'] === '1') await writeFile(DOCUMENT, found);
+      const document = await readFile(DOCUMENT, 'utf8').catch(() => 'there is none');
+      expect(document, `to write it anew: ${REWRITE}`).toBe(found);
+    },
+    PROBES_MS,
+  );
+
+  test('discovery lists what it lists', async () => {
+    const listed = new Map<string, readonly string[]>();
+    for (const path of new Set(allKinds().map((k) => (k.group === '' ? '/api/v1' : `/apis/${k.group}/${k.version}`)))) {
+      const { resources } = (await admin.client.json({ method: 'GET', path }, testContext)) as DiscoveryDocument;
+      for (const { name, verbs } of resources) listed.set(`${path}/${name}`, [...verbs].sort());
+    }
+    const expected = new Map<string, readonly string[]>();
+    for (const k of allKinds()) {
+      const path = `${k.group === '' ? '/api/v1' : `/apis/${k.group}/${k.version}`}/${k.resource}`;
+      expected.set(path, [...k.verbs].sort());
+      for (const s of k.subresources) expected.set(`${path}/${s.name}`, [...s.verbs].sort());
+    }
+    expect(Object.fromEntries(listed)).toEqual(Object.fromEntries(expected));
+  });
+});
+
+interface DiscoveryDocument {
+  readonly resources: readonly { readonly name: string; readonly verbs: readonly string[] }[];
+}
+
+function nameOf({ kind }: Resource): string {
+  return `${kind.resource} of ${kind.group === '' ? kind.version : `${kind.group}/${kind.version}`}`;
+}
+
+describe('what is said of the kinds', () => {
+  let files: readonly CodeFile[];
+  beforeAll(async () => {
+    files = [...(await filesOf(ROOT, 'services')), ...(await filesOf(ROOT, 'agent'))];
+  });
+
+  /** By other names than their own. */
+  const SEEN_AS: Readonly<Record<string, string>> = { eventsV1Events: 'events' };
+
+  test.each(Object.entries(ROLES))('%s: the file that deals with it names it', (name, { by }) => {
+    expect(files.find((f) => f.path === by)?.kinds).toContain(SEEN_AS[name] ?? name);
+  });
+
+  test('a kind that any code names has a role, and no other has one', () => {
+    const named = new Set(files.flatMap((f) => [...f.kinds]));
+    const withRole = Object.keys(ROLES).map((name) => SEEN_AS[name] ?? name);
+    expect([...named].sort()).toEqual([...new Set(withRole)].sort());
+    expect(Object.keys(Kinds)).toEqual(expect.arrayContaining([...named]));
+  });
+});
+
+describe('a probe', () => {
+  test('of one who may do nothing: every verb is refused, and the document says so', async () => {
+    const stranger = await asker({ commonName: 'nobody', organizations: [] });
+    const probed = await probe(builtIn(builtInKind('', 'v1', 'configmaps')), stranger);
+    expect([...probed.verbs.values()]).toEqual(Array.from({ length: 8 }, () => ({ refused: 'Forbidden' })));
+    expect(compatibilityDocument([probed])).toContain('| **refused**: create (Forbidden), get (Forbidden)');
+  });
+
+  test('throws for what is no refusal, and for a verb that it cannot ask for', async () => {
+    const fails = async (): Promise<void> => Promise.reject(new Error('not there'));
+    await expect(outcomesOf(['get'], { get: fails })).rejects.toThrow('get: not there');
+    await expect(outcomesOf(['get', 'fly'], { get: async () => undefined })).rejects.toThrow('nothing asks for fly');
+  });
+
+  test('holds: parts of objects, elements of lists', () => {
+    expect(holds({ a: [{ b: 1, c: 2 }, { d: 3 }] }, { a: [{ b: 1 }] })).toBe(true);
+    expect(holds({ a: [{ b: 1 }] }, { a: [{ b: 2 }] })).toBe(false);
+    expect(holds({ a: 1 }, { a: 1, b: undefined })).toBe(true);
+    expect(holds(undefined, {})).toBe(false);
+    expect(holds({}, { a: [] })).toBe(false);
+  });
+});
+
+test('a custom resource: two versions of one object, and the columns of its definition', async () => {
+  await requireVersionsAndColumns(custom, admin);
+});
