@@ -13,7 +13,7 @@ export async function probeMetrics(node: ProbeNode, { client, c }: Asker): Promi
   const usage = { timestampMs: c.clock.now(), windowMs: 10_000, cpuNanoCores: 1_500_000_000, workingSetBytes: 1 << 20 };
   const stats: NodeStats = { node: usage, pods: [{ ...pod, uid, containers: [{ name: 'main', usage }] }] };
   node.stats = JSON.stringify(stats);
-  const figures = { cpu: '1500000000n', memory: '1Mi' };
+  const figures = { cpu: '1500000000n', memory: '1024Ki' };
   const probed: Probed[] = [];
   for (const kind of METRICS_KINDS) {
     const isOfNodes = kind.resource === NODE_METRICS.resource;

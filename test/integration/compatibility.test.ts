@@ -1,21 +1,18 @@
 /**
- * docs/compatibility.md says what a server does when it is asked for every verb and subresource, and nothing else; and what it
- * says of each kind is borne out by the code. With UPDATE_GOLDEN=1 the document is written anew.
+ * docs/compatibility.md says what a server does when it is asked for every verb and subresource, and nothing else.
+ * With UPDATE_GOLDEN=1 the document is written anew.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { allKinds, Kinds } from '#lib/api';
+import { allKinds } from '#lib/api';
 import { messageOf } from '#lib/base';
 import { MASTER, startTestServer, type TestServer, testContext } from '../../services/apiserver/testing/server.ts';
 import { customResources, requireVersionsAndColumns } from '../compatibility/custom.ts';
 import { probeMetrics } from '../compatibility/metrics.ts';
-import { type CodeFile, filesOf } from '../compatibility/named-kinds.ts';
-import { holds, outcomesOf } from '../compatibility/outcome.ts';
 import { type Probed, prepare, probe } from '../compatibility/probe.ts';
 import { ProbeNode } from '../compatibility/probe-node.ts';
 import { builtIn, builtInKind, type Resource } from '../compatibility/resource.ts';
-import { ROLES } from '../compatibility/roles.ts';
 import type { StreamAsker } from '../compatibility/streams.ts';
 import { compatibilityDocument, REWRITE } from '../compatibility/table.ts';
 
@@ -91,47 +88,12 @@ function nameOf({ kind }: Resource): string {
   return `${kind.resource} of ${kind.group === '' ? kind.version : `${kind.group}/${kind.version}`}`;
 }
 
-describe('what is said of the kinds', () => {
-  let files: readonly CodeFile[];
-  beforeAll(async () => {
-    files = [...(await filesOf(ROOT, 'services')), ...(await filesOf(ROOT, 'agent'))];
-  });
-
-  /** By other names than their own. */
-  const SEEN_AS: Readonly<Record<string, string>> = { eventsV1Events: 'events' };
-
-  test.each(Object.entries(ROLES))('%s: the file that deals with it names it', (name, { by }) => {
-    expect(files.find((f) => f.path === by)?.kinds).toContain(SEEN_AS[name] ?? name);
-  });
-
-  test('a kind that any code names has a role, and no other has one', () => {
-    const named = new Set(files.flatMap((f) => [...f.kinds]));
-    const withRole = Object.keys(ROLES).map((name) => SEEN_AS[name] ?? name);
-    expect([...named].sort()).toEqual([...new Set(withRole)].sort());
-    expect(Object.keys(Kinds)).toEqual(expect.arrayContaining([...named]));
-  });
-});
-
 describe('a probe', () => {
   test('of one who may do nothing: every verb is refused, and the document says so', async () => {
     const stranger = await asker({ commonName: 'nobody', organizations: [] });
     const probed = await probe(builtIn(builtInKind('', 'v1', 'configmaps')), stranger);
     expect([...probed.verbs.values()]).toEqual(Array.from({ length: 8 }, () => ({ refused: 'Forbidden' })));
     expect(compatibilityDocument([probed])).toContain('| **refused**: create (Forbidden), get (Forbidden)');
-  });
-
-  test('throws for what is no refusal, and for a verb that it cannot ask for', async () => {
-    const fails = async (): Promise<void> => Promise.reject(new Error('not there'));
-    await expect(outcomesOf(['get'], { get: fails })).rejects.toThrow('get: not there');
-    await expect(outcomesOf(['get', 'fly'], { get: async () => undefined })).rejects.toThrow('nothing asks for fly');
-  });
-
-  test('holds: parts of objects, elements of lists', () => {
-    expect(holds({ a: [{ b: 1, c: 2 }, { d: 3 }] }, { a: [{ b: 1 }] })).toBe(true);
-    expect(holds({ a: [{ b: 1 }] }, { a: [{ b: 2 }] })).toBe(false);
-    expect(holds({ a: 1 }, { a: 1, b: undefined })).toBe(true);
-    expect(holds(undefined, {})).toBe(false);
-    expect(holds({}, { a: [] })).toBe(false);
   });
 });
 
