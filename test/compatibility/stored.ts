@@ -57,12 +57,13 @@ function lasting(r: Resource, first: KubeObject, labelled: KubeObject, { client,
       const query = { namespace, resourceVersion, labelSelector: SELECTOR };
       const events = client.watch(kind, query, { ...c, signal })[Symbol.asyncIterator]();
       const seen = events.next();
+      // It may fail while the object is made; what awaits it below is told.
+      seen.catch(() => undefined);
       try {
         await client.create(kind, labelled, c);
         requireHeld(await seen, { value: { type: 'ADDED', object: { metadata: { name: labelled.metadata.name } } } });
       } finally {
         await events.return?.();
-        await seen.catch(() => undefined);
       }
     },
     update: async () => {
