@@ -59,7 +59,7 @@ describe('docs/compatibility.md', () => {
       const found = compatibilityDocument([...probed, ...(await probeMetrics(node, admin))]);
       if (process.env['UPDATE_GOLDEN'] === '1') await writeFile(DOCUMENT, found);
       const document = await readFile(DOCUMENT, 'utf8').catch(() => 'there is none');
-      expect(document, `to write it anew: ${REWRITE}`).toBe(found);
+      expect(found, `to write it anew: ${REWRITE}`).toBe(document);
     },
     PROBES_MS,
   );
