@@ -7,7 +7,7 @@ const SLOW = `${BESIDE_THE_CODE}/*.slow.test.ts`;
 const projects = [
   {
     name: 'unit',
-    include: [`${BESIDE_THE_CODE}/*.test.ts`, 'test/bench/**/*.test.ts'],
+    include: [`${BESIDE_THE_CODE}/*.test.ts`, 'test/{bench,compatibility}/**/*.test.ts'],
     exclude: [SLOW],
     testTimeout: 30_000,
   },
