@@ -1,13 +1,14 @@
 /**
  * A real helm (3.12 or newer, if the machine has one) installs, upgrades, rolls back and uninstalls test/fixtures/chart-shop on a
  * whole cluster. Each effect is read back with a second client, each command has a negative case. What needs no helm of the
- * machine's is in test/e2e/release.test.ts.
+ * machine's is in test/integration/release.test.ts.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type DeepReadonly, type Deployment, type KindRef, Kinds, type KubeObject } from '#lib/api';
+import { decodeRelease, RELEASE_SECRET_TYPE } from '../clients/release-record.ts';
 import { startCluster, type TestCluster } from '../harness/cluster.ts';
 import { tellWhenFailed } from '../harness/diagnosis.ts';
-import { decodeRelease, helm, helmMajor, RELEASE_SECRET_TYPE, releaseSecrets, SHOP_CHART } from '../harness/helm.ts';
+import { helm, helmMajor, releaseSecrets, SHOP_CHART } from '../harness/helm.ts';
 import { getDeployment, orGone, podsOf, pushHello } from './workload.ts';
 
 const NS = 'shop';
@@ -94,8 +95,7 @@ describe.skipIf(major === undefined)(`helm ${major ?? '>= 3.12 (no helm on this 
       },
       type: RELEASE_SECRET_TYPE,
     });
-    if (secret === undefined) throw new Error('no release');
-    const release = await decodeRelease(secret);
+    const release = await decodeRelease(secret?.data?.['release']);
     expect(release).toMatchObject({ name: 'one', namespace: NS, version: 1, info: { status: 'deployed' } });
     expect(release.hooks?.map((x) => x.name).toSorted()).toEqual(['one-answers', 'one-before']);
     expect(await json('list')).toMatchObject([

@@ -1,12 +1,10 @@
-/** A real helm of the machine against a cluster, and what it keeps there: a Secret of gzipped JSON for each revision. */
+/** A real helm of the machine against a cluster, and the Secrets in which it keeps its releases. */
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
-import { gunzip } from 'node:zlib';
 import { type DeepReadonly, Kinds, type Secret } from '#lib/api';
+import { RELEASE_SECRET_TYPE } from '../clients/release-record.ts';
 import { type CommandResult, run, type TestCluster } from './cluster.ts';
 
 export const SHOP_CHART = fileURLToPath(new URL('../fixtures/chart-shop', import.meta.url));
-export const RELEASE_SECRET_TYPE = 'helm.sh/release.v1';
 
 const OLDEST_MAJOR = 3;
 const OLDEST_MINOR = 12;
@@ -22,24 +20,6 @@ export async function helmMajor(): Promise<number | undefined> {
 
 export function helm(cluster: TestCluster, namespace: string, ...args: string[]): Promise<CommandResult> {
   return run('helm', ['--namespace', namespace, ...args], cluster.env, 120_000);
-}
-
-/** What a release Secret says of itself. */
-export interface StoredRelease {
-  readonly name: string;
-  readonly namespace: string;
-  readonly version: number;
-  readonly manifest: string;
-  readonly info: { readonly status: string; readonly description: string };
-  readonly hooks?: readonly { readonly name: string; readonly events: readonly string[] }[];
-  readonly config?: Readonly<Record<string, unknown>>;
-}
-
-/** helm writes base64 of gzip of JSON into the Secret, whose bytes are base64 of that again. */
-export async function decodeRelease(secret: DeepReadonly<Secret>): Promise<StoredRelease> {
-  const once = Buffer.from(secret.data?.['release'] ?? '', 'base64').toString('latin1');
-  const json = await promisify(gunzip)(Buffer.from(once, 'base64'));
-  return JSON.parse(json.toString()) as StoredRelease;
 }
 
 /** By revision, the first first. */
