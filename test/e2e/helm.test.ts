@@ -53,6 +53,8 @@ describe.skipIf(major === undefined)(`helm ${major ?? '>= 3.12 (no helm on this 
   ];
   const statuses = async (name: string): Promise<(string | undefined)[]> =>
     (await releaseSecrets(t, NS, name)).map((s) => s.metadata.labels?.['status']);
+  /** A helm built without its release's flags takes 1.20 for the newest Kubernetes. */
+  const offline = ['--kube-version', 'v1.36.0'];
   const waiting = ['--wait', '--timeout', '60s'];
 
   beforeAll(async () => {
@@ -118,8 +120,8 @@ describe.skipIf(major === undefined)(`helm ${major ?? '>= 3.12 (no helm on this 
     await refused(/replicas.*(got string, want integer|Invalid type)/s, 'install', 'two', ...chart('replicas=many'));
     await refused(/image/, 'install', 'two', SHOP_CHART);
     await refused(/error calling fail: broken is set/, 'install', 'two', ...chart('broken=true'));
-    await refused(/error calling fail: broken is set/, 'template', 'two', ...chart('broken=true'));
-    expect(await ok('template', 'two', ...chart())).toContain('hasBaskets: "false"');
+    await refused(/error calling fail: broken is set/, 'template', 'two', ...chart('broken=true'), ...offline);
+    expect(await ok('template', 'two', ...chart(), ...offline)).toContain('hasBaskets: "false"');
     await t.client.create(Kinds.serviceaccounts, { metadata: { name: 'two', namespace: NS } }, t.ctx);
     await refused(
       /ServiceAccount "two" in namespace "shop" exists and cannot be imported.*missing key "app.kubernetes.io\/managed-by"/s,

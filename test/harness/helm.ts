@@ -12,7 +12,7 @@ const OLDEST_MINOR = 12;
 /** From 3.12 on: `--dry-run=server` is of 3.13, all else older; undefined where no such helm is on PATH. */
 export async function helmMajor(): Promise<number | undefined> {
   const { stdout, code } = await run('helm', ['version', '--template', '{{.Version}}'], {}, 20_000);
-  const [, major = '', minor = ''] = /^v(\d+)\.(\d+)\./.exec(stdout) ?? [];
+  const [, major = '', minor = ''] = /^v(\d+)\.(\d+)/.exec(stdout) ?? [];
   if (code !== 0 || major === '') return undefined;
   const isNewEnough = Number(major) > OLDEST_MAJOR || (Number(major) === OLDEST_MAJOR && Number(minor) >= OLDEST_MINOR);
   return isNewEnough ? Number(major) : undefined;
