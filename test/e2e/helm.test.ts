@@ -119,8 +119,19 @@ describe.skipIf(major === undefined)(`helm ${major ?? '>= 3.12 (no helm on this 
   test('install refuses bad values, a template that fails, and an object that is there already; nothing is left', async () => {
     await refused(/replicas.*(got string, want integer|Invalid type)/s, 'install', 'two', ...chart('replicas=many'));
     await refused(/image/, 'install', 'two', SHOP_CHART);
-    await refused(/error calling fail: broken is set/, 'install', 'two', ...chart('broken=true'));
-    await refused(/error calling fail: broken is set/, 'template', 'two', ...chart('broken=true'), ...offline);
+    await refused(
+      /execution error at \(shop\/templates\/settings\.yaml:1:\d+\): broken is set/,
+      'install',
+      'two',
+      ...chart('broken=true'),
+    );
+    await refused(
+      /execution error at \(shop\/templates\/settings\.yaml:1:\d+\): broken is set/,
+      'template',
+      'two',
+      ...chart('broken=true'),
+      ...offline,
+    );
     expect(await ok('template', 'two', ...chart(), ...offline)).toContain('hasBaskets: "false"');
     await t.client.create(Kinds.serviceaccounts, { metadata: { name: 'two', namespace: NS } }, t.ctx);
     await refused(
@@ -142,7 +153,9 @@ describe.skipIf(major === undefined)(`helm ${major ?? '>= 3.12 (no helm on this 
     expect(await ok(...dry, '--dry-run=client')).toContain('seed: "none"');
     expect(await statuses('three')).toEqual([]);
     expect(await orGone(read(Kinds.deployments, 'three'))).toBeUndefined();
-    await refused(/cannot re-?use a name/, 'install', 'one', ...chart(), '--dry-run=server');
+    await t.client.create(Kinds.serviceaccounts, { metadata: { name: 'three', namespace: NS } }, t.ctx);
+    await refused(/ServiceAccount "three" in namespace "shop" exists/, ...dry, '--dry-run=server');
+    await t.client.delete(Kinds.serviceaccounts, { namespace: NS, name: 'three' }, {}, t.ctx);
     await t.client.delete(Kinds.configmaps, { namespace: NS, name: 'shop-seed' }, {}, t.ctx);
     expect(await ok(...dry, '--dry-run=server')).toContain('seed: "none"');
   });
@@ -238,24 +251,38 @@ describe.skipIf(major === undefined)(`helm ${major ?? '>= 3.12 (no helm on this 
     await refused(/release has no 99 version|release: not found/, 'rollback', 'one', '99');
   });
 
-  test('upgrade --install, --reuse-values, --history-max; what a chart no longer has is deleted', async () => {
+  test('upgrade --install, --force (replaces), --reuse-values, --history-max; uninstall --keep-history and back', async () => {
     await ok('upgrade', '--install', 'four', ...chart('replicas=0'));
     expect((await getDeployment(t, NS, 'four')).spec.replicas).toBe(0);
+    await patch(Kinds.configmaps, 'four', 'merge', { data: { foreign: 'goes' } });
+    const ip = (await read(Kinds.services, 'four')).spec.clusterIP;
+    await ok('upgrade', 'four', SHOP_CHART, '--reuse-values', '--force');
+    expect((await read(Kinds.configmaps, 'four')).data).not.toHaveProperty('foreign');
+    expect((await read(Kinds.services, 'four')).spec.clusterIP).toBe(ip);
     for (const message of ['a', 'b', 'c']) {
       const args = ['--reuse-values', '--set', `message=${message}`, '--history-max', '2'];
       await ok('upgrade', 'four', SHOP_CHART, ...args);
     }
     expect((await getDeployment(t, NS, 'four')).spec.replicas).toBe(0);
-    expect((await releaseSecrets(t, NS, 'four')).map((s) => s.metadata.labels?.['version'])).toEqual(['3', '4']);
+    expect((await releaseSecrets(t, NS, 'four')).map((s) => s.metadata.labels?.['version'])).toEqual(['4', '5']);
     expect(await json('get', 'values', 'four')).toEqual({ image, replicas: 0, message: 'c' });
-    expect(await json('list', '--filter', '^f')).toMatchObject([{ name: 'four', revision: '4' }]);
+    expect(await json('list', '--filter', '^f')).toMatchObject([{ name: 'four', revision: '5' }]);
     await ok('uninstall', 'four', '--keep-history', ...waiting);
     expect(await statuses('four')).toEqual(['superseded', 'uninstalled']);
     expect(await json('list', '--uninstalled')).toMatchObject([{ name: 'four', status: 'uninstalled' }]);
-    await ok('rollback', 'four', '3', ...waiting);
+    await ok('rollback', 'four', '4', ...waiting);
     expect((await read(Kinds.configmaps, 'four')).data).toMatchObject({ 'index.html': 'b' });
     await ok('uninstall', 'four', ...waiting);
     expect(await statuses('four')).toEqual([]);
+  });
+
+  test('somebody who may edit the namespace but no roles in it: list works, install is refused whole', async () => {
+    await t.kubectl('-n', NS, 'create', 'rolebinding', 'ed', '--clusterrole=edit', '--user=ed');
+    const ed = ['--kube-as-user', 'ed'];
+    expect(await json('list', ...ed)).toMatchObject([{ name: 'one' }]);
+    await refused(/is forbidden: User "ed" cannot get resource/, 'install', 'five', ...chart(), '--skip-crds', ...ed);
+    expect(await orGone(read(Kinds.serviceaccounts, 'five'))).toBeUndefined();
+    expect(await statuses('five')).toEqual([]);
   });
 
   test('uninstall: all but what is to be kept and the definitions; a second time is refused', async () => {
