@@ -67,7 +67,7 @@ export class DynamicClient {
     return this.#send<Manifest>('POST', await this.#path(o, false), { body: o });
   }
 
-  /** Undefined where there is none. */
+  /** Undefined where there is none, or no such kind. */
   async find(o: Named): Promise<Manifest | undefined> {
     try {
       return await this.#send<Manifest>('GET', await this.#path(o, true), {});
@@ -118,11 +118,17 @@ export class DynamicClient {
   }
 
   async #send<T>(method: string, path: string, o: { body?: unknown; type?: string }): Promise<T> {
-    const headers = { Accept: 'application/json', 'Content-Type': o.type ?? 'application/json' };
+    const body = o.body === undefined ? undefined : JSON.stringify(o.body);
+    // Node gives a DELETE with a body no length by itself.
+    const length =
+      body === undefined
+        ? {}
+        : { 'Content-Type': o.type ?? 'application/json', 'Content-Length': Buffer.byteLength(body) };
+    const headers = { Accept: 'application/json', ...length };
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const sent = request(new URL(this.#server + path), { ...this.#options, method, headers }, resolve);
       sent.on('error', reject);
-      sent.end(o.body === undefined ? undefined : JSON.stringify(o.body));
+      sent.end(body);
     });
     const code = response.statusCode ?? 0;
     const answer = await json(response).catch(() => ({}));

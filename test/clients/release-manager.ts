@@ -8,7 +8,7 @@ import * as k8s from '@kubernetes/client-node';
 import { parseAllDocuments, stringify } from 'yaml';
 import { schemaOf } from '#lib/api';
 import { realClock } from '#lib/base';
-import { ApiError, DynamicClient, type Manifest } from './dynamic-client.ts';
+import { DynamicClient, type Manifest } from './dynamic-client.ts';
 import { codeOf, Reflector } from './reflector.ts';
 import {
   decodeRelease,
@@ -267,10 +267,7 @@ export class ReleaseManager implements AsyncDisposable {
 
   /** Throws for an object of somebody else's. */
   async #adoptable(name: string, m: Manifest): Promise<void> {
-    const live = await this.#objects.find(m).catch((e: unknown) => {
-      if (e instanceof ApiError && e.code === 404) return undefined;
-      throw e;
-    });
+    const live = await this.#objects.find(m);
     const isOurs = live?.metadata.labels?.[MANAGED_BY] === 'Helm' && live.metadata.annotations?.[RELEASE_NAME] === name;
     if (live !== undefined && !isOurs)
       throw new Error(`${m.kind} "${m.metadata.name}" exists and cannot be imported into the current release`);
