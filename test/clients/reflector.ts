@@ -134,9 +134,8 @@ export class Reflector<T extends Listed> implements AsyncDisposable {
       try {
         await this.#listAndWatch();
       } catch {
-        // Counted, and tried again: the server may be away.
-        this.counts.failures++;
-        await this.#pause();
+        // Tried again: the server may be away.
+        await this.#failed();
       }
     }
     await resync;
@@ -145,18 +144,17 @@ export class Reflector<T extends Listed> implements AsyncDisposable {
   /** Until a new list is needed. */
   async #listAndWatch(): Promise<void> {
     if (this.#streams) {
-      const ending = await this.#stream(new Map());
+      const gathered: Gathered<T> = { map: new Map() };
+      const ending = await this.#stream(gathered);
       if (ending === 'refused') this.#streams = false;
-      if (!this.#isSynced || ending === 'expired' || ending === 'refused') return;
+      if (ending === 'failed') await this.#failed();
+      if (gathered.map !== undefined || ending === 'expired') return;
     } else await this.#list();
     for (;;) {
-      const ending = await this.#stream(undefined);
+      const ending = await this.#stream({ map: undefined });
       if (this.#stopping.signal.aborted || ending === 'expired') return;
       if (ending === 'refused') throw new Error('the watch was refused');
-      if (ending === 'failed') {
-        this.counts.failures++;
-        await this.#pause();
-      }
+      if (ending === 'failed') await this.#failed();
     }
   }
 
@@ -196,18 +194,21 @@ export class Reflector<T extends Listed> implements AsyncDisposable {
     }
   }
 
-  /** One watch. With `initial` it begins with all objects, gathered there until the bookmark that ends them. */
-  async #stream(initial: Map<string, T> | undefined): Promise<Ending> {
+  /** One watch. With a map to gather them in it begins with all objects, until the bookmark that ends those. */
+  async #stream(gathered: Gathered<T>): Promise<Ending> {
     const query: Record<string, string | number | boolean> = {
       ...this.#o.selectors,
       allowWatchBookmarks: true,
       timeoutSeconds: this.#o.watchSeconds ?? WATCH_SECONDS,
     };
-    if (initial === undefined) query['resourceVersion'] = this.#version;
-    else Object.assign(query, { sendInitialEvents: true, resourceVersionMatch: 'NotOlderThan' });
-    if (initial === undefined) this.counts.watches++;
-    else this.counts.watchLists++;
-    const ending = await this.#follow(query, { map: initial });
+    if (gathered.map === undefined) {
+      this.counts.watches++;
+      query['resourceVersion'] = this.#version;
+    } else {
+      this.counts.watchLists++;
+      Object.assign(query, { sendInitialEvents: true, resourceVersionMatch: 'NotOlderThan' });
+    }
+    const ending = await this.#follow(query, gathered);
     if (ending === 'expired') {
       this.counts.expired++;
       this.#isExpired = true;
@@ -278,8 +279,9 @@ export class Reflector<T extends Listed> implements AsyncDisposable {
     while (await this.#sleep(resyncMs)) for (const o of this.#store.values()) handler?.updated?.(o, o);
   }
 
-  #pause(): Promise<boolean> {
-    return this.#sleep(RETRY_MS);
+  async #failed(): Promise<void> {
+    this.counts.failures++;
+    await this.#sleep(RETRY_MS);
   }
 
   /** False when stopped. */
