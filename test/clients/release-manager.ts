@@ -59,6 +59,7 @@ const KIND_ORDER = [
   'Deployment',
   'StatefulSet',
 ];
+const BUSY = 'another operation (install/upgrade/rollback) is in progress';
 const ESTABLISHED_MS = 10_000;
 const GONE_MS = 10_000;
 
@@ -111,6 +112,7 @@ export class ReleaseManager implements AsyncDisposable {
     const deployed = history.findLast((r) => r.info.status === 'deployed');
     const last = history.at(-1);
     if (deployed === undefined || last === undefined) throw new Error(`"${name}" has no deployed releases`);
+    requireIdle(last);
     const manifests = this.#own(name, chart.render(values));
     const release = this.#record(name, last.version + 1, chart.metadata, manifests, values);
     try {
@@ -132,6 +134,7 @@ export class ReleaseManager implements AsyncDisposable {
     const target = history.find((r) => r.version === revision);
     const last = history.at(-1);
     if (target === undefined || last === undefined) throw new Error(`release has no ${revision} version`);
+    requireIdle(last);
     const manifests = parseManifests(target.manifest);
     const chart = target.chart?.metadata ?? { name: '', version: '' };
     const release = this.#record(name, last.version + 1, chart, manifests, target.config ?? {});
@@ -309,6 +312,10 @@ export class ReleaseManager implements AsyncDisposable {
       );
     }
   }
+}
+
+function requireIdle(last: ReleaseRecord): void {
+  if (last.info.status.startsWith('pending-')) throw new Error(BUSY);
 }
 
 function isRolledOut(d: k8s.V1Deployment | undefined, generation: number): boolean {

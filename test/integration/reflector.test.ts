@@ -154,7 +154,9 @@ describe('list and watch', () => {
     const { heard, handler } = recorder();
     const r = await start({ resyncMs: 20, handler });
     await synced(r);
-    await expect.poll(() => heard.filter((x) => x === 'resynced a').length).toBeGreaterThanOrEqual(2);
+    await expect
+      .poll(() => heard.filter((x) => x === 'resynced a').length, { timeout: LIMIT_MS })
+      .toBeGreaterThanOrEqual(2);
     expect(heard.filter((x) => x !== 'resynced a')).toEqual(['added a']);
   });
 });
@@ -210,7 +212,7 @@ describe('when it goes wrong', () => {
     expect(namesOf(lister)).toEqual(['a']);
     expect(lister.counts).toMatchObject({ watchLists: 1, bookmarks: 0 });
     const nobody = await start({ user: { name: 'nobody', groups: [] } });
-    await expect.poll(() => nobody.counts.failures).toBeGreaterThanOrEqual(2);
+    await expect.poll(() => nobody.counts.failures, { timeout: LIMIT_MS }).toBeGreaterThanOrEqual(2);
     expect(nobody.hasSynced).toBe(false);
   });
 });

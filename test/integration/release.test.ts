@@ -310,7 +310,7 @@ test('uninstall: all but what is to be kept and the definition', async () => {
   expect(await statuses('one')).toEqual([]);
   await server.client.get(Kinds.customresourcedefinitions, { namespace: '', name: 'baskets.shop.example.com' }, c);
   await expect
-    .poll(async () => (await server.client.list(Kinds.pods, { namespace: NS }, c)).items, { timeout: 5_000 })
+    .poll(async () => (await server.client.list(Kinds.pods, { namespace: NS }, c)).items, { timeout: 15_000 })
     .toEqual([]);
   await expect(manager.uninstall('one')).rejects.toThrow('uninstall: Release not loaded: one: release: not found');
 });
