@@ -122,7 +122,7 @@ export class WebSocketChannels implements ChannelConnection {
     });
     // A protocol error closes the WebSocket as well: `close` follows and is what counts.
     ws.on('error', () => undefined);
-    ws.on('message', (data, isBinary) => this.#receive(data as Buffer, isBinary));
+    ws.on('message', (data) => this.#receive(data as Buffer));
   }
 
   input(channel: number): Readable {
@@ -181,17 +181,19 @@ export class WebSocketChannels implements ChannelConnection {
     this.#ws.send(message, { binary: !this.#isText }, () => callback());
   }
 
-  #receive(data: Buffer, isBinary: boolean): void {
-    const channel = isBinary ? data[0] : data.length === 0 ? undefined : (data[0] ?? 0) - 0x30;
-    if (channel === undefined) return;
-    if (isBinary && channel === CLOSE_CHANNEL && this.protocol.startsWith('v5.')) {
+  /** Text or binary frame is one to us, as to Kubernetes: the official Python client sends `v4` in text frames. */
+  #receive(data: Buffer): void {
+    const first = data[0];
+    if (first === undefined) return;
+    const channel = this.#isText ? first - 0x30 : first;
+    if (!this.#isText && channel === CLOSE_CHANNEL && this.protocol.startsWith('v5.')) {
       const ended = data[1];
       if (ended !== undefined) this.#end(ended);
       return;
     }
     const stream = this.#inputs.get(channel);
     if (stream === undefined || this.#ended.has(channel)) return;
-    const bytes = isBinary ? data.subarray(1) : Buffer.from(data.toString('latin1', 1), 'base64');
+    const bytes = this.#isText ? Buffer.from(data.toString('latin1', 1), 'base64') : data.subarray(1);
     if (bytes.length > 0 && !stream.push(bytes)) {
       this.#full.add(channel);
       this.#ws.pause();

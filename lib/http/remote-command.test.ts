@@ -103,6 +103,25 @@ describe('acceptRemoteCommand over WebSocket', () => {
     expect(JSON.parse(channels.get(3) ?? '')).toEqual({ metadata: {}, status: 'Success' });
   });
 
+  test('how bytes are packed is of the protocol, not of the frame: v4 in text frames (Python), base64 in binary ones', async () => {
+    const port = await commandServer({}, async (s) => {
+      s.stdout?.write(Buffer.from(s.stdin?.read() ?? (await new Promise((r) => s.stdin?.once('data', r)))));
+      await s.finish({ exitCode: 0 });
+    });
+    const v4 = open(port, ['v4.channel.k8s.io']);
+    v4.once('open', () => v4.send('\x00grüße'));
+    expect(Buffer.from((await collect(v4)).channels.get(1) ?? '', 'latin1').toString()).toBe('grüße');
+    const base64 = open(port, ['base64.channel.k8s.io']);
+    base64.once('open', () => base64.send(Buffer.from(`0${Buffer.from('hello').toString('base64')}`)));
+    expect((await collect(base64)).channels.get(1)).toBe('hello');
+    const v5 = open(await commandServer({}, echo), ['v5.channel.k8s.io']);
+    v5.once('open', () => {
+      v5.send('\x00text');
+      v5.send(Buffer.from([255, 0]));
+    });
+    expect((await collect(v5)).channels.get(1)).toBe('text');
+  });
+
   test('channel.k8s.io and no protocol at all: the error is text', async () => {
     const port = await commandServer({ stdin: false }, (s) => s.finish({ exitCode: 7 }));
     for (const protocol of ['channel.k8s.io', undefined]) {

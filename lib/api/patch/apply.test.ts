@@ -126,6 +126,20 @@ describe('applyServerSide', () => {
     );
   });
 
+  test('conflicts with several managers are told by the managers’ names, whoever applied first', () => {
+    for (const [first, second] of [
+      ['b', 'c'],
+      ['c', 'b'],
+    ] as const) {
+      const one = apply(undefined, deployment({ replicas: 3 }), first);
+      const both = apply(one, deployment({ replicas: 3 }), second, false, T2);
+      const e = conflictOf(() => apply(both, deployment({ replicas: 5 }), 'd'));
+      expect(e.message).toBe(
+        'Apply failed with 2 conflicts: conflicts with "b":\n- .spec.replicas\nconflicts with "c":\n- .spec.replicas',
+      );
+    }
+  });
+
   test('equal values are shared: no conflict, both own, and dropping it in one keeps it for the other', () => {
     const one = apply(undefined, deployment({ replicas: 3, paused: true }));
     const both = apply(one, deployment({ replicas: 3 }), 'b');

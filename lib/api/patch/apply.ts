@@ -223,7 +223,9 @@ function lastAppliedSet(shape: Shape, live: KubeObject): FieldSet {
   return fieldSetOf(shape, value).difference(modified);
 }
 
-function conflictError(conflicts: readonly Conflict[]): StatusError {
+/** Sorted by manager, so that a user sees the same text twice (fieldmanager/conflict.go). */
+function conflictError(unsorted: readonly Conflict[]): StatusError {
+  const conflicts = unsorted.toSorted((a, b) => (managerId(a.manager) < managerId(b.manager) ? -1 : 1));
   const all = conflicts.flatMap((c) =>
     c.set.paths().map((path) => ({ who: managerText(c.manager), field: pathText(path) })),
   );
