@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { JSON_DEPTH_MAX } from './json-depth.ts';
 import { readYaml, writeYaml } from './yaml.ts';
 
 /** Each line as `kubectl patch --local -p '{}' -o json` 1.36 gives it back. */
@@ -35,6 +36,14 @@ describe('yaml', () => {
     const texts = ['on', 'y', '0644', '0o644', '12:30', '2020-01-01', '1e3', '~', 'null', '', ' x', 'a: b', 'a\nb\n'];
     const value = { texts, numbers: [1, 0.5, -3], nothing: null, yes: true };
     expect((await readYaml(await writeYaml(value)))[0]?.value).toEqual(value);
+  });
+
+  test.each([300, 302, JSON_DEPTH_MAX])('what nests %d deep is written, and is the same', async (depth) => {
+    let value: unknown = 1;
+    for (let i = 0; i < depth; i++) value = i % 2 === 0 ? [value] : { a: value };
+    const text = await writeYaml(value);
+    if (depth > 300) expect(JSON.parse(text)).toEqual(value);
+    else expect((await readYaml(text))[0]?.value).toEqual(value);
   });
 
   test('several documents, merge keys and anchors; a mistake has its place', async () => {

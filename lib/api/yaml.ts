@@ -3,7 +3,9 @@
  * is 420, but what looks like a time stays text, because Go's reader turns `2020-01-01` and `12:30:45` into nothing else. The
  * library is loaded with the first text, since a server mostly speaks JSON.
  */
+
 import type { CollectionTag, Document, LineCounter, ScalarTag, Tags } from 'yaml';
+import { isValueWithinDepth } from './json-depth.ts';
 
 export interface YamlDocument {
   readonly value: unknown;
@@ -57,8 +59,15 @@ function keyGivenTwice(yaml: typeof import('yaml'), document: Document, lines: L
   return found;
 }
 
-/** Quotes what a reader of YAML 1.1 would take for a boolean, a number or a time. */
+/** Deeper, the library's recursion overflows the stack (between 800 and 1,000 levels), and indentation alone is megabytes. */
+const BLOCK_DEPTH_MAX = 300;
+
+/**
+ * Quotes what a reader of YAML 1.1 would take for a boolean, a number or a time. What nests deeper than anybody reads is in flow
+ * style, as JSON, which is YAML too (YAML 1.2.2 section 1.2).
+ */
 export async function writeYaml(value: unknown): Promise<string> {
+  if (!isValueWithinDepth(value, BLOCK_DEPTH_MAX)) return `${JSON.stringify(value)}\n`;
   const { default: yaml } = await import('yaml');
   return yaml.stringify(value, {
     lineWidth: 0,

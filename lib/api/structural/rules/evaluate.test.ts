@@ -199,7 +199,8 @@ describe('limits', () => {
     const found = errors({ lists }, { lists: new Array(100).fill(numbers(300)) });
     expect(found.at(-1)).toContain('validation failed due to running out of cost budget');
     expect(found).toHaveLength(1);
-  });
+    // The whole budget of an object: seconds of one processor, and more when others use it.
+  }, 120_000);
 
   test('a large list of failures is cut', () => {
     const found = errors({ l: { type: 'array', items: ruled(INT, 'self < 0') } }, { l: numbers(20_000) });
