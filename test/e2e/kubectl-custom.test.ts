@@ -204,7 +204,7 @@ describe.skipIf(!(await kubectlIsNewEnough()))(
       const all = [map('m1'), map('m2'), secret('s1'), service('v1'), service('v2')];
       await applyOk(t, ...all);
       const names = async () =>
-        (await ok('get', 'configmaps,secrets,services', '-l', 'set', '-o', 'name')).trim().split('\n').toSorted();
+        (await ok('get', 'configmaps,secrets,services', '-l', 'set=many', '-o', 'name')).trim().split('\n').toSorted();
       const lists = ['core/v1/ConfigMap', 'core/v1/Service'].map((kind) => `--prune-allowlist=${kind}`);
       const less = ['--prune', '-l', 'set=many', ...lists, '-n', NS];
       expect((await applyText(t, toYaml(map('m1'), service('v1')), ...less, '--dry-run=server')).stdout).toMatch(
@@ -260,8 +260,9 @@ describe.skipIf(!(await kubectlIsNewEnough()))(
       expect(pods.every((p) => p.spec?.nodeName === undefined || p.metadata.deletionTimestamp !== undefined)).toBe(
         true,
       );
-      for (const verb of ['cordon', 'uncordon', 'drain', 'taint'])
-        await refused(/nodes "nope" not found/, verb, 'nope', ...(verb === 'taint' ? ['a=b:NoSchedule'] : []));
+      const many: string[][] = [['cordon'], ['uncordon'], ['drain'], ['taint', 'node', 'a=b:NoSchedule']];
+      for (const [verb = '', ...args] of many)
+        await refused(/nodes "nope" not found/, verb, ...args.slice(0, 1), 'nope', ...args.slice(1));
       await refused(/invalid taint effect: Nope/, 'taint', 'node', name, 'a=b:Nope');
       await ok('uncordon', name);
       expect((await read(Kinds.nodes, name)).spec?.unschedulable ?? false).toBe(false);
