@@ -6,10 +6,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type KindRef, Kinds, type KubeObject } from '#lib/api';
+import { Kinds } from '#lib/api';
 import { createCa, createCsr, issue, pemOf } from '#lib/pki';
 import { eventually, kubectlIsNewEnough, run, startCluster, type TestCluster } from '../harness/cluster.ts';
 import { tellWhenFailed } from '../harness/diagnosis.ts';
+import { stockKubectl } from './stock-kubectl.ts';
 import { applyText, toYaml } from './workload.ts';
 
 const NS = 'access';
@@ -18,19 +19,7 @@ describe.skipIf(!(await kubectlIsNewEnough()))('kubectl >= 1.30 on a cluster: cr
   let t: TestCluster;
   tellWhenFailed(() => t);
   let folder = '';
-  const k = (...args: string[]) => t.kubectl('-n', NS, ...args);
-  const ok = async (...args: string[]): Promise<string> => {
-    const r = await k(...args);
-    expect(r, `kubectl ${args.join(' ')}`).toMatchObject({ code: 0 });
-    return r.stdout;
-  };
-  const refused = async (pattern: RegExp, ...args: string[]): Promise<void> => {
-    const r = await k(...args);
-    expect(r.stderr, `kubectl ${args.join(' ')}`).toMatch(pattern);
-    expect(r.code).not.toBe(0);
-  };
-  const read = <T extends KubeObject>(kind: KindRef<T>, name: string) =>
-    t.client.get(kind, { namespace: kind.namespaced ? NS : '', name }, t.ctx);
+  const { k, ok, refused, read } = stockKubectl(() => t, NS);
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'berth-access-'));

@@ -10,6 +10,7 @@ import { type KindRef, Kinds, type KubeObject } from '#lib/api';
 import { background } from '../harness/background.ts';
 import { eventually, kubectlIsNewEnough, run, startCluster, type TestCluster } from '../harness/cluster.ts';
 import { tellWhenFailed } from '../harness/diagnosis.ts';
+import { stockKubectl } from './stock-kubectl.ts';
 import { applyOk, applyText, deployment, orGone, podsOf, pushHello, readyPods, toYaml } from './workload.ts';
 
 const NS = 'custom';
@@ -75,19 +76,7 @@ describe.skipIf(!(await kubectlIsNewEnough()))(
     let t: TestCluster;
     tellWhenFailed(() => t);
     let folder = '';
-    const k = (...args: string[]) => t.kubectl('-n', NS, ...args);
-    const ok = async (...args: string[]): Promise<string> => {
-      const r = await k(...args);
-      expect(r, `kubectl ${args.join(' ')}`).toMatchObject({ code: 0 });
-      return r.stdout;
-    };
-    const refused = async (pattern: RegExp, ...args: string[]): Promise<void> => {
-      const r = await k(...args);
-      expect(r.stderr, `kubectl ${args.join(' ')}`).toMatch(pattern);
-      expect(r.code).not.toBe(0);
-    };
-    const read = <T extends KubeObject>(kind: KindRef<T>, name: string) =>
-      t.client.get(kind, { namespace: kind.namespaced ? NS : '', name }, t.ctx);
+    const { ok, refused, read } = stockKubectl(() => t, NS);
     const edit = (script: string, ...args: string[]) =>
       run('kubectl', ['-n', NS, 'edit', ...args], { ...t.env, KUBE_EDITOR: `sed -i ${script}` }, 60_000);
 
