@@ -169,10 +169,13 @@ describe.skipIf(!(await kubectlIsNewEnough()))('kubectl >= 1.30 on a cluster: wo
     await ok('delete', 'configmap', 'later');
     expect(await deletion.closed).toBe(0);
     await ok('wait', '--for=condition=Available', 'deployments', '--all', '--timeout=20s');
-    await refused(/timed out/, 'wait', '--for=create', 'configmap/never', '--timeout=1s');
-    await refused(/timed out/, 'wait', '--for=delete', 'configmap/filled', '--timeout=1s');
-    await refused(/timed out/, 'wait', '--for=condition=Available=false', 'deployment/roll', '--timeout=1s');
-    await refused(/timed out/, 'wait', '--for=jsonpath={.data.key}=other', 'configmap/filled', '--timeout=1s');
+    const never = [
+      ['--for=create', 'configmap/never'],
+      ['--for=delete', 'configmap/filled'],
+      ['--for=condition=Available=false', 'deployment/roll'],
+      ['--for=jsonpath={.data.key}=other', 'configmap/filled'],
+    ];
+    await Promise.all(never.map((args) => refused(/timed out/, 'wait', ...args, '--timeout=1s')));
     await refused(/unrecognized condition/, 'wait', '--for=nonsense', 'configmap/filled');
   });
 
