@@ -213,7 +213,7 @@ describe.skipIf(!(await kubectlIsNewEnough()))(
       };
       const lone = (name: string): object => ({ ...map(name), metadata: { name, namespace: NS } });
       const noParent = await inSet('configmaps/m1', lone('x1'));
-      expect([noParent.code, noParent.stderr]).toEqual([1, expect.stringMatching(/does not have required label/)]);
+      expect([noParent.code, noParent.stderr]).toEqual([1, expect.stringMatching(/missing required annotation/)]);
       const x3 = { ...service('x3'), metadata: { name: 'x3', namespace: NS } };
       expect(await inSet('secrets/parent', lone('x1'), lone('x2'), x3)).toMatchObject({ code: 0 });
       const id = (await read(Kinds.secrets, 'parent')).metadata.labels?.['applyset.kubernetes.io/id'] ?? 'none';
