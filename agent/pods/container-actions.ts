@@ -9,7 +9,7 @@ import type { PodEvents } from './pod-events.ts';
 import { Prober } from './probes.ts';
 import { backOffOfNext, type RestartPolicy, restartDelayMs, restarts, retryDelayMs, runsAgain } from './restart.ts';
 import type { Slots } from './slots.ts';
-import { forgetAttempt, startContainer } from './steps/container.ts';
+import { forgetAttempt, type StartRequest, startContainer } from './steps/container.ts';
 import { StartFailure } from './steps/image.ts';
 import type { Sandbox } from './steps/sandbox.ts';
 import { Stop } from './steps/stop.ts';
@@ -38,7 +38,7 @@ export class ContainerActions {
   async start(
     c: RoledContainer,
     m: ContainerMemory,
-    o: { attempt: number; sandbox: Sandbox; turn: Promise<unknown> },
+    o: Pick<StartRequest, 'attempt' | 'sandbox' | 'turn' | 'attemptOf'>,
     ctx: Ctx,
   ): Promise<void> {
     const { events } = this.#host;

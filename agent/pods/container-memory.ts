@@ -1,4 +1,5 @@
 /** What a worker remembers of one container between two plans; the mutable counterpart of ContainerObservation. */
+import { endedBefore } from './ephemeral.ts';
 import type { Attempt, ContainerObservation, ContainerSpec, EndRequest, PodObject, WaitingReason } from './model.ts';
 import type { Prober } from './probes.ts';
 import type { Stop } from './steps/stop.ts';
@@ -87,9 +88,11 @@ export function promiseWithResolve(): PromiseWithResolve {
   return { promise, resolve };
 }
 
-/** Attempts that only the API remembers count: restartCount never goes back. */
-export function newMemory(pod: PodObject, name: string): ContainerMemory {
+/** Attempts that only the API remembers count: restartCount never goes back, an ephemeral container does not run again. */
+export function newMemory(pod: PodObject, name: string, nowMs: number): ContainerMemory {
   const memory = new ContainerMemory();
+  memory.latest = endedBefore(pod, name, nowMs);
+  if (memory.latest !== undefined) memory.ended.resolve();
   const all = [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])];
   const known = all.find((s) => s.name === name);
   if (known?.containerID !== undefined && known.containerID !== '') memory.firstAttempt = known.restartCount + 1;

@@ -14,6 +14,7 @@ import {
   type PodObject,
   type PodObservation,
   podText,
+  succeeded,
 } from './model.ts';
 import { conditionsOf, isContainerReady, phaseOf } from './phase.ts';
 import { qosClassOf } from './resources.ts';
@@ -84,15 +85,13 @@ function containerStatus(
     name: spec.name,
     state: currentState(role, spec, seenContainer, o),
     lastState: {},
-    ready:
-      role === 'init'
-        ? latest?.state.phase === 'exited' && latest.state.exitCode === 0
-        : isContainerReady(seen, spec.name),
+    ready: isReady(role, spec, seen),
     restartCount: latest?.attempt ?? Math.max(seenContainer.firstAttempt - 1, 0),
     image: latest?.image ?? spec.image ?? '',
     imageID: latest?.imageId ?? '',
   };
-  out.started = latest?.state.phase === 'running' && seenContainer.started && seenContainer.postStarted;
+  if (role !== 'ephemeral')
+    out.started = latest?.state.phase === 'running' && seenContainer.started && seenContainer.postStarted;
   if (latest !== undefined) out.containerID = `berth://${latest.id}`;
   const last = waitsAfterEnd(role, spec, seenContainer, o) ? latest : seenContainer.previous;
   if (last?.state.phase === 'exited') out.lastState = { terminated: terminated(last, o.terminationMessages) };
@@ -100,6 +99,12 @@ function containerStatus(
   if (latest !== undefined && spec.resources !== undefined)
     out.resources = structuredClone(spec.resources) as NonNullable<ContainerStatus['resources']>;
   return out;
+}
+
+/** Nothing probes an ephemeral container, and none is ever told of as ready. Source: pkg/kubelet/prober/prober_manager.go. */
+function isReady(role: ContainerRole, spec: ContainerSpec, seen: PodObservation): boolean {
+  if (role === 'ephemeral') return false;
+  return role === 'init' ? succeeded(observationOf(seen, spec.name)) : isContainerReady(seen, spec.name);
 }
 
 function currentState(role: ContainerRole, spec: ContainerSpec, c: ContainerObservation, o: StateFacts): ApiState {

@@ -66,7 +66,7 @@ export class PodWorker implements AsyncDisposable {
     const host = { pod: () => this.#pod, events: this.#events, slots: o.slots, kick: () => this.kick() };
     this.#actions = new ContainerActions(d, host);
     this.#sandbox = new SandboxActions(d, { ...host, scope: this.#scope, onReady: ({ id }) => this.#renew(id) });
-    for (const { spec } of containersOf(pod)) this.#containers.set(spec.name, newMemory(pod, spec.name));
+    for (const { spec } of containersOf(pod)) this.#containers.set(spec.name, newMemory(pod, spec.name, d.clock.now()));
     if (o.adopted !== undefined) this.#adopt(o.adopted);
   }
 
@@ -326,11 +326,12 @@ export class PodWorker implements AsyncDisposable {
     if (m === undefined || m.busy || found === undefined || sandbox === undefined || this.#phase !== 'sync') return;
     m.busy = true;
     const turn = this.#turn(found);
+    const attemptOf = (container: string): Attempt | undefined => this.attempt(container);
     const begun = promiseWithResolve();
     m.begun = begun.promise;
     this.#scope.spawn(`start ${name}`, async () => {
       try {
-        await this.#actions.start(found, m, { attempt, sandbox, turn }, this.#ctx(this.#starting.signal));
+        await this.#actions.start(found, m, { attempt, sandbox, turn, attemptOf }, this.#ctx(this.#starting.signal));
       } finally {
         m.busy = false;
         void Promise.race([m.hook, m.ended.promise]).then(() => begun.resolve());

@@ -6,10 +6,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type KindRef, Kinds, type KubeObject } from '#lib/api';
+import { Kinds } from '#lib/api';
 import { createCa, createCsr, issue, pemOf } from '#lib/pki';
 import { eventually, kubectlIsNewEnough, run, startCluster, type TestCluster } from '../harness/cluster.ts';
 import { tellWhenFailed } from '../harness/diagnosis.ts';
+import { stockKubectl } from './stock-kubectl.ts';
 import { applyText, toYaml } from './workload.ts';
 
 const NS = 'access';
@@ -18,19 +19,7 @@ describe.skipIf(!(await kubectlIsNewEnough()))('kubectl >= 1.30 on a cluster: cr
   let t: TestCluster;
   tellWhenFailed(() => t);
   let folder = '';
-  const k = (...args: string[]) => t.kubectl('-n', NS, ...args);
-  const ok = async (...args: string[]): Promise<string> => {
-    const r = await k(...args);
-    expect(r, `kubectl ${args.join(' ')}`).toMatchObject({ code: 0 });
-    return r.stdout;
-  };
-  const refused = async (pattern: RegExp, ...args: string[]): Promise<void> => {
-    const r = await k(...args);
-    expect(r.stderr, `kubectl ${args.join(' ')}`).toMatch(pattern);
-    expect(r.code).not.toBe(0);
-  };
-  const read = <T extends KubeObject>(kind: KindRef<T>, name: string) =>
-    t.client.get(kind, { namespace: kind.namespaced ? NS : '', name }, t.ctx);
+  const { k, ok, refused, read } = stockKubectl(() => t, NS);
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'berth-access-'));
@@ -107,6 +96,74 @@ describe.skipIf(!(await kubectlIsNewEnough()))('kubectl >= 1.30 on a cluster: cr
     expect((await read(Kinds.serviceaccounts, 'robot')).metadata.name).toBe('robot');
   });
 
+  test('create: what is there already or makes no sense is refused by every generator', async () => {
+    const again: string[][] = [
+      ['namespace', NS],
+      ['secret', 'generic', 'plain'],
+      ['deployment', 'web', '--image=x'],
+      ['cronjob', 'nightly', '--image=x', '--schedule=@daily'],
+      ['service', 'clusterip', 'one', '--tcp=80'],
+      ['ingress', 'front', '--rule=example.com/*=one:80'],
+      ['poddisruptionbudget', 'min', '--selector=app=web', '--min-available=1'],
+      ['priorityclass', 'high', '--value=1000'],
+      ['quota', 'small', '--hard=pods=3'],
+      ['serviceaccount', 'robot'],
+    ];
+    for (const args of again) await refused(/already exists/, 'create', ...args);
+    const nonsense: [RegExp, string[]][] = [
+      [/metadata.name: Invalid value: "Bad_Name"/, ['namespace', 'Bad_Name']],
+      [/Invalid value: "Bad_Name"/, ['configmap', 'Bad_Name']],
+      [/Invalid value: "Bad_Name"/, ['secret', 'generic', 'Bad_Name']],
+      [/failed to load|no such file|PEM/, ['secret', 'tls', 'x', '--cert=/none', '--key=/none']],
+      [/docker-server|--from-file or the combination/, ['secret', 'docker-registry', 'x']],
+      [/Invalid value: "Bad_Name"/, ['job', 'Bad_Name', '--image=x']],
+      [/Unsupported value|NodePort|provided port/, ['service', 'nodeport', 'x', '--tcp=80', '--node-port=80']],
+      [/minAvailable|one of min-available/i, ['poddisruptionbudget', 'x', '--selector=a=b']],
+      [/maximum allowed value of a user defined priority/, ['priorityclass', 'x', '--value=2000000000']],
+      [/unable to parse|quantities must match/, ['quota', 'x', '--hard=pods=many']],
+      [
+        /Unsupported value: "Nope"|unsupported scope|Invalid value: "Nope"/,
+        ['quota', 'x', '--hard=pods=1', '--scopes=Nope'],
+      ],
+      [/must specify at least one verb|at least one verb must be specified/, ['role', 'x', '--resource=pods']],
+      [/doesn't have a resource type "nopes"/, ['role', 'x', '--verb=get', '--resource=nopes']],
+      [/exactly one of clusterrole or role/, ['rolebinding', 'x', '--user=u']],
+      [/Invalid value: "Bad_Name"/, ['serviceaccount', 'Bad_Name']],
+      [/rule|backend/, ['ingress', 'x']],
+      [/may not specify a duration less than 10 minutes/, ['token', 'robot', '--duration=1s']],
+    ];
+    for (const [message, args] of nonsense) await refused(message, 'create', ...args);
+    const { items } = await t.client.list(Kinds.configmaps, { namespace: NS }, t.ctx);
+    expect(items.map((m) => m.metadata.name)).not.toContain('x');
+  });
+
+  test('create clusterrole by aggregation and for paths; set subject adds to a binding', async () => {
+    await ok('create', 'clusterrole', 'whole', '--aggregation-rule=part=of-whole');
+    await ok('create', 'clusterrole', 'part', '--verb=get', '--non-resource-url=/logs/*');
+    await ok('label', 'clusterrole', 'part', 'part=of-whole');
+    await eventually('the rules of its parts', 10_000, async () => {
+      const { rules = [] } = await read(Kinds.clusterroles, 'whole');
+      return rules?.some((r) => r.nonResourceURLs?.includes('/logs/*')) ?? false;
+    });
+    await ok('create', 'clusterrolebinding', 'wholes', '--clusterrole=whole', '--group=readers');
+    await ok('set', 'subject', 'clusterrolebinding', 'wholes', '--user=carl', '--serviceaccount=access:default');
+    expect((await read(Kinds.clusterrolebindings, 'wholes')).subjects).toMatchObject([
+      { kind: 'Group', name: 'readers' },
+      { kind: 'User', name: 'carl' },
+      { kind: 'ServiceAccount', name: 'default', namespace: 'access' },
+    ]);
+    expect((await ok('auth', 'can-i', 'get', '/logs/x', '--as=carl')).trim()).toBe('yes');
+    expect((await k('auth', 'can-i', 'get', '/metrics', '--as=carl')).stdout.trim()).toBe('no');
+    await refused(/"none" not found/, 'set', 'subject', 'clusterrolebinding', 'none', '--user=carl');
+    await refused(
+      /must specify at least one value of user, group or serviceaccount/,
+      'set',
+      'subject',
+      'clusterrolebinding',
+      'wholes',
+    );
+  });
+
   test('autoscale: makes an autoscaler; nonsense is refused', async () => {
     await ok('autoscale', 'deployment', 'web', '--min=1', '--max=3', '--cpu-percent=50');
     expect((await read(Kinds.horizontalpodautoscalers, 'web')).spec).toMatchObject({ minReplicas: 1, maxReplicas: 3 });
@@ -130,13 +187,18 @@ describe.skipIf(!(await kubectlIsNewEnough()))('kubectl >= 1.30 on a cluster: cr
     expect(await ok('auth', 'whoami', '-o', 'jsonpath={.status.userInfo.groups}')).toContain('system:masters');
     const role = (await read(Kinds.roles, 'reader')) as object;
     const more = { ...role, rules: [{ apiGroups: [''], resources: ['secrets'], verbs: ['get'] }] };
-    const file = join(folder, 'role.json');
-    await writeFile(file, JSON.stringify({ ...more, apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'Role' }));
-    await ok('auth', 'reconcile', '-f', file);
+    const roleFile = join(folder, 'role.json');
+    await writeFile(roleFile, JSON.stringify({ ...more, apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'Role' }));
+    await ok('auth', 'reconcile', '-f', roleFile);
     expect((await read(Kinds.roles, 'reader')).rules?.flatMap((r) => r.resources ?? [])).toEqual([
       'configmaps',
       'secrets',
     ]);
+    const file = join(folder, 'no-role.yaml');
+    await writeFile(file, toYaml({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'conf', namespace: NS } }));
+    expect((await k('auth', 'reconcile', '-f', file)).stdout).not.toContain('conf');
+    await refused(/forbidden: User "nobody"/, 'auth', 'reconcile', '-f', roleFile, '--as=nobody');
+    await refused(/auth info "nobody" does not exist/, 'auth', 'whoami', '--user=nobody');
     await ok('create', 'clusterrolebinding', 'bob', '--clusterrole=admin', '--user=bob');
     const grant = ['create', 'role', 'up', '--as=bob', '--verb=delete', '--resource=nodes'];
     await refused(/attempting to grant RBAC permissions not currently held/, ...grant);

@@ -10,6 +10,7 @@ import { type KindRef, Kinds, type KubeObject } from '#lib/api';
 import { background } from '../harness/background.ts';
 import { eventually, kubectlIsNewEnough, run, startCluster, type TestCluster } from '../harness/cluster.ts';
 import { tellWhenFailed } from '../harness/diagnosis.ts';
+import { stockKubectl } from './stock-kubectl.ts';
 import { applyOk, applyText, deployment, orGone, podsOf, pushHello, readyPods, toYaml } from './workload.ts';
 
 const NS = 'custom';
@@ -75,19 +76,7 @@ describe.skipIf(!(await kubectlIsNewEnough()))(
     let t: TestCluster;
     tellWhenFailed(() => t);
     let folder = '';
-    const k = (...args: string[]) => t.kubectl('-n', NS, ...args);
-    const ok = async (...args: string[]): Promise<string> => {
-      const r = await k(...args);
-      expect(r, `kubectl ${args.join(' ')}`).toMatchObject({ code: 0 });
-      return r.stdout;
-    };
-    const refused = async (pattern: RegExp, ...args: string[]): Promise<void> => {
-      const r = await k(...args);
-      expect(r.stderr, `kubectl ${args.join(' ')}`).toMatch(pattern);
-      expect(r.code).not.toBe(0);
-    };
-    const read = <T extends KubeObject>(kind: KindRef<T>, name: string) =>
-      t.client.get(kind, { namespace: kind.namespaced ? NS : '', name }, t.ctx);
+    const { ok, refused, read } = stockKubectl(() => t, NS);
     const edit = (script: string, ...args: string[]) =>
       run('kubectl', ['-n', NS, 'edit', ...args], { ...t.env, KUBE_EDITOR: `sed -i ${script}` }, 60_000);
 
@@ -189,6 +178,53 @@ describe.skipIf(!(await kubectlIsNewEnough()))(
       expect((await read(Kinds.configmaps, 'foreign')).metadata.name).toBe('foreign');
     });
 
+    test('apply --prune of several kinds, by allow-list and in an apply set: only what belongs to it goes', async () => {
+      const labels = { set: 'many' };
+      const at = (name: string) => ({ name, namespace: NS, labels });
+      const map = (name: string): object => ({ apiVersion: 'v1', kind: 'ConfigMap', metadata: at(name) });
+      const secret = (name: string): object => ({ apiVersion: 'v1', kind: 'Secret', metadata: at(name) });
+      const ports = [{ port: 80 }];
+      const service = (name: string): object => ({
+        apiVersion: 'v1',
+        kind: 'Service',
+        metadata: at(name),
+        spec: { ports },
+      });
+      const all = [map('m1'), map('m2'), secret('s1'), service('v1'), service('v2')];
+      await applyOk(t, ...all);
+      const names = async () =>
+        (await ok('get', 'configmaps,secrets,services', '-l', 'set=many', '-o', 'name')).trim().split('\n').toSorted();
+      const lists = ['core/v1/ConfigMap', 'core/v1/Service'].map((kind) => `--prune-allowlist=${kind}`);
+      const less = ['--prune', '-l', 'set=many', ...lists, '-n', NS];
+      expect((await applyText(t, toYaml(map('m1'), service('v1')), ...less, '--dry-run=server')).stdout).toMatch(
+        /configmap\/m2 pruned \(server dry run\)/,
+      );
+      expect(await names()).toHaveLength(5);
+      const r = await applyText(t, toYaml(map('m1'), service('v1')), ...less);
+      expect([r.code, r.stdout]).toEqual([0, expect.stringMatching(/configmap\/m2 pruned[\s\S]*service\/v2 pruned/)]);
+      expect(await names()).toEqual(['configmap/m1', 'secret/s1', 'service/v1']);
+      const none = await applyText(t, toYaml(map('m1')), '--prune', '-n', NS);
+      expect([none.code, none.stderr]).toEqual([1, expect.stringMatching(/all resources selected for prune/)]);
+      const odd = await applyText(t, toYaml(map('m1')), '--prune', '-l', 'set=many', '--prune-allowlist=odd', '-n', NS);
+      expect([odd.code, odd.stderr]).toEqual([1, expect.stringMatching(/invalid GroupVersionKind format/)]);
+      const inSet = (parent: string, ...manifests: object[]) => {
+        const args = ['-n', NS, 'apply', '--prune', `--applyset=${parent}`, '-f', '-'];
+        return run('kubectl', args, { ...t.env, KUBECTL_APPLYSET: 'true' }, 30_000, toYaml(...manifests));
+      };
+      const lone = (name: string): object => ({ ...map(name), metadata: { name, namespace: NS } });
+      const noParent = await inSet('configmaps/m1', lone('x1'));
+      expect([noParent.code, noParent.stderr]).toEqual([1, expect.stringMatching(/missing required annotation/)]);
+      const x3 = { ...service('x3'), metadata: { name: 'x3', namespace: NS } };
+      expect(await inSet('secrets/parent', lone('x1'), lone('x2'), x3)).toMatchObject({ code: 0 });
+      const id = (await read(Kinds.secrets, 'parent')).metadata.labels?.['applyset.kubernetes.io/id'] ?? 'none';
+      const members = ['get', 'configmaps,services', '-l', `applyset.kubernetes.io/part-of=${id}`, '-o', 'name'];
+      expect(await ok(...members)).toBe('configmap/x1\nconfigmap/x2\nservice/x3\n');
+      const shrunk = await inSet('secrets/parent', lone('x2'));
+      expect(shrunk.stdout).toMatch(/configmap\/x1 pruned/);
+      expect(await ok(...members)).toBe('configmap/x2\n');
+      expect(await names()).toEqual(['configmap/m1', 'secret/s1', 'service/v1']);
+    });
+
     test('taint, cordon, drain, uncordon: pods go, what a budget guards stays until it may', async () => {
       const image = await pushHello(t);
       const [node] = (await t.client.list(Kinds.nodes, {}, t.ctx)).items;
@@ -212,7 +248,12 @@ describe.skipIf(!(await kubectlIsNewEnough()))(
       expect(pods.every((p) => p.spec?.nodeName === undefined || p.metadata.deletionTimestamp !== undefined)).toBe(
         true,
       );
+      const many: string[][] = [['cordon'], ['uncordon'], ['drain'], ['taint', 'node', 'a=b:NoSchedule']];
+      for (const [verb = '', ...args] of many)
+        await refused(/nodes "nope" not found/, verb, ...args.slice(0, 1), 'nope', ...args.slice(1));
+      await refused(/invalid taint effect: Nope/, 'taint', 'node', name, 'a=b:Nope');
       await ok('uncordon', name);
+      expect((await read(Kinds.nodes, name)).spec?.unschedulable ?? false).toBe(false);
       await readyPods(t, NS, 'app=web', 2);
     });
 

@@ -2,7 +2,7 @@
  * Stock kubectl against a whole cluster: what moves bytes to and from containers. Effects are read back with a second client
  * or with a second command in the container; each command has a negative case.
  */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -155,6 +155,68 @@ describe.skipIf(!(await kubectlIsNewEnough()))('kubectl >= 1.30 on a cluster: st
     expect((await readFile(to)).equals(bytes)).toBe(true);
     await refused(/pods "nope" not found/, 'cp', from, 'nope:/tmp/x');
     await refused(/doesn't exist|no such file/, 'cp', join(folder, 'missing'), 'box:/tmp/x');
+  });
+
+  test('cp: a directory there and back; what is missing on either side, tar too, is an error', async () => {
+    const tree = join(folder, 'tree');
+    await mkdir(join(tree, 'inner', 'empty'), { recursive: true });
+    await writeFile(join(tree, 'a.txt'), 'one\n');
+    await writeFile(join(tree, 'inner', 'with space'), Buffer.alloc(70_000, '\u0000\u00ff'));
+    await ok('cp', tree, `${NS}/box:/tmp/tree`, '-c', 'idle');
+    const listed = await ok('exec', 'box', '-c', 'idle', '--', 'ls', '-R', '/tmp/tree');
+    for (const name of ['a.txt', 'inner', 'with space', 'empty']) expect(listed).toContain(name);
+    const back = join(folder, 'back');
+    await ok('cp', 'box:/tmp/tree', back, '-c', 'idle');
+    expect((await readdir(back, { recursive: true })).toSorted()).toEqual(
+      (await readdir(tree, { recursive: true })).toSorted(),
+    );
+    const file = join('inner', 'with space');
+    expect((await readFile(join(back, file))).equals(await readFile(join(tree, file)))).toBe(true);
+    /* kubectl ends with the archive, before tar's own exit code arrives: what counts is that nothing is made. */
+    await t.kubectl('cp', 'box:/tmp/none', join(folder, 'none'), '-c', 'idle');
+    await expect(readdir(join(folder, 'none'))).rejects.toThrow(/ENOENT/);
+    await refused(/container nope is not valid/, 'cp', tree, 'box:/tmp/x', '-c', 'nope');
+    await refused(/one of src or dest must be a (local|remote) file/, 'cp', tree, join(folder, 'other'));
+    await applyOk(t, scriptPod({ name: 'bare', namespace: NS, image, script: 'rm /bin/tar; sleep 1000' }));
+    await podInPhase(t, NS, 'bare', 'Running');
+    await eventually(
+      'tar is gone',
+      10_000,
+      async () => (await t.kubectl('exec', 'bare', '--', 'ls', '/bin/tar')).code === 1,
+    );
+    await refused(/tar/, 'cp', tree, 'bare:/tmp/x');
+    await refused(/tar/, 'cp', 'bare:/tmp', join(folder, 'bare'));
+    expect(await ok('exec', 'bare', '--', 'ls', '/tmp')).toBe('');
+  });
+
+  test('attach: input and output of a running program, a terminal too; ended and missing ones are errors', async () => {
+    const script = 'while read line; do echo "got $line"; [ "$line" = end ] && exit 0; done';
+    const main = { name: 'main', image, command: ['sh', '-c', script], stdin: true };
+    const pod = (name: string, more: object) =>
+      scriptPod({ name, namespace: NS, image, spec: { containers: [{ ...main, ...more }] } });
+    await applyOk(t, pod('piped', {}), pod('term', { tty: true }));
+    for (const name of ['piped', 'term']) await podInPhase(t, NS, name, 'Running');
+    await using piped = background('kubectl', ['attach', '-i', 'piped'], t.env);
+    piped.write('one\n');
+    await piped.until(/got one\n/);
+    await using second = background('kubectl', ['attach', 'piped', '-c', 'main'], t.env);
+    await second.until(/./, 500).catch(() => undefined);
+    await eventually('the second one sees what the first one does', 10_000, async () => {
+      piped.write('two\n');
+      return second.output.includes('got two\n');
+    });
+    piped.write('end\n');
+    await piped.until(/got end\n/);
+    expect([await piped.closed, await second.closed]).toEqual([0, 0]);
+    await using term = background('script', ['-qec', 'kubectl attach -it term', '/dev/null'], t.env);
+    await term.until(/./, 500).catch(() => undefined);
+    term.write('end\n');
+    await term.until(/got end\r\n/);
+    expect(await term.closed).toBe(0);
+    await podInPhase(t, NS, 'piped', 'Succeeded');
+    await refused(/cannot attach a container in a completed pod; current phase is Succeeded/, 'attach', 'piped');
+    await refused(/container nope not found in pod box|container nope is not valid/, 'attach', 'box', '-c', 'nope');
+    await refused(/pods "nope" not found/, 'attach', 'nope');
   });
 
   test('port-forward: to a pod and to a service, many connections; a closed port and a missing service are errors', async () => {

@@ -10,6 +10,7 @@ import { Kinds } from '#lib/api';
 import { background } from '../harness/background.ts';
 import { eventually, kubectlIsNewEnough, startCluster, type TestCluster } from '../harness/cluster.ts';
 import { tellWhenFailed } from '../harness/diagnosis.ts';
+import { stockKubectl } from './stock-kubectl.ts';
 import {
   applyOk,
   applyText,
@@ -30,17 +31,7 @@ describe.skipIf(!(await kubectlIsNewEnough()))('kubectl >= 1.30 on a cluster: ob
   let cluster: TestCluster;
   tellWhenFailed(() => cluster);
   let image: string;
-  const k = (...args: string[]) => cluster.kubectl('-n', NS, ...args);
-  const ok = async (...args: string[]): Promise<string> => {
-    const r = await k(...args);
-    expect(r, `kubectl ${args.join(' ')}`).toMatchObject({ code: 0 });
-    return r.stdout;
-  };
-  const refused = async (pattern: RegExp, ...args: string[]): Promise<void> => {
-    const r = await k(...args);
-    expect(r.stderr, `kubectl ${args.join(' ')}`).toMatch(pattern);
-    expect(r.code).not.toBe(0);
-  };
+  const { k, ok, refused } = stockKubectl(() => cluster, NS);
   const web = (o: { replicas?: number; spec?: Record<string, unknown> } = {}) =>
     deployment({ name: 'web', namespace: NS, image, replicas: 2, ...o });
 

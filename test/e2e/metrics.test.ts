@@ -51,7 +51,17 @@ describe.skipIf(!(await kubectlIsNewEnough()))('metrics of a cluster', () => {
     expect(name).toBe(node);
     expect(Number(cpu?.replace('m', ''))).toBeGreaterThan(100);
     expect(Number(memory?.replace('Mi', ''))).toBeGreaterThan(50);
-    expect((await t.kubectl('top', 'pod', 'none')).code).not.toBe(0);
+    const refusals: [RegExp, string[]][] = [
+      [/"none" not found/, ['pod', 'none']],
+      [/"none" not found/, ['node', 'none']],
+      [/must be either|sort-by/, ['pod', '--sort-by=colour']],
+      [/forbidden: User "ann"/, ['pod', '--as=ann']],
+    ];
+    for (const [message, args] of refusals) {
+      const r = await t.kubectl('top', ...args);
+      expect([r.code, r.stderr]).toEqual([1, expect.stringMatching(message)]);
+    }
+    expect((await t.kubectl('top', 'pod', '-l', 'app=none')).stderr).toMatch(/No resources found/);
   });
 
   test('the kubelet’s pages by nodes/proxy', async () => {

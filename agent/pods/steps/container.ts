@@ -19,7 +19,8 @@ import type { Slots } from '../slots.ts';
 import { resolveUser } from '../user.ts';
 import { ensureImage, StartFailure } from './image.ts';
 import { makeMountParents } from './mount-parents.ts';
-import { podFolder, podLogFolder, type Sandbox } from './sandbox.ts';
+import { pidTargetOf } from './pid-namespace.ts';
+import { podFolder, podLogFolder, type Sandbox, savePod } from './sandbox.ts';
 
 export interface StartRequest {
   readonly pod: PodObject;
@@ -31,6 +32,8 @@ export interface StartRequest {
   readonly events: PodEvents;
   /** Resolves when the containers before it in the spec have been started. */
   readonly turn: Promise<unknown>;
+  /** Of another container of the pod, as it is when asked. */
+  readonly attemptOf: (container: string) => Attempt | undefined;
 }
 
 /** Labels kept beside the container on disk: what re-adoption needs. */
@@ -88,6 +91,9 @@ async function createAndStart(
     ),
   ]);
   const args = argumentsOf(spec, o.image, environment);
+  /* It came after the sandbox: an agent that finds it running must know of it. */
+  if (r.role === 'ephemeral') await savePod(d, pod);
+  const pid = await orConfigError(() => pidTargetOf(d, r, c));
   const figures = containerFigures(spec);
   const ns = join(sandbox.folder, 'ns');
   const oci = ociSpecOf({
@@ -96,7 +102,7 @@ async function createAndStart(
     image: o.image.config,
     rootfs,
     cgroupPath: `${sandbox.cgroup}/${o.id}`,
-    namespaces: namespacePaths(pod, ns),
+    namespaces: { ...namespacePaths(pod, ns), ...(pid === undefined ? {} : { pid: pid.path }) },
     environment,
     args,
     user,
@@ -135,6 +141,7 @@ async function createAndStart(
       r.events.warning('Failed', `Error: ${messageOf(e)}`, spec.name);
       throw new StartFailure('RunContainerError', messageOf(e), e);
     });
+  await pid?.check(c);
   r.events.normal('Started', `Started container ${spec.name}`, spec.name);
   const { attempt, backOff } = r;
   const image = { image: spec.image ?? '', imageId: o.image.repoDigest };

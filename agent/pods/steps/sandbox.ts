@@ -55,7 +55,7 @@ export async function makeSandbox(d: PodDeps, pod: PodObject, c: Ctx): Promise<S
   const hostname = podHostname(d, pod);
   const isNew = (await mkdir(folder, { recursive: true, mode: 0o755 })) !== undefined;
   await mkdir(join(folder, 'etc'), { recursive: true, mode: 0o755 });
-  await writeFileAtomic(join(folder, 'pod.json'), JSON.stringify(pod), { mode: 0o600, durable: false });
+  await savePod(d, pod);
   /* The mount table of a full node is long. */
   const mounted = new Set(isNew ? [] : await d.kernel.mounts.below(folder, c));
   const id = await sandboxId(d, pod, { folder, mounted });
@@ -217,7 +217,13 @@ export async function removeNamelessPod(d: PodDeps, uid: string, c: Ctx): Promis
   await d.kernel.removeTree(folder, c);
 }
 
-/** The pod as it was when its sandbox was made: for containers that no wish names any more. */
+/** The owner of what is in the folder, and which containers to look for. */
+export async function savePod(d: PodDeps, pod: PodObject): Promise<void> {
+  const path = join(podFolder(d, pod.metadata.uid ?? ''), 'pod.json');
+  await writeFileAtomic(path, JSON.stringify(pod), { mode: 0o600, durable: false });
+}
+
+/** The pod as it was when its sandbox was made or its newest ephemeral container started: for containers that no wish names any more. */
 export async function savedPod(d: PodDeps, uid: string): Promise<PodObject | undefined> {
   const text = await readFile(join(podFolder(d, uid), 'pod.json'), 'utf8').catch(() => undefined);
   if (text === undefined) return undefined;
