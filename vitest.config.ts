@@ -10,16 +10,17 @@ const projects = [
     include: [`${BESIDE_THE_CODE}/*.test.ts`, 'test/{bench,compatibility}/**/*.test.ts'],
     exclude: [SLOW],
     testTimeout: 30_000,
+    workers: 2,
   },
-  { name: 'integration', include: ['test/integration/**/*.test.ts', SLOW], testTimeout: 60_000 },
-  { name: 'e2e', include: ['test/e2e/**/*.test.ts'], testTimeout: 180_000 },
-  { name: 'faults', include: ['test/faults/**/*.test.ts'], testTimeout: 240_000 },
-  { name: 'long', include: ['test/long/**/*.test.ts'], testTimeout: 1_800_000 },
+  { name: 'integration', include: ['test/integration/**/*.test.ts', SLOW], testTimeout: 60_000, workers: 2 },
+  { name: 'e2e', include: ['test/e2e/**/*.test.ts'], testTimeout: 180_000, workers: 1 },
+  { name: 'faults', include: ['test/faults/**/*.test.ts'], testTimeout: 240_000, workers: 2 },
+  { name: 'long', include: ['test/long/**/*.test.ts'], testTimeout: 1_800_000, workers: 1 },
 ];
 
 export default defineConfig({
   test: {
-    projects: projects.map((p) => ({
+    projects: projects.map(({ workers, ...p }) => ({
       test: {
         ...p,
         hookTimeout: p.testTimeout,
@@ -27,9 +28,9 @@ export default defineConfig({
         expect: { poll: { timeout: 20_000 } },
         pool: 'forks',
         isolate: p.name !== 'unit',
-        fileParallelism: p.name === 'unit',
+        fileParallelism: workers > 1,
         // Two cores are what there is: vitest alone would leave one to itself.
-        maxWorkers: p.name === 'unit' ? 2 : 1,
+        maxWorkers: workers,
       },
     })),
   },
