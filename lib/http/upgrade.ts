@@ -109,6 +109,8 @@ export async function servePlain(
   res.once('finish', () => {
     res.detachSocket(socket);
     socket.end();
+    // As Node tells of an answer that is done.
+    res.emit('close');
   });
   await o.handler(plain, res);
 }
