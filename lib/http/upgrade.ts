@@ -99,7 +99,10 @@ export async function servePlain(
   plain.httpVersionMinor = req.httpVersionMinor;
   plain.rawHeaders = req.rawHeaders;
   plain.headers = { ...req.headers };
+  // Not made of rawHeaders here: without it whoever acts as somebody else (Impersonate-*) would act as themselves.
+  plain.headersDistinct = { ...req.headersDistinct };
   delete plain.headers.upgrade;
+  delete plain.headersDistinct['upgrade'];
   if (body.length > 0) plain.push(body);
   plain.push(null);
   plain.complete = true;

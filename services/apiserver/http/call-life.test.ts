@@ -69,6 +69,14 @@ describe('how long a request may go on', () => {
     expect(socket.destroyed).toBe(true);
   });
 
+  test('a connection whose answer was taken serves others', async () => {
+    const { socket, res, clock } = call();
+    res.once('finish', () => res.detachSocket(socket));
+    await new Promise<void>((resolve) => res.end('x', resolve));
+    await clock.advance(LIMIT_MS);
+    expect(socket.destroyed).toBe(false);
+  });
+
   test('a watch has no limit and ends when the server stops, a short request does not', async () => {
     const [watch, short] = [call({ isLong: true }), call()];
     await watch.clock.advance(10 * LIMIT_MS);

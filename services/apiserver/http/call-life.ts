@@ -43,7 +43,7 @@ export class CallLife {
       }
       res.destroy();
       // Behind another answer of its connection it has none to end yet.
-      if (res.socket === null) res.req.socket.destroy();
+      if (res.socket === null && !res.writableFinished) res.req.socket.destroy();
     });
   }
 
