@@ -160,6 +160,27 @@ describe('a watch stream', () => {
     await expect.poll(() => state).toMatchObject({ isSent: true, isReleased: true });
   });
 
+  test('that is not read for minutes is cut off, and what waited for it is let go', async () => {
+    const { clock, put, res, state } = stream({ isAlone: true, isStuck: true });
+    await put(eventsItem(eventOf('a', 'x'.repeat(100_000))));
+    await clock.advance(5 * 60_000 - 1);
+    expect(res.destroyed).toBe(false);
+    await clock.advance(1);
+    expect(res.destroyed).toBe(true);
+    expect(state).toMatchObject({ isSent: true, isReleased: true });
+    expect(clock.nextAt()).toBeUndefined();
+  });
+
+  test('that is read slowly goes on', async () => {
+    const { clock, put, told, read, res } = stream({ isAlone: true, isStuck: true });
+    await put(eventsItem(eventOf('a', 'x'.repeat(100_000))), eventsItem(eventOf('b')));
+    await clock.advance(4 * 60_000);
+    read();
+    await expect.poll(told).toEqual(['ADDED a', 'ADDED b']);
+    await clock.advance(10 * 60_000);
+    expect(res.destroyed).toBe(false);
+  });
+
   test('a large first state goes in pieces, in order', async () => {
     const { put, told, writes } = stream({ isAlone: true });
     const names = Array.from({ length: 20 }, (_, i) => `n${i}`);
