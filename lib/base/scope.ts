@@ -85,9 +85,15 @@ export class Scope implements AsyncDisposable {
   }
 }
 
-/** Rejects with the signal's reason when it aborts first; leaves no listener behind. */
+/**
+ * Rejects with the signal's reason when it aborts first; leaves no listener behind. What `promise` fails with after that is
+ * dropped: unheard, it would end the process.
+ */
 export function raceAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) return Promise.reject(signal.reason);
+  if (signal.aborted) {
+    promise.catch(() => undefined);
+    return Promise.reject(signal.reason);
+  }
   return new Promise<T>((resolve, reject) => {
     const onAbort = (): void => reject(signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });

@@ -62,4 +62,24 @@ describe('time limits of one length', () => {
     await clock.advance(10);
     expect(over).toEqual([1, 2]);
   });
+
+  test('one that throws, or starts another, keeps none of the others', async () => {
+    const clock = new VirtualClock();
+    const limits = new TimeLimits(clock, 100);
+    const over: string[] = [];
+    limits.start(() => {
+      throw new Error('of one');
+    });
+    limits.start(() => {
+      over.push('a');
+      limits.start(() => over.push('again'));
+    });
+    limits.start(() => over.push('b'));
+    await expect(clock.advance(100)).rejects.toThrow('of one');
+    await clock.advance(0);
+    expect(over).toEqual(['a', 'b']);
+    await clock.advance(100);
+    expect(over).toEqual(['a', 'b', 'again']);
+    expect(clock.nextAt()).toBeUndefined();
+  });
 });

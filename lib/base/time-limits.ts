@@ -38,11 +38,15 @@ export class TimeLimits {
   #fire(): void {
     this.#isArmed = false;
     const now = this.#clock.monotonic();
-    for (const limit of this.#limits) {
-      if (limit.atMs > now) break;
-      this.#limits.delete(limit);
-      limit.onOver();
+    try {
+      for (const limit of this.#limits) {
+        if (limit.atMs > now) break;
+        this.#limits.delete(limit);
+        limit.onOver();
+      }
+    } finally {
+      // Whatever one of them throws: the others are still to come.
+      this.#arm();
     }
-    this.#arm();
   }
 }

@@ -28,6 +28,20 @@ describe('reading a body', () => {
     expect(stream.listenerCount('data')).toBe(0);
   });
 
+  test('what follows a body that was too long is taken off the connection, and may fail', async () => {
+    const { req, stream } = request();
+    const body = readBody(req, 3);
+    stream.write('abcd');
+    await expect(body).rejects.toMatchObject({ kind: 'TooLarge' });
+    for (let i = 0; i < 10; i++) stream.write(Buffer.alloc(stream.writableHighWaterMark));
+    await new Promise((r) => setImmediate(r));
+    expect(stream.readableLength + stream.writableLength).toBe(0);
+    // Thrown by the stream when nobody listens.
+    const closed = new Promise((resolve) => stream.once('close', resolve));
+    stream.destroy(new Error('ECONNRESET'));
+    await closed;
+  });
+
   test('an announced length that is too much is refused before a byte came', async () => {
     await expect(readBody(request({ 'content-length': '4' }).req, 3)).rejects.toMatchObject({ kind: 'TooLarge' });
   });

@@ -31,9 +31,11 @@ function readAll(stream: Readable, maxBytes: number): Promise<Buffer> {
       bytes += chunk.length;
       chunks.push(chunk);
       if (bytes <= maxBytes) return;
-      // Not destroyed: the 413 is still to be written.
+      // Not destroyed: the 413 is still to be written. Nor paused, which nobody would undo where the answer was another
+      // (the time limit's): the connection would hear no more, not even its end.
       settle();
-      stream.pause();
+      stream.on('error', () => undefined);
+      stream.resume();
       reject(tooLarge(maxBytes));
     };
     const onEnd = (): void => {

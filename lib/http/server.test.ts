@@ -1,6 +1,7 @@
-import { request } from 'node:http';
+import { request, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { finished } from 'node:stream/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { realClock, StatusError, silentLogger } from '#lib/base';
 import { readBody } from './body.ts';
@@ -115,6 +116,58 @@ describe('createHttpServer', () => {
     expect(await post('0123456789')).toBe('10');
     expect(await post('0123456789A')).toBe('TooLarge');
     expect(await post(new Blob(['0123456789', 'abc']).stream())).toBe('TooLarge');
+  });
+
+  test('an answer that waits behind another of its connection is told when the client goes away', async () => {
+    const events: string[] = [];
+    const answers: ServerResponse[] = [];
+    const port = await start({
+      handler: async (req, res) => {
+        answers.push(res);
+        res.once('close', () => events.push(`${req.url} closed`));
+        if (req.url === '/first') return;
+        res.end(Buffer.alloc(200_000));
+        await finished(res).catch(() => events.push(`${req.url} failed`));
+      },
+    });
+    const socket = connect(port, '127.0.0.1');
+    socket.write('GET /first HTTP/1.1\r\nHost: x\r\n\r\nGET /second HTTP/1.1\r\nHost: x\r\n\r\n');
+    await expect.poll(() => answers.length).toBe(2);
+    socket.destroy();
+    await expect.poll(() => events.toSorted()).toEqual(['/first closed', '/second closed', '/second failed']);
+    expect(answers.map((res) => res.destroyed)).toEqual([true, true]);
+  });
+
+  test('an answer whose turn comes is told once, when it is done', async () => {
+    const events: string[] = [];
+    const answers = new Map<string | undefined, ServerResponse>();
+    const port = await start({
+      handler: async (req, res) => {
+        answers.set(req.url, res);
+        res.once('close', () => events.push(`${req.url} closed`));
+        if (req.url === '/second') res.end('2');
+      },
+    });
+    const socket = connect(port, '127.0.0.1');
+    socket.write('GET /first HTTP/1.1\r\nHost: x\r\n\r\nGET /second HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+    await expect.poll(() => answers.size).toBe(2);
+    answers.get('/first')?.end('1');
+    expect(await text(socket)).toMatch(/\r\n1HTTP.*\r\n2$/s);
+    await expect.poll(() => events).toEqual(['/first closed', '/second closed']);
+  });
+
+  test('an answer to an offer that is not taken is told that it is done', async () => {
+    const closed: string[] = [];
+    const port = await start({
+      upgrade: async () => expect.unreachable(),
+      handler: async (req, res) => {
+        res.once('close', () => closed.push(req.url ?? ''));
+        res.end('x');
+      },
+    });
+    const headers = 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA';
+    expect(await raw(port, `GET /plain HTTP/1.1\r\nHost: x\r\n${headers}\r\n\r\n`)).toMatch(/x$/);
+    await expect.poll(() => closed).toEqual(['/plain']);
   });
 
   test('close ends idle keep-alive connections and waits for a running request', async () => {

@@ -156,6 +156,7 @@ class NodeHttpServer implements HttpServer {
       else if (!socket.destroyed) this.#idle.add(socket);
     });
     if (this.#closed !== undefined) res.shouldKeepAlive = false;
+    closeBehindAnother(res, socket);
     try {
       await this.#o.handler(req, res);
     } catch (e) {
@@ -195,6 +196,19 @@ class NodeHttpServer implements HttpServer {
       else socket.destroy();
     }
   }
+}
+
+/** Of an answer that waits behind another of its connection (pipelining) Node does not tell that the connection has closed. */
+function closeBehindAnother(res: ServerResponse, socket: Socket): void {
+  if (res.socket !== null) return;
+  const onClose = (): void => {
+    res.destroy();
+    res.emit('close');
+  };
+  // As many as its client sends requests ahead.
+  socket.setMaxListeners(0);
+  socket.once('close', onClose);
+  res.once('socket', () => socket.off('close', onClose));
 }
 
 function tlsSettings(tls: TlsOptions): SecureContextOptions & { requestCert: boolean; rejectUnauthorized: boolean } {

@@ -99,7 +99,10 @@ export async function servePlain(
   plain.httpVersionMinor = req.httpVersionMinor;
   plain.rawHeaders = req.rawHeaders;
   plain.headers = { ...req.headers };
+  // Not made of rawHeaders here: without it whoever acts as somebody else (Impersonate-*) would act as themselves.
+  plain.headersDistinct = { ...req.headersDistinct };
   delete plain.headers.upgrade;
+  delete plain.headersDistinct['upgrade'];
   if (body.length > 0) plain.push(body);
   plain.push(null);
   plain.complete = true;
@@ -109,6 +112,8 @@ export async function servePlain(
   res.once('finish', () => {
     res.detachSocket(socket);
     socket.end();
+    // As Node tells of an answer that is done.
+    res.emit('close');
   });
   await o.handler(plain, res);
 }

@@ -12,7 +12,6 @@ import {
   type Ctx,
   isKind,
   type Logger,
-  nextTurn,
   type Random,
   raceAbort,
   realRandom,
@@ -24,6 +23,7 @@ import { Committer } from './etcd-commit.ts';
 import { KeySpace } from './etcd-keys.ts';
 import { acquire, LeaseBuckets } from './etcd-lease.ts';
 import { watchRange } from './etcd-watch.ts';
+import { SharedRead } from './shared-read.ts';
 import {
   type Entry,
   type ListOptions,
@@ -206,44 +206,4 @@ export class EtcdStore implements Store, AsyncDisposable {
 function pastRevision(revision: Revision): string {
   const mod = modRevisionOf(revision);
   return (mod < 1n ? 1n : mod).toString();
-}
-
-/** Of the event loop. */
-const GATHER_TURNS = 2;
-
-/**
- * Many callers, few reads: who arrives while a read is under way must not take its answer (it may be older than a write
- * acknowledged since), but all who arrive meanwhile share the next one.
- */
-class SharedRead<T> {
-  readonly #read: () => Promise<T>;
-  #current: Promise<T> | undefined;
-  #next: Promise<T> | undefined;
-
-  constructor(read: () => Promise<T>) {
-    this.#read = read;
-  }
-
-  read(): Promise<T> {
-    if (this.#next !== undefined) return this.#next;
-    if (this.#current === undefined) return this.#start();
-    this.#next = this.#afterCurrent(this.#current);
-    return this.#next;
-  }
-
-  /** The answer sets off many who read again at once: a turn or two later they have come, and share this read. */
-  async #afterCurrent(current: Promise<T>): Promise<T> {
-    await current.catch(() => undefined);
-    for (let turn = 0; turn < GATHER_TURNS; turn++) await nextTurn();
-    return await this.#start();
-  }
-
-  #start(): Promise<T> {
-    this.#next = undefined;
-    const current = this.#read().finally(() => {
-      if (this.#current === current) this.#current = undefined;
-    });
-    this.#current = current;
-    return current;
-  }
 }

@@ -22,6 +22,9 @@ const BUCKETS_SECONDS = [
   0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60,
 ] as const;
 
+/** Beyond these series are found by their labels each time. */
+const COUNTED_MAX = 10_000;
+
 export interface CachedResource {
   readonly kind: Pick<KindInfo, 'group' | 'version' | 'kind' | 'resource'>;
   readonly count: number;
@@ -48,7 +51,8 @@ interface Counted {
 
 export interface MetricsOptions {
   readonly objects: () => Iterable<CachedResource>;
-  readonly isKnown: (group: string, resource: string) => boolean;
+  /** What is served. Anybody may ask for anything, but nothing else has series of its own. */
+  readonly kindOf: (group: string, version: string, resource: string) => Pick<KindInfo, 'subresources'> | undefined;
   readonly lines: readonly MetricSource[];
   readonly families: readonly FamilySource[];
   readonly version: string;
@@ -108,7 +112,8 @@ export class Metrics {
         return durations;
       };
       counted = { labels, durations: series, requests: new Map() };
-      this.#counted.set(key, counted);
+      // Kinds that users make come and go, and what was counted of them stays.
+      if (this.#counted.size < COUNTED_MAX) this.#counted.set(key, counted);
     }
     return counted;
   }
@@ -129,14 +134,14 @@ export class Metrics {
       const base = { group: '', version: '', resource: '', subresource: '', scope: '', component };
       return { verb: METHODS[info.verb] ?? 'other', ...base };
     }
-    const isKnown = this.#o.isKnown(info.group, info.resource);
-    const { group, version, resource } = isKnown ? info : { group: '', version: '', resource: '' };
+    const kind = this.#o.kindOf(info.group, info.version, info.resource);
+    const { group, version, resource } = kind === undefined ? { group: '', version: '', resource: '' } : info;
     return {
       verb: isUpgrade ? 'CONNECT' : VERBS[info.verb],
       group,
-      version: VERSION.test(version) ? version : '',
+      version,
       resource,
-      subresource: isKnown && SUBRESOURCES.has(info.subresource ?? '') ? (info.subresource ?? '') : '',
+      subresource: kind?.subresources.find((s) => s.name === info.subresource)?.name ?? '',
       scope: info.name !== undefined ? 'resource' : info.namespace !== '' ? 'namespace' : 'cluster',
       component,
     };
@@ -229,13 +234,6 @@ const VERBS = {
   deletecollection: 'DELETECOLLECTION',
 } as const;
 const READ_ONLY = new Set(['GET', 'HEAD', 'LIST', 'WATCH', 'OPTIONS']);
-const VERSION = /^v\d{1,3}((alpha|beta)\d{1,3})?$/;
-const SUBRESOURCES = new Set(
-  (
-    'status scale binding eviction log exec attach portforward proxy ephemeralcontainers resize token ' +
-    'approval finalize'
-  ).split(' '),
-);
 
 function qualified(kind: { readonly group: string; readonly resource: string }): string {
   return kind.group === '' ? kind.resource : `${kind.resource}.${kind.group}`;

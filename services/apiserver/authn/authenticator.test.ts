@@ -30,11 +30,14 @@ interface Answer {
 }
 
 /** SelfSubjectReview with this certificate and token. */
-async function whoAmI(o: { pair?: KeyPair | undefined; token?: string } = {}): Promise<Answer> {
+async function whoAmI(
+  o: { pair?: KeyPair | undefined; token?: string; headers?: Record<string, string> } = {},
+): Promise<Answer> {
   const tls = o.pair === undefined ? {} : { cert: o.pair.certPem, key: o.pair.keyPem };
   const headers = {
     'content-type': 'application/json',
     ...(o.token === undefined ? {} : { authorization: `Bearer ${o.token}` }),
+    ...o.headers,
   };
   return await new Promise<Answer>((resolve, reject) => {
     const url = `${server.url}/apis/authentication.k8s.io/v1/selfsubjectreviews`;
@@ -130,6 +133,27 @@ describe('client certificates', () => {
     expect(sockets.size).toBe(1);
     agent.destroy();
     own.close();
+  });
+});
+
+describe('acting as somebody else', () => {
+  const h2c = { connection: 'Upgrade, HTTP2-Settings', upgrade: 'h2c', 'http2-settings': 'AA' };
+
+  test.each([
+    ['by a header in any case', { 'IMPERSONATE-user': 'jane' }],
+    ['beside an upgrade offer that is not taken', { 'Impersonate-User': 'jane', ...h2c }],
+  ])('%s', async (_name, headers) => {
+    const pair = await certificate(server.ca, 'root', ['system:masters']);
+    const { code, user } = await whoAmI({ pair, headers });
+    expect(code).toBe(201);
+    expect(user?.username).toBe('jane');
+    const other = await certificate(server.ca, 'nobody');
+    expect((await whoAmI({ pair: other, headers })).code).toBe(403);
+  });
+
+  test.each(['Impersonate-Group', 'impersonate-uid', 'Impersonate-Extra-Scopes'])('%s needs a user', async (name) => {
+    const pair = await certificate(server.ca, 'root', ['system:masters']);
+    expect((await whoAmI({ pair, headers: { [name]: 'x' } })).code).toBe(400);
   });
 });
 

@@ -1,11 +1,16 @@
-/** How long one request may go on: until its client has gone, its time is over, or (watches and streams) the server stops. */
+/**
+ * How long one request may go on: until its client has gone, its time is over, or (watches and streams) the server stops.
+ *
+ * Time that is over cancels what the request waits for. An answer under way is one that its client does not read, and is
+ * cut off; one that begins only then has as much time again.
+ */
 import type { ServerResponse } from 'node:http';
 import { StatusError, type TimeLimits, type Timer } from '#lib/base';
 
 export class CallLife {
   readonly #abort = new AbortController();
   readonly #stopping: AbortSignal;
-  readonly #limit: Timer | undefined;
+  #limit: Timer | undefined;
   readonly #onStop: (() => void) | undefined;
   #isOver = false;
 
@@ -16,11 +21,7 @@ export class CallLife {
       if (!this.#isOver) this.#abort.abort(new DOMException('the client has gone', 'AbortError'));
     });
     if (!o.isLong) {
-      this.#limit = o.limits.start(() => {
-        this.#abort.abort(timeout());
-        // A client that does not read what it asked for.
-        if (res.headersSent) res.destroy();
-      });
+      this.#startLimit(res, o.limits);
       return;
     }
     // A stopping server ends its watches and lets short requests finish.
@@ -31,6 +32,19 @@ export class CallLife {
 
   get signal(): AbortSignal {
     return this.#abort.signal;
+  }
+
+  #startLimit(res: ServerResponse, limits: TimeLimits): void {
+    this.#limit = limits.start(() => {
+      this.#abort.abort(timeout());
+      if (!res.headersSent) {
+        this.#startLimit(res, limits);
+        return;
+      }
+      res.destroy();
+      // Behind another answer of its connection it has none to end yet.
+      if (res.socket === null && !res.writableFinished) res.req.socket.destroy();
+    });
   }
 
   end(): void {

@@ -102,9 +102,9 @@ function newFront(o: ListenOptions): Front {
         if (kind !== undefined) yield { kind, count: r.size, watchers: r.watcherCount };
       }
     },
-    isKnown: (group, resource) =>
-      core.kinds.of({ group, resource }) !== undefined ||
-      METRICS_KINDS.some((k) => k.group === group && k.resource === resource),
+    kindOf: (group, version, resource) =>
+      core.kinds.byResource(group, version, resource) ??
+      METRICS_KINDS.find((k) => k.group === group && k.version === version && k.resource === resource),
     lines: [flows, core.webhookMetrics, ...(o.auditor === undefined ? [] : [o.auditor])],
     families: [aggregator, ...o.families],
     version: GIT_VERSION,

@@ -88,7 +88,7 @@ export async function sendBytes(
   for (const part of parts.slice(0, -1)) res.write(part);
   res.end(parts.at(-1));
   // What a client does not read stays in memory: until it has, the request goes on and keeps its seat.
-  if (res.writableLength > UNREAD_BYTES_MAX) await finished(res).catch(() => undefined);
+  if (!res.destroyed && res.writableLength > UNREAD_BYTES_MAX) await finished(res).catch(() => undefined);
 }
 
 async function sendObject(a: Answer, kind: KindInfo, result: Extract<CoreResult, { type: 'object' }>): Promise<void> {

@@ -1,9 +1,9 @@
 /**
  * A watch as newline-delimited JSON. A frame is encoded once per event and shared by all watchers; Tables are rendered per
  * watcher (they differ in columns and objects asked for). Back-pressure: we stop taking events while the client does not
- * read; its watcher is bounded and ends, and the client resumes. Where there are many streams they gather (`watch-pace.ts`).
+ * read; its watcher is bounded and ends, and the client resumes; one that reads nothing for minutes is cut off. Where there
+ * are many streams they gather (`watch-pace.ts`).
  */
-import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { apiVersionOf, type KindInfo } from '#lib/api';
 import { type Ctx, toStatusError } from '#lib/base';
@@ -16,6 +16,8 @@ import type { WatchPace } from './watch-pace.ts';
 
 const END = Buffer.from('}\n');
 const PIECE_BYTES = 256 << 10;
+/** What waits for a client that does not read is up to a watcher's bound, and would otherwise wait as long as its connection. */
+const UNREAD_MS = 5 * 60_000;
 
 export async function sendWatch(
   a: Answer & { readonly pace: WatchPace },
@@ -31,7 +33,7 @@ export async function sendWatch(
   using _stream = pace.open();
   try {
     for await (const item of items) {
-      for (const piece of encoder.pieces(item)) if (!(await write(res, piece, c.signal))) return;
+      for (const piece of encoder.pieces(item)) if (!(await write(res, piece, c))) return;
       await pace.gather();
     }
   } catch (e) {
@@ -44,16 +46,30 @@ export async function sendWatch(
 }
 
 /** False when the client has gone. */
-async function write(res: ServerResponse, bytes: Buffer, signal: AbortSignal): Promise<boolean> {
-  if (res.destroyed || signal.aborted) return false;
-  if (res.write(bytes)) return true;
-  try {
-    await once(res, 'drain', { signal });
-    return true;
-  } catch {
-    // Aborted: the connection closed, or the server is stopping.
-    return false;
-  }
+async function write(res: ServerResponse, bytes: Buffer, c: Ctx): Promise<boolean> {
+  if (res.destroyed || c.signal.aborted) return false;
+  return res.write(bytes) || (await drained(res, c));
+}
+
+/** False when the connection closed or was cut off, or the server is stopping. */
+function drained(res: ServerResponse, c: Ctx): Promise<boolean> {
+  return new Promise((resolve) => {
+    const settle = (isRead: boolean): void => {
+      limit.cancel();
+      res.off('drain', onDrain);
+      c.signal.removeEventListener('abort', onAbort);
+      resolve(isRead);
+    };
+    const onDrain = (): void => settle(true);
+    const onAbort = (): void => settle(false);
+    const onLimit = (): void => {
+      res.destroy();
+      settle(false);
+    };
+    const limit = c.clock.after(UNREAD_MS, onLimit, { unref: true });
+    res.once('drain', onDrain);
+    c.signal.addEventListener('abort', onAbort, { once: true });
+  });
 }
 
 class FrameEncoder {
