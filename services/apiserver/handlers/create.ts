@@ -65,10 +65,14 @@ export async function createDraft(
     warn: request.warn ?? ignore,
     annotate: request.annotate,
   };
+  // What admission adds is nobody's, and whose a field is, it has no say in (endpoints/handlers/create.go).
+  if (o.isTracked !== true) track(core, request, draft);
+  const { managedFields } = draft.metadata;
   await core.admission.admit(admission, c);
   fillMetadata(core, draft);
+  if (managedFields === undefined) delete draft.metadata.managedFields;
+  else draft.metadata.managedFields = managedFields;
   prepareCreate(kind, draft);
-  if (o.isTracked !== true) track(core, request, draft);
   const isGenerated = nameDraft(core, draft);
   const settle = await hooksOf(core, kind).beginCreate?.(draft, { kind, dryRun, user: request.user }, c);
   let outcome: WriteOutcome = 'refused';
