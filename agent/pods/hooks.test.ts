@@ -1,4 +1,5 @@
 import { createServer } from 'node:http';
+import { createServer as createHttp2Server } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -79,5 +80,34 @@ describe('handlers', () => {
     const result = run({ exec: { command: ['sleep'] } });
     stop.abort(new DOMException('over', 'AbortError'));
     expect(await result).toMatchObject({ ok: false });
+  });
+
+  test("gRPC: the server is asked for the named service at the pod's address", async () => {
+    const asked: string[] = [];
+    const server = createHttp2Server();
+    server.on('stream', (stream, headers) => {
+      asked.push(String(headers[':path']));
+      stream.on('data', (chunk: Buffer) => {
+        const serving = chunk.subarray(7).toString() === 'db';
+        stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+        stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+        stream.end(Buffer.from([0, 0, 0, 0, 2, 8, serving ? 1 : 2]));
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    open.push(server);
+    const { port } = server.address() as AddressInfo;
+    const { clock, run } = setUp();
+    expect(await run({ grpc: { port, service: 'db' } })).toMatchObject({ ok: true });
+    expect(await run({ grpc: { port, service: 'web' } })).toEqual({
+      ok: false,
+      message: 'service unhealthy (responded with "NOT_SERVING")',
+    });
+    expect(asked).toEqual(['/grpc.health.v1.Health/Check', '/grpc.health.v1.Health/Check']);
+    expect(clock.nextAt()).toBeUndefined();
+  });
+
+  test('what names nothing to do is neither success nor failure', async () => {
+    expect(await setUp().run({})).toMatchObject({ ok: false, errored: true });
   });
 });

@@ -1,13 +1,14 @@
 /**
- * Lifecycle hooks and the handlers that probes share: exec in the container, HTTP GET, TCP connect.
- * Source: kubernetes pkg/kubelet/lifecycle/handlers.go, pkg/probe/{exec,http,tcp}.
+ * Lifecycle hooks and the handlers that probes share: exec in the container, HTTP GET, TCP connect, gRPC health (probes
+ * only), sleep (hooks only). Source: kubernetes pkg/kubelet/lifecycle/handlers.go, pkg/probe/{exec,http,tcp,grpc}.
  */
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';
 import type { Readable } from 'node:stream';
-import type { DeepReadonly, LifecycleHandler } from '#lib/api';
+import type { DeepReadonly, LifecycleHandler, ProbeHandler } from '#lib/api';
 import { type Ctx, isKind, messageOf, raceAbort } from '#lib/base';
+import { checkGrpcHealth } from '../probes/grpc-health.ts';
 import type { PodDeps } from './deps.ts';
 import type { Attempt, ContainerSpec } from './model.ts';
 
@@ -18,7 +19,8 @@ export interface HandlerResult {
   readonly errored?: boolean;
 }
 
-export type Handler = Pick<DeepReadonly<LifecycleHandler>, 'exec' | 'httpGet' | 'tcpSocket' | 'sleep'>;
+export type Handler = Pick<DeepReadonly<LifecycleHandler>, 'exec' | 'httpGet' | 'tcpSocket' | 'sleep'> &
+  Pick<DeepReadonly<ProbeHandler>, 'grpc'>;
 
 const BODY_BYTES_MAX = 10 << 10;
 
@@ -45,7 +47,12 @@ export async function runHandler(
       const port = portNumber(h.tcpSocket.port, t.container);
       return await tcpHandler(h.tcpSocket.host || t.podIp, port, timeoutMs, c);
     }
-    if (h.sleep !== undefined) await d.clock.sleep(h.sleep.seconds * 1000, c.signal);
+    if (h.grpc !== undefined) {
+      const { port, service = '' } = h.grpc;
+      return await checkGrpcHealth({ host: t.podIp, port, service, timeoutMs }, c);
+    }
+    if (h.sleep === undefined) return { ok: false, message: 'no handler specified', errored: true };
+    await d.clock.sleep(h.sleep.seconds * 1000, c.signal);
     return { ok: true, message: '' };
   } catch (e) {
     /* An unanswered connection and a time limit are the container's doing; a failed exec is ours. */
