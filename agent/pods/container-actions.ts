@@ -50,7 +50,7 @@ export class ContainerActions {
         m.previous = undefined;
       }
       const backOff = backOffOfNext(m.observe().latest, c.spec.image ?? '');
-      const request = { ...o, pod, role: c.role, spec: c.spec, backOff, events };
+      const request = { ...o, pod: this.#host.pod, role: c.role, spec: c.spec, backOff, events };
       const attempt = await startContainer(this.#d, request, this.#host.slots, ctx);
       m.began(attempt, c.spec);
       const now = await this.#d.runtime.state(attempt.id, ctx);

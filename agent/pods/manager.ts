@@ -7,6 +7,7 @@ import { readdir } from 'node:fs/promises';
 import { type Ctx, Scope } from '#lib/base';
 import type { ContainerId } from '../runtime/runtime.ts';
 import type { DesiredChange } from '../session/session.ts';
+import { hasDownwardChange } from '../volumes/downwardapi.ts';
 import { type AdoptedPod, adoptable, type Exited, idsOf, noteEnd } from './adopted.ts';
 import type { PodDeps } from './deps.ts';
 import type { PodObject } from './model.ts';
@@ -157,9 +158,15 @@ export class PodManager implements AsyncDisposable {
   #upsert(pod: PodObject): void {
     const uid = pod.metadata.uid ?? '';
     const worker = this.#workers.get(uid);
-    if (worker !== undefined) worker.update(pod);
+    if (worker !== undefined) this.#update(worker, pod);
     else if (this.#removing.has(uid)) this.#removing.set(uid, pod);
     else this.#startWorker(pod);
+  }
+
+  #update(w: PodWorker, pod: PodObject): void {
+    const isTold = hasDownwardChange(w.pod, pod);
+    w.update(pod);
+    if (isTold) this.#scope.spawn('refresh volumes', (s) => this.#refresh(w, s));
   }
 
   #gone(uid: string): void {

@@ -4,7 +4,7 @@
  * nothing, and lets a server use as much memory as it likes; a container may do both. Words and order of failures are the kubelet's.
  * Source: kubernetes pkg/probe/grpc/grpc.go; grpc doc/{health-checking,PROTOCOL-HTTP2,http-grpc-status-mapping}.md.
  */
-import { type ClientHttp2Session, connect, type IncomingHttpHeaders } from 'node:http2';
+import { type ClientHttp2Session, connect, type IncomingHttpHeaders, type IncomingHttpStatusHeader } from 'node:http2';
 import { BackWriter, WIRE_BYTES, WIRE_VARINT, WireReader } from '#lib/api';
 import { type Ctx, messageOf, type Timer } from '#lib/base';
 
@@ -121,7 +121,7 @@ function call(session: ClientHttp2Session, service: string, onEnd: (outcome: Out
   });
   const chunks: Buffer[] = [];
   let size = 0;
-  let headers: IncomingHttpHeaders & { ':status'?: number } = {};
+  let headers: IncomingHttpHeaders & IncomingHttpStatusHeader = {};
   let trailers: IncomingHttpHeaders = {};
   let failure = 'error reading from server: EOF';
   stream.on('response', (h) => (headers = h));
@@ -140,7 +140,7 @@ function call(session: ClientHttp2Session, service: string, onEnd: (outcome: Out
 }
 
 interface Answer {
-  readonly headers: IncomingHttpHeaders & { ':status'?: number };
+  readonly headers: IncomingHttpHeaders & IncomingHttpStatusHeader;
   readonly trailers: IncomingHttpHeaders;
   /** As much of `size` bytes as is allowed. */
   readonly body: Buffer;
