@@ -305,6 +305,8 @@ export class PodWorker implements AsyncDisposable {
   /** Every trace of the pod goes, then the control plane is told. */
   async #finish(c: Ctx): Promise<void> {
     this.#reporter.report(this.#pod, this.#observe(), true);
+    await this.#reporter.settled();
+    this.#reporter.report(this.#pod, this.#observe(), true);
     for (const m of this.#containers.values()) {
       for (const a of [m.latest, m.previous]) if (a !== undefined) await this.#actions.discard(a.id, c);
     }

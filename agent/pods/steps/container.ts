@@ -4,7 +4,7 @@
  * the pod's end (all of it carries the container's id).
  * Source: kubernetes pkg/kubelet/kuberuntime/kuberuntime_container.go (startContainer).
  */
-import { mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { allEnded, type Ctx, isKind, messageOf, raceAbort } from '#lib/base';
 import type { Image } from '../../images/images.ts';
@@ -259,7 +259,8 @@ export function terminationPath(podFolder: string, container: string, attempt: n
 async function terminationFile(folder: string, container: string, attempt: number): Promise<string> {
   const path = terminationPath(folder, container, attempt);
   await mkdir(join(folder, 'termination'), { recursive: true });
-  await writeFile(path, '', { mode: 0o666 });
+  await writeFile(path, '');
+  await chmod(path, 0o666); // Whatever our umask is: the program may be any user.
   return path;
 }
 
