@@ -3,14 +3,15 @@ import { describe, expect, test } from 'vitest';
 import { StatusError, seededRandom, silentLogger, VirtualClock } from '#lib/base';
 import type { ContainerId, ExecRequest, StreamSession } from '../runtime/runtime.ts';
 import type { PodDeps } from './deps.ts';
+import { FakeNode, fakePod } from './fake-node.ts';
 import type { HandlerTarget } from './hooks.ts';
-import type { Attempt, ContainerSpec } from './model.ts';
+import type { Attempt, ContainerSpec, PodObject } from './model.ts';
 import { Prober } from './probes.ts';
 
 const STATE = { phase: 'running', pid: 1, startedAtMs: 0 } as const;
 
 /** One probed container whose exec answers as told: an exit code, or no session at all. */
-function setUp(container: Partial<ContainerSpec>) {
+function setUp(container: Partial<ContainerSpec>, before?: { started: boolean; ready: boolean }) {
   const clock = new VirtualClock();
   const said: string[] = [];
   const told: string[] = [];
@@ -32,7 +33,7 @@ function setUp(container: Partial<ContainerSpec>) {
     ready: (is) => void told.push(is ? 'ready' : 'unready'),
     unhealthy: (reason) => void told.push(reason),
   });
-  prober.start({ clock, log: silentLogger }, { adopted: false });
+  prober.start({ clock, log: silentLogger }, before);
   const fails = (e: StatusError): void => {
     answer = async () => Promise.reject(e);
   };
@@ -97,5 +98,48 @@ describe('probes', () => {
     expect(unnamed.told).toEqual([]);
     expect(unnamed.said[0]).toContain('container a has no port named "web"');
     await unnamed.prober[Symbol.asyncDispose]();
+  });
+
+  test('adopted: what has started is not asked again, what has not is', async () => {
+    const started = setUp({ startupProbe: probe, livenessProbe: probe }, { started: true, ready: true });
+    started.exits(1);
+    await started.clock.advance(10_000);
+    expect(started.told).toEqual(['Container a failed liveness probe, will be restarted']);
+    await started.prober[Symbol.asyncDispose]();
+    const not = setUp({ startupProbe: probe }, { started: false, ready: false });
+    not.exits(1);
+    await not.clock.advance(10_000);
+    expect(not.told).toEqual(['Container a failed startup probe, will be restarted']);
+    await not.prober[Symbol.asyncDispose]();
+  });
+
+  test('adopted: one that was ready is not found unready sooner than its period says', async () => {
+    const t = setUp({ readinessProbe: { ...probe, periodSeconds: 10 } }, { started: true, ready: true });
+    t.exits(1);
+    await t.clock.advance(10_000);
+    expect(t.told).toEqual([]);
+    await t.clock.advance(10_000);
+    expect(t.told).toEqual(['unready']);
+    await t.prober[Symbol.asyncDispose]();
+  });
+
+  test('a container that has started lives on under the next agent, whatever its startup probe would say', async () => {
+    await using node = await FakeNode.make();
+    const startupProbe = { httpGet: { host: '127.0.0.1', port: 1 }, failureThreshold: 1, periodSeconds: 1 };
+    const pod = fakePod({ containers: [{ name: 'a', image: 'i' }] });
+    const agent = await node.agent();
+    agent.want(pod);
+    await node.until(() => node.status('u')?.containerStatuses?.[0]?.started === true);
+    const status = node.status('u') ?? {};
+    await agent[Symbol.asyncDispose]();
+    const next = await node.agent();
+    next.want({
+      ...pod,
+      spec: { ...pod.spec, containers: [{ name: 'a', image: 'i', startupProbe }] },
+      status,
+    } as PodObject);
+    await node.pass(5_000);
+    expect(node.running).toEqual(['a/0']);
+    expect(node.status('u')?.containerStatuses?.[0]).toMatchObject({ started: true, ready: true });
   });
 });

@@ -16,6 +16,12 @@ export interface ProbeSink {
   unhealthy(reason: string, graceSeconds: number | undefined): void;
 }
 
+/** What an earlier agent found of a container that still runs. */
+export interface EarlierResults {
+  readonly started: boolean;
+  readonly ready: boolean;
+}
+
 type ProbeType = 'Startup' | 'Liveness' | 'Readiness';
 
 export class Prober implements AsyncDisposable {
@@ -33,20 +39,22 @@ export class Prober implements AsyncDisposable {
     this.#scope = new Scope(`probes ${target.container.name}`);
   }
 
-  /** `adopted`: the container ran before this agent: spread the first probes over the period. */
-  start(c: Pick<Ctx, 'clock' | 'log'>, o: { adopted: boolean }): void {
+  /** `earlier`: the container ran before this agent: the first probes are spread over the period. */
+  start(c: Pick<Ctx, 'clock' | 'log'>, earlier: EarlierResults | undefined): void {
     const { startupProbe, livenessProbe, readinessProbe } = this.#target.container;
     if (startupProbe === undefined && livenessProbe === undefined && readinessProbe === undefined) return;
+    this.#wasReady = earlier?.ready ?? false;
     this.#scope.spawn('probes', async (signal) => {
       const ctx: Ctx = { ...c, signal };
-      if (startupProbe !== undefined) {
+      if (startupProbe !== undefined && earlier?.started !== true) {
         const ok = await this.#untilDecided(startupProbe, ctx);
         if (!ok) return;
         this.#sink.started();
       }
       const loops: Promise<void>[] = [];
-      if (livenessProbe !== undefined) loops.push(this.#watch('Liveness', livenessProbe, o.adopted, ctx));
-      if (readinessProbe !== undefined) loops.push(this.#watch('Readiness', readinessProbe, o.adopted, ctx));
+      if (livenessProbe !== undefined) loops.push(this.#watch('Liveness', livenessProbe, earlier !== undefined, ctx));
+      if (readinessProbe !== undefined)
+        loops.push(this.#watch('Readiness', readinessProbe, earlier !== undefined, ctx));
       await Promise.all(loops);
     });
   }

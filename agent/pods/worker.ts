@@ -218,7 +218,7 @@ export class PodWorker implements AsyncDisposable {
     for (const { spec } of containersOf(this.#pod)) {
       const m = this.#containers.get(spec.name);
       if (m?.latest?.state.phase === 'running' && m.prober === undefined)
-        this.#actions.probe(spec, m, podIp, { adopted: true });
+        this.#actions.probe(spec, m, podIp, { started: m.started, ready: m.ready });
     }
   }
 
