@@ -195,6 +195,7 @@ export class PodManager implements AsyncDisposable {
     for (const w of this.#workers.values()) {
       if (w.pod.metadata.namespace !== namespace) continue;
       if (this.#d.volumes.uses(w.pod, kind, name)) this.#scope.spawn('refresh volumes', (s) => this.#refresh(w, s));
+      if (kind === 'Secret' && w.pod.spec.imagePullSecrets?.some((s) => s.name === name)) w.pullSecretChanged();
       w.retryNow();
     }
   }

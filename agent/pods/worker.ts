@@ -89,7 +89,7 @@ export class PodWorker implements AsyncDisposable {
     for (const { spec } of containersOf(pod)) {
       const m = this.#containers.get(spec.name);
       if (m === undefined) this.#containers.set(spec.name, new ContainerMemory());
-      else if (images.get(spec.name) !== spec.image) m.imageChanged();
+      else if (images.get(spec.name) !== spec.image) m.forgetFailures();
     }
     if (pod.metadata.deletionTimestamp !== undefined) {
       this.#terminate();
@@ -115,6 +115,13 @@ export class PodWorker implements AsyncDisposable {
   retryNow(): void {
     this.#sandbox.retryNow();
     for (const m of this.#containers.values()) if (m.waiting?.reason === 'CreateContainerConfigError') m.retryAtMs = 0;
+    this.kick();
+  }
+
+  /** A secret that the pod names for pulls came or changed. */
+  pullSecretChanged(): void {
+    const reasons = ['ErrImagePull', 'ImagePullBackOff'];
+    for (const m of this.#containers.values()) if (reasons.includes(m.waiting?.reason ?? '')) m.forgetFailures();
     this.kick();
   }
 
