@@ -220,7 +220,7 @@ async function bindsOf(d: PodDeps, r: StartRequest, env: ReadonlyMap<string, str
     { source: join(etc, 'hosts'), target: '/etc/hosts', ...plain },
     { source: join(etc, 'resolv.conf'), target: '/etc/resolv.conf', ...plain },
     { source: join(etc, 'hostname'), target: '/etc/hostname', ...plain },
-    { source: join(sandbox.folder, 'shm'), target: '/dev/shm', ...plain },
+    { source: r.pod().spec.hostIPC ? '/dev/shm' : join(sandbox.folder, 'shm'), target: '/dev/shm', ...plain },
     {
       source: await terminationFile(sandbox.folder, spec.name, r.attempt),
       target: spec.terminationMessagePath || '/dev/termination-log',
