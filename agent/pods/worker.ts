@@ -166,6 +166,15 @@ export class PodWorker implements AsyncDisposable {
     return this.#sandbox.seen.phase === 'ready';
   }
 
+  /** Ends the pod as Failed, unless it has ended or is about to. */
+  fail(failure: PodFailure): void {
+    if (this.#phase !== 'sync' || this.#failure !== undefined || this.#reporter.terminal !== undefined) return;
+    this.#failure = failure;
+    this.#starting.abort();
+    this.#events.warning(failure.reason, failure.message);
+    this.kick();
+  }
+
   kick(): void {
     this.#dirty = true;
     this.#wake?.();
@@ -274,10 +283,7 @@ export class PodWorker implements AsyncDisposable {
   #act(a: Action, c: Ctx): void {
     switch (a.do) {
       case 'fail':
-        this.#failure = a.failure;
-        this.#starting.abort();
-        this.#events.warning(a.failure.reason, a.failure.message);
-        this.#dirty = true;
+        this.fail(a.failure);
         break;
       case 'makeSandbox':
         this.#sandbox.task('makeSandbox', () => this.#makeSandbox());
