@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { StatusError, seededRandom, silentLogger, VirtualClock } from '#lib/base';
 import type { ContainerId, ExecRequest, StreamSession } from '../runtime/runtime.ts';
 import type { PodDeps } from './deps.ts';
-import { FakeNode, fakePod } from './fake-node.ts';
+import { deleted, FakeNode, fakePod } from './fake-node.ts';
 import type { HandlerTarget } from './hooks.ts';
 import type { Attempt, ContainerSpec, PodObject } from './model.ts';
 import { Prober } from './probes.ts';
@@ -40,7 +40,10 @@ function setUp(container: Partial<ContainerSpec>, before?: { started: boolean; r
   const exits = (code: number): void => {
     answer = async () => sessionOf(code);
   };
-  return { clock, said, told, prober, fails, exits };
+  const answers = (a: () => Promise<StreamSession>): void => {
+    answer = a;
+  };
+  return { clock, said, told, prober, fails, exits, answers };
 }
 
 function sessionOf(code: number): StreamSession {
@@ -98,6 +101,55 @@ describe('probes', () => {
     expect(unnamed.told).toEqual([]);
     expect(unnamed.said[0]).toContain('container a has no port named "web"');
     await unnamed.prober[Symbol.asyncDispose]();
+  });
+
+  test('startup: a probe that takes long does not put off the next', async () => {
+    const t = setUp({ startupProbe: { ...probe, timeoutSeconds: 10, failureThreshold: 100 } });
+    const beganAtMs: number[] = [];
+    const begin = t.clock.now();
+    t.answers(async () => {
+      beganAtMs.push(t.clock.now() - begin);
+      await t.clock.sleep(600, new AbortController().signal);
+      return sessionOf(1);
+    });
+    await t.clock.advance(4_900);
+    expect(beganAtMs).toEqual([0, 1_000, 2_000, 3_000, 4_000]);
+    await t.prober[Symbol.asyncDispose]();
+  });
+
+  test('a pod that goes away is asked no more whether it lives or has started, only whether it is ready', async () => {
+    const t = setUp({ livenessProbe: probe, readinessProbe: probe });
+    await t.clock.advance(2_000);
+    t.prober.stopLiveness();
+    t.exits(1);
+    await t.clock.advance(10_000);
+    expect(t.told.at(-1)).toBe('unready');
+    expect(t.said.filter((text) => !text.startsWith('Readiness'))).toEqual([]);
+    await t.prober[Symbol.asyncDispose]();
+    const starting = setUp({ startupProbe: probe });
+    starting.exits(1);
+    await starting.clock.advance(500);
+    starting.prober.stopLiveness();
+    await starting.clock.advance(10_000);
+    expect(starting.told).toEqual([]);
+    await starting.prober[Symbol.asyncDispose]();
+  });
+
+  test('the liveness probe of a pod being deleted ends with the deletion', async () => {
+    await using node = await FakeNode.make({ programs: { a: { termMs: 'never' } } });
+    const livenessProbe = { httpGet: { host: '127.0.0.1', port: 1 }, periodSeconds: 5, failureThreshold: 1_000 };
+    const pod = fakePod({ containers: [{ name: 'a', image: 'i', livenessProbe }] });
+    const agent = await node.agent();
+    agent.want(pod);
+    await node.until(() => node.running.length === 1);
+    const failures = (): number => node.events.filter((e) => e.message.startsWith('Liveness probe failed')).length;
+    await node.passUntil(() => failures() > 1);
+    agent.want(deleted(pod, node.clock.now(), 60));
+    await node.pass(1_000);
+    const before = failures();
+    await node.pass(40_000);
+    expect(node.running).toEqual(['a/0']);
+    expect(failures()).toBe(before);
   });
 
   test('adopted: what has started is not asked again, what has not is', async () => {

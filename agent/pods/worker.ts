@@ -191,6 +191,7 @@ export class PodWorker implements AsyncDisposable {
     if (this.#phase !== 'sync') return;
     this.#phase = 'terminating';
     this.#starting.abort();
+    for (const m of this.#containers.values()) m.prober?.stopLiveness();
   }
 
   #adopt(a: AdoptedPod): void {
