@@ -85,6 +85,7 @@ export async function nodeStatus(o: NodeOptions, images: readonly Image[], clock
       .slice(0, NODE_IMAGES_MAX)
       .map((i) => ({ names: [i.repoDigest, i.reference], sizeBytes: i.sizeBytes })),
     daemonEndpoints: { kubeletEndpoint: { Port: 0 } },
+    features: { supplementalGroupsPolicy: true },
   };
 }
 

@@ -37,6 +37,12 @@ export function podFqdn(pod: DeepReadonly<Pod>, clusterDomain: string): string |
   return `${podHostname(pod)}.${subdomain}.${pod.metadata.namespace ?? 'default'}.svc.${clusterDomain}`;
 }
 
+/** What the pod's kernel calls it: with setHostnameAsFQDN the whole name. Source: pkg/kubelet/util (GetNodenameForKernel). */
+export function kernelHostname(pod: DeepReadonly<Pod>, clusterDomain: string): string {
+  const fqdn = pod.spec?.setHostnameAsFQDN === true ? podFqdn(pod, clusterDomain) : undefined;
+  return fqdn ?? podHostname(pod);
+}
+
 /** `hostFile`: the node's own /etc/hosts, for pods on the host's network. */
 export function hostsText(
   pod: DeepReadonly<Pod>,

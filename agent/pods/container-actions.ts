@@ -6,7 +6,7 @@ import type { PodDeps } from './deps.ts';
 import { runHandler } from './hooks.ts';
 import { type Attempt, type ContainerSpec, type PodObject, podText, type RoledContainer } from './model.ts';
 import type { PodEvents } from './pod-events.ts';
-import { Prober } from './probes.ts';
+import { type EarlierResults, Prober } from './probes.ts';
 import { backOffOfNext, type RestartPolicy, restartDelayMs, restarts, retryDelayMs, runsAgain } from './restart.ts';
 import type { Slots } from './slots.ts';
 import { forgetAttempt, type StartRequest, startContainer } from './steps/container.ts';
@@ -50,7 +50,7 @@ export class ContainerActions {
         m.previous = undefined;
       }
       const backOff = backOffOfNext(m.observe().latest, c.spec.image ?? '');
-      const request = { ...o, pod, role: c.role, spec: c.spec, backOff, events };
+      const request = { ...o, pod: this.#host.pod, role: c.role, spec: c.spec, backOff, events };
       const attempt = await startContainer(this.#d, request, this.#host.slots, ctx);
       m.began(attempt, c.spec);
       const now = await this.#d.runtime.state(attempt.id, ctx);
@@ -58,7 +58,7 @@ export class ContainerActions {
         m.exited(now);
         this.tellBackOff(c, m);
       } else {
-        this.probe(c.spec, m, o.sandbox.podIp, { adopted: false });
+        this.probe(c.spec, m, o.sandbox.podIp, undefined);
         if (!m.postStarted) m.hook = this.#postStart(c.spec, m, o.sandbox.podIp, ctx);
       }
     } catch (e) {
@@ -144,7 +144,7 @@ export class ContainerActions {
   }
 
   /** Probes the latest attempt until it ends. */
-  probe(spec: ContainerSpec, m: ContainerMemory, podIp: string, o: { adopted: boolean }): void {
+  probe(spec: ContainerSpec, m: ContainerMemory, podIp: string, earlier: EarlierResults | undefined): void {
     const attempt = m.latest;
     if (attempt === undefined) return;
     const isCurrent = (): boolean => m.latest?.id === attempt.id && m.latest.state.phase === 'running';
@@ -166,7 +166,7 @@ export class ContainerActions {
       },
     });
     m.prober = prober;
-    prober.start({ clock: this.#d.clock, log: this.#d.log }, o);
+    prober.start({ clock: this.#d.clock, log: this.#d.log }, earlier);
   }
 
   async stop(

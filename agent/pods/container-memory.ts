@@ -55,8 +55,8 @@ export class ContainerMemory {
     if (attempt.state.phase === 'exited') this.ended.resolve();
   }
 
-  /** The failures were those of another image. */
-  imageChanged(): void {
+  /** The failures were those of another image, or of other credentials. */
+  forgetFailures(): void {
     this.retryAtMs = 0;
     this.failures = 0;
   }

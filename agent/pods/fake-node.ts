@@ -285,6 +285,7 @@ function fakeVolumes(): Volumes {
     update: async () => undefined,
     uses: () => false,
     nextUpdateAtMs: () => undefined,
+    overLimit: async () => undefined,
     cleanup: async () => undefined,
     podsOnDisk: async () => [],
   };

@@ -1,4 +1,5 @@
 import { createServer } from 'node:http';
+import { createServer as createHttp2Server } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -65,6 +66,39 @@ describe('handlers', () => {
     expect(clock.nextAt()).toBeUndefined();
   });
 
+  test('HTTP: a body without an end counts by its status as soon as enough of it is read', async () => {
+    const server = createServer((_req, res) => {
+      res.writeHead(200);
+      const timer = setInterval(() => res.write(Buffer.alloc(4 << 10, 97)), 1);
+      res.on('close', () => clearInterval(timer));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    open.push({ close: () => void server.close() });
+    const { clock, run } = setUp();
+    const result = await run({ httpGet: { port: (server.address() as AddressInfo).port } });
+    expect(result).toEqual({ ok: true, message: 'a'.repeat(10 << 10) });
+    expect(clock.nextAt()).toBeUndefined();
+  });
+
+  test.each([
+    ['followed on the same host', (port: number) => `http://127.0.0.1:${port}/end`, false, 'statuscode: 500'],
+    ['followed where only a path is named', () => '/end', false, 'statuscode: 500'],
+    ['success where it leads to another host', (port: number) => `http://localhost:${port}/end`, true, 'redirect'],
+    ['a failure after ten', () => '/round', false, 'stopped after 10 redirects'],
+    ['an answer where it names no place', () => '', true, 'redirect'],
+    ['a failure where nobody can read it', () => 'http://[', false, 'Invalid URL'],
+  ])('HTTP: a redirect is %s', async (_name, location, ok, message) => {
+    const server = createServer((req, res) => {
+      const to = location((server.address() as AddressInfo).port);
+      if (req.url === '/end') res.writeHead(500).end();
+      else res.writeHead(302, to === '' ? {} : { Location: to }).end('redirect');
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    open.push(server);
+    const result = await setUp().run({ httpGet: { path: '/begin', port: (server.address() as AddressInfo).port } });
+    expect(result).toMatchObject({ ok, message: expect.stringContaining(message) });
+  });
+
   test('exec: all output is read, little of it is kept', async () => {
     const { session, read } = endless(Promise.resolve(1));
     const result = await setUp(session).run({ exec: { command: ['yes'] } });
@@ -79,5 +113,34 @@ describe('handlers', () => {
     const result = run({ exec: { command: ['sleep'] } });
     stop.abort(new DOMException('over', 'AbortError'));
     expect(await result).toMatchObject({ ok: false });
+  });
+
+  test("gRPC: the server is asked for the named service at the pod's address", async () => {
+    const asked: string[] = [];
+    const server = createHttp2Server();
+    server.on('stream', (stream, headers) => {
+      asked.push(String(headers[':path']));
+      stream.on('data', (chunk: Buffer) => {
+        const serving = chunk.subarray(7).toString() === 'db';
+        stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+        stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+        stream.end(Buffer.from([0, 0, 0, 0, 2, 8, serving ? 1 : 2]));
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    open.push(server);
+    const { port } = server.address() as AddressInfo;
+    const { clock, run } = setUp();
+    expect(await run({ grpc: { port, service: 'db' } })).toMatchObject({ ok: true });
+    expect(await run({ grpc: { port, service: 'web' } })).toEqual({
+      ok: false,
+      message: 'service unhealthy (responded with "NOT_SERVING")',
+    });
+    expect(asked).toEqual(['/grpc.health.v1.Health/Check', '/grpc.health.v1.Health/Check']);
+    expect(clock.nextAt()).toBeUndefined();
+  });
+
+  test('what names nothing to do is neither success nor failure', async () => {
+    expect(await setUp().run({})).toMatchObject({ ok: false, errored: true });
   });
 });

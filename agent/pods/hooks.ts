@@ -1,13 +1,13 @@
 /**
- * Lifecycle hooks and the handlers that probes share: exec in the container, HTTP GET, TCP connect.
- * Source: kubernetes pkg/kubelet/lifecycle/handlers.go, pkg/probe/{exec,http,tcp}.
+ * Lifecycle hooks and the handlers that probes share: exec in the container, HTTP GET, TCP connect, gRPC health (probes
+ * only), sleep (hooks only). Source: kubernetes pkg/kubelet/lifecycle/handlers.go, pkg/probe/{exec,http,tcp,grpc}.
  */
-import { request as httpRequest } from 'node:http';
-import { request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';
 import type { Readable } from 'node:stream';
-import type { DeepReadonly, LifecycleHandler } from '#lib/api';
+import type { DeepReadonly, LifecycleHandler, ProbeHandler } from '#lib/api';
 import { type Ctx, isKind, messageOf, raceAbort } from '#lib/base';
+import { checkGrpcHealth } from '../probes/grpc-health.ts';
+import { httpGet } from '../probes/http-get.ts';
 import type { PodDeps } from './deps.ts';
 import type { Attempt, ContainerSpec } from './model.ts';
 
@@ -18,7 +18,8 @@ export interface HandlerResult {
   readonly errored?: boolean;
 }
 
-export type Handler = Pick<DeepReadonly<LifecycleHandler>, 'exec' | 'httpGet' | 'tcpSocket' | 'sleep'>;
+export type Handler = Pick<DeepReadonly<LifecycleHandler>, 'exec' | 'httpGet' | 'tcpSocket' | 'sleep'> &
+  Pick<DeepReadonly<ProbeHandler>, 'grpc'>;
 
 const BODY_BYTES_MAX = 10 << 10;
 
@@ -45,7 +46,12 @@ export async function runHandler(
       const port = portNumber(h.tcpSocket.port, t.container);
       return await tcpHandler(h.tcpSocket.host || t.podIp, port, timeoutMs, c);
     }
-    if (h.sleep !== undefined) await d.clock.sleep(h.sleep.seconds * 1000, c.signal);
+    if (h.grpc !== undefined) {
+      const { port, service = '' } = h.grpc;
+      return await checkGrpcHealth({ host: t.podIp, port, service, timeoutMs }, c);
+    }
+    if (h.sleep === undefined) return { ok: false, message: 'no handler specified', errored: true };
+    await d.clock.sleep(h.sleep.seconds * 1000, c.signal);
     return { ok: true, message: '' };
   } catch (e) {
     /* An unanswered connection and a time limit are the container's doing; a failed exec is ours. */
@@ -86,51 +92,11 @@ function httpHandler(
   timeoutMs: number,
   c: Ctx,
 ): Promise<HandlerResult> {
-  const isTls = get.scheme === 'HTTPS';
   const headers: Record<string, string> = { 'User-Agent': 'kube-probe/1.36', Accept: '*/*' };
   for (const h of get.httpHeaders ?? []) headers[h.name] = h.value;
-  const o = {
-    host: get.host || t.podIp,
-    port: portNumber(get.port, t.container),
-    path: get.path || '/',
-    headers,
-    signal: c.signal,
-    timeout: timeoutMs,
-    agent: false,
-    rejectUnauthorized: false,
-  };
-  return new Promise((resolve, reject) => {
-    /* Throws at once for what HTTP cannot say (a blank in the path): before any timer is set. */
-    const req = (isTls ? httpsRequest : httpRequest)(o, (res) => {
-      const chunks: Buffer[] = [];
-      let size = 0;
-      res.on('data', (chunk: Buffer) => {
-        if (size < BODY_BYTES_MAX) chunks.push(chunk);
-        size += chunk.length;
-      });
-      res.on('end', () => {
-        deadline.cancel();
-        const status = res.statusCode ?? 0;
-        const ok = status >= 200 && status < 400;
-        resolve({
-          ok,
-          message: ok ? Buffer.concat(chunks).toString('utf8') : `HTTP probe failed with statuscode: ${status}`,
-        });
-      });
-      res.on('error', (e) => {
-        deadline.cancel();
-        reject(e);
-      });
-    });
-    const deadline = c.clock.after(timeoutMs, () =>
-      req.destroy(new Error(`context deadline exceeded after ${timeoutMs} ms`)),
-    );
-    req.on('error', (e) => {
-      deadline.cancel();
-      reject(e);
-    });
-    req.end();
-  });
+  const scheme = get.scheme === 'HTTPS' ? 'https' : 'http';
+  const port = portNumber(get.port, t.container);
+  return httpGet({ scheme, host: get.host || t.podIp, port, path: get.path || '/', headers, timeoutMs }, c);
 }
 
 function tcpHandler(host: string, port: number, timeoutMs: number, c: Ctx): Promise<HandlerResult> {

@@ -7,6 +7,7 @@ import { readdir } from 'node:fs/promises';
 import { type Ctx, Scope } from '#lib/base';
 import type { ContainerId } from '../runtime/runtime.ts';
 import type { DesiredChange } from '../session/session.ts';
+import { hasDownwardChange } from '../volumes/downwardapi.ts';
 import { type AdoptedPod, adoptable, type Exited, idsOf, noteEnd } from './adopted.ts';
 import type { PodDeps } from './deps.ts';
 import type { PodObject } from './model.ts';
@@ -17,6 +18,9 @@ import { PodWorker } from './worker.ts';
 
 /** A token lives on for a fifth of its life, two minutes at least, once it is due. */
 const TOKEN_CHECK_MS = 60_000;
+/** Source: kubernetes pkg/kubelet (evictionMonitoringPeriod). */
+const SIZE_CHECK_MS = 10_000;
+const EVICTION_GRACE_S = 1;
 
 export class PodManager implements AsyncDisposable {
   readonly #d: PodDeps;
@@ -55,6 +59,7 @@ export class PodManager implements AsyncDisposable {
       this.#d.images.roots(c),
     ]);
     this.#scope.spawn('refresh tokens', (signal) => this.#refreshTokensForEver(signal));
+    this.#scope.spawn('check volume sizes', (signal) => this.#checkSizesForEver(signal));
     const known = new Set(records.map((r) => r.id as string));
     this.#orphanRoots = roots.filter((id) => !known.has(id));
     this.#adopted = adoptable(records, new Map(attached.map((a) => [a.id as string, a.ip])));
@@ -157,9 +162,15 @@ export class PodManager implements AsyncDisposable {
   #upsert(pod: PodObject): void {
     const uid = pod.metadata.uid ?? '';
     const worker = this.#workers.get(uid);
-    if (worker !== undefined) worker.update(pod);
+    if (worker !== undefined) this.#update(worker, pod);
     else if (this.#removing.has(uid)) this.#removing.set(uid, pod);
     else this.#startWorker(pod);
+  }
+
+  #update(w: PodWorker, pod: PodObject): void {
+    const isTold = hasDownwardChange(w.pod, pod);
+    w.update(pod);
+    if (isTold) this.#scope.spawn('refresh volumes', (s) => this.#refresh(w, s));
   }
 
   #gone(uid: string): void {
@@ -188,6 +199,7 @@ export class PodManager implements AsyncDisposable {
     for (const w of this.#workers.values()) {
       if (w.pod.metadata.namespace !== namespace) continue;
       if (this.#d.volumes.uses(w.pod, kind, name)) this.#scope.spawn('refresh volumes', (s) => this.#refresh(w, s));
+      if (kind === 'Secret' && w.pod.spec.imagePullSecrets?.some((s) => s.name === name)) w.pullSecretChanged();
       w.retryNow();
     }
   }
@@ -213,6 +225,27 @@ export class PodManager implements AsyncDisposable {
     for (const w of [...this.#workers.values()]) {
       const dueAtMs = this.#d.volumes.nextUpdateAtMs(w.pod);
       if (dueAtMs !== undefined && dueAtMs <= this.#d.clock.now()) await this.#refresh(w, signal);
+    }
+  }
+
+  /** One pod after the other: looking costs the disk. */
+  async #checkSizesForEver(signal: AbortSignal): Promise<void> {
+    const c: Ctx = { signal, clock: this.#d.clock, log: this.#d.log };
+    for (;;) {
+      await c.clock.sleep(SIZE_CHECK_MS, signal);
+      for (const w of [...this.#workers.values()]) if (w.hasVolumes) await this.#checkSizes(w, c);
+    }
+  }
+
+  async #checkSizes(w: PodWorker, c: Ctx): Promise<void> {
+    try {
+      const over = await this.#d.volumes.overLimit(w.pod, c);
+      if (over === undefined) return;
+      const message = `Usage of EmptyDir volume "${over.name}" exceeds the limit "${over.limit}". `;
+      w.fail({ reason: 'Evicted', message, graceSeconds: EVICTION_GRACE_S });
+    } catch (e) {
+      c.signal.throwIfAborted();
+      this.#d.log.warn({ err: e, uid: w.uid }, 'measuring volumes failed');
     }
   }
 }

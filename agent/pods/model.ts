@@ -69,6 +69,8 @@ export type SandboxObservation =
 export interface PodFailure {
   readonly reason: string;
   readonly message: string;
+  /** What its containers get to end in, in place of the pod's own. */
+  readonly graceSeconds?: number;
 }
 
 export interface PodObservation {

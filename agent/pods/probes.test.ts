@@ -3,14 +3,15 @@ import { describe, expect, test } from 'vitest';
 import { StatusError, seededRandom, silentLogger, VirtualClock } from '#lib/base';
 import type { ContainerId, ExecRequest, StreamSession } from '../runtime/runtime.ts';
 import type { PodDeps } from './deps.ts';
+import { deleted, FakeNode, fakePod } from './fake-node.ts';
 import type { HandlerTarget } from './hooks.ts';
-import type { Attempt, ContainerSpec } from './model.ts';
+import type { Attempt, ContainerSpec, PodObject } from './model.ts';
 import { Prober } from './probes.ts';
 
 const STATE = { phase: 'running', pid: 1, startedAtMs: 0 } as const;
 
 /** One probed container whose exec answers as told: an exit code, or no session at all. */
-function setUp(container: Partial<ContainerSpec>) {
+function setUp(container: Partial<ContainerSpec>, before?: { started: boolean; ready: boolean }) {
   const clock = new VirtualClock();
   const said: string[] = [];
   const told: string[] = [];
@@ -32,14 +33,17 @@ function setUp(container: Partial<ContainerSpec>) {
     ready: (is) => void told.push(is ? 'ready' : 'unready'),
     unhealthy: (reason) => void told.push(reason),
   });
-  prober.start({ clock, log: silentLogger }, { adopted: false });
+  prober.start({ clock, log: silentLogger }, before);
   const fails = (e: StatusError): void => {
     answer = async () => Promise.reject(e);
   };
   const exits = (code: number): void => {
     answer = async () => sessionOf(code);
   };
-  return { clock, said, told, prober, fails, exits };
+  const answers = (a: () => Promise<StreamSession>): void => {
+    answer = a;
+  };
+  return { clock, said, told, prober, fails, exits, answers };
 }
 
 function sessionOf(code: number): StreamSession {
@@ -97,5 +101,97 @@ describe('probes', () => {
     expect(unnamed.told).toEqual([]);
     expect(unnamed.said[0]).toContain('container a has no port named "web"');
     await unnamed.prober[Symbol.asyncDispose]();
+  });
+
+  test('startup: a probe that takes long does not put off the next', async () => {
+    const t = setUp({ startupProbe: { ...probe, timeoutSeconds: 10, failureThreshold: 100 } });
+    const beganAtMs: number[] = [];
+    const begin = t.clock.now();
+    t.answers(async () => {
+      beganAtMs.push(t.clock.now() - begin);
+      await t.clock.sleep(600, new AbortController().signal);
+      return sessionOf(1);
+    });
+    await t.clock.advance(4_900);
+    expect(beganAtMs).toEqual([0, 1_000, 2_000, 3_000, 4_000]);
+    await t.prober[Symbol.asyncDispose]();
+  });
+
+  test('a pod that goes away is asked no more whether it lives or has started, only whether it is ready', async () => {
+    const t = setUp({ livenessProbe: probe, readinessProbe: probe });
+    await t.clock.advance(2_000);
+    t.prober.stopLiveness();
+    t.exits(1);
+    await t.clock.advance(10_000);
+    expect(t.told.at(-1)).toBe('unready');
+    expect(t.said.filter((text) => !text.startsWith('Readiness'))).toEqual([]);
+    await t.prober[Symbol.asyncDispose]();
+    const starting = setUp({ startupProbe: probe });
+    starting.exits(1);
+    await starting.clock.advance(500);
+    starting.prober.stopLiveness();
+    await starting.clock.advance(10_000);
+    expect(starting.told).toEqual([]);
+    await starting.prober[Symbol.asyncDispose]();
+  });
+
+  test('the liveness probe of a pod being deleted ends with the deletion', async () => {
+    await using node = await FakeNode.make({ programs: { a: { termMs: 'never' } } });
+    const livenessProbe = { httpGet: { host: '127.0.0.1', port: 1 }, periodSeconds: 5, failureThreshold: 1_000 };
+    const pod = fakePod({ containers: [{ name: 'a', image: 'i', livenessProbe }] });
+    const agent = await node.agent();
+    agent.want(pod);
+    await node.until(() => node.running.length === 1);
+    const failures = (): number => node.events.filter((e) => e.message.startsWith('Liveness probe failed')).length;
+    await node.passUntil(() => failures() > 1);
+    agent.want(deleted(pod, node.clock.now(), 60));
+    await node.pass(1_000);
+    const before = failures();
+    await node.pass(40_000);
+    expect(node.running).toEqual(['a/0']);
+    expect(failures()).toBe(before);
+  });
+
+  test('adopted: what has started is not asked again, what has not is', async () => {
+    const started = setUp({ startupProbe: probe, livenessProbe: probe }, { started: true, ready: true });
+    started.exits(1);
+    await started.clock.advance(10_000);
+    expect(started.told).toEqual(['Container a failed liveness probe, will be restarted']);
+    await started.prober[Symbol.asyncDispose]();
+    const not = setUp({ startupProbe: probe }, { started: false, ready: false });
+    not.exits(1);
+    await not.clock.advance(10_000);
+    expect(not.told).toEqual(['Container a failed startup probe, will be restarted']);
+    await not.prober[Symbol.asyncDispose]();
+  });
+
+  test('adopted: one that was ready is not found unready sooner than its period says', async () => {
+    const t = setUp({ readinessProbe: { ...probe, periodSeconds: 10 } }, { started: true, ready: true });
+    t.exits(1);
+    await t.clock.advance(10_000);
+    expect(t.told).toEqual([]);
+    await t.clock.advance(10_000);
+    expect(t.told).toEqual(['unready']);
+    await t.prober[Symbol.asyncDispose]();
+  });
+
+  test('a container that has started lives on under the next agent, whatever its startup probe would say', async () => {
+    await using node = await FakeNode.make();
+    const startupProbe = { httpGet: { host: '127.0.0.1', port: 1 }, failureThreshold: 1, periodSeconds: 1 };
+    const pod = fakePod({ containers: [{ name: 'a', image: 'i' }] });
+    const agent = await node.agent();
+    agent.want(pod);
+    await node.until(() => node.status('u')?.containerStatuses?.[0]?.started === true);
+    const status = node.status('u') ?? {};
+    await agent[Symbol.asyncDispose]();
+    const next = await node.agent();
+    next.want({
+      ...pod,
+      spec: { ...pod.spec, containers: [{ name: 'a', image: 'i', startupProbe }] },
+      status,
+    } as PodObject);
+    await node.pass(5_000);
+    expect(node.running).toEqual(['a/0']);
+    expect(node.status('u')?.containerStatuses?.[0]).toMatchObject({ started: true, ready: true });
   });
 });

@@ -16,6 +16,12 @@ export interface ProbeSink {
   unhealthy(reason: string, graceSeconds: number | undefined): void;
 }
 
+/** What an earlier agent found of a container that still runs. */
+export interface EarlierResults {
+  readonly started: boolean;
+  readonly ready: boolean;
+}
+
 type ProbeType = 'Startup' | 'Liveness' | 'Readiness';
 
 export class Prober implements AsyncDisposable {
@@ -24,6 +30,8 @@ export class Prober implements AsyncDisposable {
   readonly #events: PodEvents;
   readonly #sink: ProbeSink;
   readonly #scope: Scope;
+  /** Of the probes that end a container. */
+  readonly #killing: Scope;
 
   constructor(d: PodDeps, target: HandlerTarget, events: PodEvents, sink: ProbeSink) {
     this.#d = d;
@@ -31,33 +39,51 @@ export class Prober implements AsyncDisposable {
     this.#events = events;
     this.#sink = sink;
     this.#scope = new Scope(`probes ${target.container.name}`);
+    this.#killing = new Scope('startup and liveness', this.#scope.signal);
   }
 
-  /** `adopted`: the container ran before this agent: spread the first probes over the period. */
-  start(c: Pick<Ctx, 'clock' | 'log'>, o: { adopted: boolean }): void {
+  /** `earlier`: the container ran before this agent: the first probes are spread over the period. */
+  start(c: Pick<Ctx, 'clock' | 'log'>, earlier: EarlierResults | undefined): void {
     const { startupProbe, livenessProbe, readinessProbe } = this.#target.container;
     if (startupProbe === undefined && livenessProbe === undefined && readinessProbe === undefined) return;
+    this.#wasReady = earlier?.ready ?? false;
+    const isAdopted = earlier !== undefined;
     this.#scope.spawn('probes', async (signal) => {
-      const ctx: Ctx = { ...c, signal };
-      if (startupProbe !== undefined) {
-        const ok = await this.#untilDecided(startupProbe, ctx);
+      if (startupProbe !== undefined && earlier?.started !== true) {
+        const ok = await this.#hasStarted(startupProbe, { ...c, signal: this.#killing.signal });
         if (!ok) return;
         this.#sink.started();
       }
-      const loops: Promise<void>[] = [];
-      if (livenessProbe !== undefined) loops.push(this.#watch('Liveness', livenessProbe, o.adopted, ctx));
-      if (readinessProbe !== undefined) loops.push(this.#watch('Readiness', readinessProbe, o.adopted, ctx));
-      await Promise.all(loops);
+      if (livenessProbe !== undefined)
+        this.#killing.spawn('liveness', (s) => this.#watch('Liveness', livenessProbe, isAdopted, { ...c, signal: s }));
+      if (readinessProbe !== undefined) await this.#watch('Readiness', readinessProbe, isAdopted, { ...c, signal });
     });
+  }
+
+  /** The pod goes away: whether it lives is no question any more. Source: prober_manager.go (StopLivenessAndStartup). */
+  stopLiveness(): void {
+    this.#killing.abort();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#scope[Symbol.asyncDispose]();
+    await this.#killing[Symbol.asyncDispose]();
+  }
+
+  async #hasStarted(p: DeepReadonly<Probe>, c: Ctx): Promise<boolean> {
+    try {
+      return await this.#untilDecided(p, c);
+    } catch (e) {
+      if (c.signal.aborted) return false;
+      throw e;
+    }
   }
 
   /** Startup: true at the first success, false after failureThreshold failures. */
   async #untilDecided(p: DeepReadonly<Probe>, c: Ctx): Promise<boolean> {
+    const periodMs = (p.periodSeconds ?? 10) * 1000;
     await c.clock.sleep((p.initialDelaySeconds ?? 0) * 1000, c.signal);
+    let nextMs = c.clock.monotonic();
     for (let failures = 0; ; ) {
       const result = await this.#once('Startup', p, c);
       if (result === true) return true;
@@ -69,7 +95,8 @@ export class Prober implements AsyncDisposable {
         );
         return false;
       }
-      await c.clock.sleep((p.periodSeconds ?? 10) * 1000, c.signal);
+      nextMs = Math.max(nextMs + periodMs, c.clock.monotonic());
+      await c.clock.sleep(nextMs - c.clock.monotonic(), c.signal);
     }
   }
 

@@ -3,6 +3,7 @@ import type { PodStatus } from '#lib/api';
 import type { PodDeps } from './deps.ts';
 import type { PodObject, PodObservation } from './model.ts';
 import { statusOf } from './status.ts';
+import { logPath } from './steps/container.ts';
 import { podFolder } from './steps/sandbox.ts';
 import { TerminationMessages } from './termination-messages.ts';
 
@@ -16,18 +17,29 @@ export class StatusReporter {
   /** `onMessage`: a termination message was read, report again. */
   constructor(d: PodDeps, pod: PodObject, onMessage: () => void) {
     this.#d = d;
-    this.#messages = new TerminationMessages(podFolder(d, pod.metadata.uid ?? ''), onMessage);
+    const files = {
+      folder: podFolder(d, pod.metadata.uid ?? ''),
+      logPath: (container: string, attempt: number) => logPath(d, pod, container, attempt),
+    };
+    this.#messages = new TerminationMessages(files, onMessage);
     const phase = pod.status?.phase;
     if (phase === 'Succeeded' || phase === 'Failed') this.terminal = phase;
   }
 
-  /** True when the pod has just become terminal: the plan must be made again. */
+  /** Waits for termination messages: the next report is not put off. */
+  async settled(): Promise<void> {
+    await this.#messages.settled();
+  }
+
+  /** True when the pod has just become terminal: the plan must be made again. Put off while termination messages are read. */
   report(pod: PodObject, seen: PodObservation, terminating: boolean): boolean {
+    const terminationMessages = this.#messages.of(pod, seen);
+    if (terminationMessages === undefined) return false;
     const status = statusOf(this.#withLast(pod), seen, {
       hostIp: this.#d.settings.nodeIp,
       nowMs: this.#d.clock.now(),
       terminating,
-      terminationMessages: this.#messages.of(seen),
+      terminationMessages,
     });
     const text = JSON.stringify(status);
     if (text === this.#lastText) return false;

@@ -173,15 +173,13 @@ function terminated(a: Attempt, messages: Readonly<Record<string, string>>): Non
           : a.state.exitCode === 0
             ? 'Completed'
             : 'Error';
-  const message =
-    a.startError ??
-    messages[a.id] ??
-    (a.state.lost ? 'The container ended while nobody could see its exit status' : undefined);
+  const lost = a.state.lost ? 'The container ended while nobody could see its exit status' : '';
+  const message = a.startError ?? (messages[a.id] || lost);
   return {
     exitCode: a.state.exitCode,
     ...(a.state.signal > 0 ? { signal: a.state.signal } : {}),
     reason,
-    ...(message === undefined || message === '' ? {} : { message }),
+    ...(message === '' ? {} : { message }),
     startedAt: timeText(a.state.startedAtMs),
     finishedAt: timeText(a.state.finishedAtMs),
     containerID: `berth://${a.id}`,

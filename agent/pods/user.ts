@@ -50,8 +50,9 @@ export async function resolveUser(
   const imageGid =
     groupText === '' ? Number(line?.[3] ?? 0) : idOf(groupText, groups.find((g) => g[0] === groupText)?.[2], 'group');
   const gid = runAsGroup ?? (runAsUser === undefined || line !== undefined ? imageGid : 0);
+  /* Strict: what the image says of the user's groups does not count. Source: KEP-3619. */
   const member =
-    line === undefined
+    line === undefined || pod?.supplementalGroupsPolicy === 'Strict'
       ? []
       : groups.filter((g) => (g[3] ?? '').split(',').includes(line[0] ?? '')).map((g) => Number(g[2]));
   const extra = [...(pod?.supplementalGroups ?? []), ...(pod?.fsGroup === undefined ? [] : [pod.fsGroup])];

@@ -89,7 +89,7 @@ export class PodWorker implements AsyncDisposable {
     for (const { spec } of containersOf(pod)) {
       const m = this.#containers.get(spec.name);
       if (m === undefined) this.#containers.set(spec.name, new ContainerMemory());
-      else if (images.get(spec.name) !== spec.image) m.imageChanged();
+      else if (images.get(spec.name) !== spec.image) m.forgetFailures();
     }
     if (pod.metadata.deletionTimestamp !== undefined) {
       this.#terminate();
@@ -115,6 +115,13 @@ export class PodWorker implements AsyncDisposable {
   retryNow(): void {
     this.#sandbox.retryNow();
     for (const m of this.#containers.values()) if (m.waiting?.reason === 'CreateContainerConfigError') m.retryAtMs = 0;
+    this.kick();
+  }
+
+  /** A secret that the pod names for pulls came or changed. */
+  pullSecretChanged(): void {
+    const reasons = ['ErrImagePull', 'ImagePullBackOff'];
+    for (const m of this.#containers.values()) if (reasons.includes(m.waiting?.reason ?? '')) m.forgetFailures();
     this.kick();
   }
 
@@ -159,6 +166,15 @@ export class PodWorker implements AsyncDisposable {
     return this.#sandbox.seen.phase === 'ready';
   }
 
+  /** Ends the pod as Failed, unless it has ended or is about to. */
+  fail(failure: PodFailure): void {
+    if (this.#phase !== 'sync' || this.#failure !== undefined || this.#reporter.terminal !== undefined) return;
+    this.#failure = failure;
+    this.#starting.abort();
+    this.#events.warning(failure.reason, failure.message);
+    this.kick();
+  }
+
   kick(): void {
     this.#dirty = true;
     this.#wake?.();
@@ -175,6 +191,7 @@ export class PodWorker implements AsyncDisposable {
     if (this.#phase !== 'sync') return;
     this.#phase = 'terminating';
     this.#starting.abort();
+    for (const m of this.#containers.values()) m.prober?.stopLiveness();
   }
 
   #adopt(a: AdoptedPod): void {
@@ -218,7 +235,7 @@ export class PodWorker implements AsyncDisposable {
     for (const { spec } of containersOf(this.#pod)) {
       const m = this.#containers.get(spec.name);
       if (m?.latest?.state.phase === 'running' && m.prober === undefined)
-        this.#actions.probe(spec, m, podIp, { adopted: true });
+        this.#actions.probe(spec, m, podIp, { started: m.started, ready: m.ready });
     }
   }
 
@@ -267,10 +284,7 @@ export class PodWorker implements AsyncDisposable {
   #act(a: Action, c: Ctx): void {
     switch (a.do) {
       case 'fail':
-        this.#failure = a.failure;
-        this.#starting.abort();
-        this.#events.warning(a.failure.reason, a.failure.message);
-        this.#dirty = true;
+        this.fail(a.failure);
         break;
       case 'makeSandbox':
         this.#sandbox.task('makeSandbox', () => this.#makeSandbox());
@@ -304,6 +318,8 @@ export class PodWorker implements AsyncDisposable {
 
   /** Every trace of the pod goes, then the control plane is told. */
   async #finish(c: Ctx): Promise<void> {
+    this.#reporter.report(this.#pod, this.#observe(), true);
+    await this.#reporter.settled();
     this.#reporter.report(this.#pod, this.#observe(), true);
     for (const m of this.#containers.values()) {
       for (const a of [m.latest, m.previous]) if (a !== undefined) await this.#actions.discard(a.id, c);

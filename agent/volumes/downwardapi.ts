@@ -1,5 +1,5 @@
 /** downwardAPI volumes and projections: the pod's own metadata and resources as files (pkg/volume/downwardapi). Pure. */
-import type { DeepReadonly, DownwardAPIVolumeFile, Pod } from '#lib/api';
+import { type DeepReadonly, type DownwardAPIVolumeFile, type Pod, semanticEqual } from '#lib/api';
 import { StatusError } from '#lib/base';
 import { containerResource } from '../pods/resources.ts';
 import type { Payload, PayloadFile } from './payload.ts';
@@ -22,6 +22,16 @@ export function downwardPayload(
     out.set(checkedPath(item.path), { data: Buffer.from(text), mode: item.mode ?? o.defaultMode });
   }
   return out;
+}
+
+/** Whether files of its volumes may say something else of `now` than of `before`. What they tell can change in labels and annotations. */
+export function hasDownwardChange(before: DeepReadonly<Pod>, now: DeepReadonly<Pod>): boolean {
+  const tells = (now.spec?.volumes ?? []).some(
+    (v) => v.downwardAPI !== undefined || (v.projected?.sources ?? []).some((s) => s.downwardAPI !== undefined),
+  );
+  if (!tells) return false;
+  const [a, b] = [before.metadata, now.metadata];
+  return !semanticEqual(a.labels, b.labels) || !semanticEqual(a.annotations, b.annotations);
 }
 
 function resourceText(

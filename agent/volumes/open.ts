@@ -16,6 +16,7 @@ import { hasPayload, writePayload } from './atomic-writer.ts';
 import { configMapPayload } from './configmap.ts';
 import { downwardPayload } from './downwardapi.ts';
 import { prepareEmptyDir } from './emptydir.ts';
+import { diskUsage, type LimitedVolume, limitedOnDisk } from './emptydir-usage.ts';
 import { prepareHostPath } from './hostpath.ts';
 import type { Payload } from './payload.ts';
 import { payloadDigest } from './payload.ts';
@@ -26,7 +27,7 @@ import { TokenCache } from './tokens.ts';
 import type { PreparedVolume, SubPathRequest, VolumeSources, Volumes } from './volume.ts';
 
 export interface VolumesOptions {
-  readonly kernel: Pick<Kernel, 'mounts' | 'removeTree'>;
+  readonly kernel: Pick<Kernel, 'mounts' | 'programs' | 'removeTree'>;
   /** Everything lies below it, e.g. $BERTH_HOME/volumes. */
   readonly folder: string;
   readonly sources: VolumeSources;
@@ -116,6 +117,14 @@ class NodeVolumes implements Volumes {
 
   nextUpdateAtMs(pod: DeepReadonly<Pod>): number | undefined {
     return this.#tokens.nextRefreshAtMs(pod);
+  }
+
+  async overLimit(pod: DeepReadonly<Pod>, c: Ctx): Promise<LimitedVolume | undefined> {
+    for (const volume of limitedOnDisk(pod)) {
+      const bytes = await diskUsage(this.#diskPath(uidOf(pod), volume.name), this.#o.kernel.programs, c);
+      if (bytes !== undefined && bytes > volume.bytesMax) return volume;
+    }
+    return undefined;
   }
 
   async cleanup(podUid: string, c: Ctx): Promise<void> {

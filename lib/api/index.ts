@@ -106,6 +106,7 @@ export { applyStrategicMergePatch } from './patch/strategic.ts';
 export { setOwn } from './patch/value.ts';
 export { hasPodResources, type PodResourcesOptions, podLimits, podRequests } from './pod-resources.ts';
 export { decodeProtobuf, encodeProtobuf, isProtobuf } from './protobuf.ts';
+export { BackWriter, BYTES as WIRE_BYTES, Reader as WireReader, VARINT as WIRE_VARINT } from './protobuf-wire.ts';
 export {
   addQuantity,
   compareQuantity,

@@ -4,7 +4,7 @@
  * the pod's end (all of it carries the container's id).
  * Source: kubernetes pkg/kubelet/kuberuntime/kuberuntime_container.go (startContainer).
  */
-import { mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { allEnded, type Ctx, isKind, messageOf, raceAbort } from '#lib/base';
 import type { Image } from '../../images/images.ts';
@@ -23,7 +23,8 @@ import { pidTargetOf } from './pid-namespace.ts';
 import { podFolder, podLogFolder, type Sandbox, savePod } from './sandbox.ts';
 
 export interface StartRequest {
-  readonly pod: PodObject;
+  /** As it is when asked: labels may change during a long pull. */
+  readonly pod: () => PodObject;
   readonly role: ContainerRole;
   readonly spec: ContainerSpec;
   readonly attempt: number;
@@ -53,7 +54,7 @@ export const LABELS = {
  * none, or slow ones would stop every start.
  */
 export async function startContainer(d: PodDeps, r: StartRequest, slots: Slots, c: Ctx): Promise<Attempt> {
-  const image = await ensureImage(d, r.pod, r.spec, r.events, c);
+  const image = await ensureImage(d, r.pod(), r.spec, r.events, c);
   await raceAbort(r.turn, c.signal);
   return slots.use(() => createContainer(d, r, image, c), c);
 }
@@ -75,7 +76,8 @@ async function createAndStart(
   o: { image: Image; id: ContainerId },
   c: Ctx,
 ): Promise<Attempt> {
-  const { pod, spec, sandbox } = r;
+  const { spec, sandbox } = r;
+  const pod = r.pod();
   d.kernel.cgroups.expectMove();
   const environment = await orConfigError(async () => environmentOf(pod, spec, envSources(d, pod, sandbox)));
   const [rootfs, path, binds] = await allEnded([
@@ -93,7 +95,7 @@ async function createAndStart(
   const args = argumentsOf(spec, o.image, environment);
   /* It came after the sandbox: an agent that finds it running must know of it. */
   if (r.role === 'ephemeral') await savePod(d, pod);
-  const pid = await orConfigError(() => pidTargetOf(d, r, c));
+  const pid = await orConfigError(() => pidTargetOf(d, { ...r, pod }, c));
   const figures = containerFigures(spec);
   const ns = join(sandbox.folder, 'ns');
   const oci = ociSpecOf({
@@ -157,7 +159,7 @@ async function discard(d: PodDeps, r: StartRequest, id: ContainerId, c: Ctx): Pr
   await d.images
     .removeRoot(id, own)
     .catch((e: unknown) => c.log.warn({ err: e, container: id }, 'removing a failed root failed'));
-  await rm(logLink(d, r.pod, r.spec.name, id), { force: true });
+  await rm(logLink(d, r.pod(), r.spec.name, id), { force: true });
 }
 
 async function orConfigError<T>(fn: () => Promise<T>): Promise<T> {
@@ -209,7 +211,7 @@ function argumentsOf(spec: ContainerSpec, image: Image, env: ReadonlyMap<string,
 }
 
 async function bindsOf(d: PodDeps, r: StartRequest, env: ReadonlyMap<string, string>, c: Ctx): Promise<BindMount[]> {
-  const { pod, spec, sandbox } = r;
+  const { spec, sandbox } = r;
   const etc = join(sandbox.folder, 'etc');
   const mounts = spec.volumeMounts ?? [];
   const taken = new Set(mounts.map((m) => m.mountPath.replace(/\/+$/, '')));
@@ -218,7 +220,7 @@ async function bindsOf(d: PodDeps, r: StartRequest, env: ReadonlyMap<string, str
     { source: join(etc, 'hosts'), target: '/etc/hosts', ...plain },
     { source: join(etc, 'resolv.conf'), target: '/etc/resolv.conf', ...plain },
     { source: join(etc, 'hostname'), target: '/etc/hostname', ...plain },
-    { source: join(sandbox.folder, 'shm'), target: '/dev/shm', ...plain },
+    { source: r.pod().spec.hostIPC ? '/dev/shm' : join(sandbox.folder, 'shm'), target: '/dev/shm', ...plain },
     {
       source: await terminationFile(sandbox.folder, spec.name, r.attempt),
       target: spec.terminationMessagePath || '/dev/termination-log',
@@ -227,6 +229,8 @@ async function bindsOf(d: PodDeps, r: StartRequest, env: ReadonlyMap<string, str
   ];
   const out = own.filter((b) => !taken.has(b.target));
   for (const [mountIndex, m] of mounts.entries()) {
+    /* An older one could undo a refresh of its files. */
+    const pod = r.pod();
     const subPath =
       m.subPathExpr !== undefined && m.subPathExpr !== '' ? expand(m.subPathExpr, env) : (m.subPath ?? '');
     const request = { pod, volumeName: m.name, containerName: spec.name, mountIndex, subPath };
@@ -255,7 +259,8 @@ export function terminationPath(podFolder: string, container: string, attempt: n
 async function terminationFile(folder: string, container: string, attempt: number): Promise<string> {
   const path = terminationPath(folder, container, attempt);
   await mkdir(join(folder, 'termination'), { recursive: true });
-  await writeFile(path, '', { mode: 0o666 });
+  await writeFile(path, '');
+  await chmod(path, 0o666); // Whatever our umask is: the program may be any user.
   return path;
 }
 

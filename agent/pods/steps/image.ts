@@ -1,10 +1,10 @@
 /**
  * The image of a container by its pull policy, told as events in the kubelet's words.
- * Source: kubernetes pkg/kubelet/images/image_manager.go; credentials: pkg/credentialprovider/keyring.go.
+ * Source: kubernetes pkg/kubelet/images/image_manager.go; credentials: agent/images/keyring.ts.
  */
-import type { DeepReadonly, Secret } from '#lib/api';
 import { type Ctx, isKind, messageOf, StatusError } from '#lib/base';
 import type { Image, RegistryCredentials } from '../../images/images.ts';
+import { credentialsIn } from '../../images/keyring.ts';
 import type { PodDeps } from '../deps.ts';
 import type { ContainerSpec, PodObject } from '../model.ts';
 import type { PodEvents } from '../pod-events.ts';
@@ -73,48 +73,12 @@ async function findLocal(d: PodDeps, reference: string, c: Ctx): Promise<Image |
   }
 }
 
-/** By registry host, then by the longest repository path that is a prefix. */
 function credentialsFor(d: PodDeps, pod: PodObject, host: string, repository: string): RegistryCredentials | undefined {
   const namespace = pod.metadata.namespace ?? '';
-  let best: { length: number; credentials: RegistryCredentials } | undefined;
-  for (const ref of pod.spec.imagePullSecrets ?? []) {
-    const secret = d.objects.get('secrets', namespace, ref.name ?? '');
-    for (const [server, auth] of Object.entries(secret === undefined ? {} : authsOf(secret))) {
-      const [serverHost = '', ...path] = server
-        .replace(/^https?:\/\//, '')
-        .replace(/\/(v1|v2)?\/?$/, '')
-        .split('/');
-      const prefix = path.join('/');
-      const sameHost = serverHost === host || (host === 'docker.io' && serverHost === 'index.docker.io');
-      const covers = prefix === '' || repository === prefix || repository.startsWith(`${prefix}/`);
-      if (sameHost && covers && (best === undefined || prefix.length > best.length))
-        best = { length: prefix.length, credentials: auth };
-    }
-  }
-  return best?.credentials;
-}
-
-function authsOf(secret: DeepReadonly<Secret>): Record<string, RegistryCredentials> {
-  const modern = secret.data?.['.dockerconfigjson'];
-  const old = secret.data?.['.dockercfg'];
-  const text = modern ?? old;
-  if (text === undefined) return {};
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(Buffer.from(text, 'base64').toString('utf8'));
-  } catch {
-    return {}; // A damaged secret is no credential: the registry's own 401 then tells the user.
-  }
-  const auths = (modern === undefined ? parsed : (parsed as { auths?: unknown }).auths) as
-    | Record<string, { auth?: string; username?: string; password?: string }>
-    | undefined;
-  const out: Record<string, RegistryCredentials> = {};
-  for (const [server, a] of Object.entries(auths ?? {})) {
-    const [username = a.username ?? '', ...rest] =
-      a.auth === undefined
-        ? [a.username ?? '', a.password ?? '']
-        : Buffer.from(a.auth, 'base64').toString('utf8').split(':');
-    out[server] = { username, password: rest.join(':') };
-  }
-  return out;
+  const secrets = (pod.spec.imagePullSecrets ?? []).map((ref) => d.objects.get('secrets', namespace, ref.name ?? ''));
+  return credentialsIn(
+    secrets.filter((secret) => secret !== undefined),
+    host,
+    repository,
+  );
 }

@@ -7,7 +7,7 @@ import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 import { allEnded, type Ctx, StatusError, toStatusError, writeFileAtomic } from '#lib/base';
 import type { PinnedNamespace } from '../../kernel/kernel.ts';
-import { hostsText, podHostname as ownHostname, resolvConfText } from '../../network/hosts.ts';
+import { hostsText, kernelHostname, resolvConfText } from '../../network/hosts.ts';
 import type { HostPort, SandboxId } from '../../network/network.ts';
 import type { PodDeps } from '../deps.ts';
 import { containersOf, type PodObject } from '../model.ts';
@@ -23,6 +23,7 @@ export interface Sandbox {
 }
 
 const SHM_BYTES = 64 << 20;
+const KERNEL_HOSTNAME_MAX = 64;
 
 export function podFolder(d: PodDeps, uid: string): string {
   return join(d.settings.folder, uid);
@@ -39,7 +40,16 @@ function cgroupPath(d: PodDeps, qos: string, uid: string): string {
 
 export function podHostname(d: PodDeps, pod: PodObject): string {
   if (pod.spec.hostNetwork) return d.settings.nodeName;
-  return ownHostname(pod);
+  return kernelHostname(pod, d.settings.clusterDomain());
+}
+
+/** Throws Invalid for a name that the kernel cannot hold; only a whole one can be so long. */
+function checkHostname(pod: PodObject, hostname: string): void {
+  if (pod.spec.setHostnameAsFQDN !== true || pod.spec.hostNetwork || hostname.length <= KERNEL_HOSTNAME_MAX) return;
+  throw new StatusError(
+    'Invalid',
+    `failed to construct FQDN from pod hostname and cluster domain, FQDN ${hostname} is too long (${KERNEL_HOSTNAME_MAX} characters is the max, ${hostname.length} characters requested)`,
+  );
 }
 
 /** A volume could not be made ready: the pod's event says FailedMount. */
@@ -53,6 +63,7 @@ export async function makeSandbox(d: PodDeps, pod: PodObject, c: Ctx): Promise<S
   const uid = pod.metadata.uid ?? '';
   const folder = podFolder(d, uid);
   const hostname = podHostname(d, pod);
+  checkHostname(pod, hostname);
   const isNew = (await mkdir(folder, { recursive: true, mode: 0o755 })) !== undefined;
   await mkdir(join(folder, 'etc'), { recursive: true, mode: 0o755 });
   await savePod(d, pod);
