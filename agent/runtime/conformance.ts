@@ -21,6 +21,8 @@ export interface Harness {
   readonly container: (program: ConformanceProgram) => StartContainer;
   /** Waits until `probe` gives a value. */
   readonly eventually: <T>(probe: () => Promise<T | undefined>) => Promise<T>;
+  /** Waits until the program of a container of kind 'run' takes signals: PID 1 never hears of one that came before. */
+  readonly listening: (o: StartContainer) => Promise<void>;
   /** Ends a running container without the agent. */
   readonly killFromOutside: (state: ContainerState & { phase: 'running' }, id: ContainerId) => Promise<void>;
   readonly close: () => Promise<void>;
@@ -96,6 +98,7 @@ export function runtimeConformance(name: string, open: () => Promise<Harness>): 
       ] as const) {
         const o = h.container({ kind: 'run' });
         await h.runtime().start(o, h.c);
+        await h.listening(o);
         await h.runtime().kill(o.id, signal, {}, h.c);
         const state = await exited(o.id);
         expect(state.exitCode).toBe(code);
@@ -138,6 +141,7 @@ export function runtimeConformance(name: string, open: () => Promise<Harness>): 
     test('agent restart: what runs is re-adopted, same pid and start, and its exit is told', async () => {
       const o = h.container({ kind: 'run' });
       const before = await h.runtime().start(o, h.c);
+      await h.listening(o);
       await h.restartAgent();
       expect(await h.runtime().list(h.c)).toEqual([{ id: o.id, labels: o.labels, state: before }]);
       const told: ContainerId[] = [];

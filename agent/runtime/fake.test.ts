@@ -70,6 +70,7 @@ async function harness(): Promise<Harness> {
       }
       throw new Error('never');
     },
+    listening: async () => undefined,
     killFromOutside: async (_state, id) => host.exit(id, 137, { signal: 9 }),
     close: () => runtime[Symbol.asyncDispose](),
   };

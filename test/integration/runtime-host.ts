@@ -170,7 +170,11 @@ export class RuntimeHost {
 export async function conformanceHarness(program: string): Promise<Harness> {
   const host = await RuntimeHost.open(program);
   const lines = {
-    run: ['sh', '-c', 'trap "kill -TERM $!; trap - TERM; kill -TERM 1; exit 143" TERM; sleep 1000 & wait'],
+    run: [
+      'sh',
+      '-c',
+      'trap "kill -TERM $!; trap - TERM; kill -TERM 1; exit 143" TERM; echo listening; sleep 1000 & wait',
+    ],
     deaf: ['sh', '-c', 'trap "" TERM; while :; do sleep 1; done'],
     missing: ['/bin/no-such-program'],
   };
@@ -183,6 +187,10 @@ export async function conformanceHarness(program: string): Promise<Harness> {
       return host.container(lines[p.kind]);
     },
     eventually: (probe) => eventually('conformance', probe),
+    listening: (o) =>
+      eventually('listening', () => (host.log(o).some((l) => l.includes('listening')) ? true : undefined)).then(
+        () => undefined,
+      ),
     killFromOutside: async (state) => {
       process.kill(state.pid, 'SIGKILL');
       await eventually('outside kill', () => (existsSync(`/proc/${state.pid}`) ? undefined : true));
