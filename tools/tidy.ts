@@ -37,7 +37,6 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
 
 /** Packages with one door (design.md 5.8). */
 const DOORS: Readonly<Record<string, readonly string[]>> = {
-  etcd3: ['lib/store'],
   nats: ['lib/bus'],
   pino: ['lib/base'],
   undici: ['lib/client', 'lib/oci'],
