@@ -1,6 +1,6 @@
 /**
  * `npm run build`: one bundle with a chunk per lazily imported command (dist/berth.js), the proto files beside it, and the
- * native helper (dist/berth-helper). etcd3 stays outside the bundle: it reads its own proto files from its folder.
+ * native helper (dist/berth-helper).
  */
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync } from 'node:fs';
@@ -22,7 +22,6 @@ await build({
   format: 'esm',
   platform: 'node',
   target: 'node20',
-  external: ['etcd3'],
   banner: { js: `${REQUIRE}${DIRNAME}` },
   chunkNames: 'chunks/[name]-[hash]',
   legalComments: 'none',

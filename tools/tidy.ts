@@ -16,7 +16,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'lib/base': [],
   'lib/cel': ['lib/base'],
   'lib/api': ['lib/base', 'lib/cel'],
-  'lib/store': ['lib/base', 'lib/api'],
+  'lib/etcd': ['lib/base', 'lib/api'],
+  'lib/store': ['lib/base', 'lib/api', 'lib/etcd'],
   'lib/client': ['lib/base', 'lib/api'],
   'lib/controller': ['lib/base', 'lib/api', 'lib/store', 'lib/client'],
   'lib/oci': ['lib/base'],
@@ -36,7 +37,6 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
 
 /** Packages with one door (design.md 5.8). */
 const DOORS: Readonly<Record<string, readonly string[]>> = {
-  etcd3: ['lib/store'],
   nats: ['lib/bus'],
   pino: ['lib/base'],
   undici: ['lib/client', 'lib/oci'],

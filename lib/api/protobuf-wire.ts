@@ -146,8 +146,14 @@ function tooDeep(): WireError {
 
 /** Writes backwards: last field first, value before tag. */
 export class BackWriter {
-  private buffer = Buffer.allocUnsafe(1024);
-  private start = 1024;
+  private buffer: Buffer;
+  private start: number;
+
+  /** `capacity`: bytes that are taken at once; it grows. */
+  constructor(capacity = 1024) {
+    this.buffer = Buffer.allocUnsafe(capacity);
+    this.start = capacity;
+  }
 
   /** Bytes written so far: the difference of two readings is the length of what was written between. */
   get length(): number {

@@ -12,9 +12,9 @@
  * A lost answer: the group is sent again. A write that had already happened then fails its compare, but what is stored is
  * byte for byte what it wrote, which counts as success (the bytes hold a uid, so no other writer can have made them).
  */
-import type { ICompare, IRequestOp, ITxnRequest, ITxnResponse } from 'etcd3';
 import { type Ctx, type Random, raceAbort, StatusError } from '#lib/base';
-import { type CallOptions, call, type EtcdClients } from './etcd-client.ts';
+import type { Compare, RequestOp, TxnRequest, TxnResponse } from '#lib/etcd';
+import { call, type EtcdClients } from './etcd-client.ts';
 import type { KeySpace } from './etcd-keys.ts';
 import { type Entry, type Fence, type Revision, toRevision } from './store.ts';
 import { conflict, exists, fenced, guardLost, modRevisionOf } from './store-errors.ts';
@@ -38,7 +38,7 @@ export interface PutWrite {
   /** Of the key that sealed the value. */
   readonly guard: Fence | undefined;
   readonly isSealed: boolean;
-  readonly leaseId: string | undefined;
+  readonly leaseId: bigint | undefined;
 }
 
 interface Waiting {
@@ -97,12 +97,12 @@ export class Committer {
     const { keys, clients, random } = this.#deps;
     const request = {
       compare: compares(keys, key, expected, [fence]),
-      success: [{ request_delete_range: { key: keys.bytes(key) } }],
+      success: [{ deleteKey: keys.bytes(key) }],
       failure: readBack(keys, key, [fence]),
     };
-    const answer = await call(`deleting ${key}`, (o) => clients.kv.kv.txn(request, o), c, random);
+    const answer = await call(`deleting ${key}`, () => clients.kv.txn(request), c, random);
     if (!answer.succeeded) throw refusal(answer, { key, expected, fence, guard: undefined });
-    return toRevision(BigInt(answer.header.revision), 0);
+    return toRevision(answer.revision, 0);
   }
 
   #flush(): void {
@@ -158,13 +158,13 @@ export class Committer {
     const request =
       single !== undefined && requests.length === 1
         ? single
-        : { compare: [], success: requests.map((r): IRequestOp => ({ request_txn: r })), failure: [] };
+        : { compare: [], success: requests.map((txn): RequestOp => ({ txn })), failure: [] };
     let attempts = 0;
-    let answer: ITxnResponse;
+    let answer: TxnResponse;
     try {
-      const send = (o: CallOptions, attempt: number): Promise<ITxnResponse> => {
+      const send = (attempt: number): Promise<TxnResponse> => {
         attempts = attempt;
-        return clients.kv.kv.txn(request, o);
+        return clients.kv.txn(request);
       };
       answer = await call(`writing ${group.length} keys`, send, c, random);
     } catch (e) {
@@ -175,13 +175,13 @@ export class Committer {
       return;
     }
     for (const [i, w] of group.entries()) {
-      const own = group.length === 1 ? answer : answer.responses[i]?.response_txn;
+      const own = group.length === 1 ? answer : answer.responses[i]?.txn;
       if (own === undefined) w.reject(new StatusError('Internal', `etcd answered nothing for ${w.write.key}`));
-      else this.#settle(w, own, { mod: BigInt(answer.header.revision), index: i, repeated: attempts > 0 });
+      else this.#settle(w, own, { mod: answer.revision, index: i, repeated: attempts > 0 });
     }
   }
 
-  #settle(w: Waiting, own: ITxnResponse, o: { mod: bigint; index: number; repeated: boolean }): void {
+  #settle(w: Waiting, own: TxnResponse, o: { mod: bigint; index: number; repeated: boolean }): void {
     const { key, value } = w.write;
     if (own.succeeded) {
       w.resolve({ key, value, revision: toRevision(o.mod, o.index) });
@@ -192,25 +192,25 @@ export class Committer {
     else w.reject(refusal(own, w.write));
   }
 
-  #request(write: PutWrite, value: Buffer): ITxnRequest {
+  #request(write: PutWrite, value: Buffer): TxnRequest {
     const { keys } = this.#deps;
     const held = [write.fence, write.guard];
     const put = {
       key: keys.bytes(write.key),
       value,
-      ...(write.leaseId === undefined ? {} : { lease: write.leaseId }),
+      lease: write.leaseId,
     };
     return {
       compare: compares(keys, write.key, write.expected, held),
-      success: [{ request_put: put }],
+      success: [{ put }],
       failure: readBack(keys, write.key, held),
     };
   }
 
-  #earlierSuccess(answer: ITxnResponse, write: PutWrite, index: number): Entry | undefined {
-    const kv = answer.responses[0]?.response_range?.kvs[0];
+  #earlierSuccess(answer: TxnResponse, write: PutWrite, index: number): Entry | undefined {
+    const kv = answer.responses[0]?.range?.kvs[0];
     if (kv === undefined || !stored(write, index).equals(kv.value)) return undefined;
-    if (write.expected !== undefined && BigInt(kv.mod_revision) === modRevisionOf(write.expected)) return undefined;
+    if (write.expected !== undefined && kv.modRevision === modRevisionOf(write.expected)) return undefined;
     return this.#deps.keys.entry(kv);
   }
 }
@@ -221,34 +221,28 @@ function stored(write: PutWrite, index: number): Buffer {
 
 type Held = readonly (Fence | undefined)[];
 
-function compares(keys: KeySpace, key: string, expected: Revision | undefined, held: Held): ICompare[] {
-  const own: ICompare =
+function compares(keys: KeySpace, key: string, expected: Revision | undefined, held: Held): Compare[] {
+  const own: Compare =
     expected === undefined
-      ? { key: keys.bytes(key), target: 'Create', result: 'Equal', create_revision: '0' }
-      : { key: keys.bytes(key), target: 'Mod', result: 'Equal', mod_revision: modRevisionOf(expected).toString() };
+      ? { key: keys.bytes(key), target: 'create', revision: 0n }
+      : { key: keys.bytes(key), target: 'mod', revision: modRevisionOf(expected) };
   const out = [own];
   for (const h of held)
-    if (h !== undefined)
-      out.push({
-        key: keys.bytes(h.key),
-        target: 'Create',
-        result: 'Equal',
-        create_revision: h.createRevision.toString(),
-      });
+    if (h !== undefined) out.push({ key: keys.bytes(h.key), target: 'create', revision: h.createRevision });
   return out;
 }
 
 /** What the else-branch reads: the key itself (with its value), then that of the fence and of the guard. */
-function readBack(keys: KeySpace, key: string, held: Held): IRequestOp[] {
-  const out: IRequestOp[] = [{ request_range: { key: keys.bytes(key) } }];
-  for (const h of held) if (h !== undefined) out.push({ request_range: { key: keys.bytes(h.key), keys_only: true } });
+function readBack(keys: KeySpace, key: string, held: Held): RequestOp[] {
+  const out: RequestOp[] = [{ range: { key: keys.bytes(key) } }];
+  for (const h of held) if (h !== undefined) out.push({ range: { key: keys.bytes(h.key), keysOnly: true } });
   return out;
 }
 
-function refusal(answer: ITxnResponse, w: Pick<PutWrite, 'key' | 'expected' | 'fence' | 'guard'>): StatusError {
+function refusal(answer: TxnResponse, w: Pick<PutWrite, 'key' | 'expected' | 'fence' | 'guard'>): StatusError {
   const isLost = (held: Fence, at: number): boolean => {
-    const kv = answer.responses[at]?.response_range?.kvs[0];
-    return kv === undefined || BigInt(kv.create_revision) !== held.createRevision;
+    const kv = answer.responses[at]?.range?.kvs[0];
+    return kv === undefined || kv.createRevision !== held.createRevision;
   };
   if (w.fence !== undefined && isLost(w.fence, 1)) return fenced(w.fence);
   if (w.guard !== undefined && isLost(w.guard, w.fence === undefined ? 1 : 2)) return guardLost(w.guard);

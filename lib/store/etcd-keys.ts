@@ -1,5 +1,5 @@
 /** Our keys as etcd's bytes and ranges, below an optional prefix, and etcd's records as our entries. */
-import type { IKeyValue } from 'etcd3';
+import type { KeyValue } from '#lib/etcd';
 import { type Entry, toRevision } from './store.ts';
 import { decodeValue } from './value-header.ts';
 
@@ -19,16 +19,16 @@ export class KeySpace {
   }
 
   /** All keys that start with `prefix`; behind `after`, if given. */
-  range(prefix: string, after?: string | undefined): { key: Buffer; range_end: Buffer } {
+  range(prefix: string, after?: string | undefined): { key: Buffer; rangeEnd: Buffer } {
     const whole = this.#prefix + prefix;
     const first = after !== undefined && after >= prefix ? `${this.#prefix}${after}\0` : whole === '' ? '\0' : whole;
-    return { key: Buffer.from(first), range_end: prefixEnd(Buffer.from(whole)) };
+    return { key: Buffer.from(first), rangeEnd: prefixEnd(Buffer.from(whole)) };
   }
 
-  entry(kv: IKeyValue): Entry {
+  entry(kv: KeyValue): Entry {
     const key = this.text(kv.key);
     const { index, sealed, body } = decodeValue(key, kv.value);
-    const revision = toRevision(BigInt(kv.mod_revision), index);
+    const revision = toRevision(kv.modRevision, index);
     return { key, value: body, revision, ...(sealed ? { isSealed: true } : {}) };
   }
 }

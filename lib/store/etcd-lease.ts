@@ -1,5 +1,5 @@
 /**
- * etcd leases, without etcd3's Lease (it reports a loss only after twice the TTL, and opens one stream per lease).
+ * etcd leases.
  *
  * `LeaseBuckets`: keys with a time to live (Events) share leases: one bucket per TTL and minute, living a minute longer than
  * asked. At most 100 keys a lease: their expiry is one transaction, and a revision has 128 slots.
@@ -8,17 +8,7 @@
  * the fence. The holder renews every third of the TTL and believes in itself only until `ttl - margin` after the last
  * renewal was SENT, by its own monotonic clock: etcd counts from when it received it, so the holder always gives up first.
  */
-import {
-  type Clock,
-  type Ctx,
-  isKind,
-  messageOf,
-  type Random,
-  raceAbort,
-  Scope,
-  StatusError,
-  type Timer,
-} from '#lib/base';
+import { type Ctx, isKind, messageOf, type Random, raceAbort, Scope, StatusError, type Timer } from '#lib/base';
 import { call, type EtcdClients } from './etcd-client.ts';
 import type { KeySpace } from './etcd-keys.ts';
 import { watchRange } from './etcd-watch.ts';
@@ -36,7 +26,7 @@ const BUCKET_KEYS_MAX = 100;
 const RECHECK_MS = 3_000;
 
 interface Bucket {
-  readonly leaseId: Promise<string>;
+  readonly leaseId: Promise<bigint>;
   readonly endsAt: number;
   keys: number;
 }
@@ -54,7 +44,7 @@ export class LeaseBuckets {
   }
 
   /** A lease that ends between `ttlSeconds` and a minute later. */
-  leaseFor(ttlSeconds: number, c: Ctx): Promise<string> {
+  leaseFor(ttlSeconds: number, c: Ctx): Promise<bigint> {
     return raceAbort(this.#bucketFor(ttlSeconds).leaseId, c.signal);
   }
 
@@ -83,15 +73,8 @@ export class LeaseBuckets {
   }
 }
 
-async function grant(deps: LeaseDeps, ttlSeconds: number, c: Ctx): Promise<string> {
-  const request = { TTL: Math.ceil(ttlSeconds), ID: 0 };
-  const answer = await call(
-    'granting a lease',
-    (o) => deps.clients.streams.leaseClient.leaseGrant(request, o),
-    c,
-    deps.random,
-  );
-  return answer.ID;
+async function grant(deps: LeaseDeps, ttlSeconds: number, c: Ctx): Promise<bigint> {
+  return await call('granting a lease', () => deps.clients.streams.leaseGrant(Math.ceil(ttlSeconds)), c, deps.random);
 }
 
 /** Resolves when this caller holds the key. */
@@ -109,7 +92,7 @@ export async function acquire(
     try {
       createRevision = await tryCreate(deps, { ...o, leaseId }, c);
     } finally {
-      if (createRevision === undefined) await revoke(deps, leaseId, c.clock);
+      if (createRevision === undefined) await revoke(deps, leaseId);
     }
     if (createRevision !== undefined) return new EtcdHeldKey(deps, { ...o, leaseId, createRevision, sentAt }, c);
   }
@@ -118,25 +101,20 @@ export async function acquire(
 /** The create revision, or undefined when another holder was faster. */
 async function tryCreate(
   deps: LeaseDeps,
-  o: { key: string; identity: string; leaseId: string },
+  o: { key: string; identity: string; leaseId: bigint },
   c: Ctx,
 ): Promise<bigint | undefined> {
   const key = deps.keys.bytes(o.key);
   const request = {
-    compare: [{ key, target: 'Create' as const, result: 'Equal' as const, create_revision: '0' }],
-    success: [{ request_put: { key, value: encodeValue(Buffer.from(o.identity), 0, false), lease: o.leaseId } }],
-    failure: [{ request_range: { key } }],
+    compare: [{ key, target: 'create' as const, revision: 0n }],
+    success: [{ put: { key, value: encodeValue(Buffer.from(o.identity), 0, false), lease: o.leaseId } }],
+    failure: [{ range: { key } }],
   };
-  const answer = await call(
-    `acquiring ${o.key}`,
-    (options) => deps.clients.kv.kv.txn(request, options),
-    c,
-    deps.random,
-  );
-  if (answer.succeeded) return BigInt(answer.header.revision);
+  const answer = await call(`acquiring ${o.key}`, () => deps.clients.kv.txn(request), c, deps.random);
+  if (answer.succeeded) return answer.revision;
   // A repeated attempt after a lost answer finds its own lease on the key.
-  const holder = answer.responses[0]?.response_range?.kvs[0];
-  return holder?.lease === o.leaseId ? BigInt(holder.create_revision) : undefined;
+  const holder = answer.responses[0]?.range?.kvs[0];
+  return holder?.lease === o.leaseId ? holder.createRevision : undefined;
 }
 
 /**
@@ -144,11 +122,11 @@ async function tryCreate(
  * and came back while its disk was full was seen to swallow one) delays an election and does not end it.
  */
 async function untilAbsent(deps: LeaseDeps, key: string, c: Ctx): Promise<void> {
-  const request = { key: deps.keys.bytes(key), keys_only: true };
+  const request = { key: deps.keys.bytes(key), keysOnly: true };
   for (;;) {
-    const answer = await call(`reading ${key}`, (o) => deps.clients.kv.kv.range(request, o), c, deps.random);
+    const answer = await call(`reading ${key}`, () => deps.clients.kv.range(request), c, deps.random);
     if (answer.kvs.length === 0) return;
-    await deletedWithin(deps, key, readRevision(BigInt(answer.header.revision)), c);
+    await deletedWithin(deps, key, readRevision(answer.revision), c);
     c.signal.throwIfAborted();
   }
 }
@@ -168,16 +146,14 @@ async function deletedWithin(deps: LeaseDeps, key: string, from: Revision, c: Ct
 }
 
 /** Best effort under a deadline of its own, since it runs after a cancel: an unrevoked lease ends by itself. */
-async function revoke(deps: LeaseDeps, leaseId: string, clock: Clock): Promise<void> {
-  await deps.clients.streams.leaseClient
-    .leaseRevoke({ ID: leaseId }, { deadline: clock.now() + 2_000 })
-    .catch(() => undefined);
+async function revoke(deps: LeaseDeps, leaseId: bigint): Promise<void> {
+  await deps.clients.streams.leaseRevoke(leaseId).catch(() => undefined);
 }
 
 class EtcdHeldKey implements HeldKey {
   readonly fence: Fence;
   readonly #deps: LeaseDeps;
-  readonly #leaseId: string;
+  readonly #leaseId: bigint;
   readonly #ttlMs: number;
   readonly #lost = new AbortController();
   readonly #scope: Scope;
@@ -186,7 +162,7 @@ class EtcdHeldKey implements HeldKey {
 
   constructor(
     deps: LeaseDeps,
-    o: { key: string; leaseId: string; ttlSeconds: number; createRevision: bigint; sentAt: number },
+    o: { key: string; leaseId: bigint; ttlSeconds: number; createRevision: bigint; sentAt: number },
     c: Ctx,
   ) {
     this.#deps = deps;
@@ -207,7 +183,7 @@ class EtcdHeldKey implements HeldKey {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#expiry?.cancel();
     await this.#scope[Symbol.asyncDispose]();
-    await revoke(this.#deps, this.#leaseId, this.#c.clock);
+    await revoke(this.#deps, this.#leaseId);
   }
 
   #believeUntil(sentAt: number): void {
@@ -244,18 +220,9 @@ class EtcdHeldKey implements HeldKey {
     }
   }
 
-  /** One short stream per renewal: nothing to resume, and no stale stream to mistake for a live one. */
   async #renewOnce(): Promise<void> {
     const sentAt = this.#c.clock.monotonic();
-    const stream = await this.#deps.clients.streams.leaseClient.leaseKeepAlive({
-      deadline: this.#c.clock.now() + this.#ttlMs / 3,
-    });
-    const ttl = await new Promise<number>((resolve, reject) => {
-      stream.on('data', (answer) => resolve(Number(answer.TTL)));
-      stream.on('error', reject);
-      stream.on('end', () => reject(new Error('the stream ended without an answer')));
-      stream.write({ ID: this.#leaseId });
-    }).finally(() => stream.end());
+    const ttl = await this.#deps.clients.streams.leaseKeepAlive(this.#leaseId, this.#ttlMs / 3);
     if (ttl <= 0) this.#lose('expired in etcd');
     else this.#believeUntil(sentAt);
   }

@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
-import type { Etcd3 } from 'etcd3';
 import { expect, test } from 'vitest';
 import { isKind, seededRandom } from '#lib/base';
+import type { WatchClient, WatchEvent, WatchResponse } from '#lib/etcd';
 import { context, eventText } from './conformance.ts';
 import { KeySpace } from './etcd-keys.ts';
 import { watchRange } from './etcd-watch.ts';
@@ -19,23 +19,27 @@ class ScriptedEtcd {
     this.#revision = revision;
   }
 
-  get client(): Etcd3 {
-    const watch = async (): Promise<unknown> => {
+  get client(): WatchClient {
+    const watch = async function* (this: ScriptedEtcd, startRevision: bigint): AsyncGenerator<WatchResponse> {
       const stream = new PassThrough({ objectMode: true });
       this.#streams.push(stream);
-      const write = (m: { create_request: { start_revision: string } }): void =>
-        void this.starts.push(m.create_request.start_revision);
-      return Object.assign(stream, { write, cancel: () => void stream.destroy() });
+      this.starts.push(String(startRevision));
+      yield* stream as AsyncIterable<WatchResponse>;
     };
-    const range = async (): Promise<unknown> => ({ header: { revision: String(this.#revision) }, kvs: [] });
-    return { watchClient: { watch }, kv: { range } } as unknown as Etcd3;
+    return {
+      watch: (r) => watch.call(this, r.startRevision),
+      range: async () => ({ revision: BigInt(this.#revision), kvs: [], count: 0 }),
+    };
   }
 
-  async answer(stream: number, o: { revision: number; created?: boolean; fragment?: boolean; events?: unknown[] }) {
+  async answer(
+    stream: number,
+    o: { revision: number; created?: boolean; fragment?: boolean; events?: readonly WatchEvent[] },
+  ) {
     await expect.poll(() => this.starts.length).toBeGreaterThan(stream);
     const { revision, created = false, fragment = false, events = [] } = o;
-    const common = { compact_revision: '0', canceled: false, cancel_reason: '' };
-    this.#streams[stream]?.push({ header: { revision: String(revision) }, ...common, created, fragment, events });
+    const common = { compactRevision: 0n, canceled: false, cancelReason: '' };
+    this.#streams[stream]?.push({ revision: BigInt(revision), ...common, created, fragment, events });
   }
 
   end(stream: number): void {
@@ -43,9 +47,13 @@ class ScriptedEtcd {
   }
 }
 
-function put(key: string, mod: number, index: number): unknown {
-  const value = encodeValue(Buffer.from(key), index, false);
-  return { type: 'Put', kv: { key: Buffer.from(key), value, mod_revision: String(mod) } };
+function put(key: string, mod: number, index: number): WatchEvent {
+  return putOf(key, mod, encodeValue(Buffer.from(key), index, false));
+}
+
+function putOf(key: string, mod: number, value: Buffer): WatchEvent {
+  const modRevision = BigInt(mod);
+  return { type: 'put', kv: { key: Buffer.from(key), value, modRevision, createRevision: modRevision, lease: 0n } };
 }
 
 function batchesOf(etcd: ScriptedEtcd, from: number): AsyncGenerator<readonly StoreEvent[]> {
@@ -109,10 +117,7 @@ test('watchRange: a store whose newest revision is older than ours was restored 
 test('watchRange: what others keep in the same etcd is passed over, but nothing of ours that cannot be read', async () => {
   const etcd = new ScriptedEtcd(9);
   const batches = batchesOf(etcd, 4);
-  const foreign = (key: string, mod: number): unknown => {
-    const kv = { key: Buffer.from(key), value: Buffer.from('theirs'), mod_revision: String(mod) };
-    return { type: 'Put', kv };
-  };
+  const foreign = (key: string, mod: number): WatchEvent => putOf(key, mod, Buffer.from('theirs'));
   const first = next(batches);
   await etcd.answer(0, { revision: 9, created: true });
   await etcd.answer(0, { revision: 9, events: [foreign('health', 5), put('/registry/a', 6, 0)] });

@@ -1,8 +1,7 @@
 /**
  * A watch over a range of keys that loses nothing and repeats nothing.
  *
- * Why not etcd3's Watcher: it moves its resume point to the header's revision before the backlog has come, so a cut
- * connection loses history (dependencies.md 1a). The rule here is that of Go's clientv3 plus our groups: the resume point is
+ * The rule is that of Go's clientv3 plus our groups: the resume point is
  * the last event handed out, (modRevision, index). A new stream starts at that modRevision again (the same transaction may
  * have had more events) and skips the indexes already seen. Headers never move the point: while catching up, etcd stamps
  * old batches with the current revision, and progress answers of 3.4 overtake events.
@@ -13,17 +12,16 @@
  * Fragments (a big transaction split over several responses) are glued: the events of one transaction are handed out in one
  * batch, so that who has seen one of them has seen all. What waits for its rest is forgotten when the stream breaks.
  */
-import { Duplex } from 'node:stream';
-import type { Etcd3, IEvent, IWatchResponse } from 'etcd3';
 import { backoffMs, type Ctx, isKind, messageOf, type Random } from '#lib/base';
-import { call, type EtcdClients } from './etcd-client.ts';
+import type { WatchClient, WatchEvent } from '#lib/etcd';
+import { call } from './etcd-client.ts';
 import type { KeySpace } from './etcd-keys.ts';
 import { isOwnKey } from './keys.ts';
 import { type Revision, type StoreEvent, toRevision } from './store.ts';
 import { expired, indexOf, modRevisionOf } from './store-errors.ts';
 
 export interface WatchDeps {
-  readonly clients: Pick<EtcdClients, 'streams'>;
+  readonly clients: { readonly streams: WatchClient };
   readonly keys: KeySpace;
   readonly random: Random;
 }
@@ -35,7 +33,7 @@ const WHOLE = 127;
 /** Batches as they came; throws Expired when `from` was compacted; ends when `c.signal` aborts. */
 export async function* watchRange(
   deps: WatchDeps,
-  range: { key: Buffer; range_end?: Buffer },
+  range: { key: Buffer; rangeEnd?: Buffer },
   from: Revision,
   c: Ctx,
 ): AsyncGenerator<readonly StoreEvent[]> {
@@ -44,11 +42,11 @@ export async function* watchRange(
   while (!c.signal.aborted) {
     try {
       const startRevision = cursor.begin();
-      for await (const response of openStream(deps.clients.streams, { ...range, startRevision }, c)) {
+      for await (const response of deps.clients.streams.watch({ ...range, startRevision }, c.signal)) {
         failures = 0;
-        if (response.compact_revision !== '0') throw expired(cursor.last);
-        if (response.canceled) throw new Error(`etcd ended the watch: ${response.cancel_reason}`);
-        const isBehind = response.created && BigInt(response.header.revision) + 1n < startRevision;
+        if (response.compactRevision !== 0n) throw expired(cursor.last);
+        if (response.canceled) throw new Error(`etcd ended the watch: ${response.cancelReason}`);
+        const isBehind = response.created && response.revision + 1n < startRevision;
         if (isBehind && (await isRestored(deps, startRevision, c))) throw expired(cursor.last);
         const events = cursor.take(response.events, response.fragment);
         if (events.length > 0) yield events;
@@ -68,9 +66,9 @@ export async function* watchRange(
  * seen, they were restored from a backup: our history is not their history.
  */
 async function isRestored(deps: WatchDeps, startRevision: bigint, c: Ctx): Promise<boolean> {
-  const request = { key: Buffer.from('\0'), count_only: true };
-  const answer = await call('reading the revision', (o) => deps.clients.streams.kv.range(request, o), c, deps.random);
-  return BigInt(answer.header.revision) + 1n < startRevision;
+  const request = { key: Buffer.from('\0'), countOnly: true };
+  const answer = await call('reading the revision', () => deps.clients.streams.range(request), c, deps.random);
+  return answer.revision + 1n < startRevision;
 }
 
 /** The history is gone, or what is stored cannot be read: no new stream heals that. */
@@ -103,11 +101,11 @@ class Cursor {
   }
 
   /** `isFragment`: more events of the last transaction may follow; they are kept until then. */
-  take(events: readonly IEvent[], isFragment: boolean): readonly StoreEvent[] {
+  take(events: readonly WatchEvent[], isFragment: boolean): readonly StoreEvent[] {
     const out = this.#held;
     this.#held = [];
     for (const e of events) {
-      const mod = BigInt(e.kv.mod_revision);
+      const mod = e.kv.modRevision;
       if (mod === this.#mod) this.#position++;
       else {
         this.#mod = mod;
@@ -126,8 +124,8 @@ class Cursor {
   }
 
   /** undefined for what others keep in the same etcd. */
-  #decode(e: IEvent, mod: bigint): StoreEvent | undefined {
-    if (e.type === 'Delete') {
+  #decode(e: WatchEvent, mod: bigint): StoreEvent | undefined {
+    if (e.type === 'delete') {
       const index = Math.min(this.#position, WHOLE - 1);
       return { type: 'delete', key: this.#keys.text(e.kv.key), revision: toRevision(mod, index) };
     }
@@ -142,36 +140,4 @@ class Cursor {
 
 function revisionOf(e: StoreEvent): Revision {
   return e.type === 'put' ? e.entry.revision : e.revision;
-}
-
-/** One gRPC stream with one watcher; ends or throws with it, and is cancelled when the consumer leaves or `c` aborts. */
-async function* openStream(
-  client: Etcd3,
-  o: { key: Buffer; range_end?: Buffer; startRevision: bigint },
-  c: Ctx,
-): AsyncGenerator<IWatchResponse> {
-  const stream = await client.watchClient.watch();
-  const cancel = (): void => stream.cancel();
-  c.signal.addEventListener('abort', cancel, { once: true });
-  try {
-    if (c.signal.aborted) return;
-    stream.write({
-      create_request: {
-        key: o.key,
-        ...(o.range_end === undefined ? {} : { range_end: o.range_end }),
-        start_revision: o.startRevision.toString(),
-        fragment: true,
-      },
-    });
-    yield* responses(stream);
-  } finally {
-    c.signal.removeEventListener('abort', cancel);
-    stream.cancel();
-  }
-}
-
-/** The stream is Node's own Duplex, whatever its declared type: iterating it pauses etcd when the consumer is slow. */
-function responses(stream: unknown): AsyncIterable<IWatchResponse> {
-  if (!(stream instanceof Duplex)) throw new Error('etcd3 gave a watch stream that is no Duplex');
-  return stream as AsyncIterable<IWatchResponse>;
 }

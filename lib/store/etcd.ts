@@ -6,7 +6,6 @@
  * guessed at, and foreign keys beside ours are passed over. Reads are linearizable ranges, in pages of 500 at one revision,
  * so that no answer is larger than a few MB.
  */
-import type { IRangeRequest, IRangeResponse } from 'etcd3';
 import {
   type Clock,
   type Ctx,
@@ -18,7 +17,8 @@ import {
   Scope,
   StatusError,
 } from '#lib/base';
-import { call, type EtcdClients, type EtcdEndpoints, type EtcdTls, openClients } from './etcd-client.ts';
+import type { EtcdTls, RangeRequest, RangeResponse } from '#lib/etcd';
+import { call, type EtcdClients, type EtcdEndpoints, openClients } from './etcd-client.ts';
 import { Committer } from './etcd-commit.ts';
 import { KeySpace } from './etcd-keys.ts';
 import { acquire, LeaseBuckets } from './etcd-lease.ts';
@@ -80,7 +80,7 @@ export class EtcdStore implements Store, AsyncDisposable {
 
   /** Resolves when etcd has answered once. Throws Unavailable when it does not within a few seconds. */
   static async open(o: EtcdOptions, c: Ctx): Promise<EtcdStore> {
-    const store = new EtcdStore(o, openClients(o), c);
+    const store = new EtcdStore(o, openClients(o, o.random ?? realRandom), c);
     try {
       await store.currentRevision(c);
       return store;
@@ -110,9 +110,9 @@ export class EtcdStore implements Store, AsyncDisposable {
         },
         c,
       );
-      revision ??= readRevision(BigInt(page.header.revision));
+      revision ??= readRevision(page.revision);
       for (const kv of page.kvs) entries.push(this.#keys.entry(kv));
-      const remaining = Number(page.count) - page.kvs.length;
+      const remaining = page.count - page.kvs.length;
       if (remaining <= 0 || page.kvs.length === 0 || entries.length >= limit)
         return { entries, revision, more: remaining > 0, remaining: Math.max(remaining, 0) };
       after = entries.at(-1)?.key;
@@ -167,21 +167,20 @@ export class EtcdStore implements Store, AsyncDisposable {
     }
   }
 
-  #range(what: string, request: IRangeRequest, c: Ctx): Promise<IRangeResponse> {
-    return call(what, (o) => this.#clients.kv.kv.range(request, o), c, this.#random);
+  #range(what: string, request: RangeRequest, c: Ctx): Promise<RangeResponse> {
+    return call(what, () => this.#clients.kv.range(request), c, this.#random);
   }
 
   /** A linearizable read of a key that does not exist: its header holds a revision not older than any acknowledged write. */
   async #readRevision(c: Ctx): Promise<Revision> {
-    const answer = await this.#range('reading the revision', { key: Buffer.from('\0'), count_only: true }, c);
-    return readRevision(BigInt(answer.header.revision));
+    const answer = await this.#range('reading the revision', { key: Buffer.from('\0'), countOnly: true }, c);
+    return readRevision(answer.revision);
   }
 
   async #compact(before: Revision, c: Ctx): Promise<void> {
     // Answered when the history is really gone, so that who looks at the size next sees what it gave.
-    const request = { revision: modRevisionOf(before).toString(), physical: true };
     try {
-      await call('compacting', (o) => this.#clients.kv.kv.compact(request, o), c, this.#random);
+      await call('compacting', () => this.#clients.kv.compact(modRevisionOf(before)), c, this.#random);
     } catch (e) {
       // Somebody has compacted further already, which is as good.
       if (!isKind(e, 'Expired')) throw e;
@@ -189,21 +188,16 @@ export class EtcdStore implements Store, AsyncDisposable {
   }
 
   async #health(c: Ctx): Promise<{ sizeBytes: number; sizeInUseBytes: number; quotaBytes: number }> {
-    const { maintenance } = this.#clients.kv;
-    const alarms = await call('reading alarms', (o) => maintenance.alarm({ action: 'Get' }, o), c, this.#random);
-    for (const alarm of alarms.alarms)
-      throw new StatusError('Unavailable', `etcd member ${alarm.memberID} has raised the alarm ${String(alarm.alarm)}`);
-    const status = await call('reading the status', (o) => maintenance.status(o), c, this.#random);
-    return {
-      sizeBytes: Number(status.dbSize),
-      sizeInUseBytes: Number(status.dbSizeInUse),
-      quotaBytes: this.#quotaBytes,
-    };
+    const [alarm] = await call('reading alarms', () => this.#clients.kv.alarms(), c, this.#random);
+    if (alarm !== undefined)
+      throw new StatusError('Unavailable', `etcd member ${alarm.memberId} has raised the alarm ${alarm.kind}`);
+    const status = await call('reading the status', () => this.#clients.kv.status(), c, this.#random);
+    return { sizeBytes: status.dbSize, sizeInUseBytes: status.dbSizeInUse, quotaBytes: this.#quotaBytes };
   }
 }
 
 /** etcd takes 0 for "now"; its first revision is 1. */
-function pastRevision(revision: Revision): string {
+function pastRevision(revision: Revision): bigint {
   const mod = modRevisionOf(revision);
-  return (mod < 1n ? 1n : mod).toString();
+  return mod < 1n ? 1n : mod;
 }

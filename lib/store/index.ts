@@ -1,5 +1,6 @@
+export type { EtcdTls } from '#lib/etcd';
 export { type EtcdOptions, EtcdStore } from './etcd.ts';
-export type { EtcdEndpoints, EtcdTls } from './etcd-client.ts';
+export type { EtcdEndpoints } from './etcd-client.ts';
 export * from './keys.ts';
 export { Maintenance, type MaintenanceOptions } from './maintenance.ts';
 export * from './memory.ts';

@@ -37,7 +37,7 @@ test('KeySpace: ranges begin behind `after` and keep to their prefix', () => {
   const keys = new KeySpace('/p');
   expect(keys.range('/a/', '/a/x').key.toString()).toBe('/p/a/x\0');
   expect(keys.range('/a/', '/0').key.toString()).toBe('/p/a/');
-  expect(keys.range('/a/').range_end.toString()).toBe('/p/a0');
+  expect(keys.range('/a/').rangeEnd.toString()).toBe('/p/a0');
   expect(keys.text(Buffer.from('/p/a/x'))).toBe('/a/x');
   expect(new KeySpace('').range('').key.toString()).toBe('\0');
 });

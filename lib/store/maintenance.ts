@@ -7,9 +7,9 @@
  * the quota compact to a minute ago and say so. A member that is away is passed over: what it has to say of itself must
  * not stop the others from being kept. Every step may be repeated and done by several replicas at once.
  */
-import type { Etcd3 } from 'etcd3';
 import { type Ctx, messageOf, type Random, realRandom } from '#lib/base';
-import { call, deadline, type EtcdEndpoints, type EtcdTls, openClient, storeError } from './etcd-client.ts';
+import { EtcdClient, type EtcdTls } from '#lib/etcd';
+import { call, type EtcdEndpoints, storeError } from './etcd-client.ts';
 import type { Revision, Store } from './store.ts';
 
 export interface MaintenanceOptions extends EtcdEndpoints {
@@ -26,7 +26,7 @@ export interface MaintenanceOptions extends EtcdEndpoints {
 
 interface Member {
   readonly endpoint: string;
-  readonly client: Etcd3;
+  readonly client: EtcdClient;
 }
 
 interface Size {
@@ -41,12 +41,11 @@ interface Sample {
 
 const FULL_SHARE = 0.8;
 const FULL_HISTORY_MS = 60_000;
-const DEFRAG_MS = 120_000;
 
 export class Maintenance implements AsyncDisposable {
   readonly #store: Store;
   /** Any member that answers: for what concerns all of them. */
-  #cluster: Etcd3;
+  #cluster: EtcdClient;
   #members: readonly Member[];
   readonly #endpoints: EtcdEndpoints;
   readonly #random: Random;
@@ -61,7 +60,7 @@ export class Maintenance implements AsyncDisposable {
   constructor(store: Store, o: MaintenanceOptions) {
     this.#store = store;
     this.#endpoints = o;
-    this.#cluster = openClient(o, false);
+    this.#cluster = new EtcdClient(o);
     this.#members = membersOf(o);
     this.#random = o.random ?? realRandom;
     this.#intervalMs = o.intervalMs ?? 60_000;
@@ -89,7 +88,7 @@ export class Maintenance implements AsyncDisposable {
     const alarmed = await this.#alarms(c);
     const sizes = new Map<Member, Size>();
     for (const m of this.#members) {
-      const size = await this.#passingOver(m, () => this.#size(m, c), c);
+      const size = await this.#passingOver(m, () => this.#size(m), c);
       if (size !== undefined) sizes.set(m, size);
     }
     const largest = Math.max(0, ...[...sizes.values()].map((s) => s.sizeBytes));
@@ -105,7 +104,7 @@ export class Maintenance implements AsyncDisposable {
   /** A renewed certificate of this client: for connections to come. */
   useTls(tls: EtcdTls): void {
     this.#close();
-    this.#cluster = openClient({ ...this.#endpoints, tls }, false);
+    this.#cluster = new EtcdClient({ ...this.#endpoints, tls });
     this.#members = membersOf({ ...this.#endpoints, tls });
   }
 
@@ -142,9 +141,9 @@ export class Maintenance implements AsyncDisposable {
   }
 
   /** Asked once: a member that is away costs a round one deadline. */
-  async #size({ client }: Member, c: Ctx): Promise<Size> {
-    const status = await client.maintenance.status(deadline(c.clock));
-    return { sizeBytes: Number(status.dbSize), inUseBytes: Number(status.dbSizeInUse) };
+  async #size({ client }: Member): Promise<Size> {
+    const status = await client.status();
+    return { sizeBytes: status.dbSize, inUseBytes: status.dbSizeInUse };
   }
 
   /**
@@ -152,7 +151,7 @@ export class Maintenance implements AsyncDisposable {
    * its figure decides nothing.
    */
   async #defragment(member: Member, need: 'none' | 'full' | 'alarmed', c: Ctx): Promise<void> {
-    const { sizeBytes, inUseBytes } = await this.#size(member, c);
+    const { sizeBytes, inUseBytes } = await this.#size(member);
     const worth = {
       none: sizeBytes > this.#defragMinBytes && inUseBytes < sizeBytes / 2,
       full: inUseBytes < sizeBytes * 0.9,
@@ -160,27 +159,24 @@ export class Maintenance implements AsyncDisposable {
     }[need];
     if (!worth) return;
     const startedAt = c.clock.monotonic();
-    await member.client.maintenance.defragment({ deadline: c.clock.now() + DEFRAG_MS });
-    const after = await this.#size(member, c);
+    await member.client.defragment();
+    const after = await this.#size(member);
     const durationMs = Math.round(c.clock.monotonic() - startedAt);
     c.log.info({ sizeBytes, afterBytes: after.sizeBytes, durationMs }, 'defragmented an etcd member');
   }
 
   /** Members with a NOSPACE alarm. */
-  async #alarms(c: Ctx): Promise<readonly string[]> {
-    const { maintenance } = this.#cluster;
-    const answer = await call('reading alarms', (o) => maintenance.alarm({ action: 'Get' }, o), c, this.#random);
-    return answer.alarms.filter((a) => String(a.alarm).toLowerCase() === 'nospace').map((a) => a.memberID);
+  async #alarms(c: Ctx): Promise<readonly bigint[]> {
+    const alarms = await call('reading alarms', () => this.#cluster.alarms(), c, this.#random);
+    return alarms.filter((a) => a.kind === 'nospace').map((a) => a.memberId);
   }
 
-  async #disarm(memberID: string, c: Ctx): Promise<void> {
-    const { maintenance } = this.#cluster;
-    const request = { action: 'Deactivate' as const, memberID, alarm: 'Nospace' as const };
-    await call('disarming', (o) => maintenance.alarm(request, o), c, this.#random);
-    c.log.warn({ memberId: memberID }, 'etcd has room again: took the NOSPACE alarm down');
+  async #disarm(memberId: bigint, c: Ctx): Promise<void> {
+    await call('disarming', () => this.#cluster.disarmNospace(memberId), c, this.#random);
+    c.log.warn({ memberId: memberId.toString() }, 'etcd has room again: took the NOSPACE alarm down');
   }
 }
 
 function membersOf(o: EtcdEndpoints): readonly Member[] {
-  return o.endpoints.map((endpoint) => ({ endpoint, client: openClient({ ...o, endpoints: [endpoint] }, false) }));
+  return o.endpoints.map((endpoint) => ({ endpoint, client: new EtcdClient({ ...o, endpoints: [endpoint] }) }));
 }

@@ -138,7 +138,6 @@ async function bundle(): Promise<void> {
     format: 'esm',
     platform: 'node',
     target: 'node20',
-    external: ['etcd3'],
     banner: { js: `${require}${dirname}` },
     legalComments: 'none',
     minifySyntax: true,

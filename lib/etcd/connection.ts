@@ -1,0 +1,110 @@
+/**
+ * One HTTP/2 connection to a member. While it carries a call it is pinged, so that a half-open one breaks before the call's
+ * time is over. Source: github.com/grpc/grpc, doc/keepalive.md; etcd, embed/config.go (DefaultGRPCKeepAlive).
+ */
+import { type ClientHttp2Session, type ClientHttp2Stream, connect, type OutgoingHttpHeaders } from 'node:http2';
+import type { Clock, Timer } from '#lib/base';
+
+export interface EtcdTls {
+  /** PEM. */
+  readonly ca: string;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+  /** When the servers' certificates do not name the host that is dialled. */
+  readonly serverName?: string | undefined;
+}
+
+const CONNECT_MS = 5_000;
+/**
+ * etcd hangs up on who pings more often than every 5 s, or while no call is under way (its PermitWithoutStream is false). Both
+ * together are below a call's time limit.
+ */
+const PING_EVERY_MS = 6_000;
+const PING_ANSWER_MS = 3_000;
+/**
+ * HTTP/2's own 64 KiB cost a round trip each, and every turn of a busy event loop is one: the watch fell seconds behind
+ * while large objects were written. This is also what may wait in memory for a slow consumer.
+ */
+const WINDOW_BYTES = 8 * 1024 * 1024;
+/** Of Node's own accounting, in MB: what is under way is bounded by the window and by what callers ask for. */
+const SESSION_MEMORY_MB = 4096;
+const STREAMS_MAX = 0x7fffffff;
+
+export class Connection {
+  readonly #session: ClientHttp2Session;
+  readonly #clock: Clock;
+  #streams = 0;
+  #isLeaving = false;
+  #timer: Timer;
+
+  /** Begins to connect; streams may be opened at once. */
+  constructor(endpoint: string, tls: EtcdTls | undefined, clock: Clock) {
+    this.#clock = clock;
+    const session = connect(endpoint, {
+      settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
+      maxSessionMemory: SESSION_MEMORY_MB,
+      peerMaxConcurrentStreams: STREAMS_MAX,
+      ...(tls === undefined ? {} : tlsOptions(tls)),
+    });
+    this.#session = session;
+    this.#timer = clock.after(CONNECT_MS, () => session.destroy(new Error(`${endpoint} does not answer`)), UNREF);
+    // Its streams tell the error; a close follows.
+    session.on('error', () => undefined);
+    session.once('connect', () => {
+      this.#timer.cancel();
+      session.setLocalWindowSize(WINDOW_BYTES);
+      this.#pingLater();
+    });
+    session.once('goaway', () => {
+      this.#isLeaving = true;
+    });
+    session.once('close', () => this.#timer.cancel());
+  }
+
+  /** It takes streams. */
+  get isOpen(): boolean {
+    return !this.#isLeaving && !this.#session.closed && !this.#session.destroyed;
+  }
+
+  request(headers: OutgoingHttpHeaders): ClientHttp2Stream {
+    const stream = this.#session.request(headers);
+    this.#streams++;
+    stream.once('close', () => this.#streams--);
+    return stream;
+  }
+
+  /** When its streams have ended. */
+  close(): void {
+    this.#isLeaving = true;
+    this.#session.close();
+  }
+
+  #pingLater(): void {
+    this.#timer = this.#clock.after(PING_EVERY_MS, () => this.#ping(), UNREF);
+  }
+
+  #ping(): void {
+    const session = this.#session;
+    if (session.destroyed) return;
+    if (this.#streams === 0) {
+      this.#pingLater();
+      return;
+    }
+    this.#timer = this.#clock.after(PING_ANSWER_MS, () => session.destroy(new Error('a ping was not answered')), UNREF);
+    session.ping(() => {
+      this.#timer.cancel();
+      if (!session.destroyed) this.#pingLater();
+    });
+  }
+}
+
+const UNREF = { unref: true };
+
+function tlsOptions({ ca, cert, key, serverName }: EtcdTls): object {
+  return {
+    ca,
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+    ...(serverName === undefined ? {} : { servername: serverName }),
+  };
+}
