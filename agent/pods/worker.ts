@@ -8,7 +8,7 @@ import { assertNever, type Ctx, Scope, timeText, toStatusError } from '#lib/base
 import type { ContainerId, ContainerState } from '../runtime/runtime.ts';
 import type { AdoptedPod } from './adopted.ts';
 import { ContainerActions } from './container-actions.ts';
-import { ContainerMemory, newMemory, promiseWithResolve } from './container-memory.ts';
+import { promiseWithResolve } from './container-memory.ts';
 import type { PodDeps } from './deps.ts';
 import {
   type Action,
@@ -17,9 +17,9 @@ import {
   type PodFailure,
   type PodObject,
   type PodObservation,
-  type RoledContainer,
 } from './model.ts';
 import { MINIMUM_GRACE_S, plan, remainingGrace } from './plan.ts';
+import { PodContainers } from './pod-containers.ts';
 import { type PodEvents, podEvents } from './pod-events.ts';
 import { containersToRenew } from './renewal.ts';
 import { SandboxActions } from './sandbox-actions.ts';
@@ -27,6 +27,7 @@ import type { Slots } from './slots.ts';
 import { lastStateAttempt } from './status.ts';
 import { StatusReporter } from './status-reporter.ts';
 import { removePodFiles } from './steps/sandbox.ts';
+import { Wake } from './wake.ts';
 
 export interface WorkerOptions {
   readonly adopted?: AdoptedPod | undefined;
@@ -45,13 +46,12 @@ export class PodWorker implements AsyncDisposable {
   readonly #reporter: StatusReporter;
   readonly #actions: ContainerActions;
   readonly #sandbox: SandboxActions;
-  readonly #containers = new Map<string, ContainerMemory>();
+  readonly #containers: PodContainers;
   readonly #startedAtMs: number;
   #pod: PodObject;
   #phase: 'sync' | 'terminating' | 'finished' = 'sync';
   #failure: PodFailure | undefined;
-  #wake: (() => void) | undefined;
-  #dirty = true;
+  readonly #wake = new Wake();
 
   constructor(d: PodDeps, pod: PodObject, o: WorkerOptions) {
     this.uid = pod.metadata.uid ?? '';
@@ -66,7 +66,7 @@ export class PodWorker implements AsyncDisposable {
     const host = { pod: () => this.#pod, events: this.#events, slots: o.slots, kick: () => this.kick() };
     this.#actions = new ContainerActions(d, host);
     this.#sandbox = new SandboxActions(d, { ...host, scope: this.#scope, onReady: ({ id }) => this.#renew(id) });
-    for (const { spec } of containersOf(pod)) this.#containers.set(spec.name, newMemory(pod, spec.name, d.clock.now()));
+    this.#containers = new PodContainers(pod, d.clock.now());
     if (o.adopted !== undefined) this.#adopt(o.adopted);
   }
 
@@ -84,17 +84,11 @@ export class PodWorker implements AsyncDisposable {
 
   /** A newer version of the API object. */
   update(pod: PodObject): void {
-    const images = new Map(containersOf(this.#pod).map(({ spec }) => [spec.name, spec.image]));
+    this.#containers.update(this.#pod, pod);
     this.#pod = pod;
-    for (const { spec } of containersOf(pod)) {
-      const m = this.#containers.get(spec.name);
-      if (m === undefined) this.#containers.set(spec.name, new ContainerMemory());
-      else if (images.get(spec.name) !== spec.image) m.forgetFailures();
-    }
     if (pod.metadata.deletionTimestamp !== undefined) {
       this.#terminate();
-      const grace = remainingGrace(pod, this.#d.clock.now());
-      for (const m of this.#containers.values()) m.stop?.shorten(grace);
+      this.#containers.shortenStops(remainingGrace(pod, this.#d.clock.now()));
     }
     this.retryNow();
   }
@@ -107,26 +101,25 @@ export class PodWorker implements AsyncDisposable {
       metadata: { ...this.#pod.metadata, deletionTimestamp, deletionGracePeriodSeconds: 0 },
     };
     this.#terminate();
-    for (const m of this.#containers.values()) m.stop?.shorten(MINIMUM_GRACE_S);
+    this.#containers.shortenStops(MINIMUM_GRACE_S);
     this.kick();
   }
 
   /** Something this pod waits for (a ConfigMap, a Secret) changed: forget the back-off of failures. */
   retryNow(): void {
     this.#sandbox.retryNow();
-    for (const m of this.#containers.values()) if (m.waiting?.reason === 'CreateContainerConfigError') m.retryAtMs = 0;
+    this.#containers.retryConfig();
     this.kick();
   }
 
   /** A secret that the pod names for pulls came or changed. */
   pullSecretChanged(): void {
-    const reasons = ['ErrImagePull', 'ImagePullBackOff'];
-    for (const m of this.#containers.values()) if (reasons.includes(m.waiting?.reason ?? '')) m.forgetFailures();
+    this.#containers.retryPulls();
     this.kick();
   }
 
   exited(id: ContainerId, state: ContainerState & { phase: 'exited' }): void {
-    for (const [name, m] of this.#containers) {
+    for (const [name, m] of this.#containers.entries()) {
       if (m.latest?.id !== id || m.latest.state.phase === 'exited') continue;
       m.exited(state);
       const container = containersOf(this.#pod).find((c) => c.spec.name === name);
@@ -176,8 +169,7 @@ export class PodWorker implements AsyncDisposable {
   }
 
   kick(): void {
-    this.#dirty = true;
-    this.#wake?.();
+    this.#wake.kick();
   }
 
   /** Stops deciding; containers run on. */
@@ -195,23 +187,7 @@ export class PodWorker implements AsyncDisposable {
   }
 
   #adopt(a: AdoptedPod): void {
-    for (const [name, { latest, previous }] of a.attempts) {
-      const m = this.#containers.get(name) ?? new ContainerMemory();
-      this.#containers.set(name, m);
-      m.previous = previous;
-      const spec = containersOf(this.#pod).find((c) => c.spec.name === name)?.spec;
-      if (spec !== undefined) m.began(latest, spec);
-      else m.latest = latest;
-      m.previous = previous;
-      m.postStarted = true;
-      const { containerStatuses = [], initContainerStatuses = [] } = this.#pod.status ?? {};
-      const known = [...containerStatuses, ...initContainerStatuses].find(
-        (s) => s.containerID === `berth://${latest.id}`,
-      );
-      m.started ||= known?.started ?? false;
-      m.ready ||= known?.ready ?? false;
-      if (latest.state.phase === 'exited') m.ended.resolve();
-    }
+    this.#containers.adopt(a, this.#pod);
     const running = [...a.attempts.values()].find((x) => x.latest.state.phase === 'running');
     const podIp = this.#pod.spec.hostNetwork ? this.#d.settings.nodeIp : a.podIp;
     if (running === undefined || podIp === undefined) {
@@ -225,7 +201,7 @@ export class PodWorker implements AsyncDisposable {
   /** What ended in an earlier sandbox may not count in this one. */
   #renew(sandboxId: string): void {
     const names = containersToRenew(this.#pod, this.#observe(), sandboxId);
-    for (const [name, m] of this.#containers) if (names.includes(name)) m.isRenewed = true;
+    this.#containers.renew(names);
     if (names.length > 0)
       this.#events.normal('SandboxChanged', 'Pod sandbox changed, it will be killed and re-created.');
   }
@@ -247,30 +223,16 @@ export class PodWorker implements AsyncDisposable {
     const c = this.#ctx(signal);
     if (this.#pod.metadata.deletionTimestamp !== undefined) this.#terminate();
     while (this.#phase !== 'finished') {
-      this.#dirty = false;
+      this.#wake.clear();
       const next = plan(this.#pod, this.#observe(), { terminating: this.#phase !== 'sync', nowMs: c.clock.now() });
       for (const a of next.actions) this.#act(a, c);
-      if (this.#reporter.report(this.#pod, this.#observe(), this.#phase !== 'sync')) this.#dirty = true;
-      if (!this.#dirty) await this.#sleep(next.wakeAtMs, c);
+      if (this.#reporter.report(this.#pod, this.#observe(), this.#phase !== 'sync')) this.#wake.kick();
+      await this.#wake.sleepUntil(next.wakeAtMs, c);
     }
   }
 
-  async #sleep(wakeAtMs: number | undefined, c: Ctx): Promise<void> {
-    const woken = new Promise<void>((resolve) => {
-      this.#wake = resolve;
-    });
-    const onAbort = (): void => this.#wake?.();
-    c.signal.addEventListener('abort', onAbort, { once: true });
-    const timer =
-      wakeAtMs === undefined ? undefined : c.clock.after(Math.max(wakeAtMs - c.clock.now(), 1), () => this.#wake?.());
-    await woken;
-    timer?.cancel();
-    c.signal.removeEventListener('abort', onAbort);
-    c.signal.throwIfAborted();
-  }
-
   #observe(): PodObservation {
-    const containers = Object.fromEntries([...this.#containers].map(([name, m]) => [name, m.observe()]));
+    const containers = this.#containers.observe();
     const { terminal } = this.#reporter;
     return {
       sandbox: this.#sandbox.seen,
@@ -308,7 +270,7 @@ export class PodWorker implements AsyncDisposable {
   }
 
   #anyBusy(): boolean {
-    return this.#sandbox.isBusy || [...this.#containers.values()].some((m) => m.busy);
+    return this.#sandbox.isBusy || this.#containers.isBusy;
   }
 
   async #makeSandbox(): Promise<void> {
@@ -341,7 +303,7 @@ export class PodWorker implements AsyncDisposable {
     const { sandbox } = this.#sandbox;
     if (m === undefined || m.busy || found === undefined || sandbox === undefined || this.#phase !== 'sync') return;
     m.busy = true;
-    const turn = this.#turn(found);
+    const turn = this.#containers.turnOf(found, this.#pod);
     const attemptOf = (container: string): Attempt | undefined => this.attempt(container);
     const begun = promiseWithResolve();
     m.begun = begun.promise;
@@ -354,22 +316,6 @@ export class PodWorker implements AsyncDisposable {
         this.kick();
       }
     });
-  }
-
-  /**
-   * Containers start in the order of the spec, a postStart hook holds back the next: a proxy's may wait until it serves.
-   * Source: kubernetes pkg/kubelet/kuberuntime/kuberuntime_manager.go (SyncPod).
-   */
-  #turn(c: RoledContainer): Promise<unknown> {
-    const all = containersOf(this.#pod).filter((x) => x.role !== 'ephemeral');
-    const before =
-      c.role === 'ephemeral'
-        ? []
-        : all.slice(
-            0,
-            all.findIndex((x) => x.spec.name === c.spec.name),
-          );
-    return Promise.all(before.map((x) => this.#containers.get(x.spec.name)?.begun));
   }
 
   #stop(a: Extract<Action, { do: 'stop' }>, c: Ctx): void {
