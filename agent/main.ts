@@ -8,6 +8,7 @@
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
+import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import {
   type Clock,
@@ -28,12 +29,15 @@ import { Sampler } from './metrics/sampler.ts';
 import { measuredContainers, nodePage } from './metrics/serve.ts';
 import type { Network } from './network/network.ts';
 import { openNetwork } from './network/open.ts';
-import { describeNode, type NodeOptions, nodeCapacity, nodeStatus } from './node.ts';
+import { describeNode, type NodeOptions, nodeAllocation, nodeEvent, nodeStatus } from './node.ts';
 import type { PodDeps } from './pods/deps.ts';
 import { PodManager } from './pods/manager.ts';
 import { NodeObjects } from './pods/objects.ts';
 import { serveStream } from './pods/streams.ts';
 import { startRegistryProxy } from './registry-proxy.ts';
+import { Allocations } from './resources/allocations.ts';
+import { NodeCgroups } from './resources/node-cgroups.ts';
+import type { NodeSettings } from './resources/node-settings.ts';
 import { openRuntime } from './runtime/open.ts';
 import { runtimeStateFolder } from './runtime-state.ts';
 import { startSession } from './session/client.ts';
@@ -64,6 +68,7 @@ export interface AgentConfig {
   readonly taints: NodeOptions['taints'];
   readonly version: string;
   readonly nodePortRange: readonly [number, number];
+  readonly settings: NodeSettings;
 }
 
 export interface AgentDeps {
@@ -118,9 +123,11 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     taints: config.taints,
     folder: config.home,
     runtimeVersion: `berth://${runtime.defaultRuntime}`,
+    settings: config.settings,
   };
-  const capacity = await nodeCapacity(nodeOptions);
+  const allocation = await nodeAllocation(nodeOptions);
   const reports = new Reports();
+  const allocations = new Allocations(allocation.allocatable);
   const volumes = await openVolumes(
     {
       kernel,
@@ -133,7 +140,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
           const serviceAccount = pod.spec?.serviceAccountName ?? 'default';
           return reports.serviceAccountToken({ ...o, pod: { namespace, name, uid }, serviceAccount }, ctx);
         },
-        nodeAllocatable: () => capacity.allocatable,
+        nodeAllocatable: () => allocation.allocatable,
       },
     },
     c,
@@ -151,8 +158,9 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     logFolder: config.logFolder,
     cgroupParent: `/${config.instance}`,
     clusterDomain: () => cluster.domain,
-    allocatable: capacity.allocatable,
-    memoryBytes: capacity.memoryBytes,
+    allocatable: allocation.allocatable,
+    memoryBytes: totalmem(),
+    podPidsLimit: config.settings.podPidsLimit,
     logMaxBytes: LOG_BYTES_MAX,
     logMaxFiles: LOG_FILES_MAX,
     startsMax: STARTS_MAX,
@@ -165,11 +173,22 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     volumes,
     objects,
     session: reports,
+    allocations,
     settings,
     clock,
     random,
     log,
   };
+  const nodeCgroups = new NodeCgroups({
+    cgroups: kernel.cgroups,
+    parent: settings.cgroupParent,
+    limits: allocation.podsLimits,
+    allocations,
+    onFailure: (message) =>
+      reports.event(nodeEvent(config.nodeName, 'FailedNodeAllocatableEnforcement', message, clock)),
+  });
+  await nodeCgroups.open(c);
+  scope.spawn('node cgroups', (signal) => nodeCgroups.run({ ...c, signal }));
   const manager = scope.own(new PodManager(pods));
   await makePrivateFolder(settings.folder);
   await manager.open(c);

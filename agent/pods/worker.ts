@@ -67,6 +67,7 @@ export class PodWorker implements AsyncDisposable {
     this.#actions = new ContainerActions(d, host);
     this.#sandbox = new SandboxActions(d, { ...host, scope: this.#scope, onReady: ({ id }) => this.#renew(id) });
     this.#containers = new PodContainers(pod, d.clock.now());
+    d.allocations.set(pod);
     if (o.adopted !== undefined) this.#adopt(o.adopted);
   }
 
@@ -227,6 +228,7 @@ export class PodWorker implements AsyncDisposable {
       const next = plan(this.#pod, this.#observe(), { terminating: this.#phase !== 'sync', nowMs: c.clock.now() });
       for (const a of next.actions) this.#act(a, c);
       if (this.#reporter.report(this.#pod, this.#observe(), this.#phase !== 'sync')) this.#wake.kick();
+      if (this.#reporter.terminal !== undefined) this.#d.allocations.release(this.uid);
       await this.#wake.sleepUntil(next.wakeAtMs, c);
     }
   }
@@ -293,6 +295,7 @@ export class PodWorker implements AsyncDisposable {
       name: this.#pod.metadata.name,
       uid: this.uid,
     });
+    this.#d.allocations.release(this.uid);
     this.#phase = 'finished';
     this.#o.onFinished(this.uid);
   }

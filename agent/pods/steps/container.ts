@@ -8,13 +8,14 @@ import { chmod, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path';
 import { allEnded, type Ctx, isKind, messageOf, raceAbort } from '#lib/base';
 import type { Image } from '../../images/images.ts';
+import { ociResourcesOf } from '../../runtime/oci-resources.ts';
 import type { ContainerId } from '../../runtime/runtime.ts';
 import { type BindMount, ociSpecOf } from '../../runtime/spec.ts';
 import type { PodDeps } from '../deps.ts';
 import { environmentOf, expand } from '../env.ts';
 import type { Attempt, ContainerRole, ContainerSpec, PodObject } from '../model.ts';
 import type { PodEvents } from '../pod-events.ts';
-import { containerFigures, oomScoreAdj } from '../resources.ts';
+import { oomScoreAdj } from '../resources.ts';
 import type { Slots } from '../slots.ts';
 import { resolveUser } from '../user.ts';
 import { ensureImage, StartFailure } from './image.ts';
@@ -96,7 +97,6 @@ async function createAndStart(
   /* It came after the sandbox: an agent that finds it running must know of it. */
   if (r.role === 'ephemeral') await savePod(d, pod);
   const pid = await orConfigError(() => pidTargetOf(d, { ...r, pod }, c));
-  const figures = containerFigures(spec);
   const ns = join(sandbox.folder, 'ns');
   const oci = ociSpecOf({
     pod,
@@ -109,7 +109,8 @@ async function createAndStart(
     args,
     user,
     binds,
-    resources: figures,
+    resources: ociResourcesOf(pod, spec, { ...d.kernel.cgroups.facts, version: d.kernel.cgroups.version }),
+    hasCgroupNamespace: d.kernel.cgroups.version === 'v2',
     oomScoreAdj: oomScoreAdj(pod, spec, d.settings.memoryBytes),
     hostname: sandbox.hostname,
   });
