@@ -46,7 +46,7 @@ export class PodContainers {
       this.#all.set(name, m);
       m.previous = previous;
       const spec = containersOf(pod).find((c) => c.spec.name === name)?.spec;
-      if (spec !== undefined) m.began(latest, spec);
+      if (spec !== undefined) m.began({ ...latest, resources: latest.resources ?? spec.resources }, spec);
       else m.latest = latest;
       m.previous = previous;
       m.postStarted = true;

@@ -17,11 +17,13 @@ import {
   type PodFailure,
   type PodObject,
   type PodObservation,
+  type Resources,
 } from './model.ts';
 import { MINIMUM_GRACE_S, plan, remainingGrace } from './plan.ts';
 import { PodContainers } from './pod-containers.ts';
 import { type PodEvents, podEvents } from './pod-events.ts';
 import { containersToRenew } from './renewal.ts';
+import { PodResize } from './resize.ts';
 import { SandboxActions } from './sandbox-actions.ts';
 import type { Slots } from './slots.ts';
 import { lastStateAttempt } from './status.ts';
@@ -46,6 +48,7 @@ export class PodWorker implements AsyncDisposable {
   readonly #reporter: StatusReporter;
   readonly #actions: ContainerActions;
   readonly #sandbox: SandboxActions;
+  readonly #resize: PodResize;
   readonly #containers: PodContainers;
   readonly #startedAtMs: number;
   #pod: PodObject;
@@ -57,7 +60,6 @@ export class PodWorker implements AsyncDisposable {
     this.uid = pod.metadata.uid ?? '';
     this.#d = d;
     this.#o = o;
-    this.#pod = pod;
     this.#scope = new Scope(`pod ${pod.metadata.namespace}/${pod.metadata.name}`);
     this.#starting = new Scope('starting', this.#scope.signal);
     this.#startedAtMs = pod.status?.startTime === undefined ? d.clock.now() : Date.parse(pod.status.startTime);
@@ -66,8 +68,15 @@ export class PodWorker implements AsyncDisposable {
     const host = { pod: () => this.#pod, events: this.#events, slots: o.slots, kick: () => this.kick() };
     this.#actions = new ContainerActions(d, host);
     this.#sandbox = new SandboxActions(d, { ...host, scope: this.#scope, onReady: ({ id }) => this.#renew(id) });
-    this.#containers = new PodContainers(pod, d.clock.now());
-    d.allocations.set(pod);
+    this.#resize = new PodResize(
+      d,
+      pod,
+      { ...host, onAllocated: () => this.#allocated(this.#resize.decide()) },
+      o.adopted,
+    );
+    this.#pod = pod;
+    this.#pod = this.#resize.decide();
+    this.#containers = new PodContainers(this.#pod, d.clock.now());
     if (o.adopted !== undefined) this.#adopt(o.adopted);
   }
 
@@ -84,14 +93,20 @@ export class PodWorker implements AsyncDisposable {
   }
 
   /** A newer version of the API object. */
-  update(pod: PodObject): void {
-    this.#containers.update(this.#pod, pod);
-    this.#pod = pod;
+  update(wanted: PodObject): void {
+    const pod = this.#resize.update(wanted);
+    this.#allocated(pod);
     if (pod.metadata.deletionTimestamp !== undefined) {
       this.#terminate();
       this.#containers.shortenStops(remainingGrace(pod, this.#d.clock.now()));
     }
     this.retryNow();
+  }
+
+  #allocated(pod: PodObject): void {
+    this.#containers.update(this.#pod, pod);
+    this.#pod = pod;
+    this.kick();
   }
 
   /** The API object is gone: end everything now, whatever grace it had. */
@@ -225,6 +240,7 @@ export class PodWorker implements AsyncDisposable {
     if (this.#pod.metadata.deletionTimestamp !== undefined) this.#terminate();
     while (this.#phase !== 'finished') {
       this.#wake.clear();
+      this.#resize.look(this.#pod, this.#observe());
       const next = plan(this.#pod, this.#observe(), { terminating: this.#phase !== 'sync', nowMs: c.clock.now() });
       for (const a of next.actions) this.#act(a, c);
       if (this.#reporter.report(this.#pod, this.#observe(), this.#phase !== 'sync')) this.#wake.kick();
@@ -242,6 +258,7 @@ export class PodWorker implements AsyncDisposable {
       failure: this.#failure,
       startedAtMs: this.#startedAtMs,
       terminal,
+      resize: this.#resize.seen,
     };
   }
 
@@ -252,6 +269,9 @@ export class PodWorker implements AsyncDisposable {
         break;
       case 'makeSandbox':
         this.#sandbox.task('makeSandbox', () => this.#makeSandbox());
+        break;
+      case 'resize':
+        this.#sandbox.task('resize', () => this.#actuate(c));
         break;
       case 'removeSandbox':
         if (!this.#anyBusy()) this.#sandbox.task('removeSandbox', () => this.#sandbox.remove(c));
@@ -278,6 +298,15 @@ export class PodWorker implements AsyncDisposable {
   async #makeSandbox(): Promise<void> {
     const isReady = await this.#sandbox.make(this.#ctx(this.#starting.signal));
     if (isReady && this.podIp !== undefined) this.#probeAdopted(this.podIp);
+  }
+
+  async #actuate(c: Ctx): Promise<void> {
+    const { sandbox } = this.#sandbox;
+    if (sandbox === undefined) return;
+    const told = (a: Attempt, resources: Resources): void => {
+      for (const m of this.#containers.values()) m.resized(a.id, resources);
+    };
+    await this.#resize.actuate(this.#pod, this.#observe(), sandbox.cgroup, told, c);
   }
 
   /** Every trace of the pod goes, then the control plane is told. */

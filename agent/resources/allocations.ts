@@ -14,12 +14,7 @@ import {
   qosClassOf,
   quantityValue,
 } from '#lib/api';
-import type { PodObject } from '../pods/model.ts';
-
-export interface ResizePending {
-  readonly reason: 'Deferred' | 'Infeasible';
-  readonly message: string;
-}
+import type { PodObject, ResizePending } from '../pods/model.ts';
 
 interface Allocation {
   readonly qos: QosClass;

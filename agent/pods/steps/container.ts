@@ -48,6 +48,7 @@ export const LABELS = {
   image: 'berth.image',
   imageId: 'berth.image-id',
   stopSignal: 'berth.stop-signal',
+  resources: 'berth.resources',
 } as const;
 
 /**
@@ -125,6 +126,7 @@ async function createAndStart(
     [LABELS.image]: spec.image ?? '',
     [LABELS.imageId]: o.image.repoDigest,
     [LABELS.stopSignal]: stopSignal,
+    [LABELS.resources]: JSON.stringify(spec.resources ?? {}),
   };
   const state = await d.runtime
     .start(
@@ -148,7 +150,8 @@ async function createAndStart(
   r.events.normal('Started', `Started container ${spec.name}`, spec.name);
   const { attempt, backOff } = r;
   const image = { image: spec.image ?? '', imageId: o.image.repoDigest };
-  return { id: o.id, attempt, backOff, sandbox: sandbox.id, state, ...image, stopSignal };
+  const { resources = {} } = spec;
+  return { id: o.id, attempt, backOff, sandbox: sandbox.id, state, ...image, stopSignal, resources };
 }
 
 /** Removes what a failed start left. Runs to its end even when the pod was cancelled meanwhile. */
