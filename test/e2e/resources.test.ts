@@ -90,7 +90,7 @@ kubeReserved: {cpu: 200m, memory: "${totalmem() - PODS_MEMORY}", pid: "2000"}
     });
     await eventually('the node says what is left', 40_000, async () => {
       const memory = (await node()).status?.allocatable?.['memory'] ?? '';
-      expect(memory).toBe(`${(PODS_MEMORY - 100 * MI) / 1024}Ki`);
+      expect(memory).toBe(`${PODS_MEMORY / MI - 100}Mi`);
       return true;
     });
   });
