@@ -36,6 +36,8 @@ import { NodeObjects } from './pods/objects.ts';
 import { serveStream } from './pods/streams.ts';
 import { startRegistryProxy } from './registry-proxy.ts';
 import { Allocations } from './resources/allocations.ts';
+import type { CpuManager } from './resources/cpu-manager.ts';
+import { openCpuPolicy } from './resources/cpu-policy.ts';
 import { NodeCgroups } from './resources/node-cgroups.ts';
 import type { NodeSettings } from './resources/node-settings.ts';
 import { openRuntime } from './runtime/open.ts';
@@ -128,6 +130,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const allocation = await nodeAllocation(nodeOptions);
   const reports = new Reports();
   const allocations = new Allocations(allocation.allocatable);
+  const cpus = await openCpuPolicy(at('cpu_manager_state'), config.settings, allocation.reservedMilliCpu);
   const volumes = await openVolumes(
     {
       kernel,
@@ -174,6 +177,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     objects,
     session: reports,
     allocations,
+    cpus,
     settings,
     clock,
     random,
@@ -197,7 +201,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     containers: () => measuredContainers(pods, manager),
     clock,
   });
-  const follow = new Follow({ objects, manager, network, scope, c });
+  const follow = new Follow({ objects, manager, network, cpus, scope, c });
   const session = scope.own(
     await startSession({
       endpoints: config.gateways,
@@ -220,18 +224,30 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   );
   reports.attach(session);
   scope.spawn('node status', (signal) => reportNode(session, nodeOptions, images, { ...c, signal }));
+  scope.spawn('CPUs', async (signal) =>
+    cpus?.run(kernel.cgroups, () => measuredContainers(pods, manager), { ...c, signal }),
+  );
   scope.spawn('metrics', (signal) => sampler.run({ ...c, signal }));
   scope.spawn('image collection', (signal) => collectImages(images, config.home, { ...c, signal }));
 }
 
+interface FollowOptions {
+  readonly objects: NodeObjects;
+  readonly manager: PodManager;
+  readonly network: Network;
+  readonly cpus: CpuManager | undefined;
+  readonly scope: Scope;
+  readonly c: Ctx;
+}
+
 /** Brings the session's changes to objects, pods and network, in that order. */
 class Follow {
-  readonly #o: { objects: NodeObjects; manager: PodManager; network: Network; scope: Scope; c: Ctx };
+  readonly #o: FollowOptions;
   #isCleaned = false;
   /** A half-replayed wish would reject services for a moment, so nothing is written before the first `synced`. */
   #isSynced = false;
 
-  constructor(o: { objects: NodeObjects; manager: PodManager; network: Network; scope: Scope; c: Ctx }) {
+  constructor(o: FollowOptions) {
     this.#o = o;
   }
 
@@ -250,6 +266,7 @@ class Follow {
     this.#o.manager.connected();
     if (this.#isCleaned) return;
     this.#isCleaned = true;
+    this.#o.cpus?.retain(new Set([...this.#o.manager.workers()].map((w) => w.uid)));
     this.#o.scope.spawn('remove unwanted', () => this.#o.manager.removeUnwanted(this.#o.c));
   }
 

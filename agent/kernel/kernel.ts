@@ -81,6 +81,8 @@ export interface CgroupLimits {
   readonly pids?: CgroupAmount | undefined;
   /** By the kernel's names of page sizes: 2MB, 1GB. */
   readonly hugePages?: Readonly<Record<string, CgroupAmount>> | undefined;
+  /** CPUs that it may run on, as a list: `0-3,8`. */
+  readonly cpus?: string | undefined;
   /** v2: who goes over the memory limit dies with all of its cgroup. */
   readonly oomGroup?: boolean | undefined;
 }

@@ -4,6 +4,7 @@ import type { Images } from '../images/images.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Network } from '../network/network.ts';
 import type { Allocations } from '../resources/allocations.ts';
+import type { CpuManager } from '../resources/cpu-manager.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Session } from '../session/session.ts';
 import type { Volumes } from '../volumes/volume.ts';
@@ -38,6 +39,8 @@ export interface PodDeps {
   readonly objects: NodeObjects;
   readonly session: Pick<Session, 'reportPodStatus' | 'reportPodRemoved' | 'event'>;
   readonly allocations: Allocations;
+  /** Present with the static CPU policy. */
+  readonly cpus?: CpuManager | undefined;
   readonly settings: PodSettings;
   readonly clock: Clock;
   readonly random: Random;

@@ -35,7 +35,11 @@ export function withResources(pod: PodObject, of: ReadonlyMap<string, Resources 
 }
 
 export function isSameResources(a: Resources | undefined, b: Resources | undefined): boolean {
-  return RESIZABLE.every((name) => !differs(a, b, name));
+  return RESIZABLE.every((name) => isSameAmount(a, b, name));
+}
+
+export function isSameAmount(a: Resources | undefined, b: Resources | undefined, name: Resizable): boolean {
+  return !differs(a, b, name);
 }
 
 function differs(a: Resources | undefined, b: Resources | undefined, name: Resizable): boolean {

@@ -17,11 +17,14 @@ import {
   type PodObject,
   type PodObservation,
   type ResizeObservation,
+  type ResizePending,
   type Resources,
+  type RoledContainer,
 } from './model.ts';
 import type { PodEvents } from './pod-events.ts';
 import {
   isResizable,
+  isSameAmount,
   isSameResources,
   type ResizeStep,
   resizeMessage,
@@ -30,7 +33,7 @@ import {
   resizeWork,
   withResources,
 } from './resize-model.ts';
-import { containerFigures, podFigures } from './resources.ts';
+import { containerFigures, podFigures, qosClassOf } from './resources.ts';
 
 const RETRY_MS = 1000;
 const RETRY_MAX_MS = 60_000;
@@ -91,7 +94,7 @@ export class PodResize {
       return this.#wanted;
     }
     if (metadata.deletionTimestamp !== undefined) return this.#asAllocated();
-    const refusal = this.#d.allocations.judge(this.#wanted);
+    const refusal = this.#refusedByCpuPolicy(all) ?? this.#d.allocations.judge(this.#wanted);
     if (refusal === undefined) return this.#accept();
     const { reason } = refusal;
     const { generation } = metadata;
@@ -104,6 +107,15 @@ export class PodResize {
     if (reason === 'Deferred') this.#d.allocations.wait(this.#wanted, () => this.#host.onAllocated());
     else this.#d.allocations.giveUp(metadata.uid ?? '');
     return this.#asAllocated();
+  }
+
+  /** Source: pkg/kubelet/allocation/handlers.go. */
+  #refusedByCpuPolicy(all: readonly RoledContainer[]): ResizePending | undefined {
+    if (this.#d.cpus === undefined || qosClassOf(this.#wanted) !== 'Guaranteed') return undefined;
+    const isCpuSame = all.every(({ spec }) => isSameAmount(spec.resources, this.#allocated.get(spec.name), 'cpu'));
+    if (isCpuSame) return undefined;
+    const message = 'Resize is infeasible for Guaranteed Pods alongside CPU Manager policy "static"';
+    return { reason: 'Infeasible', message };
   }
 
   get seen(): ResizeObservation {

@@ -17,6 +17,7 @@ export class Wake {
 
   /** Returns at a kick, at once when one came since `clear`, and at `atMs` (wall time). Throws when cancelled. */
   async sleepUntil(atMs: number | undefined, c: Ctx): Promise<void> {
+    c.signal.throwIfAborted();
     if (this.#isKicked) return;
     const woken = new Promise<void>((resolve) => {
       this.#resolve = resolve;

@@ -244,7 +244,7 @@ export class PodWorker implements AsyncDisposable {
       const next = plan(this.#pod, this.#observe(), { terminating: this.#phase !== 'sync', nowMs: c.clock.now() });
       for (const a of next.actions) this.#act(a, c);
       if (this.#reporter.report(this.#pod, this.#observe(), this.#phase !== 'sync')) this.#wake.kick();
-      if (this.#reporter.terminal !== undefined) this.#d.allocations.release(this.uid);
+      if (this.#reporter.terminal !== undefined) this.#release();
       await this.#wake.sleepUntil(next.wakeAtMs, c);
     }
   }
@@ -295,7 +295,14 @@ export class PodWorker implements AsyncDisposable {
     return this.#sandbox.isBusy || this.#containers.isBusy;
   }
 
+  #release(): void {
+    this.#d.allocations.release(this.uid);
+    this.#d.cpus?.release(this.uid);
+  }
+
   async #makeSandbox(): Promise<void> {
+    const failure = await this.#d.cpus?.allocate(this.#pod);
+    if (failure !== undefined) return this.fail(failure);
     const isReady = await this.#sandbox.make(this.#ctx(this.#starting.signal));
     if (isReady && this.podIp !== undefined) this.#probeAdopted(this.podIp);
   }
@@ -324,7 +331,7 @@ export class PodWorker implements AsyncDisposable {
       name: this.#pod.metadata.name,
       uid: this.uid,
     });
-    this.#d.allocations.release(this.uid);
+    this.#release();
     this.#phase = 'finished';
     this.#o.onFinished(this.uid);
   }

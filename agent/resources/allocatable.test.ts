@@ -28,6 +28,7 @@ test('by default the agent keeps 200 MiB and 1000 processes, and the eviction th
       pods: '250',
       'hugepages-2Mi': '0',
     },
+    reservedMilliCpu: 0,
     podsLimits: { cpuShares: 4096, memoryBytes: (8192 - 200) * MI, pids: 31_768 },
   });
 });
@@ -50,6 +51,12 @@ test('what is reserved is added up; huge pages are no ordinary memory (setters.g
   });
   expect(capacity['hugepages-2Mi']).toBe(String(512 * MI));
   expect(podsLimits).toEqual({ cpuShares: 2560, memoryBytes: 6144 * MI, pids: 32_668 });
+});
+
+test('reservedSystemCPUs stands for the reserved cpu', () => {
+  const settings = { ...DEFAULT_NODE_SETTINGS, reservedSystemCPUs: [0, 2] };
+  const { allocatable, reservedMilliCpu } = allocationOf(MACHINE, settings);
+  expect([allocatable['cpu'], reservedMilliCpu]).toEqual(['2', 2000]);
 });
 
 test('not enforced: pods are limited by nothing but their weight', () => {

@@ -25,6 +25,8 @@ export interface MachineFigures {
 export interface NodeAllocation {
   readonly capacity: Readonly<Record<string, string>>;
   readonly allocatable: Readonly<Record<string, string>>;
+  /** Reserved, in thousandths. */
+  readonly reservedMilliCpu: number;
   /** Of the cgroup above all pods. */
   readonly podsLimits: CgroupLimits;
 }
@@ -45,7 +47,8 @@ export function allocationOf(machine: MachineFigures, settings: NodeSettings): N
   const capacity = capacityOf(machine);
   const kube = settings.kubeReserved === undefined ? defaultReserved(capacity) : figuresOf(settings.kubeReserved);
   const system = figuresOf(settings.systemReserved);
-  const reserved = mapFigures((name) => kube[name] + system[name]);
+  const cpu = settings.reservedSystemCPUs === undefined ? undefined : settings.reservedSystemCPUs.length * 1000;
+  const reserved = mapFigures((name) => (name === 'cpu' ? cpu : undefined) ?? kube[name] + system[name]);
   const held = mapFigures((name) => reserved[name] + thresholdOf(settings, SIGNAL_OF[name], capacity[name]));
   refuseTooMuch(capacity, held);
   const free = mapFigures((name) => capacity[name] - held[name]);
@@ -68,6 +71,7 @@ export function allocationOf(machine: MachineFigures, settings: NodeSettings): N
       'ephemeral-storage': String(Math.floor(free['ephemeral-storage'])),
       ...own,
     },
+    reservedMilliCpu: reserved.cpu,
     podsLimits: podsLimits(capacity, reserved, settings.enforcesPods),
   };
 }

@@ -3,8 +3,10 @@ import { readdir, readFile, statfs } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { MachineFigures } from './allocatable.ts';
+import { type Cpu, parseCpuSet } from './cpu-set.ts';
 
 const HUGE_PAGES = '/sys/kernel/mm/hugepages';
+const CPUS = '/sys/devices/system/cpu';
 const PIDS_UNKNOWN = 32_768;
 
 /** `folder`: on the disk that pods use. */
@@ -18,6 +20,19 @@ export async function machineFigures(folder: string, podsMax: number): Promise<M
     hugePages: await hugePages(),
     podsMax,
   };
+}
+
+/** CPUs that are online, with their cores. Source: Documentation/ABI/stable/sysfs-devices-system-cpu. */
+export async function machineCpus(): Promise<Cpu[]> {
+  const online = parseCpuSet(await readFile(`${CPUS}/online`, 'utf8')) ?? [];
+  const text = async (id: number, name: string): Promise<string> =>
+    (await readFile(`${CPUS}/cpu${id}/topology/${name}`, 'utf8').catch(() => String(id))).trim();
+  return Promise.all(
+    online.map(async (id) => {
+      const socket = await text(id, 'physical_package_id');
+      return { id, socket, core: `${socket}:${await text(id, 'core_id')}` };
+    }),
+  );
 }
 
 async function number(path: string): Promise<number> {

@@ -10,6 +10,7 @@ kubeReserved: {cpu: 100m, memory: 256Mi, pid: "500"}
 systemReserved: {cpu: 1, ephemeral-storage: 1Gi}
 evictionHard: {memory.available: 5%, nodefs.available: 1Gi}
 enforceNodeAllocatable: [none]
+cpuManagerPolicy: static
 `;
   expect(await parseNodeSettings(text)).toEqual({
     podPidsLimit: 100,
@@ -17,6 +18,8 @@ enforceNodeAllocatable: [none]
     systemReserved: { cpu: '1', 'ephemeral-storage': '1Gi' },
     evictionHard: { 'memory.available': '5%', 'nodefs.available': '1Gi' },
     enforcesPods: false,
+    cpuManagerPolicy: 'static',
+    reservedSystemCPUs: undefined,
   });
 });
 
@@ -34,6 +37,8 @@ systemReserved: {cpu: -1}
 evictionHard: {memory.available: 100%, cpu.available: 1}
 enforceNodeAllocatable: [pods, kube-reserved]
 maxPods: 10
+cpuManagerPolicy: dynamic
+reservedSystemCPUs: first
 `;
   await expect(parseNodeSettings(text)).rejects.toMatchObject({ kind: 'BadRequest' });
   const message = await parseNodeSettings(text).catch((e: Error) => e.message);
@@ -46,6 +51,8 @@ maxPods: 10
     'evictionHard[memory.available]: Invalid value: "100%": must be less than 100%',
     'unknown field "evictionHard.cpu.available"',
     'enforceNodeAllocatable[1]: Unsupported value: "kube-reserved": supported values: "none", "pods"',
+    'cpuManagerPolicy: Unsupported value: "dynamic": supported values: "none", "static"',
+    'reservedSystemCPUs: Invalid value: "first": must be a list of CPUs, as 0-1,4',
   ])
     expect(message).toContain(part);
 });

@@ -4,7 +4,8 @@
  * Source: staging/src/k8s.io/kubelet/config/v1beta1/types.go, pkg/kubelet/apis/config/validation, cmd/kubelet/app/server.go
  * (parseResourceList), pkg/kubelet/eviction/helpers.go (ParseThresholdConfig), defaults_linux.go.
  */
-import { type FieldReader, fieldErrors, readConfiguration, tryParseQuantity } from '#lib/api';
+import { type FieldReader, type Fields, fieldErrors, readConfiguration, tryParseQuantity } from '#lib/api';
+import { parseCpuSet } from './cpu-set.ts';
 
 const API_VERSION = 'kubelet.config.k8s.io/v1beta1';
 const KIND = 'KubeletConfiguration';
@@ -35,6 +36,9 @@ export interface NodeSettings {
   readonly evictionHard: Thresholds;
   /** Pods together get no more than what is not reserved. */
   readonly enforcesPods: boolean;
+  readonly cpuManagerPolicy: 'none' | 'static';
+  /** CPUs that no container has for itself; absent = as many of the first as are reserved. */
+  readonly reservedSystemCPUs: readonly number[] | undefined;
 }
 
 const DEFAULT_POD_PIDS_LIMIT = 4096;
@@ -52,6 +56,8 @@ export const DEFAULT_NODE_SETTINGS: NodeSettings = {
   systemReserved: {},
   evictionHard: DEFAULT_EVICTION,
   enforcesPods: true,
+  cpuManagerPolicy: 'none',
+  reservedSystemCPUs: undefined,
 };
 
 /** Throws BadRequest that names every mistake by its field. */
@@ -69,6 +75,8 @@ function read(value: unknown, fields: FieldReader): NodeSettings {
     'evictionHard',
     'mergeDefaultEvictionSettings',
     'enforceNodeAllocatable',
+    'cpuManagerPolicy',
+    'reservedSystemCPUs',
   ]);
   if (o['apiVersion'] !== API_VERSION || o['kind'] !== KIND)
     fields.mistakes.push(`apiVersion, kind: must be ${API_VERSION} ${KIND}`);
@@ -80,6 +88,7 @@ function read(value: unknown, fields: FieldReader): NodeSettings {
     systemReserved: readReserved(o['systemReserved'], 'systemReserved', fields) ?? {},
     evictionHard: thresholds === undefined || isMerged ? { ...DEFAULT_EVICTION, ...thresholds } : thresholds,
     enforcesPods: readEnforcement(o['enforceNodeAllocatable'], fields),
+    ...readCpuPolicy(o, fields),
   };
 }
 
@@ -127,6 +136,25 @@ function quantityText(value: unknown, at: string, fields: FieldReader): string |
   else if (quantity.nano < 0n) fields.add(fieldErrors.invalid(at, text, 'must be greater than or equal to 0'));
   else return text;
   return undefined;
+}
+
+function readCpuPolicy(o: Fields, fields: FieldReader): Pick<NodeSettings, 'cpuManagerPolicy' | 'reservedSystemCPUs'> {
+  const policy = fields.optionalString(o['cpuManagerPolicy'], 'cpuManagerPolicy') ?? 'none';
+  if (policy !== 'none' && policy !== 'static')
+    fields.add(fieldErrors.notSupported('cpuManagerPolicy', policy, ['none', 'static']));
+  const list = fields.optionalString(o['reservedSystemCPUs'], 'reservedSystemCPUs');
+  const cpus = list === undefined || list === '' ? undefined : parseCpuSet(list);
+  if (list !== undefined && list !== '' && cpus === undefined)
+    fields.add(fieldErrors.invalid('reservedSystemCPUs', list, 'must be a list of CPUs, as 0-1,4'));
+  if (cpus !== undefined && [o['kubeReserved'], o['systemReserved']].some(hasCpu))
+    fields.mistakes.push(
+      'reservedSystemCPUs: stands for the cpu of kubeReserved and systemReserved, which may not be given too',
+    );
+  return { cpuManagerPolicy: policy === 'static' ? 'static' : 'none', reservedSystemCPUs: cpus };
+}
+
+function hasCpu(reserved: unknown): boolean {
+  return typeof reserved === 'object' && reserved !== null && 'cpu' in reserved;
 }
 
 /** Enforcement on the cgroups of the system and of the agent itself is the service manager's. */

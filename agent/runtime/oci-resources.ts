@@ -9,12 +9,17 @@ import type { OciResources } from './oci-spec.ts';
 
 const PERIOD_US = 100_000;
 
-export type CgroupHost = CgroupFacts & Pick<Cgroups, 'version'>;
+export type CgroupHost = CgroupFacts &
+  Pick<Cgroups, 'version'> & {
+    /** What the CPU manager says it may run on; absent = all. */
+    readonly cpus?: string | undefined;
+  };
 
 export function ociResourcesOf(pod: PodObject, spec: ContainerSpec, host: CgroupHost): OciResources {
   const { cpuShares: shares, cpuQuotaUs, memoryBytes, hugePages } = containerFigures(pod, spec, host.pageSizes);
   const out: OciResources = { cpu: { shares } };
   if (cpuQuotaUs !== undefined) out.cpu = { shares, quota: cpuQuotaUs, period: PERIOD_US };
+  if (host.cpus !== undefined) out.cpu = { ...out.cpu, cpus: host.cpus };
   if (memoryBytes !== undefined) {
     const isSwapLimited = host.hasSwap && host.version !== 'v2';
     out.memory = { limit: memoryBytes, ...(isSwapLimited ? { swap: memoryBytes } : {}) };

@@ -35,6 +35,7 @@ export async function setV1(folderOf: FolderOf, limits: CgroupLimits): Promise<v
       await write(f, 'cpu.cfs_quota_us', v1(cpuQuotaUs));
     });
   if (memoryBytes !== undefined) at('memory', (f) => setMemoryV1(f, memoryBytes, limits.swapBytes));
+  if (limits.cpus !== undefined) at('cpuset', (f) => write(f, 'cpuset.cpus', limits.cpus ?? ''));
   if (pids !== undefined) at('pids', (f) => write(f, 'pids.max', String(pids)));
   for (const [size, bytes] of Object.entries(hugePages))
     at('hugetlb', (f) => write(f, `hugetlb.${size}.limit_in_bytes`, v1(bytes)));
@@ -86,6 +87,7 @@ export async function setV2(root: string, path: string, limits: CgroupLimits): P
   await set('memory', 'memory.max', textOf(memoryBytes));
   await set('memory', 'memory.swap.max', textOf(swapBytes), NO_SWAP_FILE);
   await set('memory', 'memory.oom.group', oomGroup === undefined ? undefined : oomGroup ? '1' : '0');
+  await set('cpuset', 'cpuset.cpus', limits.cpus);
   await set('pids', 'pids.max', textOf(pids));
   for (const [size, bytes] of Object.entries(hugePages)) await set('hugetlb', `hugetlb.${size}.max`, String(bytes));
 }

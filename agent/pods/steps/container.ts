@@ -8,7 +8,7 @@ import { chmod, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path';
 import { allEnded, type Ctx, isKind, messageOf, raceAbort } from '#lib/base';
 import type { Image } from '../../images/images.ts';
-import { ociResourcesOf } from '../../runtime/oci-resources.ts';
+import { type CgroupHost, ociResourcesOf } from '../../runtime/oci-resources.ts';
 import type { ContainerId } from '../../runtime/runtime.ts';
 import { type BindMount, ociSpecOf } from '../../runtime/spec.ts';
 import type { PodDeps } from '../deps.ts';
@@ -110,7 +110,7 @@ async function createAndStart(
     args,
     user,
     binds,
-    resources: ociResourcesOf(pod, spec, { ...d.kernel.cgroups.facts, version: d.kernel.cgroups.version }),
+    resources: ociResourcesOf(pod, spec, cgroupHost(d, pod, spec)),
     hasCgroupNamespace: d.kernel.cgroups.version === 'v2',
     oomScoreAdj: oomScoreAdj(pod, spec, d.settings.memoryBytes),
     hostname: sandbox.hostname,
@@ -152,6 +152,11 @@ async function createAndStart(
   const image = { image: spec.image ?? '', imageId: o.image.repoDigest };
   const { resources = {} } = spec;
   return { id: o.id, attempt, backOff, sandbox: sandbox.id, state, ...image, stopSignal, resources };
+}
+
+function cgroupHost(d: PodDeps, pod: PodObject, spec: ContainerSpec): CgroupHost {
+  const { facts, version } = d.kernel.cgroups;
+  return { ...facts, version, cpus: d.cpus?.cpusOf(pod.metadata.uid ?? '', spec.name) };
 }
 
 /** Removes what a failed start left. Runs to its end even when the pod was cancelled meanwhile. */
