@@ -29,7 +29,7 @@ import { Sampler } from './metrics/sampler.ts';
 import { measuredContainers, nodePage } from './metrics/serve.ts';
 import type { Network } from './network/network.ts';
 import { openNetwork } from './network/open.ts';
-import { describeNode, type NodeOptions, nodeAllocation, nodeEvent, nodeStatus } from './node.ts';
+import { describeNode, type NodeOptions, nodeAllocation, nodeEvent, nodeStatus, refuseNodeSettings } from './node.ts';
 import type { PodDeps } from './pods/deps.ts';
 import { PodManager } from './pods/manager.ts';
 import { NodeObjects } from './pods/objects.ts';
@@ -127,6 +127,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     runtimeVersion: `berth://${runtime.defaultRuntime}`,
     settings: config.settings,
   };
+  await refuseNodeSettings(nodeOptions);
   const allocation = await nodeAllocation(nodeOptions);
   const reports = new Reports();
   const allocations = new Allocations(allocation.allocatable);

@@ -7,7 +7,7 @@ import { arch, networkInterfaces, release, totalmem } from 'node:os';
 import type { Node, NodeCondition, NodeStatus } from '#lib/api';
 import { type Clock, timeText } from '#lib/base';
 import type { Image } from './images/images.ts';
-import { allocationOf, type NodeAllocation, thresholdAmount } from './resources/allocatable.ts';
+import { allocationOf, type NodeAllocation, refuseTooMuchReserved, thresholdAmount } from './resources/allocatable.ts';
 import { machineFigures } from './resources/machine.ts';
 import type { NodeSettings } from './resources/node-settings.ts';
 import type { Session } from './session/session.ts';
@@ -30,6 +30,11 @@ const NODE_IMAGES_MAX = 50;
 
 export async function nodeAllocation(o: NodeOptions): Promise<NodeAllocation> {
   return allocationOf(await machineFigures(o.folder, o.podsMax), o.settings);
+}
+
+/** At the agent's start: throws Invalid when its settings keep back more than this machine has. */
+export async function refuseNodeSettings(o: NodeOptions): Promise<void> {
+  refuseTooMuchReserved(await machineFigures(o.folder, o.podsMax), o.settings);
 }
 
 export async function describeNode(o: NodeOptions, images: readonly Image[], clock: Clock): Promise<Node> {

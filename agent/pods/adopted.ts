@@ -56,8 +56,12 @@ export function adoptable(
 
 /** Undefined when it was started by an agent that did not note it. */
 function resourcesOf(label: string | undefined): Resources | undefined {
-  if (label === undefined) return undefined;
-  return JSON.parse(label) as Resources;
+  try {
+    return label === undefined ? undefined : (JSON.parse(label) as Resources);
+  } catch {
+    /* Damaged: it has what its spec says, as far as anybody knows. */
+    return undefined;
+  }
 }
 
 /** With what a resize has changed since the containers were started. */

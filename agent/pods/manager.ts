@@ -8,10 +8,10 @@ import { type Ctx, Scope } from '#lib/base';
 import type { ContainerId } from '../runtime/runtime.ts';
 import type { DesiredChange } from '../session/session.ts';
 import { hasDownwardChange } from '../volumes/downwardapi.ts';
-import { type AdoptedPod, adoptable, type Exited, idsOf, noteEnd, withResize } from './adopted.ts';
+import { type AdoptedPod, adoptable, type Exited, idsOf, noteEnd } from './adopted.ts';
 import type { PodDeps } from './deps.ts';
 import type { PodObject } from './model.ts';
-import { readResizeRecord } from './resize.ts';
+import { adoptAllocation } from './resize.ts';
 import { Slots } from './slots.ts';
 import { LABELS } from './steps/container.ts';
 import { removeNamelessPod, savedPod } from './steps/sandbox.ts';
@@ -64,8 +64,7 @@ export class PodManager implements AsyncDisposable {
     const known = new Set(records.map((r) => r.id as string));
     this.#orphanRoots = roots.filter((id) => !known.has(id));
     this.#adopted = adoptable(records, new Map(attached.map((a) => [a.id as string, a.ip])));
-    for (const [uid, pod] of this.#adopted)
-      this.#adopted.set(uid, withResize(pod, await readResizeRecord(this.#d, uid)));
+    for (const [uid, pod] of this.#adopted) this.#adopted.set(uid, await adoptAllocation(this.#d, uid, pod));
     const kept = new Set([...this.#adopted.values()].flatMap(idsOf));
     this.#orphans = records.filter((r) => r.labels[LABELS.uid] !== undefined && !kept.has(r.id)).map((r) => r.id);
     for (const pod of this.#adopted.values()) for (const [id, state] of ended) noteEnd(pod, id, state);

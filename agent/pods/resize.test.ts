@@ -153,6 +153,20 @@ describe('an agent that was away (KEP-1287)', () => {
     expect(node.running).toEqual(['a/0']);
   });
 
+  test('lets a pod wait for what another one has, whichever it hears of first', async () => {
+    const [a, b] = [pod('a', same('500m', '64Mi')), pod('b', same('1', '64Mi'))];
+    const agent = await start(a, b);
+    await agent[Symbol.asyncDispose]();
+    const next = await node.agent();
+    next.want(pod('a', same('1500m', '64Mi'), { generation: 2 }));
+    await node.until(() => conditions('a')[0]?.reason === 'Deferred', 'deferred');
+    next.want(b);
+    await node.pass(1000);
+    expect(inForce('a')?.cpu).toBe('500m');
+    next.gone(b);
+    await node.passUntil(() => inForce('a')?.cpu === '1500m', 'done when b is gone');
+  });
+
   test('knows of a resize that the one before it made', async () => {
     const agent = await start(pod('a', same('500m', '64Mi')));
     agent.want(pod('a', same('1', '64Mi'), { generation: 2 }));

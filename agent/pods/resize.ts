@@ -7,7 +7,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Ctx, messageOf, StatusError, writeFileAtomic } from '#lib/base';
-import type { AdoptedPod } from './adopted.ts';
+import { type AdoptedPod, withResize } from './adopted.ts';
 import type { PodDeps } from './deps.ts';
 import {
   type Attempt,
@@ -34,6 +34,7 @@ import {
   withResources,
 } from './resize-model.ts';
 import { containerFigures, podFigures, qosClassOf } from './resources.ts';
+import { savedPod } from './steps/sandbox.ts';
 
 const RETRY_MS = 1000;
 const RETRY_MAX_MS = 60_000;
@@ -266,8 +267,22 @@ function recordPath(d: Pick<PodDeps, 'settings'>, uid: string): string {
   return join(d.settings.folder, uid, 'resize.json');
 }
 
+/**
+ * What a pod of an earlier agent has is accounted for before any pod's new wish is judged: the others must count, whichever
+ * comes first.
+ */
+export async function adoptAllocation(d: PodDeps, uid: string, adopted: AdoptedPod): Promise<AdoptedPod> {
+  const record = await readResizeRecord(d, uid);
+  const out = withResize(adopted, record);
+  const attempts = [...out.attempts.values()];
+  if (!attempts.some(({ latest }) => latest.state.phase === 'running')) return out;
+  const pod = await savedPod(d, uid).catch(() => undefined);
+  if (pod !== undefined) d.allocations.set(withResources(pod, new Map(Object.entries(record?.allocated ?? {}))));
+  return out;
+}
+
 /** Of an earlier agent; one that is damaged counts as none: what containers were started with is known from their labels. */
-export async function readResizeRecord(d: Pick<PodDeps, 'settings'>, uid: string): Promise<ResizeRecord | undefined> {
+async function readResizeRecord(d: Pick<PodDeps, 'settings'>, uid: string): Promise<ResizeRecord | undefined> {
   try {
     return JSON.parse(await readFile(recordPath(d, uid), 'utf8')) as ResizeRecord;
   } catch {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { allocationOf, type MachineFigures } from './allocatable.ts';
+import { allocationOf, type MachineFigures, refuseTooMuchReserved } from './allocatable.ts';
 import { DEFAULT_NODE_SETTINGS, type NodeSettings } from './node-settings.ts';
 
 const MI = 1 << 20;
@@ -71,7 +71,8 @@ test('a small machine gives a tenth, not all it has', () => {
 
 test('more reserved than there is: refused, each resource named', () => {
   const settings = { ...DEFAULT_NODE_SETTINGS, kubeReserved: { cpu: '5', memory: '9Gi' } };
-  expect(() => allocationOf(MACHINE, settings)).toThrow(
+  expect(allocationOf(MACHINE, settings).allocatable).toMatchObject({ cpu: '0', memory: '0Ki' });
+  expect(() => refuseTooMuchReserved(MACHINE, settings)).toThrow(
     /Resource "cpu" has a reservation of 5 but capacity of 4\. .*Resource "memory" has a reservation of \d+ but capacity of \d+/,
   );
 });

@@ -42,16 +42,10 @@ const SIGNAL_OF: Readonly<Record<ReservedResource, Signal | undefined>> = {
   pid: 'pid.available',
 };
 
-/** Throws Invalid when more is reserved than there is. */
+/** Nothing is below zero, however much is reserved: disks may shrink while the agent runs. */
 export function allocationOf(machine: MachineFigures, settings: NodeSettings): NodeAllocation {
-  const capacity = capacityOf(machine);
-  const kube = settings.kubeReserved === undefined ? defaultReserved(capacity) : figuresOf(settings.kubeReserved);
-  const system = figuresOf(settings.systemReserved);
-  const cpu = settings.reservedSystemCPUs === undefined ? undefined : settings.reservedSystemCPUs.length * 1000;
-  const reserved = mapFigures((name) => (name === 'cpu' ? cpu : undefined) ?? kube[name] + system[name]);
-  const held = mapFigures((name) => reserved[name] + thresholdOf(settings, SIGNAL_OF[name], capacity[name]));
-  refuseTooMuch(capacity, held);
-  const free = mapFigures((name) => capacity[name] - held[name]);
+  const { capacity, reserved, held } = accountsOf(machine, settings);
+  const free = mapFigures((name) => Math.max(capacity[name] - held[name], 0));
   const hugeBytes = [...machine.hugePages.values()].reduce((a, b) => a + b, 0);
   const pages = Object.fromEntries(
     [...machine.hugePages].map(([size, bytes]) => [hugePagesResource(size), `${bytes}`]),
@@ -76,13 +70,33 @@ export function allocationOf(machine: MachineFigures, settings: NodeSettings): N
   };
 }
 
+/** Throws Invalid when more is reserved than there is. */
+export function refuseTooMuchReserved(machine: MachineFigures, settings: NodeSettings): void {
+  const { capacity, held } = accountsOf(machine, settings);
+  refuseTooMuch(capacity, held);
+}
+
+/** `held`: what is reserved, and the eviction thresholds. */
+function accountsOf(
+  machine: MachineFigures,
+  settings: NodeSettings,
+): { readonly capacity: Figures; readonly reserved: Figures; readonly held: Figures } {
+  const capacity = capacityOf(machine);
+  const kube = settings.kubeReserved === undefined ? defaultReserved(capacity) : figuresOf(settings.kubeReserved);
+  const system = figuresOf(settings.systemReserved);
+  const cpu = settings.reservedSystemCPUs === undefined ? undefined : settings.reservedSystemCPUs.length * 1000;
+  const reserved = mapFigures((name) => (name === 'cpu' ? cpu : undefined) ?? kube[name] + system[name]);
+  const held = mapFigures((name) => reserved[name] + thresholdOf(settings, SIGNAL_OF[name], capacity[name]));
+  return { capacity, reserved, held };
+}
+
 /** Shares always: by default a cgroup weighs as much as one process. */
 function podsLimits(capacity: Figures, reserved: Figures, isEnforced: boolean): CgroupLimits {
   if (!isEnforced) return { cpuShares: cpuShares(capacity.cpu), memoryBytes: 'max', pids: 'max' };
   return {
     cpuShares: cpuShares(capacity.cpu - reserved.cpu),
-    memoryBytes: capacity.memory - reserved.memory,
-    pids: capacity.pid - reserved.pid,
+    memoryBytes: Math.max(capacity.memory - reserved.memory, 0),
+    pids: Math.max(capacity.pid - reserved.pid, 0),
   };
 }
 
