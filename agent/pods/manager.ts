@@ -164,15 +164,13 @@ export class PodManager implements AsyncDisposable {
   #upsert(pod: PodObject): void {
     const uid = pod.metadata.uid ?? '';
     const worker = this.#workers.get(uid);
-    if (worker !== undefined) this.#update(worker, pod);
+    if (worker !== undefined) worker.update(pod);
     else if (this.#removing.has(uid)) this.#removing.set(uid, pod);
     else this.#startWorker(pod);
   }
 
-  #update(w: PodWorker, pod: PodObject): void {
-    const isTold = hasDownwardChange(w.pod, pod);
-    w.update(pod);
-    if (isTold) this.#scope.spawn('refresh volumes', (s) => this.#refresh(w, s));
+  #changed(w: PodWorker, before: PodObject): void {
+    if (hasDownwardChange(before, w.pod)) this.#scope.spawn('refresh volumes', (s) => this.#refresh(w, s));
   }
 
   #gone(uid: string): void {
@@ -184,7 +182,12 @@ export class PodManager implements AsyncDisposable {
     const uid = pod.metadata.uid ?? '';
     const adopted = this.#adopted.get(uid);
     this.#adopted.delete(uid);
-    const worker = new PodWorker(this.#d, pod, { adopted, slots: this.#slots, onFinished: (id) => this.#finished(id) });
+    const worker: PodWorker = new PodWorker(this.#d, pod, {
+      adopted,
+      slots: this.#slots,
+      onChanged: (before) => this.#changed(worker, before),
+      onFinished: (id) => this.#finished(id),
+    });
     this.#workers.set(uid, worker);
     worker.start();
     return worker;

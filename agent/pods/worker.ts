@@ -34,6 +34,8 @@ import { Wake } from './wake.ts';
 export interface WorkerOptions {
   readonly adopted?: AdoptedPod | undefined;
   readonly slots: Slots;
+  /** Another version of the pod holds now: a newer one of the API's, or one that was resized. */
+  readonly onChanged: (before: PodObject) => void;
   readonly onFinished: (uid: string) => void;
 }
 
@@ -104,8 +106,10 @@ export class PodWorker implements AsyncDisposable {
   }
 
   #allocated(pod: PodObject): void {
-    this.#containers.update(this.#pod, pod);
+    const before = this.#pod;
+    this.#containers.update(before, pod);
     this.#pod = pod;
+    this.#o.onChanged(before);
     this.kick();
   }
 
