@@ -23,6 +23,9 @@ const MI = 1 << 20;
 /** Of all pods together. */
 const PODS_MEMORY = 1024 * MI;
 const SPINS = 'for i in 1 2 3 4; do while true; do :; done & done; wait';
+/** Many that fork without end; a shell that cannot fork any more ends, what it has forked stays, and the first one lives on. */
+const BOMB =
+  'f() { while true; do sh -c "while true; do sleep 1000 & done"; done; }; for i in 1 2 3 4 5 6 7 8; do f & done; while true; do :; done';
 const IDLES = "trap 'exit 0' TERM; while true; do sleep 0.1; done";
 
 describe('resources of a node (root)', () => {
@@ -108,7 +111,7 @@ kubeReserved: {cpu: 200m, memory: "${totalmem() - PODS_MEMORY}", pid: "2000"}
   });
 
   test('a fork bomb ends at its limit: other pods start, run and answer, and it is gone when it is deleted', async () => {
-    await applyOk(cluster, pod('bomb', 'b() { b | b & }; b; while true; do sleep 1; done'));
+    await applyOk(cluster, pod('bomb', BOMB));
     await run('bomb');
     const path = await cgroup('bomb');
     expect((await limitsInForce(path)).pids).toBe(PIDS);
