@@ -8,6 +8,7 @@
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
+import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import {
   type Clock,
@@ -28,12 +29,17 @@ import { Sampler } from './metrics/sampler.ts';
 import { measuredContainers, nodePage } from './metrics/serve.ts';
 import type { Network } from './network/network.ts';
 import { openNetwork } from './network/open.ts';
-import { describeNode, type NodeOptions, nodeCapacity, nodeStatus } from './node.ts';
+import { describeNode, type NodeOptions, nodeAllocation, nodeEvent, nodeStatus, refuseNodeSettings } from './node.ts';
 import type { PodDeps } from './pods/deps.ts';
 import { PodManager } from './pods/manager.ts';
 import { NodeObjects } from './pods/objects.ts';
 import { serveStream } from './pods/streams.ts';
 import { startRegistryProxy } from './registry-proxy.ts';
+import { Allocations } from './resources/allocations.ts';
+import type { CpuManager } from './resources/cpu-manager.ts';
+import { openCpuPolicy } from './resources/cpu-policy.ts';
+import { NodeCgroups } from './resources/node-cgroups.ts';
+import type { NodeSettings } from './resources/node-settings.ts';
 import { openRuntime } from './runtime/open.ts';
 import { runtimeStateFolder } from './runtime-state.ts';
 import { startSession } from './session/client.ts';
@@ -64,6 +70,7 @@ export interface AgentConfig {
   readonly taints: NodeOptions['taints'];
   readonly version: string;
   readonly nodePortRange: readonly [number, number];
+  readonly settings: NodeSettings;
 }
 
 export interface AgentDeps {
@@ -118,9 +125,13 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     taints: config.taints,
     folder: config.home,
     runtimeVersion: `berth://${runtime.defaultRuntime}`,
+    settings: config.settings,
   };
-  const capacity = await nodeCapacity(nodeOptions);
+  await refuseNodeSettings(nodeOptions);
+  const allocation = await nodeAllocation(nodeOptions);
   const reports = new Reports();
+  const allocations = new Allocations(allocation.allocatable);
+  const cpus = await openCpuPolicy(at('cpu_manager_state'), config.settings, allocation.reservedMilliCpu);
   const volumes = await openVolumes(
     {
       kernel,
@@ -133,7 +144,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
           const serviceAccount = pod.spec?.serviceAccountName ?? 'default';
           return reports.serviceAccountToken({ ...o, pod: { namespace, name, uid }, serviceAccount }, ctx);
         },
-        nodeAllocatable: () => capacity.allocatable,
+        nodeAllocatable: () => allocation.allocatable,
       },
     },
     c,
@@ -151,8 +162,9 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     logFolder: config.logFolder,
     cgroupParent: `/${config.instance}`,
     clusterDomain: () => cluster.domain,
-    allocatable: capacity.allocatable,
-    memoryBytes: capacity.memoryBytes,
+    allocatable: allocation.allocatable,
+    memoryBytes: totalmem(),
+    podPidsLimit: config.settings.podPidsLimit,
     logMaxBytes: LOG_BYTES_MAX,
     logMaxFiles: LOG_FILES_MAX,
     startsMax: STARTS_MAX,
@@ -165,11 +177,23 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     volumes,
     objects,
     session: reports,
+    allocations,
+    cpus,
     settings,
     clock,
     random,
     log,
   };
+  const nodeCgroups = new NodeCgroups({
+    cgroups: kernel.cgroups,
+    parent: settings.cgroupParent,
+    limits: allocation.podsLimits,
+    allocations,
+    onFailure: (message) =>
+      reports.event(nodeEvent(config.nodeName, 'FailedNodeAllocatableEnforcement', message, clock)),
+  });
+  await nodeCgroups.open(c);
+  scope.spawn('node cgroups', (signal) => nodeCgroups.run({ ...c, signal }));
   const manager = scope.own(new PodManager(pods));
   await makePrivateFolder(settings.folder);
   await manager.open(c);
@@ -178,7 +202,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     containers: () => measuredContainers(pods, manager),
     clock,
   });
-  const follow = new Follow({ objects, manager, network, scope, c });
+  const follow = new Follow({ objects, manager, network, cpus, scope, c });
   const session = scope.own(
     await startSession({
       endpoints: config.gateways,
@@ -201,18 +225,30 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   );
   reports.attach(session);
   scope.spawn('node status', (signal) => reportNode(session, nodeOptions, images, { ...c, signal }));
+  scope.spawn('CPUs', async (signal) =>
+    cpus?.run(kernel.cgroups, () => measuredContainers(pods, manager), { ...c, signal }),
+  );
   scope.spawn('metrics', (signal) => sampler.run({ ...c, signal }));
   scope.spawn('image collection', (signal) => collectImages(images, config.home, { ...c, signal }));
 }
 
+interface FollowOptions {
+  readonly objects: NodeObjects;
+  readonly manager: PodManager;
+  readonly network: Network;
+  readonly cpus: CpuManager | undefined;
+  readonly scope: Scope;
+  readonly c: Ctx;
+}
+
 /** Brings the session's changes to objects, pods and network, in that order. */
 class Follow {
-  readonly #o: { objects: NodeObjects; manager: PodManager; network: Network; scope: Scope; c: Ctx };
+  readonly #o: FollowOptions;
   #isCleaned = false;
   /** A half-replayed wish would reject services for a moment, so nothing is written before the first `synced`. */
   #isSynced = false;
 
-  constructor(o: { objects: NodeObjects; manager: PodManager; network: Network; scope: Scope; c: Ctx }) {
+  constructor(o: FollowOptions) {
     this.#o = o;
   }
 
@@ -231,6 +267,7 @@ class Follow {
     this.#o.manager.connected();
     if (this.#isCleaned) return;
     this.#isCleaned = true;
+    this.#o.cpus?.retain(new Set([...this.#o.manager.workers()].map((w) => w.uid)));
     this.#o.scope.spawn('remove unwanted', () => this.#o.manager.removeUnwanted(this.#o.c));
   }
 

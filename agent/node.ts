@@ -3,10 +3,14 @@
  * Source: kubernetes pkg/kubelet/nodestatus/setters.go.
  */
 import { readFile, statfs } from 'node:fs/promises';
-import { arch, cpus, networkInterfaces, release, totalmem } from 'node:os';
+import { arch, networkInterfaces, release, totalmem } from 'node:os';
 import type { Node, NodeCondition, NodeStatus } from '#lib/api';
 import { type Clock, timeText } from '#lib/base';
 import type { Image } from './images/images.ts';
+import { allocationOf, type NodeAllocation, refuseTooMuchReserved, thresholdAmount } from './resources/allocatable.ts';
+import { machineFigures } from './resources/machine.ts';
+import type { NodeSettings } from './resources/node-settings.ts';
+import type { Session } from './session/session.ts';
 
 export interface NodeOptions {
   readonly name: string;
@@ -18,36 +22,19 @@ export interface NodeOptions {
   /** A folder on the disk that pods use. */
   readonly folder: string;
   readonly runtimeVersion: string;
+  readonly settings: NodeSettings;
 }
 
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64', arm: 'arm' };
 const NODE_IMAGES_MAX = 50;
 
-export interface NodeCapacity {
-  readonly memoryBytes: number;
-  readonly allocatable: Readonly<Record<string, string>>;
-  readonly capacity: Readonly<Record<string, string>>;
+export async function nodeAllocation(o: NodeOptions): Promise<NodeAllocation> {
+  return allocationOf(await machineFigures(o.folder, o.podsMax), o.settings);
 }
 
-/** Allocatable is capacity less what the agent keeps back from eviction: 100 MiB of memory and a tenth of the disk. */
-export async function nodeCapacity(o: NodeOptions): Promise<NodeCapacity> {
-  const memoryBytes = totalmem();
-  const disk = await statfs(o.folder);
-  const diskBytes = Number(disk.blocks) * disk.bsize;
-  const capacity = {
-    cpu: String(cpus().length),
-    memory: `${Math.floor(memoryBytes / 1024)}Ki`,
-    pods: String(o.podsMax),
-    'ephemeral-storage': `${Math.floor(diskBytes / 1024)}Ki`,
-    'hugepages-1Gi': '0',
-    'hugepages-2Mi': '0',
-  };
-  const allocatable = {
-    ...capacity,
-    memory: `${Math.floor(memoryBytes / 1024) - 100 * 1024}Ki`,
-    'ephemeral-storage': String(Math.floor(diskBytes * 0.9)),
-  };
-  return { memoryBytes, allocatable, capacity };
+/** At the agent's start: throws Invalid when its settings keep back more than this machine has. */
+export async function refuseNodeSettings(o: NodeOptions): Promise<void> {
+  refuseTooMuchReserved(await machineFigures(o.folder, o.podsMax), o.settings);
 }
 
 export async function describeNode(o: NodeOptions, images: readonly Image[], clock: Clock): Promise<Node> {
@@ -71,7 +58,7 @@ export async function describeNode(o: NodeOptions, images: readonly Image[], clo
 }
 
 export async function nodeStatus(o: NodeOptions, images: readonly Image[], clock: Clock): Promise<NodeStatus> {
-  const { capacity, allocatable } = await nodeCapacity(o);
+  const { capacity, allocatable } = await nodeAllocation(o);
   return {
     addresses: [
       { type: 'InternalIP', address: o.ip },
@@ -89,11 +76,33 @@ export async function nodeStatus(o: NodeOptions, images: readonly Image[], clock
   };
 }
 
+/** A warning of this node, as `kubectl describe node` shows it. */
+export function nodeEvent(
+  name: string,
+  reason: string,
+  message: string,
+  clock: Clock,
+): Parameters<Session['event']>[0] {
+  const now = timeText(clock.now());
+  return {
+    metadata: { namespace: 'default' },
+    involvedObject: { kind: 'Node', name, uid: name },
+    reason,
+    message,
+    type: 'Warning',
+    source: { component: 'berth-agent', host: name },
+    firstTimestamp: now,
+    lastTimestamp: now,
+    count: 1,
+  };
+}
+
 async function conditions(o: NodeOptions, clock: Clock): Promise<NodeCondition[]> {
   const now = timeText(clock.now());
   const disk = await statfs(o.folder);
-  const diskLow = Number(disk.bavail) / Number(disk.blocks) < 0.1;
-  const memoryLow = (await availableMemory()) < 100 * 1024 * 1024;
+  const { 'memory.available': memoryLeast = '0', 'nodefs.available': diskLeast = '0' } = o.settings.evictionHard;
+  const diskLow = Number(disk.bavail) * disk.bsize < thresholdAmount(diskLeast, Number(disk.blocks) * disk.bsize);
+  const memoryLow = (await availableMemory()) < thresholdAmount(memoryLeast, totalmem());
   const make = (type: string, on: boolean, yes: [string, string], no: [string, string]): NodeCondition => {
     const [reason, message] = on ? yes : no;
     return { type, status: on ? 'True' : 'False', reason, message, lastHeartbeatTime: now, lastTransitionTime: now };
@@ -102,13 +111,13 @@ async function conditions(o: NodeOptions, clock: Clock): Promise<NodeCondition[]
     make(
       'MemoryPressure',
       memoryLow,
-      ['AgentHasInsufficientMemory', 'less than 100 MiB of memory are available'],
+      ['AgentHasInsufficientMemory', `less than ${memoryLeast} of memory are available`],
       ['AgentHasSufficientMemory', 'the agent has sufficient memory available'],
     ),
     make(
       'DiskPressure',
       diskLow,
-      ['AgentHasDiskPressure', 'less than 10 % of the disk are free'],
+      ['AgentHasDiskPressure', `less than ${diskLeast} of the disk are free`],
       ['AgentHasNoDiskPressure', 'the agent has no disk pressure'],
     ),
     make('PIDPressure', false, ['', ''], ['AgentHasSufficientPID', 'the agent has sufficient PIDs available']),

@@ -91,6 +91,7 @@ function addServiceCommands(berth: Command): void {
     .option('--registry-upstream <host:port>', 'where the registry really is')
     .option('--log-folder <folder>', 'pods/ and containers/ are made below it', '/var/log')
     .option('--max-pods <count>', '', '250')
+    .option('--config <file>', 'KubeletConfiguration (default kubelet.yaml in the home, where it is there)')
     .option('--label <key=value>', 'of the Node; repeatable', collect)
     .option('--taint <key=value:Effect>', 'of the Node when it registers; repeatable', collect)
     .option('--log-level <level>', 'debug, info, warn or error', 'info')

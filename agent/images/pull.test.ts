@@ -87,7 +87,16 @@ function countingKernel(): Kernel {
     programs: { run: never },
     mounts: { overlay: nothing, bind: never, tmpfs: never, unmount: nothing, below: async () => [] },
     namespaces: { pin: never, unpin: never },
-    cgroups: { version: 'v2', ensure: never, usage: never, expectMove: never, remove: never, children: never },
+    cgroups: {
+      version: 'v2',
+      facts: { hasSwap: false, pageSizes: [] },
+      ensure: never,
+      set: never,
+      usage: never,
+      expectMove: never,
+      remove: never,
+      children: never,
+    },
     async unpackLayer({ root, input }) {
       unpacking.most = Math.max(unpacking.most, ++unpacking.now);
       unpacking.total++;

@@ -66,14 +66,32 @@ export interface Namespaces {
   unpin(folder: string, c: Ctx): Promise<void>;
 }
 
-/** Limits of a cgroup in the API's own units; absent = unlimited. */
+/** 'max': no limit. */
+export type CgroupAmount = number | 'max';
+
+/** Limits of a cgroup; absent = left as it is, which is unlimited for a new one. */
 export interface CgroupLimits {
   /** cpu.shares (v1); converted to cpu.weight on v2. 2..262144 */
   readonly cpuShares?: number | undefined;
   /** Microseconds per 100 ms period. */
-  readonly cpuQuotaUs?: number | undefined;
-  readonly memoryBytes?: number | undefined;
-  readonly pids?: number | undefined;
+  readonly cpuQuotaUs?: CgroupAmount | undefined;
+  readonly memoryBytes?: CgroupAmount | undefined;
+  /** Swap beside the memory; v1 knows it only together with `memoryBytes`. */
+  readonly swapBytes?: CgroupAmount | undefined;
+  readonly pids?: CgroupAmount | undefined;
+  /** By the kernel's names of page sizes: 2MB, 1GB. */
+  readonly hugePages?: Readonly<Record<string, CgroupAmount>> | undefined;
+  /** CPUs that it may run on, as a list: `0-3,8`. */
+  readonly cpus?: string | undefined;
+  /** v2: who goes over the memory limit dies with all of its cgroup. */
+  readonly oomGroup?: boolean | undefined;
+}
+
+export interface CgroupFacts {
+  /** Swap can be limited. */
+  readonly hasSwap: boolean;
+  /** Sizes of huge pages that can be limited, by the kernel's names; none without the controller. */
+  readonly pageSizes: readonly string[];
 }
 
 export interface CgroupUsage {
@@ -88,8 +106,11 @@ export interface CgroupUsage {
 export interface Cgroups {
   /** v1, v2 or hybrid (v1 controllers with a v2 mount that has none of ours). */
   readonly version: 'v1' | 'v2' | 'hybrid';
+  readonly facts: CgroupFacts;
   /** `path` begins with '/', relative to the mount of each controller: `/berth/pod<uid>`. */
   ensure(path: string, limits: CgroupLimits, c: Ctx): Promise<void>;
+  /** Of one that is there: NotFound when it is gone, Conflict when it uses more memory than it may and cannot give it back. */
+  set(path: string, limits: CgroupLimits, c: Ctx): Promise<void>;
   usage(path: string, c: Ctx): Promise<CgroupUsage | undefined>;
   /** A hint: within some 20 ms a process is going to be moved into a cgroup. Returns at once, never fails. */
   expectMove(): void;

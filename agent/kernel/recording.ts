@@ -74,8 +74,13 @@ export class RecordingKernel implements Kernel {
 
   readonly cgroups: Kernel['cgroups'] = {
     version: 'v2',
+    facts: { hasSwap: true, pageSizes: ['2MB'] },
     ensure: async (path, limits, c) => {
       this.#note('cgroups.ensure', [path, limits], c);
+      this.groups.set(path, { ...this.groups.get(path), ...limits });
+    },
+    set: async (path, limits, c) => {
+      this.#note('cgroups.set', [path, limits], c);
       this.groups.set(path, { ...this.groups.get(path), ...limits });
     },
     usage: async (path, c) => {

@@ -1,6 +1,7 @@
 /** What an earlier agent left running on this node, by pod: found by the labels of container records and by addresses. */
 import type { ContainerId, ContainerRecord, ContainerState } from '../runtime/runtime.ts';
-import type { Attempt } from './model.ts';
+import type { Attempt, Resources } from './model.ts';
+import type { ResizeRecord } from './resize.ts';
 import { LABELS } from './steps/container.ts';
 
 export type Exited = ContainerState & { phase: 'exited' };
@@ -9,6 +10,8 @@ export interface AdoptedPod {
   readonly attempts: Map<string, { readonly latest: Attempt; readonly previous: Attempt | undefined }>;
   /** The address still held, when the sandbox lives. */
   readonly podIp: string | undefined;
+  /** Present when it was resized. */
+  readonly resize?: ResizeRecord | undefined;
 }
 
 /** Groups container records by pod and container, newest attempt first; a pod may also hold nothing but its address. */
@@ -34,6 +37,7 @@ export function adoptable(
       image: r.labels[LABELS.image] ?? '',
       imageId: r.labels[LABELS.imageId] ?? '',
       stopSignal: r.labels[LABELS.stopSignal] ?? 'SIGTERM',
+      resources: resourcesOf(r.labels[LABELS.resources]),
     });
   }
   for (const uid of addresses.keys()) if (!byPod.has(uid)) byPod.set(uid, new Map());
@@ -48,6 +52,27 @@ export function adoptable(
     out.set(uid, { attempts, podIp: addresses.get(uid) });
   }
   return out;
+}
+
+/** Undefined when it was started by an agent that did not note it. */
+function resourcesOf(label: string | undefined): Resources | undefined {
+  try {
+    return label === undefined ? undefined : (JSON.parse(label) as Resources);
+  } catch {
+    /* Damaged: it has what its spec says, as far as anybody knows. */
+    return undefined;
+  }
+}
+
+/** With what a resize has changed since the containers were started. */
+export function withResize(pod: AdoptedPod, resize: ResizeRecord | undefined): AdoptedPod {
+  if (resize === undefined) return pod;
+  for (const [name, { latest, previous }] of pod.attempts)
+    pod.attempts.set(name, {
+      latest: { ...latest, resources: resize.inForce[latest.id] ?? latest.resources },
+      previous,
+    });
+  return { ...pod, resize };
 }
 
 export function idsOf(pod: AdoptedPod): ContainerId[] {

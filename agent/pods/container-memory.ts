@@ -1,6 +1,14 @@
 /** What a worker remembers of one container between two plans; the mutable counterpart of ContainerObservation. */
 import { endedBefore } from './ephemeral.ts';
-import type { Attempt, ContainerObservation, ContainerSpec, EndRequest, PodObject, WaitingReason } from './model.ts';
+import type {
+  Attempt,
+  ContainerObservation,
+  ContainerSpec,
+  EndRequest,
+  PodObject,
+  Resources,
+  WaitingReason,
+} from './model.ts';
 import type { Prober } from './probes.ts';
 import type { Stop } from './steps/stop.ts';
 
@@ -53,6 +61,11 @@ export class ContainerMemory {
     this.endRequested = undefined;
     this.ended = promiseWithResolve();
     if (attempt.state.phase === 'exited') this.ended.resolve();
+  }
+
+  /** Its cgroup has these now. */
+  resized(id: string, resources: Resources): void {
+    if (this.latest?.id === id) this.latest = { ...this.latest, resources };
   }
 
   /** The failures were those of another image, or of other credentials. */

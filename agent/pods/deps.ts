@@ -3,6 +3,8 @@ import type { Clock, Logger, Random } from '#lib/base';
 import type { Images } from '../images/images.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Network } from '../network/network.ts';
+import type { Allocations } from '../resources/allocations.ts';
+import type { CpuManager } from '../resources/cpu-manager.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Session } from '../session/session.ts';
 import type { Volumes } from '../volumes/volume.ts';
@@ -20,6 +22,8 @@ export interface PodSettings {
   readonly clusterDomain: () => string;
   readonly allocatable: Readonly<Record<string, string>>;
   readonly memoryBytes: number;
+  /** Processes of one pod; undefined = as many as the node has. */
+  readonly podPidsLimit: number | undefined;
   readonly logMaxBytes: number;
   readonly logMaxFiles: number;
   /** Containers started at the same time; more would only make each slower. */
@@ -34,6 +38,9 @@ export interface PodDeps {
   readonly volumes: Volumes;
   readonly objects: NodeObjects;
   readonly session: Pick<Session, 'reportPodStatus' | 'reportPodRemoved' | 'event'>;
+  readonly allocations: Allocations;
+  /** Present with the static CPU policy. */
+  readonly cpus?: CpuManager | undefined;
   readonly settings: PodSettings;
   readonly clock: Clock;
   readonly random: Random;

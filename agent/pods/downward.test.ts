@@ -93,3 +93,28 @@ test('a refresh that fails leaves the pod running', async () => {
   await node.pass(2_000);
   expect(node.running).toEqual(['a/0']);
 });
+
+test('a resize that the node takes is written to the files, at once or when its time has come', async () => {
+  const { node, written } = await setUp();
+  const agent = await node.agent();
+  const sized = (cpu: string, generation: number): PodObject => {
+    const p = podOf(DIRECT, { labels: { a: '1' }, generation });
+    const containers = p.spec.containers.map((c) => ({ ...c, resources: { requests: { cpu } } }));
+    return { ...p, spec: { ...p.spec, containers } };
+  };
+  const other = fakePod(
+    { containers: [{ name: 'b', image: 'i', resources: { requests: { cpu: '1' } } }] as never },
+    { uid: 'other', name: 'other' },
+  );
+  agent.want(sized('100m', 1));
+  agent.want(other);
+  await node.until(() => node.running.length === 2);
+  const before = written.length;
+  agent.want(sized('200m', 2));
+  await node.until(() => written.length === before + 1, 'written');
+  agent.want(sized('1500m', 3));
+  await node.pass(2_000);
+  expect(written).toHaveLength(before + 1);
+  agent.gone(other);
+  await node.passUntil(() => written.length === before + 2, 'written when it is taken');
+});

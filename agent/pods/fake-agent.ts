@@ -27,6 +27,7 @@ export class Life {
     return new Proxy(part, {
       get: (target, key) => {
         const value: unknown = Reflect.get(target, key, target);
+        if (Array.isArray(value)) return value;
         if (typeof value === 'object' && value !== null) return this.of(value);
         if (typeof value !== 'function') return value;
         if (key === 'onExit') return value.bind(target);

@@ -10,6 +10,7 @@ import { type Ctx, raceAbort, realClock, StatusError, seededRandom, silentLogger
 import type { Image, Images } from '../images/images.ts';
 import { type RecordedCall, RecordingKernel } from '../kernel/recording.ts';
 import type { Attachment, Network, SandboxId } from '../network/network.ts';
+import { Allocations } from '../resources/allocations.ts';
 import { FakeHost, type FakeProgram, type FakeRuntime } from '../runtime/fake.ts';
 import type { StartContainer } from '../runtime/runtime.ts';
 import type { Volumes } from '../volumes/volume.ts';
@@ -168,6 +169,7 @@ export class FakeNode implements AsyncDisposable {
       clusterDomain: () => 'cluster.local',
       allocatable: { cpu: '2', memory: '1Gi' },
       memoryBytes: 1 << 30,
+      podPidsLimit: 100,
       logMaxBytes: 1 << 20,
       logMaxFiles: 2,
       startsMax: this.#startsMax,
@@ -193,7 +195,8 @@ export class FakeNode implements AsyncDisposable {
       volumes: life.of({ ...fakeVolumes(), ...this.#volumes }),
     };
     const random = seededRandom(++this.#lives);
-    return { ...machine, clock, objects: new NodeObjects(), session, settings, random, log: silentLogger };
+    const allocations = new Allocations(settings.allocatable);
+    return { ...machine, clock, objects: new NodeObjects(), session, allocations, settings, random, log: silentLogger };
   }
 
   #images(): Images {

@@ -11,6 +11,7 @@ import { hasDownwardChange } from '../volumes/downwardapi.ts';
 import { type AdoptedPod, adoptable, type Exited, idsOf, noteEnd } from './adopted.ts';
 import type { PodDeps } from './deps.ts';
 import type { PodObject } from './model.ts';
+import { adoptAllocation } from './resize.ts';
 import { Slots } from './slots.ts';
 import { LABELS } from './steps/container.ts';
 import { removeNamelessPod, savedPod } from './steps/sandbox.ts';
@@ -63,6 +64,7 @@ export class PodManager implements AsyncDisposable {
     const known = new Set(records.map((r) => r.id as string));
     this.#orphanRoots = roots.filter((id) => !known.has(id));
     this.#adopted = adoptable(records, new Map(attached.map((a) => [a.id as string, a.ip])));
+    for (const [uid, pod] of this.#adopted) this.#adopted.set(uid, await adoptAllocation(this.#d, uid, pod));
     const kept = new Set([...this.#adopted.values()].flatMap(idsOf));
     this.#orphans = records.filter((r) => r.labels[LABELS.uid] !== undefined && !kept.has(r.id)).map((r) => r.id);
     for (const pod of this.#adopted.values()) for (const [id, state] of ended) noteEnd(pod, id, state);
@@ -162,15 +164,13 @@ export class PodManager implements AsyncDisposable {
   #upsert(pod: PodObject): void {
     const uid = pod.metadata.uid ?? '';
     const worker = this.#workers.get(uid);
-    if (worker !== undefined) this.#update(worker, pod);
+    if (worker !== undefined) worker.update(pod);
     else if (this.#removing.has(uid)) this.#removing.set(uid, pod);
     else this.#startWorker(pod);
   }
 
-  #update(w: PodWorker, pod: PodObject): void {
-    const isTold = hasDownwardChange(w.pod, pod);
-    w.update(pod);
-    if (isTold) this.#scope.spawn('refresh volumes', (s) => this.#refresh(w, s));
+  #changed(w: PodWorker, before: PodObject): void {
+    if (hasDownwardChange(before, w.pod)) this.#scope.spawn('refresh volumes', (s) => this.#refresh(w, s));
   }
 
   #gone(uid: string): void {
@@ -182,7 +182,12 @@ export class PodManager implements AsyncDisposable {
     const uid = pod.metadata.uid ?? '';
     const adopted = this.#adopted.get(uid);
     this.#adopted.delete(uid);
-    const worker = new PodWorker(this.#d, pod, { adopted, slots: this.#slots, onFinished: (id) => this.#finished(id) });
+    const worker: PodWorker = new PodWorker(this.#d, pod, {
+      adopted,
+      slots: this.#slots,
+      onChanged: (before) => this.#changed(worker, before),
+      onFinished: (id) => this.#finished(id),
+    });
     this.#workers.set(uid, worker);
     worker.start();
     return worker;

@@ -2,11 +2,12 @@
  * What a pod worker knows and what its plan may ask for. Pure data: `plan.ts` and `phase.ts` decide over it, `worker.ts`
  * and `steps/*` act. A container's attempts are numbered from 0; attempt = restartCount.
  */
-import type { Container, DeepReadonly, EphemeralContainer, Pod } from '#lib/api';
+import type { Container, DeepReadonly, EphemeralContainer, Pod, ResourceRequirements } from '#lib/api';
 import type { ContainerId, ContainerState } from '../runtime/runtime.ts';
 
 export type PodObject = DeepReadonly<Pod>;
 export type ContainerSpec = DeepReadonly<Container> | DeepReadonly<EphemeralContainer>;
+export type Resources = DeepReadonly<ResourceRequirements>;
 export type ContainerRole = 'init' | 'sidecar' | 'app' | 'ephemeral';
 
 /** A problem that keeps a container waiting, in the API's words (state.waiting). */
@@ -31,6 +32,8 @@ export interface Attempt {
   readonly killReason?: string | undefined;
   /** The agent ended it to run what the pod says now (a changed image). */
   readonly isReplaced?: true | undefined;
+  /** What its cgroup has: as it was started, or resized since. */
+  readonly resources?: Resources | undefined;
   /** Its program was never run: the runtime's message. */
   readonly startError?: string | undefined;
 }
@@ -73,6 +76,23 @@ export interface PodFailure {
   readonly graceSeconds?: number;
 }
 
+/** Why the node does not give a pod what the API wants (KEP-1287). */
+export interface ResizePending {
+  readonly reason: 'Deferred' | 'Infeasible';
+  readonly message: string;
+}
+
+export interface ResizeObservation {
+  /** What the API wants is not allocated. */
+  readonly pending: (ResizePending & { readonly generation: number | undefined }) | undefined;
+  /** What is allocated is not in force everywhere; `error`: why not yet. */
+  readonly progress: { readonly generation: number | undefined; readonly error: string | undefined } | undefined;
+  /** The pod's own cgroup has to change. */
+  readonly isPodDue: boolean;
+  /** After a failure: not before this instant. 0 = no failure. */
+  readonly retryAtMs: number;
+}
+
 export interface PodObservation {
   readonly sandbox: SandboxObservation;
   readonly containers: Readonly<Record<string, ContainerObservation>>;
@@ -81,6 +101,7 @@ export interface PodObservation {
   readonly startedAtMs: number;
   /** The terminal phase reached before, which never goes back. */
   readonly terminal: 'Succeeded' | 'Failed' | undefined;
+  readonly resize?: ResizeObservation | undefined;
 }
 
 export type Action =
@@ -95,6 +116,8 @@ export type Action =
       /** It is ended to be started again with what the pod says now. */
       readonly replace?: true;
     }
+  /** Cgroups get what the pod says now. */
+  | { readonly do: 'resize' }
   | { readonly do: 'removeSandbox' }
   | { readonly do: 'fail'; readonly failure: PodFailure }
   /** Nothing runs any more and the pod is being deleted: remove every trace and tell the control plane. */

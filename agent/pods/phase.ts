@@ -3,7 +3,15 @@
  * Source: kubernetes pkg/kubelet/kubelet_pods.go (getPhase), pkg/kubelet/status/generate.go.
  */
 import type { PodCondition, PodStatus } from '#lib/api';
-import { containersOf, isRunning, observationOf, type PodObject, type PodObservation, succeeded } from './model.ts';
+import {
+  containersOf,
+  isRunning,
+  observationOf,
+  type PodObject,
+  type PodObservation,
+  type ResizeObservation,
+  succeeded,
+} from './model.ts';
 import { type RestartPolicy, runsAgain } from './restart.ts';
 
 export type PodPhase = 'Pending' | 'Running' | 'Succeeded' | 'Failed';
@@ -76,15 +84,35 @@ export function conditionsOf(pod: PodObject, seen: PodObservation, phase: PodPha
       ? condition('ContainersReady', true)
       : condition('ContainersReady', false, 'ContainersNotReady', unreadyMessage);
   own.push(readyCondition(pod, containersReady), containersReady);
-  const names = new Set(own.map((c) => c.type));
+  const resize = terminal ? [] : resizeConditions(seen.resize);
+  const names = new Set<string>([...own.map((c) => c.type), ...RESIZE_CONDITIONS]);
   const scheduled = known.find((c) => c.type === 'PodScheduled');
   const kept = known.filter((c) => !names.has(c.type) && c.type !== 'PodScheduled');
   const made = own.map((c) => withTime(c, known, nowText, pod.metadata.generation));
   return [
     ...made,
+    ...resize.map((c) => withTime(c, known, nowText, c.observedGeneration)),
     withTime(scheduled ?? condition('PodScheduled', true), known, nowText, pod.metadata.generation),
     ...kept,
   ];
+}
+
+const RESIZE_CONDITIONS = ['PodResizePending', 'PodResizeInProgress'] as const;
+
+/** Each is there only while it is true. Source: KEP-1287, pkg/kubelet/status/status_manager.go. */
+function resizeConditions(seen: ResizeObservation | undefined): Omit<PodCondition, 'lastTransitionTime'>[] {
+  const [pending, inProgress] = RESIZE_CONDITIONS;
+  const out: Omit<PodCondition, 'lastTransitionTime'>[] = [];
+  const add = (c: Omit<PodCondition, 'lastTransitionTime'>, generation: number | undefined): void => {
+    out.push({ ...c, ...(generation === undefined ? {} : { observedGeneration: generation }) });
+  };
+  if (seen?.pending !== undefined)
+    add(condition(pending, true, seen.pending.reason, seen.pending.message), seen.pending.generation);
+  if (seen?.progress !== undefined) {
+    const { error, generation } = seen.progress;
+    add(condition(inProgress, true, error === undefined ? undefined : 'Error', error), generation);
+  }
+  return out;
 }
 
 function readyCondition(

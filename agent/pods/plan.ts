@@ -15,6 +15,7 @@ import {
   type RoledContainer,
   succeeded,
 } from './model.ts';
+import { resizeOf, resizeWork } from './resize-model.ts';
 import { type RestartPolicy, restartDelayMs, runsAgain } from './restart.ts';
 
 const DEFAULT_GRACE_S = 30;
@@ -51,10 +52,13 @@ function planRun(pod: PodObject, seen: PodObservation, nowMs: number): Plan {
       ? { actions: [{ do: 'makeSandbox' }] }
       : { actions: [], wakeAtMs: seen.sandbox.retryAtMs };
   }
-  const out = new Collector(graceOf(pod));
+  const resize = resizeWork(pod, seen);
+  const retryAtMs = seen.resize?.retryAtMs ?? 0;
+  const out = new Collector(graceOf(pod), resize.isDue && retryAtMs === 0);
   const policy = (pod.spec.restartPolicy ?? 'Always') as RestartPolicy;
   const all = containersOf(pod);
   if (isOver(all, seen, policy)) return planSidecarStop(pod, all, seen);
+  if (resize.isDue && !resize.hasRestarts) out.resizeAt(retryAtMs, nowMs);
   const mayRunApps = planInit(all, seen, policy, nowMs, out);
   for (const c of all) {
     if (c.role === 'ephemeral' || (c.role === 'app' && mayRunApps))
@@ -114,6 +118,7 @@ function planContainer(
     const changed = (c.role === 'app' || c.role === 'sidecar') && latest.image !== c.spec.image;
     if (o.endRequested !== undefined) out.stop(name, o.endRequested.graceSeconds, o.endRequested.reason);
     else if (changed) out.replace(name, `Container ${name} definition changed, will be restarted`);
+    else if (resizeOf(c, o) === 'restart') out.replace(name, `Container ${name} resize requires restart`);
     return;
   }
   if (!runsAgain(policy, c.role, latest)) return;
@@ -175,14 +180,23 @@ type StopAction = Extract<Action, { do: 'stop' }>;
 
 class Collector {
   readonly #graceSeconds: number;
+  readonly #isResizing: boolean;
   readonly #actions: Action[] = [];
   wakeAtMs: number | undefined;
 
-  constructor(graceSeconds: number) {
+  /** `isResizing`: a container started now would not find its share in the pod's cgroup. */
+  constructor(graceSeconds: number, isResizing: boolean) {
     this.#graceSeconds = graceSeconds;
+    this.#isResizing = isResizing;
+  }
+
+  resizeAt(atMs: number, nowMs: number): void {
+    if (atMs <= nowMs) this.#actions.push({ do: 'resize' });
+    else this.wakeAtMs = Math.min(this.wakeAtMs ?? atMs, atMs);
   }
 
   startAt(container: string, attempt: number, atMs: number, nowMs: number): void {
+    if (this.#isResizing) return;
     if (atMs <= nowMs) this.#actions.push({ do: 'start', container, attempt });
     else this.wakeAtMs = Math.min(this.wakeAtMs ?? atMs, atMs);
   }

@@ -2,40 +2,30 @@
  * Requests and limits -> QoS class, cgroup figures, oom_score_adj, downward API values. Pure.
  * Source: kubernetes pkg/apis/core/v1/helper/qos, pkg/kubelet/cm/helpers_linux.go, pkg/kubelet/qos/policy.go.
  */
-import { milliValue, parseQuantity, quantityValue } from '#lib/api';
-import type { CgroupLimits } from '../kernel/kernel.ts';
+import {
+  type Amounts,
+  milliValue,
+  parseQuantity,
+  podLimits,
+  podRequests,
+  type QosClass,
+  qosClassOf as qosClassOfSpec,
+  quantityValue,
+} from '#lib/api';
+import type { CgroupAmount, CgroupLimits } from '../kernel/kernel.ts';
+import { pageSizeName } from '../kernel/page-size.ts';
 import { type ContainerSpec, containersOf, type PodObject } from './model.ts';
-
-export type QosClass = 'Guaranteed' | 'Burstable' | 'BestEffort';
 
 const MIN_SHARES = 2;
 const MAX_SHARES = 262_144;
 const MIN_QUOTA_US = 1000;
+const HUGE_PAGES = 'hugepages-';
+const ZERO = parseQuantity('0');
+/** A pod of this priority is part of the node. Source: pkg/kubelet/types/pod_update.go (IsNodeCriticalPod). */
+const SYSTEM_CRITICAL_PRIORITY = 2_000_000_000;
 
 export function qosClassOf(pod: PodObject): QosClass {
-  let any = false;
-  let guaranteed = true;
-  for (const { role, spec } of containersOf(pod)) {
-    if (role === 'ephemeral') continue;
-    for (const name of ['cpu', 'memory']) {
-      const request = nonZero(spec.resources?.requests?.[name]);
-      const limit = nonZero(spec.resources?.limits?.[name]);
-      if (request !== undefined || limit !== undefined) any = true;
-      if (
-        limit === undefined ||
-        (request !== undefined && quantityValue(parseQuantity(request)) !== quantityValue(parseQuantity(limit)))
-      )
-        guaranteed = false;
-      if (
-        limit !== undefined &&
-        request !== undefined &&
-        milliValue(parseQuantity(request)) !== milliValue(parseQuantity(limit))
-      )
-        guaranteed = false;
-    }
-  }
-  if (!any) return 'BestEffort';
-  return guaranteed ? 'Guaranteed' : 'Burstable';
+  return qosClassOfSpec(pod.spec);
 }
 
 /** `0` is no request. */
@@ -43,61 +33,124 @@ function nonZero(q: string | undefined): string | undefined {
   return q === undefined || milliValue(parseQuantity(q)) === 0n ? undefined : q;
 }
 
+function milliOf(q: string): number {
+  return Number(milliValue(parseQuantity(q)));
+}
+
+function bytesOf(q: string): number {
+  return Number(quantityValue(parseQuantity(q)));
+}
+
+export function milliCpuOf(amounts: Amounts): number {
+  return Number(milliValue(amounts.get('cpu') ?? ZERO));
+}
+
 export function cpuShares(milliCpu: number): number {
   return Math.min(Math.max(Math.floor((milliCpu * 1024) / 1000), MIN_SHARES), MAX_SHARES);
+}
+
+function quotaUs(milliCpu: number): number {
+  return Math.max(milliCpu * 100, MIN_QUOTA_US);
 }
 
 export interface ContainerFigures {
   readonly cpuShares: number;
   readonly cpuQuotaUs?: number | undefined;
   readonly memoryBytes?: number | undefined;
+  readonly hugePages: Readonly<Record<string, number>>;
 }
 
-export function containerFigures(spec: ContainerSpec): ContainerFigures {
-  const cpuLimit = nonZero(spec.resources?.limits?.['cpu']);
-  const cpuRequest = nonZero(spec.resources?.requests?.['cpu']) ?? cpuLimit;
-  const memory = nonZero(spec.resources?.limits?.['memory']);
+/** What has no limit of its own has the pod's, so that its program finds one. `pageSizes`: those that can be limited. */
+export function containerFigures(pod: PodObject, spec: ContainerSpec, pageSizes: readonly string[]): ContainerFigures {
+  const limitOf = (name: string): string | undefined =>
+    nonZero(spec.resources?.limits?.[name]) ?? nonZero(pod.spec.resources?.limits?.[name]);
+  const cpuLimit = limitOf('cpu');
+  const cpuRequest = spec.resources?.requests?.['cpu'] ?? cpuLimit;
+  const memory = limitOf('memory');
+  const pages = hugePagesOf(spec.resources?.limits ?? {});
   return {
-    cpuShares: cpuShares(cpuRequest === undefined ? 0 : Number(milliValue(parseQuantity(cpuRequest)))),
-    cpuQuotaUs:
-      cpuLimit === undefined ? undefined : Math.max(Number(milliValue(parseQuantity(cpuLimit))) * 100, MIN_QUOTA_US),
-    memoryBytes: memory === undefined ? undefined : Number(quantityValue(parseQuantity(memory))),
+    cpuShares: cpuShares(cpuRequest === undefined ? 0 : milliOf(cpuRequest)),
+    cpuQuotaUs: cpuLimit === undefined ? undefined : quotaUs(milliOf(cpuLimit)),
+    memoryBytes: memory === undefined ? undefined : bytesOf(memory),
+    hugePages: Object.fromEntries(pageSizes.map((size) => [size, pages[size] ?? 0])),
   };
 }
 
-/** Of the pod's cgroup: requests summed; quota and memory only when every container has that limit. */
-export function podLimits(pod: PodObject): CgroupLimits {
-  const figures = containersOf(pod)
-    .filter((c) => c.role === 'app' || c.role === 'sidecar')
-    .map((c) => containerFigures(c.spec));
-  const shares = pod.spec.containers.reduce((sum, c) => sum + milliOf(c.resources?.requests?.['cpu']), 0);
-  const quotas = figures.map((f) => f.cpuQuotaUs);
-  const memories = figures.map((f) => f.memoryBytes);
-  const largestInit = Math.max(0, ...(pod.spec.initContainers ?? []).map((c) => containerFigures(c).memoryBytes ?? 0));
+/** By the kernel's names of page sizes. */
+function hugePagesOf(list: Readonly<Record<string, string>>): Record<string, number> {
+  const names = Object.keys(list).filter((name) => name.startsWith(HUGE_PAGES));
+  return Object.fromEntries(
+    names.map((n) => [pageSizeName(bytesOf(n.slice(HUGE_PAGES.length))), bytesOf(list[n] ?? '0')]),
+  );
+}
+
+/** A limit that is taken away is 'max', so that writing it over an older one does. */
+export interface PodFigures {
+  readonly cpuShares: number;
+  readonly cpuQuotaUs: CgroupAmount;
+  readonly memoryBytes: CgroupAmount;
+  readonly hugePages: Readonly<Record<string, CgroupAmount>>;
+}
+
+/**
+ * Of the pod's cgroup: what its containers ask for at the same time, with overhead; a limit only where each of them, init
+ * containers too, has it, or the pod itself. Source: pkg/kubelet/cm/helpers_linux.go (ResourceConfigForPod).
+ */
+export function podFigures(pod: PodObject, pageSizes: readonly string[]): PodFigures {
+  const o = { usesStatus: false, hasOverhead: true };
+  const requests = podRequests(pod, o);
+  const limits = podLimits(pod, o);
+  const limited = containersOf(pod).filter((c) => c.role !== 'ephemeral');
+  const isLimited = (name: string): boolean =>
+    nonZero(pod.spec.resources?.limits?.[name]) !== undefined ||
+    limited.every((c) => nonZero(c.spec.resources?.limits?.[name]) !== undefined);
+  const qos = qosClassOf(pod);
+  const pages = hugePagesOf(Object.fromEntries([...requests].map(([n, q]) => [n, String(quantityValue(q))])));
   return {
-    cpuShares: cpuShares(shares),
-    cpuQuotaUs: quotas.every((q) => q !== undefined) ? quotas.reduce((a, b) => a + (b ?? 0), 0) : undefined,
-    memoryBytes: memories.every((m) => m !== undefined)
-      ? Math.max(
-          largestInit,
-          memories.reduce((a: number, b) => a + (b ?? 0), 0),
-        )
-      : undefined,
+    cpuShares: qos === 'BestEffort' ? MIN_SHARES : cpuShares(milliCpuOf(requests)),
+    cpuQuotaUs: isLimited('cpu') ? quotaUs(milliCpuOf(limits)) : 'max',
+    memoryBytes: isLimited('memory') ? Number(quantityValue(limits.get('memory') ?? ZERO)) : 'max',
+    hugePages: Object.fromEntries(pageSizes.map((size) => [size, pages[size] ?? 0])),
   };
 }
 
-function milliOf(q: string | undefined): number {
-  return q === undefined ? 0 : Number(milliValue(parseQuantity(q)));
+/** `podPidsLimit`: processes of one pod, undefined = as many as the node has. */
+export function podCgroupLimits(
+  pod: PodObject,
+  o: { readonly pageSizes: readonly string[]; readonly podPidsLimit: number | undefined },
+): CgroupLimits {
+  return { ...podFigures(pod, o.pageSizes), pids: o.podPidsLimit ?? 'max' };
 }
 
-/** -997 for Guaranteed, 1000 for BestEffort, in between by the share of the node's memory asked for. */
+/**
+ * -997 for Guaranteed, 1000 for BestEffort, in between by the share of the node's memory asked for; a sidecar is never killed
+ * before the containers that it serves. Source: pkg/kubelet/qos/policy.go, KEP-753, KEP-2837.
+ */
 export function oomScoreAdj(pod: PodObject, spec: ContainerSpec, nodeMemoryBytes: number): number {
   const qos = qosClassOf(pod);
-  if (qos === 'Guaranteed' || (pod.spec.priority ?? 0) >= 2_000_000_000) return -997;
+  if (qos === 'Guaranteed' || (pod.spec.priority ?? 0) >= SYSTEM_CRITICAL_PRIORITY) return -997;
   if (qos === 'BestEffort') return 1000;
-  const request = nonZero(spec.resources?.requests?.['memory']);
-  const bytes = request === undefined ? 0 : Number(quantityValue(parseQuantity(request)));
-  return Math.min(Math.max(1000 - Math.floor((1000 * bytes) / nodeMemoryBytes), 3), 999);
+  const share = unclaimedMemoryPerContainer(pod);
+  const scoreOf = (bytes: number): number => 1000 - Math.floor((1000 * (bytes + share)) / nodeMemoryBytes);
+  const own = scoreOf(memoryRequest(spec));
+  const isSidecar = containersOf(pod).some((c) => c.role === 'sidecar' && c.spec.name === spec.name);
+  const least = Math.min(...pod.spec.containers.map(memoryRequest));
+  const score = isSidecar ? Math.min(own, scoreOf(least)) : own;
+  return Math.min(Math.max(score, 3), 999);
+}
+
+function memoryRequest(spec: ContainerSpec): number {
+  const request = spec.resources?.requests?.['memory'];
+  return request === undefined ? 0 : bytesOf(request);
+}
+
+/** What the pod itself asks for beyond its containers, for each of them the same. */
+function unclaimedMemoryPerContainer(pod: PodObject): number {
+  const own = pod.spec.resources?.requests?.['memory'];
+  if (own === undefined) return 0;
+  const all = containersOf(pod).filter((c) => c.role === 'app' || c.role === 'sidecar');
+  const claimed = all.reduce((sum, c) => sum + memoryRequest(c.spec), 0);
+  return Math.max(Math.floor((bytesOf(own) - claimed) / all.length), 0);
 }
 
 /** A `resourceFieldRef`: rounded up by its divisor; an unset limit is what the node can allocate. */

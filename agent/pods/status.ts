@@ -17,6 +17,7 @@ import {
   succeeded,
 } from './model.ts';
 import { conditionsOf, isContainerReady, phaseOf } from './phase.ts';
+import { resourcesInForce } from './resize-model.ts';
 import { qosClassOf } from './resources.ts';
 import { type RestartPolicy, restartDelayMs, restarts, runsAgain } from './restart.ts';
 
@@ -97,7 +98,7 @@ function containerStatus(
   if (last?.state.phase === 'exited') out.lastState = { terminated: terminated(last, o.terminationMessages) };
   if (spec.resources?.requests !== undefined) out.allocatedResources = { ...spec.resources.requests };
   if (latest !== undefined && spec.resources !== undefined)
-    out.resources = structuredClone(spec.resources) as NonNullable<ContainerStatus['resources']>;
+    out.resources = resourcesInForce(spec.resources, latest.state.phase === 'running' ? latest.resources : undefined);
   return out;
 }
 

@@ -8,7 +8,7 @@ import { assertNever, type Ctx, Scope, timeText, toStatusError } from '#lib/base
 import type { ContainerId, ContainerState } from '../runtime/runtime.ts';
 import type { AdoptedPod } from './adopted.ts';
 import { ContainerActions } from './container-actions.ts';
-import { ContainerMemory, newMemory, promiseWithResolve } from './container-memory.ts';
+import { promiseWithResolve } from './container-memory.ts';
 import type { PodDeps } from './deps.ts';
 import {
   type Action,
@@ -17,20 +17,25 @@ import {
   type PodFailure,
   type PodObject,
   type PodObservation,
-  type RoledContainer,
+  type Resources,
 } from './model.ts';
 import { MINIMUM_GRACE_S, plan, remainingGrace } from './plan.ts';
+import { PodContainers } from './pod-containers.ts';
 import { type PodEvents, podEvents } from './pod-events.ts';
 import { containersToRenew } from './renewal.ts';
+import { PodResize } from './resize.ts';
 import { SandboxActions } from './sandbox-actions.ts';
 import type { Slots } from './slots.ts';
 import { lastStateAttempt } from './status.ts';
 import { StatusReporter } from './status-reporter.ts';
 import { removePodFiles } from './steps/sandbox.ts';
+import { Wake } from './wake.ts';
 
 export interface WorkerOptions {
   readonly adopted?: AdoptedPod | undefined;
   readonly slots: Slots;
+  /** Another version of the pod holds now: a newer one of the API's, or one that was resized. */
+  readonly onChanged: (before: PodObject) => void;
   readonly onFinished: (uid: string) => void;
 }
 
@@ -45,19 +50,18 @@ export class PodWorker implements AsyncDisposable {
   readonly #reporter: StatusReporter;
   readonly #actions: ContainerActions;
   readonly #sandbox: SandboxActions;
-  readonly #containers = new Map<string, ContainerMemory>();
+  readonly #resize: PodResize;
+  readonly #containers: PodContainers;
   readonly #startedAtMs: number;
   #pod: PodObject;
   #phase: 'sync' | 'terminating' | 'finished' = 'sync';
   #failure: PodFailure | undefined;
-  #wake: (() => void) | undefined;
-  #dirty = true;
+  readonly #wake = new Wake();
 
   constructor(d: PodDeps, pod: PodObject, o: WorkerOptions) {
     this.uid = pod.metadata.uid ?? '';
     this.#d = d;
     this.#o = o;
-    this.#pod = pod;
     this.#scope = new Scope(`pod ${pod.metadata.namespace}/${pod.metadata.name}`);
     this.#starting = new Scope('starting', this.#scope.signal);
     this.#startedAtMs = pod.status?.startTime === undefined ? d.clock.now() : Date.parse(pod.status.startTime);
@@ -66,7 +70,15 @@ export class PodWorker implements AsyncDisposable {
     const host = { pod: () => this.#pod, events: this.#events, slots: o.slots, kick: () => this.kick() };
     this.#actions = new ContainerActions(d, host);
     this.#sandbox = new SandboxActions(d, { ...host, scope: this.#scope, onReady: ({ id }) => this.#renew(id) });
-    for (const { spec } of containersOf(pod)) this.#containers.set(spec.name, newMemory(pod, spec.name, d.clock.now()));
+    this.#resize = new PodResize(
+      d,
+      pod,
+      { ...host, onAllocated: () => this.#allocated(this.#resize.decide()) },
+      o.adopted,
+    );
+    this.#pod = pod;
+    this.#pod = this.#resize.decide();
+    this.#containers = new PodContainers(this.#pod, d.clock.now());
     if (o.adopted !== undefined) this.#adopt(o.adopted);
   }
 
@@ -83,20 +95,22 @@ export class PodWorker implements AsyncDisposable {
   }
 
   /** A newer version of the API object. */
-  update(pod: PodObject): void {
-    const images = new Map(containersOf(this.#pod).map(({ spec }) => [spec.name, spec.image]));
-    this.#pod = pod;
-    for (const { spec } of containersOf(pod)) {
-      const m = this.#containers.get(spec.name);
-      if (m === undefined) this.#containers.set(spec.name, new ContainerMemory());
-      else if (images.get(spec.name) !== spec.image) m.forgetFailures();
-    }
+  update(wanted: PodObject): void {
+    const pod = this.#resize.update(wanted);
+    this.#allocated(pod);
     if (pod.metadata.deletionTimestamp !== undefined) {
       this.#terminate();
-      const grace = remainingGrace(pod, this.#d.clock.now());
-      for (const m of this.#containers.values()) m.stop?.shorten(grace);
+      this.#containers.shortenStops(remainingGrace(pod, this.#d.clock.now()));
     }
     this.retryNow();
+  }
+
+  #allocated(pod: PodObject): void {
+    const before = this.#pod;
+    this.#containers.update(before, pod);
+    this.#pod = pod;
+    this.#o.onChanged(before);
+    this.kick();
   }
 
   /** The API object is gone: end everything now, whatever grace it had. */
@@ -107,26 +121,25 @@ export class PodWorker implements AsyncDisposable {
       metadata: { ...this.#pod.metadata, deletionTimestamp, deletionGracePeriodSeconds: 0 },
     };
     this.#terminate();
-    for (const m of this.#containers.values()) m.stop?.shorten(MINIMUM_GRACE_S);
+    this.#containers.shortenStops(MINIMUM_GRACE_S);
     this.kick();
   }
 
   /** Something this pod waits for (a ConfigMap, a Secret) changed: forget the back-off of failures. */
   retryNow(): void {
     this.#sandbox.retryNow();
-    for (const m of this.#containers.values()) if (m.waiting?.reason === 'CreateContainerConfigError') m.retryAtMs = 0;
+    this.#containers.retryConfig();
     this.kick();
   }
 
   /** A secret that the pod names for pulls came or changed. */
   pullSecretChanged(): void {
-    const reasons = ['ErrImagePull', 'ImagePullBackOff'];
-    for (const m of this.#containers.values()) if (reasons.includes(m.waiting?.reason ?? '')) m.forgetFailures();
+    this.#containers.retryPulls();
     this.kick();
   }
 
   exited(id: ContainerId, state: ContainerState & { phase: 'exited' }): void {
-    for (const [name, m] of this.#containers) {
+    for (const [name, m] of this.#containers.entries()) {
       if (m.latest?.id !== id || m.latest.state.phase === 'exited') continue;
       m.exited(state);
       const container = containersOf(this.#pod).find((c) => c.spec.name === name);
@@ -176,8 +189,7 @@ export class PodWorker implements AsyncDisposable {
   }
 
   kick(): void {
-    this.#dirty = true;
-    this.#wake?.();
+    this.#wake.kick();
   }
 
   /** Stops deciding; containers run on. */
@@ -195,23 +207,7 @@ export class PodWorker implements AsyncDisposable {
   }
 
   #adopt(a: AdoptedPod): void {
-    for (const [name, { latest, previous }] of a.attempts) {
-      const m = this.#containers.get(name) ?? new ContainerMemory();
-      this.#containers.set(name, m);
-      m.previous = previous;
-      const spec = containersOf(this.#pod).find((c) => c.spec.name === name)?.spec;
-      if (spec !== undefined) m.began(latest, spec);
-      else m.latest = latest;
-      m.previous = previous;
-      m.postStarted = true;
-      const { containerStatuses = [], initContainerStatuses = [] } = this.#pod.status ?? {};
-      const known = [...containerStatuses, ...initContainerStatuses].find(
-        (s) => s.containerID === `berth://${latest.id}`,
-      );
-      m.started ||= known?.started ?? false;
-      m.ready ||= known?.ready ?? false;
-      if (latest.state.phase === 'exited') m.ended.resolve();
-    }
+    this.#containers.adopt(a, this.#pod);
     const running = [...a.attempts.values()].find((x) => x.latest.state.phase === 'running');
     const podIp = this.#pod.spec.hostNetwork ? this.#d.settings.nodeIp : a.podIp;
     if (running === undefined || podIp === undefined) {
@@ -225,7 +221,7 @@ export class PodWorker implements AsyncDisposable {
   /** What ended in an earlier sandbox may not count in this one. */
   #renew(sandboxId: string): void {
     const names = containersToRenew(this.#pod, this.#observe(), sandboxId);
-    for (const [name, m] of this.#containers) if (names.includes(name)) m.isRenewed = true;
+    this.#containers.renew(names);
     if (names.length > 0)
       this.#events.normal('SandboxChanged', 'Pod sandbox changed, it will be killed and re-created.');
   }
@@ -247,30 +243,18 @@ export class PodWorker implements AsyncDisposable {
     const c = this.#ctx(signal);
     if (this.#pod.metadata.deletionTimestamp !== undefined) this.#terminate();
     while (this.#phase !== 'finished') {
-      this.#dirty = false;
+      this.#wake.clear();
+      this.#resize.look(this.#pod, this.#observe());
       const next = plan(this.#pod, this.#observe(), { terminating: this.#phase !== 'sync', nowMs: c.clock.now() });
       for (const a of next.actions) this.#act(a, c);
-      if (this.#reporter.report(this.#pod, this.#observe(), this.#phase !== 'sync')) this.#dirty = true;
-      if (!this.#dirty) await this.#sleep(next.wakeAtMs, c);
+      if (this.#reporter.report(this.#pod, this.#observe(), this.#phase !== 'sync')) this.#wake.kick();
+      if (this.#reporter.terminal !== undefined) this.#release();
+      await this.#wake.sleepUntil(next.wakeAtMs, c);
     }
   }
 
-  async #sleep(wakeAtMs: number | undefined, c: Ctx): Promise<void> {
-    const woken = new Promise<void>((resolve) => {
-      this.#wake = resolve;
-    });
-    const onAbort = (): void => this.#wake?.();
-    c.signal.addEventListener('abort', onAbort, { once: true });
-    const timer =
-      wakeAtMs === undefined ? undefined : c.clock.after(Math.max(wakeAtMs - c.clock.now(), 1), () => this.#wake?.());
-    await woken;
-    timer?.cancel();
-    c.signal.removeEventListener('abort', onAbort);
-    c.signal.throwIfAborted();
-  }
-
   #observe(): PodObservation {
-    const containers = Object.fromEntries([...this.#containers].map(([name, m]) => [name, m.observe()]));
+    const containers = this.#containers.observe();
     const { terminal } = this.#reporter;
     return {
       sandbox: this.#sandbox.seen,
@@ -278,6 +262,7 @@ export class PodWorker implements AsyncDisposable {
       failure: this.#failure,
       startedAtMs: this.#startedAtMs,
       terminal,
+      resize: this.#resize.seen,
     };
   }
 
@@ -288,6 +273,9 @@ export class PodWorker implements AsyncDisposable {
         break;
       case 'makeSandbox':
         this.#sandbox.task('makeSandbox', () => this.#makeSandbox());
+        break;
+      case 'resize':
+        this.#sandbox.task('resize', () => this.#actuate(c));
         break;
       case 'removeSandbox':
         if (!this.#anyBusy()) this.#sandbox.task('removeSandbox', () => this.#sandbox.remove(c));
@@ -308,12 +296,28 @@ export class PodWorker implements AsyncDisposable {
   }
 
   #anyBusy(): boolean {
-    return this.#sandbox.isBusy || [...this.#containers.values()].some((m) => m.busy);
+    return this.#sandbox.isBusy || this.#containers.isBusy;
+  }
+
+  #release(): void {
+    this.#d.allocations.release(this.uid);
+    this.#d.cpus?.release(this.uid);
   }
 
   async #makeSandbox(): Promise<void> {
+    const failure = await this.#d.cpus?.allocate(this.#pod);
+    if (failure !== undefined) return this.fail(failure);
     const isReady = await this.#sandbox.make(this.#ctx(this.#starting.signal));
     if (isReady && this.podIp !== undefined) this.#probeAdopted(this.podIp);
+  }
+
+  async #actuate(c: Ctx): Promise<void> {
+    const { sandbox } = this.#sandbox;
+    if (sandbox === undefined) return;
+    const told = (a: Attempt, resources: Resources): void => {
+      for (const m of this.#containers.values()) m.resized(a.id, resources);
+    };
+    await this.#resize.actuate(this.#pod, this.#observe(), sandbox.cgroup, told, c);
   }
 
   /** Every trace of the pod goes, then the control plane is told. */
@@ -331,6 +335,7 @@ export class PodWorker implements AsyncDisposable {
       name: this.#pod.metadata.name,
       uid: this.uid,
     });
+    this.#release();
     this.#phase = 'finished';
     this.#o.onFinished(this.uid);
   }
@@ -341,7 +346,7 @@ export class PodWorker implements AsyncDisposable {
     const { sandbox } = this.#sandbox;
     if (m === undefined || m.busy || found === undefined || sandbox === undefined || this.#phase !== 'sync') return;
     m.busy = true;
-    const turn = this.#turn(found);
+    const turn = this.#containers.turnOf(found, this.#pod);
     const attemptOf = (container: string): Attempt | undefined => this.attempt(container);
     const begun = promiseWithResolve();
     m.begun = begun.promise;
@@ -354,22 +359,6 @@ export class PodWorker implements AsyncDisposable {
         this.kick();
       }
     });
-  }
-
-  /**
-   * Containers start in the order of the spec, a postStart hook holds back the next: a proxy's may wait until it serves.
-   * Source: kubernetes pkg/kubelet/kuberuntime/kuberuntime_manager.go (SyncPod).
-   */
-  #turn(c: RoledContainer): Promise<unknown> {
-    const all = containersOf(this.#pod).filter((x) => x.role !== 'ephemeral');
-    const before =
-      c.role === 'ephemeral'
-        ? []
-        : all.slice(
-            0,
-            all.findIndex((x) => x.spec.name === c.spec.name),
-          );
-    return Promise.all(before.map((x) => this.#containers.get(x.spec.name)?.begun));
   }
 
   #stop(a: Extract<Action, { do: 'stop' }>, c: Ctx): void {

@@ -40,15 +40,21 @@ export interface OciSeccomp {
   }[];
 }
 
+export interface OciResources {
+  devices?: { allow: boolean; type?: string; major?: number; minor?: number; access: string }[];
+  cpu?: { shares?: number; quota?: number; period?: number; cpus?: string };
+  /** `swap` counts memory too. */
+  memory?: { limit?: number; swap?: number };
+  pids?: { limit: number };
+  hugepageLimits?: { pageSize: string; limit: number }[];
+  /** Files of cgroup v2 and what is written to them. */
+  unified?: Record<string, string>;
+}
+
 export interface OciLinux {
   namespaces: { type: 'pid' | 'network' | 'ipc' | 'uts' | 'mount' | 'cgroup' | 'user'; path?: string }[];
   cgroupsPath: string;
-  resources: {
-    devices?: { allow: boolean; type?: string; major?: number; minor?: number; access: string }[];
-    cpu?: { shares?: number; quota?: number; period?: number };
-    memory?: { limit?: number; swap?: number };
-    pids?: { limit: number };
-  };
+  resources: OciResources;
   maskedPaths?: string[];
   readonlyPaths?: string[];
   rootfsPropagation?: string;

@@ -13,7 +13,8 @@ function input(o: { pod?: object; container?: object; uid?: number } = {}): Spec
     args: ['true'],
     user: { uid: o.uid ?? 0, gid: 0, additionalGids: [] },
     binds: [],
-    resources: { cpuShares: 2 },
+    resources: { cpu: { shares: 2 } },
+    hasCgroupNamespace: false,
     oomScoreAdj: 0,
     hostname: 'p',
   };
@@ -46,4 +47,12 @@ test('only privileged containers get every device and unmasked paths', () => {
   const privileged = ociSpecOf(input({ container: { securityContext: { privileged: true } } }));
   expect(privileged.linux.resources.devices).toEqual([{ allow: true, access: 'rwm' }]);
   expect(privileged.linux.maskedPaths).toBeUndefined();
+});
+
+test('with a cgroup namespace a container sees no cgroup but its own; a privileged one sees the host', () => {
+  const types = (i: SpecInput): string[] => ociSpecOf(i).linux.namespaces.map((n) => n.type);
+  expect(types({ ...input(), hasCgroupNamespace: true })).toContain('cgroup');
+  expect(types(input())).not.toContain('cgroup');
+  const privileged = input({ container: { securityContext: { privileged: true } } });
+  expect(types({ ...privileged, hasCgroupNamespace: true })).not.toContain('cgroup');
 });

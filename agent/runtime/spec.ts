@@ -5,7 +5,7 @@
 import type { DeepReadonly, SecurityContext } from '#lib/api';
 import type { ImageConfig } from '../images/images.ts';
 import type { ContainerSpec, PodObject } from '../pods/model.ts';
-import type { OciCapabilities, OciMount, OciSpec } from './oci-spec.ts';
+import type { OciCapabilities, OciMount, OciResources, OciSpec } from './oci-spec.ts';
 
 export interface SpecInput {
   readonly pod: PodObject;
@@ -26,12 +26,9 @@ export interface SpecInput {
   readonly user: { readonly uid: number; readonly gid: number; readonly additionalGids: readonly number[] };
   /** Files and volumes from the host, already checked. */
   readonly binds: readonly BindMount[];
-  readonly resources: {
-    readonly cpuShares: number;
-    readonly cpuQuotaUs?: number | undefined;
-    readonly memoryBytes?: number | undefined;
-    readonly pids?: number | undefined;
-  };
+  readonly resources: OciResources;
+  /** Its own cgroup is all it sees: v2, where programs look for their limits at the root of it. Not of privileged ones. */
+  readonly hasCgroupNamespace: boolean;
   readonly oomScoreAdj: number;
   readonly hostname: string;
 }
@@ -153,12 +150,7 @@ export function ociSpecOf(i: SpecInput): OciSpec {
       cgroupsPath: i.cgroupPath,
       resources: {
         devices: privileged ? [{ allow: true, access: 'rwm' }] : DEVICES,
-        cpu: {
-          shares: i.resources.cpuShares,
-          ...(i.resources.cpuQuotaUs === undefined ? {} : { quota: i.resources.cpuQuotaUs, period: 100_000 }),
-        },
-        ...(i.resources.memoryBytes === undefined ? {} : { memory: { limit: i.resources.memoryBytes } }),
-        ...(i.resources.pids === undefined ? {} : { pids: { limit: i.resources.pids } }),
+        ...i.resources,
       },
       ...(privileged || security?.procMount === 'Unmasked'
         ? {}
@@ -193,6 +185,7 @@ function namespacesOf(i: SpecInput): OciSpec['linux']['namespaces'] {
   if (i.namespaces.network !== undefined) out.push({ type: 'network', path: i.namespaces.network });
   if (i.namespaces.ipc !== undefined) out.push({ type: 'ipc', path: i.namespaces.ipc });
   if (i.namespaces.uts !== undefined) out.push({ type: 'uts', path: i.namespaces.uts });
+  if (i.hasCgroupNamespace && i.container.securityContext?.privileged !== true) out.push({ type: 'cgroup' });
   return out;
 }
 

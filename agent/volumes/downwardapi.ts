@@ -24,14 +24,20 @@ export function downwardPayload(
   return out;
 }
 
-/** Whether files of its volumes may say something else of `now` than of `before`. What they tell can change in labels and annotations. */
+/** Whether files of its volumes may say something else of `now` than of `before`. What they tell can change in labels, annotations and amounts. */
 export function hasDownwardChange(before: DeepReadonly<Pod>, now: DeepReadonly<Pod>): boolean {
   const tells = (now.spec?.volumes ?? []).some(
     (v) => v.downwardAPI !== undefined || (v.projected?.sources ?? []).some((s) => s.downwardAPI !== undefined),
   );
   if (!tells) return false;
   const [a, b] = [before.metadata, now.metadata];
-  return !semanticEqual(a.labels, b.labels) || !semanticEqual(a.annotations, b.annotations);
+  const amounts = (pod: DeepReadonly<Pod>): unknown =>
+    [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])].map((c) => c.resources ?? {});
+  return (
+    !semanticEqual(a.labels, b.labels) ||
+    !semanticEqual(a.annotations, b.annotations) ||
+    !semanticEqual(amounts(before), amounts(now))
+  );
 }
 
 function resourceText(

@@ -5,6 +5,7 @@ import { createLogger, realClock, realRandom, StatusError } from '#lib/base';
 import { startAgent } from '../../agent/main.ts';
 import { primaryIp } from '../../agent/node.ts';
 import { DEFAULT_INSTANCE, defaultHome } from '../layout.ts';
+import { readNodeSettings } from '../node-configuration.ts';
 import { parseTaint, refuseNodeMistakes } from '../node-options.ts';
 import { helperPath, untilStopped } from '../process.ts';
 import { VERSION } from '../version.ts';
@@ -23,6 +24,7 @@ export interface AgentOptions {
   readonly maxPods?: string;
   readonly label?: readonly string[];
   readonly taint?: readonly string[];
+  readonly config?: string;
   readonly logLevel?: string;
 }
 
@@ -37,10 +39,12 @@ export async function runAgent(o: AgentOptions): Promise<void> {
   const instance = o.instance ?? DEFAULT_INSTANCE;
   const nodeName = o.nodeName ?? hostname().toLowerCase();
   const log = createLogger({ component: 'agent', level: o.logLevel }).child({ node: nodeName });
+  const home = o.home ?? join(defaultHome(instance), 'nodes', nodeName);
+  const settings = await readNodeSettings(home, o.config);
   await using _agent = await startAgent(
     {
       instance,
-      home: o.home ?? join(defaultHome(instance), 'nodes', nodeName),
+      home,
       nodeName,
       nodeIp: o.nodeIp ?? (await primaryIp()),
       gateways: o.gateway,
@@ -55,6 +59,7 @@ export async function runAgent(o: AgentOptions): Promise<void> {
       taints: (o.taint ?? []).map(parseTaint).filter((t) => t !== undefined),
       version: VERSION,
       nodePortRange: [30_000, 32_767],
+      settings,
     },
     { clock: realClock, random: realRandom, log },
   );

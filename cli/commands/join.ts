@@ -16,6 +16,7 @@ import { findCluster, refuseOtherHome } from '../instance.ts';
 import { agentFlags, type JoinedNode, joinedSocket, readJoined, writeJoined } from '../joined.ts';
 import { DEFAULT_INSTANCE, defaultHome, defaultPorts, nodeHome, runFolder } from '../layout.ts';
 import { INSTANCE_TEXT, isInstance } from '../names.ts';
+import { readNodeSettings } from '../node-configuration.ts';
 import { refuseNodeMistakes } from '../node-options.ts';
 import { createSteps, type Steps } from '../output/steps.ts';
 import { berthArgv, helperPath } from '../process.ts';
@@ -68,6 +69,7 @@ export async function joinCommand(text: string | undefined, o: JoinOptions): Pro
       `this machine runs a cluster of its own below ${home}: join with another --instance, or 'berth down --purge' first`,
     );
   await refuseOtherHome({ instance: o.instance ?? DEFAULT_INSTANCE, home });
+  await readNodeSettings(nodeHome({ home }, nodeName));
   const steps = createSteps(realClock);
   const node = info === undefined ? await joinedBefore(home, o) : await joinNow({ info, home, nodeName }, o, steps, c);
   await startNode(node, o, steps, c);

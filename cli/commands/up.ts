@@ -33,6 +33,7 @@ import {
   writeLayout,
 } from '../layout.ts';
 import { ensureNatsAccess, splitNatsUrl } from '../nats-access.ts';
+import { readNodeSettings } from '../node-configuration.ts';
 import { createSteps, type Steps } from '../output/steps.ts';
 import { examplePath } from '../process.ts';
 import { readServerConfiguration } from '../server-configuration.ts';
@@ -69,6 +70,7 @@ export async function up(o: UpOptions): Promise<number> {
       return 0;
     }
     await readServerConfiguration(layout);
+    for (const n of layout.nodes) await readNodeSettings(nodeHome(layout, n.name));
     await startCluster(layout, o, createSteps(clock), c);
     return 0;
   } catch (e) {

@@ -18,6 +18,7 @@ export { SWAGGER_PROTOBUF, SWAGGER_PROTOBUF_ASKED } from './documents/swagger-pr
 export { semanticEqual } from './equality.ts';
 export * as fieldErrors from './field-error.ts';
 export { errorBody, type FieldError, type FieldErrorType, goQuote, invalidError } from './field-error.ts';
+export { FieldReader, type Fields, readConfiguration } from './field-reader.ts';
 export { type FieldMatcher, type FieldRequirement, fieldRequirements, parseFieldSelector } from './field-selector.ts';
 export { Kinds } from './gen/kinds.ts';
 export type {
@@ -83,6 +84,7 @@ export type { CSIDriver, StorageClass, VolumeAttributesClass } from './gen/types
 export { isJsonWithinDepth, isValueWithinDepth, JSON_DEPTH_MAX } from './json-depth.ts';
 export { findDuplicateFields } from './json-duplicates.ts';
 export { type JsonPath, parseJsonPath } from './jsonpath.ts';
+export { type QosClass, qosClassOf } from './kinds/pod-qos.ts';
 export { isEndpointIp } from './kinds/service-validation.ts';
 export { validateScale } from './kinds/workload-validation.ts';
 export {

@@ -61,6 +61,8 @@ test("mergePodStatus: others' conditions and the QoS class stay, the node's own 
       { type: 'PodScheduled', status: 'True' },
       { type: 'DisruptionTarget', status: 'True' },
       { type: 'Initialized', status: 'False' },
+      { type: 'PodResizePending', status: 'True', reason: 'Deferred' },
+      { type: 'PodResizeInProgress', status: 'True' },
     ],
   };
   expect(mergePodStatus(stored, { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] })).toEqual({

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { cgroupMounts, field, LinuxCgroups, ownProcsFile, weightOfShares } from './cgroups.ts';
+import { field } from './cgroup-files.ts';
+import { weightOfShares } from './cgroup-limits.ts';
+import { cgroupMounts, LinuxCgroups, ownProcsFile } from './cgroups.ts';
 import { parseMountTable } from './mounts.ts';
 
 const HYBRID = `31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755

@@ -1,15 +1,17 @@
 /**
  * Control groups by plain files: v1 (each controller its own tree), v2 (one tree) and hybrid (v1 trees beside a v2 tree
  * that has none of our controllers). A controller that is not mounted is skipped, a limit that is not set is not written.
- * Source: kernel Documentation/admin-guide/cgroup-v1/*, cgroup-v2.rst; shares to weight as runc < 1.4 (runtime.md 3).
+ * Source: kernel Documentation/admin-guide/cgroup-v1/*, cgroup-v2.rst.
  */
-import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Ctx, messageOf, StatusError } from '#lib/base';
-import type { CgroupLimits, Cgroups, CgroupUsage } from '../kernel.ts';
+import { type Ctx, StatusError } from '#lib/base';
+import type { CgroupFacts, CgroupLimits, Cgroups, CgroupUsage } from '../kernel.ts';
+import { pageSizeName } from '../page-size.ts';
+import { field, killAll, read, removeTree, subfolders } from './cgroup-files.ts';
+import { type FolderOf, makeV1, makeV2, setV1, setV2 } from './cgroup-limits.ts';
 import { type MountEntry, mountTable } from './mounts.ts';
 
-const PERIOD_US = 100_000;
 const REMOVE_ATTEMPTS = 60;
 
 export interface CgroupMounts {
@@ -48,7 +50,31 @@ export function cgroupMounts(table: readonly MountEntry[]): CgroupMounts {
 }
 
 export async function openCgroups(): Promise<LinuxCgroups> {
-  return new LinuxCgroups(cgroupMounts(await mountTable()));
+  const mounts = cgroupMounts(await mountTable());
+  return new LinuxCgroups(mounts, await cgroupFacts(mounts, await hugePageSizes()));
+}
+
+/** Page sizes of the kernel as its cgroup files call them: `hugepages-2048kB` is 2MB. */
+async function hugePageSizes(): Promise<string[]> {
+  const names = await readdir('/sys/kernel/mm/hugepages').catch(() => []);
+  return names.map((n) => pageSizeName(Number(/^hugepages-(\d+)kB$/.exec(n)?.[1] ?? 0) * 1024)).sort();
+}
+
+/** v2's root has no files of limits: what its children have tells. */
+export async function cgroupFacts(mounts: CgroupMounts, pageSizes: readonly string[]): Promise<CgroupFacts> {
+  const memory = mounts.v1.get('memory');
+  if (mounts.v1.size > 0) {
+    const hasSwap = memory !== undefined && (await read(memory, 'memory.memsw.limit_in_bytes')) !== undefined;
+    return { hasSwap, pageSizes: mounts.v1.has('hugetlb') ? pageSizes : [] };
+  }
+  const root = mounts.v2 ?? '';
+  const controllers = (await read(root, 'cgroup.controllers'))?.trim().split(' ') ?? [];
+  const folders = [root, ...(await subfolders(root)).map((name) => join(root, name))];
+  const swaps = await Promise.all(folders.map((folder) => read(folder, 'memory.swap.max')));
+  return {
+    hasSwap: swaps.some((text) => text !== undefined),
+    pageSizes: controllers.includes('hugetlb') ? pageSizes : [],
+  };
 }
 
 /** The list of processes of the cgroup this process is in. `memberships`: /proc/self/cgroup (cgroups(7)). */
@@ -65,18 +91,35 @@ export function ownProcsFile(mounts: CgroupMounts, memberships: string): string 
 export class LinuxCgroups implements Cgroups {
   readonly version: 'v1' | 'v2' | 'hybrid';
   readonly mounts: CgroupMounts;
+  readonly facts: CgroupFacts;
   #moving: Promise<void> | undefined;
 
-  constructor(mounts: CgroupMounts) {
+  constructor(mounts: CgroupMounts, facts: CgroupFacts = { hasSwap: false, pageSizes: [] }) {
     this.mounts = mounts;
+    this.facts = facts;
     this.version = mounts.v1.size === 0 ? 'v2' : mounts.v2 === undefined ? 'v1' : 'hybrid';
   }
 
   async ensure(path: string, limits: CgroupLimits, c: Ctx): Promise<void> {
     c.signal.throwIfAborted();
     checkPath(path);
-    if (this.version === 'v2') await this.#ensureV2(path, limits);
-    else await this.#ensureV1(path, limits);
+    if (this.version !== 'v2') await makeV1(this.#folderOf(path));
+    else if (this.mounts.v2 !== undefined) await makeV2(this.mounts.v2, path);
+    await this.set(path, limits, c);
+  }
+
+  async set(path: string, limits: CgroupLimits, c: Ctx): Promise<void> {
+    c.signal.throwIfAborted();
+    checkPath(path);
+    if (this.version !== 'v2') await setV1(this.#folderOf(path), limits);
+    else if (this.mounts.v2 !== undefined) await setV2(this.mounts.v2, path, limits);
+  }
+
+  #folderOf(path: string): FolderOf {
+    return (controller) => {
+      const root = this.mounts.v1.get(controller);
+      return root === undefined ? undefined : join(root, path);
+    };
   }
 
   async usage(path: string, c: Ctx): Promise<CgroupUsage | undefined> {
@@ -116,7 +159,7 @@ export class LinuxCgroups implements Cgroups {
     checkPath(path);
     if (path === '/') throw new StatusError('Invalid', 'the root cgroup cannot be removed');
     for (let attempt = 0; ; attempt++) {
-      await Promise.all(this.#roots().map((root) => kill(join(root, path))));
+      await Promise.all(this.#roots().map((root) => killAll(join(root, path))));
       const left = await Promise.all(this.#roots().map((root) => removeTree(join(root, path))));
       const busy = left.find((e) => e !== undefined);
       if (busy === undefined) return;
@@ -144,56 +187,6 @@ export class LinuxCgroups implements Cgroups {
     const roots = new Set(this.mounts.v1.values());
     if (this.mounts.v2 !== undefined) roots.add(this.mounts.v2);
     return [...roots];
-  }
-
-  async #ensureV1(path: string, limits: CgroupLimits): Promise<void> {
-    const at = (controller: string): string | undefined => {
-      const root = this.mounts.v1.get(controller);
-      return root === undefined ? undefined : join(root, path);
-    };
-    const folders = new Set(['cpu', 'cpuacct', 'memory', 'pids'].map(at).filter((p) => p !== undefined));
-    await Promise.all([...folders].map((folder) => mkdir(folder, { recursive: true })));
-    const cpu = at('cpu');
-    const memory = at('memory');
-    const pids = at('pids');
-    const writes: Promise<void>[] = [];
-    if (cpu !== undefined && limits.cpuShares !== undefined)
-      writes.push(write(cpu, 'cpu.shares', String(clampShares(limits.cpuShares))));
-    if (cpu !== undefined && limits.cpuQuotaUs !== undefined)
-      writes.push(
-        write(cpu, 'cpu.cfs_period_us', String(PERIOD_US)).then(() =>
-          write(cpu, 'cpu.cfs_quota_us', String(limits.cpuQuotaUs)),
-        ),
-      );
-    if (memory !== undefined && limits.memoryBytes !== undefined)
-      writes.push(
-        write(memory, 'memory.use_hierarchy', '1', ['ENOENT', 'EBUSY', 'EACCES']).then(() =>
-          write(memory, 'memory.limit_in_bytes', String(limits.memoryBytes)),
-        ),
-      );
-    if (pids !== undefined && limits.pids !== undefined) writes.push(write(pids, 'pids.max', String(limits.pids)));
-    await Promise.all(writes);
-  }
-
-  async #ensureV2(path: string, limits: CgroupLimits): Promise<void> {
-    const root = this.mounts.v2;
-    if (root === undefined) return;
-    const have = new Set((await read(root, 'cgroup.controllers'))?.trim().split(' ') ?? []);
-    const wanted = ['cpu', 'memory', 'pids', 'io', 'cpuset'].filter((name) => have.has(name)).map((name) => `+${name}`);
-    /* A controller is available in a folder when its parent hands it down. */
-    let folder = root;
-    for (const part of path.split('/').filter((p) => p !== '')) {
-      await write(folder, 'cgroup.subtree_control', wanted.join(' '), ['ENOENT', 'EBUSY', 'EOPNOTSUPP']);
-      folder = join(folder, part);
-      await mkdir(folder, { recursive: true });
-    }
-    if (limits.cpuShares !== undefined && have.has('cpu'))
-      await write(folder, 'cpu.weight', String(weightOfShares(limits.cpuShares)));
-    if (limits.cpuQuotaUs !== undefined && have.has('cpu'))
-      await write(folder, 'cpu.max', `${limits.cpuQuotaUs} ${PERIOD_US}`);
-    if (limits.memoryBytes !== undefined && have.has('memory'))
-      await write(folder, 'memory.max', String(limits.memoryBytes));
-    if (limits.pids !== undefined && have.has('pids')) await write(folder, 'pids.max', String(limits.pids));
   }
 
   async #usageV1(path: string): Promise<CgroupUsage | undefined> {
@@ -235,56 +228,9 @@ export class LinuxCgroups implements Cgroups {
   }
 }
 
-/** cpu.shares 2..262144 to cpu.weight 1..10000. */
-export function weightOfShares(shares: number): number {
-  return 1 + Math.floor(((clampShares(shares) - 2) * 9999) / 262142);
-}
-
-/** The value of `key value` in a flat keyed file, else 0. */
-export function field(text: string | undefined, key: string): number {
-  for (const line of (text ?? '').split('\n')) {
-    const [k, v] = line.split(' ');
-    if (k === key) return Number(v);
-  }
-  return 0;
-}
-
-function clampShares(shares: number): number {
-  return Math.min(Math.max(Math.round(shares), 2), 262_144);
-}
-
 function checkPath(path: string): void {
   if (!path.startsWith('/') || path.split('/').includes('..'))
     throw new StatusError('Invalid', `bad cgroup path ${JSON.stringify(path)}`);
-}
-
-async function write(folder: string, name: string, text: string, ignored: readonly string[] = []): Promise<void> {
-  try {
-    await writeFile(join(folder, name), text, { flag: 'r+' });
-  } catch (e) {
-    if (ignored.includes(codeOf(e))) return;
-    throw new StatusError('Internal', `cannot write ${JSON.stringify(text)} to ${folder}/${name}: ${messageOf(e)}`, {
-      cause: e,
-    });
-  }
-}
-
-async function read(folder: string, name: string): Promise<string | undefined> {
-  try {
-    return await readFile(join(folder, name), 'utf8');
-  } catch (e) {
-    if (codeOf(e) === 'ENOENT' || codeOf(e) === 'ENODEV') return undefined;
-    throw e;
-  }
-}
-
-async function subfolders(folder: string): Promise<string[]> {
-  try {
-    return (await readdir(folder, { withFileTypes: true })).filter((e) => e.isDirectory()).map((e) => e.name);
-  } catch (e) {
-    if (codeOf(e) === 'ENOENT' || codeOf(e) === 'ENODEV') return [];
-    throw e;
-  }
 }
 
 /** In v1 each cgroup counts only its own kills. */
@@ -292,41 +238,4 @@ async function oomKillsV1(folder: string): Promise<number> {
   let kills = field(await read(folder, 'memory.oom_control'), 'oom_kill');
   for (const name of await subfolders(folder)) kills += await oomKillsV1(join(folder, name));
   return kills;
-}
-
-async function kill(folder: string): Promise<void> {
-  for (const name of await subfolders(folder)) await kill(join(folder, name));
-  const ids = (await read(folder, 'cgroup.procs'))?.split('\n') ?? [];
-  for (const id of ids) {
-    /* 0 is a process that this process namespace cannot see. */
-    if (id === '' || id === '0') continue;
-    try {
-      process.kill(Number(id), 'SIGKILL');
-    } catch (e) {
-      if (codeOf(e) !== 'ESRCH') throw e;
-    }
-  }
-  if (ids.length <= 1) return;
-  /* A frozen process does not die (v1). */
-  await write(folder, 'freezer.state', 'THAWED', ['ENOENT', 'EACCES', 'ENODEV']);
-  await write(folder, 'cgroup.freeze', '0', ['ENOENT', 'EACCES', 'ENODEV']);
-}
-
-/** The error text when something is still busy. */
-async function removeTree(folder: string): Promise<string | undefined> {
-  for (const name of await subfolders(folder)) {
-    const busy = await removeTree(join(folder, name));
-    if (busy !== undefined) return busy;
-  }
-  try {
-    await rmdir(folder);
-    return undefined;
-  } catch (e) {
-    if (codeOf(e) === 'ENOENT') return undefined;
-    return messageOf(e);
-  }
-}
-
-function codeOf(e: unknown): string {
-  return e instanceof Error && 'code' in e ? String(e.code) : '';
 }

@@ -8,13 +8,14 @@ import { chmod, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path';
 import { allEnded, type Ctx, isKind, messageOf, raceAbort } from '#lib/base';
 import type { Image } from '../../images/images.ts';
+import { type CgroupHost, ociResourcesOf } from '../../runtime/oci-resources.ts';
 import type { ContainerId } from '../../runtime/runtime.ts';
 import { type BindMount, ociSpecOf } from '../../runtime/spec.ts';
 import type { PodDeps } from '../deps.ts';
 import { environmentOf, expand } from '../env.ts';
 import type { Attempt, ContainerRole, ContainerSpec, PodObject } from '../model.ts';
 import type { PodEvents } from '../pod-events.ts';
-import { containerFigures, oomScoreAdj } from '../resources.ts';
+import { oomScoreAdj } from '../resources.ts';
 import type { Slots } from '../slots.ts';
 import { resolveUser } from '../user.ts';
 import { ensureImage, StartFailure } from './image.ts';
@@ -47,6 +48,7 @@ export const LABELS = {
   image: 'berth.image',
   imageId: 'berth.image-id',
   stopSignal: 'berth.stop-signal',
+  resources: 'berth.resources',
 } as const;
 
 /**
@@ -96,7 +98,6 @@ async function createAndStart(
   /* It came after the sandbox: an agent that finds it running must know of it. */
   if (r.role === 'ephemeral') await savePod(d, pod);
   const pid = await orConfigError(() => pidTargetOf(d, { ...r, pod }, c));
-  const figures = containerFigures(spec);
   const ns = join(sandbox.folder, 'ns');
   const oci = ociSpecOf({
     pod,
@@ -109,7 +110,8 @@ async function createAndStart(
     args,
     user,
     binds,
-    resources: figures,
+    resources: ociResourcesOf(pod, spec, cgroupHost(d, pod, spec)),
+    hasCgroupNamespace: d.kernel.cgroups.version === 'v2',
     oomScoreAdj: oomScoreAdj(pod, spec, d.settings.memoryBytes),
     hostname: sandbox.hostname,
   });
@@ -124,6 +126,7 @@ async function createAndStart(
     [LABELS.image]: spec.image ?? '',
     [LABELS.imageId]: o.image.repoDigest,
     [LABELS.stopSignal]: stopSignal,
+    [LABELS.resources]: JSON.stringify(spec.resources ?? {}),
   };
   const state = await d.runtime
     .start(
@@ -147,7 +150,13 @@ async function createAndStart(
   r.events.normal('Started', `Started container ${spec.name}`, spec.name);
   const { attempt, backOff } = r;
   const image = { image: spec.image ?? '', imageId: o.image.repoDigest };
-  return { id: o.id, attempt, backOff, sandbox: sandbox.id, state, ...image, stopSignal };
+  const { resources = {} } = spec;
+  return { id: o.id, attempt, backOff, sandbox: sandbox.id, state, ...image, stopSignal, resources };
+}
+
+function cgroupHost(d: PodDeps, pod: PodObject, spec: ContainerSpec): CgroupHost {
+  const { facts, version } = d.kernel.cgroups;
+  return { ...facts, version, cpus: d.cpus?.cpusOf(pod.metadata.uid ?? '', spec.name) };
 }
 
 /** Removes what a failed start left. Runs to its end even when the pod was cancelled meanwhile. */

@@ -11,7 +11,7 @@ import { hostsText, kernelHostname, resolvConfText } from '../../network/hosts.t
 import type { HostPort, SandboxId } from '../../network/network.ts';
 import type { PodDeps } from '../deps.ts';
 import { containersOf, type PodObject } from '../model.ts';
-import { podLimits, qosClassOf } from '../resources.ts';
+import { podCgroupLimits, qosClassOf } from '../resources.ts';
 
 export interface Sandbox {
   /** Another one once any part of it had to be made again: containers that ran before ran in another sandbox. */
@@ -36,6 +36,11 @@ export function podCgroup(d: PodDeps, pod: PodObject): string {
 function cgroupPath(d: PodDeps, qos: string, uid: string): string {
   const parent = qos === 'Guaranteed' ? d.settings.cgroupParent : `${d.settings.cgroupParent}/${qos.toLowerCase()}`;
   return `${parent}/pod${uid}`;
+}
+
+/** What the pod's cgroup may limit on this node. */
+export function limitable(d: PodDeps): Parameters<typeof podCgroupLimits>[1] {
+  return { pageSizes: d.kernel.cgroups.facts.pageSizes, podPidsLimit: d.settings.podPidsLimit };
 }
 
 export function podHostname(d: PodDeps, pod: PodObject): string {
@@ -73,7 +78,7 @@ export async function makeSandbox(d: PodDeps, pod: PodObject, c: Ctx): Promise<S
   const cgroup = podCgroup(d, pod);
   const [podIp] = await allEnded([
     joinNetwork(d, pod, { folder, hostname }, c),
-    d.kernel.cgroups.ensure(cgroup, podLimits(pod), c),
+    d.kernel.cgroups.ensure(cgroup, podCgroupLimits(pod, limitable(d)), c),
     shareMemory(d, { folder, mounted }, c),
     prepareVolumes(d, pod, c),
   ]);

@@ -3,12 +3,15 @@
  * when none asks for either, else Burstable. Source: pkg/apis/core/v1/helper/qos/qos.go.
  */
 import type { PodSpec } from '../gen/types/core-v1.ts';
+import type { DeepReadonly } from '../object.ts';
 import { compareQuantity, parseQuantity } from '../quantity.ts';
 
 const RESOURCES = ['cpu', 'memory'] as const;
-type Amounts = Record<string, string> | undefined;
+type Amounts = Readonly<Record<string, string>> | undefined;
 
-export function qosClassOf(spec: PodSpec): 'Guaranteed' | 'Burstable' | 'BestEffort' {
+export type QosClass = 'Guaranteed' | 'Burstable' | 'BestEffort';
+
+export function qosClassOf(spec: DeepReadonly<PodSpec>): QosClass {
   const all =
     spec.resources !== undefined
       ? [spec.resources]

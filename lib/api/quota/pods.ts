@@ -110,9 +110,8 @@ function matchesScope(requirement: ScopeRequirement, pod: ReadPod): boolean {
   }
 }
 
-/** qosClassOf promises not to change its argument. */
 function isBestEffort(pod: ReadPod): boolean {
-  return qosClassOf(pod.spec as Pod['spec']) === 'BestEffort';
+  return qosClassOf(pod.spec) === 'BestEffort';
 }
 
 function affinityTerms(pod: ReadPod): DeepReadonly<PodAffinityTerm>[] {

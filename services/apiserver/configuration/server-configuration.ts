@@ -5,7 +5,7 @@
 import { readJwtAuthenticators } from '../authn/oidc/reader.ts';
 import type { JwtAuthenticatorSpec } from '../authn/oidc/spec.ts';
 import { validateJwtAuthenticators } from '../authn/oidc/validation.ts';
-import { type FieldReader, readConfiguration } from './field-reader.ts';
+import { type FieldReader, readConfiguration } from '#lib/api';
 
 const API_VERSION = 'config.berth.dev/v1';
 const KIND = 'ServerConfiguration';

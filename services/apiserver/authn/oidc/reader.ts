@@ -1,5 +1,5 @@
 /** `jwt` of a configuration file: its shape only; see validation.ts for what it must say. */
-import type { FieldReader } from '../../configuration/field-reader.ts';
+import type { FieldReader } from '#lib/api';
 import type {
   ClaimMappings,
   ClaimOrExpression,

@@ -5,7 +5,7 @@
  */
 import { fieldErrors } from '#lib/api';
 import type { UserInfo } from '#lib/client';
-import { type FieldReader, readConfiguration } from '../../configuration/field-reader.ts';
+import { type FieldReader, readConfiguration } from '#lib/api';
 
 export const LEVELS = ['None', 'Metadata', 'Request', 'RequestResponse'] as const;
 export const STAGES = ['RequestReceived', 'ResponseStarted', 'ResponseComplete', 'Panic'] as const;

@@ -3,8 +3,9 @@
  * the words of Kubernetes.
  * Source: k8s.io/apimachinery/pkg/runtime/serializer/json (strict decoding), util/validation/field/errors.go.
  */
-import { errorBody, type FieldError, fieldErrors, readYaml } from '#lib/api';
 import { StatusError } from '#lib/base';
+import { errorBody, type FieldError, invalid } from './field-error.ts';
+import { readYaml } from './yaml.ts';
 
 export type Fields = Readonly<Record<string, unknown>>;
 
@@ -99,7 +100,7 @@ export class FieldReader {
       return undefined;
     }
     if (value >= o.min && value <= o.max) return value;
-    this.add(fieldErrors.invalid(at, value, `must be between ${o.min} and ${o.max}, inclusive`));
+    this.add(invalid(at, value, `must be between ${o.min} and ${o.max}, inclusive`));
     return undefined;
   }
 

@@ -1,0 +1,170 @@
+/**
+ * The settings of a node as an administrator writes them: `kubelet.config.k8s.io/v1beta1 KubeletConfiguration`, of which the
+ * fields below are known; any other is a mistake. Pure but for the reading of YAML.
+ * Source: staging/src/k8s.io/kubelet/config/v1beta1/types.go, pkg/kubelet/apis/config/validation, cmd/kubelet/app/server.go
+ * (parseResourceList), pkg/kubelet/eviction/helpers.go (ParseThresholdConfig), defaults_linux.go.
+ */
+import { type FieldReader, type Fields, fieldErrors, readConfiguration, tryParseQuantity } from '#lib/api';
+import { parseCpuSet } from './cpu-set.ts';
+
+const API_VERSION = 'kubelet.config.k8s.io/v1beta1';
+const KIND = 'KubeletConfiguration';
+
+/** Amounts kept back, by resource, as quantities. */
+export type Reserved = Readonly<Partial<Record<ReservedResource, string>>>;
+export type ReservedResource = (typeof RESERVED)[number];
+const RESERVED = ['cpu', 'memory', 'ephemeral-storage', 'pid'] as const;
+
+/** By signal: a quantity, or a percentage as `10%`. */
+export type Thresholds = Readonly<Partial<Record<Signal, string>>>;
+export type Signal = (typeof SIGNALS)[number];
+const SIGNALS = [
+  'memory.available',
+  'nodefs.available',
+  'nodefs.inodesFree',
+  'imagefs.available',
+  'imagefs.inodesFree',
+  'pid.available',
+] as const;
+
+export interface NodeSettings {
+  /** Processes of one pod; undefined = as many as the node has. */
+  readonly podPidsLimit: number | undefined;
+  /** Absent = what a node of this size keeps back for itself. */
+  readonly kubeReserved: Reserved | undefined;
+  readonly systemReserved: Reserved;
+  readonly evictionHard: Thresholds;
+  /** Pods together get no more than what is not reserved. */
+  readonly enforcesPods: boolean;
+  readonly cpuManagerPolicy: 'none' | 'static';
+  /** CPUs that no container has for itself; absent = as many of the first as are reserved. */
+  readonly reservedSystemCPUs: readonly number[] | undefined;
+}
+
+const DEFAULT_POD_PIDS_LIMIT = 4096;
+const DEFAULT_EVICTION: Thresholds = {
+  'memory.available': '100Mi',
+  'nodefs.available': '10%',
+  'nodefs.inodesFree': '5%',
+  'imagefs.available': '15%',
+  'imagefs.inodesFree': '5%',
+};
+
+export const DEFAULT_NODE_SETTINGS: NodeSettings = {
+  podPidsLimit: DEFAULT_POD_PIDS_LIMIT,
+  kubeReserved: undefined,
+  systemReserved: {},
+  evictionHard: DEFAULT_EVICTION,
+  enforcesPods: true,
+  cpuManagerPolicy: 'none',
+  reservedSystemCPUs: undefined,
+};
+
+/** Throws BadRequest that names every mistake by its field. */
+export async function parseNodeSettings(text: string): Promise<NodeSettings> {
+  return await readConfiguration(text, 'the kubelet configuration', read);
+}
+
+function read(value: unknown, fields: FieldReader): NodeSettings {
+  const o = fields.object(value, '', [
+    'apiVersion',
+    'kind',
+    'podPidsLimit',
+    'kubeReserved',
+    'systemReserved',
+    'evictionHard',
+    'mergeDefaultEvictionSettings',
+    'enforceNodeAllocatable',
+    'cpuManagerPolicy',
+    'reservedSystemCPUs',
+  ]);
+  if (o['apiVersion'] !== API_VERSION || o['kind'] !== KIND)
+    fields.mistakes.push(`apiVersion, kind: must be ${API_VERSION} ${KIND}`);
+  const thresholds = readThresholds(o['evictionHard'], fields);
+  const isMerged = fields.boolean(o['mergeDefaultEvictionSettings'], 'mergeDefaultEvictionSettings') === true;
+  return {
+    podPidsLimit: readPids(o['podPidsLimit'], fields),
+    kubeReserved: readReserved(o['kubeReserved'], 'kubeReserved', fields),
+    systemReserved: readReserved(o['systemReserved'], 'systemReserved', fields) ?? {},
+    evictionHard: thresholds === undefined || isMerged ? { ...DEFAULT_EVICTION, ...thresholds } : thresholds,
+    enforcesPods: readEnforcement(o['enforceNodeAllocatable'], fields),
+    ...readCpuPolicy(o, fields),
+  };
+}
+
+/** Below 1: no limit, as the kubelet's -1. */
+function readPids(value: unknown, fields: FieldReader): number | undefined {
+  const range = { min: -1, max: Number.MAX_SAFE_INTEGER };
+  const limit = fields.integer(value, 'podPidsLimit', range) ?? DEFAULT_POD_PIDS_LIMIT;
+  return limit > 0 ? limit : undefined;
+}
+
+function readReserved(value: unknown, at: string, fields: FieldReader): Reserved | undefined {
+  const o = fields.optionalObject(value, at, RESERVED);
+  if (o === undefined) return undefined;
+  const out: Partial<Record<ReservedResource, string>> = {};
+  for (const name of RESERVED) {
+    const text = quantityText(o[name], `${at}[${name}]`, fields);
+    if (text !== undefined) out[name] = text;
+  }
+  return out;
+}
+
+function readThresholds(value: unknown, fields: FieldReader): Thresholds | undefined {
+  const o = fields.optionalObject(value, 'evictionHard', SIGNALS);
+  if (o === undefined) return undefined;
+  const out: Partial<Record<Signal, string>> = {};
+  for (const signal of SIGNALS) {
+    const at = `evictionHard[${signal}]`;
+    const given = o[signal];
+    const percent = typeof given === 'string' ? /^(\d+(?:\.\d+)?)%$/.exec(given) : null;
+    if (percent === null) {
+      const text = quantityText(given, at, fields);
+      if (text !== undefined) out[signal] = text;
+    } else if (Number(percent[1]) >= 100) fields.add(fieldErrors.invalid(at, given, 'must be less than 100%'));
+    else out[signal] = percent[0];
+  }
+  return out;
+}
+
+/** A number counts as the quantity it reads as: YAML makes one of `cpu: 1`. */
+function quantityText(value: unknown, at: string, fields: FieldReader): string | undefined {
+  const text = typeof value === 'number' ? String(value) : fields.optionalString(value, at);
+  if (text === undefined) return undefined;
+  const quantity = tryParseQuantity(text);
+  if (quantity === undefined) fields.add(fieldErrors.invalid(at, text, 'must be a quantity, as 500m or 1Gi'));
+  else if (quantity.nano < 0n) fields.add(fieldErrors.invalid(at, text, 'must be greater than or equal to 0'));
+  else return text;
+  return undefined;
+}
+
+function readCpuPolicy(o: Fields, fields: FieldReader): Pick<NodeSettings, 'cpuManagerPolicy' | 'reservedSystemCPUs'> {
+  const policy = fields.optionalString(o['cpuManagerPolicy'], 'cpuManagerPolicy') ?? 'none';
+  if (policy !== 'none' && policy !== 'static')
+    fields.add(fieldErrors.notSupported('cpuManagerPolicy', policy, ['none', 'static']));
+  const list = fields.optionalString(o['reservedSystemCPUs'], 'reservedSystemCPUs');
+  const cpus = list === undefined || list === '' ? undefined : parseCpuSet(list);
+  if (list !== undefined && list !== '' && cpus === undefined)
+    fields.add(fieldErrors.invalid('reservedSystemCPUs', list, 'must be a list of CPUs, as 0-1,4'));
+  if (cpus !== undefined && [o['kubeReserved'], o['systemReserved']].some(hasCpu))
+    fields.mistakes.push(
+      'reservedSystemCPUs: stands for the cpu of kubeReserved and systemReserved, which may not be given too',
+    );
+  return { cpuManagerPolicy: policy === 'static' ? 'static' : 'none', reservedSystemCPUs: cpus };
+}
+
+function hasCpu(reserved: unknown): boolean {
+  return typeof reserved === 'object' && reserved !== null && 'cpu' in reserved;
+}
+
+/** Enforcement on the cgroups of the system and of the agent itself is the service manager's. */
+function readEnforcement(value: unknown, fields: FieldReader): boolean {
+  if (value === undefined || value === null) return true;
+  const names = fields.strings(value, 'enforceNodeAllocatable');
+  for (const [i, name] of names.entries())
+    if (name !== 'pods' && name !== 'none')
+      fields.add(fieldErrors.notSupported(`enforceNodeAllocatable[${i}]`, name, ['none', 'pods']));
+  if (names.includes('none') && names.length > 1)
+    fields.add(fieldErrors.invalid('enforceNodeAllocatable', names, 'may not hold others beside "none"'));
+  return names.includes('pods');
+}
