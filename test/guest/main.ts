@@ -15,7 +15,7 @@ const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
 const MEMORY_MB = 6144;
 const LIMIT_MS = 60 * 60_000;
 /** Until the first program of the guest says so. */
-const START_MS = 40_000;
+const START_MS = 30_000;
 /** In the order in which they are loaded. */
 const BOOT_MODULES = [
   'drivers/virtio/virtio_ring',
@@ -120,10 +120,13 @@ async function runGuest(kernel: GuestKernel, folder: string, accelerator: 'kvm' 
   const interrupted = (): void => process.exit(130);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, interrupted);
   let hasStarted = false;
+  let said = '';
   const start = setTimeout(kill, START_MS);
   const limit = setTimeout(kill, LIMIT_MS);
   qemu.stdout.on('data', (text: Buffer) => {
-    if (!hasStarted && text.includes('guest: started')) {
+    // It may come in pieces.
+    if (!hasStarted) said += text.toString('latin1');
+    if (!hasStarted && said.includes('guest: started')) {
       hasStarted = true;
       clearTimeout(start);
     }
