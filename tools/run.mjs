@@ -1,7 +1,7 @@
 /**
  * Entry of the npm scripts, in plain JavaScript because nothing is installed yet when it runs: installs missing Debian
  * packages (their services stay off) and npm packages, builds when sources are newer than dist/, then hands over.
- * `node tools/run.mjs up|down|test|test:unit|test:long|bench [arguments]`
+ * `node tools/run.mjs up|down|test|test:unit|test:long|test:cgroup2|bench [arguments]`
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -31,6 +31,8 @@ const TEST_NEEDS = [
   ['iptables', 'iptables'],
   ['ps', 'procps'],
 ];
+
+const GUEST_NEEDS = [['qemu-system-x86_64', 'qemu-system-x86']];
 
 /** Tells apt-get to start no service (deb-systemd-invoke, policy-rc.d). The second line says whose it is: a kill may leave it. */
 const POLICY = '/usr/sbin/policy-rc.d';
@@ -154,6 +156,12 @@ function main() {
       if (verb !== 'test:unit') ensureBuild();
       process.exit(tsx('tools/test.ts', [verb, ...rest]));
       break;
+    case 'test:cgroup2':
+      ensurePackages([...RUN_NEEDS, ...TEST_NEEDS, ...GUEST_NEEDS]);
+      ensureModules();
+      ensureBuild();
+      process.exit(tsx('test/guest/main.ts', rest));
+      break;
     case 'bench':
       ensurePackages(RUN_NEEDS);
       ensureModules();
@@ -161,7 +169,9 @@ function main() {
       process.exit(tsx('test/bench/main.ts', rest));
       break;
     default:
-      fail([`tools/run.mjs: unknown verb "${verb}"; it knows up, down, test, test:unit, test:long, bench`]);
+      fail([
+        `tools/run.mjs: unknown verb "${verb}"; it knows up, down, test, test:unit, test:long, test:cgroup2, bench`,
+      ]);
   }
 }
 
