@@ -29,6 +29,7 @@ import { measuredContainers, nodePage } from './metrics/serve.ts';
 import type { Network } from './network/network.ts';
 import { openNetwork } from './network/open.ts';
 import { describeNode, type NodeOptions, nodeCapacity, nodeStatus } from './node.ts';
+import { readNodeConfiguration } from './node-configuration.ts';
 import type { PodDeps } from './pods/deps.ts';
 import { PodManager } from './pods/manager.ts';
 import { NodeObjects } from './pods/objects.ts';
@@ -95,6 +96,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const c: Ctx = { signal: scope.signal, clock, log };
   const at = (name: string): string => join(config.home, name);
   await makePrivateFolder(config.home);
+  const configuration = await readNodeConfiguration(config.home);
   const kernel = scope.own(await openKernel({ helperPath: config.helperPath, environment: process.env, random }));
   const images = scope.own(
     await openImages({ kernel, folder: at('images'), clock, random, log, insecureRegistries: [] }, c),
@@ -156,6 +158,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     logMaxBytes: LOG_BYTES_MAX,
     logMaxFiles: LOG_FILES_MAX,
     startsMax: STARTS_MAX,
+    isolation: configuration.isolation,
   };
   const pods: PodDeps = {
     kernel,

@@ -5,12 +5,13 @@
  */
 import { readdir } from 'node:fs/promises';
 import { type Ctx, Scope } from '#lib/base';
+import { refusalOf } from '../admission/admit.ts';
 import type { ContainerId } from '../runtime/runtime.ts';
 import type { DesiredChange } from '../session/session.ts';
 import { hasDownwardChange } from '../volumes/downwardapi.ts';
 import { type AdoptedPod, adoptable, type Exited, idsOf, noteEnd } from './adopted.ts';
 import type { PodDeps } from './deps.ts';
-import type { PodObject } from './model.ts';
+import type { PodFailure, PodObject } from './model.ts';
 import { Slots } from './slots.ts';
 import { LABELS } from './steps/container.ts';
 import { removeNamelessPod, savedPod } from './steps/sandbox.ts';
@@ -144,7 +145,7 @@ export class PodManager implements AsyncDisposable {
     } finally {
       const wished = this.#removing.get(uid);
       this.#removing.delete(uid);
-      if (wished !== undefined && !c.signal.aborted) this.#startWorker(wished);
+      if (wished !== undefined && !c.signal.aborted) this.#admit(wished);
     }
   }
 
@@ -164,7 +165,11 @@ export class PodManager implements AsyncDisposable {
     const worker = this.#workers.get(uid);
     if (worker !== undefined) this.#update(worker, pod);
     else if (this.#removing.has(uid)) this.#removing.set(uid, pod);
-    else this.#startWorker(pod);
+    else this.#admit(pod);
+  }
+
+  #admit(pod: PodObject): void {
+    this.#startWorker(pod, refusalOf(pod, this.#d.settings.isolation));
   }
 
   #update(w: PodWorker, pod: PodObject): void {
@@ -178,12 +183,13 @@ export class PodManager implements AsyncDisposable {
     if (this.#removing.has(uid)) this.#removing.set(uid, undefined);
   }
 
-  #startWorker(pod: PodObject): PodWorker {
+  #startWorker(pod: PodObject, refusal?: PodFailure): PodWorker {
     const uid = pod.metadata.uid ?? '';
     const adopted = this.#adopted.get(uid);
     this.#adopted.delete(uid);
     const worker = new PodWorker(this.#d, pod, { adopted, slots: this.#slots, onFinished: (id) => this.#finished(id) });
     this.#workers.set(uid, worker);
+    if (refusal !== undefined) worker.fail(refusal);
     worker.start();
     return worker;
   }

@@ -89,6 +89,7 @@ Max cpu time              unlimited            unlimited            seconds`;
       path: '/usr/bin/crun',
       arguments: ['--root', '/state/crun', '--cgroup-manager', 'cgroupfs'],
       privateCgroups: true,
+      takesFilter: true,
     });
     expect(ociBinary('crun', '/state', 'v2').privateCgroups).toBe(false);
     expect(ociBinary('runc', '/state', 'v1')).toMatchObject({

@@ -8,6 +8,8 @@ export interface OciBinary {
   readonly arguments: readonly string[];
   /** See agent/native/runtime.c: crun on a host with v1 controllers. */
   readonly privateCgroups: boolean;
+  /** It runs a seccomp filter that is handed over ready made. */
+  readonly takesFilter: boolean;
 }
 
 export function ociBinary(path: string, stateFolder: string, cgroups: 'v1' | 'v2' | 'hybrid'): OciBinary {
@@ -17,6 +19,7 @@ export function ociBinary(path: string, stateFolder: string, cgroups: 'v1' | 'v2
     path,
     arguments: ['--root', join(stateFolder, name), ...(isCrun ? ['--cgroup-manager', 'cgroupfs'] : [])],
     privateCgroups: isCrun && cgroups !== 'v2',
+    takesFilter: isCrun,
   };
 }
 

@@ -32,6 +32,7 @@ export interface OciSeccomp {
   defaultAction: string;
   defaultErrnoRet?: number;
   architectures?: string[];
+  flags?: string[];
   syscalls?: {
     names: string[];
     action: string;
@@ -54,6 +55,7 @@ export interface OciLinux {
   rootfsPropagation?: string;
   sysctl?: Record<string, string>;
   seccomp?: OciSeccomp;
+  mountLabel?: string;
 }
 
 export interface OciSpec {

@@ -20,6 +20,8 @@ import {
 } from './bundle.ts';
 import { Container, type ContainerHost } from './container.ts';
 import { startExec } from './exec.ts';
+import { checkConfined } from './isolation/in-force.ts';
+import { withReadyFilter } from './isolation/seccomp.ts';
 import { isInstalled, type OciBinary, ociBinary } from './oci-binary.ts';
 import { probeRuntime, removeTrials } from './probe.ts';
 import type {
@@ -245,6 +247,7 @@ class OciRuntime implements OpenRuntime, ContainerHost {
       begun = true;
       /* A container is told of only when its record would outlive a power loss; the program itself would not. */
       const [state] = await allEnded([container.start(c), syncRecord(container.folder)]);
+      await checkConfined(o.spec, state.pid, binary.path);
       return state;
     } catch (e) {
       await this.#undoStart(container, begun);
@@ -262,10 +265,13 @@ class OciRuntime implements OpenRuntime, ContainerHost {
       oomFile: this.kernel.cgroups.oomFile(file.cgroupsPath) ?? '',
       procsFile: this.kernel.cgroups.procsFile(file.cgroupsPath) ?? '',
     });
+    const spec = bundleSpec(o, this.#limits);
     await mkdir(folder, { mode: 0o700 });
     await Promise.all([
       mkdir(dirname(o.log.path), { recursive: true }),
-      writeFile(join(folder, 'config.json'), JSON.stringify(bundleSpec(o, this.#limits)), { mode: 0o600 }),
+      writeFile(join(folder, 'config.json'), JSON.stringify(binary.takesFilter ? withReadyFilter(spec) : spec), {
+        mode: 0o600,
+      }),
       writeFile(join(folder, 'config'), config, { mode: 0o600 }),
     ]);
     await writeFileAtomic(join(folder, 'container.json'), JSON.stringify(file), { mode: 0o600, durable: false });

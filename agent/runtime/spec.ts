@@ -144,7 +144,8 @@ export function ociSpecOf(i: SpecInput): OciSpec {
       env: environmentList(i, terminal),
       cwd: i.container.workingDir || i.image.workingDir || '/',
       capabilities: capabilitiesOf(security, i.user.uid),
-      noNewPrivileges: security?.allowPrivilegeEscalation === false,
+      /* Who may gain some is decided by isolation/isolate.ts. */
+      noNewPrivileges: true,
       oomScoreAdj: i.oomScoreAdj,
     },
     mounts: [...standardMounts(privileged), ...bindMounts(i.binds)],

@@ -8,6 +8,7 @@ import { chmod, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path';
 import { allEnded, type Ctx, isKind, messageOf, raceAbort } from '#lib/base';
 import type { Image } from '../../images/images.ts';
+import { isolate } from '../../runtime/isolation/isolate.ts';
 import type { ContainerId } from '../../runtime/runtime.ts';
 import { type BindMount, ociSpecOf } from '../../runtime/spec.ts';
 import type { PodDeps } from '../deps.ts';
@@ -98,7 +99,7 @@ async function createAndStart(
   const pid = await orConfigError(() => pidTargetOf(d, { ...r, pod }, c));
   const figures = containerFigures(spec);
   const ns = join(sandbox.folder, 'ns');
-  const oci = ociSpecOf({
+  const plain = ociSpecOf({
     pod,
     container: spec,
     image: o.image.config,
@@ -113,6 +114,7 @@ async function createAndStart(
     oomScoreAdj: oomScoreAdj(pod, spec, d.settings.memoryBytes),
     hostname: sandbox.hostname,
   });
+  const oci = await isolate(plain, { pod, container: spec }, d.settings.isolation);
   r.events.normal('Created', `Created container: ${spec.name}`, spec.name);
   const stopSignal = o.image.config.stopSignal || 'SIGTERM';
   const labels = {

@@ -6,6 +6,7 @@
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { allEnded, type Ctx, StatusError, toStatusError, writeFileAtomic } from '#lib/base';
+import { dottedSysctl } from '../../admission/sysctls.ts';
 import type { PinnedNamespace } from '../../kernel/kernel.ts';
 import { hostsText, kernelHostname, resolvConfText } from '../../network/hosts.ts';
 import type { HostPort, SandboxId } from '../../network/network.ts';
@@ -22,6 +23,8 @@ export interface Sandbox {
   readonly hostname: string;
 }
 
+/** Low ports and ping without a capability: programs need no set-uid bit for them, which no_new_privs would take away. */
+const POD_SYSCTLS = { 'net.ipv4.ip_unprivileged_port_start': '0', 'net.ipv4.ping_group_range': '0 2147483647' };
 const SHM_BYTES = 64 << 20;
 const KERNEL_HOSTNAME_MAX = 64;
 
@@ -106,8 +109,8 @@ async function joinNetwork(
   o: { folder: string; hostname: string },
   c: Ctx,
 ): Promise<string> {
-  const sysctls: Record<string, string> = pod.spec.hostNetwork ? {} : { 'net.ipv4.ip_unprivileged_port_start': '0' };
-  for (const s of pod.spec.securityContext?.sysctls ?? []) sysctls[s.name] = s.value;
+  const sysctls: Record<string, string> = pod.spec.hostNetwork ? {} : { ...POD_SYSCTLS };
+  for (const s of pod.spec.securityContext?.sysctls ?? []) sysctls[dottedSysctl(s.name)] = s.value;
   await d.kernel.namespaces.pin(join(o.folder, 'ns'), { kinds: namespacesOf(pod), hostname: o.hostname, sysctls }, c);
   if (pod.spec.hostNetwork) return d.settings.nodeIp;
   const hostPorts: HostPort[] = [];
