@@ -35,6 +35,7 @@ import { PodManager } from './pods/manager.ts';
 import { NodeObjects } from './pods/objects.ts';
 import { serveStream } from './pods/streams.ts';
 import { startRegistryProxy } from './registry-proxy.ts';
+import { nodeRuntimeHandlers } from './runtime/handlers.ts';
 import { openRuntime } from './runtime/open.ts';
 import { runtimeStateFolder } from './runtime-state.ts';
 import { startSession } from './session/client.ts';
@@ -103,7 +104,13 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   );
   const runtime = scope.own(
     await openRuntime(
-      { kernel, folder: at('containers'), runtime: config.runtime, stateFolder: runtimeStateFolder(config.instance) },
+      {
+        kernel,
+        folder: at('containers'),
+        runtime: config.runtime,
+        handlers: configuration.runtimeHandlers,
+        stateFolder: runtimeStateFolder(config.instance),
+      },
       c,
     ),
   );
@@ -120,6 +127,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     taints: config.taints,
     folder: config.home,
     runtimeVersion: `berth://${runtime.defaultRuntime}`,
+    runtimeHandlers: nodeRuntimeHandlers(runtime.handlers),
   };
   const capacity = await nodeCapacity(nodeOptions);
   const reports = new Reports();
@@ -159,6 +167,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     logMaxFiles: LOG_FILES_MAX,
     startsMax: STARTS_MAX,
     isolation: configuration.isolation,
+    runtimeHandlers: runtime.handlers,
   };
   const pods: PodDeps = {
     kernel,

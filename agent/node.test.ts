@@ -4,7 +4,9 @@ import { VirtualClock } from '#lib/base';
 import { nodeStatus } from './node.ts';
 
 test('a node says that it heeds supplementalGroupsPolicy: pods that ask for Strict may come here (KEP-3619)', async () => {
+  const runtimeHandlers = [{ name: 'kata', features: { recursiveReadOnlyMounts: true, userNamespaces: false } }];
   const o = { name: 'n', ip: '192.0.2.1', version: 'v', podsMax: 1, labels: {}, taints: [], folder: tmpdir() };
-  const status = await nodeStatus({ ...o, runtimeVersion: 'crun://1' }, [], new VirtualClock());
+  const status = await nodeStatus({ ...o, runtimeVersion: 'crun://1', runtimeHandlers }, [], new VirtualClock());
   expect(status.features).toEqual({ supplementalGroupsPolicy: true });
+  expect(status.runtimeHandlers).toEqual(runtimeHandlers);
 });

@@ -4,7 +4,7 @@
  */
 import { readFile, statfs } from 'node:fs/promises';
 import { arch, cpus, networkInterfaces, release, totalmem } from 'node:os';
-import type { Node, NodeCondition, NodeStatus } from '#lib/api';
+import type { Node, NodeCondition, NodeRuntimeHandler, NodeStatus } from '#lib/api';
 import { type Clock, timeText } from '#lib/base';
 import type { Image } from './images/images.ts';
 
@@ -18,6 +18,7 @@ export interface NodeOptions {
   /** A folder on the disk that pods use. */
   readonly folder: string;
   readonly runtimeVersion: string;
+  readonly runtimeHandlers: readonly NodeRuntimeHandler[];
 }
 
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64', arm: 'arm' };
@@ -86,6 +87,7 @@ export async function nodeStatus(o: NodeOptions, images: readonly Image[], clock
       .map((i) => ({ names: [i.repoDigest, i.reference], sizeBytes: i.sizeBytes })),
     daemonEndpoints: { kubeletEndpoint: { Port: 0 } },
     features: { supplementalGroupsPolicy: true },
+    runtimeHandlers: [...o.runtimeHandlers],
   };
 }
 

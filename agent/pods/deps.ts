@@ -3,6 +3,7 @@ import type { Clock, Logger, Random } from '#lib/base';
 import type { Images } from '../images/images.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Network } from '../network/network.ts';
+import type { KnownHandler } from '../runtime/handlers.ts';
 import type { IsolationSettings } from '../runtime/isolation/settings.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Session } from '../session/session.ts';
@@ -26,6 +27,7 @@ export interface PodSettings {
   /** Containers started at the same time; more would only make each slower. */
   readonly startsMax: number;
   readonly isolation: IsolationSettings;
+  readonly runtimeHandlers: readonly KnownHandler[];
 }
 
 export interface PodDeps {

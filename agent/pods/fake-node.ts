@@ -160,7 +160,7 @@ export class FakeNode implements AsyncDisposable {
   }
 
   async #deps(runtime: FakeRuntime, life: Life): Promise<PodDeps> {
-    const host = { appArmor: false, seLinux: false, architecture: 'x64' };
+    const host = { appArmor: false, seLinux: false, architecture: 'x64', maskedPaths: [] };
     const settings: PodDeps['settings'] = {
       nodeName: 'node',
       nodeIp: '192.0.2.1',
@@ -173,6 +173,7 @@ export class FakeNode implements AsyncDisposable {
       logMaxBytes: 1 << 20,
       logMaxFiles: 2,
       startsMax: this.#startsMax,
+      runtimeHandlers: [{ name: '', path: 'fake', arguments: [], isCrun: false, recursiveReadOnlyMounts: true }],
       isolation: defaultIsolation({ seccompFolder: join(this.folder, 'seccomp'), host }),
     };
     await mkdir(settings.folder, { recursive: true });

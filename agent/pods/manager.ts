@@ -81,6 +81,8 @@ export class PodManager implements AsyncDisposable {
       if (change.resource === 'pods') {
         if (change.type === 'upsert') this.#upsert(change.object as PodObject);
         else this.#gone(change.uid);
+      } else if (change.resource === 'runtimeclasses') {
+        for (const w of this.#workers.values()) if (w.pod.spec.runtimeClassName !== undefined) w.retryNow();
       } else if (change.resource === 'configmaps' || change.resource === 'secrets') this.#sourceChanged(change);
     }
   }

@@ -40,6 +40,8 @@ export interface BindMount {
   readonly source: string;
   readonly target: string;
   readonly readOnly: boolean;
+  /** With all that is mounted below it. */
+  readonly isRecursiveReadOnly?: boolean;
   readonly propagation: 'rprivate' | 'rslave' | 'rshared';
 }
 
@@ -234,7 +236,7 @@ function bindMounts(binds: readonly BindMount[]): OciMount[] {
       destination: b.target,
       type: 'bind',
       source: b.source,
-      options: ['rbind', b.propagation, b.readOnly ? 'ro' : 'rw'],
+      options: ['rbind', b.propagation, b.isRecursiveReadOnly === true ? 'rro' : b.readOnly ? 'ro' : 'rw'],
     }));
 }
 

@@ -11,6 +11,7 @@ import type { Image } from '../../images/images.ts';
 import { isolate } from '../../runtime/isolation/isolate.ts';
 import type { ContainerId } from '../../runtime/runtime.ts';
 import { type BindMount, ociSpecOf } from '../../runtime/spec.ts';
+import { isRecursiveReadOnly } from '../../volumes/recursive-read-only.ts';
 import type { PodDeps } from '../deps.ts';
 import { environmentOf, expand } from '../env.ts';
 import type { Attempt, ContainerRole, ContainerSpec, PodObject } from '../model.ts';
@@ -21,6 +22,7 @@ import { resolveUser } from '../user.ts';
 import { ensureImage, StartFailure } from './image.ts';
 import { makeMountParents } from './mount-parents.ts';
 import { pidTargetOf } from './pid-namespace.ts';
+import { canMountRecursiveReadOnly, runtimeHandlerOf } from './runtime-class.ts';
 import { podFolder, podLogFolder, type Sandbox, savePod } from './sandbox.ts';
 
 export interface StartRequest {
@@ -115,6 +117,7 @@ async function createAndStart(
     hostname: sandbox.hostname,
   });
   const oci = await isolate(plain, { pod, container: spec }, d.settings.isolation);
+  const handler = await runtimeHandlerOf(d, pod, sandbox.folder);
   r.events.normal('Created', `Created container: ${spec.name}`, spec.name);
   const stopSignal = o.image.config.stopSignal || 'SIGTERM';
   const labels = {
@@ -138,6 +141,7 @@ async function createAndStart(
         tty: spec.tty === true,
         stdin: spec.stdin === true,
         stdinOnce: spec.stdinOnce === true,
+        handler,
       },
       c,
     )
@@ -248,6 +252,7 @@ async function bindsOf(d: PodDeps, r: StartRequest, env: ReadonlyMap<string, str
       source: volume.hostPath,
       target: m.mountPath,
       readOnly: volume.readOnly || m.readOnly === true,
+      isRecursiveReadOnly: isRecursiveReadOnly(m, canMountRecursiveReadOnly(d, pod)),
       propagation,
     });
   }

@@ -13,6 +13,7 @@ import type { HostPort, SandboxId } from '../../network/network.ts';
 import type { PodDeps } from '../deps.ts';
 import { containersOf, type PodObject } from '../model.ts';
 import { podLimits, qosClassOf } from '../resources.ts';
+import { saveRuntimeHandler } from './runtime-class.ts';
 
 export interface Sandbox {
   /** Another one once any part of it had to be made again: containers that ran before ran in another sandbox. */
@@ -70,6 +71,7 @@ export async function makeSandbox(d: PodDeps, pod: PodObject, c: Ctx): Promise<S
   const isNew = (await mkdir(folder, { recursive: true, mode: 0o755 })) !== undefined;
   await mkdir(join(folder, 'etc'), { recursive: true, mode: 0o755 });
   await savePod(d, pod);
+  await saveRuntimeHandler(d, pod, folder);
   /* The mount table of a full node is long. */
   const mounted = new Set(isNew ? [] : await d.kernel.mounts.below(folder, c));
   const id = await sandboxId(d, pod, { folder, mounted });

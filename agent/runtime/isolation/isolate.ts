@@ -22,6 +22,7 @@ export async function isolate(
   const seccomp = await seccompOf({ profile, isPrivileged, capabilities }, s);
   const apparmorProfile = isPrivileged ? undefined : await appArmorOf(pod, container, s.host);
   const label = seLinuxLabelOf(pod, container, s.host);
+  const { maskedPaths } = spec.linux;
   return {
     ...spec,
     process: {
@@ -33,6 +34,7 @@ export async function isolate(
     linux: {
       ...spec.linux,
       ...(seccomp === undefined ? {} : { seccomp }),
+      ...(maskedPaths === undefined ? {} : { maskedPaths: [...maskedPaths, ...s.host.maskedPaths] }),
       ...(label === undefined ? {} : { mountLabel: label.mount }),
     },
   };

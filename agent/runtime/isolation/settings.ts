@@ -17,6 +17,8 @@ export interface HostSecurity {
   readonly seLinux: boolean;
   /** As node:os names it. */
   readonly architecture: string;
+  /** Hidden from containers besides what is hidden everywhere. */
+  readonly maskedPaths: readonly string[];
 }
 
 export function defaultIsolation(o: {
