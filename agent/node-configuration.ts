@@ -6,7 +6,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isAbsolute } from 'node:path/posix';
-import { parse } from 'yaml';
 import { messageOf, StatusError } from '#lib/base';
 import { unsafeSysctlMistake } from './admission/sysctls.ts';
 import type { RuntimeHandler } from './runtime/handlers.ts';
@@ -35,15 +34,17 @@ export async function readNodeConfiguration(home: string): Promise<NodeConfigura
   });
   if (text === undefined) return defaults;
   try {
-    return parseNodeConfiguration(text, defaults);
+    /* Most nodes have no such file: the parser's memory is for those that do. */
+    const { parse } = await import('yaml');
+    return nodeConfigurationOf(parse(text) ?? {}, defaults);
   } catch (e) {
     throw new StatusError('Invalid', `${path}: ${messageOf(e)}`, { cause: e });
   }
 }
 
-export function parseNodeConfiguration(text: string, defaults: NodeConfiguration): NodeConfiguration {
+function nodeConfigurationOf(value: unknown, defaults: NodeConfiguration): NodeConfiguration {
   const mistakes: Mistakes = [];
-  const fields = mapping(parse(text) ?? {}, 'the file', mistakes);
+  const fields = mapping(value, 'the file', mistakes);
   const { apiVersion, kind, seccompDefault, defaultAllowPrivilegeEscalation, allowedUnsafeSysctls, ...more } = fields;
   const { runtimeHandlers, ...unknown } = more;
   for (const name of Object.keys(unknown)) mistakes.push(`${name}: there is no such setting`);

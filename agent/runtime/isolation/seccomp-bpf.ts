@@ -4,7 +4,7 @@
  *
  *   architecture -> number of the call -> (rules on its arguments) -> action
  *
- * The number is found by halving ranges of numbers with one outcome, so a call costs some seven comparisons whatever it is.
+ * The number is found by halving ranges of numbers with one outcome, so a call costs some eight comparisons whatever it is.
  * A number above all that the table knows is a call of a kernel to come and gets ENOSYS: then a libc falls back to what it
  * used before, where EPERM would make it fail. So do x32's numbers. Another architecture kills.
  * Source: seccomp(2), linux/filter.h, linux/seccomp.h, linux/audit.h. The test compares it with libseccomp's.
