@@ -173,7 +173,9 @@ export class FakeNode implements AsyncDisposable {
       logMaxBytes: 1 << 20,
       logMaxFiles: 2,
       startsMax: this.#startsMax,
-      runtimeHandlers: [{ name: '', path: 'fake', arguments: [], isCrun: false, recursiveReadOnlyMounts: true }],
+      runtimeHandlers: [
+        { name: '', path: 'fake', arguments: [], isCrun: false, takesFilter: false, recursiveReadOnlyMounts: true },
+      ],
       isolation: defaultIsolation({ seccompFolder: join(this.folder, 'seccomp'), host }),
     };
     await mkdir(settings.folder, { recursive: true });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { silentLogger, VirtualClock } from '#lib/base';
 import type { Kernel } from '../kernel/kernel.ts';
-import { handlerOf, isFrom, nodeRuntimeHandlers, openHandlers } from './handlers.ts';
+import { handlerOf, isFrom, type KnownHandler, nodeRuntimeHandlers, openHandlers } from './handlers.ts';
 
 const c = { signal: new AbortController().signal, clock: new VirtualClock(), log: silentLogger };
 
@@ -16,7 +16,7 @@ function programs(answers: Readonly<Record<string, { version?: string; features?
 }
 
 const installed = {
-  crun: { version: 'crun version 1.8.1\nspec: 1.0.0' },
+  crun: { version: 'crun version 1.8.1\nspec: 1.0.0\n+CAP +SECCOMP +EBPF' },
   runc: { version: 'runc version 1.1.5', features: '{"mountOptions":["ro","rro"]}' },
   '/opt/kata': { version: 'kata-runtime 3.2', features: '{"mountOptions":["ro"]}' },
   '/opt/wrapped': { version: 'crun version 1.2', features: 'unknown command' },
@@ -26,11 +26,12 @@ describe('runtime handlers', () => {
   test('the default first, those of the settings, then what is installed; each says what it can do', async () => {
     const named = [{ name: 'kata', path: '/opt/kata', arguments: ['--config', '/etc/kata.toml'] }];
     const handlers = await openHandlers(programs(installed), { runtime: 'crun', named }, c);
-    expect(handlers.map((h) => [h.name, h.path, h.isCrun, h.recursiveReadOnlyMounts])).toEqual([
-      ['', 'crun', true, true],
-      ['kata', '/opt/kata', false, false],
-      ['crun', 'crun', true, true],
-      ['runc', 'runc', false, true],
+    const can = (h: KnownHandler): boolean[] => [h.isCrun, h.takesFilter, h.recursiveReadOnlyMounts];
+    expect(handlers.map((h) => [h.name, h.path, ...can(h)])).toEqual([
+      ['', 'crun', true, true, true],
+      ['kata', '/opt/kata', false, false, false],
+      ['crun', 'crun', true, true, true],
+      ['runc', 'runc', false, false, true],
     ]);
     expect(nodeRuntimeHandlers(handlers)[1]).toEqual({
       name: 'kata',
@@ -38,10 +39,15 @@ describe('runtime handlers', () => {
     });
   });
 
-  test('crun is known by what it says, not by its name; an old one mounts nothing recursively read-only', async () => {
+  test('crun is known by what it says, not by its name; an old one mounts nothing recursively read-only and takes no filter', async () => {
     const named = [{ name: 'w', path: '/opt/wrapped', arguments: [] }];
     const handlers = await openHandlers(programs(installed), { runtime: 'runc', named }, c);
-    expect(handlerOf(handlers, 'w')).toMatchObject({ isCrun: true, recursiveReadOnlyMounts: false });
+    expect(handlerOf(handlers, 'w')).toMatchObject({
+      isCrun: true,
+      /* It was built without seccomp. */
+      takesFilter: false,
+      recursiveReadOnlyMounts: false,
+    });
   });
 
   test('the settings may stand in for a handler of the same name; what is not installed is none', async () => {

@@ -20,6 +20,8 @@ export interface RuntimeHandler {
 export interface KnownHandler extends RuntimeHandler {
   /** Whatever the program is called: crun wants to be run in another way than runc. */
   readonly isCrun: boolean;
+  /** It runs a seccomp filter that is handed over ready made. */
+  readonly takesFilter: boolean;
   readonly recursiveReadOnlyMounts: boolean;
 }
 
@@ -31,6 +33,8 @@ const BUILT_IN = ['crun', 'runc'];
 /** mount_setattr(2), and the first crun known to take `rro`. */
 const KERNEL_WITH_RRO = [5, 12] as const;
 const CRUN_WITH_RRO = [1, 4] as const;
+/** The first release long after containers/crun#578, which brought run.oci.seccomp_bpf_data. */
+const CRUN_WITH_FILTER = [1, 0] as const;
 
 /** Those that answer, the default ('') first. Throws Unavailable where one that the settings name does not answer. */
 export async function openHandlers(
@@ -75,7 +79,8 @@ async function ask(programs: Programs, h: RuntimeHandler, c: Ctx): Promise<Known
   if (version === undefined) return undefined;
   const isCrun = version.startsWith('crun ');
   const canMount = features === undefined ? isCrun && isFrom(version, CRUN_WITH_RRO) : hasRro(features);
-  return { ...h, isCrun, recursiveReadOnlyMounts: canMount && isFrom(release(), KERNEL_WITH_RRO) };
+  const takesFilter = isCrun && isFrom(version, CRUN_WITH_FILTER) && version.includes('+SECCOMP');
+  return { ...h, isCrun, takesFilter, recursiveReadOnlyMounts: canMount && isFrom(release(), KERNEL_WITH_RRO) };
 }
 
 function hasRro(features: string): boolean {

@@ -9,12 +9,11 @@ export interface OciBinary {
   readonly arguments: readonly string[];
   /** See agent/native/runtime.c: crun on a host with v1 controllers. */
   readonly privateCgroups: boolean;
-  /** It runs a seccomp filter that is handed over ready made. */
   readonly takesFilter: boolean;
 }
 
 export function ociBinary(
-  { path, arguments: own, isCrun }: Pick<KnownHandler, 'path' | 'arguments' | 'isCrun'>,
+  { path, arguments: own, isCrun, takesFilter }: Pick<KnownHandler, 'path' | 'arguments' | 'isCrun' | 'takesFilter'>,
   stateFolder: string,
   cgroups: 'v1' | 'v2' | 'hybrid',
 ): OciBinary {
@@ -23,7 +22,7 @@ export function ociBinary(
     path,
     arguments: [...own, ...state, ...(isCrun ? ['--cgroup-manager', 'cgroupfs'] : [])],
     privateCgroups: isCrun && cgroups !== 'v2',
-    takesFilter: isCrun,
+    takesFilter,
   };
 }
 

@@ -41,6 +41,16 @@ export interface OciSeccomp {
   }[];
 }
 
+export interface OciDevice {
+  path: string;
+  type: 'c' | 'b';
+  major: number;
+  minor: number;
+  fileMode: number;
+  uid: number;
+  gid: number;
+}
+
 export interface OciLinux {
   namespaces: { type: 'pid' | 'network' | 'ipc' | 'uts' | 'mount' | 'cgroup' | 'user'; path?: string }[];
   cgroupsPath: string;
@@ -56,6 +66,7 @@ export interface OciLinux {
   sysctl?: Record<string, string>;
   seccomp?: OciSeccomp;
   mountLabel?: string;
+  devices?: OciDevice[];
 }
 
 export interface OciSpec {

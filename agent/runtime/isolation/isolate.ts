@@ -6,6 +6,7 @@
 import type { ContainerSpec, PodObject } from '../../pods/model.ts';
 import type { OciSpec } from '../oci-spec.ts';
 import { appArmorOf } from './apparmor.ts';
+import { hostDevices } from './host-devices.ts';
 import { seccompOf } from './seccomp.ts';
 import { seLinuxLabelOf } from './selinux.ts';
 import type { IsolationSettings } from './settings.ts';
@@ -34,6 +35,7 @@ export async function isolate(
     linux: {
       ...spec.linux,
       ...(seccomp === undefined ? {} : { seccomp }),
+      ...(isPrivileged ? { devices: await hostDevices() } : {}),
       ...(maskedPaths === undefined ? {} : { maskedPaths: [...maskedPaths, ...s.host.maskedPaths] }),
       ...(label === undefined ? {} : { mountLabel: label.mount }),
     },
