@@ -160,7 +160,7 @@ export class FakeNode implements AsyncDisposable {
   }
 
   async #deps(runtime: FakeRuntime, life: Life): Promise<PodDeps> {
-    const host = { appArmor: false, seLinux: false, architecture: 'x64', maskedPaths: [] };
+    const host = { appArmor: false, seLinux: false, architecture: 'x64', maskedPaths: [], capabilities: [] };
     const settings: PodDeps['settings'] = {
       nodeName: 'node',
       nodeIp: '192.0.2.1',

@@ -137,7 +137,7 @@ for (const program of ['crun', 'runc'])
         ...plain.spec.process,
         capabilities: { bounding: all, effective: all, permitted: all, inheritable: [], ambient: [] },
       };
-      const host = { appArmor: false, seLinux: false, architecture: arch(), maskedPaths: [] };
+      const host = { appArmor: false, seLinux: false, architecture: arch(), maskedPaths: [], capabilities: [] };
       const settings = defaultIsolation({ seccompFolder: profiles, host });
       const pod = {
         spec: { containers: [], securityContext: o.pod ?? {} },

@@ -1,6 +1,7 @@
 /** Which security modules this kernel runs. Sources: apparmor(7) and selinux(8), their files below /sys. */
 import { access, readdir, readFile } from 'node:fs/promises';
 import { arch } from 'node:os';
+import { heldCapabilities } from './capabilities.ts';
 import type { HostSecurity } from './settings.ts';
 
 export async function hostSecurity(): Promise<HostSecurity> {
@@ -9,7 +10,9 @@ export async function hostSecurity(): Promise<HostSecurity> {
     () => true,
     () => false,
   );
-  return { appArmor: enabled.startsWith('Y'), seLinux, architecture: arch(), maskedPaths: await throttlePaths() };
+  const capabilities = heldCapabilities(await readFile('/proc/self/status', 'latin1'));
+  const maskedPaths = await throttlePaths();
+  return { appArmor: enabled.startsWith('Y'), seLinux, architecture: arch(), maskedPaths, capabilities };
 }
 
 /** What they tell lets one container measure others. Source: kubernetes pkg/securitycontext/util.go. */

@@ -9,7 +9,7 @@ import { parseSeccompProfile } from './seccomp-profile.ts';
 import { seLinuxLabelOf } from './selinux.ts';
 import { defaultIsolation, type IsolationSettings } from './settings.ts';
 
-const host = { appArmor: false, seLinux: false, architecture: 'x64', maskedPaths: ['/sys/x'] };
+const host = { appArmor: false, seLinux: false, architecture: 'x64', maskedPaths: ['/sys/x'], capabilities: [] };
 let folder: string;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'berth-isolate-'));
@@ -18,9 +18,10 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 
 function made(security: object, o: { pod?: object; settings?: Partial<IsolationSettings> } = {}): Promise<OciSpec> {
   const bounding = ['CAP_CHOWN'];
+  const capabilities = { bounding, effective: bounding, permitted: bounding };
   const spec = {
-    process: { capabilities: { bounding }, noNewPrivileges: true },
-    linux: { maskedPaths: ['/proc/kcore'] },
+    process: { capabilities, noNewPrivileges: true },
+    linux: { maskedPaths: ['/proc/kcore'], capabilities: [] },
   } as unknown as OciSpec;
   const pod = { metadata: {}, spec: { containers: [], securityContext: o.pod } } as never;
   const settings = { ...defaultIsolation({ seccompFolder: folder, host }), ...o.settings };
@@ -71,6 +72,15 @@ describe('isolate', () => {
 
   test('what this host lets leak is masked too, where anything is', async () => {
     expect((await made({})).linux.maskedPaths).toEqual(['/proc/kcore', '/sys/x']);
+  });
+
+  test('all capabilities are those that the agent has; one by name is the runtime’s to refuse', async () => {
+    const held = { host: { ...host, capabilities: ['CAP_KILL'] } };
+    const bounding = async (security: object): Promise<string[]> =>
+      (await made(security, { settings: held })).process.capabilities.bounding;
+    expect(await bounding({ privileged: true })).toEqual([]);
+    expect(await bounding({ capabilities: { add: ['ALL', 'CHOWN'] } })).toEqual(['CAP_CHOWN']);
+    expect(await bounding({})).toEqual(['CAP_CHOWN']);
   });
 
   test('SELinux labels: only where it is on and options are given; the container’s come first', () => {

@@ -19,6 +19,8 @@ export interface HostSecurity {
   readonly architecture: string;
   /** Hidden from containers besides what is hidden everywhere. */
   readonly maskedPaths: readonly string[];
+  /** What the agent holds: more it cannot give. */
+  readonly capabilities: readonly string[];
 }
 
 export function defaultIsolation(o: {
