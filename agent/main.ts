@@ -30,6 +30,7 @@ import { measuredContainers, nodePage } from './metrics/serve.ts';
 import type { Network } from './network/network.ts';
 import { openNetwork } from './network/open.ts';
 import { describeNode, type NodeOptions, nodeAllocation, nodeEvent, nodeStatus, refuseNodeSettings } from './node.ts';
+import { readNodeConfiguration } from './node-configuration.ts';
 import type { PodDeps } from './pods/deps.ts';
 import { PodManager } from './pods/manager.ts';
 import { NodeObjects } from './pods/objects.ts';
@@ -40,6 +41,7 @@ import type { CpuManager } from './resources/cpu-manager.ts';
 import { openCpuPolicy } from './resources/cpu-policy.ts';
 import { NodeCgroups } from './resources/node-cgroups.ts';
 import type { NodeSettings } from './resources/node-settings.ts';
+import { nodeRuntimeHandlers } from './runtime/handlers.ts';
 import { openRuntime } from './runtime/open.ts';
 import { runtimeStateFolder } from './runtime-state.ts';
 import { startSession } from './session/client.ts';
@@ -102,13 +104,20 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const c: Ctx = { signal: scope.signal, clock, log };
   const at = (name: string): string => join(config.home, name);
   await makePrivateFolder(config.home);
+  const configuration = await readNodeConfiguration(config.home);
   const kernel = scope.own(await openKernel({ helperPath: config.helperPath, environment: process.env, random }));
   const images = scope.own(
     await openImages({ kernel, folder: at('images'), clock, random, log, insecureRegistries: [] }, c),
   );
   const runtime = scope.own(
     await openRuntime(
-      { kernel, folder: at('containers'), runtime: config.runtime, stateFolder: runtimeStateFolder(config.instance) },
+      {
+        kernel,
+        folder: at('containers'),
+        runtime: config.runtime,
+        handlers: configuration.runtimeHandlers,
+        stateFolder: runtimeStateFolder(config.instance),
+      },
       c,
     ),
   );
@@ -126,6 +135,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     folder: config.home,
     runtimeVersion: `berth://${runtime.defaultRuntime}`,
     settings: config.settings,
+    runtimeHandlers: nodeRuntimeHandlers(runtime.handlers),
   };
   await refuseNodeSettings(nodeOptions);
   const allocation = await nodeAllocation(nodeOptions);
@@ -168,6 +178,8 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     logMaxBytes: LOG_BYTES_MAX,
     logMaxFiles: LOG_FILES_MAX,
     startsMax: STARTS_MAX,
+    isolation: configuration.isolation,
+    runtimeHandlers: runtime.handlers,
   };
   const pods: PodDeps = {
     kernel,

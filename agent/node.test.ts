@@ -5,8 +5,11 @@ import { nodeStatus } from './node.ts';
 import { DEFAULT_NODE_SETTINGS } from './resources/node-settings.ts';
 
 test('a node says that it heeds supplementalGroupsPolicy: pods that ask for Strict may come here (KEP-3619)', async () => {
+  const runtimeHandlers = [{ name: 'kata', features: { recursiveReadOnlyMounts: true, userNamespaces: false } }];
   const o = { name: 'n', ip: '192.0.2.1', version: 'v', podsMax: 1, labels: {}, taints: [], folder: tmpdir() };
   const settings = DEFAULT_NODE_SETTINGS;
-  const status = await nodeStatus({ ...o, settings, runtimeVersion: 'crun://1' }, [], new VirtualClock());
+  const options = { ...o, settings, runtimeVersion: 'crun://1', runtimeHandlers };
+  const status = await nodeStatus(options, [], new VirtualClock());
   expect(status.features).toEqual({ supplementalGroupsPolicy: true });
+  expect(status.runtimeHandlers).toEqual(runtimeHandlers);
 });

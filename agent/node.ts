@@ -4,7 +4,7 @@
  */
 import { readFile, statfs } from 'node:fs/promises';
 import { arch, networkInterfaces, release, totalmem } from 'node:os';
-import type { Node, NodeCondition, NodeStatus } from '#lib/api';
+import type { Node, NodeCondition, NodeRuntimeHandler, NodeStatus } from '#lib/api';
 import { type Clock, timeText } from '#lib/base';
 import type { Image } from './images/images.ts';
 import { allocationOf, type NodeAllocation, refuseTooMuchReserved, thresholdAmount } from './resources/allocatable.ts';
@@ -23,6 +23,7 @@ export interface NodeOptions {
   readonly folder: string;
   readonly runtimeVersion: string;
   readonly settings: NodeSettings;
+  readonly runtimeHandlers: readonly NodeRuntimeHandler[];
 }
 
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64', arm: 'arm' };
@@ -73,6 +74,7 @@ export async function nodeStatus(o: NodeOptions, images: readonly Image[], clock
       .map((i) => ({ names: [i.repoDigest, i.reference], sizeBytes: i.sizeBytes })),
     daemonEndpoints: { kubeletEndpoint: { Port: 0 } },
     features: { supplementalGroupsPolicy: true },
+    runtimeHandlers: [...o.runtimeHandlers],
   };
 }
 

@@ -5,6 +5,8 @@ import type { Kernel } from '../kernel/kernel.ts';
 import type { Network } from '../network/network.ts';
 import type { Allocations } from '../resources/allocations.ts';
 import type { CpuManager } from '../resources/cpu-manager.ts';
+import type { KnownHandler } from '../runtime/handlers.ts';
+import type { IsolationSettings } from '../runtime/isolation/settings.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Session } from '../session/session.ts';
 import type { Volumes } from '../volumes/volume.ts';
@@ -28,6 +30,8 @@ export interface PodSettings {
   readonly logMaxFiles: number;
   /** Containers started at the same time; more would only make each slower. */
   readonly startsMax: number;
+  readonly isolation: IsolationSettings;
+  readonly runtimeHandlers: readonly KnownHandler[];
 }
 
 export interface PodDeps {

@@ -12,6 +12,7 @@ import { type RecordedCall, RecordingKernel } from '../kernel/recording.ts';
 import type { Attachment, Network, SandboxId } from '../network/network.ts';
 import { Allocations } from '../resources/allocations.ts';
 import { FakeHost, type FakeProgram, type FakeRuntime } from '../runtime/fake.ts';
+import { defaultIsolation } from '../runtime/isolation/settings.ts';
 import type { StartContainer } from '../runtime/runtime.ts';
 import type { Volumes } from '../volumes/volume.ts';
 import type { PodDeps } from './deps.ts';
@@ -160,6 +161,7 @@ export class FakeNode implements AsyncDisposable {
   }
 
   async #deps(runtime: FakeRuntime, life: Life): Promise<PodDeps> {
+    const host = { appArmor: false, seLinux: false, architecture: 'x64', maskedPaths: [], capabilities: [] };
     const settings: PodDeps['settings'] = {
       nodeName: 'node',
       nodeIp: '192.0.2.1',
@@ -173,6 +175,10 @@ export class FakeNode implements AsyncDisposable {
       logMaxBytes: 1 << 20,
       logMaxFiles: 2,
       startsMax: this.#startsMax,
+      runtimeHandlers: [
+        { name: '', path: 'fake', arguments: [], isCrun: false, takesFilter: false, recursiveReadOnlyMounts: true },
+      ],
+      isolation: defaultIsolation({ seccompFolder: join(this.folder, 'seccomp'), host }),
     };
     await mkdir(settings.folder, { recursive: true });
     const session: PodDeps['session'] = {

@@ -5,12 +5,13 @@
  */
 import { readdir } from 'node:fs/promises';
 import { type Ctx, Scope } from '#lib/base';
+import { refusalOf } from '../admission/admit.ts';
 import type { ContainerId } from '../runtime/runtime.ts';
 import type { DesiredChange } from '../session/session.ts';
 import { hasDownwardChange } from '../volumes/downwardapi.ts';
 import { type AdoptedPod, adoptable, type Exited, idsOf, noteEnd } from './adopted.ts';
 import type { PodDeps } from './deps.ts';
-import type { PodObject } from './model.ts';
+import type { PodFailure, PodObject } from './model.ts';
 import { adoptAllocation } from './resize.ts';
 import { Slots } from './slots.ts';
 import { LABELS } from './steps/container.ts';
@@ -82,6 +83,8 @@ export class PodManager implements AsyncDisposable {
       if (change.resource === 'pods') {
         if (change.type === 'upsert') this.#upsert(change.object as PodObject);
         else this.#gone(change.uid);
+      } else if (change.resource === 'runtimeclasses') {
+        for (const w of this.#workers.values()) if (w.pod.spec.runtimeClassName !== undefined) w.retryNow();
       } else if (change.resource === 'configmaps' || change.resource === 'secrets') this.#sourceChanged(change);
     }
   }
@@ -146,7 +149,7 @@ export class PodManager implements AsyncDisposable {
     } finally {
       const wished = this.#removing.get(uid);
       this.#removing.delete(uid);
-      if (wished !== undefined && !c.signal.aborted) this.#startWorker(wished);
+      if (wished !== undefined && !c.signal.aborted) this.#admit(wished);
     }
   }
 
@@ -166,7 +169,11 @@ export class PodManager implements AsyncDisposable {
     const worker = this.#workers.get(uid);
     if (worker !== undefined) worker.update(pod);
     else if (this.#removing.has(uid)) this.#removing.set(uid, pod);
-    else this.#startWorker(pod);
+    else this.#admit(pod);
+  }
+
+  #admit(pod: PodObject): void {
+    this.#startWorker(pod, refusalOf(pod, this.#d.settings.isolation));
   }
 
   #changed(w: PodWorker, before: PodObject): void {
@@ -178,7 +185,7 @@ export class PodManager implements AsyncDisposable {
     if (this.#removing.has(uid)) this.#removing.set(uid, undefined);
   }
 
-  #startWorker(pod: PodObject): PodWorker {
+  #startWorker(pod: PodObject, refusal?: PodFailure): PodWorker {
     const uid = pod.metadata.uid ?? '';
     const adopted = this.#adopted.get(uid);
     this.#adopted.delete(uid);
@@ -189,6 +196,7 @@ export class PodManager implements AsyncDisposable {
       onFinished: (id) => this.#finished(id),
     });
     this.#workers.set(uid, worker);
+    if (refusal !== undefined) worker.fail(refusal);
     worker.start();
     return worker;
   }

@@ -74,6 +74,8 @@ export interface PodFailure {
   readonly message: string;
   /** What its containers get to end in, in place of the pod's own. */
   readonly graceSeconds?: number;
+  /** Where the event says it in other words. */
+  readonly eventMessage?: string;
 }
 
 /** Why the node does not give a pod what the API wants (KEP-1287). */

@@ -6,6 +6,7 @@ import type {
   KubeObject,
   Node,
   Pod,
+  RuntimeClass,
   Secret,
   Service,
   ServiceAccount,
@@ -21,6 +22,7 @@ interface ByResource {
   endpointslices: EndpointSlice;
   nodes: Node;
   namespaces: KubeObject;
+  runtimeclasses: RuntimeClass;
 }
 
 export class NodeObjects {

@@ -4,6 +4,7 @@ import type { PodDeps } from './deps.ts';
 import type { PodObject, PodObservation } from './model.ts';
 import { statusOf } from './status.ts';
 import { logPath } from './steps/container.ts';
+import { canMountRecursiveReadOnly } from './steps/runtime-class.ts';
 import { podFolder } from './steps/sandbox.ts';
 import { TerminationMessages } from './termination-messages.ts';
 
@@ -40,6 +41,7 @@ export class StatusReporter {
       nowMs: this.#d.clock.now(),
       terminating,
       terminationMessages,
+      recursiveReadOnlyMounts: canMountRecursiveReadOnly(this.#d, pod),
     });
     const text = JSON.stringify(status);
     if (text === this.#lastText) return false;

@@ -10,7 +10,13 @@ import {
 import { lastStateAttempt, statusOf } from './status.ts';
 
 const NOW = 1_700_000_000_000;
-const facts = { hostIp: '10.0.0.1', nowMs: NOW, terminating: false, terminationMessages: {} };
+const facts = {
+  hostIp: '10.0.0.1',
+  nowMs: NOW,
+  terminating: false,
+  terminationMessages: {},
+  recursiveReadOnlyMounts: true,
+};
 
 function pod(restartPolicy: string): PodObject {
   return {

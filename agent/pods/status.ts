@@ -4,6 +4,7 @@
  */
 import type { ContainerState as ApiState, ContainerStatus, PodStatus } from '#lib/api';
 import { timeText } from '#lib/base';
+import { volumeMountStatuses } from '../volumes/recursive-read-only.ts';
 import {
   type Attempt,
   type ContainerObservation,
@@ -27,6 +28,8 @@ export interface NodeFacts {
   readonly terminating: boolean;
   /** Termination messages read from disk, by container id. */
   readonly terminationMessages: Readonly<Record<string, string>>;
+  /** Whether the pod's runtime can. */
+  readonly recursiveReadOnlyMounts: boolean;
 }
 
 interface RestartFacts {
@@ -99,6 +102,8 @@ function containerStatus(
   if (spec.resources?.requests !== undefined) out.allocatedResources = { ...spec.resources.requests };
   if (latest !== undefined && spec.resources !== undefined)
     out.resources = resourcesInForce(spec.resources, latest.state.phase === 'running' ? latest.resources : undefined);
+  if (spec.volumeMounts !== undefined && spec.volumeMounts.length > 0)
+    out.volumeMounts = volumeMountStatuses(spec.volumeMounts, o.recursiveReadOnlyMounts);
   return out;
 }
 

@@ -85,14 +85,21 @@ Max cpu time              unlimited            unlimited            seconds`;
   });
 
   test('runtimes: crun gets its own cgroup mounts where there are v1 controllers', () => {
-    expect(ociBinary('/usr/bin/crun', '/state', 'hybrid')).toEqual({
+    expect(
+      ociBinary({ path: '/usr/bin/crun', arguments: [], isCrun: true, takesFilter: true }, '/state', 'hybrid'),
+    ).toEqual({
       path: '/usr/bin/crun',
       arguments: ['--root', '/state/crun', '--cgroup-manager', 'cgroupfs'],
       privateCgroups: true,
+      takesFilter: true,
     });
-    expect(ociBinary('crun', '/state', 'v2').privateCgroups).toBe(false);
-    expect(ociBinary('runc', '/state', 'v1')).toMatchObject({
-      arguments: ['--root', '/state/runc'],
+    expect(
+      ociBinary({ path: 'crun', arguments: [], isCrun: true, takesFilter: true }, '/state', 'v2').privateCgroups,
+    ).toBe(false);
+    expect(
+      ociBinary({ path: 'runc', arguments: ['--debug'], isCrun: false, takesFilter: false }, '/state', 'v1'),
+    ).toMatchObject({
+      arguments: ['--debug', '--root', '/state/runc'],
       privateCgroups: false,
     });
   });

@@ -2,21 +2,27 @@
 import { basename, join } from 'node:path';
 import { type Ctx, messageOf, StatusError } from '#lib/base';
 import type { Kernel } from '../kernel/kernel.ts';
+import type { KnownHandler } from './handlers.ts';
 
 export interface OciBinary {
   readonly path: string;
   readonly arguments: readonly string[];
   /** See agent/native/runtime.c: crun on a host with v1 controllers. */
   readonly privateCgroups: boolean;
+  readonly takesFilter: boolean;
 }
 
-export function ociBinary(path: string, stateFolder: string, cgroups: 'v1' | 'v2' | 'hybrid'): OciBinary {
-  const name = basename(path);
-  const isCrun = name.startsWith('crun');
+export function ociBinary(
+  { path, arguments: own, isCrun, takesFilter }: Pick<KnownHandler, 'path' | 'arguments' | 'isCrun' | 'takesFilter'>,
+  stateFolder: string,
+  cgroups: 'v1' | 'v2' | 'hybrid',
+): OciBinary {
+  const state = ['--root', join(stateFolder, basename(path))];
   return {
     path,
-    arguments: ['--root', join(stateFolder, name), ...(isCrun ? ['--cgroup-manager', 'cgroupfs'] : [])],
+    arguments: [...own, ...state, ...(isCrun ? ['--cgroup-manager', 'cgroupfs'] : [])],
     privateCgroups: isCrun && cgroups !== 'v2',
+    takesFilter,
   };
 }
 

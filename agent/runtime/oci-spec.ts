@@ -32,6 +32,7 @@ export interface OciSeccomp {
   defaultAction: string;
   defaultErrnoRet?: number;
   architectures?: string[];
+  flags?: string[];
   syscalls?: {
     names: string[];
     action: string;
@@ -51,6 +52,16 @@ export interface OciResources {
   unified?: Record<string, string>;
 }
 
+export interface OciDevice {
+  path: string;
+  type: 'c' | 'b';
+  major: number;
+  minor: number;
+  fileMode: number;
+  uid: number;
+  gid: number;
+}
+
 export interface OciLinux {
   namespaces: { type: 'pid' | 'network' | 'ipc' | 'uts' | 'mount' | 'cgroup' | 'user'; path?: string }[];
   cgroupsPath: string;
@@ -60,6 +71,8 @@ export interface OciLinux {
   rootfsPropagation?: string;
   sysctl?: Record<string, string>;
   seccomp?: OciSeccomp;
+  mountLabel?: string;
+  devices?: OciDevice[];
 }
 
 export interface OciSpec {

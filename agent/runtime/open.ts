@@ -20,7 +20,10 @@ import {
 } from './bundle.ts';
 import { Container, type ContainerHost } from './container.ts';
 import { startExec } from './exec.ts';
-import { isInstalled, type OciBinary, ociBinary } from './oci-binary.ts';
+import { handlerOf, type KnownHandler, openHandlers, type RuntimeHandler } from './handlers.ts';
+import { checkConfined } from './isolation/in-force.ts';
+import { withReadyFilter } from './isolation/seccomp.ts';
+import { type OciBinary, ociBinary } from './oci-binary.ts';
 import { probeRuntime, removeTrials } from './probe.ts';
 import type {
   ContainerId,
@@ -46,11 +49,15 @@ export interface RuntimeOptions {
   readonly stateFolder?: string;
   /** 'auto' takes crun where it works, else runc. */
   readonly runtime: string;
+  /** Of the node's settings. */
+  readonly handlers?: readonly RuntimeHandler[];
 }
 
 export interface OpenRuntime extends Runtime, AsyncDisposable {
   /** The program that `auto` chose, or the one that was asked for. */
   readonly defaultRuntime: string;
+  /** What `handler` of a start may name. */
+  readonly handlers: readonly KnownHandler[];
 }
 
 type ExitListener = (id: ContainerId, state: ContainerState & { phase: 'exited' }) => void;
@@ -66,7 +73,7 @@ export async function openRuntime(o: RuntimeOptions, c: Ctx): Promise<OpenRuntim
   });
   try {
     await runtime.adoptAll(c);
-    await runtime.chooseRuntime(o.runtime, c);
+    await runtime.chooseRuntime(o, c);
   } catch (e) {
     await runtime[Symbol.asyncDispose]();
     throw e;
@@ -85,7 +92,7 @@ class OciRuntime implements OpenRuntime, ContainerHost {
   readonly bootId: string;
   readonly #containers = new Map<ContainerId, Container>();
   readonly #listeners = new Set<ExitListener>();
-  #default = 'runc';
+  handlers: readonly KnownHandler[] = [];
   isClosed = false;
 
   constructor(
@@ -105,15 +112,19 @@ class OciRuntime implements OpenRuntime, ContainerHost {
   }
 
   get defaultRuntime(): string {
-    return this.#default;
+    return handlerOf(this.handlers, '').path;
   }
 
-  async chooseRuntime(wish: string, c: Ctx): Promise<void> {
-    if (wish !== 'auto' && !(await isInstalled(this.kernel, wish, c)))
-      throw new StatusError('Unavailable', `the container runtime ${wish} is not installed`);
+  async chooseRuntime({ runtime: wish, handlers: named = [] }: RuntimeOptions, c: Ctx): Promise<void> {
     const trials = join(this.folder, '.trials');
     await removeTrials(this, this.kernel, trials, c);
-    this.#default = wish === 'auto' ? await probeRuntime(this, this.kernel, trials, c) : wish;
+    const { programs } = this.kernel;
+    this.handlers = await openHandlers(programs, { runtime: wish === 'auto' ? 'runc' : wish, named }, c);
+    if (wish !== 'auto' && !this.handlers.some((h) => h.name === ''))
+      throw new StatusError('Unavailable', `the container runtime ${wish} is not installed`);
+    if (wish !== 'auto') return;
+    const chosen = { ...handlerOf(this.handlers, await probeRuntime(this, this.kernel, trials, c)), name: '' };
+    this.handlers = [chosen, ...this.handlers.filter((h) => h.name !== '')];
   }
 
   /** At open: every container folder becomes one. Names that are not ids are left alone. */
@@ -127,7 +138,7 @@ class OciRuntime implements OpenRuntime, ContainerHost {
     if (!ID.test(o.id)) throw new StatusError('Invalid', `container id ${JSON.stringify(o.id)} is not 64 hex digits`);
     if (this.#containers.has(o.id)) throw new StatusError('AlreadyExists', `container ${o.id} exists`);
     this.kernel.cgroups.expectMove();
-    const binary = ociBinary(o.runtime ?? this.#default, this.stateFolder, this.kernel.cgroups.version);
+    const binary = ociBinary(handlerOf(this.handlers, o.handler ?? ''), this.stateFolder, this.kernel.cgroups.version);
     const container = new Container(this, o.id, {
       id: o.id,
       labels: o.labels,
@@ -245,6 +256,7 @@ class OciRuntime implements OpenRuntime, ContainerHost {
       begun = true;
       /* A container is told of only when its record would outlive a power loss; the program itself would not. */
       const [state] = await allEnded([container.start(c), syncRecord(container.folder)]);
+      await checkConfined(o.spec, state.pid, binary.path);
       return state;
     } catch (e) {
       await this.#undoStart(container, begun);
@@ -262,10 +274,13 @@ class OciRuntime implements OpenRuntime, ContainerHost {
       oomFile: this.kernel.cgroups.oomFile(file.cgroupsPath) ?? '',
       procsFile: this.kernel.cgroups.procsFile(file.cgroupsPath) ?? '',
     });
+    const spec = bundleSpec(o, this.#limits);
     await mkdir(folder, { mode: 0o700 });
     await Promise.all([
       mkdir(dirname(o.log.path), { recursive: true }),
-      writeFile(join(folder, 'config.json'), JSON.stringify(bundleSpec(o, this.#limits)), { mode: 0o600 }),
+      writeFile(join(folder, 'config.json'), JSON.stringify(binary.takesFilter ? withReadyFilter(spec) : spec), {
+        mode: 0o600,
+      }),
       writeFile(join(folder, 'config'), config, { mode: 0o600 }),
     ]);
     await writeFileAtomic(join(folder, 'container.json'), JSON.stringify(file), { mode: 0o600, durable: false });

@@ -51,7 +51,7 @@ async function trial(runtime: Runtime, kernel: LinuxKernel, trials: string, c: C
     const ended = exitOf(runtime, id, c);
     const spec = trialSpec(rootfs, `/berth-probe-${id.slice(0, 12)}`);
     const common = { id, labels: { [LABEL]: '' }, spec, rootfs, log, tty: false, stdin: false, stdinOnce: false };
-    await runtime.start({ ...common, runtime: 'crun' }, c);
+    await runtime.start({ ...common, handler: 'crun' }, c);
     const code = await ended;
     return code === USAGE_STATUS ? undefined : `a trial container ended with ${code}`;
   } catch (e) {

@@ -26,8 +26,8 @@ export interface StartContainer {
   readonly stdin: boolean;
   /** Close stdin when the first attach ends. */
   readonly stdinOnce: boolean;
-  /** 'runc' | 'crun' | a path; absent = the configured default. */
-  readonly runtime?: string | undefined;
+  /** Of a RuntimeClass; absent or '' = the node's default. */
+  readonly handler?: string | undefined;
 }
 
 export type ContainerState =

@@ -37,6 +37,8 @@ export interface BindMount {
   readonly source: string;
   readonly target: string;
   readonly readOnly: boolean;
+  /** With all that is mounted below it. */
+  readonly isRecursiveReadOnly?: boolean;
   readonly propagation: 'rprivate' | 'rslave' | 'rshared';
 }
 
@@ -141,7 +143,8 @@ export function ociSpecOf(i: SpecInput): OciSpec {
       env: environmentList(i, terminal),
       cwd: i.container.workingDir || i.image.workingDir || '/',
       capabilities: capabilitiesOf(security, i.user.uid),
-      noNewPrivileges: security?.allowPrivilegeEscalation === false,
+      /* Who may gain some is decided by isolation/isolate.ts. */
+      noNewPrivileges: true,
       oomScoreAdj: i.oomScoreAdj,
     },
     mounts: [...standardMounts(privileged), ...bindMounts(i.binds)],
@@ -226,7 +229,7 @@ function bindMounts(binds: readonly BindMount[]): OciMount[] {
       destination: b.target,
       type: 'bind',
       source: b.source,
-      options: ['rbind', b.propagation, b.readOnly ? 'ro' : 'rw'],
+      options: ['rbind', b.propagation, b.isRecursiveReadOnly === true ? 'rro' : b.readOnly ? 'ro' : 'rw'],
     }));
 }
 

@@ -22,6 +22,7 @@ const RESOURCES: readonly DesiredResource[] = [
   'namespaces',
   'services',
   'endpointslices',
+  'runtimeclasses',
   'serviceaccounts',
   'configmaps',
   'secrets',

@@ -20,7 +20,8 @@ export type DesiredResource =
   | 'services'
   | 'endpointslices'
   | 'nodes'
-  | 'namespaces';
+  | 'namespaces'
+  | 'runtimeclasses';
 
 export type DesiredChange =
   | { readonly type: 'upsert'; readonly resource: DesiredResource; readonly object: KubeObject }

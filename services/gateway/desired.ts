@@ -1,6 +1,6 @@
 /**
  * What each node needs to know, from one set of informers for all nodes: its own pods, the ConfigMaps, Secrets and
- * ServiceAccounts those pods name, and all Services, EndpointSlices, Nodes and Namespaces. Secrets therefore reach only the nodes
+ * ServiceAccounts those pods name, and all Services, EndpointSlices, Nodes, Namespaces and RuntimeClasses. Secrets therefore reach only the nodes
  * whose pods name them.
  *
  * Each session has a `Feed`: the changes still to be sent, one per object and always its newest state, so a slow node costs
@@ -23,7 +23,7 @@ export interface Change {
   readonly object: Buffer;
 }
 
-const BROADCAST = [Kinds.nodes, Kinds.namespaces, Kinds.services, Kinds.endpointslices] as const;
+const BROADCAST = [Kinds.nodes, Kinds.namespaces, Kinds.services, Kinds.endpointslices, Kinds.runtimeclasses] as const;
 const REFERENCED = [Kinds.configmaps, Kinds.secrets, Kinds.serviceaccounts] as const;
 const NONE = Buffer.alloc(0);
 export const PODS_BY_NODE = 'nodeName';

@@ -68,7 +68,7 @@ export const ROLES: Readonly<Partial<Record<KindName, Role>>> = {
   customresourcedefinitions: acted('services/apiserver/custom/definitions.ts', 'their kinds are served'),
   priorityclasses: acted(`${ADMISSION}/pods.ts`, 'give pods their priority, by which the scheduler orders them'),
   leases: acted(`${CONTROLLERS}/node-lifecycle/reconcile.ts`, 'heartbeats of nodes'),
-  runtimeclasses: acted(`${ADMISSION}/runtime-class.ts`, 'give pods overhead and placement; not yet their runtime'),
+  runtimeclasses: acted(`${ADMISSION}/runtime-class.ts`, 'give pods their runtime, overhead and placement'),
   endpointslices: acted(`${CONTROLLERS}/endpointslice/reconcile.ts`, 'made of services and their pods'),
   resourceslices: read(`${ADMISSION}/node-restriction.ts`, 'a node may write its own'),
   flowschemas: acted('services/apiserver/http/fairness/follow.ts', 'which requests wait in which queue'),

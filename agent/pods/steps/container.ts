@@ -8,9 +8,11 @@ import { chmod, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path';
 import { allEnded, type Ctx, isKind, messageOf, raceAbort } from '#lib/base';
 import type { Image } from '../../images/images.ts';
+import { isolate } from '../../runtime/isolation/isolate.ts';
 import { type CgroupHost, ociResourcesOf } from '../../runtime/oci-resources.ts';
 import type { ContainerId } from '../../runtime/runtime.ts';
 import { type BindMount, ociSpecOf } from '../../runtime/spec.ts';
+import { isRecursiveReadOnly } from '../../volumes/recursive-read-only.ts';
 import type { PodDeps } from '../deps.ts';
 import { environmentOf, expand } from '../env.ts';
 import type { Attempt, ContainerRole, ContainerSpec, PodObject } from '../model.ts';
@@ -21,6 +23,7 @@ import { resolveUser } from '../user.ts';
 import { ensureImage, StartFailure } from './image.ts';
 import { makeMountParents } from './mount-parents.ts';
 import { pidTargetOf } from './pid-namespace.ts';
+import { canMountRecursiveReadOnly, runtimeHandlerOf } from './runtime-class.ts';
 import { podFolder, podLogFolder, type Sandbox, savePod } from './sandbox.ts';
 
 export interface StartRequest {
@@ -99,7 +102,7 @@ async function createAndStart(
   if (r.role === 'ephemeral') await savePod(d, pod);
   const pid = await orConfigError(() => pidTargetOf(d, { ...r, pod }, c));
   const ns = join(sandbox.folder, 'ns');
-  const oci = ociSpecOf({
+  const plain = ociSpecOf({
     pod,
     container: spec,
     image: o.image.config,
@@ -115,6 +118,8 @@ async function createAndStart(
     oomScoreAdj: oomScoreAdj(pod, spec, d.settings.memoryBytes),
     hostname: sandbox.hostname,
   });
+  const oci = await isolate(plain, { pod, container: spec }, d.settings.isolation);
+  const handler = await runtimeHandlerOf(d, pod, sandbox.folder);
   r.events.normal('Created', `Created container: ${spec.name}`, spec.name);
   const stopSignal = o.image.config.stopSignal || 'SIGTERM';
   const labels = {
@@ -139,6 +144,7 @@ async function createAndStart(
         tty: spec.tty === true,
         stdin: spec.stdin === true,
         stdinOnce: spec.stdinOnce === true,
+        handler,
       },
       c,
     )
@@ -255,6 +261,7 @@ async function bindsOf(d: PodDeps, r: StartRequest, env: ReadonlyMap<string, str
       source: volume.hostPath,
       target: m.mountPath,
       readOnly: volume.readOnly || m.readOnly === true,
+      isRecursiveReadOnly: isRecursiveReadOnly(m, canMountRecursiveReadOnly(d, pod)),
       propagation,
     });
   }

@@ -6,12 +6,14 @@
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { allEnded, type Ctx, StatusError, toStatusError, writeFileAtomic } from '#lib/base';
+import { dottedSysctl } from '../../admission/sysctls.ts';
 import type { PinnedNamespace } from '../../kernel/kernel.ts';
 import { hostsText, kernelHostname, resolvConfText } from '../../network/hosts.ts';
 import type { HostPort, SandboxId } from '../../network/network.ts';
 import type { PodDeps } from '../deps.ts';
 import { containersOf, type PodObject } from '../model.ts';
 import { podCgroupLimits, qosClassOf } from '../resources.ts';
+import { saveRuntimeHandler } from './runtime-class.ts';
 
 export interface Sandbox {
   /** Another one once any part of it had to be made again: containers that ran before ran in another sandbox. */
@@ -22,6 +24,8 @@ export interface Sandbox {
   readonly hostname: string;
 }
 
+/** Low ports and ping without a capability: programs need no set-uid bit for them, which no_new_privs would take away. */
+const POD_SYSCTLS = { 'net.ipv4.ip_unprivileged_port_start': '0', 'net.ipv4.ping_group_range': '0 2147483647' };
 const SHM_BYTES = 64 << 20;
 const KERNEL_HOSTNAME_MAX = 64;
 
@@ -72,6 +76,7 @@ export async function makeSandbox(d: PodDeps, pod: PodObject, c: Ctx): Promise<S
   const isNew = (await mkdir(folder, { recursive: true, mode: 0o755 })) !== undefined;
   await mkdir(join(folder, 'etc'), { recursive: true, mode: 0o755 });
   await savePod(d, pod);
+  await saveRuntimeHandler(d, pod, folder);
   /* The mount table of a full node is long. */
   const mounted = new Set(isNew ? [] : await d.kernel.mounts.below(folder, c));
   const id = await sandboxId(d, pod, { folder, mounted });
@@ -111,8 +116,8 @@ async function joinNetwork(
   o: { folder: string; hostname: string },
   c: Ctx,
 ): Promise<string> {
-  const sysctls: Record<string, string> = pod.spec.hostNetwork ? {} : { 'net.ipv4.ip_unprivileged_port_start': '0' };
-  for (const s of pod.spec.securityContext?.sysctls ?? []) sysctls[s.name] = s.value;
+  const sysctls: Record<string, string> = pod.spec.hostNetwork ? {} : { ...POD_SYSCTLS };
+  for (const s of pod.spec.securityContext?.sysctls ?? []) sysctls[dottedSysctl(s.name)] = s.value;
   await d.kernel.namespaces.pin(join(o.folder, 'ns'), { kinds: namespacesOf(pod), hostname: o.hostname, sysctls }, c);
   if (pod.spec.hostNetwork) return d.settings.nodeIp;
   const hostPorts: HostPort[] = [];
