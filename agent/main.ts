@@ -22,7 +22,7 @@ import {
 } from '#lib/base';
 import { ClusterFigures } from './cluster-figures.ts';
 import type { Images } from './images/images.ts';
-import { openImages } from './images/open.ts';
+import { type ImagesOptions, openImages } from './images/open.ts';
 import { openKernel } from './kernel/linux/open.ts';
 import { Sampler } from './metrics/sampler.ts';
 import { measuredContainers, nodePage } from './metrics/serve.ts';
@@ -58,6 +58,8 @@ export interface AgentConfig {
   readonly registryPort: number;
   /** `host:port` or `tls://host:port`; absent = the registry itself listens on this host's loopback. */
   readonly registryUpstream?: string | undefined;
+  /** Where registries' settings lie (hosts.toml), and the proxies toward them. */
+  readonly registries: Pick<ImagesOptions, 'certsFolder' | 'proxy'>;
   readonly logFolder: string;
   readonly podsMax: number;
   readonly labels: Readonly<Record<string, string>>;
@@ -97,7 +99,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   await makePrivateFolder(config.home);
   const kernel = scope.own(await openKernel({ helperPath: config.helperPath, environment: process.env, random }));
   const images = scope.own(
-    await openImages({ kernel, folder: at('images'), clock, random, log, insecureRegistries: [] }, c),
+    await openImages({ kernel, folder: at('images'), clock, random, log, ...config.registries }, c),
   );
   const runtime = scope.own(
     await openRuntime(

@@ -1,6 +1,6 @@
 /** Pulling against a scripted registry, with a kernel that only counts what it unpacks. */
 
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -73,8 +73,22 @@ test('nobody but root gets at the files of images and containers from outside', 
   expect((await stat(home)).mode & 0o777).toBe(0o700);
 });
 
+async function settings(registry: string, toml: string): Promise<void> {
+  const own = join(folder, 'certs.d', registry);
+  await mkdir(own, { recursive: true });
+  await writeFile(join(own, 'hosts.toml'), toml);
+}
+
 function open(o: Partial<ImagesOptions> = {}): Promise<Images & AsyncDisposable> {
-  const base = { kernel: countingKernel(), folder: home, clock: realClock, random: realRandom, log: silentLogger };
+  const certsFolder = join(folder, 'certs.d');
+  const base = {
+    kernel: countingKernel(),
+    folder: home,
+    clock: realClock,
+    random: realRandom,
+    log: silentLogger,
+    certsFolder,
+  };
   return openImages({ ...base, snapshotter: 'overlay', ...o }, c);
 }
 
@@ -256,12 +270,11 @@ test('pull: refused are artifacts, damaged layers, wrong diff ids; nothing of th
 
 test('pull: a mirror is asked first, and what it cannot give comes from the registry', async () => {
   await offer('a', 'v1', ['base']);
-  const onlyMirror = new Map<string, string[]>([[host, [`http://${host}/mirror`]]]);
-  const mirrors = Object.fromEntries(onlyMirror);
-  await using mirrored = await open({ mirrors });
+  await settings(host, `[host."http://${host}/mirror"]\n`);
+  await using mirrored = await open();
   await mirrored.pull(`${host}/a:v1`, {}, c);
-  expect(asked[0]).toBe(`GET /mirror/v2/a/manifests/v1?ns=${encodeURIComponent(host)}`);
-  for (const [path, answer] of [...paths]) paths.set(`/mirror${path}?ns=${encodeURIComponent(host)}`, answer);
+  expect(asked[0]).toBe(`GET /mirror/v2/a/manifests/v1`);
+  for (const [path, answer] of [...paths]) paths.set(`/mirror${path}`, answer);
   asked = [];
   await mirrored.remove(`${host}/a:v1`, c);
   await mirrored.pull(`${host}/a:v1`, {}, c);

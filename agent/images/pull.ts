@@ -5,20 +5,14 @@
  * whole blobs and layers (the next pull uses them) and, after a lost connection, the beginning of a blob, which is continued.
  */
 import { statfs } from 'node:fs/promises';
-import { type Ctx, type Digest, hexOf, isKind, parseDigest, StatusError, sha256 } from '#lib/base';
-import {
-  chainIds,
-  type Descriptor,
-  type FolderContentStore,
-  formatReference,
-  type Reference,
-  type RemoteRepository,
-} from '#lib/oci';
+import { type Ctx, type Digest, hexOf, isKind, parseDigest, StatusError } from '#lib/base';
+import { chainIds, type Descriptor, type FolderContentStore, formatReference, type Reference } from '#lib/oci';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { PullOptions } from './images.ts';
 import type { Pins } from './pins.ts';
 import type { ImageRecord, Records } from './records.ts';
-import { type RegistryAccess, type RemoteImage, resolveImage } from './remote.ts';
+import type { Sources } from './registries/sources.ts';
+import { type RegistryAccess, type RemoteImage, resolveImage, sourcesOf } from './remote.ts';
 import { forEachLimited, SingleFlight } from './single-flight.ts';
 import type { Snapshotter } from './snapshot.ts';
 import { openLayer } from './unpack.ts';
@@ -61,13 +55,14 @@ export class Puller {
 
   async pull(ref: Reference, o: PullOptions, c: Ctx): Promise<ImageRecord> {
     const reference = formatReference(ref);
+    const { sources, credentials } = await sourcesOf(this.#parts.registries, ref, o);
     /* Pulls with other credentials are other flights: who has none must not get what another's opened. */
-    const key = `${reference} ${sha256(JSON.stringify(o.credentials?.(ref.host, ref.repository) ?? null))}`;
+    const key = `${reference} ${credentials}`;
     const heard = this.#listeners.get(key) ?? new Set();
     this.#listeners.set(key, heard);
     if (o.onProgress) heard.add(o.onProgress);
     try {
-      return (await this.#images.run(key, (own) => this.#pullAlone(ref, o, key, own), c)).value;
+      return (await this.#images.run(key, (own) => this.#pullAlone(ref, sources, key, own), c)).value;
     } catch (e) {
       throw asDiskFull(e, reference);
     } finally {
@@ -76,9 +71,9 @@ export class Puller {
     }
   }
 
-  async #pullAlone(ref: Reference, o: PullOptions, key: string, c: Ctx): Promise<ImageRecord> {
+  async #pullAlone(ref: Reference, sources: Sources, key: string, c: Ctx): Promise<ImageRecord> {
     const { pins, records } = this.#parts;
-    const image = await resolveImage(this.#parts.registries, ref, o, c);
+    const image = await resolveImage(sources, ref, c);
     const layers = layersOf(image);
     const documents = image.documents.map((d) => d.digest);
     using _pinned = await pins.pin([...documents, ...layers.flatMap((l) => [l.digest, l.chainId])]);
@@ -87,23 +82,18 @@ export class Puller {
     const onProgress: OnProgress = (p) => {
       for (const fn of this.#listeners.get(key) ?? []) fn(p);
     };
-    await forEachLimited(
-      layers,
-      LAYERS_AT_ONCE,
-      (layer, own) => this.#layer(image.repository, layer, onProgress, own),
-      c,
-    );
+    await forEachLimited(layers, LAYERS_AT_ONCE, (layer, own) => this.#layer(image.sources, layer, onProgress, own), c);
     return records.put(recordOf(ref, image, layers));
   }
 
-  async #layer(from: RemoteRepository, layer: LayerToPull, onProgress: OnProgress, c: Ctx): Promise<void> {
+  async #layer(from: Sources, layer: LayerToPull, onProgress: OnProgress, c: Ctx): Promise<void> {
     const { snapshots } = this.#parts;
     await this.#shared(this.#blobs, layer.digest, (own) => this.#fetch(from, layer, onProgress, own), c);
     if (await snapshots.hasLayer(layer.chainId)) return;
     await this.#shared(this.#layers, layer.chainId, (own) => this.#unpack(layer, own), c);
   }
 
-  async #fetch(from: RemoteRepository, layer: LayerToPull, onProgress: OnProgress, c: Ctx): Promise<void> {
+  async #fetch(from: Sources, layer: LayerToPull, onProgress: OnProgress, c: Ctx): Promise<void> {
     const { content } = this.#parts;
     const { descriptor, digest } = layer;
     const totalBytes = descriptor.sizeBytes;
@@ -115,7 +105,7 @@ export class Puller {
     const ref = `blob-${hexOf(digest)}`;
     try {
       const onBytes = (doneBytes: number): void => onProgress({ layer: digest, doneBytes, totalBytes });
-      await from.fetchBlob(descriptor, content, { ref, onBytes }, c);
+      await from.first('pull', (r) => r.fetchBlob(descriptor, content, { ref, onBytes }, c), c);
     } catch (e) {
       if (!isKind(e, 'Unavailable') && !c.signal.aborted) await content.removeIngest(ref);
       throw e;
