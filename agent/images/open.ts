@@ -13,6 +13,7 @@ import { Puller } from './pull.ts';
 import { Records } from './records.ts';
 import { CertsFolder } from './registries/certs-folder.ts';
 import { FolderSnapshotter, type RootFormat, type Snapshotter } from './snapshot.ts';
+import { removeUnsynced } from './unsynced.ts';
 
 export interface ImagesOptions {
   readonly kernel: Kernel;
@@ -36,7 +37,7 @@ export interface ImagesOptions {
 export async function openImages(o: ImagesOptions, c: Ctx): Promise<Images & AsyncDisposable> {
   const { kernel, clock, random, log } = o;
   await makePrivateFolder(o.folder);
-  const content = await FolderContentStore.open(join(o.folder, 'content'), { keepIngests: false });
+  const content = await FolderContentStore.open(join(o.folder, 'content'), { keepIngests: false, durable: false });
   const records = await Records.open(join(o.folder, 'images'), clock, log);
   const format = await chooseFormat(o, c);
   /* The formats keep layers in different forms and must not meet. */
@@ -44,6 +45,7 @@ export async function openImages(o: ImagesOptions, c: Ctx): Promise<Images & Asy
   await mkdir(snapshotFolder, { recursive: true, mode: 0o700 });
   const snapshots = await FolderSnapshotter.open({ folder: snapshotFolder, format, kernel, random }, c);
   await dropIncomplete(records, snapshots, log);
+  await removeUnsynced({ folder: o.folder, content, records, snapshots }, c);
   const pins = new Pins();
   const client = new DistributionClient({ random, proxy: o.proxy });
   const puller = new Puller({

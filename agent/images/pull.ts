@@ -8,6 +8,7 @@ import { statfs } from 'node:fs/promises';
 import { type Ctx, type Digest, hexOf, isKind, parseDigest, StatusError } from '#lib/base';
 import { chainIds, type Descriptor, type FolderContentStore, formatReference, type Reference } from '#lib/oci';
 import type { Kernel } from '../kernel/kernel.ts';
+import { blobsInUse, layersInUse } from './gc.ts';
 import type { PullOptions } from './images.ts';
 import type { Pins } from './pins.ts';
 import type { ImageRecord, Records } from './records.ts';
@@ -83,7 +84,18 @@ export class Puller {
       for (const fn of this.#listeners.get(key) ?? []) fn(p);
     };
     await forEachLimited(layers, LAYERS_AT_ONCE, (layer, own) => this.#layer(image.sources, layer, onProgress, own), c);
+    await this.#sync(documents, layers, c);
     return records.put(recordOf(ref, image, layers));
+  }
+
+  /** Once for all layers and blobs; what another pull has made but not recorded may not be on disk yet either. */
+  async #sync(documents: readonly Digest[], layers: readonly LayerToPull[], c: Ctx): Promise<void> {
+    const { folder, kernel, records } = this.#parts;
+    const blobs = blobsInUse(records.all());
+    const chains = layersInUse(records.all(), []);
+    const isSynced =
+      layers.every((l) => chains.has(l.chainId) && blobs.has(l.digest)) && documents.every((d) => blobs.has(d));
+    if (!isSynced) await kernel.syncFileSystem(folder, c);
   }
 
   async #layer(from: Sources, layer: LayerToPull, onProgress: OnProgress, c: Ctx): Promise<void> {
