@@ -14,7 +14,7 @@ import type { Pins } from './pins.ts';
 import type { ImageRecord, Records } from './records.ts';
 import type { Sources } from './registries/sources.ts';
 import { type RegistryAccess, type RemoteImage, resolveImage, sourcesOf } from './remote.ts';
-import { forEachLimited, SingleFlight } from './single-flight.ts';
+import { forEachStaged, SingleFlight, type Stage } from './single-flight.ts';
 import type { Snapshotter } from './snapshot.ts';
 import { openLayer } from './unpack.ts';
 
@@ -38,7 +38,8 @@ interface LayerToPull {
 
 type OnProgress = NonNullable<PullOptions['onProgress']>;
 
-const LAYERS_AT_ONCE = 3;
+const FETCHES_AT_ONCE = 3;
+const UNPACKS_AT_ONCE = 3;
 /** Left free for everything else when a pull is checked against the disk. */
 const RESERVE_BYTES = 16 * 1024 * 1024;
 
@@ -83,7 +84,11 @@ export class Puller {
     const onProgress: OnProgress = (p) => {
       for (const fn of this.#listeners.get(key) ?? []) fn(p);
     };
-    await forEachLimited(layers, LAYERS_AT_ONCE, (layer, own) => this.#layer(image.sources, layer, onProgress, own), c);
+    const stages: readonly Stage<LayerToPull>[] = [
+      { limit: FETCHES_AT_ONCE, run: (layer, own) => this.#fetchOnce(image.sources, layer, onProgress, own) },
+      { limit: UNPACKS_AT_ONCE, run: (layer, own) => this.#unpackOnce(layer, own) },
+    ];
+    await forEachStaged(layers, stages, c);
     await this.#sync(documents, layers, c);
     return records.put(recordOf(ref, image, layers));
   }
@@ -98,10 +103,12 @@ export class Puller {
     if (!isSynced) await kernel.syncFileSystem(folder, c);
   }
 
-  async #layer(from: Sources, layer: LayerToPull, onProgress: OnProgress, c: Ctx): Promise<void> {
-    const { snapshots } = this.#parts;
-    await this.#shared(this.#blobs, layer.digest, (own) => this.#fetch(from, layer, onProgress, own), c);
-    if (await snapshots.hasLayer(layer.chainId)) return;
+  #fetchOnce(from: Sources, layer: LayerToPull, onProgress: OnProgress, c: Ctx): Promise<void> {
+    return this.#shared(this.#blobs, layer.digest, (own) => this.#fetch(from, layer, onProgress, own), c);
+  }
+
+  async #unpackOnce(layer: LayerToPull, c: Ctx): Promise<void> {
+    if (await this.#parts.snapshots.hasLayer(layer.chainId)) return;
     await this.#shared(this.#layers, layer.chainId, (own) => this.#unpack(layer, own), c);
   }
 

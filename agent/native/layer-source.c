@@ -41,6 +41,8 @@ struct layer_source *source_of_blob(const char *path, int64_t bytes_max)
 	s->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (s->fd < 0 || fstat(s->fd, &info) < 0)
 		fail("unpack: %s", path);
+	/* The download has just been written: on its way to the disk. */
+	sync_file_range(s->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 	sha256_open(&s->hash);
 	unsigned char head[2] = {0};
 	if (pread(s->fd, head, 2, 0) < 0)

@@ -32,7 +32,6 @@ for (let i = 0; i < Number(rounds); i++) {
     const ms = realClock.monotonic() - begin;
     process.stdout.write(`${JSON.stringify({ ms, growthMb: ((await kilobytes('VmHWM')) - before) / 1024 })}\n`);
   }
-  await rm(folder, { recursive: true, force: true });
 }
 
 async function kilobytes(field: string): Promise<number> {
