@@ -127,6 +127,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     {
       kernel,
       folder: at('volumes'),
+      images,
       sources: {
         configMap: (ns, name) => objects.get('configmaps', ns, name),
         secret: (ns, name) => objects.get('secrets', ns, name),

@@ -42,6 +42,9 @@ export interface PullOptions {
   }) => void;
 }
 
+/** Roots of image volumes are named so; ids of containers are hex digits. */
+export const VOLUME_ROOT = 'volume-';
+
 export interface Images {
   /** The local image, without any network. */
   find(reference: string, c: Ctx): Promise<Image | undefined>;
@@ -54,7 +57,7 @@ export interface Images {
   mountRoot(containerId: string, image: Image, c: Ctx): Promise<string>;
   /** Unmounts and removes the writable layer; gone is fine. */
   removeRoot(containerId: string, c: Ctx): Promise<void>;
-  /** Container ids that have a root on disk: for the reconcile at start. */
+  /** Container ids that have a root on disk, without those of image volumes: for the reconcile at start. */
   roots(c: Ctx): Promise<readonly string[]>;
   /** Removes the least recently used images that no root uses until `freeBytes` are free. Returns bytes freed. */
   collect(o: { readonly freeBytes: number; readonly minAgeMs: number }, c: Ctx): Promise<number>;

@@ -3,7 +3,7 @@ import { statfs } from 'node:fs/promises';
 import { allEnded, type Clock, type Ctx, type Digest, StatusError } from '#lib/base';
 import { type FolderContentStore, formatReference, parseReference } from '#lib/oci';
 import { blobsInUse, layersInUse, planCollect } from './gc.ts';
-import type { Image, Images, PullOptions } from './images.ts';
+import { type Image, type Images, type PullOptions, VOLUME_ROOT } from './images.ts';
 import type { Pins } from './pins.ts';
 import type { Puller } from './pull.ts';
 import type { ImageRecord, Records } from './records.ts';
@@ -75,7 +75,8 @@ export class NodeImages implements Images {
 
   async roots(c: Ctx): Promise<readonly string[]> {
     c.signal.throwIfAborted();
-    return (await this.#parts.snapshots.roots()).map((r) => r.containerId);
+    const ids = (await this.#parts.snapshots.roots()).map((r) => r.containerId);
+    return ids.filter((id) => !id.startsWith(VOLUME_ROOT));
   }
 
   async collect(o: { readonly freeBytes: number; readonly minAgeMs: number }, c: Ctx): Promise<number> {

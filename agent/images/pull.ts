@@ -84,6 +84,8 @@ export class Puller {
     const onProgress: OnProgress = (p) => {
       for (const fn of this.#listeners.get(key) ?? []) fn(p);
     };
+    for (const { digest: layer, descriptor } of layers)
+      onProgress({ layer, doneBytes: 0, totalBytes: descriptor.sizeBytes });
     const stages: readonly Stage<LayerToPull>[] = [
       { limit: FETCHES_AT_ONCE, run: (layer, own) => this.#fetchOnce(image.sources, layer, onProgress, own) },
       { limit: UNPACKS_AT_ONCE, run: (layer, own) => this.#unpackOnce(layer, own) },

@@ -2,7 +2,7 @@
  * One pull in a process of its own, as an agent does it: `pull-once.ts HOME REFERENCE ROUNDS`. Prints for each round a line of
  * JSON: how long it took, and by how much this process grew over what it was before (its peak, by the kernel's account).
  */
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Ctx, realClock, realRandom, silentLogger } from '#lib/base';
 import { openImages } from '../../agent/images/open.ts';

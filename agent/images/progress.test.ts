@@ -1,0 +1,31 @@
+import { expect, test } from 'vitest';
+import { sha256 } from '#lib/base';
+import { goDuration, PullProgress } from './progress.ts';
+
+test.each([
+  [0, '0s'],
+  [0.9, '0s'],
+  [567.8, '567ms'],
+  [1000, '1s'],
+  [1234.9, '1.234s'],
+  [1200, '1.2s'],
+  [62_500, '1m2.5s'],
+  [120_000, '2m0s'],
+  [3_603_000, '1h0m3s'],
+])('duration: %s ms is %s (Go time.Duration)', (ms, text) => {
+  expect(goDuration(ms)).toBe(text);
+});
+
+test('progress: bytes and layers are summed; all here means unpacking', () => {
+  const p = new PullProgress();
+  expect(p.text()).toBe('the registry has not answered yet');
+  const [a, b] = [sha256('a'), sha256('b')];
+  p.update({ layer: a, doneBytes: 0, totalBytes: 30_000_000 });
+  p.update({ layer: b, doneBytes: 0, totalBytes: 10_000_000 });
+  p.update({ layer: a, doneBytes: 12_340_000, totalBytes: 30_000_000 });
+  expect(p.text()).toBe('12.3 of 40.0 MB, 0 of 2 layers');
+  p.update({ layer: a, doneBytes: 30_000_000, totalBytes: 30_000_000 });
+  expect(p.text()).toBe('30.0 of 40.0 MB, 1 of 2 layers');
+  p.update({ layer: b, doneBytes: 10_000_000, totalBytes: 10_000_000 });
+  expect(p.text()).toBe('40.0 of 40.0 MB, 2 of 2 layers, unpacking');
+});
