@@ -14,13 +14,14 @@ import {
   type Ctx,
   type Logger,
   makePrivateFolder,
-  messageOf,
   type Random,
   Scope,
   StatusError,
   writeFileAtomic,
 } from '#lib/base';
 import { ClusterFigures } from './cluster-figures.ts';
+import { collectImages } from './images/collection/collector.ts';
+import { DEFAULT_IMAGE_GC, type ImageGcSettings } from './images/collection/settings.ts';
 import type { Images } from './images/images.ts';
 import { type ImagesOptions, openImages } from './images/open.ts';
 import { openKernel } from './kernel/linux/open.ts';
@@ -60,6 +61,8 @@ export interface AgentConfig {
   readonly registryUpstream?: string | undefined;
   /** Where registries' settings lie (hosts.toml), and the proxies toward them. */
   readonly registries: Pick<ImagesOptions, 'certsFolder' | 'proxy'>;
+  /** Default: the kubelet's. */
+  readonly imageGc?: ImageGcSettings | undefined;
   readonly logFolder: string;
   readonly podsMax: number;
   readonly labels: Readonly<Record<string, string>>;
@@ -78,8 +81,7 @@ const LOG_BYTES_MAX = 10 << 20;
 const LOG_FILES_MAX = 5;
 const STARTS_MAX = 8;
 const STATUS_INTERVAL_MS = 10_000;
-const COLLECT_INTERVAL_MS = 300_000;
-const IMAGE_MIN_AGE_MS = 120_000;
+const STATUS_UNCHANGED_MS = 300_000;
 
 export async function startAgent(config: AgentConfig, d: AgentDeps): Promise<AsyncDisposable> {
   const scope = new Scope('agent');
@@ -205,7 +207,10 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   reports.attach(session);
   scope.spawn('node status', (signal) => reportNode(session, nodeOptions, images, { ...c, signal }));
   scope.spawn('metrics', (signal) => sampler.run({ ...c, signal }));
-  scope.spawn('image collection', (signal) => collectImages(images, config.home, { ...c, signal }));
+  const { nodeName } = config;
+  const event: Session['event'] = (e) => session.event(e);
+  const collection = { images, folder: config.home, settings: config.imageGc ?? DEFAULT_IMAGE_GC, nodeName, event };
+  scope.spawn('image collection', (signal) => collectImages(collection, { ...c, signal }));
 }
 
 /** Brings the session's changes to objects, pods and network, in that order. */
@@ -294,24 +299,8 @@ async function reportNode(session: Session, o: NodeOptions, images: Images, c: C
     await c.clock.sleep(STATUS_INTERVAL_MS, c.signal);
     const status = await nodeStatus(o, await images.list(c), c.clock);
     const text = JSON.stringify({ ...status, conditions: status.conditions?.map((x) => [x.type, x.status]) });
-    if (text === last && sinceMs % COLLECT_INTERVAL_MS !== 0) continue;
+    if (text === last && sinceMs % STATUS_UNCHANGED_MS !== 0) continue;
     last = text;
     session.reportNodeStatus(status);
-  }
-}
-
-async function collectImages(images: Images, folder: string, c: Ctx): Promise<void> {
-  const { statfs } = await import('node:fs/promises');
-  for (;;) {
-    await c.clock.sleep(COLLECT_INTERVAL_MS, c.signal);
-    try {
-      const disk = await statfs(folder);
-      if (Number(disk.bavail) / Number(disk.blocks) > 0.15) continue;
-      const freeBytes = Math.ceil(Number(disk.blocks) * disk.bsize * 0.2);
-      const freed = await images.collect({ freeBytes, minAgeMs: IMAGE_MIN_AGE_MS }, c);
-      if (freed > 0) c.log.info({ freedBytes: freed }, 'unused images removed');
-    } catch (e) {
-      c.log.warn({ err: messageOf(e) }, 'collecting images failed');
-    }
   }
 }

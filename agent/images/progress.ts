@@ -1,4 +1,4 @@
-/** How far a pull is, as a text for people; and durations as Go prints them, which the kubelet's events hold. Pure. */
+/** How far a pull is, as a text for people. Pure. */
 import type { PullOptions } from './images.ts';
 
 type Progress = Parameters<NonNullable<PullOptions['onProgress']>>[0];
@@ -24,15 +24,4 @@ export class PullProgress {
 
 function megabytes(bytes: number): string {
   return (bytes / 1e6).toFixed(1);
-}
-
-/** `567ms`, `1.234s`, `1m2.5s`, `1h0m3s`: whole milliseconds, as time.Duration.Truncate(time.Millisecond) prints. */
-export function goDuration(ms: number): string {
-  const whole = Math.max(0, Math.floor(ms));
-  if (whole === 0) return '0s';
-  if (whole < 1000) return `${whole}ms`;
-  const [hours, minutes] = [Math.floor(whole / 3_600_000), Math.floor(whole / 60_000) % 60];
-  const seconds = String((whole % 60_000) / 1000);
-  if (hours > 0) return `${hours}h${minutes}m${seconds}s`;
-  return minutes > 0 ? `${minutes}m${seconds}s` : `${seconds}s`;
 }

@@ -16,7 +16,7 @@
  * Source: containerd docs/hosts.md.
  */
 import { parse, type TomlError } from 'smol-toml';
-import { StatusError } from '#lib/base';
+import { parseGoDuration, StatusError } from '#lib/base';
 import type { HostCapability } from '#lib/oci';
 
 export interface HostSettings {
@@ -45,7 +45,6 @@ export interface HostsFile {
 const CAPABILITIES: readonly HostCapability[] = ['pull', 'resolve', 'push'];
 const KEYS = ['capabilities', 'ca', 'client', 'skip_verify', 'header', 'override_path', 'dial_timeout'];
 const MIRRORS_MAX = 32;
-const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
 type Table = Readonly<Record<string, unknown>>;
 
@@ -151,10 +150,8 @@ function asHeaders(value: unknown, key: string): Record<string, string> {
 /** Go's form: `300ms`, `3s`, `1m30s`. */
 function asDuration(value: unknown, key: string): number {
   const text = asText(value, key);
-  if (!/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) throw wrong(key, `${JSON.stringify(text)} is no duration such as "3s"`);
-  let ms = 0;
-  for (const [, n = '', unit = ''] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g))
-    ms += Number(n) * (UNIT_MS[unit] ?? 0);
+  const ms = parseGoDuration(text);
+  if (ms === undefined) throw wrong(key, `${JSON.stringify(text)} is no duration such as "3s"`);
   if (ms < 1 || ms > 3_600_000) throw wrong(key, 'must be from 1ms to 1h');
   return ms;
 }

@@ -2,10 +2,10 @@
  * The image of a container by its pull policy, told as events in the kubelet's words.
  * Source: kubernetes pkg/kubelet/images/image_manager.go; credentials: agent/images/keyring.ts.
  */
-import { type Ctx, isKind, messageOf, StatusError, type Timer } from '#lib/base';
+import { type Ctx, goDuration, isKind, messageOf, StatusError, type Timer } from '#lib/base';
 import type { Image, RegistryCredentials } from '../../images/images.ts';
 import { credentialsIn } from '../../images/keyring.ts';
-import { goDuration, PullProgress } from '../../images/progress.ts';
+import { PullProgress } from '../../images/progress.ts';
 import type { PodDeps } from '../deps.ts';
 import type { ContainerSpec, PodObject } from '../model.ts';
 import type { PodEvents } from '../pod-events.ts';

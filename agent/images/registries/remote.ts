@@ -19,9 +19,9 @@ import {
   parseManifest,
   type Reference,
 } from '#lib/oci';
-import type { PullOptions } from './images.ts';
-import type { RegistryHosts } from './registries/certs-folder.ts';
-import { Sources } from './registries/sources.ts';
+import type { PullOptions } from '../images.ts';
+import type { RegistryHosts } from './certs-folder.ts';
+import { Sources } from './sources.ts';
 
 export interface RemoteImage {
   readonly sources: Sources;
