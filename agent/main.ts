@@ -15,15 +15,16 @@ import {
   type Ctx,
   type Logger,
   makePrivateFolder,
-  messageOf,
   type Random,
   Scope,
   StatusError,
   writeFileAtomic,
 } from '#lib/base';
 import { ClusterFigures } from './cluster-figures.ts';
+import { collectImages } from './images/collection/collector.ts';
+import { DEFAULT_IMAGE_GC, type ImageGcSettings } from './images/collection/settings.ts';
 import type { Images } from './images/images.ts';
-import { openImages } from './images/open.ts';
+import { type ImagesOptions, openImages } from './images/open.ts';
 import { openKernel } from './kernel/linux/open.ts';
 import { Sampler } from './metrics/sampler.ts';
 import { measuredContainers, nodePage } from './metrics/serve.ts';
@@ -66,6 +67,10 @@ export interface AgentConfig {
   readonly registryPort: number;
   /** `host:port` or `tls://host:port`; absent = the registry itself listens on this host's loopback. */
   readonly registryUpstream?: string | undefined;
+  /** Where registries' settings lie (hosts.toml), and the proxies toward them. */
+  readonly registries: Pick<ImagesOptions, 'certsFolder' | 'proxy'>;
+  /** Default: the kubelet's. */
+  readonly imageGc?: ImageGcSettings | undefined;
   readonly logFolder: string;
   readonly podsMax: number;
   readonly labels: Readonly<Record<string, string>>;
@@ -85,8 +90,7 @@ const LOG_BYTES_MAX = 10 << 20;
 const LOG_FILES_MAX = 5;
 const STARTS_MAX = 8;
 const STATUS_INTERVAL_MS = 10_000;
-const COLLECT_INTERVAL_MS = 300_000;
-const IMAGE_MIN_AGE_MS = 120_000;
+const STATUS_UNCHANGED_MS = 300_000;
 
 export async function startAgent(config: AgentConfig, d: AgentDeps): Promise<AsyncDisposable> {
   const scope = new Scope('agent');
@@ -107,7 +111,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const configuration = await readNodeConfiguration(config.home);
   const kernel = scope.own(await openKernel({ helperPath: config.helperPath, environment: process.env, random }));
   const images = scope.own(
-    await openImages({ kernel, folder: at('images'), clock, random, log, insecureRegistries: [] }, c),
+    await openImages({ kernel, folder: at('images'), clock, random, log, ...config.registries }, c),
   );
   const runtime = scope.own(
     await openRuntime(
@@ -146,6 +150,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     {
       kernel,
       folder: at('volumes'),
+      images,
       sources: {
         configMap: (ns, name) => objects.get('configmaps', ns, name),
         secret: (ns, name) => objects.get('secrets', ns, name),
@@ -241,7 +246,10 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     cpus?.run(kernel.cgroups, () => measuredContainers(pods, manager), { ...c, signal }),
   );
   scope.spawn('metrics', (signal) => sampler.run({ ...c, signal }));
-  scope.spawn('image collection', (signal) => collectImages(images, config.home, { ...c, signal }));
+  const { nodeName } = config;
+  const event: Session['event'] = (e) => session.event(e);
+  const collection = { images, folder: config.home, settings: config.imageGc ?? DEFAULT_IMAGE_GC, nodeName, event };
+  scope.spawn('image collection', (signal) => collectImages(collection, { ...c, signal }));
 }
 
 interface FollowOptions {
@@ -340,24 +348,8 @@ async function reportNode(session: Session, o: NodeOptions, images: Images, c: C
     await c.clock.sleep(STATUS_INTERVAL_MS, c.signal);
     const status = await nodeStatus(o, await images.list(c), c.clock);
     const text = JSON.stringify({ ...status, conditions: status.conditions?.map((x) => [x.type, x.status]) });
-    if (text === last && sinceMs % COLLECT_INTERVAL_MS !== 0) continue;
+    if (text === last && sinceMs % STATUS_UNCHANGED_MS !== 0) continue;
     last = text;
     session.reportNodeStatus(status);
-  }
-}
-
-async function collectImages(images: Images, folder: string, c: Ctx): Promise<void> {
-  const { statfs } = await import('node:fs/promises');
-  for (;;) {
-    await c.clock.sleep(COLLECT_INTERVAL_MS, c.signal);
-    try {
-      const disk = await statfs(folder);
-      if (Number(disk.bavail) / Number(disk.blocks) > 0.15) continue;
-      const freeBytes = Math.ceil(Number(disk.blocks) * disk.bsize * 0.2);
-      const freed = await images.collect({ freeBytes, minAgeMs: IMAGE_MIN_AGE_MS }, c);
-      if (freed > 0) c.log.info({ freedBytes: freed }, 'unused images removed');
-    } catch (e) {
-      c.log.warn({ err: messageOf(e) }, 'collecting images failed');
-    }
   }
 }

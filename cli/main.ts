@@ -40,6 +40,7 @@ function addClusterCommands(berth: Command): void {
     .option('--etcd-cert <file>')
     .option('--etcd-key <file>')
     .option('--nats <url>', 'use this NATS instead of a managed one')
+    .option('--certs-dir <folder>', 'settings of registries: REGISTRY/hosts.toml', '/etc/berth/certs.d')
     .option('--log-folder <folder>', 'pods/ and containers/ are made below it (default /var/log)')
     .option('--no-sample', 'start the cluster only')
     .action(async (o) => process.exit(await (await import('./commands/up.ts')).up(o)));
@@ -89,6 +90,7 @@ function addServiceCommands(berth: Command): void {
     .option('--network-mode <mode>', 'vxlan, or routes when all nodes share one L2 network', 'vxlan')
     .option('--registry-port <port>', 'where pods find the registry on localhost', '5000')
     .option('--registry-upstream <host:port>', 'where the registry really is')
+    .option('--certs-dir <folder>', 'settings of registries: REGISTRY/hosts.toml', '/etc/berth/certs.d')
     .option('--log-folder <folder>', 'pods/ and containers/ are made below it', '/var/log')
     .option('--max-pods <count>', '', '250')
     .option('--config <file>', 'KubeletConfiguration (default kubelet.yaml in the home, where it is there)')

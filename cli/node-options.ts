@@ -16,6 +16,7 @@ export interface NodeOptions {
   readonly networkMode?: string | undefined;
   readonly registryPort?: string | undefined;
   readonly registryUpstream?: string | undefined;
+  readonly certsDir?: string | undefined;
   readonly logFolder?: string | undefined;
   readonly maxPods?: string | undefined;
   readonly label?: readonly string[] | undefined;
@@ -51,6 +52,7 @@ export function refuseNodeMistakes(o: NodeOptions): void {
   check('--registry-port', o.registryPort, (v) => isWhole(v, 65_535), 'a port from 1 to 65535');
   const upstream = (v: string): boolean => isEndpoint(v.replace(/^(tls|tcp):\/\//, ''));
   check('--registry-upstream', o.registryUpstream, upstream, 'HOST:PORT, or tls://HOST:PORT');
+  check('--certs-dir', o.certsDir, (v) => v.startsWith('/'), 'an absolute path');
   check('--log-folder', o.logFolder, (v) => v.startsWith('/'), 'an absolute path');
   check('--max-pods', o.maxPods, (v) => isWhole(v, PODS_MAX), `a whole number from 1 to ${PODS_MAX}`);
   for (const l of o.label ?? []) check('--label', l, isLabel, 'write it as KEY=VALUE, with signs that labels may hold');

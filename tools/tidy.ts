@@ -43,6 +43,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   ws: ['lib/http'],
   '@grpc/grpc-js': ['services/gateway', 'agent/session', 'proto', 'lib/kms'],
   'dns-packet': ['agent/network'],
+  'smol-toml': ['agent/images'],
   commander: ['cli'],
   ora: ['cli'],
 };

@@ -26,7 +26,7 @@ const COPY_TIMEOUT_MS = 30 * 60 * 1000;
 export function copyFormat(kernel: Kernel): RootFormat {
   return {
     name: 'copy',
-    unpack: (target, stream, c) => unpack(kernel, target, stream, c),
+    unpack: async (target, input, c) => unpack(kernel, target, await input.open(), c),
     build: (root, layers, c) => build(kernel, root, layers, c),
     async dismantle(root, c) {
       for (const point of await kernel.mounts.below(root, c)) await kernel.mounts.unmount(point, c);

@@ -42,6 +42,17 @@ export interface PullOptions {
   }) => void;
 }
 
+export interface CollectRequest {
+  readonly freeBytes: number;
+  /** Inodes. Default 0. */
+  readonly freeFiles?: number | undefined;
+  readonly minAgeMs: number;
+  readonly unusedForMs?: number | undefined;
+}
+
+/** Roots of image volumes are named so; ids of containers are hex digits. */
+export const VOLUME_ROOT = 'volume-';
+
 export interface Images {
   /** The local image, without any network. */
   find(reference: string, c: Ctx): Promise<Image | undefined>;
@@ -54,8 +65,11 @@ export interface Images {
   mountRoot(containerId: string, image: Image, c: Ctx): Promise<string>;
   /** Unmounts and removes the writable layer; gone is fine. */
   removeRoot(containerId: string, c: Ctx): Promise<void>;
-  /** Container ids that have a root on disk: for the reconcile at start. */
+  /** Container ids that have a root on disk, without those of image volumes: for the reconcile at start. */
   roots(c: Ctx): Promise<readonly string[]>;
-  /** Removes the least recently used images that no root uses until `freeBytes` are free. Returns bytes freed. */
-  collect(o: { readonly freeBytes: number; readonly minAgeMs: number }, c: Ctx): Promise<number>;
+  /**
+   * Removes images that no root uses and nobody used for `minAgeMs`: all that were not used for `unusedForMs`, then the least
+   * recently used ones until so much is free. Returns bytes freed.
+   */
+  collect(o: CollectRequest, c: Ctx): Promise<number>;
 }

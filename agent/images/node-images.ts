@@ -3,7 +3,7 @@ import { statfs } from 'node:fs/promises';
 import { allEnded, type Clock, type Ctx, type Digest, StatusError } from '#lib/base';
 import { type FolderContentStore, formatReference, parseReference } from '#lib/oci';
 import { blobsInUse, layersInUse, planCollect } from './gc.ts';
-import type { Image, Images, PullOptions } from './images.ts';
+import { type CollectRequest, type Image, type Images, type PullOptions, VOLUME_ROOT } from './images.ts';
 import type { Pins } from './pins.ts';
 import type { Puller } from './pull.ts';
 import type { ImageRecord, Records } from './records.ts';
@@ -75,23 +75,27 @@ export class NodeImages implements Images {
 
   async roots(c: Ctx): Promise<readonly string[]> {
     c.signal.throwIfAborted();
-    return (await this.#parts.snapshots.roots()).map((r) => r.containerId);
+    const ids = (await this.#parts.snapshots.roots()).map((r) => r.containerId);
+    return ids.filter((id) => !id.startsWith(VOLUME_ROOT));
   }
 
-  async collect(o: { readonly freeBytes: number; readonly minAgeMs: number }, c: Ctx): Promise<number> {
+  async collect(o: CollectRequest, c: Ctx): Promise<number> {
     const { clock, records } = this.#parts;
+    /* What is used now was last used now: its age counts from when its last container is gone. */
+    for (const id of new Set((await this.#sources()).map((s) => s.imageId))) await records.touch(id);
+    const nowMs = clock.now();
+    const isOld = (r: ImageRecord): boolean => o.unusedForMs !== undefined && nowMs - r.lastUsedMs > o.unusedForMs;
+    const candidates = planCollect(records.all(), await this.#sources(), { nowMs, minAgeMs: o.minAgeMs });
     let freed = 0;
-    if ((await this.#freeBytes()) >= o.freeBytes) return freed;
-    freed += await this.#sweep(c);
-    const candidates = planCollect(records.all(), await this.#sources(), { nowMs: clock.now(), minAgeMs: o.minAgeMs });
+    if (!(await this.#hasFree(o))) freed += await this.#sweep(c);
     for (const candidate of candidates) {
-      if ((await this.#freeBytes()) >= o.freeBytes) break;
+      if (!isOld(candidate) && (await this.#hasFree(o))) continue;
       /* Used or pulled again since the plan was made: it stays. */
       const now = records.get(candidate.reference);
       const isUsed = (await this.#sources()).some((r) => r.imageId === candidate.id);
       if (isUsed || now?.lastUsedMs !== candidate.lastUsedMs) continue;
       await records.remove(candidate.reference);
-      c.log.info({ image: candidate.reference }, 'unused image removed to make room');
+      c.log.info({ image: candidate.reference }, isOld(candidate) ? 'old image removed' : 'image removed to make room');
       freed += await this.#sweep(c);
     }
     return freed;
@@ -122,11 +126,12 @@ export class NodeImages implements Images {
   async #sweep(c: Ctx): Promise<number> {
     const { content, pins, records, snapshots } = this.#parts;
     let freed = 0;
-    const isLayerUsed = async (chainId: Digest): Promise<boolean> => {
-      const sources = await this.#sources();
-      return layersInUse(records.all(), sources).has(chainId);
-    };
+    /* Roots are read once for all layers, and again for each that is about to go. */
+    const isLayerUsed = async (chainId: Digest): Promise<boolean> =>
+      layersInUse(records.all(), await this.#sources()).has(chainId);
+    const used = layersInUse(records.all(), await this.#sources());
     for (const { chainId, bytes } of await snapshots.layers()) {
+      if (used.has(chainId)) continue;
       const remove = async (): Promise<boolean> => {
         if (await isLayerUsed(chainId)) return false;
         await snapshots.removeLayer(chainId, c);
@@ -145,9 +150,9 @@ export class NodeImages implements Images {
     return (await this.#parts.snapshots.roots()).flatMap((r) => (r.source ? [r.source] : []));
   }
 
-  async #freeBytes(): Promise<number> {
-    const { bavail, bsize } = await statfs(this.#parts.folder);
-    return bavail * bsize;
+  async #hasFree(o: CollectRequest): Promise<boolean> {
+    const { bavail, bsize, files, ffree } = await statfs(this.#parts.folder);
+    return bavail * bsize >= o.freeBytes && (files === 0 || ffree >= (o.freeFiles ?? 0));
   }
 }
 

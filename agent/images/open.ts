@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, type Ctx, type Logger, makePrivateFolder, type Random } from '#lib/base';
-import { DistributionClient, FolderContentStore } from '#lib/oci';
+import { DistributionClient, FolderContentStore, type ProxyChoice } from '#lib/oci';
 import type { Kernel } from '../kernel/kernel.ts';
 import { copyFormat } from './copy.ts';
 import type { Images } from './images.ts';
@@ -11,7 +11,9 @@ import { overlayFormat, overlayWorks } from './overlay.ts';
 import { Pins } from './pins.ts';
 import { Puller } from './pull.ts';
 import { Records } from './records.ts';
+import { CertsFolder } from './registries/certs-folder.ts';
 import { FolderSnapshotter, type RootFormat, type Snapshotter } from './snapshot.ts';
+import { removeUnsynced } from './unsynced.ts';
 
 export interface ImagesOptions {
   readonly kernel: Kernel;
@@ -20,12 +22,10 @@ export interface ImagesOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  /** Registries spoken to by plain http besides loopback ones, as host[:port]. */
-  readonly insecureRegistries?: readonly string[];
-  /** PEM bundles trusted for https registries in addition to Node's own, by host[:port]; '*' = any. */
-  readonly registryCas?: Readonly<Record<string, string>>;
-  /** Asked in this order before the registry itself: host[:port] -> base urls. */
-  readonly mirrors?: Readonly<Record<string, readonly string[]>>;
+  /** Settings of registries in containerd's layout (registries/certs-folder.ts); it need not be there. */
+  readonly certsFolder: string;
+  /** Default: none. */
+  readonly proxy?: ProxyChoice | undefined;
   /** `auto` takes overlayfs where it works, else plain copies. Default auto. */
   readonly snapshotter?: 'auto' | 'overlay' | 'copy';
 }
@@ -37,7 +37,7 @@ export interface ImagesOptions {
 export async function openImages(o: ImagesOptions, c: Ctx): Promise<Images & AsyncDisposable> {
   const { kernel, clock, random, log } = o;
   await makePrivateFolder(o.folder);
-  const content = await FolderContentStore.open(join(o.folder, 'content'), { keepIngests: false });
+  const content = await FolderContentStore.open(join(o.folder, 'content'), { keepIngests: false, durable: false });
   const records = await Records.open(join(o.folder, 'images'), clock, log);
   const format = await chooseFormat(o, c);
   /* The formats keep layers in different forms and must not meet. */
@@ -45,14 +45,11 @@ export async function openImages(o: ImagesOptions, c: Ctx): Promise<Images & Asy
   await mkdir(snapshotFolder, { recursive: true, mode: 0o700 });
   const snapshots = await FolderSnapshotter.open({ folder: snapshotFolder, format, kernel, random }, c);
   await dropIncomplete(records, snapshots, log);
+  await removeUnsynced({ folder: o.folder, content, records, snapshots }, c);
   const pins = new Pins();
-  const client = new DistributionClient({
-    random,
-    insecureRegistries: o.insecureRegistries,
-    cas: o.registryCas,
-  });
+  const client = new DistributionClient({ random, proxy: o.proxy });
   const puller = new Puller({
-    registries: { client, mirrors: o.mirrors ?? {} },
+    registries: { client, hosts: new CertsFolder(o.certsFolder, log) },
     content,
     snapshots,
     records,

@@ -11,7 +11,11 @@ import type { RootFormat } from './snapshot.ts';
 export function overlayFormat(kernel: Kernel): RootFormat {
   return {
     name: 'overlay',
-    unpack: (target, stream, c) => kernel.unpackLayer({ root: target, input: stream }, c),
+    async unpack(target, input, c) {
+      const { file: path, bytesMax, entriesMax } = input;
+      if (path !== undefined) return kernel.unpackBlob({ root: target, path, bytesMax, entriesMax }, c);
+      return kernel.unpackLayer({ root: target, input: await input.open() }, c);
+    },
     async build(root, layers, c) {
       const upper = join(root, 'upper');
       await Promise.all([upper, join(root, 'work'), join(root, 'merged')].map((p) => mkdir(p, { recursive: true })));

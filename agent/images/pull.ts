@@ -5,21 +5,16 @@
  * whole blobs and layers (the next pull uses them) and, after a lost connection, the beginning of a blob, which is continued.
  */
 import { statfs } from 'node:fs/promises';
-import { type Ctx, type Digest, hexOf, isKind, parseDigest, StatusError, sha256 } from '#lib/base';
-import {
-  chainIds,
-  type Descriptor,
-  type FolderContentStore,
-  formatReference,
-  type Reference,
-  type RemoteRepository,
-} from '#lib/oci';
+import { type Ctx, type Digest, hexOf, isKind, parseDigest, StatusError } from '#lib/base';
+import { chainIds, type Descriptor, type FolderContentStore, formatReference, type Reference } from '#lib/oci';
 import type { Kernel } from '../kernel/kernel.ts';
+import { blobsInUse, layersInUse } from './gc.ts';
 import type { PullOptions } from './images.ts';
 import type { Pins } from './pins.ts';
 import type { ImageRecord, Records } from './records.ts';
-import { type RegistryAccess, type RemoteImage, resolveImage } from './remote.ts';
-import { forEachLimited, SingleFlight } from './single-flight.ts';
+import { type RegistryAccess, type RemoteImage, resolveImage, sourcesOf } from './registries/remote.ts';
+import type { Sources } from './registries/sources.ts';
+import { forEachStaged, SingleFlight, type Stage } from './single-flight.ts';
 import type { Snapshotter } from './snapshot.ts';
 import { openLayer } from './unpack.ts';
 
@@ -43,7 +38,8 @@ interface LayerToPull {
 
 type OnProgress = NonNullable<PullOptions['onProgress']>;
 
-const LAYERS_AT_ONCE = 3;
+const FETCHES_AT_ONCE = 3;
+const UNPACKS_AT_ONCE = 3;
 /** Left free for everything else when a pull is checked against the disk. */
 const RESERVE_BYTES = 16 * 1024 * 1024;
 
@@ -61,13 +57,14 @@ export class Puller {
 
   async pull(ref: Reference, o: PullOptions, c: Ctx): Promise<ImageRecord> {
     const reference = formatReference(ref);
+    const { sources, credentials } = await sourcesOf(this.#parts.registries, ref, o);
     /* Pulls with other credentials are other flights: who has none must not get what another's opened. */
-    const key = `${reference} ${sha256(JSON.stringify(o.credentials?.(ref.host, ref.repository) ?? null))}`;
+    const key = `${reference} ${credentials}`;
     const heard = this.#listeners.get(key) ?? new Set();
     this.#listeners.set(key, heard);
     if (o.onProgress) heard.add(o.onProgress);
     try {
-      return (await this.#images.run(key, (own) => this.#pullAlone(ref, o, key, own), c)).value;
+      return (await this.#images.run(key, (own) => this.#pullAlone(ref, sources, key, own), c)).value;
     } catch (e) {
       throw asDiskFull(e, reference);
     } finally {
@@ -76,9 +73,9 @@ export class Puller {
     }
   }
 
-  async #pullAlone(ref: Reference, o: PullOptions, key: string, c: Ctx): Promise<ImageRecord> {
+  async #pullAlone(ref: Reference, sources: Sources, key: string, c: Ctx): Promise<ImageRecord> {
     const { pins, records } = this.#parts;
-    const image = await resolveImage(this.#parts.registries, ref, o, c);
+    const image = await resolveImage(sources, ref, c);
     const layers = layersOf(image);
     const documents = image.documents.map((d) => d.digest);
     using _pinned = await pins.pin([...documents, ...layers.flatMap((l) => [l.digest, l.chainId])]);
@@ -87,23 +84,37 @@ export class Puller {
     const onProgress: OnProgress = (p) => {
       for (const fn of this.#listeners.get(key) ?? []) fn(p);
     };
-    await forEachLimited(
-      layers,
-      LAYERS_AT_ONCE,
-      (layer, own) => this.#layer(image.repository, layer, onProgress, own),
-      c,
-    );
+    for (const { digest: layer, descriptor } of layers)
+      onProgress({ layer, doneBytes: 0, totalBytes: descriptor.sizeBytes });
+    const stages: readonly Stage<LayerToPull>[] = [
+      { limit: FETCHES_AT_ONCE, run: (layer, own) => this.#fetchOnce(image.sources, layer, onProgress, own) },
+      { limit: UNPACKS_AT_ONCE, run: (layer, own) => this.#unpackOnce(layer, own) },
+    ];
+    await forEachStaged(layers, stages, c);
+    await this.#sync(documents, layers, c);
     return records.put(recordOf(ref, image, layers));
   }
 
-  async #layer(from: RemoteRepository, layer: LayerToPull, onProgress: OnProgress, c: Ctx): Promise<void> {
-    const { snapshots } = this.#parts;
-    await this.#shared(this.#blobs, layer.digest, (own) => this.#fetch(from, layer, onProgress, own), c);
-    if (await snapshots.hasLayer(layer.chainId)) return;
+  /** Once for all layers and blobs; what another pull has made but not recorded may not be on disk yet either. */
+  async #sync(documents: readonly Digest[], layers: readonly LayerToPull[], c: Ctx): Promise<void> {
+    const { folder, kernel, records } = this.#parts;
+    const blobs = blobsInUse(records.all());
+    const chains = layersInUse(records.all(), []);
+    const isSynced =
+      layers.every((l) => chains.has(l.chainId) && blobs.has(l.digest)) && documents.every((d) => blobs.has(d));
+    if (!isSynced) await kernel.syncFileSystem(folder, c);
+  }
+
+  #fetchOnce(from: Sources, layer: LayerToPull, onProgress: OnProgress, c: Ctx): Promise<void> {
+    return this.#shared(this.#blobs, layer.digest, (own) => this.#fetch(from, layer, onProgress, own), c);
+  }
+
+  async #unpackOnce(layer: LayerToPull, c: Ctx): Promise<void> {
+    if (await this.#parts.snapshots.hasLayer(layer.chainId)) return;
     await this.#shared(this.#layers, layer.chainId, (own) => this.#unpack(layer, own), c);
   }
 
-  async #fetch(from: RemoteRepository, layer: LayerToPull, onProgress: OnProgress, c: Ctx): Promise<void> {
+  async #fetch(from: Sources, layer: LayerToPull, onProgress: OnProgress, c: Ctx): Promise<void> {
     const { content } = this.#parts;
     const { descriptor, digest } = layer;
     const totalBytes = descriptor.sizeBytes;
@@ -115,7 +126,7 @@ export class Puller {
     const ref = `blob-${hexOf(digest)}`;
     try {
       const onBytes = (doneBytes: number): void => onProgress({ layer: digest, doneBytes, totalBytes });
-      await from.fetchBlob(descriptor, content, { ref, onBytes }, c);
+      await from.first('pull', (r) => r.fetchBlob(descriptor, content, { ref, onBytes }, c), c);
     } catch (e) {
       if (!isKind(e, 'Unavailable') && !c.signal.aborted) await content.removeIngest(ref);
       throw e;

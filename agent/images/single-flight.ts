@@ -63,6 +63,49 @@ export class SingleFlight<T> {
   }
 }
 
+export interface Stage<T> {
+  /** How many items may be in it at once. */
+  readonly limit: number;
+  readonly run: (item: T, c: Ctx) => Promise<void>;
+}
+
+/** Each item goes through all stages; items overtake each other between them. Failures as in `forEachLimited`. */
+export function forEachStaged<T>(items: readonly T[], stages: readonly Stage<T>[], c: Ctx): Promise<void> {
+  const gates = stages.map((stage) => ({ stage, gate: new Gate(stage.limit) }));
+  const through = async (item: T, own: Ctx): Promise<void> => {
+    for (const { stage, gate } of gates) {
+      await gate.enter();
+      try {
+        if (!own.signal.aborted) await stage.run(item, own);
+      } finally {
+        gate.leave();
+      }
+    }
+  };
+  return forEachLimited(items, items.length, through, c);
+}
+
+/** Whoever waits gets in: those inside end, since the first failure aborts them. */
+class Gate {
+  readonly #waiting: (() => void)[] = [];
+  #free: number;
+
+  constructor(limit: number) {
+    this.#free = limit;
+  }
+
+  async enter(): Promise<void> {
+    if (this.#free > 0) this.#free--;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  leave(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#free++;
+    else next();
+  }
+}
+
 /** Runs `fn` over all items, at most `limit` at once; the first failure aborts the others and is thrown after they ended. */
 export async function forEachLimited<T>(
   items: readonly T[],

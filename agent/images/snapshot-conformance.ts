@@ -168,7 +168,9 @@ async function makeLayer(items: readonly Item[]): Promise<Layer> {
 
 async function inputOf(layer: Layer, expected: Digest): Promise<LayerInput> {
   return {
-    stream: Readable.from([layer.bytes], { objectMode: false }),
+    bytesMax: 1 << 30,
+    entriesMax: 1000,
+    open: async () => Readable.from([layer.bytes], { objectMode: false }),
     close: async () => undefined,
     async verify() {
       const actual = `sha256:${createHash('sha256').update(layer.bytes).digest('hex')}`;

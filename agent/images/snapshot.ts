@@ -6,7 +6,8 @@
  *   roots/<container>/merged       the root, beside what the format needs (upper, work)
  *   trash/                         half-made or half-removed things, emptied at the start
  *
- * A layer is unpacked in trash/ and renamed into place when its bytes were verified and synced: a visible layer is whole.
+ * A layer is unpacked in trash/ and renamed into place when its bytes were verified: a visible layer is whole, but for a power
+ * loss, after which those that no record names are removed (unsynced.ts).
  * Life of a root: mountRoot -> (process restarts: mountRoot again) -> removeRoot. conformance: snapshot-conformance.ts.
  */
 import { mkdir, readdir, readFile, rename, stat } from 'node:fs/promises';
@@ -23,16 +24,22 @@ import {
   parseDigest,
   type Random,
   StatusError,
-  syncPath,
   writeFileAtomic,
 } from '#lib/base';
 import { asSize, asString, asStrings, parseJsonObject } from '#lib/oci';
 import type { Kernel } from '../kernel/kernel.ts';
 
-/** An uncompressed layer tar. `verify` is called after its end and throws when the bytes were not the expected ones. */
+/** A layer's tar. `verify` is called after its end and throws when the bytes were not the expected ones. */
 export interface LayerInput {
-  readonly stream: Readable;
-  verify(): Promise<void>;
+  /** Where it lies plain or as gzip, for who reads it as it is; absent: only `open` gives it. */
+  readonly file?: string | undefined;
+  /** What it may take of the disk. */
+  readonly bytesMax: number;
+  readonly entriesMax: number;
+  /** The uncompressed bytes; at most once. */
+  open(): Promise<Readable>;
+  /** `diffId`: of the uncompressed bytes, from who read the file; else the stream has hashed what it gave. */
+  verify(diffId?: Digest): Promise<void>;
   /** Lets go of files, also when the stream was never read. */
   close(): Promise<void>;
 }
@@ -51,7 +58,7 @@ export interface RootSource {
 
 export interface Snapshotter {
   hasLayer(chainId: Digest): Promise<boolean>;
-  /** Nothing happens when the layer is there. On failure nothing is left. */
+  /** Nothing happens when the layer is there. On failure nothing is left. Not on disk before the file system is synced. */
   addLayer(chainId: Digest, open: () => Promise<LayerInput>, c: Ctx): Promise<void>;
   layers(): Promise<readonly { chainId: Digest; bytes: number }[]>;
   /** Gone is fine. The caller knows that no root uses it. */
@@ -67,8 +74,8 @@ export interface Snapshotter {
 /** How a format turns layers into a root: overlay.ts, copy.ts. */
 export interface RootFormat {
   readonly name: 'overlay' | 'copy';
-  /** Unpacks a layer into the empty folder `target`, synced. */
-  unpack(target: string, stream: Readable, c: Ctx): Promise<LayerSize>;
+  /** Unpacks a layer into the empty folder `target`; `diffId` when it has read the input's file. */
+  unpack(target: string, input: LayerInput, c: Ctx): Promise<LayerSize & { readonly diffId?: Digest }>;
   /** Makes the root appear at `root/merged`; again is fine. `layers`: folders, base first, maybe none. */
   build(root: string, layers: readonly string[], c: Ctx): Promise<void>;
   /** Undoes what build mounted; gone is fine. The files are removed by the caller. */
@@ -110,7 +117,7 @@ export class FolderSnapshotter implements Snapshotter {
     try {
       await mkdir(join(temporary, 'fs'), { recursive: true });
       const size = await this.#unpack(join(temporary, 'fs'), await open(), c);
-      await writeFileAtomic(join(temporary, 'layer.json'), JSON.stringify(size));
+      await writeFileAtomic(join(temporary, 'layer.json'), JSON.stringify(size), { durable: false });
       await renameUnlessThere(temporary, this.#layer(chainId));
     } finally {
       if (await isThere(temporary)) await this.#remove(temporary, c);
@@ -165,9 +172,9 @@ export class FolderSnapshotter implements Snapshotter {
 
   async #unpack(target: string, input: LayerInput, c: Ctx): Promise<LayerSize> {
     try {
-      const size = await this.#format.unpack(target, input.stream, c);
-      await input.verify();
-      return size;
+      const { entries, bytes, diffId } = await this.#format.unpack(target, input, c);
+      await input.verify(diffId);
+      return { entries, bytes };
     } finally {
       await input.close();
     }
@@ -239,7 +246,6 @@ async function renameUnlessThere(source: string, target: string): Promise<void> 
   } catch (e) {
     if (!(e instanceof Error && 'code' in e && (e.code === 'ENOTEMPTY' || e.code === 'EEXIST'))) throw e;
   }
-  await syncPath(join(target, '..'));
 }
 
 function ignoreMissing(e: unknown): undefined {

@@ -1,11 +1,12 @@
 /**
  * From a stored layer blob to a verified tar stream: the compression is told by the first bytes, not by the media type, and
  * the uncompressed bytes are hashed on their way, to be compared with the config's diff id (image-spec layer.md, config.md).
- * gzip is done by node:zlib in its thread pool; zstd by zlib where Node has it (22.15), else by the zstd program.
+ * gzip is done by the native helper, which reads the blob itself; for the copying format by node:zlib in its thread pool. zstd is
+ * done by zlib where Node has it (22.15), else by the zstd program.
  */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, rm } from 'node:fs/promises';
+import { mkdir, open, rm, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Duplex, pipeline, Readable } from 'node:stream';
 import zlib from 'node:zlib';
@@ -15,8 +16,11 @@ import type { Kernel } from '../kernel/kernel.ts';
 import type { LayerInput } from './snapshot.ts';
 
 const CHUNK_BYTES = 256 * 1024;
-/** A bomb's end: no layer is larger unpacked. */
-const UNPACKED_BYTES_MAX = 256 * 1024 ** 3;
+/** Left free for everything else by a layer that is unpacked. */
+const RESERVE_BYTES = 16 * 1024 * 1024;
+const RESERVE_ENTRIES = 1024;
+/** 128 + SIGXFSZ */
+const FILE_TOO_LARGE = 153;
 const ZSTD_TIMEOUT_MS = 30 * 60 * 1000;
 
 export interface LayerOpener {
@@ -30,15 +34,16 @@ export interface LayerOpener {
 export async function openLayer(o: LayerOpener, layer: Digest, diffId: Digest, c: Ctx): Promise<LayerInput> {
   const hash = createHash('sha256');
   let hasEnded = false;
-  const { stream, cleanUp } = await decompressed(o, layer, c);
-  const metered = async function* (): AsyncGenerator<Buffer, void, void> {
+  const { file, open: start, cleanUp } = await sourceOf(o, layer, c);
+  const { bytesMax, entriesMax } = await freeOf(o.content.pathOf(layer));
+  let stream: Readable | undefined;
+  const metered = async function* (source: Readable): AsyncGenerator<Buffer, void, void> {
     let bytes = 0;
     try {
-      for await (const chunk of stream) {
+      for await (const chunk of source) {
         if (!Buffer.isBuffer(chunk)) continue;
         bytes += chunk.length;
-        if (bytes > UNPACKED_BYTES_MAX)
-          throw new StatusError('TooLarge', `layer ${layer} unpacks to more than 256 GiB`);
+        if (bytes > bytesMax) throw tooLarge(bytesMax);
         hash.update(chunk);
         yield chunk;
       }
@@ -48,44 +53,67 @@ export async function openLayer(o: LayerOpener, layer: Digest, diffId: Digest, c
     }
   };
   return {
-    stream: Readable.from(metered(), { objectMode: false, highWaterMark: CHUNK_BYTES }),
-    async verify() {
-      assert(hasEnded, `layer ${layer} was not read to its end`);
-      const actual = `sha256:${hash.digest('hex')}`;
+    file,
+    bytesMax,
+    entriesMax,
+    async open() {
+      stream = await start();
+      return Readable.from(metered(stream), { objectMode: false, highWaterMark: CHUNK_BYTES });
+    },
+    async verify(known?: Digest) {
+      assert(known !== undefined || hasEnded, `layer ${layer} was not read to its end`);
+      const actual = known ?? `sha256:${hash.digest('hex')}`;
       if (actual !== diffId) throw digestMismatch(`${diffId} for the unpacked layer ${layer}`, actual);
     },
     async close() {
-      stream.destroy();
+      stream?.destroy();
       await cleanUp();
     },
   };
 }
 
+/** A bomb is as a full disk: told before anything else meets its end. */
+function tooLarge(bytesMax: number): StatusError {
+  const text = `No space left on device: the layer unpacks to more than the ${bytesMax} bytes that are free`;
+  return new StatusError('Internal', text, { reason: 'NoSpace' });
+}
+
+async function freeOf(path: string): Promise<{ bytesMax: number; entriesMax: number }> {
+  const { bavail, bsize, files, ffree } = await statfs(path);
+  const bytesMax = Math.max(0, bavail * bsize - RESERVE_BYTES);
+  /* Some file systems count no inodes. */
+  return { bytesMax, entriesMax: files === 0 ? Number.MAX_SAFE_INTEGER : Math.max(0, ffree - RESERVE_ENTRIES) };
+}
+
 type Compression = 'none' | 'gzip' | 'zstd';
 
-async function decompressed(
-  o: LayerOpener,
-  layer: Digest,
-  c: Ctx,
-): Promise<{ stream: Readable; cleanUp: () => Promise<void> }> {
-  const nothing = async (): Promise<void> => undefined;
-  const through = async (stage: Duplex): Promise<{ stream: Readable; cleanUp: () => Promise<void> }> => {
+interface Source {
+  /** Where it lies plain or as gzip. */
+  readonly file: string | undefined;
+  open(): Promise<Readable>;
+  cleanUp(): Promise<void>;
+}
+
+async function sourceOf(o: LayerOpener, layer: Digest, c: Ctx): Promise<Source> {
+  const cleanUp = async (): Promise<void> => undefined;
+  const through = async (stage: Duplex): Promise<Readable> => {
     const source = await o.content.read(layer);
     /* A failure of the source ends the stage with the same error, which its reader then meets. */
     pipeline(source, stage, () => undefined);
-    return { stream: stage, cleanUp: nothing };
+    return stage;
   };
-  switch (await compressionOf(o.content.pathOf(layer))) {
+  const path = o.content.pathOf(layer);
+  switch (await compressionOf(path)) {
     case 'none':
-      return { stream: await o.content.read(layer), cleanUp: nothing };
+      return { file: path, open: () => o.content.read(layer), cleanUp };
     case 'gzip':
-      return through(zlib.createGunzip({ chunkSize: CHUNK_BYTES }));
+      return { file: path, open: () => through(zlib.createGunzip({ chunkSize: CHUNK_BYTES })), cleanUp };
     case 'zstd': {
       const builtIn = zstdOfNode();
-      if (builtIn) return through(builtIn);
-      const path = await unzstd(o, layer, c);
-      const stream = createReadStream(path, { highWaterMark: CHUNK_BYTES });
-      return { stream, cleanUp: () => rm(path, { force: true }) };
+      if (builtIn) return { file: undefined, open: () => through(builtIn), cleanUp };
+      const file = await unzstd(o, layer, c);
+      const open = async (): Promise<Readable> => createReadStream(file, { highWaterMark: CHUNK_BYTES });
+      return { file, open, cleanUp: () => rm(file, { force: true }) };
     }
   }
 }
@@ -111,11 +139,17 @@ function zstdOfNode(): Duplex | undefined {
 async function unzstd(o: LayerOpener, layer: Digest, c: Ctx): Promise<string> {
   const path = join(o.scratch, `${hexOf(layer)}.tar`);
   await mkdir(dirname(path), { recursive: true });
-  const argv = ['zstd', '-d', '-q', '-f', '--memory=128MB', '-o', path, o.content.pathOf(layer)];
+  const { bytesMax } = await freeOf(o.content.pathOf(layer));
+  const limited = ['prlimit', `--fsize=${bytesMax}`];
+  const argv = [...limited, 'zstd', '-d', '-q', '-f', '--memory=128MB', '-o', path, o.content.pathOf(layer)];
   try {
     const result = await o.kernel.programs.run(argv, { timeoutMs: ZSTD_TIMEOUT_MS }, c);
     if (result.code === 0) return path;
-    const why = result.code === 127 ? 'the program zstd is not installed' : result.stderr.toString().trim();
+    if (result.code === FILE_TOO_LARGE || result.stderr.includes('File too large')) throw tooLarge(bytesMax);
+    const why =
+      result.code === 127 || result.stderr.includes('failed to execute')
+        ? 'the program zstd is not installed'
+        : result.stderr.toString().trim();
     throw new StatusError('Invalid', `layer ${layer} is compressed with zstd and cannot be unpacked: ${why}`);
   } catch (e) {
     await rm(path, { force: true });

@@ -5,7 +5,7 @@
  * mount, setns or openat2. Every call is idempotent where the kernel allows it: making what exists and removing what is
  * gone succeed.
  */
-import type { Ctx } from '#lib/base';
+import type { Ctx, Digest } from '#lib/base';
 
 export interface ProgramResult {
   /** Exit code, or 128 + signal. */
@@ -120,6 +120,21 @@ export interface Cgroups {
   children(path: string, c: Ctx): Promise<readonly string[]>;
 }
 
+export interface BlobToUnpack {
+  readonly root: string;
+  readonly path: string;
+  /** A layer that unpacks to more is refused as a full disk would. */
+  readonly bytesMax: number;
+  readonly entriesMax: number;
+}
+
+export interface UnpackedBlob {
+  readonly entries: number;
+  readonly bytes: number;
+  /** Of the uncompressed bytes. */
+  readonly diffId: Digest;
+}
+
 export interface Kernel extends AsyncDisposable {
   readonly programs: Programs;
   readonly mounts: Mounts;
@@ -127,6 +142,10 @@ export interface Kernel extends AsyncDisposable {
   readonly cgroups: Cgroups;
   /** Makes an uncompressed layer tar appear below `root`: see agent/native/unpack.c. Resolves with entry and byte counts. */
   unpackLayer(o: { root: string; input: NodeJS.ReadableStream }, c: Ctx): Promise<{ entries: number; bytes: number }>;
+  /** The same for a stored blob, plain or gzip, read, hashed and decompressed by the helper; not synced. */
+  unpackBlob(o: BlobToUnpack, c: Ctx): Promise<UnpackedBlob>;
+  /** Everything written to the file system of `path` before this call is on disk when it returns. */
+  syncFileSystem(path: string, c: Ctx): Promise<void>;
   /** Removes a tree without following links or crossing mounts; gone is fine. */
   removeTree(path: string, c: Ctx): Promise<void>;
 }

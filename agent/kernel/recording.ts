@@ -2,8 +2,17 @@
  * A kernel that only remembers: for unit tests of what uses the kernel ports. Every call is noted in `calls` in order;
  * mounts, pins and cgroups are kept so that idempotence and leaks can be asked for; programs answer from a script.
  */
-import { type Ctx, StatusError } from '#lib/base';
-import type { CgroupLimits, CgroupUsage, Kernel, OverlayMount, ProgramResult, Programs } from './kernel.ts';
+import { type Ctx, StatusError, sha256 } from '#lib/base';
+import type {
+  BlobToUnpack,
+  CgroupLimits,
+  CgroupUsage,
+  Kernel,
+  OverlayMount,
+  ProgramResult,
+  Programs,
+  UnpackedBlob,
+} from './kernel.ts';
 
 export interface RecordedCall {
   /** 'programs.run', 'mounts.overlay', 'namespaces.pin', 'cgroups.ensure', 'removeTree', … */
@@ -110,6 +119,15 @@ export class RecordingKernel implements Kernel {
     let bytes = 0;
     for await (const chunk of o.input) bytes += chunk.length;
     return { entries: 0, bytes };
+  }
+
+  async unpackBlob(o: BlobToUnpack, c: Ctx): Promise<UnpackedBlob> {
+    this.#note('unpackBlob', [o.root, o.path], c);
+    return { entries: 0, bytes: 0, diffId: sha256('') };
+  }
+
+  async syncFileSystem(path: string, c: Ctx): Promise<void> {
+    this.#note('syncFileSystem', [path], c);
   }
 
   async removeTree(path: string, c: Ctx): Promise<void> {

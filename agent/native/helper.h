@@ -97,6 +97,7 @@ void verb_pin(const struct fields *f);
 void verb_unpin(const struct fields *f);
 void verb_remove(const struct fields *f);
 void verb_unpack(const struct fields *f);
+void verb_unpack_blob(const struct fields *f);
 void verb_session(const struct fields *f);
 
 int serve_main(void);
@@ -117,15 +118,15 @@ struct tar_entry {
 	struct bytes xattrs;
 };
 struct tar {
-	int input;
-	char *buffer;
+	struct layer_source *source;
+	const char *buffer;
 	size_t at, filled;
-	int64_t bytes_read;
 	struct tar_entry entry;
 	struct bytes extension, long_name, long_link;
 	bool has_size;
 };
-void tar_open(struct tar *t, int input);
+struct layer_source;
+void tar_open(struct tar *t, struct layer_source *source);
 /* False at the end. The data of the entry before must have been read. */
 bool tar_next(struct tar *t);
 /* Up to `limit` bytes of the archive, without a copy; at least 1 or the archive is cut short and this fails. */

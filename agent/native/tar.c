@@ -5,15 +5,15 @@
  * "Basic Tar Format"; where they leave a choice, Go's archive/tar, which wrote nearly every layer there is.
  */
 #include "helper.h"
+#include "layer-source.h"
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-enum { BLOCK = 512, BUFFER = 256 << 10, EXTENSION_MAX = 1 << 20, NAME_MAX_BYTES = 4095, XATTR_MAX = 64 << 10 };
+enum { BLOCK = 512, SKIP = 256 << 10, EXTENSION_MAX = 1 << 20, NAME_MAX_BYTES = 4095, XATTR_MAX = 64 << 10 };
 
-void tar_open(struct tar *t, int input)
+void tar_open(struct tar *t, struct layer_source *source)
 {
-	*t = (struct tar){.input = input, .buffer = must_alloc(BUFFER)};
+	*t = (struct tar){.source = source};
 }
 
 /* Makes at least one byte available; false at the end of the input. */
@@ -21,16 +21,9 @@ static bool fill(struct tar *t)
 {
 	if (t->at < t->filled)
 		return true;
-	ssize_t n;
-	do
-		n = read(t->input, t->buffer, BUFFER);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		fail("unpack: read");
 	t->at = 0;
-	t->filled = (size_t)n;
-	t->bytes_read += n;
-	return n > 0;
+	t->filled = source_next(t->source, &t->buffer);
+	return t->filled > 0;
 }
 
 size_t tar_data(struct tar *t, size_t limit, const char **data)
@@ -49,7 +42,7 @@ static void skip(struct tar *t, int64_t size)
 {
 	const char *data;
 	while (size > 0)
-		size -= (int64_t)tar_data(t, size > BUFFER ? BUFFER : (size_t)size, &data);
+		size -= (int64_t)tar_data(t, size > SKIP ? SKIP : (size_t)size, &data);
 }
 
 void tar_pad(struct tar *t, int64_t size)

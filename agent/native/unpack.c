@@ -10,9 +10,10 @@
  * (opencontainers/image-spec layer.md; kernel Documentation/filesystems/overlayfs.rst)
  *
  * Order per entry: data, owner, mode (chown clears set-uid), xattrs (chown clears security.capability), times; the times
- * of folders last. The folder should be empty at the start. At the end the file system is synced: who gets the answer may
- * rename and record the layer. Answer: "ENTRIES BYTES\n".
+ * of folders last. The folder should be empty at the start. A stream's file system is synced at the end: who gets the
+ * answer may rename and record the layer. Answer: "ENTRIES BYTES\n".
  */
+#include "layer-source.h"
 #include "unpack.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@
 #include <unistd.h>
 
 /* REMEMBERED_MAX: bytes of names kept until the end, some hundred thousand folders. */
-enum { ENTRIES_MAX = 10000000, REMEMBERED_MAX = 64 << 20 };
+enum { ENTRIES_MAX = 10000000, REMEMBERED_MAX = 64 << 20, WRITE_EARLY = 64 << 10 };
 #define BYTES_MAX ((int64_t)1 << 42)
 
 /* Whatever has the name goes away; a folder goes with all below it. */
@@ -111,6 +112,9 @@ static void unpack_file(struct unpacker *u, int folder, const char *name)
 			fail("unpack: write %s", u->tar.entry.name.data);
 		left -= (int64_t)n;
 	}
+	/* On its way to the disk while the next ones are made, so that the sync at the end has little left to do. */
+	if (size >= WRITE_EARLY)
+		sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 	close(fd);
 	tar_pad(&u->tar, size);
 }
@@ -209,7 +213,10 @@ static void unpack_entry(struct unpacker *u)
 	const char *name;
 	clean(path, e->name.data);
 	u->bytes += e->size;
-	if (++u->entries > ENTRIES_MAX || u->bytes > BYTES_MAX)
+	if (++u->entries > u->entries_max && u->entries_max < ENTRIES_MAX)
+		refuse(ENOSPC, "unpack: No space left on device: the layer has more than the %lld entries that are free",
+		       (long long)u->entries_max);
+	if (u->entries > ENTRIES_MAX || u->bytes > BYTES_MAX)
 		refuse(EFBIG, "unpack: the archive is too large");
 	if (!*path && e->type != '5')
 		refuse(EPROTO, "unpack: an entry has no name");
@@ -266,18 +273,23 @@ static void complete(struct unpacker *u)
 	}
 }
 
-void unpack(const char *root, int input)
+static void unpack_all(struct unpacker *u, const char *root, struct layer_source *source)
 {
-	static struct unpacker u;
-	u.parent = -1;
-	u.root = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (u.root < 0)
+	u->parent = -1;
+	u->root = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (u->root < 0)
 		fail("unpack: %s", root);
 	umask(0);
-	tar_open(&u.tar, input);
-	while (tar_next(&u.tar))
-		unpack_entry(&u);
-	complete(&u);
+	tar_open(&u->tar, source);
+	while (tar_next(&u->tar))
+		unpack_entry(u);
+	complete(u);
+}
+
+void unpack(const char *root, int input)
+{
+	static struct unpacker u = {.entries_max = ENTRIES_MAX};
+	unpack_all(&u, root, source_of_stream(input));
 	if (syncfs(u.root) < 0)
 		fail("unpack: sync %s", root);
 	dprintf(1, "%lld %lld\n", (long long)u.entries, (long long)u.bytes);
@@ -293,4 +305,20 @@ void verb_unpack(const struct fields *f)
 	if (write_full(fd, token, strlen(token)) < 0)
 		fail("unpack: connect");
 	unpack(field_text(f, 0), fd);
+}
+
+/*
+ * Fields: root, path of the blob, bytes that may be used, entries that may be made. Not synced: the caller syncs once for all
+ * layers of an image. Answer: "ENTRIES BYTES DIGEST\n".
+ */
+void verb_unpack_blob(const struct fields *f)
+{
+	static struct unpacker u;
+	long long entries = field_number(f, 3);
+	u.entries_max = entries < ENTRIES_MAX ? entries : ENTRIES_MAX;
+	struct layer_source *source = source_of_blob(field_text(f, 1), field_number(f, 2));
+	unpack_all(&u, field_text(f, 0), source);
+	char digest[65];
+	source_digest(source, digest);
+	dprintf(1, "%lld %lld %s\n", (long long)u.entries, (long long)u.bytes, digest);
 }

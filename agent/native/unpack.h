@@ -20,7 +20,7 @@ struct unpacker {
 	int parent;
 	char parent_name[PATH_MAX];
 	struct later *folders, *links;
-	int64_t entries, bytes;
+	int64_t entries, entries_max, bytes;
 };
 
 /* unpack-names.c */

@@ -3,6 +3,7 @@
  *
  *     folder/pods/UID/volumes/NAME             emptyDir (also the mount point of its tmpfs), configMap
  *     folder/pods/UID/subpaths/CONTAINER/N     binds of subPaths
+ *     folder/pods/UID/images/NAME              mark of an image volume, whose root lies with the containers'
  *     folder/memory/UID/NAME                   secret, projected, downwardAPI: one tmpfs for all
  */
 import { mkdir, open, readdir, rmdir, stat, unlink } from 'node:fs/promises';
@@ -18,6 +19,7 @@ import { downwardPayload } from './downwardapi.ts';
 import { prepareEmptyDir } from './emptydir.ts';
 import { diskUsage, type LimitedVolume, limitedOnDisk } from './emptydir-usage.ts';
 import { prepareHostPath } from './hostpath.ts';
+import { type ImageStore, mountImageVolume, removeImageVolumes } from './image.ts';
 import type { Payload } from './payload.ts';
 import { payloadDigest } from './payload.ts';
 import { projectedPayload } from './projected.ts';
@@ -31,6 +33,8 @@ export interface VolumesOptions {
   /** Everything lies below it, e.g. $BERTH_HOME/volumes. */
   readonly folder: string;
   readonly sources: VolumeSources;
+  /** Absent: image volumes are refused. */
+  readonly images?: ImageStore;
 }
 
 export async function openVolumes(o: VolumesOptions, _c: Ctx): Promise<Volumes> {
@@ -61,6 +65,10 @@ class NodeVolumes implements Volumes {
     const volume = (o.pod.spec?.volumes ?? []).find((v) => v.name === o.volumeName);
     if (volume === undefined) throw new StatusError('Invalid', `the pod has no volume "${o.volumeName}"`);
     const uid = uidOf(o.pod);
+    if (volume.image !== undefined && this.#o.images !== undefined) {
+      const o = { podUid: uid, volumeName: volume.name, source: volume.image, marks: this.#marks(uid) };
+      return { hostPath: await mountImageVolume(this.#o.images, o, c), readOnly: true };
+    }
     if (volume.hostPath !== undefined) return { hostPath: await prepareHostPath(volume.hostPath), readOnly: false };
     if (volume.emptyDir !== undefined) {
       const hostPath = this.#diskPath(uid, volume.name);
@@ -134,6 +142,7 @@ class NodeVolumes implements Volumes {
     const { mounts, removeTree } = this.#ports();
     const folder = this.#podFolder(podUid);
     for (const point of await mounts.below(folder, c)) await mounts.unmount(point, c);
+    if (this.#o.images !== undefined) await removeImageVolumes(this.#o.images, podUid, this.#marks(podUid), c);
     await Promise.all([removeTree(folder, c), removeTree(join(this.#memoryFolder(), podUid), c)]);
     this.#written.delete(podUid);
     this.#tokens.forget(podUid);
@@ -225,6 +234,10 @@ class NodeVolumes implements Volumes {
 
   #diskPath(uid: string, volumeName: string): string {
     return join(this.#podFolder(uid), 'volumes', volumeName);
+  }
+
+  #marks(uid: string): string {
+    return join(this.#podFolder(uid), 'images');
   }
 
   #memoryFolder(): string {

@@ -2,6 +2,7 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createLogger, realClock, realRandom, StatusError } from '#lib/base';
+import { proxiesOf } from '#lib/oci';
 import { startAgent } from '../../agent/main.ts';
 import { primaryIp } from '../../agent/node.ts';
 import { DEFAULT_INSTANCE, defaultHome } from '../layout.ts';
@@ -20,6 +21,7 @@ export interface AgentOptions {
   readonly networkMode?: string;
   readonly registryPort?: string;
   readonly registryUpstream?: string;
+  readonly certsDir?: string;
   readonly logFolder?: string;
   readonly maxPods?: string;
   readonly label?: readonly string[];
@@ -27,6 +29,8 @@ export interface AgentOptions {
   readonly config?: string;
   readonly logLevel?: string;
 }
+
+const DEFAULT_CERTS_FOLDER = '/etc/berth/certs.d';
 
 export async function runAgent(o: AgentOptions): Promise<void> {
   // The home is that of `up` or `join`, who have looked at it, and a node's name.
@@ -53,6 +57,7 @@ export async function runAgent(o: AgentOptions): Promise<void> {
       networkMode: o.networkMode === 'routes' ? 'routes' : 'vxlan',
       registryPort: Number(o.registryPort ?? 5000),
       registryUpstream: o.registryUpstream,
+      registries: { certsFolder: o.certsDir ?? DEFAULT_CERTS_FOLDER, proxy: proxiesOf(process.env) },
       logFolder: o.logFolder ?? '/var/log',
       podsMax: Number(o.maxPods ?? 250),
       labels: Object.fromEntries((o.label ?? []).map((l) => [l.split('=', 1)[0] ?? '', l.slice(l.indexOf('=') + 1)])),

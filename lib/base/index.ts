@@ -2,6 +2,7 @@ export * from './assert.ts';
 export * from './backoff.ts';
 export * from './clock.ts';
 export * from './digest.ts';
+export * from './duration.ts';
 export * from './errors.ts';
 export * from './files.ts';
 export * from './log.ts';

@@ -6,7 +6,15 @@
  */
 import { type Ctx, StatusError } from '#lib/base';
 import { basicAuthorization, type Challenge, parseChallenge, parseToken } from './challenge.ts';
-import { answerError, discard, type HttpRequest, type HttpResponse, readAnswer, type Transport } from './transport.ts';
+import {
+  answerError,
+  type ConnectionSettings,
+  discard,
+  type HttpRequest,
+  type HttpResponse,
+  readAnswer,
+  type Transport,
+} from './transport.ts';
 
 export interface Credentials {
   readonly username: string;
@@ -20,19 +28,33 @@ const EARLY_MS = 15_000;
 export class Authorizer {
   readonly #transport: Transport;
   readonly #base: string;
+  readonly #connection: ConnectionSettings;
+  readonly #headers: Readonly<Record<string, string>>;
   readonly #credentials: Credentials | undefined;
   /** By scopes; at most a few per repository. */
   readonly #known = new Map<string, { header: string; untilMs: number }>();
 
-  constructor(o: { transport: Transport; base: string; credentials: Credentials | undefined }) {
+  /** `headers` go to the registry's origin alone; `connection` is used for the token server as well. */
+  constructor(o: {
+    transport: Transport;
+    base: string;
+    connection: ConnectionSettings;
+    headers: Readonly<Record<string, string>>;
+    credentials: Credentials | undefined;
+  }) {
     this.#transport = o.transport;
     this.#base = o.base;
+    this.#connection = o.connection;
+    this.#headers = o.headers;
     this.#credentials = o.credentials;
   }
 
   /** Sends with what is known, and once more after answering a challenge. A 401 that remains is given back. */
-  async send(request: HttpRequest, scopes: readonly string[], c: Ctx): Promise<HttpResponse> {
-    if (new URL(request.url).origin !== new URL(this.#base).origin) return this.#transport.send(request, c);
+  async send(asked: HttpRequest, scopes: readonly string[], c: Ctx): Promise<HttpResponse> {
+    const connection = this.#connection;
+    if (new URL(asked.url).origin !== new URL(this.#base).origin)
+      return this.#transport.send({ ...asked, connection }, c);
+    const request = { ...asked, connection, headers: { ...this.#headers, ...asked.headers } };
     const key = scopes.join(' ');
     const answer = await this.#transport.send(authorized(request, this.#header(key, c)), c);
     if (answer.status !== 401) return answer;
@@ -65,7 +87,10 @@ export class Authorizer {
     for (const scope of asked) realm.searchParams.append('scope', scope);
     if (this.#credentials) realm.searchParams.set('account', this.#credentials.username);
     const headers = this.#credentials ? { authorization: basicAuthorization(this.#credentials) } : undefined;
-    const answer = await this.#transport.send({ method: 'GET', url: realm.href, headers: headers ?? {} }, c);
+    const answer = await this.#transport.send(
+      { method: 'GET', url: realm.href, headers: headers ?? {}, connection: this.#connection },
+      c,
+    );
     if (answer.status !== 200) throw await answerError(answer, `token server ${realm.host}`, c);
     const token = parseToken(await readAnswer(answer, TOKEN_BYTES_MAX, c));
     return { header: `Bearer ${token.value}`, untilMs: c.clock.monotonic() + token.expiresInMs - EARLY_MS };

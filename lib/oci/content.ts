@@ -67,18 +67,26 @@ const READ_BYTES = 256 * 1024;
 
 export class FolderContentStore implements ContentStore {
   readonly #folder: string;
+  readonly #isDurable: boolean;
   readonly #open = new Set<string>();
 
-  private constructor(folder: string) {
+  private constructor(folder: string, isDurable: boolean) {
     this.#folder = folder;
+    this.#isDurable = isDurable;
   }
 
-  /** With `keepIngests` unfinished ingests survive (a registry's resumable uploads), else they are removed now. */
-  static async open(folder: string, o: { readonly keepIngests: boolean }): Promise<FolderContentStore> {
+  /**
+   * With `keepIngests` unfinished ingests survive (a registry's resumable uploads), else they are removed now. With `durable: false`
+   * (default true) a visible blob is on disk only once its owner has synced the file system.
+   */
+  static async open(
+    folder: string,
+    o: { readonly keepIngests: boolean; readonly durable?: boolean },
+  ): Promise<FolderContentStore> {
     for (const a of ALGORITHMS) await mkdir(join(folder, 'blobs', a), { recursive: true });
     if (!o.keepIngests) await rm(join(folder, 'ingest'), { recursive: true, force: true });
     await mkdir(join(folder, 'ingest'), { recursive: true });
-    return new FolderContentStore(folder);
+    return new FolderContentStore(folder, o.durable ?? true);
   }
 
   /** Where a blob lies or would lie: for programs that read files. */
@@ -128,6 +136,7 @@ export class FolderContentStore implements ContentStore {
       file = await open(path, 'a+', 0o644);
       const ingest = new FolderIngest(ref, path, file, {
         algorithm: o.algorithm ?? 'sha256',
+        isDurable: this.#isDurable,
         target: (d) => this.pathOf(d),
         released: () => this.#open.delete(ref),
       });
@@ -194,6 +203,7 @@ class FolderIngest implements Ingest {
   readonly #path: string;
   readonly #file: FileHandle;
   readonly #algorithm: DigestAlgorithm;
+  readonly #isDurable: boolean;
   readonly #target: (digest: AnyDigest) => string;
   readonly #released: () => void;
   #hash: Hash;
@@ -210,12 +220,13 @@ class FolderIngest implements Ingest {
     ref: string,
     path: string,
     file: FileHandle,
-    o: { algorithm: DigestAlgorithm; target: (d: AnyDigest) => string; released: () => void },
+    o: { algorithm: DigestAlgorithm; isDurable: boolean; target: (d: AnyDigest) => string; released: () => void },
   ) {
     this.ref = ref;
     this.#path = path;
     this.#file = file;
     this.#algorithm = o.algorithm;
+    this.#isDurable = o.isDurable;
     this.#target = o.target;
     this.#released = o.released;
     this.#hash = createHash(o.algorithm);
@@ -263,11 +274,11 @@ class FolderIngest implements Ingest {
         throw sizeMismatch(expected.digest, expected.sizeBytes, this.#offset);
       const actual = await this.#digest(algorithmOf(expected.digest));
       if (actual !== expected.digest) throw digestMismatch(expected.digest, actual);
-      await this.#file.sync();
+      if (this.#isDurable) await this.#file.sync();
       const { mtimeMs } = await this.#file.stat();
       const target = this.#target(expected.digest);
       await rename(this.#path, target);
-      await syncPath(join(target, '..'));
+      if (this.#isDurable) await syncPath(join(target, '..'));
       return { digest: expected.digest, sizeBytes: this.#offset, modifiedMs: mtimeMs };
     } catch (e) {
       await rm(this.#path, { force: true });
@@ -336,7 +347,7 @@ class FolderIngest implements Ingest {
       if (skip < piece.length) await this.#file.appendFile(piece.subarray(skip));
     }
     this.#unflushed += bytes;
-    if (this.#unflushed < FLUSH_EVERY_BYTES || this.#flushing !== undefined) return;
+    if (this.#unflushed < FLUSH_EVERY_BYTES || this.#flushing !== undefined || !this.#isDurable) return;
     this.#unflushed = 0;
     this.#flushing = this.#file
       .datasync()

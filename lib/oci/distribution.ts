@@ -11,6 +11,7 @@ import { type ContentStore, digestMismatch, type Ingest, sizeMismatch } from './
 import { type AnyDigest, algorithmOf, digestBytes, isAnyDigest } from './digest.ts';
 import { type Descriptor, type Index, MANIFEST_BYTES_MAX, MEDIA_TYPES, parseManifest } from './image.ts';
 import { asArray, asStrings, optional, parseJsonObject } from './json.ts';
+import { ALL_CAPABILITIES, isMirrorOf, type RegistryHost, registryItself } from './registry-host.ts';
 import type { TransportOptions } from './transport.ts';
 import {
   answerError,
@@ -58,21 +59,31 @@ export class DistributionClient implements AsyncDisposable {
     this.#transport = new Transport(o);
   }
 
-  /** `baseUrl` replaces the registry's own address: a mirror, which is told the registry's name by `ns`. */
+  /** `at`: a mirror, which is told the registry's name by `ns`, or the registry with settings. Default: the registry itself. */
   repository(
     host: string,
     name: string,
-    o: { readonly credentials?: Credentials | undefined; readonly baseUrl?: string | undefined } = {},
+    o: {
+      readonly credentials?: Credentials | undefined;
+      readonly at?: RegistryHost | undefined;
+      readonly attempts?: number | undefined;
+    } = {},
   ): RemoteRepository {
-    const base = o.baseUrl ?? this.#transport.baseUrl(host);
+    const at = o.at ?? registryItself(host, { capabilities: ALL_CAPABILITIES });
+    const { tls, dialTimeoutMs } = at;
     return new RemoteRepository({
       host,
       name,
-      base,
-      query: o.baseUrl === undefined ? '' : `?ns=${encodeURIComponent(host)}`,
-      authorizer: new Authorizer({ transport: this.#transport, base, credentials: o.credentials }),
-      transport: this.#transport,
-      options: this.#options,
+      at,
+      query: isMirrorOf(host, at) ? `?ns=${encodeURIComponent(host)}` : '',
+      authorizer: new Authorizer({
+        transport: this.#transport,
+        base: at.url,
+        connection: { tls, dialTimeoutMs },
+        headers: at.headers ?? {},
+        credentials: o.credentials,
+      }),
+      options: { ...this.#options, ...(o.attempts === undefined ? {} : { attempts: o.attempts }) },
     });
   }
 
@@ -84,10 +95,9 @@ export class DistributionClient implements AsyncDisposable {
 interface RepositoryParts {
   readonly host: string;
   readonly name: string;
-  readonly base: string;
+  readonly at: RegistryHost;
   readonly query: string;
   readonly authorizer: Authorizer;
-  readonly transport: Transport;
   readonly options: DistributionOptions;
 }
 
@@ -292,10 +302,10 @@ export class RemoteRepository {
         onBytes?.(ingest.offset);
       }
     } catch (e) {
-      throw isDiskError(e) ? e : transportError(e, this.host, c);
+      throw isDiskError(e) ? e : transportError(e, this.#at(), c);
     }
     if (ingest.offset < d.sizeBytes)
-      throw new StatusError('Unavailable', `registry ${this.host} ended ${d.digest} after ${ingest.offset} bytes`);
+      throw new StatusError('Unavailable', `registry ${this.#at()} ended ${d.digest} after ${ingest.offset} bytes`);
   }
 
   #get(
@@ -325,7 +335,11 @@ export class RemoteRepository {
   }
 
   #url(path: string): string {
-    return `${this.#parts.base}/v2/${this.name}/${path}${this.#parts.query}`;
+    return `${this.#parts.at.url}/${this.name}/${path}${this.#parts.query}`;
+  }
+
+  #at(): string {
+    return new URL(this.#parts.at.url).host;
   }
 
   #subject(reference: string): string {

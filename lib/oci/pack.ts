@@ -27,6 +27,7 @@ export interface PackOptions {
     readonly exposedPorts?: readonly string[];
     readonly labels?: Readonly<Record<string, string>>;
     readonly stopSignal?: string;
+    readonly volumes?: readonly string[];
   };
   /** Default: this machine's. */
   readonly architecture?: string;
@@ -132,6 +133,7 @@ function runConfig(c: PackOptions['config']): object {
     ...(c.workingDir && { WorkingDir: c.workingDir }),
     ...(c.labels && { Labels: Object.fromEntries(Object.entries(c.labels).sort()) }),
     ...(c.stopSignal && { StopSignal: c.stopSignal }),
+    ...(c.volumes && { Volumes: set(c.volumes) }),
   };
 }
 

@@ -1,18 +1,18 @@
 /**
- * HTTP towards registries: connections per origin, custom CAs, redirects that never carry credentials to another origin, and
- * the mapping of failures to StatusErrors. Loopback registries and those named insecure are spoken to by plain http.
+ * HTTP towards registries: connections per origin, TLS settings and proxies, redirects that never carry headers of the
+ * registry's own (credentials among them) to another origin, and the mapping of failures to StatusErrors.
  * undici is loaded at the first use, so that a registry process that never calls out does not hold it in memory.
  */
-import { isIP } from 'node:net';
+import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
-import type { Agent } from 'undici';
+import type { Dispatcher } from 'undici';
 import { type Ctx, type ErrorKind, StatusError } from '#lib/base';
+import type { ProxyChoice } from './proxy.ts';
+import type { TlsSettings } from './registry-host.ts';
 
 export interface TransportOptions {
-  /** host[:port] spoken to by plain http besides loopback ones. */
-  readonly insecureRegistries?: readonly string[] | undefined;
-  /** PEM bundles trusted in addition to Node's own, by host[:port]; '*' = any. A loopback host with one gets https. */
-  readonly cas?: Readonly<Record<string, string>> | undefined;
+  /** Absent = no proxy. */
+  readonly proxy?: ProxyChoice | undefined;
   /** Longest silence of a server. Default 60 s. */
   readonly idleTimeoutMs?: number | undefined;
 }
@@ -23,6 +23,13 @@ export interface HttpRequest {
   readonly headers: Readonly<Record<string, string>>;
   /** Made anew for each attempt. */
   readonly body?: (() => Uint8Array | AsyncIterable<Uint8Array>) | undefined;
+  /** Also for where it redirects to: a registry's storage has the registry's authority. */
+  readonly connection?: ConnectionSettings | undefined;
+}
+
+export interface ConnectionSettings {
+  readonly tls?: TlsSettings | undefined;
+  readonly dialTimeoutMs?: number | undefined;
 }
 
 export interface HttpResponse {
@@ -40,20 +47,18 @@ export interface HttpResponse {
 const REDIRECTS_MAX = 5;
 const ERROR_BYTES_MAX = 64 * 1024;
 const DUMP_BYTES_MAX = 128 * 1024;
-const DOCKER_HUB = 'registry-1.docker.io';
+/** Sets of connections kept; settings of registries that changed leave old ones behind. */
+const DISPATCHERS_MAX = 32;
+/** What may be told to any origin. */
+const PLAIN_HEADERS = new Set(['accept', 'range', 'user-agent', 'content-type']);
 
 export class Transport implements AsyncDisposable {
   readonly #options: TransportOptions;
-  readonly #agents = new Map<string, Promise<Agent>>();
+  /** By their settings, the one used last at the end. */
+  readonly #dispatchers = new Map<string, Promise<Dispatcher>>();
 
   constructor(o: TransportOptions) {
     this.#options = o;
-  }
-
-  /** `http://127.0.0.1:5000` for a registry named in a reference. */
-  baseUrl(host: string): string {
-    const isPlain = this.#isInsecure(host) || (isLoopback(host) && this.#options.cas?.[host] === undefined);
-    return `${isPlain ? 'http' : 'https'}://${host === 'docker.io' ? DOCKER_HUB : host}`;
   }
 
   /** Any status is an answer. Throws Unavailable when the server cannot be reached, Cancelled when the signal aborts. */
@@ -70,15 +75,15 @@ export class Transport implements AsyncDisposable {
       const isDowngrade = url.startsWith('https:') && next.protocol !== 'https:';
       if (isDowngrade)
         throw new StatusError('Unavailable', `${url} redirects from https to ${next.protocol}//${next.host}`);
-      if (next.origin !== new URL(url).origin) headers = withoutAuthorization(headers);
+      if (next.origin !== new URL(url).origin) headers = plainHeaders(headers);
       url = next.href;
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const agents = await Promise.all(this.#agents.values());
-    this.#agents.clear();
-    for (const agent of agents) await agent.destroy();
+    const all = await Promise.all(this.#dispatchers.values());
+    this.#dispatchers.clear();
+    for (const dispatcher of all) await dispatcher.destroy();
   }
 
   async #once(request: HttpRequest, c: Ctx): Promise<HttpResponse> {
@@ -88,7 +93,7 @@ export class Transport implements AsyncDisposable {
       const call = undici.request;
       const body = request.body?.();
       const answer = await call(request.url, {
-        dispatcher: await this.#agent(host),
+        dispatcher: await this.#dispatcher(new URL(request.url), request.connection ?? {}),
         method: request.method,
         headers: { 'user-agent': 'berth/0.1', ...request.headers },
         body: body === undefined || body instanceof Uint8Array ? (body ?? null) : Readable.from(body),
@@ -106,35 +111,48 @@ export class Transport implements AsyncDisposable {
     }
   }
 
-  #agent(host: string): Promise<Agent> {
-    const ca = this.#options.cas?.[host] ?? this.#options.cas?.['*'];
-    const key = ca === undefined ? '' : host;
-    const found = this.#agents.get(key);
-    if (found !== undefined) return found;
-    const made = this.#newAgent(ca);
-    this.#agents.set(key, made);
+  #dispatcher(url: URL, settings: ConnectionSettings): Promise<Dispatcher> {
+    const proxy = this.#options.proxy?.(url);
+    const key = createHash('sha256')
+      .update(JSON.stringify([proxy, settings]))
+      .digest('hex');
+    const made = this.#dispatchers.get(key) ?? this.#newDispatcher(settings, proxy);
+    this.#dispatchers.delete(key);
+    this.#dispatchers.set(key, made);
+    const [oldest] = this.#dispatchers;
+    if (oldest !== undefined && this.#dispatchers.size > DISPATCHERS_MAX) {
+      this.#dispatchers.delete(oldest[0]);
+      /* Requests under way end first. */
+      oldest[1].then((d) => d.close()).catch(() => undefined);
+    }
     return made;
   }
 
-  async #newAgent(ca: string | undefined): Promise<Agent> {
+  async #newDispatcher(settings: ConnectionSettings, proxy: string | undefined): Promise<Dispatcher> {
     const { default: undici } = await import('undici');
     const idleMs = this.#options.idleTimeoutMs ?? 60_000;
-    const connect = { timeout: Math.min(idleMs, 10_000) };
-    if (ca === undefined) return new undici.Agent({ connect, headersTimeout: idleMs, bodyTimeout: idleMs });
-    const { rootCertificates } = await import('node:tls');
-    const trusted = [...rootCertificates, ca];
-    return new undici.Agent({ connect: { ...connect, ca: trusted }, headersTimeout: idleMs, bodyTimeout: idleMs });
-  }
-
-  #isInsecure(host: string): boolean {
-    return this.#options.insecureRegistries?.includes(host) ?? false;
+    const limits = { headersTimeout: idleMs, bodyTimeout: idleMs };
+    const connect = { timeout: settings.dialTimeoutMs ?? Math.min(idleMs, 10_000), ...(await tlsOf(settings.tls)) };
+    if (proxy === undefined) return new undici.Agent({ connect, ...limits });
+    return new undici.ProxyAgent({ uri: proxy, requestTls: connect, proxyTunnel: false, ...limits });
   }
 }
 
-/** localhost, 127.0.0.0/8 and [::1], with or without a port. */
-export function isLoopback(host: string): boolean {
-  const name = host.startsWith('[') ? host.slice(1, host.indexOf(']')) : host.replace(/:\d+$/, '');
-  return name === 'localhost' || name === '::1' || (isIP(name) === 4 && name.startsWith('127.'));
+interface TlsOptions {
+  ca?: string[];
+  cert?: string[];
+  key?: string[];
+  rejectUnauthorized?: boolean;
+}
+
+async function tlsOf(tls: TlsSettings | undefined): Promise<TlsOptions> {
+  if (tls === undefined) return {};
+  const { rootCertificates } = await import('node:tls');
+  return {
+    ...(tls.ca.length === 0 ? {} : { ca: [...rootCertificates, ...tls.ca] }),
+    ...(tls.client.length === 0 ? {} : { cert: tls.client.map((p) => p.cert), key: tls.client.map((p) => p.key) }),
+    ...(tls.skipVerify ? { rejectUnauthorized: false } : {}),
+  };
 }
 
 /** Reads the whole body; TooLarge above `bytesMax`. */
@@ -210,6 +228,6 @@ function registryWords(body: Buffer): string | undefined {
   }
 }
 
-function withoutAuthorization(headers: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).filter(([k]) => k.toLowerCase() !== 'authorization'));
+function plainHeaders(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).filter(([k]) => PLAIN_HEADERS.has(k.toLowerCase())));
 }

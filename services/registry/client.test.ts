@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type Ctx, realClock, realRandom, seededRandom, silentLogger } from '#lib/base';
 import {
+  ALL_CAPABILITIES,
   type Descriptor,
   DistributionClient,
   type DistributionOptions,
@@ -15,6 +16,7 @@ import {
   MEDIA_TYPES,
   packImage,
   pushPacked,
+  registryItself,
 } from '#lib/oci';
 import { type Registry, startRegistry } from './registry.ts';
 
@@ -435,10 +437,14 @@ describe('client: which scheme', () => {
     });
     expect(secure.url).toBe(`https://${secure.host}`);
     const tlsHost = secure.host;
-    const trusting = newClient({ attempts: 1, cas: { [tlsHost]: pem } });
-    await trusting.repository(tlsHost, 'a').pushBlob(BLOB, BYTES, {}, c);
-    const doubting = newClient({ attempts: 1, cas: { [tlsHost]: '' } });
-    await expect(doubting.repository(tlsHost, 'a').hasBlob(BLOB.digest, c)).rejects.toMatchObject({
+    const atTls = (ca: string[], skipVerify = false) => ({
+      at: registryItself(tlsHost, { capabilities: ALL_CAPABILITIES, tls: { ca, client: [], skipVerify } }),
+    });
+    const trusting = newClient({ attempts: 1 });
+    await trusting.repository(tlsHost, 'a', atTls([pem])).pushBlob(BLOB, BYTES, {}, c);
+    expect(await trusting.repository(tlsHost, 'a', atTls([], true)).hasBlob(BLOB.digest, c)).toBe(true);
+    const doubting = newClient({ attempts: 1 });
+    await expect(doubting.repository(tlsHost, 'a', atTls([])).hasBlob(BLOB.digest, c)).rejects.toMatchObject({
       kind: 'Unavailable',
     });
     for (const x of [trusting, doubting]) await x[Symbol.asyncDispose]();

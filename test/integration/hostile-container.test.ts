@@ -77,6 +77,7 @@ for (const program of ['crun', 'runc'])
         resources: { cpu: { shares: 2 }, pids: { limit: 200 } },
         oomScoreAdj: 0,
         hostname: 'p',
+        hasCgroupNamespace: false,
       });
       /* As a pod has them by its pinned namespaces. */
       made.linux.namespaces.push({ type: 'network' }, { type: 'ipc' }, { type: 'uts' });

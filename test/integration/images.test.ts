@@ -80,7 +80,18 @@ describe.each(['overlay', 'copy'] as const)('snapshotter %s', (name) => {
 
 describe.each(['overlay', 'copy'] as const)('images with %s', (snapshotter) => {
   const openHere = async (home: string): Promise<Images & AsyncDisposable> =>
-    openImages({ kernel, folder: home, clock: realClock, random: realRandom, log: silentLogger, snapshotter }, context);
+    openImages(
+      {
+        kernel,
+        folder: home,
+        clock: realClock,
+        random: realRandom,
+        log: silentLogger,
+        snapshotter,
+        certsFolder: join(folder, 'certs.d'),
+      },
+      context,
+    );
 
   test('pull, mount, run, write, remove; nothing is left', async () => {
     const home = await mkdtemp(join(folder, 'home-'));
@@ -103,7 +114,7 @@ describe.each(['overlay', 'copy'] as const)('images with %s', (snapshotter) => {
     await images.removeRoot('c1', context);
     await images.remove(reference, context);
     expect(await images.list(context)).toEqual([]);
-    expect(await filesBelow(home)).toEqual([]);
+    expect(await filesBelow(home)).toEqual(['boot-id']);
   });
 
   test('a zstd layer, a gzip layer with two members, whiteouts', async () => {
@@ -137,7 +148,14 @@ describe('images: what goes wrong', () => {
   test('each failure has its kind, and leaves nothing', async () => {
     const home = await mkdtemp(join(folder, 'home-'));
     await using images = await openImages(
-      { kernel, folder: home, clock: realClock, random: realRandom, log: silentLogger },
+      {
+        kernel,
+        folder: home,
+        clock: realClock,
+        random: realRandom,
+        log: silentLogger,
+        certsFolder: join(folder, 'certs.d'),
+      },
       context,
     );
     const pull = (reference: string) => images.pull(reference, {}, context);
@@ -158,7 +176,14 @@ describe('images: what goes wrong', () => {
   test('a blob whose bytes rotted in the registry is refused with digest mismatch', async () => {
     const home = await mkdtemp(join(folder, 'home-'));
     await using images = await openImages(
-      { kernel, folder: home, clock: realClock, random: realRandom, log: silentLogger },
+      {
+        kernel,
+        folder: home,
+        clock: realClock,
+        random: realRandom,
+        log: silentLogger,
+        certsFolder: join(folder, 'certs.d'),
+      },
       context,
     );
     const tar = await tarOf([['f', Buffer.from('sound content')]]);
@@ -177,7 +202,14 @@ describe('images: what goes wrong', () => {
     await kernel.mounts.tmpfs(home, { sizeBytes: 24 * 1024 * 1024 }, context);
     try {
       await using images = await openImages(
-        { kernel, folder: home, clock: realClock, random: realRandom, log: silentLogger },
+        {
+          kernel,
+          folder: home,
+          clock: realClock,
+          random: realRandom,
+          log: silentLogger,
+          certsFolder: join(folder, 'certs.d'),
+        },
         context,
       );
       /* 40 MB of zeros are a small blob: the disk fills up while it is unpacked. */
@@ -208,7 +240,14 @@ describe('images: what goes wrong', () => {
 test('a cancel in the middle of unpacking leaves nothing, and the next pull succeeds', async () => {
   const home = await mkdtemp(join(folder, 'home-'));
   await using images = await openImages(
-    { kernel, folder: home, clock: realClock, random: realRandom, log: silentLogger },
+    {
+      kernel,
+      folder: home,
+      clock: realClock,
+      random: realRandom,
+      log: silentLogger,
+      certsFolder: join(folder, 'certs.d'),
+    },
     context,
   );
   const tar = await tarOf(Array.from({ length: 64 }, (_, i) => [`f${i}`, Buffer.alloc(2 * 1024 * 1024, i)] as const));
@@ -232,7 +271,14 @@ test('a cancel in the middle of unpacking leaves nothing, and the next pull succ
 test('collect removes the least recently used images that no root uses', async () => {
   const home = await mkdtemp(join(folder, 'home-'));
   await using images = await openImages(
-    { kernel, folder: home, clock: realClock, random: realRandom, log: silentLogger },
+    {
+      kernel,
+      folder: home,
+      clock: realClock,
+      random: realRandom,
+      log: silentLogger,
+      certsFolder: join(folder, 'certs.d'),
+    },
     context,
   );
   const references: string[] = [];

@@ -21,6 +21,8 @@ import { oomScoreAdj } from '../resources.ts';
 import type { Slots } from '../slots.ts';
 import { resolveUser } from '../user.ts';
 import { ensureImage, StartFailure } from './image.ts';
+import { imageConfigVolumes } from './image-config-volumes.ts';
+import { ensureImageVolumes, imageVolumeFailure } from './image-volumes.ts';
 import { makeMountParents } from './mount-parents.ts';
 import { pidTargetOf } from './pid-namespace.ts';
 import { canMountRecursiveReadOnly, runtimeHandlerOf } from './runtime-class.ts';
@@ -60,6 +62,7 @@ export const LABELS = {
  */
 export async function startContainer(d: PodDeps, r: StartRequest, slots: Slots, c: Ctx): Promise<Attempt> {
   const image = await ensureImage(d, r.pod(), r.spec, r.events, c);
+  await ensureImageVolumes(d, r.pod(), r.spec, r.events, c);
   await raceAbort(r.turn, c.signal);
   return slots.use(() => createContainer(d, r, image, c), c);
 }
@@ -85,11 +88,14 @@ async function createAndStart(
   const pod = r.pod();
   d.kernel.cgroups.expectMove();
   const environment = await orConfigError(async () => environmentOf(pod, spec, envSources(d, pod, sandbox)));
-  const [rootfs, path, binds] = await allEnded([
+  const [rootfs, path, volumes] = await allEnded([
     d.images.mountRoot(o.id, o.image, c),
     prepareLog(d, pod, spec.name, r.attempt, o.id),
     orConfigError(() => bindsOf(d, r, environment, c)),
   ]);
+  const { image } = o;
+  const own = await orConfigError(() => imageConfigVolumes(d, { rootfs, image, taken: volumes }, c));
+  const binds = [...own, ...volumes];
   const [user] = await allEnded([
     orConfigError(() => resolveUser(rootfs, o.image.config.user, pod.spec.securityContext, spec.securityContext)),
     makeMountParents(
@@ -155,9 +161,9 @@ async function createAndStart(
   await pid?.check(c);
   r.events.normal('Started', `Started container ${spec.name}`, spec.name);
   const { attempt, backOff } = r;
-  const image = { image: spec.image ?? '', imageId: o.image.repoDigest };
+  const ran = { image: spec.image ?? '', imageId: o.image.repoDigest };
   const { resources = {} } = spec;
-  return { id: o.id, attempt, backOff, sandbox: sandbox.id, state, ...image, stopSignal, resources };
+  return { id: o.id, attempt, backOff, sandbox: sandbox.id, state, ...ran, stopSignal, resources };
 }
 
 function cgroupHost(d: PodDeps, pod: PodObject, spec: ContainerSpec): CgroupHost {
@@ -249,8 +255,10 @@ async function bindsOf(d: PodDeps, r: StartRequest, env: ReadonlyMap<string, str
     const subPath =
       m.subPathExpr !== undefined && m.subPathExpr !== '' ? expand(m.subPathExpr, env) : (m.subPath ?? '');
     const request = { pod, volumeName: m.name, containerName: spec.name, mountIndex, subPath };
-    const volume =
-      subPath === '' ? await d.volumes.prepare({ pod, volumeName: m.name }, c) : await d.volumes.subPath(request, c);
+    const prepare = subPath === '' ? d.volumes.prepare({ pod, volumeName: m.name }, c) : d.volumes.subPath(request, c);
+    const volume = await prepare.catch((e: unknown) => {
+      throw imageVolumeFailure(pod, m.name, e);
+    });
     const propagation =
       m.mountPropagation === 'Bidirectional'
         ? 'rshared'

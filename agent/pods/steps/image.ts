@@ -2,12 +2,17 @@
  * The image of a container by its pull policy, told as events in the kubelet's words.
  * Source: kubernetes pkg/kubelet/images/image_manager.go; credentials: agent/images/keyring.ts.
  */
-import { type Ctx, isKind, messageOf, StatusError } from '#lib/base';
+import { type Ctx, goDuration, isKind, messageOf, StatusError, type Timer } from '#lib/base';
 import type { Image, RegistryCredentials } from '../../images/images.ts';
 import { credentialsIn } from '../../images/keyring.ts';
+import { PullProgress } from '../../images/progress.ts';
 import type { PodDeps } from '../deps.ts';
 import type { ContainerSpec, PodObject } from '../model.ts';
 import type { PodEvents } from '../pod-events.ts';
+
+const PROGRESS_AFTER_MS = 10_000;
+/** The last one after more than an hour and a half. */
+const PROGRESS_EVENTS_MAX = 10;
 
 /** A failure with the waiting reason it shows. */
 export class StartFailure extends Error {
@@ -20,37 +25,48 @@ export class StartFailure extends Error {
   }
 }
 
-export async function ensureImage(
+export function ensureImage(
   d: PodDeps,
   pod: PodObject,
   container: ContainerSpec,
   events: PodEvents,
   c: Ctx,
 ): Promise<Image> {
-  const reference = container.image ?? '';
-  const policy = container.imagePullPolicy ?? 'IfNotPresent';
+  const { name, image: reference = '', imagePullPolicy: policy = 'IfNotPresent' } = container;
+  return pullByPolicy(d, { pod, reference, policy, events, container: name }, c);
+}
+
+export interface WantedImage {
+  readonly pod: PodObject;
+  readonly reference: string;
+  readonly policy: string;
+  readonly events: PodEvents;
+  /** Absent: it is wanted by the pod, for a volume. */
+  readonly container?: string;
+}
+
+export async function pullByPolicy(d: PodDeps, w: WantedImage, c: Ctx): Promise<Image> {
+  const { reference, events, container } = w;
   const quoted = `"${reference}"`;
   const local = await findLocal(d, reference, c);
-  if (local !== undefined && policy !== 'Always') {
-    events.normal('Pulled', `Container image ${quoted} already present on machine`, container.name);
+  if (local !== undefined && w.policy !== 'Always') {
+    events.normal('Pulled', `Container image ${quoted} already present on machine`, container);
     return local;
   }
-  if (policy === 'Never') {
-    throw new StartFailure('ErrImageNeverPull', `Container image ${quoted} is not present with pull policy of Never`);
+  if (w.policy === 'Never') {
+    const message = `Container image ${quoted} is not present with pull policy of Never`;
+    events.warning('ErrImageNeverPull', message, container);
+    throw new StartFailure('ErrImageNeverPull', message);
   }
-  events.normal('Pulling', `Pulling image ${quoted}`, container.name);
+  events.normal('Pulling', `Pulling image ${quoted}`, container);
   const begin = d.clock.monotonic();
   try {
-    const image = await d.images.pull(
-      reference,
-      { credentials: (host, repository) => credentialsFor(d, pod, host, repository) },
-      c,
-    );
-    const seconds = ((d.clock.monotonic() - begin) / 1000).toFixed(3);
+    const image = await pullTold(d, w, c);
+    const took = goDuration(d.clock.monotonic() - begin);
     events.normal(
       'Pulled',
-      `Successfully pulled image ${quoted} in ${seconds}s (${seconds}s including waiting). Image size: ${image.sizeBytes} bytes.`,
-      container.name,
+      `Successfully pulled image ${quoted} in ${took} (${took} including waiting). Image size: ${image.sizeBytes} bytes.`,
+      container,
     );
     return image;
   } catch (e) {
@@ -58,8 +74,34 @@ export async function ensureImage(
     if (isKind(e, 'BadRequest'))
       throw new StartFailure('InvalidImageName', `Failed to apply default image tag ${quoted}: ${messageOf(e)}`, e);
     const message = `Failed to pull image ${quoted}: ${messageOf(e)}`;
-    events.warning('Failed', message, container.name);
+    events.warning('Failed', message, container);
     throw new StartFailure('ErrImagePull', message, e);
+  }
+}
+
+/** A pull that lasts says by events how far it is: after ten seconds, then after twice as long each time. */
+async function pullTold(d: PodDeps, w: WantedImage, c: Ctx): Promise<Image> {
+  const { pod, reference, events, container } = w;
+  const progress = new PullProgress();
+  const credentials = (host: string, repository: string): RegistryCredentials | undefined =>
+    credentialsFor(d, pod, host, repository);
+  let timer: Timer | undefined;
+  let told = 0;
+  const tellAfter = (delayMs: number): void => {
+    timer = d.clock.after(
+      delayMs,
+      () => {
+        events.normal('Pulling', `Pulling image "${reference}": ${progress.text()}`, container);
+        if (++told < PROGRESS_EVENTS_MAX) tellAfter(delayMs * 2);
+      },
+      { unref: true },
+    );
+  };
+  tellAfter(PROGRESS_AFTER_MS);
+  try {
+    return await d.images.pull(reference, { credentials, onProgress: (p) => progress.update(p) }, c);
+  } finally {
+    timer?.cancel();
   }
 }
 

@@ -152,7 +152,8 @@ async function prepareVolumes(d: PodDeps, pod: PodObject, c: Ctx): Promise<void>
       throw new MountFailure(kind, `MountVolume.SetUp failed for volume "${name}" : ${message}`, { cause: e });
     }
   };
-  await allEnded((pod.spec.volumes ?? []).map(prepare));
+  /* Images are pulled before their containers, outside the slots of starts. */
+  await allEnded((pod.spec.volumes ?? []).filter((v) => v.image === undefined).map(prepare));
 }
 
 async function writeEtc(

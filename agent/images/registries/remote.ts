@@ -1,14 +1,16 @@
 /**
- * From a reference to an image's documents at a registry: index, manifest and config, each verified by digest. Mirrors of the
- * registry are asked first, in their order; what they cannot give comes from the registry itself.
+ * From a reference to an image's documents at a registry: index, manifest and config, each verified by digest. The node's
+ * settings say where to ask (registries/): mirrors first, in their order; what they cannot give comes from the registry itself.
  */
-import { type Ctx, type Digest, isKind, parseDigest, StatusError } from '#lib/base';
+import { type Ctx, type Digest, parseDigest, StatusError, sha256 } from '#lib/base';
 import {
   CONFIG_BYTES_MAX,
   type ConfigFile,
   choosePlatform,
   type DistributionClient,
   formatReference,
+  isAnyDigest,
+  isMirrorOf,
   LAYERS_MAX,
   localPlatform,
   type Manifest,
@@ -16,12 +18,13 @@ import {
   parseConfig,
   parseManifest,
   type Reference,
-  type RemoteRepository,
 } from '#lib/oci';
-import type { PullOptions } from './images.ts';
+import type { PullOptions } from '../images.ts';
+import type { RegistryHosts } from './certs-folder.ts';
+import { Sources } from './sources.ts';
 
 export interface RemoteImage {
-  readonly repository: RemoteRepository;
+  readonly sources: Sources;
   readonly topDigest: Digest;
   readonly manifestDigest: Digest;
   readonly manifest: Manifest;
@@ -32,38 +35,50 @@ export interface RemoteImage {
 
 export interface RegistryAccess {
   readonly client: DistributionClient;
-  /** Base urls to ask first, by registry host. */
-  readonly mirrors: Readonly<Record<string, readonly string[]>>;
+  readonly hosts: RegistryHosts;
 }
 
+/** A mirror is tried once, then the next is. */
+const MIRROR_ATTEMPTS = 1;
 const INDEX_DEPTH_MAX = 4;
+
+export interface Asked {
+  readonly sources: Sources;
+  /** Of all credentials that are shown: who brings others is told other things. */
+  readonly credentials: Digest;
+}
+
+/** Credentials are those for the place that is asked: a mirror gets what pull secrets have under its own name. */
+export async function sourcesOf(a: RegistryAccess, ref: Reference, o: PullOptions): Promise<Asked> {
+  const hosts = await a.hosts.hostsOf(ref.host);
+  const sources = hosts.map((host, i) => {
+    const isMirror = i < hosts.length - 1 && isMirrorOf(ref.host, host);
+    const credentials = o.credentials?.(isMirror ? new URL(host.url).host : ref.host, ref.repository);
+    const attempts = isMirror ? MIRROR_ATTEMPTS : undefined;
+    const repository = a.client.repository(ref.host, ref.repository, { at: host, credentials, attempts });
+    return { host, repository, credentials };
+  });
+  return {
+    sources: new Sources(sources),
+    credentials: sha256(JSON.stringify(sources.map((s) => s.credentials ?? null))),
+  };
+}
 
 /**
  * NotFound, Unauthorized, Forbidden and Unavailable with the registry's words; Invalid for documents that are damaged, not of
  * an image, or without a match for this machine.
  */
-export async function resolveImage(a: RegistryAccess, ref: Reference, o: PullOptions, c: Ctx): Promise<RemoteImage> {
-  for (const baseUrl of a.mirrors[ref.host] ?? []) {
-    try {
-      return await readImage(a.client.repository(ref.host, ref.repository, { baseUrl }), ref, c);
-    } catch (err) {
-      if (isKind(err, 'Cancelled') || c.signal.aborted) throw err;
-      c.log.debug({ err, mirror: baseUrl, image: formatReference(ref) }, 'mirror cannot give the image');
-    }
-  }
-  const credentials = o.credentials?.(ref.host, ref.repository);
-  return readImage(a.client.repository(ref.host, ref.repository, { credentials }), ref, c);
-}
-
-async function readImage(repository: RemoteRepository, ref: Reference, c: Ctx): Promise<RemoteImage> {
+export async function resolveImage(sources: Sources, ref: Reference, c: Ctx): Promise<RemoteImage> {
   const documents: { digest: Digest; bytes: Buffer }[] = [];
   let wanted = manifestReference(ref);
   for (let depth = 0; depth < INDEX_DEPTH_MAX; depth++) {
-    const got = await repository.getManifest(wanted, c);
+    const reference = wanted;
+    const need = isAnyDigest(reference) ? 'pull' : 'resolve';
+    const got = await sources.first(need, (r) => r.getManifest(reference, c), c);
     const digest = parseDigest(got.digest);
     documents.push({ digest, bytes: got.bytes });
     const document = parseManifest(got.bytes, got.mediaType);
-    if (document.type === 'manifest') return readConfig(repository, document, documents, ref, c);
+    if (document.type === 'manifest') return readConfig(sources, document, documents, ref, c);
     const platform = localPlatform();
     const match = choosePlatform(document, platform);
     if (!match)
@@ -77,7 +92,7 @@ async function readImage(repository: RemoteRepository, ref: Reference, c: Ctx): 
 }
 
 async function readConfig(
-  repository: RemoteRepository,
+  sources: Sources,
   manifest: Manifest,
   documents: { digest: Digest; bytes: Buffer }[],
   ref: Reference,
@@ -89,7 +104,7 @@ async function readConfig(
   const top = documents[0]?.digest;
   const own = documents.at(-1)?.digest;
   if (top === undefined || own === undefined) throw new StatusError('Internal', 'an image without a manifest');
-  const bytes = await repository.getBlob(manifest.config, CONFIG_BYTES_MAX, c);
+  const bytes = await sources.first('pull', (r) => r.getBlob(manifest.config, CONFIG_BYTES_MAX, c), c);
   const config = parseConfig(bytes);
   if (config.diffIds.length !== manifest.layers.length)
     throw new StatusError(
@@ -97,5 +112,5 @@ async function readConfig(
       `${name} is not a container image: ${manifest.layers.length} layers (config ${manifest.config.mediaType}), but ${config.diffIds.length} diff ids`,
     );
   const all = [...documents, { digest: parseDigest(manifest.config.digest), bytes }];
-  return { repository, topDigest: top, manifestDigest: own, manifest, config, documents: all };
+  return { sources, topDigest: top, manifestDigest: own, manifest, config, documents: all };
 }
