@@ -173,6 +173,7 @@ export {
   requestOfClaim,
   STORAGE_PATH_ANNOTATION,
   StorageAnnotations,
+  withClaim,
 } from './storage/claims.ts';
 export { findVolume, isReachableFrom, isSameMode, type MatchOptions, mismatchOf } from './storage/match.ts';
 export { matchesNodeSelector, matchesNodeTerm, type SelectableNode } from './storage/node-selector.ts';

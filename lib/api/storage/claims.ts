@@ -63,6 +63,21 @@ export function isBoundTo(volume: PersistentVolumeObject, claim: Claim): boolean
   return isNamed && (!ref.uid || ref.uid === claim.metadata.uid);
 }
 
+/** The volume, naming the claim; undefined = it names the claim already, uid included. */
+export function withClaim(volume: PersistentVolumeObject, claim: Claim): PersistentVolumeObject | undefined {
+  const { name, namespace, uid, resourceVersion } = claim.metadata;
+  const annotations = isBoundTo(volume, claim)
+    ? volume.metadata.annotations
+    : { ...volume.metadata.annotations, [StorageAnnotations.boundByController]: 'yes' };
+  if (volume.spec.claimRef?.uid === uid && isBoundTo(volume, claim)) return undefined;
+  const claimRef = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', namespace, name, uid, resourceVersion };
+  return {
+    ...volume,
+    metadata: { ...volume.metadata, ...(annotations === undefined ? {} : { annotations }) },
+    spec: { ...volume.spec, claimRef },
+  };
+}
+
 /** Its volume is named and nothing is left to do: a pod may use it. */
 export function isFullyBound(claim: Claim): boolean {
   return Boolean(claim.spec.volumeName) && claim.metadata.annotations?.[StorageAnnotations.bindCompleted] !== undefined;

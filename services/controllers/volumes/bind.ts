@@ -5,11 +5,11 @@
  */
 import {
   type DeepReadonly,
-  isBoundTo,
   Kinds,
   type PersistentVolume,
   type PersistentVolumeClaim,
   StorageAnnotations,
+  withClaim,
 } from '#lib/api';
 import type { Ctx } from '#lib/base';
 import type { Client } from '#lib/client';
@@ -33,21 +33,6 @@ export async function bind(client: Client, volume: Volume, claim: Claim, c: Ctx)
 async function nameClaim(client: Client, volume: Volume, claim: Claim, c: Ctx): Promise<Volume> {
   const next = withClaim(volume, claim);
   return next === undefined ? volume : await client.update(Kinds.persistentvolumes, next, c);
-}
-
-/** undefined = it names the claim already, uid included. */
-export function withClaim(volume: Volume, claim: Claim): Volume | undefined {
-  const { name, namespace, uid, resourceVersion } = claim.metadata;
-  const annotations = isBoundTo(volume, claim)
-    ? volume.metadata.annotations
-    : { ...volume.metadata.annotations, [StorageAnnotations.boundByController]: 'yes' };
-  if (volume.spec.claimRef?.uid === uid && isBoundTo(volume, claim)) return undefined;
-  const claimRef = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', namespace, name, uid, resourceVersion };
-  return {
-    ...volume,
-    metadata: { ...volume.metadata, ...(annotations === undefined ? {} : { annotations }) },
-    spec: { ...volume.spec, claimRef },
-  };
 }
 
 async function nameVolume(client: Client, volume: Volume, claim: Claim, c: Ctx): Promise<Claim> {

@@ -9,12 +9,13 @@ import {
   Kinds,
   keyText,
   newControllerRef,
+  type PersistentVolumeClaimSpec,
   type Pod,
   type Volume,
 } from '#lib/api';
 import { type Ctx, isKind, messageOf } from '#lib/base';
 import type { Controller, Outcome } from '#lib/controller';
-import { changesOf, DONE, parseKeyText, startController } from '#lib/controller';
+import { changesOf, DONE, mutableCopy, parseKeyText, startController } from '#lib/controller';
 import type { Deps } from '../deps.ts';
 
 const WORKERS = 4;
@@ -46,7 +47,7 @@ export function startEphemeralVolumes(deps: Deps): Controller {
       ownerReferences: [newControllerRef(pod, Kinds.pods)],
     };
     try {
-      await client.create(Kinds.persistentvolumeclaims, structuredClone({ metadata, spec: template.spec }) as never, c);
+      await client.create(Kinds.persistentvolumeclaims, { metadata, spec: mutableCopy<PersistentVolumeClaimSpec>(template.spec) }, c);
     } catch (e) {
       if (isKind(e, 'AlreadyExists')) return;
       events.event(pod, 'Warning', 'FailedCreate', `Error creating PVC ${name}: ${messageOf(e)}`);
