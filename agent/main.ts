@@ -39,6 +39,7 @@ import { runtimeStateFolder } from './runtime-state.ts';
 import { startSession } from './session/client.ts';
 import { Reports } from './session/reports.ts';
 import type { DesiredChange, Session, SessionCredentials } from './session/session.ts';
+import { LocalStorage } from './volumes/local-storage.ts';
 import { openVolumes } from './volumes/open.ts';
 
 export interface AgentConfig {
@@ -117,17 +118,26 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     labels: config.labels,
     taints: config.taints,
     folder: config.home,
+    storageFolder: at('storage'),
     runtimeVersion: `berth://${runtime.defaultRuntime}`,
   };
   const capacity = await nodeCapacity(nodeOptions);
   const reports = new Reports();
+  const known = { list: () => objects.list('persistentvolumes') };
+  const storage = scope.own(
+    new LocalStorage({ folder: at('storage'), kernel, session: reports, volumes: known, clock, log }),
+  );
+  await storage.open();
   const volumes = await openVolumes(
     {
       kernel,
       folder: at('volumes'),
+      storage,
       sources: {
         configMap: (ns, name) => objects.get('configmaps', ns, name),
         secret: (ns, name) => objects.get('secrets', ns, name),
+        claim: (ns, name) => objects.get('persistentvolumeclaims', ns, name),
+        persistentVolume: (name) => objects.get('persistentvolumes', '', name),
         serviceAccountToken: ({ pod, ...o }, ctx) => {
           const { namespace = '', name, uid = '' } = pod.metadata;
           const serviceAccount = pod.spec?.serviceAccountName ?? 'default';
@@ -178,7 +188,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     containers: () => measuredContainers(pods, manager),
     clock,
   });
-  const follow = new Follow({ objects, manager, network, scope, c });
+  const follow = new Follow({ objects, manager, network, storage, scope, c });
   const session = scope.own(
     await startSession({
       endpoints: config.gateways,
@@ -205,21 +215,31 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   scope.spawn('image collection', (signal) => collectImages(images, config.home, { ...c, signal }));
 }
 
+interface FollowOptions {
+  readonly objects: NodeObjects;
+  readonly manager: PodManager;
+  readonly network: Network;
+  readonly storage: LocalStorage;
+  readonly scope: Scope;
+  readonly c: Ctx;
+}
+
 /** Brings the session's changes to objects, pods and network, in that order. */
 class Follow {
-  readonly #o: { objects: NodeObjects; manager: PodManager; network: Network; scope: Scope; c: Ctx };
+  readonly #o: FollowOptions;
   #isCleaned = false;
   /** A half-replayed wish would reject services for a moment, so nothing is written before the first `synced`. */
   #isSynced = false;
 
-  constructor(o: { objects: NodeObjects; manager: PodManager; network: Network; scope: Scope; c: Ctx }) {
+  constructor(o: FollowOptions) {
     this.#o = o;
   }
 
   apply(changes: readonly DesiredChange[]): void {
-    const { objects, manager } = this.#o;
+    const { objects, manager, storage } = this.#o;
     for (const change of changes) objects.apply(change);
     manager.apply(changes);
+    storage.apply(changes);
     if (changes.some((x) => x.resource === 'services' || x.resource === 'endpointslices' || x.resource === 'nodes'))
       this.#sync();
   }
@@ -229,6 +249,7 @@ class Follow {
     this.#sync();
     if (from !== 'gateway') return;
     this.#o.manager.connected();
+    this.#o.storage.connected();
     if (this.#isCleaned) return;
     this.#isCleaned = true;
     this.#o.scope.spawn('remove unwanted', () => this.#o.manager.removeUnwanted(this.#o.c));

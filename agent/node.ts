@@ -4,7 +4,7 @@
  */
 import { readFile, statfs } from 'node:fs/promises';
 import { arch, cpus, networkInterfaces, release, totalmem } from 'node:os';
-import type { Node, NodeCondition, NodeStatus } from '#lib/api';
+import { type Node, type NodeCondition, type NodeStatus, STORAGE_PATH_ANNOTATION } from '#lib/api';
 import { type Clock, timeText } from '#lib/base';
 import type { Image } from './images/images.ts';
 
@@ -17,6 +17,8 @@ export interface NodeOptions {
   readonly taints: readonly { key: string; value?: string; effect: string }[];
   /** A folder on the disk that pods use. */
   readonly folder: string;
+  /** Of local volumes. */
+  readonly storageFolder: string;
   readonly runtimeVersion: string;
 }
 
@@ -64,6 +66,7 @@ export async function describeNode(o: NodeOptions, images: readonly Image[], clo
         'beta.kubernetes.io/arch': ARCHITECTURES[arch()] ?? arch(),
         ...o.labels,
       },
+      annotations: { [STORAGE_PATH_ANNOTATION]: o.storageFolder },
     },
     spec: o.taints.length > 0 ? { taints: o.taints.map((t) => ({ ...t })) } : {},
     status: await nodeStatus(o, images, clock),

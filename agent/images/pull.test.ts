@@ -98,6 +98,7 @@ function countingKernel(): Kernel {
       unpacking.now--;
       return { entries: 1, bytes };
     },
+    ownTree: never,
     removeTree: (path) => rm(path, { recursive: true, force: true }),
     [Symbol.asyncDispose]: nothing,
   };

@@ -106,6 +106,8 @@ export interface Kernel extends AsyncDisposable {
   readonly cgroups: Cgroups;
   /** Makes an uncompressed layer tar appear below `root`: see agent/native/unpack.c. Resolves with entry and byte counts. */
   unpackLayer(o: { root: string; input: NodeJS.ReadableStream }, c: Ctx): Promise<{ entries: number; bytes: number }>;
+  /** Gives a folder and all below it to a group, readable and writable for it; follows no link: see agent/native/own.c. */
+  ownTree(path: string, groupId: number, c: Ctx): Promise<void>;
   /** Removes a tree without following links or crossing mounts; gone is fine. */
   removeTree(path: string, c: Ctx): Promise<void>;
 }

@@ -7,6 +7,7 @@ import { readdir } from 'node:fs/promises';
 import { type Ctx, Scope } from '#lib/base';
 import type { ContainerId } from '../runtime/runtime.ts';
 import type { DesiredChange } from '../session/session.ts';
+import { hasClaims } from '../volumes/claim.ts';
 import { hasDownwardChange } from '../volumes/downwardapi.ts';
 import { type AdoptedPod, adoptable, type Exited, idsOf, noteEnd } from './adopted.ts';
 import type { PodDeps } from './deps.ts';
@@ -81,6 +82,8 @@ export class PodManager implements AsyncDisposable {
         if (change.type === 'upsert') this.#upsert(change.object as PodObject);
         else this.#gone(change.uid);
       } else if (change.resource === 'configmaps' || change.resource === 'secrets') this.#sourceChanged(change);
+      else if (change.resource === 'persistentvolumeclaims' || change.resource === 'persistentvolumes')
+        for (const w of this.#workers.values()) if (hasClaims(w.pod)) w.retryNow();
     }
   }
 

@@ -5,6 +5,8 @@ import type {
   EndpointSlice,
   KubeObject,
   Node,
+  PersistentVolume,
+  PersistentVolumeClaim,
   Pod,
   Secret,
   Service,
@@ -20,6 +22,8 @@ interface ByResource {
   services: Service;
   endpointslices: EndpointSlice;
   nodes: Node;
+  persistentvolumes: PersistentVolume;
+  persistentvolumeclaims: PersistentVolumeClaim;
   namespaces: KubeObject;
 }
 

@@ -169,6 +169,7 @@ export {
   isToBeErased,
   LOCAL_PROVISIONER,
   NO_PROVISIONER,
+  nodeHost,
   PROVISIONER_FINALIZER,
   requestOfClaim,
   STORAGE_PATH_ANNOTATION,

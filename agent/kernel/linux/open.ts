@@ -31,6 +31,9 @@ export async function openKernel(o: KernelOptions): Promise<LinuxKernel> {
     namespaces: new HelperNamespaces(helper),
     cgroups,
     unpackLayer: (u, c) => unpackLayer(helper, u, c),
+    ownTree: async (path, groupId, c) => {
+      await helper.call('own', [path, groupId], c);
+    },
     removeTree: async (path, c) => {
       await helper.call('remove', [path], c);
     },

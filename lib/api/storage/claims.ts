@@ -5,7 +5,7 @@
 import type { PersistentVolume, PersistentVolumeClaim, Pod, Volume } from '../gen/types/core-v1.ts';
 import type { StorageClass } from '../gen/types/storage-v1.ts';
 import { controllerOf } from '../meta.ts';
-import type { DeepReadonly } from '../object.ts';
+import type { DeepReadonly, KubeObject } from '../object.ts';
 import { parseQuantity, type Quantity } from '../quantity.ts';
 
 export const StorageAnnotations = {
@@ -99,6 +99,11 @@ export function hostOfVolume(volume: PersistentVolumeObject): string | undefined
   const isPlain = terms.length === 1 && terms[0]?.matchExpressions?.length === 1 && !terms[0].matchFields?.length;
   if (!isPlain || only?.key !== HOSTNAME_LABEL || only.operator !== 'In') return undefined;
   return only.values?.length === 1 ? only.values[0] : undefined;
+}
+
+/** The name that volumes know a node by. */
+export function nodeHost({ metadata }: DeepReadonly<KubeObject>): string {
+  return metadata.labels?.[HOSTNAME_LABEL] ?? metadata.name;
 }
 
 /** Nobody uses it any more and its data is to go. */

@@ -14,6 +14,7 @@ import {
   Kinds,
   type KubeObject,
   keyText,
+  nodeHost,
   type ObjectKey,
   type PersistentVolume,
   type PersistentVolumeClaim,
@@ -155,7 +156,8 @@ function volumeSide(deps: Deps, events: EventRecorder): Side {
       changesOf(claims, (previous, next) => volumesOf(next ?? previous, volumes.list())),
       changesOf(nodes, (previous, next) => {
         if (previous !== undefined && next !== undefined && isReady(previous) === isReady(next)) return [];
-        const name = (next ?? previous)?.metadata.name;
+        const node = next ?? previous;
+        const name = node === undefined ? undefined : nodeHost(node);
         return volumes
           .list()
           .filter((v) => isLocalVolume(v) && hostOfVolume(v) === name)
@@ -166,7 +168,8 @@ function volumeSide(deps: Deps, events: EventRecorder): Side {
       async reconcile(key, c): Promise<Outcome> {
         const volume = volumes.get(parseKeyText(key));
         if (volume === undefined) return DONE;
-        const host = isLocalVolume(volume) ? nodes.get(clusterKey(hostOfVolume(volume) ?? '')) : undefined;
+        const hostName = isLocalVolume(volume) ? hostOfVolume(volume) : undefined;
+        const host = hostName === undefined ? undefined : nodes.list().find((n) => nodeHost(n) === hostName);
         const claim = await claimedBy(client, volume, claims.get(claimKey(volume)), c);
         const node = host === undefined ? 'absent' : isReady(host) ? 'ready' : 'notReady';
         let latest = volume;

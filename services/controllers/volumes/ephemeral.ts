@@ -47,7 +47,11 @@ export function startEphemeralVolumes(deps: Deps): Controller {
       ownerReferences: [newControllerRef(pod, Kinds.pods)],
     };
     try {
-      await client.create(Kinds.persistentvolumeclaims, { metadata, spec: mutableCopy<PersistentVolumeClaimSpec>(template.spec) }, c);
+      await client.create(
+        Kinds.persistentvolumeclaims,
+        { metadata, spec: mutableCopy<PersistentVolumeClaimSpec>(template.spec) },
+        c,
+      );
     } catch (e) {
       if (isKind(e, 'AlreadyExists')) return;
       events.event(pod, 'Warning', 'FailedCreate', `Error creating PVC ${name}: ${messageOf(e)}`);

@@ -7,6 +7,7 @@ import {
   HOSTNAME_LABEL,
   LOCAL_PROVISIONER,
   type Node,
+  nodeHost,
   type PersistentVolume,
   type PersistentVolumeClaim,
   PROVISIONER_FINALIZER,
@@ -79,7 +80,7 @@ function volumeFor(
 ): Omit<PersistentVolume, 'apiVersion' | 'kind'> {
   const { name, namespace = '', uid = '' } = claim.metadata;
   const reclaim = c.reclaimPolicy ?? 'Delete';
-  const host = node.metadata.labels?.[HOSTNAME_LABEL] ?? node.metadata.name;
+  const host = nodeHost(node);
   const storage = claim.spec.resources?.requests?.['storage'] ?? '0';
   return {
     metadata: {
