@@ -369,8 +369,9 @@ describe('subPath', () => {
   test('opens files, folders and links that stay inside, and makes what is missing', async () => {
     expect(await opened('dir/file')).toBe(join(folder, 'vol/dir/file'));
     expect(await opened('inside')).toBe(join(folder, 'vol/dir/file'));
+    await chmod(join(folder, 'vol'), 0o2770);
     expect(await opened('new/deep', true)).toBe(join(folder, 'vol/new/deep'));
-    expect((await stat(join(folder, 'vol/new/deep'))).mode & 0o777).toBe(0o750);
+    for (const made of ['vol/new', 'vol/new/deep']) expect((await stat(join(folder, made))).mode & 0o7777).toBe(0o2770);
   });
 
   test.each(['outside', 'outside/passwd', 'dir/up', '/etc', 'a/../../x', 'outside/made'])(

@@ -173,8 +173,13 @@ function volumeSide(deps: Deps, events: EventRecorder): Side {
         const claim = await claimedBy(client, volume, claims.get(claimKey(volume)), c);
         const node = host === undefined ? 'absent' : isReady(host) ? 'ready' : 'notReady';
         let latest = volume;
-        for (const action of planVolume({ volume, claim, node }))
-          latest = await actOnVolume(client, events, { volume: latest, action }, c);
+        try {
+          for (const action of planVolume({ volume, claim, node }))
+            latest = await actOnVolume(client, events, { volume: latest, action }, c);
+        } catch (e) {
+          // Erased a moment ago: the cache is behind.
+          if (!isKind(e, 'NotFound')) throw e;
+        }
         return DONE;
       },
     },

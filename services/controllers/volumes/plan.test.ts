@@ -68,7 +68,7 @@ function storageClass(o: Partial<StorageClass> = {}): StorageClass {
   };
 }
 
-function world(o: Partial<ClaimWorld> & { claim: Claim }): ClaimWorld {
+function world(o: Partial<ClaimWorld> & Pick<ClaimWorld, 'claim'>): ClaimWorld {
   return { named: undefined, volumes: [], class: storageClass(), defaultClass: undefined, waitingPods: [], ...o };
 }
 
