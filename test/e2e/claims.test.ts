@@ -116,7 +116,10 @@ describe('claims (root)', () => {
     await podInPhase(t, NS, 'reader', 'Succeeded');
     expect(await logs('reader')).toBe('retained\n');
     await kubectl('delete', 'pod/reader', 'pvc/again', '--timeout=20s');
-    await kubectl('delete', 'pv', metadata.name, '--timeout=20s');
+    expect(existsSync(join(spec.local?.path ?? '', 'file'))).toBe(true);
+    await kubectl('patch', 'pv', metadata.name, '-p', '{"spec":{"persistentVolumeReclaimPolicy":"Delete"}}');
+    await eventually('gone', 20_000, async () => (await orGone(readVolume(metadata.name))) === undefined);
+    expect(existsSync(spec.local?.path ?? '')).toBe(false);
   });
 
   test('a claim grows where its class allows it, and never shrinks', async () => {
