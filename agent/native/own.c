@@ -57,11 +57,11 @@ static void own_below(int parent, const char *name, int depth)
 		return;
 	if (fd < 0 || fstat(fd, &s) < 0)
 		fail("own: %s", name);
+	if (!depth && !S_ISDIR(s.st_mode))
+		refuse(ENOTDIR, "own: %s is not a folder", name);
 	own(fd, &s, name);
 	if (S_ISDIR(s.st_mode))
 		own_entries(fd, name, depth);
-	else if (!depth)
-		refuse(ENOTDIR, "own: %s is not a folder", name);
 	close(fd);
 }
 
