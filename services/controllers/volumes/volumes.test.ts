@@ -1,6 +1,6 @@
 /** The controllers together, over a whole API server; nodes and pods are objects only. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type DeepReadonly, Kinds, type PersistentVolume, type PersistentVolumeClaim, type Pod } from '#lib/api';
+import { type DeepReadonly, Kinds, type PersistentVolume, type PersistentVolumeClaim } from '#lib/api';
 import { realClock, Scope, seededRandom, silentLogger } from '#lib/base';
 import type { Client } from '#lib/client';
 import { InformerFactory } from '#lib/controller';
@@ -205,9 +205,9 @@ describe('volumes of class local', () => {
   test('a pod’s ephemeral volume gets a claim of the pod’s own', async () => {
     const template = { spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } } };
     const volumes = [
-      { name: 'scratch', ephemeral: { volumeClaimTemplate: { metadata: { labels: { a: 'b' } }, ...template } } },
+      { name: 'scratch', ephemeral: { volumeClaimTemplate: { metadata: { name: '', labels: { a: 'b' } }, ...template } } },
     ];
-    const spec = { containers: [{ name: 'm', image: 'x' }], volumes } as Pod['spec'];
+    const spec = { containers: [{ name: 'm', image: 'x' }], volumes };
     await claim('q-scratch');
     const [p] = await Promise.all(
       ['p', 'q'].map((name) => client.create(Kinds.pods, { metadata: { name, namespace: NS }, spec }, c)),
