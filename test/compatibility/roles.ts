@@ -30,11 +30,11 @@ export const ROLES: Readonly<Partial<Record<KindName, Role>>> = {
   nodes: acted(`${CONTROLLERS}/node-lifecycle/reconcile.ts`, 'scheduled to; tainted and emptied when silent'),
   persistentvolumeclaims: acted(
     `${CONTROLLERS}/storage-protection/reconcile.ts`,
-    'kept while pods use them; not bound to volumes and not mounted yet',
+    'bound to volumes, grown, mounted by pods, kept while pods use them',
   ),
   persistentvolumes: acted(
     `${CONTROLLERS}/storage-protection/reconcile.ts`,
-    'kept while claims use them; not bound to claims and not mounted yet',
+    'bound to claims; local, hostPath and NFS ones are mounted; reclaimed',
   ),
   pods: acted('services/scheduler/main.ts', 'scheduled, run by the nodes'),
   replicationcontrollers: read(`${CONTROLLERS}/disruption/reconcile.ts`, 'disruption budgets count their replicas'),
@@ -56,7 +56,7 @@ export const ROLES: Readonly<Partial<Record<KindName, Role>>> = {
   rolebindings: acted(`${RBAC}/binding-index.ts`, 'who may do what'),
   roles: acted(`${RBAC}/rbac.ts`, 'who may do what'),
   csidrivers: read(`${ADMISSION}/node-token-audiences.ts`, 'nodes may ask for the tokens they name'),
-  storageclasses: acted(`${ADMISSION}/storage.ts`, 'the default one is given to claims; nothing is provisioned yet'),
+  storageclasses: acted(`${ADMISSION}/storage.ts`, 'the default one is given to claims; berth.dev/local makes volumes'),
   volumeattachments: read('services/apiserver/authz/node/node-authorizer.ts', 'a node may read its own'),
   volumeattributesclasses: acted(`${CONTROLLERS}/storage-protection/reconcile.ts`, 'kept while claims name them'),
   mutatingadmissionpolicies: acted(`${ADMISSION}/policy/mutating.ts`, 'change what is written'),
