@@ -105,6 +105,15 @@ describe('volumes of claims', () => {
     expect(kernel.mounted.size).toBe(0);
   });
 
+  test('a volume that is a file system is no device', async () => {
+    bound('c', local);
+    const p = pod(data());
+    const spec = { ...p.spec, containers: [{ name: 'm', volumeDevices: [{ name: 'd', devicePath: '/dev/x' }] }] };
+    await expect(open().prepare({ ...p, spec }, data(), c)).rejects.toThrow(
+      'volume d has volumeMode Filesystem, but is specified in volumeDevices',
+    );
+  });
+
   test('mounted once for the pod, however many containers ask, and again after a failure', async () => {
     const own = open();
     await expect(own.prepare(pod(data()), data(), c)).rejects.toThrow(/not found/);

@@ -77,6 +77,7 @@ export class ClaimVolumes {
         'Unimplemented',
         `volume ${claimed.volume.metadata.name} has volumeMode Block, which is not supported`,
       );
+    checkUse(pod, volume.name);
     const options = spec.mountOptions ?? [];
     if (spec.nfs !== undefined) {
       const nfs = readOnly ? { ...spec.nfs, readOnly } : spec.nfs;
@@ -166,6 +167,13 @@ const VOLUME_TYPES: ReadonlySet<string> = new Set([
   'storageos',
   'vsphereVolume',
 ]);
+
+/** Source: kubernetes pkg/kubelet/volumemanager/populator (createVolumeSpec). */
+function checkUse(pod: DeepReadonly<Pod>, name: string): void {
+  const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
+  if (containers.some((x) => (x.volumeDevices ?? []).some((d) => d.name === name)))
+    throw new StatusError('Invalid', `volume ${name} has volumeMode Filesystem, but is specified in volumeDevices`);
+}
 
 async function existingFolder(path: string): Promise<string> {
   const found = await stat(path).catch(() => undefined);

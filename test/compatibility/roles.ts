@@ -29,11 +29,11 @@ export const ROLES: Readonly<Partial<Record<KindName, Role>>> = {
   namespaces: acted(`${CONTROLLERS}/namespace/reconcile.ts`, 'emptied when deleted; pod security by their labels'),
   nodes: acted(`${CONTROLLERS}/node-lifecycle/reconcile.ts`, 'scheduled to; tainted and emptied when silent'),
   persistentvolumeclaims: acted(
-    `${CONTROLLERS}/storage-protection/reconcile.ts`,
+    `${CONTROLLERS}/volumes/binder.ts`,
     'bound to volumes, grown, mounted by pods, kept while pods use them',
   ),
   persistentvolumes: acted(
-    `${CONTROLLERS}/storage-protection/reconcile.ts`,
+    `${CONTROLLERS}/volumes/binder.ts`,
     'bound to claims; local, hostPath and NFS ones are mounted; reclaimed',
   ),
   pods: acted('services/scheduler/main.ts', 'scheduled, run by the nodes'),

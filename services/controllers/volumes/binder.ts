@@ -213,9 +213,9 @@ async function actOnVolume(
       return await client.update(Kinds.persistentvolumes, next, c);
     }
     case 'status': {
-      const next = await client.update(Kinds.persistentvolumes, { ...volume, status: { ...action.status } }, c, {
-        subresource: 'status',
-      });
+      const { reason: _, message: __, ...kept } = volume.status ?? {};
+      const status = { ...kept, ...action.status };
+      const next = await client.update(Kinds.persistentvolumes, { ...volume, status }, c, { subresource: 'status' });
       if (action.event !== undefined) events.event(volume, 'Warning', action.event.reason, action.event.message);
       return next;
     }

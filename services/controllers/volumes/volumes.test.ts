@@ -205,7 +205,10 @@ describe('volumes of class local', () => {
   test('a pod’s ephemeral volume gets a claim of the pod’s own', async () => {
     const template = { spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } } };
     const volumes = [
-      { name: 'scratch', ephemeral: { volumeClaimTemplate: { metadata: { name: '', labels: { a: 'b' } }, ...template } } },
+      {
+        name: 'scratch',
+        ephemeral: { volumeClaimTemplate: { metadata: { name: '', labels: { a: 'b' } }, ...template } },
+      },
     ];
     const spec = { containers: [{ name: 'm', image: 'x' }], volumes };
     await claim('q-scratch');
