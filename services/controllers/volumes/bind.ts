@@ -11,7 +11,7 @@ import {
   StorageAnnotations,
   withClaim,
 } from '#lib/api';
-import type { Ctx } from '#lib/base';
+import { type Ctx, timeText } from '#lib/base';
 import type { Client } from '#lib/client';
 import { isEqualJson } from '#lib/controller';
 
@@ -21,9 +21,14 @@ type Volume = DeepReadonly<PersistentVolume>;
 export async function bind(client: Client, volume: Volume, claim: Claim, c: Ctx): Promise<void> {
   const named = await nameClaim(client, volume, claim, c);
   if (named.status?.phase !== 'Bound')
-    await client.update(Kinds.persistentvolumes, { ...named, status: { phase: 'Bound' } }, c, {
-      subresource: 'status',
-    });
+    await client.update(
+      Kinds.persistentvolumes,
+      { ...named, status: { phase: 'Bound', lastPhaseTransitionTime: timeText(c.clock.now()) } },
+      c,
+      {
+        subresource: 'status',
+      },
+    );
   const bound = await nameVolume(client, named, claim, c);
   const status = boundStatus(bound, named);
   if (status !== undefined)

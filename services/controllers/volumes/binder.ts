@@ -22,7 +22,7 @@ import {
   StorageAnnotations,
   type StorageClass,
 } from '#lib/api';
-import { type Ctx, isKind, Scope } from '#lib/base';
+import { type Ctx, isKind, Scope, timeText } from '#lib/base';
 import type { Client } from '#lib/client';
 import type { EventRecorder, Outcome, Source } from '#lib/controller';
 import { changesOf, DONE, objectsOf, parseKeyText, startController } from '#lib/controller';
@@ -214,7 +214,9 @@ async function actOnVolume(
     }
     case 'status': {
       const { reason: _, message: __, ...kept } = volume.status ?? {};
-      const status = { ...kept, ...action.status };
+      const isSame = kept.phase === action.status.phase;
+      const since = isSame ? {} : { lastPhaseTransitionTime: timeText(c.clock.now()) };
+      const status = { ...kept, ...since, ...action.status };
       const next = await client.update(Kinds.persistentvolumes, { ...volume, status }, c, { subresource: 'status' });
       if (action.event !== undefined) events.event(volume, 'Warning', action.event.reason, action.event.message);
       return next;

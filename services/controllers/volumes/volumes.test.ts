@@ -87,6 +87,7 @@ describe('volumes by hand', () => {
       status: { capacity: { storage: '2Gi' }, accessModes: ['ReadWriteOnce'] },
     });
     await volumePhase('v1').toBe('Bound');
+    expect((await volumeNow('v1')).status?.lastPhaseTransitionTime).toMatch(/^20/);
     await claim('c2', { storageClassName: 'manual' });
     await claimPhase('c2').toBe('Pending');
     await volume('v2');
