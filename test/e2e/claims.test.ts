@@ -3,7 +3,7 @@
  * pods, what happens to it when the claim goes, growth, and access modes.
  */
 import { existsSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type DeepReadonly, Kinds, type PersistentVolume, type PersistentVolumeClaim } from '#lib/api';
@@ -14,6 +14,12 @@ import { tellWhenFailed } from '../harness/diagnosis.ts';
 import { applyOk, getPod, orGone, podInPhase, pushHello, scriptPod } from './workload.ts';
 
 const NS = 'default';
+
+async function mountsBelow(folder: string, end: string): Promise<string[]> {
+  const table = await readFile('/proc/self/mountinfo', 'utf8');
+  const points = table.split('\n').map((line) => line.split(' ')[4] ?? '');
+  return points.filter((p) => p.startsWith(`${folder}/`) && p.endsWith(end));
+}
 
 describe('claims (root)', () => {
   let t: TestCluster;
@@ -189,6 +195,82 @@ describe('claims (root)', () => {
     );
     await eventually('its volume too', 20_000, async () => (await orGone(readVolume(own.metadata.name))) === undefined);
     await kubectl('delete', 'pvc', 'shared', '--timeout=20s');
+  });
+
+  test('an agent that is killed finds the volumes of its pods again, and leaves no mount when they end', async () => {
+    const script = 'while true; do date >> /data/beat; sleep 1; done';
+    await applyOk(
+      t,
+      claim('steady'),
+      pod('steady', 'steady', script, { securityContext: { fsGroup: 3000 }, restartPolicy: 'Always' }),
+    );
+    const before = await podInPhase(t, NS, 'steady', 'Running');
+    const node = before.spec.nodeName ?? '';
+    const agent = `agent-${node}`;
+    const killed = await signal(t, agent, 'SIGKILL');
+    await eventually('the next agent', 20_000, async () => {
+      const { pid } = await tended(t, agent);
+      return pid !== 0 && pid !== killed;
+    });
+    // Its next attempt is this agent's first: the mount that it finds is the one that is there.
+    await eventually(
+      'exec works again',
+      20_000,
+      async () => (await t.kubectl('exec', 'steady', '--', 'kill', '1')).code === 0 || undefined,
+    );
+    await eventually('it runs on with its data', 30_000, async () => {
+      const r = await t.kubectl('exec', 'steady', '--', 'sh', '-c', 'echo again >> /data/beat; grep -c : /data/beat');
+      return r.code === 0 && Number(r.stdout) > 1;
+    });
+    expect(await mountsBelow(nodeHome(t.layout, node), '/volumes/data')).toHaveLength(1);
+    await kubectl('delete', 'pod/steady', 'pvc/steady', '--timeout=40s');
+    await eventually(
+      'no mount is left',
+      20_000,
+      async () => (await mountsBelow(nodeHome(t.layout, node), '/volumes/data')).length === 0,
+    );
+  });
+
+  test('volumes by hand: a folder of one node and a path of any are bound by class, size and selector', async () => {
+    const node = t.layout.nodes[1]?.name ?? '';
+    const folder = join(nodeHome(t.layout, node), 'by-hand');
+    await mkdir(folder);
+    const byHand = (name: string, spec: object) => ({
+      apiVersion: 'v1',
+      kind: 'PersistentVolume',
+      metadata: { name, labels: { for: name } },
+      spec: { capacity: { storage: '1Gi' }, accessModes: ['ReadWriteOnce'], storageClassName: 'manual', ...spec },
+    });
+    const terms = [{ matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'In', values: [node] }] }];
+    await applyOk(
+      t,
+      {
+        apiVersion: 'storage.k8s.io/v1',
+        kind: 'StorageClass',
+        metadata: { name: 'manual' },
+        provisioner: 'kubernetes.io/no-provisioner',
+        volumeBindingMode: 'WaitForFirstConsumer',
+      },
+      byHand('folder', { local: { path: folder }, nodeAffinity: { required: { nodeSelectorTerms: terms } } }),
+      byHand('path', { hostPath: { path: join(folder, 'path'), type: 'DirectoryOrCreate' } }),
+      claim('folder', { storageClassName: 'manual', selector: { matchLabels: { for: 'folder' } } }),
+      claim('path', { storageClassName: 'manual', selector: { matchLabels: { for: 'path' } } }),
+      claim('huge', { storageClassName: 'manual' }, '2Gi'),
+      pod('one', 'folder', 'echo 1 > /data/one'),
+      pod('two', 'path', 'echo 2 > /data/two'),
+      pod('none', 'huge', 'true'),
+    );
+    expect((await podInPhase(t, NS, 'one', 'Succeeded')).spec.nodeName).toBe(node);
+    await podInPhase(t, NS, 'two', 'Succeeded');
+    expect(existsSync(join(folder, 'one'))).toBe(true);
+    expect(existsSync(join(folder, 'path/two'))).toBe(true);
+    expect((await volumeOf('folder')).metadata.name).toBe('folder');
+    await describeOf('pod', 'none', /2 node\(s\) didn't find available persistent volumes to bind/);
+    await kubectl('delete', 'pod', 'one', 'two', 'none', '--timeout=40s');
+    await kubectl('delete', 'pvc', 'folder', 'path', 'huge', '--timeout=20s');
+    await eventually('Released', 10_000, async () => (await readVolume('folder')).status?.phase === 'Released');
+    await kubectl('delete', 'pv', 'folder', 'path', '--timeout=20s');
+    expect(existsSync(join(folder, 'one'))).toBe(true);
   });
 
   test('a volume whose node is away says so and is deleted when the node is back', async () => {

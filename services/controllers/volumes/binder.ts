@@ -92,10 +92,11 @@ function claimSide(deps: Deps, events: EventRecorder): Side {
           volumes: volumes.list(),
           class: classes.get(clusterKey(classOfClaim(claim))),
           defaultClass: defaultClassOf(classes.list()),
-          waitingPods: pods
-            .list(claim.metadata.namespace ?? '')
-            .filter((p) => isWaiting(p) && waitedFor(p).includes(key))
-            .map((p) => p.metadata.name),
+          waitingPods: () =>
+            pods
+              .list(claim.metadata.namespace ?? '')
+              .filter((p) => isWaiting(p) && waitedFor(p).includes(key))
+              .map((p) => p.metadata.name),
         };
         for (const action of planClaim(world)) await actOnClaim(client, events, { claim, action }, c);
         return DONE;

@@ -44,7 +44,7 @@ export interface ClaimWorld {
   /** What a claim that names no class gets, even now. */
   readonly defaultClass: string | undefined;
   /** Names of the pods without a node that use the claim. */
-  readonly waitingPods: readonly string[];
+  waitingPods(): readonly string[];
 }
 
 export function planClaim(w: ClaimWorld): readonly ClaimAction[] {
@@ -91,7 +91,7 @@ function planUnbound(w: ClaimWorld): readonly ClaimAction[] {
   if (wantsDefault && w.defaultClass !== undefined) return [{ do: 'setClass', name: w.defaultClass }];
   const pending: ClaimAction = { do: 'phase', phase: 'Pending' };
   const isPlaced = claim.metadata.annotations?.[StorageAnnotations.selectedNode] !== undefined;
-  if (delayed && !isPlaced) return [{ do: 'event', event: waitingEvent(w.waitingPods) }, pending];
+  if (delayed && !isPlaced) return [{ do: 'event', event: waitingEvent(w.waitingPods()) }, pending];
   const mismatch = modeMismatch(w);
   if (mismatch !== undefined) return [{ do: 'event', event: mismatch }, pending];
   if (classOfClaim(claim) !== '') return [...provisioning(w), pending];

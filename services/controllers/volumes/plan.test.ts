@@ -69,7 +69,7 @@ function storageClass(o: Partial<StorageClass> = {}): StorageClass {
 }
 
 function world(o: Partial<ClaimWorld> & Pick<ClaimWorld, 'claim'>): ClaimWorld {
-  return { named: undefined, volumes: [], class: storageClass(), defaultClass: undefined, waitingPods: [], ...o };
+  return { named: undefined, volumes: [], class: storageClass(), defaultClass: undefined, waitingPods: () => [], ...o };
 }
 
 describe('matching volumes', () => {
@@ -169,10 +169,10 @@ describe('claims', () => {
     expect(say()).toEqual(
       event('Normal', 'WaitForFirstConsumer', 'waiting for first consumer to be created before binding'),
     );
-    expect(say({ waitingPods: ['p'] })).toEqual(
+    expect(say({ waitingPods: () => ['p'] })).toEqual(
       event('Normal', 'WaitForPodScheduled', 'waiting for pod p to be scheduled'),
     );
-    expect(say({ waitingPods: ['p', 'q'] })).toEqual(
+    expect(say({ waitingPods: () => ['p', 'q'] })).toEqual(
       event('Normal', 'WaitForPodScheduled', 'waiting for pods p,q to be scheduled'),
     );
     const placed = claim({}, { annotations: { 'volume.kubernetes.io/selected-node': 'n' } });
