@@ -48,6 +48,7 @@ import { runtimeStateFolder } from './runtime-state.ts';
 import { startSession } from './session/client.ts';
 import { Reports } from './session/reports.ts';
 import type { DesiredChange, Session, SessionCredentials } from './session/session.ts';
+import { LocalStorage } from './volumes/local-storage.ts';
 import { openVolumes } from './volumes/open.ts';
 
 export interface AgentConfig {
@@ -137,6 +138,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     labels: config.labels,
     taints: config.taints,
     folder: config.home,
+    storageFolder: at('storage'),
     runtimeVersion: `berth://${runtime.defaultRuntime}`,
     settings: config.settings,
     runtimeHandlers: nodeRuntimeHandlers(runtime.handlers),
@@ -146,14 +148,22 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const reports = new Reports();
   const allocations = new Allocations(allocation.allocatable);
   const cpus = await openCpuPolicy(at('cpu_manager_state'), config.settings, allocation.reservedMilliCpu);
+  const known = { list: () => objects.list('persistentvolumes') };
+  const storage = scope.own(
+    new LocalStorage({ folder: at('storage'), kernel, session: reports, volumes: known, clock, log }),
+  );
+  await storage.open();
   const volumes = await openVolumes(
     {
       kernel,
       folder: at('volumes'),
       images,
+      storage,
       sources: {
         configMap: (ns, name) => objects.get('configmaps', ns, name),
         secret: (ns, name) => objects.get('secrets', ns, name),
+        claim: (ns, name) => objects.get('persistentvolumeclaims', ns, name),
+        persistentVolume: (name) => objects.get('persistentvolumes', '', name),
         serviceAccountToken: ({ pod, ...o }, ctx) => {
           const { namespace = '', name, uid = '' } = pod.metadata;
           const serviceAccount = pod.spec?.serviceAccountName ?? 'default';
@@ -219,7 +229,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     containers: () => measuredContainers(pods, manager),
     clock,
   });
-  const follow = new Follow({ objects, manager, network, cpus, scope, c });
+  const follow = new Follow({ objects, manager, network, cpus, storage, scope, c });
   const session = scope.own(
     await startSession({
       endpoints: config.gateways,
@@ -256,6 +266,7 @@ interface FollowOptions {
   readonly objects: NodeObjects;
   readonly manager: PodManager;
   readonly network: Network;
+  readonly storage: LocalStorage;
   readonly cpus: CpuManager | undefined;
   readonly scope: Scope;
   readonly c: Ctx;
@@ -273,9 +284,10 @@ class Follow {
   }
 
   apply(changes: readonly DesiredChange[]): void {
-    const { objects, manager } = this.#o;
+    const { objects, manager, storage } = this.#o;
     for (const change of changes) objects.apply(change);
     manager.apply(changes);
+    storage.apply(changes);
     if (changes.some((x) => x.resource === 'services' || x.resource === 'endpointslices' || x.resource === 'nodes'))
       this.#sync();
   }
@@ -285,6 +297,7 @@ class Follow {
     this.#sync();
     if (from !== 'gateway') return;
     this.#o.manager.connected();
+    this.#o.storage.connected();
     if (this.#isCleaned) return;
     this.#isCleaned = true;
     this.#o.cpus?.retain(new Set([...this.#o.manager.workers()].map((w) => w.uid)));

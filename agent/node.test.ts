@@ -8,7 +8,7 @@ test('a node says that it heeds supplementalGroupsPolicy: pods that ask for Stri
   const runtimeHandlers = [{ name: 'kata', features: { recursiveReadOnlyMounts: true, userNamespaces: false } }];
   const o = { name: 'n', ip: '192.0.2.1', version: 'v', podsMax: 1, labels: {}, taints: [], folder: tmpdir() };
   const settings = DEFAULT_NODE_SETTINGS;
-  const options = { ...o, settings, runtimeVersion: 'crun://1', runtimeHandlers };
+  const options = { ...o, settings, runtimeVersion: 'crun://1', runtimeHandlers, storageFolder: '/s' };
   const status = await nodeStatus(options, [], new VirtualClock());
   expect(status.features).toEqual({ supplementalGroupsPolicy: true });
   expect(status.runtimeHandlers).toEqual(runtimeHandlers);

@@ -4,7 +4,13 @@
  */
 import { readFile, statfs } from 'node:fs/promises';
 import { arch, networkInterfaces, release, totalmem } from 'node:os';
-import type { Node, NodeCondition, NodeRuntimeHandler, NodeStatus } from '#lib/api';
+import {
+  type Node,
+  type NodeCondition,
+  type NodeRuntimeHandler,
+  type NodeStatus,
+  STORAGE_PATH_ANNOTATION,
+} from '#lib/api';
 import { type Clock, timeText } from '#lib/base';
 import type { Image } from './images/images.ts';
 import { allocationOf, type NodeAllocation, refuseTooMuchReserved, thresholdAmount } from './resources/allocatable.ts';
@@ -21,6 +27,8 @@ export interface NodeOptions {
   readonly taints: readonly { key: string; value?: string; effect: string }[];
   /** A folder on the disk that pods use. */
   readonly folder: string;
+  /** Of local volumes. */
+  readonly storageFolder: string;
   readonly runtimeVersion: string;
   readonly settings: NodeSettings;
   readonly runtimeHandlers: readonly NodeRuntimeHandler[];
@@ -52,6 +60,7 @@ export async function describeNode(o: NodeOptions, images: readonly Image[], clo
         'beta.kubernetes.io/arch': ARCHITECTURES[arch()] ?? arch(),
         ...o.labels,
       },
+      annotations: { [STORAGE_PATH_ANNOTATION]: o.storageFolder },
     },
     spec: o.taints.length > 0 ? { taints: o.taints.map((t) => ({ ...t })) } : {},
     status: await nodeStatus(o, images, clock),

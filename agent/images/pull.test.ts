@@ -128,6 +128,7 @@ function countingKernel(): Kernel {
       return { entries: 1, bytes: tar.length, diffId: sha256(tar) };
     },
     syncFileSystem: nothing,
+    ownTree: never,
     removeTree: (path) => rm(path, { recursive: true, force: true }),
     [Symbol.asyncDispose]: nothing,
   };

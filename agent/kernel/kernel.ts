@@ -146,6 +146,8 @@ export interface Kernel extends AsyncDisposable {
   unpackBlob(o: BlobToUnpack, c: Ctx): Promise<UnpackedBlob>;
   /** Everything written to the file system of `path` before this call is on disk when it returns. */
   syncFileSystem(path: string, c: Ctx): Promise<void>;
+  /** Gives a folder and all below it to a group, readable and writable for it; follows no link: see agent/native/own.c. */
+  ownTree(path: string, groupId: number, c: Ctx): Promise<void>;
   /** Removes a tree without following links or crossing mounts; gone is fine. */
   removeTree(path: string, c: Ctx): Promise<void>;
 }

@@ -130,6 +130,10 @@ export class RecordingKernel implements Kernel {
     this.#note('syncFileSystem', [path], c);
   }
 
+  async ownTree(path: string, groupId: number, c: Ctx): Promise<void> {
+    this.#note('ownTree', [path, groupId], c);
+  }
+
   async removeTree(path: string, c: Ctx): Promise<void> {
     this.#note('removeTree', [path], c);
     const busy = [...this.mounted.keys()].find((p) => p === path || p.startsWith(`${path}/`));

@@ -99,6 +99,7 @@ void verb_remove(const struct fields *f);
 void verb_unpack(const struct fields *f);
 void verb_unpack_blob(const struct fields *f);
 void verb_session(const struct fields *f);
+void verb_own(const struct fields *f);
 
 int serve_main(void);
 int supervise_main(int argc, char **argv);

@@ -8,6 +8,7 @@ import { type Ctx, Scope } from '#lib/base';
 import { refusalOf } from '../admission/admit.ts';
 import type { ContainerId } from '../runtime/runtime.ts';
 import type { DesiredChange } from '../session/session.ts';
+import { hasClaims } from '../volumes/claim.ts';
 import { hasDownwardChange } from '../volumes/downwardapi.ts';
 import { type AdoptedPod, adoptable, type Exited, idsOf, noteEnd } from './adopted.ts';
 import type { PodDeps } from './deps.ts';
@@ -86,6 +87,8 @@ export class PodManager implements AsyncDisposable {
       } else if (change.resource === 'runtimeclasses') {
         for (const w of this.#workers.values()) if (w.pod.spec.runtimeClassName !== undefined) w.retryNow();
       } else if (change.resource === 'configmaps' || change.resource === 'secrets') this.#sourceChanged(change);
+      else if (change.resource === 'persistentvolumeclaims' || change.resource === 'persistentvolumes')
+        for (const w of this.#workers.values()) if (hasClaims(w.pod)) w.retryNow();
     }
   }
 

@@ -5,6 +5,8 @@ import type {
   EndpointSlice,
   KubeObject,
   Node,
+  PersistentVolume,
+  PersistentVolumeClaim,
   Pod,
   RuntimeClass,
   Secret,
@@ -21,6 +23,8 @@ interface ByResource {
   services: Service;
   endpointslices: EndpointSlice;
   nodes: Node;
+  persistentvolumes: PersistentVolume;
+  persistentvolumeclaims: PersistentVolumeClaim;
   namespaces: KubeObject;
   runtimeclasses: RuntimeClass;
 }

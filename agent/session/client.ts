@@ -76,6 +76,10 @@ class RunningSession implements Session {
     this.#outbox.podRemoved(pod);
   }
 
+  reportVolumeErased({ name, uid }: { name: string; uid: string }): void {
+    this.#outbox.volumeErased({ namespace: '', name, uid });
+  }
+
   reportNodeStatus(status: NodeStatus): void {
     this.#outbox.nodeStatus(Buffer.from(JSON.stringify(status)));
   }

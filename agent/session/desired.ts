@@ -26,6 +26,8 @@ const RESOURCES: readonly DesiredResource[] = [
   'serviceaccounts',
   'configmaps',
   'secrets',
+  'persistentvolumes',
+  'persistentvolumeclaims',
   // Last: what pods name is there before they are.
   'pods',
 ];

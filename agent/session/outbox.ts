@@ -3,7 +3,7 @@
  * Nothing is lost by a broken connection: `resendAll` on each new one. In memory only: after a restart of the agent the
  * pod workers report anew.
  *
- * Bounds: one entry per pod; events: the newest 256 while disconnected.
+ * Bounds: one entry per pod, and per released volume; events: the newest 256 while disconnected.
  */
 
 import type { Clock, Logger, Timer } from '#lib/base';
@@ -11,12 +11,18 @@ import type { AgentMessage } from '#proto/gen/berth/agent/v1/AgentMessage.ts';
 import type { PodRef } from './session.ts';
 
 interface Entry {
+  /** Or a volume; uids are nobody's twice. */
   readonly pod: PodRef;
-  /** undefined = the pod is gone from this node. */
-  readonly status: Buffer | undefined;
+  readonly report: Report;
   /** Of the last sending on this connection. */
   sequence: string | undefined;
 }
+
+type Report =
+  | { readonly type: 'status'; readonly status: Buffer }
+  /** The pod is gone from this node. */
+  | { readonly type: 'removed' }
+  | { readonly type: 'volumeErased' };
 
 const EVENTS_MAX = 256;
 const RETRY_MS = 1_000;
@@ -42,12 +48,16 @@ export class Outbox {
 
   podStatus(pod: PodRef, status: Buffer): void {
     const before = this.#entries.get(pod.uid);
-    if (before !== undefined && before.status === undefined) return;
-    this.#put({ pod, status, sequence: undefined });
+    if (before !== undefined && before.report.type !== 'status') return;
+    this.#put({ pod, report: { type: 'status', status }, sequence: undefined });
   }
 
   podRemoved(pod: PodRef): void {
-    this.#put({ pod, status: undefined, sequence: undefined });
+    this.#put({ pod, report: { type: 'removed' }, sequence: undefined });
+  }
+
+  volumeErased(volume: PodRef): void {
+    this.#put({ pod: volume, report: { type: 'volumeErased' }, sequence: undefined });
   }
 
   nodeStatus(status: Buffer): void {
@@ -88,7 +98,7 @@ export class Outbox {
       if (errorKind === '' || errorKind === 'NotFound') this.#entries.delete(uid);
       else if (errorKind === 'Invalid' || errorKind === 'Forbidden') {
         this.#entries.delete(uid);
-        this.#log.error({ ...entry.pod, err: errorKind }, 'the control plane refuses a pod report');
+        this.#log.error({ ...entry.pod, err: errorKind }, 'the control plane refuses a report');
       } else {
         entry.sequence = undefined;
         this.#retry ??= this.#clock.after(RETRY_MS, () => {
@@ -113,9 +123,10 @@ export class Outbox {
 
   #sendOne(entry: Entry, send: (m: AgentMessage) => void): void {
     entry.sequence = (++this.#sequence).toString();
-    const { sequence, pod, status } = entry;
+    const { sequence, pod, report } = entry;
     const { namespace, name, uid } = pod;
-    if (status === undefined) send({ pod_removed: { sequence, namespace, name, uid } });
-    else send({ pod_status: { sequence, namespace, name, uid, status } });
+    if (report.type === 'status') send({ pod_status: { sequence, namespace, name, uid, status: report.status } });
+    else if (report.type === 'removed') send({ pod_removed: { sequence, namespace, name, uid } });
+    else send({ volume_erased: { sequence, name, uid } });
   }
 }

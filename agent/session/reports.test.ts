@@ -9,6 +9,7 @@ test('what is said before the session is open reaches it, in order, once', async
   const session: SessionReports = {
     reportPodStatus: (pod, status) => heard.push(`status ${pod.name} ${status.phase}`),
     reportPodRemoved: (pod) => heard.push(`removed ${pod.name}`),
+    reportVolumeErased: ({ name }) => heard.push(`erased ${name}`),
     serviceAccountToken: async ({ serviceAccount }) => ({ token: `of ${serviceAccount}`, expiresAtMs: 1 }),
     event: (e) => heard.push(`event ${e.reason}`),
   };
@@ -24,5 +25,6 @@ test('what is said before the session is open reaches it, in order, once', async
   expect(await reports.serviceAccountToken(request, c)).toEqual({ token: 'of robot', expiresAtMs: 1 });
   expect(heard).toEqual(['status p Pending', 'event Pulled', 'status p Running']);
   reports.reportPodRemoved(pod);
-  expect(heard.slice(3)).toEqual(['removed p']);
+  reports.reportVolumeErased({ name: 'v', uid: 'u2' });
+  expect(heard.slice(3)).toEqual(['removed p', 'erased v']);
 });

@@ -8,7 +8,10 @@
 import { StatusError } from '#lib/base';
 import type { PodToken, Session } from './session.ts';
 
-export type SessionReports = Pick<Session, 'reportPodStatus' | 'reportPodRemoved' | 'event' | 'serviceAccountToken'>;
+export type SessionReports = Pick<
+  Session,
+  'reportPodStatus' | 'reportPodRemoved' | 'reportVolumeErased' | 'event' | 'serviceAccountToken'
+>;
 
 export class Reports implements SessionReports {
   #session: SessionReports | undefined;
@@ -27,6 +30,10 @@ export class Reports implements SessionReports {
 
   reportPodRemoved(...a: Parameters<Session['reportPodRemoved']>): void {
     this.#say((s) => s.reportPodRemoved(...a));
+  }
+
+  reportVolumeErased(...a: Parameters<Session['reportVolumeErased']>): void {
+    this.#say((s) => s.reportVolumeErased(...a));
   }
 
   /** A question cannot be kept: whoever asks tries again once there is a session. */

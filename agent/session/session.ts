@@ -20,6 +20,8 @@ export type DesiredResource =
   | 'services'
   | 'endpointslices'
   | 'nodes'
+  | 'persistentvolumes'
+  | 'persistentvolumeclaims'
   | 'namespaces'
   | 'runtimeclasses';
 
@@ -108,6 +110,8 @@ export interface Session extends AsyncDisposable {
   reportPodStatus(pod: PodRef, status: PodStatus): void;
   /** The node has nothing left of the pod: its API object may go. Repeated until the gateway has done it. */
   reportPodRemoved(pod: PodRef): void;
+  /** The data of a released volume is gone: its API object may go. Repeated until the gateway has done it. */
+  reportVolumeErased(volume: { readonly name: string; readonly uid: string }): void;
   reportNodeStatus(status: NodeStatus): void;
   /** Best effort, bounded: a report of what happened, not of what is. */
   event(

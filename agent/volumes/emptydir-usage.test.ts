@@ -59,16 +59,20 @@ test('what is in folders counts, what links lead to does not', async () => {
   expect(await diskUsage(join(path, 'nowhere'), real, c)).toBeUndefined();
 });
 
+const noStorage = { folderOf: () => Promise.reject(new Error('none')) };
+
 test('the volume that holds more than its limit is named', async () => {
   const kernel = new RecordingKernel();
   Object.assign(kernel, { programs: real });
   const sources = {
     configMap: () => undefined,
     secret: () => undefined,
+    claim: () => undefined,
+    persistentVolume: () => undefined,
     serviceAccountToken: () => Promise.reject(new Error('none')),
     nodeAllocatable: () => ({}),
   };
-  const volumes = await openVolumes({ kernel, folder: await folder(), sources }, c);
+  const volumes = await openVolumes({ kernel, folder: await folder(), sources, storage: noStorage }, c);
   const pod = podOf(
     { name: 'a', emptyDir: { sizeLimit: '8Mi' } },
     { name: 'b', emptyDir: { sizeLimit: '1Mi' } },

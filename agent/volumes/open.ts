@@ -1,7 +1,7 @@
 /**
  * Puts the volume plugins together: see volume.ts for the life story.
  *
- *     folder/pods/UID/volumes/NAME             emptyDir (also the mount point of its tmpfs), configMap
+ *     folder/pods/UID/volumes/NAME             emptyDir (also the mount point of its tmpfs), configMap; mount point of claims
  *     folder/pods/UID/subpaths/CONTAINER/N     binds of subPaths
  *     folder/pods/UID/images/NAME              mark of an image volume, whose root lies with the containers'
  *     folder/memory/UID/NAME                   secret, projected, downwardAPI: one tmpfs for all
@@ -14,6 +14,7 @@ import type { Ctx } from '#lib/base';
 import { isKind, makePrivateFolder, StatusError } from '#lib/base';
 import type { Kernel } from '../kernel/kernel.ts';
 import { hasPayload, writePayload } from './atomic-writer.ts';
+import { ClaimVolumes, type ClaimVolumesOptions } from './claim-volumes.ts';
 import { configMapPayload } from './configmap.ts';
 import { downwardPayload } from './downwardapi.ts';
 import { prepareEmptyDir } from './emptydir.ts';
@@ -29,10 +30,11 @@ import { TokenCache } from './tokens.ts';
 import type { PreparedVolume, SubPathRequest, VolumeSources, Volumes } from './volume.ts';
 
 export interface VolumesOptions {
-  readonly kernel: Pick<Kernel, 'mounts' | 'programs' | 'removeTree'>;
+  readonly kernel: Pick<Kernel, 'mounts' | 'programs' | 'removeTree' | 'ownTree'>;
   /** Everything lies below it, e.g. $BERTH_HOME/volumes. */
   readonly folder: string;
   readonly sources: VolumeSources;
+  readonly storage: ClaimVolumesOptions['storage'];
   /** Absent: image volumes are refused. */
   readonly images?: ImageStore;
 }
@@ -51,6 +53,7 @@ export async function teardownVolumes(o: { kernel: Pick<Kernel, 'mounts'>; folde
 class NodeVolumes implements Volumes {
   readonly #o: VolumesOptions;
   readonly #tokens: TokenCache;
+  readonly #claims: ClaimVolumes;
   /** Pod uid -> volume -> digest of what this process wrote. */
   readonly #written = new Map<string, Map<string, string>>();
   readonly #writing = new Map<string, Promise<string>>();
@@ -59,6 +62,7 @@ class NodeVolumes implements Volumes {
   constructor(o: VolumesOptions) {
     this.#o = o;
     this.#tokens = new TokenCache(o.sources);
+    this.#claims = new ClaimVolumes({ ...o, pathOf: (uid, name) => this.#diskPath(uid, name) });
   }
 
   async prepare(o: { pod: DeepReadonly<Pod>; volumeName: string }, c: Ctx): Promise<PreparedVolume> {
@@ -70,6 +74,7 @@ class NodeVolumes implements Volumes {
       return { hostPath: await mountImageVolume(this.#o.images, o, c), readOnly: true };
     }
     if (volume.hostPath !== undefined) return { hostPath: await prepareHostPath(volume.hostPath), readOnly: false };
+    if (this.#claims.isOurs(volume)) return await this.#claims.prepare(o.pod, volume, c);
     if (volume.emptyDir !== undefined) {
       const hostPath = this.#diskPath(uid, volume.name);
       const memoryBytesMax = memoryLimit(o.pod);
@@ -139,6 +144,7 @@ class NodeVolumes implements Volumes {
     if (!isPlainName(podUid)) throw new StatusError('Invalid', `"${podUid}" is not a pod uid`);
     // What is being written now would be left behind.
     await Promise.allSettled([...this.#writing].filter(([key]) => key.startsWith(`${podUid}/`)).map(([, w]) => w));
+    await this.#claims.forget(podUid);
     const { mounts, removeTree } = this.#ports();
     const folder = this.#podFolder(podUid);
     for (const point of await mounts.below(folder, c)) await mounts.unmount(point, c);

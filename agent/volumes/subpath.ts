@@ -6,13 +6,14 @@
  */
 
 import type { FileHandle } from 'node:fs/promises';
-import { chmod, constants, mkdir, open, realpath } from 'node:fs/promises';
+import { constants, mkdir, open, realpath } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { StatusError } from '#lib/base';
 
 /** Not in fs.constants: opens the object itself, without reading or waking it (devices, sockets). */
 const O_PATH = 0o10000000;
-const CREATE_MODE = 0o750;
+/** What a new folder takes over of its volume's root: permissions, and setgid, by which a group keeps what is below. */
+const MODE_MASK = 0o2777;
 
 /** Relative, without "..": throws Invalid. */
 export function checkedSubPath(subPath: string): string {
@@ -24,7 +25,7 @@ export function checkedSubPath(subPath: string): string {
     .join('/');
 }
 
-/** The caller closes the handle after binding. Missing folders are made (0750) unless the volume is read-only. */
+/** The caller closes the handle after binding. Missing folders are made, as open as the volume, unless it is read-only. */
 export async function openInside(volume: string, subPath: string, o: { canCreate: boolean }): Promise<FileHandle> {
   const root = await realpath(volume);
   const wanted = join(root, checkedSubPath(subPath));
@@ -55,17 +56,19 @@ async function resolveInside(root: string, wanted: string, subPath: string): Pro
 async function makeInside(root: string, path: string): Promise<void> {
   let at = await open(root, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
+    const mode = (await at.stat()).mode & MODE_MASK;
     for (const part of path.split('/')) {
       const name = `/proc/self/fd/${at.fd}/${part}`;
-      const made = await mkdir(name, { mode: CREATE_MODE }).then(
+      const made = await mkdir(name, { mode: mode & 0o777 }).then(
         () => true,
         (e: unknown) => {
           if (e instanceof Error && 'code' in e && e.code === 'EEXIST') return false;
           throw e;
         },
       );
-      if (made) await chmod(name, CREATE_MODE);
       const next = await openNext(name, constants.O_RDONLY | constants.O_DIRECTORY, path);
+      // By the descriptor: the name may be a link by now, to anything of the host.
+      if (made) await next.chmod(mode);
       await at.close();
       at = next;
     }

@@ -11,13 +11,15 @@
  * caller makes a FailedMount event of them and tries again.
  * Source: kubernetes pkg/volume/*, pkg/kubelet/volumemanager.
  */
-import type { ConfigMap, DeepReadonly, Pod, Secret } from '#lib/api';
+import type { ConfigMap, DeepReadonly, PersistentVolume, PersistentVolumeClaim, Pod, Secret } from '#lib/api';
 import type { Ctx } from '#lib/base';
 
 /** Where file volumes take their contents from; the agent's caches implement it. */
 export interface VolumeSources {
   configMap(namespace: string, name: string): DeepReadonly<ConfigMap> | undefined;
   secret(namespace: string, name: string): DeepReadonly<Secret> | undefined;
+  claim(namespace: string, name: string): DeepReadonly<PersistentVolumeClaim> | undefined;
+  persistentVolume(name: string): DeepReadonly<PersistentVolume> | undefined;
   /** A token bound to the pod. Called at prepare and again by `update` once 80 % of its life is over. */
   serviceAccountToken(
     o: { pod: DeepReadonly<Pod>; audience: string | undefined; expirationSeconds: number },
@@ -30,7 +32,7 @@ export interface VolumeSources {
 export interface PreparedVolume {
   /** Absolute path to bind into containers. */
   readonly hostPath: string;
-  /** True for configMap, secret, projected and downwardAPI: mount it read-only whatever the volumeMount says. */
+  /** True for configMap, secret, projected, downwardAPI and claims taken so: read-only whatever the volumeMount says. */
   readonly readOnly: boolean;
 }
 

@@ -26,7 +26,10 @@ async function token(o: { expirationSeconds: number }): Promise<{ token: string;
   tokens++;
   return { token: `token-${tokens}`, expiresAtMs: clock.now() + o.expirationSeconds * 1000 };
 }
+const noStorage = { folderOf: () => Promise.reject(new Error('none')) };
 const noSources = {
+  claim: () => undefined,
+  persistentVolume: () => undefined,
   configMap: () => undefined,
   secret: () => undefined,
   serviceAccountToken: () => Promise.reject(new Error('none')),
@@ -49,10 +52,12 @@ beforeEach(async () => {
   const sources = {
     configMap: (ns: string, name: string) => configMaps.get(`${ns}/${name}`),
     secret: (ns: string, name: string) => secrets.get(`${ns}/${name}`),
+    claim: () => undefined,
+    persistentVolume: () => undefined,
     serviceAccountToken: token,
     nodeAllocatable: () => ({ cpu: '2', memory: '4Gi' }),
   };
-  volumes = await openVolumes({ kernel, folder, sources }, c);
+  volumes = await openVolumes({ kernel, folder, sources, storage: noStorage }, c);
 });
 
 afterEach(() => rm(folder, { recursive: true, force: true }));
@@ -165,7 +170,7 @@ test('nobody but root gets at the files from outside of the containers, also whe
   await chmod(folder, 0o755);
   const { hostPath } = await volumes.prepare({ pod: pod({ name: 'v', emptyDir: {} }), volumeName: 'v' }, c);
   expect((await stat(hostPath)).mode & 0o777).toBe(0o777);
-  await openVolumes({ kernel, folder, sources: noSources }, c);
+  await openVolumes({ kernel, folder, sources: noSources, storage: noStorage }, c);
   expect((await stat(folder)).mode & 0o777).toBe(0o700);
 });
 
@@ -229,7 +234,10 @@ describe('other volumes', () => {
     await clock.advance(3_000_000);
     await volumes.update(p, c);
     expect(await texts(hostPath)).toEqual({ token: 'token-1' });
-    const nextAgent = await openVolumes({ kernel, folder, sources: { ...noSources, serviceAccountToken: token } }, c);
+    const nextAgent = await openVolumes(
+      { kernel, folder, sources: { ...noSources, serviceAccountToken: token }, storage: noStorage },
+      c,
+    );
     expect(nextAgent.nextUpdateAtMs(p)).toBe(0);
     expect((await nextAgent.prepare({ pod: p, volumeName: 'v' }, c)).hostPath).toBe(hostPath);
     expect(await texts(hostPath)).toEqual({ token: 'token-1' });
@@ -257,7 +265,10 @@ describe('other volumes', () => {
     const slow = new Promise<{ token: string; expiresAtMs: number }>((resolve) => {
       answer = resolve;
     });
-    const own = await openVolumes({ kernel, folder, sources: { ...noSources, serviceAccountToken: () => slow } }, c);
+    const own = await openVolumes(
+      { kernel, folder, sources: { ...noSources, serviceAccountToken: () => slow }, storage: noStorage },
+      c,
+    );
     const written = own.prepare({ pod: p, volumeName: 'v' }, c);
     const cleaned = own.cleanup('uid-1', c);
     answer({ token: 't', expiresAtMs: clock.now() + 3_600_000 });
@@ -358,8 +369,9 @@ describe('subPath', () => {
   test('opens files, folders and links that stay inside, and makes what is missing', async () => {
     expect(await opened('dir/file')).toBe(join(folder, 'vol/dir/file'));
     expect(await opened('inside')).toBe(join(folder, 'vol/dir/file'));
+    await chmod(join(folder, 'vol'), 0o2770);
     expect(await opened('new/deep', true)).toBe(join(folder, 'vol/new/deep'));
-    expect((await stat(join(folder, 'vol/new/deep'))).mode & 0o777).toBe(0o750);
+    for (const made of ['vol/new', 'vol/new/deep']) expect((await stat(join(folder, made))).mode & 0o7777).toBe(0o2770);
   });
 
   test.each(['outside', 'outside/passwd', 'dir/up', '/etc', 'a/../../x', 'outside/made'])(

@@ -156,6 +156,30 @@ export {
   matcherOfMap,
   parseLabelSelector,
 } from './selector.ts';
+export {
+  capacityOfVolume,
+  claimNameOf,
+  classOfClaim,
+  classOfVolume,
+  HOSTNAME_LABEL,
+  hostOfVolume,
+  isBoundTo,
+  isDelayed,
+  isFullyBound,
+  isLocalVolume,
+  isOwnedByPod,
+  isToBeErased,
+  LOCAL_PROVISIONER,
+  NO_PROVISIONER,
+  nodeHost,
+  PROVISIONER_FINALIZER,
+  requestOfClaim,
+  STORAGE_PATH_ANNOTATION,
+  StorageAnnotations,
+  withClaim,
+} from './storage/claims.ts';
+export { findVolume, isReachableFrom, isSameMode, type MatchOptions, mismatchOf } from './storage/match.ts';
+export { matchesNodeSelector, matchesNodeTerm, type SelectableNode } from './storage/node-selector.ts';
 export { prepareCreate, prepareUpdate } from './strategy.ts';
 export * from './structural/index.ts';
 export { partialMetadata, type TableOptions, tableOf } from './tables/table.ts';

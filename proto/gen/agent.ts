@@ -21,6 +21,7 @@ import type { PodStatusReport as _berth_agent_v1_PodStatusReport, PodStatusRepor
 import type { RenewRequest as _berth_agent_v1_RenewRequest, RenewRequest__Output as _berth_agent_v1_RenewRequest__Output } from './berth/agent/v1/RenewRequest.ts';
 import type { ReportAck as _berth_agent_v1_ReportAck, ReportAck__Output as _berth_agent_v1_ReportAck__Output } from './berth/agent/v1/ReportAck.ts';
 import type { Synced as _berth_agent_v1_Synced, Synced__Output as _berth_agent_v1_Synced__Output } from './berth/agent/v1/Synced.ts';
+import type { VolumeErased as _berth_agent_v1_VolumeErased, VolumeErased__Output as _berth_agent_v1_VolumeErased__Output } from './berth/agent/v1/VolumeErased.ts';
 import type { Welcome as _berth_agent_v1_Welcome, Welcome__Output as _berth_agent_v1_Welcome__Output } from './berth/agent/v1/Welcome.ts';
 
 type SubtypeConstructor<Constructor extends new (...args: any) => any, Subtype> = {
@@ -51,6 +52,7 @@ export interface ProtoGrpcType {
         RenewRequest: MessageTypeDefinition<_berth_agent_v1_RenewRequest, _berth_agent_v1_RenewRequest__Output>
         ReportAck: MessageTypeDefinition<_berth_agent_v1_ReportAck, _berth_agent_v1_ReportAck__Output>
         Synced: MessageTypeDefinition<_berth_agent_v1_Synced, _berth_agent_v1_Synced__Output>
+        VolumeErased: MessageTypeDefinition<_berth_agent_v1_VolumeErased, _berth_agent_v1_VolumeErased__Output>
         Welcome: MessageTypeDefinition<_berth_agent_v1_Welcome, _berth_agent_v1_Welcome__Output>
       }
     }

@@ -27,6 +27,7 @@ import { startServiceAccountTokenController } from './service-account-token/reco
 import { startServiceAccountController } from './serviceaccount/reconcile.ts';
 import { startClaimProtection, startClassProtection, startVolumeProtection } from './storage-protection/reconcile.ts';
 import { startTaintEvictionController } from './taint-eviction/reconcile.ts';
+import { startVolumeControllers } from './volumes/start.ts';
 
 export type { ControllersConfig } from './deps.ts';
 
@@ -72,6 +73,7 @@ export async function startControllers(o: ControllersOptions): Promise<AsyncDisp
   scope.own(startClaimProtection(deps));
   scope.own(startVolumeProtection(deps));
   scope.own(startClassProtection(deps));
+  scope.own(startVolumeControllers(deps));
   scope.own(startNamespaceController(deps));
   scope.own(startGarbageCollector(deps));
   scope.own(startClusterRoleAggregationController(deps));

@@ -1,6 +1,7 @@
 /**
  * What each node needs to know, from one set of informers for all nodes: its own pods, the ConfigMaps, Secrets and
- * ServiceAccounts those pods name, and all Services, EndpointSlices, Nodes, Namespaces and RuntimeClasses. Secrets therefore reach only the nodes
+ * ServiceAccounts those pods name, their claims and volumes, released volumes whose data it is to erase, and all Services,
+ * EndpointSlices, Nodes, Namespaces and RuntimeClasses. Secrets therefore reach only the nodes
  * whose pods name them.
  *
  * Each session has a `Feed`: the changes still to be sent, one per object and always its newest state, so a slow node costs
@@ -10,9 +11,21 @@
  * Invariants: a pod's references are queued before the pod; the feed has been empty once = everything that existed at
  * the start has been sent (the session then sends Synced).
  */
-import { type DeepReadonly, type KindRef, Kinds, type KubeObject, keyText, type Pod } from '#lib/api';
+import {
+  type DeepReadonly,
+  hostOfVolume,
+  isToBeErased,
+  type KindRef,
+  Kinds,
+  type KubeObject,
+  keyText,
+  nodeHost,
+  type PersistentVolume,
+  type PersistentVolumeClaim,
+  type Pod,
+} from '#lib/api';
 import type { Informer, InformerFactory } from '#lib/controller';
-import { type Reference, referencesOf } from './references.ts';
+import { referencesOf } from './references.ts';
 
 export interface Change {
   readonly type: 'UPSERT' | 'REMOVE';
@@ -24,12 +37,23 @@ export interface Change {
 }
 
 const BROADCAST = [Kinds.nodes, Kinds.namespaces, Kinds.services, Kinds.endpointslices, Kinds.runtimeclasses] as const;
-const REFERENCED = [Kinds.configmaps, Kinds.secrets, Kinds.serviceaccounts] as const;
+const REFERENCED = [
+  Kinds.configmaps,
+  Kinds.secrets,
+  Kinds.serviceaccounts,
+  Kinds.persistentvolumes,
+  Kinds.persistentvolumeclaims,
+] as const;
 const NONE = Buffer.alloc(0);
 export const PODS_BY_NODE = 'nodeName';
+const ERASED_BY_HOST = 'erasedByHost';
+/** In place of a pod's key: the node needs these volumes for itself. No pod has such a key. */
+const ERASURES = 'erasures';
 
 export class DesiredHub implements Disposable {
   readonly pods: Informer<Pod>;
+  readonly #claims: Informer<PersistentVolumeClaim>;
+  readonly #volumes: Informer<PersistentVolume>;
   readonly #informers = new Map<string, Informer<KubeObject>>();
   readonly #subscriptions: Disposable[] = [];
   readonly #feeds = new Set<Feed>();
@@ -40,6 +64,10 @@ export class DesiredHub implements Disposable {
 
   constructor(factory: InformerFactory) {
     this.pods = factory.informer(Kinds.pods, { indexes: { [PODS_BY_NODE]: (p) => [p.spec?.nodeName ?? ''] } });
+    this.#claims = factory.informer(Kinds.persistentvolumeclaims);
+    this.#volumes = factory.informer(Kinds.persistentvolumes, {
+      indexes: { [ERASED_BY_HOST]: (v) => (isToBeErased(v) ? [hostOfVolume(v) ?? ''] : []) },
+    });
     for (const kind of [...BROADCAST, ...REFERENCED]) this.#open(factory, kind);
   }
 
@@ -50,10 +78,15 @@ export class DesiredHub implements Disposable {
         for (const feed of this.#feeds) feed.put(this.#change(kind.resource, previous, next));
       });
     for (const kind of REFERENCED)
-      this.#follow(kind.resource, (key, previous, next) => {
-        const feeds = this.#needs.get(`${kind.resource}/${key}`) ?? [];
-        for (const feed of feeds) feed.put(this.#change(kind.resource, previous, next));
+      this.#follow(kind.resource, (_key, previous, next) => {
+        const { namespace = '', name = '' } = (next ?? previous)?.metadata ?? {};
+        const feeds = this.#needs.get(idOf(kind.resource, namespace, name)) ?? [];
+        for (const feed of [...feeds]) feed.put(this.#change(kind.resource, previous, next));
       });
+    this.#subscriptions.push(
+      this.#claims.subscribe((previous, next) => this.#onClaim(previous, next)),
+      this.#volumes.subscribe((previous, next) => this.#onVolume(previous, next)),
+    );
     this.#subscriptions.push(this.pods.subscribe((previous, next) => this.#onPod(previous, next)));
   }
 
@@ -65,6 +98,7 @@ export class DesiredHub implements Disposable {
     for (const kind of BROADCAST)
       for (const o of this.#informers.get(kind.resource)?.list() ?? [])
         feed.put(this.#change(kind.resource, undefined, o));
+    this.#putErasures(feed);
     for (const pod of this.pods.byIndex(PODS_BY_NODE, nodeName)) this.#putPod(feed, pod);
     return feed;
   }
@@ -105,23 +139,68 @@ export class DesiredHub implements Disposable {
   }
 
   #putPod(feed: Feed, pod: DeepReadonly<Pod>): void {
-    const key = keyOfObject(pod);
-    const namespace = pod.metadata.namespace ?? '';
-    const { added, removed } = feed.setReferences(key, namespace, referencesOf(pod));
-    for (const id of added) {
-      addTo(this.#needs, id, feed);
-      const [resource = '', ...rest] = id.split('/');
-      const found = this.#informers.get(resource)?.get({ namespace, name: rest.at(-1) ?? '' });
-      if (found !== undefined) feed.put(this.#change(resource, undefined, found));
-    }
+    const removed = this.#putReferences(feed, keyOfObject(pod), this.#referencesOf(pod));
     feed.put(this.#change('pods', undefined, pod));
     this.#unneed(feed, removed);
+  }
+
+  #referencesOf(pod: DeepReadonly<Pod>): string[] {
+    const namespace = pod.metadata.namespace ?? '';
+    const references = referencesOf(pod, (name) => this.#claims.get({ namespace, name }));
+    return references.map(({ resource, name }) =>
+      idOf(resource, resource === 'persistentvolumes' ? '' : namespace, name),
+    );
+  }
+
+  /** What is new is queued; gives what is needed no more. */
+  #putReferences(feed: Feed, key: string, ids: readonly string[]): readonly string[] {
+    const { added, removed } = feed.setReferences(key, ids);
+    for (const id of added) {
+      addTo(this.#needs, id, feed);
+      const [resource = '', namespace = '', name = ''] = id.split('/');
+      const found = this.#informers.get(resource)?.get({ namespace, name });
+      if (found !== undefined) feed.put(this.#change(resource, undefined, found));
+    }
+    return removed;
+  }
+
+  /** A claim gets its volume, or another claim its name: whose pods are here needs the volume too. */
+  #onClaim(
+    previous: DeepReadonly<PersistentVolumeClaim> | undefined,
+    next: DeepReadonly<PersistentVolumeClaim> | undefined,
+  ): void {
+    const claim = next ?? previous;
+    if (claim === undefined || previous?.spec.volumeName === next?.spec.volumeName) return;
+    const id = idOf(Kinds.persistentvolumeclaims.resource, claim.metadata.namespace ?? '', claim.metadata.name);
+    for (const feed of [...(this.#needs.get(id) ?? [])])
+      for (const pod of this.pods.byIndex(PODS_BY_NODE, feed.nodeName)) {
+        const ids = this.#referencesOf(pod);
+        if (ids.includes(id)) this.#unneed(feed, this.#putReferences(feed, keyOfObject(pod), ids));
+      }
+  }
+
+  #onVolume(
+    previous: DeepReadonly<PersistentVolume> | undefined,
+    next: DeepReadonly<PersistentVolume> | undefined,
+  ): void {
+    const isWanted = (v: DeepReadonly<PersistentVolume> | undefined): boolean => v !== undefined && isToBeErased(v);
+    if (isWanted(previous) === isWanted(next)) return;
+    for (const feed of this.#feeds) this.#putErasures(feed);
+  }
+
+  #putErasures(feed: Feed): void {
+    const node = this.#informers.get('nodes')?.get({ namespace: '', name: feed.nodeName });
+    const host = node === undefined ? feed.nodeName : nodeHost(node);
+    const ids = this.#volumes
+      .byIndex(ERASED_BY_HOST, host)
+      .map((v) => idOf(Kinds.persistentvolumes.resource, '', v.metadata.name));
+    this.#unneed(feed, this.#putReferences(feed, ERASURES, ids));
   }
 
   #dropPod(feed: Feed, pod: DeepReadonly<Pod>): void {
     const key = keyOfObject(pod);
     feed.put(this.#change('pods', pod, undefined));
-    this.#unneed(feed, feed.setReferences(key, pod.metadata.namespace ?? '', []).removed);
+    this.#unneed(feed, feed.setReferences(key, []).removed);
   }
 
   #unneed(feed: Feed, ids: readonly string[]): void {
@@ -196,13 +275,8 @@ export class Feed implements Disposable {
   }
 
   /** Ids `resource/namespace/name` that are needed now and were not, and the reverse. */
-  setReferences(
-    podKey: string,
-    namespace: string,
-    references: readonly Reference[],
-  ): { added: readonly string[]; removed: readonly string[] } {
+  setReferences(podKey: string, now: readonly string[]): { added: readonly string[]; removed: readonly string[] } {
     const before = this.#byPod.get(podKey) ?? [];
-    const now = references.map((r) => `${r.resource}/${namespace}/${r.name}`);
     const added: string[] = [];
     const removed: string[] = [];
     for (const id of now) {
@@ -229,6 +303,10 @@ export class Feed implements Disposable {
     this.#onClose(this);
     this.#waiting.clear();
   }
+}
+
+function idOf(resource: string, namespace: string, name: string): string {
+  return `${resource}/${namespace}/${name}`;
 }
 
 function keyOfObject(o: DeepReadonly<KubeObject>): string {

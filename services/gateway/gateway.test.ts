@@ -37,7 +37,7 @@ test('referencesOf: every place of a pod that can name another object', () => {
     },
   };
   expect(
-    referencesOf(pod)
+    referencesOf(pod, () => undefined)
       .map((r) => `${r.resource}/${r.name}`)
       .sort(),
   ).toEqual([
@@ -147,12 +147,12 @@ test('Feed: one entry per object in its newest state, woken once; references are
   feed.put(change('a', '3'));
   expect(wakes).toBe(2);
 
-  const secret = { resource: 'secrets', name: 's' } as const;
-  const map = { resource: 'configmaps', name: 'm' } as const;
-  expect(feed.setReferences('d/p', 'd', [secret]).added).toEqual(['secrets/d/s']);
-  expect(feed.setReferences('d/q', 'd', [secret, map])).toEqual({ added: ['configmaps/d/m'], removed: [] });
-  expect(feed.setReferences('d/p', 'd', [])).toEqual({ added: [], removed: [] });
-  expect(feed.setReferences('d/q', 'd', [map])).toEqual({ added: [], removed: ['secrets/d/s'] });
+  const secret = 'secrets/d/s';
+  const map = 'configmaps/d/m';
+  expect(feed.setReferences('d/p', [secret]).added).toEqual(['secrets/d/s']);
+  expect(feed.setReferences('d/q', [secret, map])).toEqual({ added: ['configmaps/d/m'], removed: [] });
+  expect(feed.setReferences('d/p', [])).toEqual({ added: [], removed: [] });
+  expect(feed.setReferences('d/q', [map])).toEqual({ added: [], removed: ['secrets/d/s'] });
   feed[Symbol.dispose]();
   feed[Symbol.dispose]();
   expect(closed).toBe(1);

@@ -17,6 +17,7 @@ import type { EventRecorder, Informer } from '#lib/controller';
 import type { AgentMessage__Output } from '#proto/gen/berth/agent/v1/AgentMessage.ts';
 import type { GatewayMessage } from '#proto/gen/berth/agent/v1/GatewayMessage.ts';
 import type { DesiredHub, Feed } from './desired.ts';
+import { volumeErased } from './erasure.ts';
 import type { ClusterSettings } from './gateway.ts';
 import { type LeaseState, renewLease, writeNodeStatus } from './registration.ts';
 import type { Author, PodId, Reporter, ReportResult } from './report.ts';
@@ -135,6 +136,9 @@ export class NodeSession {
     } else if (m.pod_removed) {
       const { sequence, ...pod } = m.pod_removed;
       this.#answer(sequence, () => this.#d.reporter.podRemoved(pod, this.#author(), this.#c));
+    } else if (m.volume_erased) {
+      const { sequence, ...volume } = m.volume_erased;
+      this.#answer(sequence, () => volumeErased(volume, this.#author(), this.#c));
     } else if (m.node_status) this.#storeNodeStatus(m.node_status.status);
     else if (m.event) this.#recordEvent(m.event.event);
   }

@@ -6,6 +6,7 @@ import type { Client } from '#lib/client';
 import { ClientEventRecorder, InformerFactory } from '#lib/controller';
 import { Binder } from './bind.ts';
 import type { SchedulerMetrics } from './metrics.ts';
+import { PodVolumes } from './pod-volumes.ts';
 import { DEFAULT_PROFILE } from './profile.ts';
 import { Scheduler } from './scheduler.ts';
 
@@ -35,6 +36,11 @@ export async function startScheduler(o: SchedulerStartOptions): Promise<AsyncDis
         services: informers.informer(Kinds.services),
         namespaces: informers.informer(Kinds.namespaces),
       },
+      volumes: new PodVolumes(o.client, {
+        claims: informers.informer(Kinds.persistentvolumeclaims),
+        volumes: informers.informer(Kinds.persistentvolumes),
+        classes: informers.informer(Kinds.storageclasses),
+      }),
       binder: new Binder(o.client, events),
       profile: DEFAULT_PROFILE,
       schedulerName: NAME,

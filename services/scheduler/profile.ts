@@ -10,8 +10,21 @@ import { balanced, leastAllocated } from './plugins/resource-scores.ts';
 import { spread, spreadScore } from './plugins/spread.ts';
 import { taintScore, taints } from './plugins/taints.ts';
 import { unschedulable } from './plugins/unschedulable.ts';
+import { volumeBinding } from './plugins/volume-binding.ts';
+import { volumeRestrictions } from './plugins/volume-restrictions.ts';
 
 export const DEFAULT_PROFILE: Profile = {
-  filters: [unschedulable, nodeName, taints, nodeAffinity, ports, fit, spread, interPod],
+  filters: [
+    unschedulable,
+    nodeName,
+    taints,
+    nodeAffinity,
+    ports,
+    fit,
+    volumeRestrictions,
+    volumeBinding,
+    spread,
+    interPod,
+  ],
   scores: [taintScore, nodeAffinityScore, spreadScore, interPodScore, leastAllocated, balanced, imageLocality],
 };

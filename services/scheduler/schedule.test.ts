@@ -7,6 +7,7 @@ import { DEFAULT_PROFILE } from './profile.ts';
 import { SchedulingQueue } from './queue.ts';
 import { schedule, unschedulableText } from './schedule.ts';
 import { Snapshot } from './snapshot.ts';
+import { noStorage } from './testing/storage.ts';
 
 type PodSpec = Partial<DeepReadonly<Pod>['spec']>;
 
@@ -50,6 +51,7 @@ function cluster(nodes: readonly DeepReadonly<Node>[], services: readonly DeepRe
   const s = new Snapshot(
     { list: () => services } as unknown as Informer<Service>,
     { get: () => undefined } as unknown as Informer<Namespace>,
+    noStorage,
   );
   for (const n of nodes) s.setNode(n);
   return s;

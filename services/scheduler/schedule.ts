@@ -2,7 +2,7 @@
  * One pod, one look at the cluster, one decision. Pure: chance comes from outside, for ties.
  * Source: kubernetes pkg/scheduler/schedule_one.go.
  */
-import type { ClusterSnapshot, Decision, FilterPlugin, Profile, ScorePlugin } from './framework.ts';
+import type { ClusterSnapshot, Decision, FilterPlugin, Profile, Reasons, ScorePlugin } from './framework.ts';
 import type { NodeInfo } from './node-info.ts';
 import type { PodInfo } from './pod-info.ts';
 
@@ -10,10 +10,20 @@ export const SCORE_MAX = 100;
 
 /** `draw(bound)` gives an integer in [0, bound). */
 export function schedule(p: PodInfo, s: ClusterSnapshot, profile: Profile, draw: (bound: number) => number): Decision {
-  const filters = profile.filters.flatMap((plugin) => {
+  const filters: { plugin: FilterPlugin; ask: (n: NodeInfo) => Reasons }[] = [];
+  for (const plugin of profile.filters) {
     const ask = plugin.prepare(p, s);
-    return ask ? [{ plugin, ask }] : [];
-  });
+    if (ask === undefined) continue;
+    if (typeof ask !== 'function')
+      return {
+        type: 'unschedulable',
+        reasons: new Map(),
+        refused: ask.refused,
+        nodeCount: s.nodes.length,
+        refusedBy: [plugin],
+      };
+    filters.push({ plugin, ask });
+  }
   const feasible: NodeInfo[] = [];
   const reasons = new Map<string, number>();
   const refusedBy = new Set<FilterPlugin>();
@@ -71,6 +81,7 @@ export function normalized(how: ScorePlugin['normalize'], raw: readonly number[]
 /** As `kubectl describe pod` shows it. */
 export function unschedulableText(d: Extract<Decision, { type: 'unschedulable' }>): string {
   if (d.nodeCount === 0) return 'no nodes available to schedule pods';
+  if (d.refused !== undefined) return `0/${d.nodeCount} nodes are available: ${d.refused}.`;
   const parts = [...d.reasons].map(([reason, count]) => `${count} ${reason}`).toSorted();
   return `0/${d.nodeCount} nodes are available: ${parts.join(', ')}.`;
 }

@@ -7,6 +7,7 @@ import type { FilterPlugin, Profile } from './framework.ts';
 import { SchedulerMetrics } from './metrics.ts';
 import { DEFAULT_PROFILE } from './profile.ts';
 import { Scheduler } from './scheduler.ts';
+import { podVolumes } from './testing/storage.ts';
 
 /** An informer that tells what a test puts into it. */
 class Scripted<T extends KubeObject> {
@@ -71,6 +72,7 @@ function start(profile: Profile = DEFAULT_PROFILE) {
       services: informer(new Scripted<Service>()),
       namespaces: informer(new Scripted<Namespace>()),
     },
+    volumes: podVolumes(),
     binder,
     profile,
     schedulerName: 'default-scheduler',

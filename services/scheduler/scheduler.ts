@@ -11,6 +11,7 @@ import type { Binder } from './bind.ts';
 import type { Decision, Profile } from './framework.ts';
 import type { AttemptResult, PendingPods, SchedulerMetrics } from './metrics.ts';
 import { podInfoOf } from './pod-info.ts';
+import type { PodVolumes, Reservation } from './pod-volumes.ts';
 import { SchedulingQueue, type Waiting } from './queue.ts';
 import { schedule, unschedulableText } from './schedule.ts';
 import { Snapshot } from './snapshot.ts';
@@ -27,6 +28,7 @@ export interface SchedulerCaches {
 
 export interface SchedulerOptions {
   readonly caches: SchedulerCaches;
+  readonly volumes: PodVolumes;
   readonly binder: Binder;
   readonly profile: Profile;
   /** Pods that name another scheduler are left alone. */
@@ -49,12 +51,14 @@ export class Scheduler implements AsyncDisposable {
   constructor(o: SchedulerOptions) {
     this.#o = o;
     this.#queue = new SchedulingQueue(o.clock, () => this.#kick());
-    this.#snapshot = new Snapshot(o.caches.services, o.caches.namespaces);
+    this.#snapshot = new Snapshot(o.caches.services, o.caches.namespaces, o.volumes);
   }
 
   start(): void {
-    const { caches, log } = this.#o;
+    const { caches, log, volumes } = this.#o;
     this.#scope.own(this.#queue);
+    this.#scope.own(volumes);
+    volumes.start(() => this.#queue.wake('storage-changed'));
     this.#scope.own(caches.nodes.subscribe((previous, next) => this.#onNode(previous, next)));
     this.#scope.own(caches.pods.subscribe((previous, next) => this.#onPod(previous, next)));
     this.#scope.own(caches.namespaces.subscribe((previous, next) => this.#onNamespace(previous, next)));
@@ -62,6 +66,7 @@ export class Scheduler implements AsyncDisposable {
       'sync',
       async (signal) => {
         for (const i of Object.values(caches)) await i.synced(signal);
+        await volumes.synced(signal);
         this.#isSynced = true;
         this.#kick();
       },
@@ -99,6 +104,7 @@ export class Scheduler implements AsyncDisposable {
     if (!next || next.spec.nodeName || isFinished(next)) {
       this.#queue.remove(uid);
       const held = holdsResources(previous) || this.#snapshot.isAssumed(uid);
+      if (!next || isFinished(next)) this.#o.volumes.podGone(uid);
       if (!next) this.#snapshot.removePod(uid);
       else if (!previous || !isSameForScheduling(previous, next)) this.#snapshot.setPod(next);
       const holds = holdsResources(next);
@@ -154,9 +160,11 @@ export class Scheduler implements AsyncDisposable {
     if (decision?.type !== 'bind') this.#attempted(waiting, decision === undefined ? 'error' : 'unschedulable');
     if (decision === undefined) return;
     if (decision.type === 'bind') {
+      const node = this.#snapshot.node(decision.node);
+      const volumes = node === undefined ? undefined : this.#o.volumes.reserve(info, node);
       this.#snapshot.assume(info, decision.node);
       this.#bindings++;
-      this.#scope.spawn('bind', (signal) => this.#bind(waiting, decision.node, signal));
+      this.#scope.spawn('bind', (signal) => this.#bind(waiting, decision.node, volumes, signal));
     } else {
       this.#queue.park(waiting, decision.refusedBy);
       this.#scope.spawn('tell', (signal) => this.#tell(waiting, decision, signal));
@@ -176,10 +184,11 @@ export class Scheduler implements AsyncDisposable {
     }
   }
 
-  async #bind(waiting: Waiting, node: string, signal: AbortSignal): Promise<void> {
+  async #bind(waiting: Waiting, node: string, volumes: Reservation | undefined, signal: AbortSignal): Promise<void> {
     const { pod, uid } = waiting.info;
     const { name, namespace } = pod.metadata;
     try {
+      if (volumes !== undefined) await this.#bindVolumes(volumes, signal);
       await this.#o.binder.bind(pod, node, this.#ctx(signal));
       this.#attempted(waiting, 'scheduled');
       this.#o.log.debug({ name, namespace, node }, 'pod bound');
@@ -196,6 +205,18 @@ export class Scheduler implements AsyncDisposable {
     } finally {
       this.#bindings--;
       this.#kick();
+    }
+  }
+
+  /** Volumes may take minutes to come: who waits for them keeps no other pod from being bound. */
+  async #bindVolumes(volumes: Reservation, signal: AbortSignal): Promise<void> {
+    this.#bindings--;
+    this.#kick();
+    try {
+      await this.#o.volumes.bind(volumes, this.#ctx(signal));
+    } finally {
+      this.#bindings++;
+      this.#o.volumes.release(volumes);
     }
   }
 

@@ -7,7 +7,7 @@
  */
 import type { DeepReadonly, Namespace, Node, Pod, Service } from '#lib/api';
 import type { Informer } from '#lib/controller';
-import type { ClusterSnapshot } from './framework.ts';
+import type { ClusterSnapshot, StorageView } from './framework.ts';
 import { MutableNodeInfo, type NodeInfo } from './node-info.ts';
 import { type PodInfo, podInfoOf } from './pod-info.ts';
 
@@ -22,9 +22,12 @@ export class Snapshot implements ClusterSnapshot {
   readonly #assumed = new Set<string>();
   #list: readonly MutableNodeInfo[] | undefined;
 
-  constructor(services: Informer<Service>, namespaces: Informer<Namespace>) {
+  readonly storage: StorageView;
+
+  constructor(services: Informer<Service>, namespaces: Informer<Namespace>, storage: StorageView) {
     this.#services = services;
     this.#namespaces = namespaces;
+    this.storage = storage;
   }
 
   get nodes(): readonly NodeInfo[] {

@@ -69,10 +69,13 @@ test('a full disk is made free down to the low threshold, oldest first; a volume
   const sources = {
     configMap: () => undefined,
     secret: () => undefined,
+    claim: () => undefined,
+    persistentVolume: () => undefined,
     serviceAccountToken: () => Promise.reject(new Error('no tokens here')),
     nodeAllocatable: () => ({}),
   };
-  const volumes = await openVolumes({ kernel, folder: join(home, 'volumes'), images, sources }, c);
+  const storage = { folderOf: () => Promise.reject(new Error('no claims here')) };
+  const volumes = await openVolumes({ kernel, folder: join(home, 'volumes'), images, sources, storage }, c);
   const pod = {
     metadata: { name: 'p', namespace: 'd', uid: 'u-1' },
     spec: { containers: [], volumes: [{ name: 'data', image: { reference: ofVolume } }] },

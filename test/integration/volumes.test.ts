@@ -21,7 +21,10 @@ describe.skipIf(process.getuid?.() !== 0)('volumes on real mounts (root)', () =>
   const maps = new Map<string, ConfigMap>();
   const data = { password: Buffer.from('pw').toString('base64') };
   const secret: Secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 's', namespace: 'ns' }, data };
+  const noStorage = { folderOf: () => Promise.reject(new Error('none')) };
   const sources = {
+    claim: () => undefined,
+    persistentVolume: () => undefined,
     configMap: (_: string, name: string) => maps.get(name),
     secret: (_: string, name: string) => (name === 's' ? secret : undefined),
     serviceAccountToken: async () => ({ token: 'tok', expiresAtMs: Date.now() + 3_600_000 }),
@@ -31,7 +34,7 @@ describe.skipIf(process.getuid?.() !== 0)('volumes on real mounts (root)', () =>
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'berth-volumes-'));
     kernel = await openKernel({ helperPath, environment: process.env });
-    volumes = await openVolumes({ kernel, folder, sources }, c);
+    volumes = await openVolumes({ kernel, folder, sources, storage: noStorage }, c);
   });
 
   afterAll(async () => {

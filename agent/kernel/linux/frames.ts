@@ -12,6 +12,7 @@ export const VERBS = {
   remove: 8,
   unpack: 9,
   session: 10,
+  own: 12,
   unpackBlob: 20,
 } as const;
 export type Verb = keyof typeof VERBS;

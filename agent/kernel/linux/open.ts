@@ -34,6 +34,9 @@ export async function openKernel(o: KernelOptions): Promise<LinuxKernel> {
     unpackLayer: (u, c) => unpackLayer(helper, u, c),
     unpackBlob: (u, c) => unpackBlob(helper, u, c),
     syncFileSystem: (path, c) => syncFileSystem(programs, path, c),
+    ownTree: async (path, groupId, c) => {
+      await helper.call('own', [path, groupId], c);
+    },
     removeTree: async (path, c) => {
       await helper.call('remove', [path], c);
     },

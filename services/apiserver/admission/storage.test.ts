@@ -42,6 +42,7 @@ describe('storage admission (plugin/pkg/admission/storage)', () => {
   test('a claim gets the default class, unless it names one or none', async () => {
     await using server = await startTestServer();
     const { client } = server;
+    await client.delete(Kinds.storageclasses, { namespace: '', name: 'local' }, {}, c);
     expect((await claim(client, 'before')).spec?.storageClassName).toBeUndefined();
     await storageClass(client, 'plain');
     await storageClass(client, 'fast', { metadata: { name: 'fast', annotations: DEFAULT } });

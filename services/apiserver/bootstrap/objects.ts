@@ -9,6 +9,7 @@ import type { Client } from '#lib/client';
 import { nthAddress } from '../allocator/ipv4.ts';
 import type { ApiServerConfig } from '../server.ts';
 import { ensureFlowControl } from './flow-control.ts';
+import { ensureStorageClass } from './storage-class.ts';
 
 const NAMESPACES = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
 
@@ -55,6 +56,7 @@ export async function ensureBootstrapObjects(client: Client, config: ApiServerCo
     });
   await ensure(Kinds.services, kubernetesService(config));
   await ensure(Kinds.services, dnsService(config));
+  await ensureStorageClass(client, c);
   await ensureFlowControl(client, c);
 }
 

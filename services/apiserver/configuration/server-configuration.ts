@@ -2,10 +2,11 @@
  * The settings of a server, as an administrator writes them: `config.berth.dev/v1 ServerConfiguration`. `jwt` is that of
  * Kubernetes' AuthenticationConfiguration; the rest are kube-apiserver's flags of like names. Pure but for the reading of YAML.
  */
+
+import { type FieldReader, readConfiguration } from '#lib/api';
 import { readJwtAuthenticators } from '../authn/oidc/reader.ts';
 import type { JwtAuthenticatorSpec } from '../authn/oidc/spec.ts';
 import { validateJwtAuthenticators } from '../authn/oidc/validation.ts';
-import { type FieldReader, readConfiguration } from '#lib/api';
 
 const API_VERSION = 'config.berth.dev/v1';
 const KIND = 'ServerConfiguration';

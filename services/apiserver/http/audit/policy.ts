@@ -3,9 +3,8 @@
  * request is not recorded. Pure.
  * Source: audit.k8s.io/v1 Policy; k8s.io/apiserver/pkg/audit/policy/checker.go, pkg/apis/audit/validation.
  */
-import { fieldErrors } from '#lib/api';
+import { type FieldReader, fieldErrors, readConfiguration } from '#lib/api';
 import type { UserInfo } from '#lib/client';
-import { type FieldReader, readConfiguration } from '#lib/api';
 
 export const LEVELS = ['None', 'Metadata', 'Request', 'RequestResponse'] as const;
 export const STAGES = ['RequestReceived', 'ResponseStarted', 'ResponseComplete', 'Panic'] as const;

@@ -7,6 +7,7 @@ import type { NodeStatusReport as _berth_agent_v1_NodeStatusReport, NodeStatusRe
 import type { EventReport as _berth_agent_v1_EventReport, EventReport__Output as _berth_agent_v1_EventReport__Output } from '../../../berth/agent/v1/EventReport.ts';
 import type { PodRemoved as _berth_agent_v1_PodRemoved, PodRemoved__Output as _berth_agent_v1_PodRemoved__Output } from '../../../berth/agent/v1/PodRemoved.ts';
 import type { Ack as _berth_agent_v1_Ack, Ack__Output as _berth_agent_v1_Ack__Output } from '../../../berth/agent/v1/Ack.ts';
+import type { VolumeErased as _berth_agent_v1_VolumeErased, VolumeErased__Output as _berth_agent_v1_VolumeErased__Output } from '../../../berth/agent/v1/VolumeErased.ts';
 
 export interface AgentMessage {
   'hello'?: (_berth_agent_v1_Hello | null);
@@ -16,7 +17,8 @@ export interface AgentMessage {
   'event'?: (_berth_agent_v1_EventReport | null);
   'pod_removed'?: (_berth_agent_v1_PodRemoved | null);
   'ack'?: (_berth_agent_v1_Ack | null);
-  'body'?: "hello"|"heartbeat"|"pod_status"|"node_status"|"event"|"pod_removed"|"ack";
+  'volume_erased'?: (_berth_agent_v1_VolumeErased | null);
+  'body'?: "hello"|"heartbeat"|"pod_status"|"node_status"|"event"|"pod_removed"|"ack"|"volume_erased";
 }
 
 export interface AgentMessage__Output {
@@ -27,5 +29,6 @@ export interface AgentMessage__Output {
   'event'?: (_berth_agent_v1_EventReport__Output | null);
   'pod_removed'?: (_berth_agent_v1_PodRemoved__Output | null);
   'ack'?: (_berth_agent_v1_Ack__Output | null);
-  'body'?: "hello"|"heartbeat"|"pod_status"|"node_status"|"event"|"pod_removed"|"ack";
+  'volume_erased'?: (_berth_agent_v1_VolumeErased__Output | null);
+  'body'?: "hello"|"heartbeat"|"pod_status"|"node_status"|"event"|"pod_removed"|"ack"|"volume_erased";
 }

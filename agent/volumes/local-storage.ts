@@ -1,0 +1,129 @@
+/**
+ * The folder of this node's local volumes, `$BERTH_HOME/storage`: one folder for each, made when its first pod needs it, erased
+ * when its claim is gone and its reclaim policy says Delete. What the API says of a path is believed only as far as it names a
+ * folder directly below: nothing else of the host is ever made or removed here.
+ *
+ * Erasing begins only on a live word of the control plane, never on the wish saved on disk: while this node was away somebody
+ * may have decided to keep the data. It is repeated until it succeeds, and told (VolumeFailedDelete) when it does not.
+ */
+import { chmod, mkdir, rename, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { type DeepReadonly, isToBeErased, type PersistentVolume } from '#lib/api';
+import { type Clock, type Ctx, type Logger, makePrivateFolder, messageOf, Scope, StatusError } from '#lib/base';
+import type { Kernel } from '../kernel/kernel.ts';
+import type { DesiredChange, Session } from '../session/session.ts';
+
+type Volume = DeepReadonly<PersistentVolume>;
+
+export interface LocalStorageOptions {
+  readonly folder: string;
+  readonly kernel: Pick<Kernel, 'removeTree'>;
+  readonly session: Pick<Session, 'reportVolumeErased' | 'event'>;
+  /** As the control plane has them now. */
+  readonly volumes: { list(): readonly Volume[] };
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+const RETRY_MS_MIN = 1_000;
+const RETRY_MS_MAX = 60_000;
+
+export class LocalStorage implements AsyncDisposable {
+  readonly #o: LocalStorageOptions;
+  readonly #scope = new Scope('local storage');
+  /** Uids. */
+  readonly #erasing = new Set<string>();
+  #isLive = false;
+
+  constructor(o: LocalStorageOptions) {
+    this.#o = o;
+  }
+
+  async open(): Promise<void> {
+    await makePrivateFolder(this.#o.folder);
+  }
+
+  /** The volume's folder, made when it is not there: open to every user, as only its own containers see it. */
+  async folderOf(volume: Volume): Promise<string> {
+    const path = this.#pathOf(volume);
+    if (await isFolder(path)) return path;
+    // Under its name only when its mode is right: a crash leaves none with a wrong one.
+    const draft = join(this.#o.folder, `.new-${basename(path)}`);
+    await mkdir(draft, { recursive: true });
+    await chmod(draft, 0o777);
+    await rename(draft, path).catch(async (e: unknown) => {
+      if (!(await isFolder(path))) throw e;
+    });
+    return path;
+  }
+
+  /** Changes of the session; the cache of volumes has been updated before. */
+  apply(changes: readonly DesiredChange[]): void {
+    if (this.#isLive && changes.some((x) => x.resource === 'persistentvolumes' && x.type === 'upsert'))
+      this.#eraseAll();
+  }
+
+  /** The control plane has said all that it wants. */
+  connected(): void {
+    this.#isLive = true;
+    this.#eraseAll();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#scope[Symbol.asyncDispose]();
+  }
+
+  #eraseAll(): void {
+    for (const volume of this.#o.volumes.list()) {
+      const uid = volume.metadata.uid ?? '';
+      if (!isToBeErased(volume) || this.#erasing.has(uid)) continue;
+      this.#erasing.add(uid);
+      this.#scope.spawn('erase', async (signal) => {
+        try {
+          await this.#erase(uid, { signal, clock: this.#o.clock, log: this.#o.log });
+        } finally {
+          this.#erasing.delete(uid);
+        }
+      });
+    }
+  }
+
+  async #erase(uid: string, c: Ctx): Promise<void> {
+    for (let waitMs = RETRY_MS_MIN; ; waitMs = Math.min(2 * waitMs, RETRY_MS_MAX)) {
+      const volume = this.#o.volumes.list().find((v) => v.metadata.uid === uid);
+      if (volume === undefined || !isToBeErased(volume)) return;
+      const { name } = volume.metadata;
+      try {
+        await this.#o.kernel.removeTree(this.#pathOf(volume), c);
+        c.log.info({ volume: name }, 'the data of a released volume is deleted');
+        this.#o.session.reportVolumeErased({ name, uid });
+        return;
+      } catch (e) {
+        c.signal.throwIfAborted();
+        this.#tell(volume, `Failed to delete the data of the volume: ${messageOf(e)}`);
+        c.log.warn({ volume: name, err: messageOf(e) }, 'the data of a released volume could not be deleted');
+      }
+      await c.clock.sleep(waitMs, c.signal);
+    }
+  }
+
+  #pathOf(volume: Volume): string {
+    const path = volume.spec.local?.path ?? '';
+    const name = basename(path);
+    if (!/^pvc-[A-Za-z0-9._-]{1,250}$/.test(name) || dirname(path) !== this.#o.folder)
+      throw new StatusError('Invalid', `path ${path} is not below this node's ${this.#o.folder}`);
+    return join(this.#o.folder, name);
+  }
+
+  #tell({ metadata: { name, uid } }: Volume, message: string): void {
+    const involvedObject = { apiVersion: 'v1', kind: 'PersistentVolume', name, ...(uid === undefined ? {} : { uid }) };
+    this.#o.session.event({ involvedObject, type: 'Warning', reason: 'VolumeFailedDelete', message });
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return await stat(path).then(
+    (s) => s.isDirectory(),
+    () => false,
+  );
+}
