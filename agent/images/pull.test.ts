@@ -86,7 +86,7 @@ function countingKernel(): Kernel {
   return {
     programs: { run: never },
     mounts: { overlay: nothing, bind: never, tmpfs: never, unmount: nothing, below: async () => [] },
-    namespaces: { pin: never, unpin: never },
+    namespaces: { pin: never, unpin: never, pinProcesses: never, dial: never },
     cgroups: { version: 'v2', ensure: never, usage: never, expectMove: never, remove: never, children: never },
     async unpackLayer({ root, input }) {
       unpacking.most = Math.max(unpacking.most, ++unpacking.now);

@@ -24,6 +24,7 @@ enum { FRAME_MAX = 64 << 20, FIELDS_MAX = 1 << 16, OUTPUT_MAX = 1 << 20, JOBS_MA
 static void (*const verbs[])(const struct fields *) = {
 	NULL,	     verb_run,	 verb_overlay, verb_bind,   verb_tmpfs,	  verb_unmount,
 	verb_pin,    verb_unpin, verb_remove,  verb_unpack, verb_session, verb_session,
+	[20] = verb_pause, [21] = verb_dial,
 };
 
 struct job {
@@ -134,7 +135,7 @@ static bool has_stdin(int verb, const struct fields *f)
 static void start(uint32_t id, int verb, char *data, size_t size)
 {
 	struct fields f;
-	if (verb <= 0 || verb >= (int)(sizeof verbs / sizeof *verbs) || !parse_fields(data, size, &f)) {
+	if (verb <= 0 || verb >= (int)(sizeof verbs / sizeof *verbs) || !verbs[verb] || !parse_fields(data, size, &f)) {
 		answer_error(id, EINVAL, "bad request frame");
 		return;
 	}

@@ -3,6 +3,7 @@
  * gateway opens. Back-pressure all the way: bytes are piped, never collected; a cut ends the exec's process.
  * Source: kubernetes pkg/kubelet/kuberuntime (GetContainerLogs), cri/streaming.
  */
+import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -13,8 +14,8 @@ import type { StreamIo } from '../session/session.ts';
 import type { PodDeps } from './deps.ts';
 import { type LogLine, readLog } from './log-file.ts';
 import type { PodManager } from './manager.ts';
-import { forwardPort } from './port-forward.ts';
-import { podLogFolder } from './steps/sandbox.ts';
+import { type ForwardTarget, forwardPort } from './port-forward.ts';
+import { podFolder, podLogFolder } from './steps/sandbox.ts';
 import type { PodWorker } from './worker.ts';
 
 export async function serveStream(
@@ -30,7 +31,7 @@ export async function serveStream(
     return { exitCode: 0 };
   }
   if (r.kind === 'nodeforward') {
-    await forwardPort(d, { address: d.settings.nodeIp, port: r.port ?? 0, where: 'of the node' }, io, c);
+    await forwardPort(d, { netns: '', addresses: [d.settings.nodeIp], port: r.port ?? 0, where: 'of the node' }, io, c);
     return { exitCode: 0 };
   }
   const worker = pods.worker(r.pod.uid) ?? pods.find(r.pod.namespace, r.pod.name);
@@ -44,14 +45,23 @@ export async function serveStream(
     case 'attach':
       return attach(d, worker, r, io, c);
     case 'portforward':
-      await forwardPort(
-        d,
-        { address: worker.podIp ?? d.settings.nodeIp, port: r.port ?? 0, where: 'inside the pod' },
-        io,
-        c,
-      );
+    case 'podforward':
+      await forwardPort(d, forwardTarget(d, worker, r), io, c);
       return { exitCode: 0 };
   }
+}
+
+const LOOPBACK = ['127.0.0.1', '::1'];
+
+/** A port-forward reaches the pod's loopback, and what listens on its address alone; a proxy its address, as any client. */
+function forwardTarget(d: PodDeps, worker: PodWorker, r: NodeStreamRequest): ForwardTarget {
+  const { pod, podIp } = worker;
+  const port = r.port ?? 0;
+  if (podIp === undefined)
+    throw new StatusError('Unavailable', `pod "${pod.metadata.name}" has no network on this node yet`);
+  if (r.kind === 'podforward') return { netns: '', addresses: [podIp], port, where: 'of the pod' };
+  const netns = pod.spec.hostNetwork === true ? '' : join(podFolder(d, worker.uid), 'ns', 'net');
+  return { netns, addresses: [...LOOPBACK, podIp], port, where: 'inside the pod' };
 }
 
 async function logs(

@@ -128,6 +128,7 @@ const KINDS = {
   PORT_FORWARD: 'portforward',
   NODE_FORWARD: 'nodeforward',
   STATS: 'stats',
+  POD_FORWARD: 'podforward',
 } as const;
 
 function requestOf(r: Request__Output): NodeStreamRequest {

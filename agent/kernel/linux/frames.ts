@@ -12,6 +12,8 @@ export const VERBS = {
   remove: 8,
   unpack: 9,
   session: 10,
+  pause: 20,
+  dial: 21,
 } as const;
 export type Verb = keyof typeof VERBS;
 export type Field = string | Uint8Array | number;

@@ -28,7 +28,7 @@ export async function openKernel(o: KernelOptions): Promise<LinuxKernel> {
     helper,
     programs: new HelperPrograms(helper, baseEnvironment(o.environment ?? {})),
     mounts: new HelperMounts(helper),
-    namespaces: new HelperNamespaces(helper),
+    namespaces: new HelperNamespaces(helper, cgroups),
     cgroups,
     unpackLayer: (u, c) => unpackLayer(helper, u, c),
     removeTree: async (path, c) => {
