@@ -8,6 +8,7 @@
  */
 #include "helper.h"
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <poll.h>
 #include <sched.h>
 #include <string.h>
@@ -110,6 +111,13 @@ static _Noreturn void relay(int agent, int pod)
 	_exit(0);
 }
 
+/* In the words of Go's net package, which clients know. */
+static void describe(struct bytes *why, const char *address, unsigned short port, int error)
+{
+	const char *text = strerror(error), *format = strchr(address, ':') ? "%sdial tcp [%s]:%u: connect: %c%s" : "%sdial tcp %s:%u: connect: %c%s";
+	bytes_print(why, format, why->size ? ", " : "", address, port, tolower((unsigned char)*text), text + 1);
+}
+
 static _Noreturn void dial_and_relay(const struct fields *f, int agent)
 {
 	struct bytes why = {0};
@@ -124,7 +132,7 @@ static _Noreturn void dial_and_relay(const struct fields *f, int agent)
 		bytes_print(&why, "network namespace: %s", strerror(errno));
 	for (size_t i = 4; entered && i < f->count && pod < 0; i++)
 		if ((pod = dial(field_text(f, i), port)) < 0)
-			bytes_print(&why, "%s%s: %s", why.size ? ", " : "", field_text(f, i), strerror(errno));
+			describe(&why, field_text(f, i), port, errno);
 	if (write_full(agent, pod < 0 ? "X" : "S", 1) < 0)
 		_exit(EPIPE);
 	if (pod < 0) {

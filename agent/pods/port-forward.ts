@@ -14,8 +14,8 @@ export interface ForwardTarget {
   /** The first that takes a connection. */
   readonly addresses: readonly string[];
   readonly port: number;
-  /** For the error. */
-  readonly where: 'inside the pod' | 'of the pod' | 'of the node';
+  /** What the error begins with. */
+  readonly failure: string;
 }
 
 /** Ends when both directions have; a half-close of either side is passed on. A cut resets the connection. */
@@ -23,8 +23,7 @@ export async function forwardPort(d: Pick<PodDeps, 'kernel'>, t: ForwardTarget, 
   const { netns, addresses, port } = t;
   const socket = await d.kernel.namespaces.dial(netns, { addresses, port }, c).catch((e: unknown) => {
     if (c.signal.aborted) throw e;
-    const message = `failed to connect to port ${port} ${t.where}: ${messageOf(e)}`;
-    throw new StatusError('Unavailable', message, { cause: e });
+    throw new StatusError('Unavailable', `${t.failure}${messageOf(e)}`, { cause: e });
   });
   socket.on('error', () => undefined);
   const cut = (): void => {

@@ -31,7 +31,7 @@ export async function serveStream(
     return { exitCode: 0 };
   }
   if (r.kind === 'nodeforward') {
-    await forwardPort(d, { netns: '', addresses: [d.settings.nodeIp], port: r.port ?? 0, where: 'of the node' }, io, c);
+    await forwardPort(d, { netns: '', addresses: [d.settings.nodeIp], port: r.port ?? 0, failure: '' }, io, c);
     return { exitCode: 0 };
   }
   const worker = pods.worker(r.pod.uid) ?? pods.find(r.pod.namespace, r.pod.name);
@@ -59,9 +59,10 @@ function forwardTarget(d: PodDeps, worker: PodWorker, r: NodeStreamRequest): For
   const port = r.port ?? 0;
   if (podIp === undefined)
     throw new StatusError('Unavailable', `pod "${pod.metadata.name}" has no network on this node yet`);
-  if (r.kind === 'podforward') return { netns: '', addresses: [podIp], port, where: 'of the pod' };
+  if (r.kind === 'podforward') return { netns: '', addresses: [podIp], port, failure: '' };
   const netns = pod.spec.hostNetwork === true ? '' : join(podFolder(d, worker.uid), 'ns', 'net');
-  return { netns, addresses: [...LOOPBACK, podIp], port, where: 'inside the pod' };
+  const failure = `failed to connect to localhost:${port} inside the pod: `;
+  return { netns, addresses: [...LOOPBACK, podIp], port, failure };
 }
 
 async function logs(

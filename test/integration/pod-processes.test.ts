@@ -208,7 +208,9 @@ describe('a connection into a network namespace', () => {
     socket.end();
     await server;
     await expect(dial(7004)).rejects.toMatchObject({
-      message: expect.stringMatching(/127\.0\.0\.1: Connection refused, ::1: Connection refused/),
+      message: expect.stringMatching(
+        /^dial tcp 127\.0\.0\.1:7004: connect: connection refused, dial tcp \[::1\]:7004: connect: connection refused$/,
+      ),
     });
     await expect(dial(70_000)).rejects.toMatchObject({ kind: 'Invalid' });
   });
