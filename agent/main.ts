@@ -39,6 +39,7 @@ import { runtimeStateFolder } from './runtime-state.ts';
 import { startSession } from './session/client.ts';
 import { Reports } from './session/reports.ts';
 import type { DesiredChange, Session, SessionCredentials } from './session/session.ts';
+import { StaticPods } from './static-pods/static-pods.ts';
 import { openVolumes } from './volumes/open.ts';
 
 export interface AgentConfig {
@@ -64,6 +65,8 @@ export interface AgentConfig {
   readonly taints: NodeOptions['taints'];
   readonly version: string;
   readonly nodePortRange: readonly [number, number];
+  /** Folder of manifests of static pods; absent = `manifests` below the home. */
+  readonly staticPodPath?: string | undefined;
 }
 
 export interface AgentDeps {
@@ -157,6 +160,16 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     logMaxFiles: LOG_FILES_MAX,
     startsMax: STARTS_MAX,
   };
+  const statics = scope.own(
+    new StaticPods({
+      folder: config.staticPodPath ?? at('manifests'),
+      nodeName: config.nodeName,
+      reports,
+      apply: (changes) => manager.apply(changes),
+      clock,
+      log,
+    }),
+  );
   const pods: PodDeps = {
     kernel,
     images,
@@ -164,7 +177,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     network,
     volumes,
     objects,
-    session: reports,
+    session: statics.session,
     settings,
     clock,
     random,
@@ -173,12 +186,13 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const manager = scope.own(new PodManager(pods));
   await makePrivateFolder(settings.folder);
   await manager.open(c);
+  await statics.open();
   const sampler = new Sampler({
     cgroups: kernel.cgroups,
     containers: () => measuredContainers(pods, manager),
     clock,
   });
-  const follow = new Follow({ objects, manager, network, scope, c });
+  const follow = new Follow({ objects, manager, statics, network, scope, c });
   const session = scope.own(
     await startSession({
       endpoints: config.gateways,
@@ -207,19 +221,33 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
 
 /** Brings the session's changes to objects, pods and network, in that order. */
 class Follow {
-  readonly #o: { objects: NodeObjects; manager: PodManager; network: Network; scope: Scope; c: Ctx };
+  readonly #o: {
+    objects: NodeObjects;
+    manager: PodManager;
+    statics: StaticPods;
+    network: Network;
+    scope: Scope;
+    c: Ctx;
+  };
   #isCleaned = false;
   /** A half-replayed wish would reject services for a moment, so nothing is written before the first `synced`. */
   #isSynced = false;
 
-  constructor(o: { objects: NodeObjects; manager: PodManager; network: Network; scope: Scope; c: Ctx }) {
+  constructor(o: {
+    objects: NodeObjects;
+    manager: PodManager;
+    statics: StaticPods;
+    network: Network;
+    scope: Scope;
+    c: Ctx;
+  }) {
     this.#o = o;
   }
 
   apply(changes: readonly DesiredChange[]): void {
-    const { objects, manager } = this.#o;
+    const { objects, manager, statics } = this.#o;
     for (const change of changes) objects.apply(change);
-    manager.apply(changes);
+    manager.apply(statics.withoutMirrors(changes));
     if (changes.some((x) => x.resource === 'services' || x.resource === 'endpointslices' || x.resource === 'nodes'))
       this.#sync();
   }
@@ -227,8 +255,10 @@ class Follow {
   synced(from: 'disk' | 'gateway'): void {
     this.#isSynced = true;
     this.#sync();
+    this.#o.statics.start();
     if (from !== 'gateway') return;
     this.#o.manager.connected();
+    this.#o.statics.connected();
     if (this.#isCleaned) return;
     this.#isCleaned = true;
     this.#o.scope.spawn('remove unwanted', () => this.#o.manager.removeUnwanted(this.#o.c));

@@ -90,6 +90,7 @@ function addServiceCommands(berth: Command): void {
     .option('--registry-port <port>', 'where pods find the registry on localhost', '5000')
     .option('--registry-upstream <host:port>', 'where the registry really is')
     .option('--log-folder <folder>', 'pods/ and containers/ are made below it', '/var/log')
+    .option('--static-pod-path <folder>', 'manifests of static pods; default: manifests below the home')
     .option('--max-pods <count>', '', '250')
     .option('--label <key=value>', 'of the Node; repeatable', collect)
     .option('--taint <key=value:Effect>', 'of the Node when it registers; repeatable', collect)

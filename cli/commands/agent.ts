@@ -20,6 +20,7 @@ export interface AgentOptions {
   readonly registryPort?: string;
   readonly registryUpstream?: string;
   readonly logFolder?: string;
+  readonly staticPodPath?: string;
   readonly maxPods?: string;
   readonly label?: readonly string[];
   readonly taint?: readonly string[];
@@ -50,6 +51,7 @@ export async function runAgent(o: AgentOptions): Promise<void> {
       registryPort: Number(o.registryPort ?? 5000),
       registryUpstream: o.registryUpstream,
       logFolder: o.logFolder ?? '/var/log',
+      staticPodPath: o.staticPodPath,
       podsMax: Number(o.maxPods ?? 250),
       labels: Object.fromEntries((o.label ?? []).map((l) => [l.split('=', 1)[0] ?? '', l.slice(l.indexOf('=') + 1)])),
       taints: (o.taint ?? []).map(parseTaint).filter((t) => t !== undefined),
