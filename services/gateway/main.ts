@@ -182,8 +182,9 @@ class RunningGateway implements Gateway {
         done: sendUnaryData<MirrorPodReply>,
       ) =>
         this.#unary('a mirror pod', done, async () => {
-          const node = nodeOf(call);
-          await mirrorPod(this.#d.clientAs(nodeUser(node)), node, call.request, this.#c);
+          const nodeName = nodeOf(call);
+          const clients = { nodeName, node: this.#d.clientAs(nodeUser(nodeName)), gateway: this.#d.client };
+          await mirrorPod(clients, call.request, this.#c);
           return {};
         }),
       Session: (call: SessionCall) => this.#onSession(call),

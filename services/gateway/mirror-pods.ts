@@ -1,6 +1,7 @@
 /**
- * Images of a node's static pods in the API. The API is asked as the node itself, so that the node authorizer and
- * NodeRestriction decide, as for a kubelet. Repeating a request changes nothing.
+ * Images of a node's static pods in the API. They are written as the node itself, so that the node authorizer and
+ * NodeRestriction decide, as for a kubelet; looked at with the gateway's own eyes, since the authorizer may know of a pod a
+ * moment later. Repeating a request changes nothing.
  * Source: kubernetes pkg/kubelet/pod/mirror_client.go, pkg/kubelet/kubelet.go (tryReconcileMirrorPods).
  */
 import { type DeepReadonly, decodeType, Kinds, type Pod } from '#lib/api';
@@ -11,13 +12,20 @@ import { parseObject } from './session.ts';
 
 const MIRROR = 'kubernetes.io/config.mirror';
 
-/** `client`: speaks as the node. Throws what the API says. */
-export async function mirrorPod(client: Client, nodeName: string, r: MirrorPodRequest__Output, c: Ctx): Promise<void> {
-  const key = { namespace: r.namespace, name: r.name };
-  const existing = await getOrNothing(client, key, c);
+export interface MirrorClients {
+  readonly nodeName: string;
+  /** Speaks as the node. */
+  readonly node: Client;
+  readonly gateway: Client;
+}
+
+/** Throws what the API says. */
+export async function mirrorPod(o: MirrorClients, r: MirrorPodRequest__Output, c: Ctx): Promise<void> {
+  const { nodeName } = o;
+  const existing = await getOrNothing(o.gateway, { namespace: r.namespace, name: r.name }, c);
   const isOurs = existing?.spec.nodeName === nodeName && existing.metadata.annotations?.[MIRROR] !== undefined;
   if (r.pod.length === 0) {
-    if (isOurs && existing.metadata.uid === r.uid) await remove(client, existing, c);
+    if (isOurs && existing.metadata.uid === r.uid) await remove(o.node, existing, c);
     return;
   }
   const pod = podOf(r);
@@ -29,9 +37,9 @@ export async function mirrorPod(client: Client, nodeName: string, r: MirrorPodRe
       );
     const { annotations, deletionTimestamp } = existing.metadata;
     if (annotations?.[MIRROR] === r.uid && deletionTimestamp === undefined) return;
-    await remove(client, existing, c);
+    await remove(o.node, existing, c);
   }
-  const node = await client.get(Kinds.nodes, { namespace: '', name: nodeName }, c);
+  const node = await o.gateway.get(Kinds.nodes, { namespace: '', name: nodeName }, c);
   const owner = { apiVersion: 'v1', kind: 'Node', name: nodeName, uid: node.metadata.uid ?? '', controller: true };
   const metadata = {
     namespace: r.namespace,
@@ -40,7 +48,7 @@ export async function mirrorPod(client: Client, nodeName: string, r: MirrorPodRe
     annotations: { ...pod.metadata.annotations, [MIRROR]: r.uid },
     ownerReferences: [owner],
   };
-  await client.create(Kinds.pods, { ...pod, metadata }, c);
+  await o.node.create(Kinds.pods, { ...pod, metadata }, c);
 }
 
 function podOf(r: MirrorPodRequest__Output): Pod {
