@@ -12,7 +12,8 @@ import type { NodeStreamRequest } from '#lib/client';
 import type { StreamSession } from '../runtime/runtime.ts';
 import type { StreamIo } from '../session/session.ts';
 import type { PodDeps } from './deps.ts';
-import { type LogLine, readLog } from './log-file.ts';
+import { readLog } from './log-file.ts';
+import { LogRenderer } from './log-lines.ts';
 import type { PodManager } from './manager.ts';
 import { type ForwardTarget, forwardPort } from './port-forward.ts';
 import { podFolder, podLogFolder } from './steps/sandbox.ts';
@@ -87,17 +88,16 @@ async function logs(
         ? d.clock.now() - o.sinceSeconds * 1000
         : undefined;
   const path = `${podLogFolder(d, worker.pod)}/${r.container}/${attempt.attempt}.log`;
-  const lines = readLog(
+  const records = readLog(
     {
       path,
       follow: o.follow === true && attempt.state.phase === 'running',
       tailLines: o.tailLines,
-      sinceMs,
       ended: worker.ended(r.container),
     },
     c,
   );
-  await writeLines(lines, o, io.stdout);
+  await writeLines(records, new LogRenderer({ ...o, sinceMs }), { limitBytes: o.limitBytes, out: io.stdout });
   await endOf(io.stdout);
   return { exitCode: 0 };
 }
@@ -108,32 +108,21 @@ function waitingText(reason: string): string {
   return reason === 'ImagePullBackOff' ? 'trying and failing to pull image' : reason;
 }
 
-async function writeLines(
-  batches: AsyncIterable<readonly LogLine[]>,
-  o: NonNullable<NodeStreamRequest['logs']>,
-  out: Writable,
+/** One buffer at a time: the next is read when this one has gone out. */
+export async function writeLines(
+  batches: AsyncIterable<Buffer>,
+  renderer: LogRenderer,
+  { limitBytes, out }: { limitBytes: number | undefined; out: Writable },
 ): Promise<void> {
-  let left = o.limitBytes ?? Number.POSITIVE_INFINITY;
-  const only = o.stream === 'Stdout' ? 'stdout' : o.stream === 'Stderr' ? 'stderr' : undefined;
-  let atLineStart = true;
-  for await (const lines of batches) {
-    const parts: Buffer[] = [];
-    for (const l of lines) {
-      if (only !== undefined && l.stream !== only) continue;
-      if (o.timestamps && atLineStart) parts.push(Buffer.from(`${l.time} `));
-      parts.push(l.text);
-      if (l.isFull) parts.push(NEWLINE);
-      atLineStart = l.isFull;
-    }
-    const bytes = Buffer.concat(parts);
+  let left = limitBytes ?? Number.POSITIVE_INFINITY;
+  for await (const records of batches) {
+    const bytes = renderer.render(records);
     const piece = bytes.length > left ? bytes.subarray(0, left) : bytes;
     left -= piece.length;
     if (piece.length > 0 && !out.write(piece)) await drained(out);
     if (left <= 0 || out.destroyed) return;
   }
 }
-
-const NEWLINE = Buffer.from('\n');
 
 async function exec(
   d: PodDeps,

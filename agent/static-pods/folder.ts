@@ -5,11 +5,12 @@
  * Source: kubernetes pkg/kubelet/config/file.go, file_linux.go; fileCheckFrequency.
  */
 import { type FSWatcher, watch } from 'node:fs';
-import { constants, open, readdir } from 'node:fs/promises';
+import { constants, open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, type Ctx, messageOf, StatusError } from '#lib/base';
 import type { PodObject } from '../pods/model.ts';
 import { fullName } from './full-name.ts';
+import { Wake } from './wake.ts';
 
 export interface FolderDeps {
   readonly folder: string;
@@ -25,6 +26,8 @@ export interface FolderDeps {
 const FILE_BYTES_MAX = 1 << 20;
 const FILES_MAX = 500;
 const CHECK_MS = 20_000;
+/** While nothing can be watched: the folder may come. */
+const MISSING_CHECK_MS = 1_000;
 /** Editors write in several steps. */
 const SETTLE_MS = 100;
 
@@ -65,26 +68,23 @@ export class ManifestFolder {
 
   /** Calls `onChange` whenever something may have changed, until the signal aborts. */
   async follow(onChange: () => Promise<void>, c: Ctx): Promise<void> {
-    let wake: () => void = () => undefined;
+    const events = new Wake();
     let watcher: FSWatcher | undefined;
+    let watched: number | undefined;
     try {
       for (;;) {
-        const woken = new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-        watcher ??= this.#watch(
-          () => wake(),
-          () => {
-            watcher = undefined;
-          },
+        /* A folder that was removed and made again is another one, of which the watch sees nothing. */
+        const inode = await stat(this.#d.folder).then(
+          (x) => x.ino,
+          () => undefined,
         );
-        const timer = c.clock.after(CHECK_MS, () => wake());
-        const onAbort = (): void => wake();
-        c.signal.addEventListener('abort', onAbort, { once: true });
-        await woken;
-        c.signal.removeEventListener('abort', onAbort);
-        timer.cancel();
-        c.signal.throwIfAborted();
+        if (inode !== watched) {
+          watcher?.close();
+          watcher = this.#watch(() => events.wake());
+          watched = watcher === undefined ? undefined : inode;
+          if (watcher !== undefined) events.wake();
+        }
+        await events.wait(watcher === undefined ? MISSING_CHECK_MS : CHECK_MS, c);
         await c.clock.sleep(SETTLE_MS, c.signal);
         await onChange();
       }
@@ -94,15 +94,12 @@ export class ManifestFolder {
   }
 
   /** undefined while the folder is not there: it is tried again at the next look. */
-  #watch(onEvent: () => void, onEnd: () => void): FSWatcher | undefined {
+  #watch(onEvent: () => void): FSWatcher | undefined {
     try {
-      const watcher = watch(this.#d.folder, { persistent: false }, (event, name) => {
+      const watcher = watch(this.#d.folder, { persistent: false }, (_event, name) => {
         if (name?.startsWith('.') !== true) onEvent();
-        /* The folder itself was renamed or removed: the watch sees nothing more. */
-        if (event === 'rename' && name === null) watcher.close();
       });
       watcher.on('error', () => watcher.close());
-      watcher.on('close', onEnd);
       return watcher;
     } catch {
       return undefined; // ENOENT, or the user's inotify watches are used up

@@ -162,6 +162,17 @@ describe('static pods', () => {
     expect(node.mirrorCalls).toEqual([]);
   });
 
+  test('a folder that comes later, and comes back, is found', async () => {
+    const node = await new Node().start();
+    expect(node.running).toEqual([]);
+    await put('a.yaml', manifest('a'));
+    await eventually('a', () => node.running.length === 1);
+    await rm(folder, { recursive: true });
+    await eventually('its end', () => node.running.length === 0);
+    await put('b.yaml', manifest('b'));
+    await eventually('b', () => node.running.length === 1);
+  });
+
   test('a bad file is told once with its name and field, stops no other, and does not end the pod it named', async () => {
     await put('a.yaml', manifest('a'));
     await put('b.yaml', '{apiVersion: v1, kind: Pod, metadata: {name: b}, spec: {containers: [{name: c}]}}');

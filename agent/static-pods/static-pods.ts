@@ -15,6 +15,7 @@ import type { DesiredChange, PodRef } from '../session/session.ts';
 import { ManifestFolder } from './folder.ts';
 import { fullName } from './full-name.ts';
 import { isMirror, type MirrorAction, planMirrors, shows } from './mirrors.ts';
+import { Wake } from './wake.ts';
 
 export interface StaticPodsDeps {
   /** The kubelet's staticPodPath. It need not exist. */
@@ -42,7 +43,7 @@ export class StaticPods implements AsyncDisposable {
   /** The last of each static pod, by its uid, for a mirror that is yet to come. */
   readonly #statuses = new Map<string, PodStatus>();
   #isStarted = false;
-  #wake: () => void = () => undefined;
+  readonly #mirrorWork = new Wake();
 
   constructor(d: StaticPodsDeps) {
     this.#d = d;
@@ -78,7 +79,7 @@ export class StaticPods implements AsyncDisposable {
 
   /** There is a control plane (again). */
   connected(): void {
-    this.#wake();
+    this.#mirrorWork.wake();
   }
 
   /** Keeps mirrors back; what it returns is for the workers. */
@@ -115,7 +116,7 @@ export class StaticPods implements AsyncDisposable {
     for (const [name, pod] of this.#running)
       if (this.#wanted.get(name)?.metadata.uid !== pod.metadata.uid) this.#end(name, pod);
     for (const [name, pod] of this.#wanted) if (!this.#running.has(name)) this.#begin(name, pod);
-    this.#wake();
+    this.#mirrorWork.wake();
   }
 
   #begin(name: string, pod: PodObject): void {
@@ -182,14 +183,14 @@ export class StaticPods implements AsyncDisposable {
     this.#mirrors.set(name, mirror);
     const pod = this.#running.get(name);
     if (isNew && pod !== undefined) this.#passOn(pod);
-    this.#wake();
+    this.#mirrorWork.wake();
   }
 
   #mirrorGone(uid: string): boolean {
     for (const [name, m] of this.#mirrors) {
       if (m.metadata.uid !== uid) continue;
       this.#mirrors.delete(name);
-      this.#wake();
+      this.#mirrorWork.wake();
       return true;
     }
     return false;
@@ -198,19 +199,10 @@ export class StaticPods implements AsyncDisposable {
   /** One after the other, and what failed again after a pause. */
   async #mirrorForEver(c: Ctx): Promise<void> {
     for (;;) {
-      const woken = new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
       let hasFailed = false;
       for (const action of planMirrors(new Map([...this.#running, ...this.#wanted]), this.#mirrors))
         if (!(await this.#mirror(action, c))) hasFailed = true;
-      const timer = hasFailed ? c.clock.after(MIRROR_RETRY_MS, () => this.#wake()) : undefined;
-      const onAbort = (): void => this.#wake();
-      c.signal.addEventListener('abort', onAbort, { once: true });
-      await woken;
-      c.signal.removeEventListener('abort', onAbort);
-      timer?.cancel();
-      c.signal.throwIfAborted();
+      await this.#mirrorWork.wait(hasFailed ? MIRROR_RETRY_MS : undefined, c);
     }
   }
 
