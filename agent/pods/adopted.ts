@@ -2,6 +2,7 @@
 import type { ContainerId, ContainerRecord, ContainerState } from '../runtime/runtime.ts';
 import type { Attempt } from './model.ts';
 import { LABELS } from './steps/container.ts';
+import { parseUser } from './user.ts';
 
 export type Exited = ContainerState & { phase: 'exited' };
 
@@ -34,6 +35,7 @@ export function adoptable(
       image: r.labels[LABELS.image] ?? '',
       imageId: r.labels[LABELS.imageId] ?? '',
       stopSignal: r.labels[LABELS.stopSignal] ?? 'SIGTERM',
+      user: parseUser(r.labels[LABELS.user]),
     });
   }
   for (const uid of addresses.keys()) if (!byPod.has(uid)) byPod.set(uid, new Map());

@@ -11,12 +11,13 @@ import type { Image } from '../../images/images.ts';
 import type { ContainerId } from '../../runtime/runtime.ts';
 import { type BindMount, ociSpecOf } from '../../runtime/spec.ts';
 import type { PodDeps } from '../deps.ts';
-import { environmentOf, expand } from '../env.ts';
+import { type EnvSources, environmentOf, expand } from '../env.ts';
+import { envFileValues } from '../env-file.ts';
 import type { Attempt, ContainerRole, ContainerSpec, PodObject } from '../model.ts';
 import type { PodEvents } from '../pod-events.ts';
 import { containerFigures, oomScoreAdj } from '../resources.ts';
 import type { Slots } from '../slots.ts';
-import { resolveUser } from '../user.ts';
+import { resolveUser, userText } from '../user.ts';
 import { ensureImage, StartFailure } from './image.ts';
 import { makeMountParents } from './mount-parents.ts';
 import { pidTargetOf } from './pid-namespace.ts';
@@ -47,6 +48,7 @@ export const LABELS = {
   image: 'berth.image',
   imageId: 'berth.image-id',
   stopSignal: 'berth.stop-signal',
+  user: 'berth.user',
 } as const;
 
 /**
@@ -79,7 +81,10 @@ async function createAndStart(
   const { spec, sandbox } = r;
   const pod = r.pod();
   d.kernel.cgroups.expectMove();
-  const environment = await orConfigError(async () => environmentOf(pod, spec, envSources(d, pod, sandbox)));
+  const environment = await orConfigError(async () => {
+    const fileValues = await envFileValues(d, pod, spec, c);
+    return environmentOf(pod, spec, { ...envSources(d, pod, sandbox), fileValues });
+  });
   const [rootfs, path, binds] = await allEnded([
     d.images.mountRoot(o.id, o.image, c),
     prepareLog(d, pod, spec.name, r.attempt, o.id),
@@ -124,6 +129,7 @@ async function createAndStart(
     [LABELS.image]: spec.image ?? '',
     [LABELS.imageId]: o.image.repoDigest,
     [LABELS.stopSignal]: stopSignal,
+    [LABELS.user]: userText(user),
   };
   const state = await d.runtime
     .start(
@@ -147,7 +153,7 @@ async function createAndStart(
   r.events.normal('Started', `Started container ${spec.name}`, spec.name);
   const { attempt, backOff } = r;
   const image = { image: spec.image ?? '', imageId: o.image.repoDigest };
-  return { id: o.id, attempt, backOff, sandbox: sandbox.id, state, ...image, stopSignal };
+  return { id: o.id, attempt, backOff, sandbox: sandbox.id, state, ...image, stopSignal, user };
 }
 
 /** Removes what a failed start left. Runs to its end even when the pod was cancelled meanwhile. */
@@ -176,7 +182,7 @@ function namespacePaths(pod: PodObject, ns: string): { network?: string; ipc?: s
   return { network: join(ns, 'net'), uts: join(ns, 'uts'), ...(pod.spec.hostIPC ? {} : { ipc: join(ns, 'ipc') }) };
 }
 
-function envSources(d: PodDeps, pod: PodObject, sandbox: Sandbox): Parameters<typeof environmentOf>[2] {
+function envSources(d: PodDeps, pod: PodObject, sandbox: Sandbox): Omit<EnvSources, 'fileValues'> {
   const namespace = pod.metadata.namespace ?? '';
   return {
     configMap: (name) => d.objects.get('configmaps', namespace, name),
