@@ -23,9 +23,10 @@ import {
 import { ClusterFigures } from './cluster-figures.ts';
 import type { Images } from './images/images.ts';
 import { openImages } from './images/open.ts';
+import { cgroupDetails } from './kernel/linux/cgroup-details.ts';
 import { openKernel } from './kernel/linux/open.ts';
 import { Sampler } from './metrics/sampler.ts';
-import { measuredContainers, nodePage } from './metrics/serve.ts';
+import { measuredContainers, nodePages } from './metrics/serve.ts';
 import type { Network } from './network/network.ts';
 import { openNetwork } from './network/open.ts';
 import { describeNode, type NodeOptions, nodeCapacity, nodeStatus } from './node.ts';
@@ -192,6 +193,8 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     containers: () => measuredContainers(pods, manager),
     clock,
   });
+  const cgroup = (path: string): ReturnType<typeof cgroupDetails> => cgroupDetails(kernel.cgroups.mounts, path);
+  const pages = nodePages({ pods, manager, sampler, cgroup, home: config.home, scope });
   const follow = new Follow({ objects, manager, statics, network, scope, c });
   const session = scope.own(
     await startSession({
@@ -206,8 +209,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
       onChange: (changes) => follow.apply(changes),
       onSynced: (from) => follow.synced(from),
       onWelcome: (info) => cluster.welcome(info, scope),
-      serveStream: (request, io, ctx) =>
-        serveStream(pods, manager, request, io, ctx, (path) => nodePage(path, sampler, manager)),
+      serveStream: (request, io, ctx) => serveStream(pods, manager, request, io, ctx, pages),
       clock,
       random,
       log: log.child({ part: 'session' }),

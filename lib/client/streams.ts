@@ -39,7 +39,7 @@ export interface NodeStreamRequest {
   /** Of portforward and nodeforward only. */
   readonly port?: number | undefined;
   readonly logs?: LogRequest | undefined;
-  /** Of stats only: `stats`, `metrics`, `metrics/resource`, `metrics/cadvisor`; `pod` is empty. */
+  /** Of stats only: `stats`, `metrics`, `metrics/resource`, `metrics/cadvisor`, `stats/summary`; `pod` is empty. */
   readonly path?: string | undefined;
 }
 
