@@ -9,7 +9,7 @@ import { background } from '../harness/background.ts';
 import { eventually, startCluster, type TestCluster } from '../harness/cluster.ts';
 import { tellWhenFailed } from '../harness/diagnosis.ts';
 import { freePort } from '../harness/process.ts';
-import { applyOk, getPod, isReady, orGone, pushHello, scriptPod } from './workload.ts';
+import { applyOk, getPod, isReady, orGone, podInPhase, pushHello, scriptPod } from './workload.ts';
 
 const NS = 'default';
 const SLEEPS = 'while true; do sleep 0.2; done';
@@ -86,6 +86,11 @@ describe('the life of pods on a node (root)', () => {
         },
       }),
     );
+    /* Still there when the cluster is taken down: nothing of it may be left then. */
+    await applyOk(
+      cluster,
+      scriptPod({ name: 'left', namespace: NS, image, script: SLEEPS, spec: { shareProcessNamespace: true } }),
+    );
     await ready('shared');
     await ready('local');
   });
@@ -124,6 +129,43 @@ describe('the life of pods on a node (root)', () => {
     const uid = before.metadata.uid ?? '';
     expect((await liveContainers(cluster)).filter((x) => x.podUid === uid)).toEqual([]);
     expect(existsSync(join(nodeHome(cluster.layout, node), 'pods', uid))).toBe(false);
+  });
+
+  test('rules let a container run again where its pod would not; a file of one container is the environment of another', async () => {
+    const rules = [{ action: 'Restart', exitCodes: { operator: 'In', values: [42] } }];
+    const mounts = { volumeMounts: [{ name: 'v', mountPath: '/v' }] };
+    await applyOk(
+      cluster,
+      scriptPod({
+        name: 'rules',
+        namespace: NS,
+        image,
+        spec: {
+          volumes: [{ name: 'v', emptyDir: {} }],
+          securityContext: { runAsUser: 1000, runAsGroup: 2000, supplementalGroups: [3000], fsGroup: 3000 },
+          initContainers: [sh('write', `echo "GREETING='hello you'" > /v/out.env`, mounts)],
+          containers: [
+            sh('main', 'echo "$GREETING"; if test -e /v/again; then exit 0; fi; touch /v/again; exit 42', {
+              ...mounts,
+              restartPolicy: 'Never',
+              restartPolicyRules: rules,
+              env: [
+                { name: 'GREETING', valueFrom: { fileKeyRef: { volumeName: 'v', path: 'out.env', key: 'GREETING' } } },
+              ],
+            }),
+          ],
+        },
+      }),
+    );
+    const ended = await podInPhase(cluster, NS, 'rules', 'Succeeded');
+    expect(ended.status?.containerStatuses?.[0]).toMatchObject({
+      restartCount: 1,
+      state: { terminated: { exitCode: 0 } },
+      user: { linux: { uid: 1000, gid: 2000, supplementalGroups: [2000, 3000] } },
+      volumeMounts: [{ name: 'v', mountPath: '/v' }],
+      stopSignal: 'SIGTERM',
+    });
+    expect((await cluster.kubectl('logs', 'rules')).stdout).toBe('hello you\n');
   });
 
   test('port-forward reaches what listens on the pod’s own loopback, IPv4 and IPv6, many at once; a proxy does not', async () => {
@@ -177,7 +219,7 @@ describe('the life of pods on a node (root)', () => {
     await eventually('the changed pod', 30_000, async () => (await cluster.kubectl('logs', name)).stdout === 'two\n');
     rmSync(join(manifests, 'web.json'));
     await eventually('its end', 30_000, async () => (await orGone(read(name))) === undefined);
-    await eventually('nothing left', 10_000, async () => (await liveContainers(cluster)).length === 1);
+    await eventually('nothing left', 10_000, async () => (await liveContainers(cluster)).length === 2);
   });
 
   test('without a control plane: a static pod begins, and restarts', async () => {
