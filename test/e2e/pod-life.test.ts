@@ -162,7 +162,10 @@ describe('the life of pods on a node (root)', () => {
       restartCount: 1,
       state: { terminated: { exitCode: 0 } },
       user: { linux: { uid: 1000, gid: 2000, supplementalGroups: [2000, 3000] } },
-      volumeMounts: [{ name: 'v', mountPath: '/v' }],
+      volumeMounts: expect.arrayContaining([
+        { name: 'v', mountPath: '/v' },
+        expect.objectContaining({ readOnly: true, recursiveReadOnly: 'Disabled' }),
+      ]),
       stopSignal: 'SIGTERM',
     });
     expect((await cluster.kubectl('logs', 'rules')).stdout).toBe('hello you\n');
