@@ -21,13 +21,15 @@ import {
   writeFileAtomic,
 } from '#lib/base';
 import { ClusterFigures } from './cluster-figures.ts';
+import { Follow } from './follow.ts';
 import { collectImages } from './images/collection/collector.ts';
 import { DEFAULT_IMAGE_GC, type ImageGcSettings } from './images/collection/settings.ts';
 import type { Images } from './images/images.ts';
 import { type ImagesOptions, openImages } from './images/open.ts';
+import { cgroupDetails } from './kernel/linux/cgroup-details.ts';
 import { openKernel } from './kernel/linux/open.ts';
 import { Sampler } from './metrics/sampler.ts';
-import { measuredContainers, nodePage } from './metrics/serve.ts';
+import { measuredContainers, nodePages } from './metrics/serve.ts';
 import type { Network } from './network/network.ts';
 import { openNetwork } from './network/open.ts';
 import { describeNode, type NodeOptions, nodeAllocation, nodeEvent, nodeStatus, refuseNodeSettings } from './node.ts';
@@ -48,6 +50,7 @@ import { runtimeStateFolder } from './runtime-state.ts';
 import { startSession } from './session/client.ts';
 import { Reports } from './session/reports.ts';
 import type { DesiredChange, Session, SessionCredentials } from './session/session.ts';
+import { StaticPods } from './static-pods/static-pods.ts';
 import { LocalStorage } from './volumes/local-storage.ts';
 import { openVolumes } from './volumes/open.ts';
 
@@ -79,6 +82,8 @@ export interface AgentConfig {
   readonly version: string;
   readonly nodePortRange: readonly [number, number];
   readonly settings: NodeSettings;
+  /** Folder of manifests of static pods; absent = `manifests` below the home. */
+  readonly staticPodPath?: string | undefined;
 }
 
 export interface AgentDeps {
@@ -196,6 +201,16 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     isolation: configuration.isolation,
     runtimeHandlers: runtime.handlers,
   };
+  const statics = scope.own(
+    new StaticPods({
+      folder: config.staticPodPath ?? at('manifests'),
+      nodeName: config.nodeName,
+      reports,
+      apply: (changes) => manager.apply(changes),
+      clock,
+      log,
+    }),
+  );
   const pods: PodDeps = {
     kernel,
     images,
@@ -203,7 +218,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     network,
     volumes,
     objects,
-    session: reports,
+    session: statics.session,
     allocations,
     cpus,
     settings,
@@ -224,12 +239,15 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const manager = scope.own(new PodManager(pods));
   await makePrivateFolder(settings.folder);
   await manager.open(c);
+  await statics.open();
   const sampler = new Sampler({
     cgroups: kernel.cgroups,
     containers: () => measuredContainers(pods, manager),
     clock,
   });
-  const follow = new Follow({ objects, manager, network, cpus, storage, scope, c });
+  const cgroup = (path: string): ReturnType<typeof cgroupDetails> => cgroupDetails(kernel.cgroups.mounts, path);
+  const pages = nodePages({ pods, manager, sampler, cgroup, home: config.home, scope });
+  const follow = new Follow({ objects, manager, statics, network, cpus, storage, scope, c });
   const session = scope.own(
     await startSession({
       endpoints: config.gateways,
@@ -243,8 +261,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
       onChange: (changes) => follow.apply(changes),
       onSynced: (from) => follow.synced(from),
       onWelcome: (info) => cluster.welcome(info, scope),
-      serveStream: (request, io, ctx) =>
-        serveStream(pods, manager, request, io, ctx, (path) => nodePage(path, sampler, manager)),
+      serveStream: (request, io, ctx) => serveStream(pods, manager, request, io, ctx, pages),
       clock,
       random,
       log: log.child({ part: 'session' }),
@@ -260,60 +277,6 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const event: Session['event'] = (e) => session.event(e);
   const collection = { images, folder: config.home, settings: config.imageGc ?? DEFAULT_IMAGE_GC, nodeName, event };
   scope.spawn('image collection', (signal) => collectImages(collection, { ...c, signal }));
-}
-
-interface FollowOptions {
-  readonly objects: NodeObjects;
-  readonly manager: PodManager;
-  readonly network: Network;
-  readonly storage: LocalStorage;
-  readonly cpus: CpuManager | undefined;
-  readonly scope: Scope;
-  readonly c: Ctx;
-}
-
-/** Brings the session's changes to objects, pods and network, in that order. */
-class Follow {
-  readonly #o: FollowOptions;
-  #isCleaned = false;
-  /** A half-replayed wish would reject services for a moment, so nothing is written before the first `synced`. */
-  #isSynced = false;
-
-  constructor(o: FollowOptions) {
-    this.#o = o;
-  }
-
-  apply(changes: readonly DesiredChange[]): void {
-    const { objects, manager, storage } = this.#o;
-    for (const change of changes) objects.apply(change);
-    manager.apply(changes);
-    storage.apply(changes);
-    if (changes.some((x) => x.resource === 'services' || x.resource === 'endpointslices' || x.resource === 'nodes'))
-      this.#sync();
-  }
-
-  synced(from: 'disk' | 'gateway'): void {
-    this.#isSynced = true;
-    this.#sync();
-    if (from !== 'gateway') return;
-    this.#o.manager.connected();
-    this.#o.storage.connected();
-    if (this.#isCleaned) return;
-    this.#isCleaned = true;
-    this.#o.cpus?.retain(new Set([...this.#o.manager.workers()].map((w) => w.uid)));
-    this.#o.scope.spawn('remove unwanted', () => this.#o.manager.removeUnwanted(this.#o.c));
-  }
-
-  #sync(): void {
-    if (!this.#isSynced) return;
-    const { objects, network, c } = this.#o;
-    const table = {
-      services: objects.list('services'),
-      slices: objects.list('endpointslices'),
-      nodes: objects.list('nodes'),
-    };
-    network.sync(table, c).catch((e: unknown) => c.log.warn({ err: e }, 'the service table could not be written'));
-  }
 }
 
 /** Those given by address; the API servers are known from their service. */

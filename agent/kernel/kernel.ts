@@ -5,6 +5,7 @@
  * mount, setns or openat2. Every call is idempotent where the kernel allows it: making what exists and removing what is
  * gone succeed.
  */
+import type { Duplex } from 'node:stream';
 import type { Ctx, Digest } from '#lib/base';
 
 export interface ProgramResult {
@@ -62,6 +63,13 @@ export interface Namespaces {
     o: { kinds: readonly PinnedNamespace[]; hostname?: string; sysctls?: Readonly<Record<string, string>> },
     c: Ctx,
   ): Promise<void>;
+  /**
+   * A process namespace for all containers of a pod, pinned as `folder`/pid: its PID 1 reaps orphans, is in `cgroup` (which
+   * must exist; its removal ends it) and in what is pinned in `folder`. A living one is kept, a dead one is replaced.
+   */
+  pinProcesses(folder: string, o: { cgroup: string }, c: Ctx): Promise<void>;
+  /** A connection to the first of `addresses` that takes one, in the network namespace `netns` ('' = the node's). */
+  dial(netns: string, o: { addresses: readonly string[]; port: number }, c: Ctx): Promise<Duplex>;
   /** Unmounts and removes the pins; gone is fine. */
   unpin(folder: string, c: Ctx): Promise<void>;
 }

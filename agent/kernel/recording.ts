@@ -2,6 +2,7 @@
  * A kernel that only remembers: for unit tests of what uses the kernel ports. Every call is noted in `calls` in order;
  * mounts, pins and cgroups are kept so that idempotence and leaks can be asked for; programs answer from a script.
  */
+import { PassThrough } from 'node:stream';
 import { type Ctx, StatusError, sha256 } from '#lib/base';
 import type {
   BlobToUnpack,
@@ -74,6 +75,15 @@ export class RecordingKernel implements Kernel {
     pin: async (folder, o, c) => {
       this.#note('namespaces.pin', [folder, o], c);
       for (const kind of o.kinds) this.pinned.add(`${folder}/${kind}`);
+    },
+    pinProcesses: async (folder, o, c) => {
+      this.#note('namespaces.pinProcesses', [folder, o], c);
+      this.pinned.add(`${folder}/pid`);
+    },
+    /** A connection to oneself. */
+    dial: async (netns, o, c) => {
+      this.#note('namespaces.dial', [netns, o], c);
+      return new PassThrough();
     },
     unpin: async (folder, c) => {
       this.#note('namespaces.unpin', [folder], c);

@@ -62,7 +62,7 @@ export function cadvisorMetrics(
   facts: MachineFacts,
 ): readonly MetricFamily[] {
   const each = (value: Value, extra: Readonly<Record<string, string>> = {}): Iterable<MetricSample> => [
-    ...(machine === undefined ? [] : [timed({ ...ROOT, ...extra }, machine.latest, value)]),
+    ...(machine === undefined ? [] : [timed({ ...ROOT_LABELS, ...extra }, machine.latest, value)]),
     ...containers.flatMap(({ of, readings }) =>
       readings === undefined ? [] : [timed({ ...labelsOf(of), ...extra }, readings.latest, value)],
     ),
@@ -92,9 +92,9 @@ export function cadvisorMetrics(
   ];
 }
 
-const ROOT = { container: '', id: '/', image: '', name: '', namespace: '', pod: '' };
+export const ROOT_LABELS = { container: '', id: '/', image: '', name: '', namespace: '', pod: '' };
 
-function labelsOf(of: MeasuredContainer): Record<string, string> {
+export function labelsOf(of: MeasuredContainer): Record<string, string> {
   return {
     container: of.container,
     id: of.cgroup,

@@ -23,6 +23,8 @@ const container = (name: string, o: Partial<MeasuredContainer> = {}): MeasuredCo
   image: 'docker.io/library/busybox:1',
   cgroup: `/berth/podu/id-${name}`,
   startedAtMs: 1_700_000_000_500,
+  pid: 1,
+  isHostNetwork: false,
   ...o,
 });
 

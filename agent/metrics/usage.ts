@@ -27,6 +27,9 @@ export interface MeasuredContainer {
   readonly image: string;
   readonly cgroup: string;
   readonly startedAtMs: number;
+  /** Of its first process. */
+  readonly pid: number;
+  readonly isHostNetwork: boolean;
 }
 
 /** undefined while there is one reading only, or after a counter began anew. */

@@ -5,7 +5,7 @@
  *   supervise  one per container: outlives the agent, holds stdio, writes the log, records the exit (supervise.c)
  *   unpack     a layer tar from stdin into a folder (unpack.c)
  *   tend       the small parent of `berth up` (tend.c)
- *   pause      waits for ever and reaps: PID 1 of a pod that shares its process namespace (main.c)
+ *   pause      waits for ever and reaps: PID 1 of a pod that shares its process namespace (pause.c)
  *
  * A verb that runs as a job of `serve` answers by its exit code (0, or an errno), its stdout (the answer) and its stderr
  * (one line of text for people). Every file descriptor that a verb opens is close-on-exec unless a comment says otherwise.
@@ -78,6 +78,10 @@ bool read_process(pid_t pid, struct process_stat *out);
 /* Default handlers and an empty mask, for a child that will exec. */
 void reset_signals(void);
 
+/* namespaces.c: whether a namespace is pinned there; entering it (fails the verb). */
+bool is_pinned(const char *path);
+void enter_pinned(const char *path, int flag);
+
 /* Request fields as `serve` reads them: NUL-terminated each. */
 struct fields {
 	char **at;
@@ -100,10 +104,13 @@ void verb_unpack(const struct fields *f);
 void verb_unpack_blob(const struct fields *f);
 void verb_session(const struct fields *f);
 void verb_own(const struct fields *f);
+void verb_pause(const struct fields *f);
+void verb_dial(const struct fields *f);
 
 int serve_main(void);
 int supervise_main(int argc, char **argv);
 int tend_main(int argc, char **argv);
+int pause_main(void);
 /* remove.c: removes name below an open folder, whatever it is; gone is fine. */
 void remove_at(int folder, const char *name);
 

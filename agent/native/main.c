@@ -1,27 +1,6 @@
 #include "helper.h"
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-/* PID 1 of a shared process namespace: reaps orphans until it is told to end. */
-static int pause_main(void)
-{
-	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	for (;;) {
-		int number = 0;
-		if (sigwait(&set, &number) == 0 && number != SIGCHLD)
-			return 0;
-		while (waitpid(-1, NULL, WNOHANG) > 0)
-			;
-	}
-}
 
 int main(int argc, char **argv)
 {

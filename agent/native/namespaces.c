@@ -30,10 +30,18 @@ static void pin_path(char path[4096], const char *folder, const char *name)
 		refuse(ENAMETOOLONG, "namespaces: %s is too long", folder);
 }
 
-static bool is_pinned(const char *path)
+bool is_pinned(const char *path)
 {
 	struct statfs fs;
 	return statfs(path, &fs) == 0 && fs.f_type == NSFS_MAGIC;
+}
+
+void enter_pinned(const char *path, int flag)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || setns(fd, flag) < 0)
+		fail("namespaces: enter %s", path);
+	close(fd);
 }
 
 static void loopback_up(void)
@@ -105,10 +113,7 @@ void verb_pin(const struct fields *f)
 			create |= kinds[i].flag;
 			continue;
 		}
-		int fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0 || setns(fd, kinds[i].flag) < 0)
-			fail("namespaces: enter %s", path);
-		close(fd);
+		enter_pinned(path, kinds[i].flag);
 	}
 	if (create && unshare(create) < 0)
 		fail("namespaces: unshare");
@@ -133,19 +138,26 @@ void verb_pin(const struct fields *f)
 	}
 }
 
+static void unpin_one(const char *folder, const char *name)
+{
+	char path[4096];
+	pin_path(path, folder, name);
+	while (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+		;
+	if (errno != EINVAL && errno != ENOENT)
+		fail("namespaces: unpin %s", path);
+	if (unlink(path) < 0 && errno != ENOENT)
+		fail("namespaces: remove %s", path);
+}
+
 /* Fields: folder. */
 void verb_unpin(const struct fields *f)
 {
-	char path[4096];
-	for (int i = 0; i < KINDS; i++) {
-		pin_path(path, field_text(f, 0), kinds[i].name);
-		while (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
-			;
-		if (errno != EINVAL && errno != ENOENT)
-			fail("namespaces: unpin %s", path);
-		if (unlink(path) < 0 && errno != ENOENT)
-			fail("namespaces: remove %s", path);
-	}
-	if (rmdir(field_text(f, 0)) < 0 && errno != ENOENT && errno != ENOTEMPTY)
-		fail("namespaces: remove %s", field_text(f, 0));
+	const char *folder = field_text(f, 0);
+	for (int i = 0; i < KINDS; i++)
+		unpin_one(folder, kinds[i].name);
+	/* Of pause.c; its process ends with the pod's cgroup. */
+	unpin_one(folder, "pid");
+	if (rmdir(folder) < 0 && errno != ENOENT && errno != ENOTEMPTY)
+		fail("namespaces: remove %s", folder);
 }

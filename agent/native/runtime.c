@@ -8,6 +8,7 @@
  * agent sees them, so container mounts and their propagation are right. The namespace ends with the call.
  */
 #include "supervise.h"
+#include <dirent.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -21,7 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { EXEC_WAIT_MS = 2000 };
+enum { EXEC_WAIT_MS = 2000, KILL_ROUNDS = 50 };
 
 static bool is_set(const char *value)
 {
@@ -296,12 +297,41 @@ long long count_oom_kills(const char *file)
 	return kills;
 }
 
+/* True when something was there to be signalled. */
+static bool signal_folder(const char *folder, int signal)
+{
+	char path[4096];
+	bool found = false;
+	struct bytes text = {0};
+	if (snprintf(path, sizeof path, "%s/cgroup.procs", folder) >= (int)sizeof path)
+		return false;
+	if (read_file(AT_FDCWD, path, &text, 1 << 20) == 0)
+		for (char *line = strtok(text.data, "\n"); line; line = strtok(NULL, "\n"))
+			if (atoi(line) > 1) {
+				found = true;
+				kill(atoi(line), signal);
+			}
+	bytes_free(&text);
+	/* A privileged program may have made cgroups of its own. */
+	DIR *d = opendir(folder);
+	for (struct dirent *e; d && (e = readdir(d));)
+		if (e->d_type == DT_DIR && e->d_name[0] != '.' &&
+		    snprintf(path, sizeof path, "%s/%s", folder, e->d_name) < (int)sizeof path)
+			found |= signal_folder(path, signal);
+	if (d)
+		closedir(d);
+	return found;
+}
+
 void kill_cgroup(const char *procs_file, int signal)
 {
-	struct bytes text = {0};
-	if (*procs_file && read_file(AT_FDCWD, procs_file, &text, 1 << 20) == 0)
-		for (char *line = strtok(text.data, "\n"); line; line = strtok(NULL, "\n"))
-			if (atoi(line) > 1)
-				kill(atoi(line), signal);
-	bytes_free(&text);
+	char folder[4096];
+	const char *slash = strrchr(procs_file, '/');
+	if (!slash || (size_t)(slash - procs_file) >= sizeof folder)
+		return;
+	memcpy(folder, procs_file, (size_t)(slash - procs_file));
+	folder[slash - procs_file] = 0;
+	/* A process may fork while the list is read: a kill is only done when nobody is left, dead ones that nobody reaped aside. */
+	for (int i = 0; signal_folder(folder, signal) && signal == SIGKILL && i < KILL_ROUNDS; i++)
+		usleep(1000);
 }

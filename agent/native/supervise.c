@@ -16,7 +16,7 @@
  *
  * A crash between any two steps leaves a state that can be read back: the runtime wrote `pid` and its own state before the
  * program ran, and `supervise FOLDER adopt` takes over a container whose supervisor was killed (log, attach and kill go
- * on; its exit status is lost, so it is reported as 255). The container itself never dies with its supervisor, because its
+ * on; its exit status is lost, so it is reported as 137). The container itself never dies with its supervisor, because its
  * stdout and stderr are opened for reading and writing: a pipe without a reader would kill it by SIGPIPE.
  */
 #include "supervise.h"
@@ -172,7 +172,7 @@ static void finish(int status)
 	int number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 	struct bytes record = {0};
 	bytes_print(&record, "{\"exitCode\":%d,\"signal\":%d,\"oomKilled\":%s,\"startedAtMs\":%lld,\"finishedAtMs\":%lld,\"lost\":%s}\n",
-		    adopted ? 255 : number ? 128 + number : WEXITSTATUS(status), number,
+		    adopted ? 137 : number ? 128 + number : WEXITSTATUS(status), number,
 		    count_oom_kills(config.oom_file) > 0 ? "true" : "false", (long long)started_ms, (long long)(wall_ns() / 1000000),
 		    adopted ? "true" : "false");
 	/* If neither can be written the agent still hears it from the socket; one that starts later says lost. */

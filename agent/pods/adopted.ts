@@ -3,6 +3,7 @@ import type { ContainerId, ContainerRecord, ContainerState } from '../runtime/ru
 import type { Attempt, Resources } from './model.ts';
 import type { ResizeRecord } from './resize.ts';
 import { LABELS } from './steps/container.ts';
+import { parseUser } from './user.ts';
 
 export type Exited = ContainerState & { phase: 'exited' };
 
@@ -38,6 +39,7 @@ export function adoptable(
       imageId: r.labels[LABELS.imageId] ?? '',
       stopSignal: r.labels[LABELS.stopSignal] ?? 'SIGTERM',
       resources: resourcesOf(r.labels[LABELS.resources]),
+      user: parseUser(r.labels[LABELS.user]),
     });
   }
   for (const uid of addresses.keys()) if (!byPod.has(uid)) byPod.set(uid, new Map());

@@ -14,7 +14,8 @@ import { StartFailure } from './steps/image.ts';
 import type { Sandbox } from './steps/sandbox.ts';
 import { Stop } from './steps/stop.ts';
 
-const POST_START_LIMIT_MS = 120_000;
+/** Upstream has none: as long as a timer can be. */
+const POST_START_LIMIT_MS = 2 ** 31 - 1;
 const PULL_BACKOFF_SHOWN_AFTER_MS = 1500;
 const START_ERROR_CODE = 128;
 
@@ -73,7 +74,7 @@ export class ContainerActions {
     const { latest } = m;
     const { name, image = '' } = c.spec;
     if (latest?.state.phase !== 'exited' || restartDelayMs(latest, image) === 0) return;
-    if (!runsAgain((pod.spec.restartPolicy ?? 'Always') as RestartPolicy, c.role, latest)) return;
+    if (!runsAgain((pod.spec.restartPolicy ?? 'Always') as RestartPolicy, c, latest)) return;
     this.#host.events.warning('BackOff', `Back-off restarting failed container ${name} in pod ${podText(pod)}`, name);
   }
 
@@ -85,7 +86,7 @@ export class ContainerActions {
   ): void {
     const reason = e instanceof StartFailure ? e.reason : 'CreateContainerError';
     const policy = (this.#host.pod().spec.restartPolicy ?? 'Always') as RestartPolicy;
-    if (reason === 'RunContainerError' && !restarts(policy, role, START_ERROR_CODE)) {
+    if (reason === 'RunContainerError' && !restarts(policy, { spec, role }, START_ERROR_CODE)) {
       m.began(this.#startError(spec, o, messageOf(e)), spec);
       this.#host.kick();
       return;
@@ -203,7 +204,7 @@ export class ContainerActions {
   }
 
   #lost(startedAtMs: number): Attempt['state'] {
-    const end = { exitCode: 255, signal: 0, oomKilled: false, lost: true };
+    const end = { exitCode: 137, signal: 0, oomKilled: false, lost: true };
     return { phase: 'exited', ...end, startedAtMs, finishedAtMs: this.#d.clock.now() };
   }
 

@@ -12,6 +12,7 @@ const pod = {
 } as unknown as PodObject;
 
 const sources: EnvSources = {
+  fileValues: new Map([['FROM_FILE', 'v']]),
   configMap: (name) => (name === 'cm' ? ({ data: { one: '1', 'bad=key': 'x' } } as never) : undefined),
   secret: (name) => (name === 's' ? ({ data: { pass: Buffer.from('pä$$').toString('base64') } } as never) : undefined),
   services: [

@@ -10,6 +10,8 @@ import { containerResource } from './resources.ts';
 export interface EnvSources {
   configMap(name: string): DeepReadonly<ConfigMap> | undefined;
   secret(name: string): DeepReadonly<Secret> | undefined;
+  /** Of variables by fileKeyRef, by their names; absent = there is none, and it is optional. */
+  readonly fileValues: ReadonlyMap<string, string>;
   /** Services of the pod's namespace, and default/kubernetes. */
   readonly services: readonly DeepReadonly<Service>[];
   readonly podIp: string;
@@ -103,6 +105,7 @@ function variableValue(
   if (source.fieldRef !== undefined) return fieldValue(pod, source.fieldRef.fieldPath, from);
   if (source.resourceFieldRef !== undefined)
     return containerResource(pod, container, source.resourceFieldRef, from.allocatable);
+  if (source.fileKeyRef !== undefined) return from.fileValues.get(v.name);
   const key = source.configMapKeyRef ?? source.secretKeyRef;
   if (key === undefined) return '';
   const kind = source.configMapKeyRef !== undefined ? 'configmap' : 'secret';

@@ -1,4 +1,5 @@
 /** Ephemeral containers: added to a running pod, in the PID namespace of their target, never started twice. */
+import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { FakeAgent } from './fake-agent.ts';
 import { deleted, FakeNode, type FakeNodeOptions, fakePod } from './fake-node.ts';
@@ -60,6 +61,27 @@ describe('an ephemeral container', () => {
     await host.node.until(() => host.node.running.includes('dbg/0'));
     const { namespaces = [] } = host.node.host.containers.get(host.node.id('dbg'))?.o.spec.linux ?? {};
     expect(namespaces.map((n) => n.type)).not.toContain('pid');
+  });
+
+  test('in a pod that shares its process namespace it is in that one, target or not, as all containers are', async () => {
+    const { node, agent } = await setUp();
+    const shared = fakePod({
+      shareProcessNamespace: true,
+      initContainers: [{ name: 'x', image: 'i', restartPolicy: 'Always' }] as never,
+    });
+    await runs(node, agent, shared);
+    agent.want(withDebugger(shared, 'a'));
+    await node.until(() => node.running.includes('dbg/0'));
+    const paths = ['x', 'a', 'dbg'].map((name) => pidNamespace(node, name));
+    expect(paths).toEqual(Array(3).fill(join(node.folder, 'pods/u/ns/pid')));
+    const pins = node.kernel.calls.filter((call) => call.name === 'namespaces.pinProcesses');
+    expect(pins).toHaveLength(3);
+    const { cgroup } = (pins[0]?.args[1] ?? {}) as { cgroup: string };
+    expect(cgroup).toMatch(/\/podu\/pause$/);
+    expect(node.kernel.groups.has(cgroup)).toBe(true);
+    agent.want(deleted(shared, node.clock.now()));
+    await node.passUntil(() => node.removed.includes('u'), 'removed');
+    expect(await node.leftovers()).toEqual([]);
   });
 
   test.each([0, 3])('that has ended with %i is not started again, whatever the policy', async (code) => {

@@ -1,9 +1,12 @@
-import { appendFile, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PassThrough, Writable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Ctx, realClock, silentLogger } from '#lib/base';
-import { parseLines, readLog } from './log-file.ts';
+import { readLog } from './log-file.ts';
+import { LogRenderer, parseLines } from './log-lines.ts';
+import { writeLines } from './streams.ts';
 
 let folder = '';
 let path = '';
@@ -18,11 +21,33 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-async function texts(o: { tailLines?: number; sinceMs?: number }): Promise<string[]> {
+async function texts(o: { tailLines?: number } = {}): Promise<string[]> {
   const out: string[] = [];
-  for await (const batch of readLog({ path, follow: false, ended: Promise.resolve(), ...o }, c))
-    out.push(...batch.map((l) => l.text.toString()));
+  for await (const records of readLog({ path, follow: false, ended: Promise.resolve(), ...o }, c))
+    out.push(...parseLines(records).lines.map((l) => l.text.toString()));
   return out;
+}
+
+/** What a follower has got so far, and its end. */
+function following(o: { tailLines?: number; onBatch?: () => Promise<void> } = {}) {
+  let end = (): void => undefined;
+  const ended = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  const got: string[] = [];
+  const reading = (async () => {
+    for await (const records of readLog({ path, follow: true, ended, tailLines: o.tailLines }, c)) {
+      got.push(...parseLines(records).lines.map((l) => l.text.toString()));
+      await o.onBatch?.();
+    }
+  })();
+  return { got, end, reading };
+}
+
+/** As the supervisor does it (agent/native/log.c). */
+async function rotate(files: number): Promise<void> {
+  for (let i = files - 1; i >= 1; i--)
+    await rename(i === 1 ? path : `${path}.${i - 1}`, `${path}.${i}`).catch(() => undefined); // not all are there yet
 }
 
 describe('readLog', () => {
@@ -50,23 +75,65 @@ describe('readLog', () => {
     expect((await texts({ tailLines: 7000 }))[0]).toBe('line 13000');
   });
 
-  test('since leaves out older lines; a missing file is an empty log', async () => {
-    expect(await texts({})).toEqual([]);
-    await writeFile(path, line(1) + line(5));
-    expect(await texts({ sinceMs: Date.parse('2026-01-01T00:00:03Z') })).toEqual(['line 5']);
+  test('a tail in a file of many pieces, with parts of lines, damage and an unfinished record', async () => {
+    const records = Array.from({ length: 30_000 }, (_, i) => (i % 3 === 0 ? line(i, 'P') : line(i)));
+    records[29_000] = 'no record at all\n';
+    await writeFile(path, `${records.join('')}2026-01-01T00:00`);
+    const all = await texts();
+    expect(all).toHaveLength(30_000);
+    for (const tailLines of [1, 2, 19, 700, 12_345, 20_000, 99_999]) {
+      const tail = await texts({ tailLines });
+      expect(tail).toEqual(all.slice(-tail.length));
+      const full = records.slice(-tail.length).filter((r) => !/ P /.test(r)).length;
+      expect(full).toBe(Math.min(tailLines, records.filter((r) => !/ P /.test(r)).length));
+      /* It begins with a line's first part. */
+      expect(tail.length === 30_000 || !/ P /.test(records.at(-tail.length - 1) ?? '')).toBe(true);
+    }
+  });
+
+  test('a missing file is an empty log', async () => {
+    expect(await texts()).toEqual([]);
+  });
+
+  test('what is written while it is read is left to the next reader', async () => {
+    await writeFile(path, line(1));
+    const seen: string[] = [];
+    for await (const records of readLog({ path, follow: false, ended: Promise.resolve() }, c)) {
+      seen.push(...parseLines(records).lines.map((l) => l.text.toString()));
+      await appendFile(path, line(2));
+    }
+    expect(seen).toEqual(['line 1']);
+  });
+
+  test('files that are rotated while it reads are neither lost nor doubled', async () => {
+    for (let round = 0; round < 30; round++) {
+      await rm(folder, { recursive: true, force: true });
+      await mkdir(folder);
+      let n = 0;
+      const begin = async (): Promise<void> => writeFile(path, line(n++) + line(n++));
+      for (let i = 0; i < 4; i++) {
+        await begin();
+        await rotate(5);
+      }
+      await begin();
+      let isOver = false;
+      const rotating = (async () => {
+        while (!isOver) {
+          await rotate(5);
+          await begin();
+        }
+      })();
+      const numbers = (await texts()).map((t) => Number(t.slice(5)));
+      isOver = true;
+      await rotating;
+      expect(numbers.length).toBeGreaterThanOrEqual(6);
+      expect(numbers).toEqual(numbers.map((_, i) => (numbers[0] ?? 0) + i));
+    }
   });
 
   test('following continues over a rotation and ends with the container', async () => {
     await writeFile(path, line(1));
-    let end = (): void => undefined;
-    const ended = new Promise<void>((resolve) => {
-      end = resolve;
-    });
-    const got: string[] = [];
-    const reading = (async () => {
-      for await (const batch of readLog({ path, follow: true, ended }, c))
-        got.push(...batch.map((l) => l.text.toString()));
-    })();
+    const { got, end, reading } = following();
     await eventually(() => got.length === 1);
     await appendFile(path, line(2));
     await rename(path, `${path}.1`);
@@ -76,6 +143,117 @@ describe('readLog', () => {
     end();
     await reading;
     expect(got).toEqual(['line 1', 'line 2', 'line 3', 'line 4']);
+  });
+
+  test('following misses no file of several rotations between two looks', async () => {
+    await writeFile(path, line(1));
+    let turns = 0;
+    const { got, end, reading } = following({
+      onBatch: async () => {
+        if (turns++ > 0) return;
+        /* It does not look meanwhile. */
+        await appendFile(path, line(2));
+        for (let n = 3; n <= 6; n++) {
+          await rotate(6);
+          await writeFile(path, line(n));
+        }
+        end();
+      },
+    });
+    await reading;
+    expect(got).toEqual(['line 1', 'line 2', 'line 3', 'line 4', 'line 5', 'line 6']);
+  });
+
+  test('a follower that was lapped goes on with the oldest file that is left; one file kept means the new one', async () => {
+    await writeFile(path, line(1));
+    let turns = 0;
+    const { got, end, reading } = following({
+      onBatch: async () => {
+        if (turns++ > 0) return;
+        for (let n = 2; n <= 9; n++) {
+          await rotate(3);
+          await writeFile(path, line(n));
+        }
+        end();
+      },
+    });
+    await reading;
+    expect(got).toEqual(['line 1', 'line 7', 'line 8', 'line 9']);
+  });
+
+  test('a tail of nothing follows from here', async () => {
+    await writeFile(path, line(1));
+    const { got, end, reading } = following({ tailLines: 0 });
+    await realClock.sleep(20);
+    await appendFile(path, line(2));
+    await eventually(() => got.length === 1);
+    end();
+    await reading;
+    expect(got).toEqual(['line 2']);
+  });
+
+  test('a client that stands still is not read for: nothing is taken but what it takes', async () => {
+    await writeFile(path, Array.from({ length: 200_000 }, (_, i) => line(i)).join(''));
+    let written = 0;
+    const write = (chunk: Buffer): void => {
+      written += chunk.length;
+    };
+    const stuck = new Writable({ highWaterMark: 1, write });
+    let pulled = 0;
+    async function* counted() {
+      for await (const records of readLog({ path, follow: true, ended: Promise.resolve() }, c)) {
+        pulled += records.length;
+        yield records;
+      }
+    }
+    const writing = writeLines(counted(), new LogRenderer({}), { limitBytes: undefined, out: stuck });
+    await realClock.sleep(100);
+    expect(written).toBeGreaterThan(0);
+    expect(pulled).toBeLessThan(300_000);
+    stuck.destroy();
+    await writing;
+  });
+
+  test('limitBytes cuts within a line', async () => {
+    await writeFile(path, line(1) + line(2));
+    const out = new PassThrough();
+    const records = readLog({ path, follow: false, ended: Promise.resolve() }, c);
+    await writeLines(records, new LogRenderer({}), { limitBytes: 10, out });
+    expect(String(out.read())).toBe('line 1\nlin');
+  });
+});
+
+describe('LogRenderer', () => {
+  const render = (records: string, o: ConstructorParameters<typeof LogRenderer>[0]): string =>
+    new LogRenderer(o).render(Buffer.from(records)).toString();
+
+  test('time once a line, streams chosen, parts joined, damage as it is', () => {
+    const records = line(1, 'P') + line(2) + line(3, 'F', 'stderr') + 'damaged\n';
+    const time = (n: number): string => `2026-01-01T00:00:0${n}.000000000Z`;
+    expect(render(records, {})).toBe('line 1line 2\nline 3\ndamaged\n');
+    expect(render(records, { timestamps: true })).toBe(`${time(1)} line 1line 2\n${time(3)} line 3\ndamaged\n`);
+    expect(render(records, { stream: 'Stderr' })).toBe('line 3\n');
+    expect(render(records, { stream: 'Stdout' })).toBe('line 1line 2\ndamaged\n');
+  });
+
+  test('since leaves out older lines, whatever the form of their times', () => {
+    const sinceMs = Date.parse('2026-01-01T00:00:03Z');
+    expect(render(line(1) + line(3) + line(5), { sinceMs })).toBe('line 3\nline 5\n');
+    expect(render('2026-01-01T00:00:02Z stdout F a\n2026-01-01T00:00:04Z stdout F b\n', { sinceMs })).toBe('b\n');
+  });
+
+  test('records that end nowhere, are empty or all blanks do no harm', () => {
+    for (const text of [
+      '\n',
+      ' \n',
+      '  \n',
+      'x stdout\n',
+      'x stdout F\n',
+      'x stdout F \n',
+      'x stdxyz F a\n',
+      `${' '.repeat(99)}\n`,
+    ])
+      expect(render(text, { timestamps: true }).length).toBeLessThanOrEqual(text.length);
   });
 });
 

@@ -1,196 +1,160 @@
 /**
- * Reads a container's log as the supervisor writes it (CRI format: `RFC3339Nano stdout|stderr F|P text`), over rotated
- * files, from the first wanted line on, and follows it. Rotation: N.log is renamed to N.log.1, N.log.1 to N.log.2, ... (the
- * oldest goes) and a new N.log begins; a follower reads the renamed file to its end before it goes on with the new one.
+ * Reads a container's log as the supervisor writes it, over rotated files (log-chain.ts), from the first wanted line on, and
+ * follows it. What is given are buffers of whole records; nothing is read before the buffer of before has been taken, so a
+ * slow reader costs one buffer, and misses what has been rotated away meanwhile.
  */
 import { watch } from 'node:fs';
-import { type FileHandle, open, readdir } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { type Ctx, raceAbort } from '#lib/base';
-
-export interface LogLine {
-  /** RFC 3339 with nanoseconds, as written. */
-  readonly time: string;
-  readonly stream: 'stdout' | 'stderr';
-  /** False for a part of a line: no newline after it. */
-  readonly isFull: boolean;
-  readonly text: Buffer;
-}
+import { closeAll, type LogFile, openChain, openNext } from './log-chain.ts';
+import { endsLine } from './log-lines.ts';
 
 export interface LogReadOptions {
   readonly path: string;
   readonly follow: boolean;
   /** Lines from the end; undefined = all. */
   readonly tailLines?: number | undefined;
-  /** Only lines at or after this instant. */
-  readonly sinceMs?: number | undefined;
   /** Resolves when no more will be written (the container has ended). */
   readonly ended: Promise<void>;
 }
 
-const CHUNK_BYTES = 64 << 10;
+const CHUNK_BYTES = 256 << 10;
+const TAIL_CHUNK_BYTES = 64 << 10;
+/** Of a record: the supervisor cuts lines at 16 KiB; what has no newline for so long is no log. */
+const RECORD_BYTES_MAX = 1 << 20;
 const POLL_MS = 250;
+const NEWLINE = 10;
 
-/** Batches of lines in order. Ends at the end of the log, or with `follow` when the container has ended and all is read. */
-export async function* readLog(o: LogReadOptions, c: Ctx): AsyncGenerator<readonly LogLine[]> {
-  const files = await rotatedFiles(o.path);
-  const current = await open(o.path, 'r').catch(() => undefined);
-  let handle = current;
+/** Ends at what was the end of the log when it began, or with `follow` when the container has ended and all is read. */
+export async function* readLog(o: LogReadOptions, c: Ctx): AsyncGenerator<Buffer> {
+  const files = await openChain(o.path);
   try {
-    if (o.tailLines !== undefined && current !== undefined) {
-      yield* tailOf(files, current, o);
-      if (!o.follow) return;
-      yield* follow(o, current, (await current.stat()).size, c, (h) => {
-        handle = h;
-      });
+    const newest = files.at(-1);
+    if (newest === undefined) return;
+    /* A container that writes faster than we read must not make this endless. */
+    const end = (await newest.handle.stat()).size;
+    const start = o.tailLines === undefined ? { file: 0, at: 0 } : await startOfTail(files, end, o.tailLines);
+    for (const file of files.slice(start.file, -1)) {
+      yield* recordsFrom(file, { position: file === files[start.file] ? start.at : 0 });
+      await file.handle.close();
+    }
+    const cursor = { position: start.file === files.length - 1 ? start.at : 0 };
+    if (o.follow) yield* follow(o, newest, cursor, c);
+    else yield* recordsFrom(newest, cursor, end);
+  } finally {
+    await closeAll(files);
+  }
+}
+
+/** Where the last `wanted` lines begin: parts of a line belong to it, so it is behind the full line before them. */
+async function startOfTail(
+  files: readonly LogFile[],
+  end: number,
+  wanted: number,
+): Promise<{ file: number; at: number }> {
+  if (wanted <= 0) return { file: files.length - 1, at: end };
+  let left = wanted;
+  for (let i = files.length - 1; i >= 0; i--) {
+    const file = files[i];
+    if (file === undefined) break;
+    const size = i === files.length - 1 ? end : (await file.handle.stat()).size;
+    const found = await behindFullLine(file, size, left + 1);
+    if (found.at !== undefined) return { file: i, at: found.at };
+    left -= found.count;
+  }
+  return { file: 0, at: 0 };
+}
+
+/** The position behind the nth full line from the end; else how many there are. Backwards, a piece at a time. */
+async function behindFullLine(file: LogFile, size: number, nth: number): Promise<{ at?: number; count: number }> {
+  let count = 0;
+  /* Of the record that the piece before began in the middle of: from its begin to its newline. */
+  let rest: Buffer = Buffer.alloc(0);
+  let isWhole = false;
+  for (let begin = size; begin > 0; ) {
+    const length = Math.min(begin, TAIL_CHUNK_BYTES);
+    begin -= length;
+    const buffer = Buffer.alloc(length);
+    await file.handle.read(buffer, 0, length, begin);
+    const piece: Buffer = rest.length === 0 ? buffer : Buffer.concat([buffer, rest]);
+    let recordEnd: number = isWhole ? piece.length : piece.lastIndexOf(NEWLINE) + 1;
+    isWhole ||= recordEnd > 0;
+    while (recordEnd > 0) {
+      const recordBegin: number = recordEnd < 2 ? 0 : piece.lastIndexOf(NEWLINE, recordEnd - 2) + 1;
+      if (recordBegin === 0 && begin > 0) break;
+      if (endsLine(piece, recordBegin, recordEnd) && ++count === nth) return { at: begin + recordEnd, count };
+      recordEnd = recordBegin;
+    }
+    rest = isWhole && recordEnd <= RECORD_BYTES_MAX ? piece.subarray(0, recordEnd) : Buffer.alloc(0);
+  }
+  return { count };
+}
+
+interface Cursor {
+  /** Behind the last record that was given. */
+  position: number;
+}
+
+/** Whole records from the cursor to the end of the file, or to `end`. */
+async function* recordsFrom(file: LogFile, cursor: Cursor, end = Number.POSITIVE_INFINITY): AsyncGenerator<Buffer> {
+  let size = CHUNK_BYTES;
+  for (;;) {
+    const wanted = Math.min(size, end - cursor.position);
+    if (wanted <= 0) return;
+    const buffer = Buffer.allocUnsafe(wanted);
+    const { bytesRead } = await file.handle.read(buffer, 0, wanted, cursor.position);
+    const used = buffer.subarray(0, bytesRead).lastIndexOf(NEWLINE) + 1;
+    if (used > 0) {
+      cursor.position += used;
+      size = CHUNK_BYTES;
+      yield buffer.subarray(0, used);
+    } else if (bytesRead === wanted && size < RECORD_BYTES_MAX) {
+      size *= 2;
+    } else if (bytesRead === wanted) {
+      cursor.position += bytesRead;
+      yield buffer;
+    } else {
       return;
     }
-    for (const f of files) {
-      const old = await open(f, 'r').catch(() => undefined);
-      if (old === undefined) continue;
-      try {
-        for await (const lines of linesFrom(old, 0)) yield since(lines, o.sinceMs);
-      } finally {
-        await old.close();
-      }
-    }
-    if (current === undefined) return;
-    let position = 0;
-    for await (const lines of linesFrom(current, 0, (at) => (position = at))) yield since(lines, o.sinceMs);
-    if (o.follow) {
-      yield* follow(o, current, position, c, (h) => {
-        handle = h;
-      });
-    }
-  } finally {
-    await handle?.close().catch(() => undefined);
   }
 }
 
-function since(lines: readonly LogLine[], sinceMs: number | undefined): readonly LogLine[] {
-  return sinceMs === undefined ? lines : lines.filter((l) => Date.parse(l.time) >= sinceMs);
-}
-
-/** Older files of the same attempt (0.log.1 is the newest of them), oldest first. */
-async function rotatedFiles(path: string): Promise<string[]> {
-  const name = basename(path);
-  const all = await readdir(dirname(path)).catch(() => [] as string[]);
-  return all
-    .filter((n) => n.startsWith(`${name}.`) && /^\d+$/.test(n.slice(name.length + 1)))
-    .sort((a, b) => Number(b.slice(name.length + 1)) - Number(a.slice(name.length + 1)))
-    .map((n) => join(dirname(path), n));
-}
-
-/** The last `tailLines` full lines: whole files are read backwards only as far as needed. */
-async function* tailOf(
-  files: readonly string[],
-  current: FileHandle,
-  o: LogReadOptions,
-): AsyncGenerator<readonly LogLine[]> {
-  const wanted = o.tailLines ?? 0;
-  if (wanted <= 0) return;
-  let kept = await lastLines(current, wanted);
-  for (const f of [...files].reverse()) {
-    if (fullLines(kept) >= wanted) break;
-    const old = await open(f, 'r').catch(() => undefined);
-    if (old === undefined) continue;
-    try {
-      kept = [...(await lastLines(old, wanted - fullLines(kept))), ...kept];
-    } finally {
-      await old.close();
-    }
-  }
-  yield since(kept, o.sinceMs);
-}
-
-function fullLines(lines: readonly LogLine[]): number {
-  return lines.reduce((n, l) => n + (l.isFull ? 1 : 0), 0);
-}
-
-async function lastLines(file: FileHandle, wanted: number): Promise<LogLine[]> {
-  const { size } = await file.stat();
-  let begin = size;
-  let kept: LogLine[] = [];
-  while (begin > 0) {
-    begin = Math.max(0, begin - CHUNK_BYTES * 4);
-    const buffer = Buffer.alloc(size - begin);
-    await file.read(buffer, 0, buffer.length, begin);
-    const first = begin === 0 ? 0 : buffer.indexOf(10) + 1;
-    kept = parseLines(buffer.subarray(first)).lines;
-    if (fullLines(kept) > wanted) break;
-  }
-  let count = 0;
-  for (let i = kept.length - 1; i >= 0; i--) {
-    if (kept[i]?.isFull && ++count > wanted) return kept.slice(i + 1);
-  }
-  return kept;
-}
-
-async function* linesFrom(
-  file: FileHandle,
-  from: number,
-  onPosition?: (at: number) => void,
-): AsyncGenerator<readonly LogLine[]> {
-  let position = from;
-  let rest: Buffer = Buffer.alloc(0);
-  for (;;) {
-    const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
-    const { bytesRead } = await file.read(buffer, 0, CHUNK_BYTES, position + rest.length);
-    if (bytesRead === 0) break;
-    const { lines, used } = parseLines(Buffer.concat([rest, buffer.subarray(0, bytesRead)]));
-    rest = Buffer.concat([rest, buffer.subarray(0, bytesRead)]).subarray(used);
-    position += used;
-    onPosition?.(position);
-    if (lines.length > 0) yield lines;
-  }
-}
-
-async function* follow(
-  o: LogReadOptions,
-  first: FileHandle,
-  from: number,
-  c: Ctx,
-  onHandle: (h: FileHandle) => void,
-): AsyncGenerator<readonly LogLine[]> {
-  let handle = first;
-  let position = from;
+async function* follow(o: LogReadOptions, first: LogFile, cursor: Cursor, c: Ctx): AsyncGenerator<Buffer> {
+  let file = first;
   let ended = false;
+  const changes = new Changes(dirname(o.path));
+  /* Once, not with each wait: a follower of days would pile up as many. */
   void o.ended.then(() => {
     ended = true;
+    changes.wake();
   });
-  const changes = new Changes(dirname(o.path));
   try {
     for (;;) {
       const wasEnded = ended;
-      const rotated = await hasRotated(o.path, handle);
-      for await (const lines of linesFrom(handle, position, (at) => (position = at))) yield since(lines, o.sinceMs);
-      if (rotated) {
-        const next = await open(o.path, 'r').catch(() => undefined);
-        if (next !== undefined) {
-          await handle.close();
-          handle = next;
-          onHandle(next);
-          position = 0;
-          continue;
-        }
+      /* Before the read: what is renamed is written to no more, so what comes then is all there will be of it. */
+      const isCurrent = await isAt(o.path, file);
+      yield* recordsFrom(file, cursor);
+      const next = isCurrent ? undefined : await openNext(o.path, file.inode);
+      if (next !== undefined) {
+        await file.handle.close();
+        file = next;
+        cursor.position = 0;
+        continue;
       }
       if (wasEnded) return;
-      await raceAbort(Promise.race([changes.next(), c.clock.sleep(POLL_MS, c.signal), o.ended]), c.signal);
+      const timer = c.clock.after(POLL_MS, () => changes.wake());
+      await raceAbort(changes.next(), c.signal).finally(() => timer.cancel());
     }
   } finally {
     changes.close();
+    await file.handle.close().catch(() => undefined);
   }
 }
 
-async function hasRotated(path: string, handle: FileHandle): Promise<boolean> {
-  const mine = await handle.stat();
-  const now = await open(path, 'r').catch(() => undefined);
-  if (now === undefined) return false;
-  try {
-    return (await now.stat()).ino !== mine.ino;
-  } finally {
-    await now.close();
-  }
+async function isAt(path: string, file: LogFile): Promise<boolean> {
+  const now = await stat(path, { bigint: true }).catch(() => undefined);
+  return now === undefined || now.ino === file.inode;
 }
 
 /** inotify on the log's folder, with the poll above as its safety net. */
@@ -200,11 +164,13 @@ class Changes {
   #pending = false;
 
   constructor(folder: string) {
-    this.#watcher = watch(folder, { persistent: false }, () => {
-      this.#pending = true;
-      this.#notify?.();
-    });
-    this.#watcher.on('error', () => this.#notify?.());
+    this.#watcher = watch(folder, { persistent: false }, () => this.wake());
+    this.#watcher.on('error', () => this.wake());
+  }
+
+  wake(): void {
+    this.#pending = true;
+    this.#notify?.();
   }
 
   async next(): Promise<void> {
@@ -218,29 +184,6 @@ class Changes {
 
   close(): void {
     this.#watcher.close();
-    this.#notify?.();
+    this.wake();
   }
-}
-
-/** Complete lines of the buffer, and how many bytes they took. Damaged lines are given as they are, on stdout. */
-export function parseLines(buffer: Buffer): { lines: LogLine[]; used: number } {
-  const lines: LogLine[] = [];
-  let begin = 0;
-  for (let end = buffer.indexOf(10, begin); end >= 0; end = buffer.indexOf(10, begin)) {
-    lines.push(parseLine(buffer.subarray(begin, end)));
-    begin = end + 1;
-  }
-  return { lines, used: begin };
-}
-
-function parseLine(line: Buffer): LogLine {
-  const timeEnd = line.indexOf(32);
-  const streamEnd = line.indexOf(32, timeEnd + 1);
-  const tagEnd = line.indexOf(32, streamEnd + 1);
-  const stream = line.toString('latin1', timeEnd + 1, streamEnd);
-  if (timeEnd < 0 || streamEnd < 0 || tagEnd < 0 || (stream !== 'stdout' && stream !== 'stderr')) {
-    return { time: '1970-01-01T00:00:00Z', stream: 'stdout', isFull: true, text: line };
-  }
-  const isFull = line[streamEnd + 1] === 70;
-  return { time: line.toString('latin1', 0, timeEnd), stream, isFull, text: line.subarray(tagEnd + 1) };
 }

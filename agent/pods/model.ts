@@ -4,6 +4,7 @@
  */
 import type { Container, DeepReadonly, EphemeralContainer, Pod, ResourceRequirements } from '#lib/api';
 import type { ContainerId, ContainerState } from '../runtime/runtime.ts';
+import type { ProcessUser } from './user.ts';
 
 export type PodObject = DeepReadonly<Pod>;
 export type ContainerSpec = DeepReadonly<Container> | DeepReadonly<EphemeralContainer>;
@@ -28,6 +29,8 @@ export interface Attempt {
   readonly image: string;
   readonly imageId: string;
   readonly stopSignal: string;
+  /** Of its first process; absent = unknown, of an earlier version's record. */
+  readonly user?: ProcessUser | undefined;
   /** Set when the agent ended it (liveness, changed image, postStart failure): the message of the termination. */
   readonly killReason?: string | undefined;
   /** The agent ended it to run what the pod says now (a changed image). */

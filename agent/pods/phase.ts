@@ -22,12 +22,14 @@ export function phaseOf(pod: PodObject, seen: PodObservation, o: { terminating: 
   const anyRuns = all.some((c) => c.role !== 'ephemeral' && isRunning(observationOf(seen, c.spec.name)));
   if (seen.failure !== undefined) return anyRuns ? 'Running' : 'Failed';
   const policy = (pod.spec.restartPolicy ?? 'Always') as RestartPolicy;
-  const inits = all.filter((c) => c.role === 'init').map((c) => observationOf(seen, c.spec.name));
+  const initContainers = all.filter((c) => c.role === 'init');
+  const inits = initContainers.map((c) => observationOf(seen, c.spec.name));
   const appContainers = all.filter((c) => c.role === 'app');
   const apps = appContainers.map((c) => observationOf(seen, c.spec.name));
-  const endedBadly = inits.some(
-    (i) => i.latest?.state.phase === 'exited' && i.latest.state.exitCode !== 0 && policy === 'Never',
-  );
+  const endedBadly = initContainers.some((c) => {
+    const { latest } = observationOf(seen, c.spec.name);
+    return latest?.state.phase === 'exited' && latest.state.exitCode !== 0 && !runsAgain(policy, c, latest);
+  });
   if (endedBadly && !anyRuns) return 'Failed';
   const appsBegan = apps.some((a) => a.latest !== undefined);
   if (!appsBegan && inits.some((i) => !succeeded(i))) return o.terminating && !anyRuns ? endedPhase(false) : 'Pending';
@@ -35,9 +37,9 @@ export function phaseOf(pod: PodObject, seen: PodObservation, o: { terminating: 
   if (anyRuns) return 'Running';
   const exits = apps.map((a) => (a.latest?.state.phase === 'exited' ? a.latest.state.exitCode : 255));
   if (o.terminating) return endedPhase(exits.every((e) => e === 0));
-  const stopped = appContainers.every(({ role, spec }) => {
-    const { latest } = observationOf(seen, spec.name);
-    return latest?.state.phase === 'exited' && !runsAgain(policy, role, latest);
+  const stopped = appContainers.every((c) => {
+    const { latest } = observationOf(seen, c.spec.name);
+    return latest?.state.phase === 'exited' && !runsAgain(policy, c, latest);
   });
   if (!stopped) return 'Running';
   return endedPhase(exits.every((e) => e === 0));

@@ -71,7 +71,7 @@ function planRun(pod: PodObject, seen: PodObservation, nowMs: number): Plan {
 function isOver(all: readonly RoledContainer[], seen: PodObservation, policy: RestartPolicy): boolean {
   const endedForGood = (c: RoledContainer): boolean => {
     const { latest } = observationOf(seen, c.spec.name);
-    return latest?.state.phase === 'exited' && !runsAgain(policy, c.role, latest);
+    return latest?.state.phase === 'exited' && !runsAgain(policy, c, latest);
   };
   const failed = all.some((c) => c.role === 'init' && endedForGood(c) && !succeeded(observationOf(seen, c.spec.name)));
   return failed || all.every((c) => c.role !== 'app' || endedForGood(c));
@@ -121,7 +121,7 @@ function planContainer(
     else if (resizeOf(c, o) === 'restart') out.replace(name, `Container ${name} resize requires restart`);
     return;
   }
-  if (!runsAgain(policy, c.role, latest)) return;
+  if (!runsAgain(policy, c, latest)) return;
   const dueMs = latest.state.finishedAtMs + restartDelayMs(latest, c.spec.image ?? '');
   out.startAt(name, latest.attempt + 1, Math.max(dueMs, o.retryAtMs), nowMs);
 }

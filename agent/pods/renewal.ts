@@ -15,8 +15,8 @@ export function containersToRenew(pod: PodObject, seen: PodObservation, sandboxI
     const attempt = latest(c);
     if (attempt === undefined || attempt.state.phase === 'running' || attempt.sandbox === sandboxId) return true;
     /* A failed one under Never is the end of the pod, a successful one must run again for the others. */
-    if (c.role === 'init') return policy === 'Never' && attempt.state.exitCode !== 0;
-    return !runsAgain(policy, c.role, attempt);
+    if (c.role === 'init') return attempt.state.exitCode !== 0 && !runsAgain(policy, c, attempt);
+    return !runsAgain(policy, c, attempt);
   };
   const anyAppBegins = all.some((c) => c.role === 'app' && (latest(c) === undefined || !counts(c)));
   return anyAppBegins ? all.filter((c) => !counts(c)).map((c) => c.spec.name) : [];

@@ -19,6 +19,7 @@ async function setUp(o: FakeNodeOptions = {}): Promise<FakeNode> {
 }
 
 const POD = fakePod({
+  shareProcessNamespace: true,
   initContainers: [
     { name: 's', image: 'i', restartPolicy: 'Always' },
     { name: 'x', image: 'i' },

@@ -4,7 +4,7 @@
  * Source: kubernetes pkg/kubelet/kubelet.go (MaxContainerBackOff, backOffPeriod), concepts/workloads/pods/pod-lifecycle.
  */
 import { assertNever } from '#lib/base';
-import type { Attempt, ContainerRole } from './model.ts';
+import type { Attempt, ContainerSpec, RoledContainer } from './model.ts';
 
 export const BACKOFF_INITIAL_MS = 10_000;
 export const BACKOFF_MAX_MS = 300_000;
@@ -12,30 +12,56 @@ export const BACKOFF_RESET_MS = 600_000;
 
 export type RestartPolicy = 'Always' | 'OnFailure' | 'Never';
 
-/** Whether a container that ended with `exitCode` runs again. */
-export function restarts(policy: RestartPolicy, role: ContainerRole, exitCode: number): boolean {
+/**
+ * Whether a container that ended with `exitCode` runs again: its own rules first, then its own policy, then the pod's.
+ * Source: KEP-5307; kubernetes pkg/api/v1/pod/util.go (ContainerShouldRestart, FindMatchingContainerRestartRule).
+ */
+export function restarts(podPolicy: RestartPolicy, { role, spec }: RoledContainer, exitCode: number): boolean {
   switch (role) {
     case 'ephemeral':
       return false;
     case 'sidecar':
       return true;
     case 'init':
-      return exitCode !== 0 && policy !== 'Never';
-    case 'app':
-      return policy === 'Always' || (policy === 'OnFailure' && exitCode !== 0);
+      return exitCode !== 0 && (ruleRestarts(spec, exitCode) || policyOf(podPolicy, spec) !== 'Never');
+    case 'app': {
+      const policy = policyOf(podPolicy, spec);
+      return ruleRestarts(spec, exitCode) || policy === 'Always' || (policy === 'OnFailure' && exitCode !== 0);
+    }
     default:
       return assertNever(role);
   }
+}
+
+function policyOf(podPolicy: RestartPolicy, spec: ContainerSpec): RestartPolicy {
+  const own = 'restartPolicy' in spec ? spec.restartPolicy : undefined;
+  return own === 'Always' || own === 'OnFailure' || own === 'Never' ? own : podPolicy;
+}
+
+/** The first rule that matches decides, if it is one to restart; any other leaves it to the policy. */
+function ruleRestarts(spec: ContainerSpec, exitCode: number): boolean {
+  const rules = 'restartPolicyRules' in spec ? (spec.restartPolicyRules ?? []) : [];
+  const found = rules.find(({ exitCodes }) => {
+    const isListed = exitCodes?.values?.includes(exitCode) === true;
+    return (exitCodes?.operator === 'In' && isListed) || (exitCodes?.operator === 'NotIn' && !isListed);
+  });
+  return found?.action === 'Restart';
+}
+
+/** Whether any end of it may be followed by another attempt. Source: IsContainerRestartable, there. */
+function isRestartable(podPolicy: RestartPolicy, spec: ContainerSpec): boolean {
+  const rules = 'restartPolicyRules' in spec ? (spec.restartPolicyRules ?? []) : [];
+  return rules.some((r) => r.action === 'Restart') || policyOf(podPolicy, spec) !== 'Never';
 }
 
 /**
  * Whether the ended attempt is followed by another. Beyond the policy: an app container that the agent ended comes back
  * (not with Never), and one that it ended for a changed image always does.
  */
-export function runsAgain(policy: RestartPolicy, role: ContainerRole, ended: Attempt): boolean {
+export function runsAgain(policy: RestartPolicy, c: RoledContainer, ended: Attempt): boolean {
   if (ended.state.phase !== 'exited') return false;
-  if (ended.isReplaced === true || restarts(policy, role, ended.state.exitCode)) return true;
-  return role === 'app' && ended.killReason !== undefined && policy !== 'Never';
+  if (ended.isReplaced === true || restarts(policy, c, ended.state.exitCode)) return true;
+  return c.role === 'app' && ended.killReason !== undefined && isRestartable(policy, c.spec);
 }
 
 /** How long after its end the next attempt waits; `image` is what that will run. */

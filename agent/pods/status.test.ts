@@ -56,6 +56,49 @@ const seen = (a: ContainerObservation): PodObservation => ({
 });
 
 describe('statusOf', () => {
+  test('as whom a container runs, how its volumes are mounted, what stops it; an end that nobody saw is 137', () => {
+    const base = pod('Always');
+    const volumeMounts = [
+      { name: 'v', mountPath: '/v' },
+      { name: 'w', mountPath: '/w', readOnly: true },
+    ];
+    const spec = {
+      ...base.spec,
+      containers: [{ name: 'a', image: 'i', volumeMounts, lifecycle: { stopSignal: 'SIGUSR1' } }],
+    };
+    const user = { uid: 7, gid: 8, additionalGids: [9, 8] };
+    const state = {
+      phase: 'exited',
+      exitCode: 137,
+      signal: 0,
+      oomKilled: false,
+      lost: true,
+      startedAtMs: NOW,
+      finishedAtMs: NOW,
+    } as const;
+    const status = statusOf(
+      { ...base, spec } as PodObject,
+      seen(ended(0, { user, stopSignal: 'SIGTERM', state })),
+      facts,
+    );
+    expect(status.containerStatuses?.[0]).toMatchObject({
+      user: { linux: { uid: 7, gid: 8, supplementalGroups: [8, 9] } },
+      stopSignal: 'SIGUSR1',
+      volumeMounts: [
+        { name: 'v', mountPath: '/v' },
+        { name: 'w', mountPath: '/w', readOnly: true, recursiveReadOnly: 'Disabled' },
+      ],
+      state: {
+        terminated: {
+          exitCode: 137,
+          reason: 'ContainerStatusUnknown',
+          message: 'The container could not be located when the pod was terminated',
+        },
+      },
+    });
+    expect(statusOf(base, seen(ended(0)), facts).containerStatuses?.[0]).not.toHaveProperty('user');
+  });
+
   test('a program that could not be run, and will not be tried again, has ended with StartError', () => {
     const status = statusOf(pod('Never'), seen(ended(0, { startError: 'no such file' })), facts);
     expect(status.phase).toBe('Failed');

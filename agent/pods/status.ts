@@ -97,6 +97,7 @@ function containerStatus(
   if (role !== 'ephemeral')
     out.started = latest?.state.phase === 'running' && seenContainer.started && seenContainer.postStarted;
   if (latest !== undefined) out.containerID = `berth://${latest.id}`;
+  Object.assign(out, mountFacts(spec), processFacts(spec, latest));
   const last = waitsAfterEnd(role, spec, seenContainer, o) ? latest : seenContainer.previous;
   if (last?.state.phase === 'exited') out.lastState = { terminated: terminated(last, o.terminationMessages) };
   if (spec.resources?.requests !== undefined) out.allocatedResources = { ...spec.resources.requests };
@@ -105,6 +106,25 @@ function containerStatus(
   if (spec.volumeMounts !== undefined && spec.volumeMounts.length > 0)
     out.volumeMounts = volumeMountStatuses(spec.volumeMounts, o.recursiveReadOnlyMounts);
   return out;
+}
+
+/** recursiveReadOnly is said of read-only mounts, and is what this node does. Source: pkg/kubelet/kubelet_pods.go. */
+function mountFacts({ volumeMounts = [] }: ContainerSpec): Pick<ContainerStatus, 'volumeMounts'> {
+  if (volumeMounts.length === 0) return {};
+  return {
+    volumeMounts: volumeMounts.map(({ name, mountPath, readOnly }) =>
+      readOnly === true ? { name, mountPath, readOnly, recursiveReadOnly: 'Disabled' } : { name, mountPath },
+    ),
+  };
+}
+
+/** As whom it runs, and which signal is to stop it. Source: KEP-3619, KEP-4960. */
+function processFacts(spec: ContainerSpec, latest: Attempt | undefined): Pick<ContainerStatus, 'user' | 'stopSignal'> {
+  if (latest?.user === undefined) return {};
+  const { uid, gid, additionalGids } = latest.user;
+  const supplementalGroups = [...new Set([gid, ...additionalGids])];
+  const stopSignal = spec.lifecycle?.stopSignal ?? latest.stopSignal;
+  return { user: { linux: { uid, gid, supplementalGroups } }, ...(stopSignal === '' ? {} : { stopSignal }) };
 }
 
 /** Nothing probes an ephemeral container, and none is ever told of as ready. Source: pkg/kubelet/prober/prober_manager.go. */
@@ -146,9 +166,9 @@ function stateNow(role: ContainerRole, spec: ContainerSpec, c: ContainerObservat
  */
 function waitsAfterEnd(role: ContainerRole, spec: ContainerSpec, c: ContainerObservation, o: RestartFacts): boolean {
   const { latest, waiting } = c;
-  if (latest?.state.phase !== 'exited' || o.terminating || !runsAgain(o.policy, role, latest)) return false;
+  if (latest?.state.phase !== 'exited' || o.terminating || !runsAgain(o.policy, { role, spec }, latest)) return false;
   if (waiting !== undefined || restartDelayMs(latest, spec.image ?? '') > 0) return true;
-  return !restarts(o.policy, role, latest.state.exitCode);
+  return !restarts(o.policy, { role, spec }, latest.state.exitCode);
 }
 
 /**
@@ -179,7 +199,7 @@ function terminated(a: Attempt, messages: Readonly<Record<string, string>>): Non
           : a.state.exitCode === 0
             ? 'Completed'
             : 'Error';
-  const lost = a.state.lost ? 'The container ended while nobody could see its exit status' : '';
+  const lost = a.state.lost ? 'The container could not be located when the pod was terminated' : '';
   const message = a.startError ?? (messages[a.id] || lost);
   return {
     exitCode: a.state.exitCode,

@@ -3,6 +3,7 @@
  * gateway opens. Back-pressure all the way: bytes are piped, never collected; a cut ends the exec's process.
  * Source: kubernetes pkg/kubelet/kuberuntime (GetContainerLogs), cri/streaming.
  */
+import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -11,10 +12,11 @@ import type { NodeStreamRequest } from '#lib/client';
 import type { StreamSession } from '../runtime/runtime.ts';
 import type { StreamIo } from '../session/session.ts';
 import type { PodDeps } from './deps.ts';
-import { type LogLine, readLog } from './log-file.ts';
+import { readLog } from './log-file.ts';
+import { LogRenderer } from './log-lines.ts';
 import type { PodManager } from './manager.ts';
-import { forwardPort } from './port-forward.ts';
-import { podLogFolder } from './steps/sandbox.ts';
+import { type ForwardTarget, forwardPort } from './port-forward.ts';
+import { podFolder, podLogFolder } from './steps/sandbox.ts';
 import type { PodWorker } from './worker.ts';
 
 export async function serveStream(
@@ -30,7 +32,7 @@ export async function serveStream(
     return { exitCode: 0 };
   }
   if (r.kind === 'nodeforward') {
-    await forwardPort(d, { address: d.settings.nodeIp, port: r.port ?? 0, where: 'of the node' }, io, c);
+    await forwardPort(d, { netns: '', addresses: [d.settings.nodeIp], port: r.port ?? 0, failure: '' }, io, c);
     return { exitCode: 0 };
   }
   const worker = pods.worker(r.pod.uid) ?? pods.find(r.pod.namespace, r.pod.name);
@@ -44,14 +46,24 @@ export async function serveStream(
     case 'attach':
       return attach(d, worker, r, io, c);
     case 'portforward':
-      await forwardPort(
-        d,
-        { address: worker.podIp ?? d.settings.nodeIp, port: r.port ?? 0, where: 'inside the pod' },
-        io,
-        c,
-      );
+    case 'podforward':
+      await forwardPort(d, forwardTarget(d, worker, r), io, c);
       return { exitCode: 0 };
   }
+}
+
+const LOOPBACK = ['127.0.0.1', '::1'];
+
+/** A port-forward reaches the pod's loopback, and what listens on its address alone; a proxy its address, as any client. */
+function forwardTarget(d: PodDeps, worker: PodWorker, r: NodeStreamRequest): ForwardTarget {
+  const { pod, podIp } = worker;
+  const port = r.port ?? 0;
+  if (podIp === undefined)
+    throw new StatusError('Unavailable', `pod "${pod.metadata.name}" has no network on this node yet`);
+  if (r.kind === 'podforward') return { netns: '', addresses: [podIp], port, failure: '' };
+  const netns = pod.spec.hostNetwork === true ? '' : join(podFolder(d, worker.uid), 'ns', 'net');
+  const failure = `failed to connect to localhost:${port} inside the pod: `;
+  return { netns, addresses: [...LOOPBACK, podIp], port, failure };
 }
 
 async function logs(
@@ -76,17 +88,16 @@ async function logs(
         ? d.clock.now() - o.sinceSeconds * 1000
         : undefined;
   const path = `${podLogFolder(d, worker.pod)}/${r.container}/${attempt.attempt}.log`;
-  const lines = readLog(
+  const records = readLog(
     {
       path,
       follow: o.follow === true && attempt.state.phase === 'running',
       tailLines: o.tailLines,
-      sinceMs,
       ended: worker.ended(r.container),
     },
     c,
   );
-  await writeLines(lines, o, io.stdout);
+  await writeLines(records, new LogRenderer({ ...o, sinceMs }), { limitBytes: o.limitBytes, out: io.stdout });
   await endOf(io.stdout);
   return { exitCode: 0 };
 }
@@ -97,32 +108,21 @@ function waitingText(reason: string): string {
   return reason === 'ImagePullBackOff' ? 'trying and failing to pull image' : reason;
 }
 
-async function writeLines(
-  batches: AsyncIterable<readonly LogLine[]>,
-  o: NonNullable<NodeStreamRequest['logs']>,
-  out: Writable,
+/** One buffer at a time: the next is read when this one has gone out. */
+export async function writeLines(
+  batches: AsyncIterable<Buffer>,
+  renderer: LogRenderer,
+  { limitBytes, out }: { limitBytes: number | undefined; out: Writable },
 ): Promise<void> {
-  let left = o.limitBytes ?? Number.POSITIVE_INFINITY;
-  const only = o.stream === 'Stdout' ? 'stdout' : o.stream === 'Stderr' ? 'stderr' : undefined;
-  let atLineStart = true;
-  for await (const lines of batches) {
-    const parts: Buffer[] = [];
-    for (const l of lines) {
-      if (only !== undefined && l.stream !== only) continue;
-      if (o.timestamps && atLineStart) parts.push(Buffer.from(`${l.time} `));
-      parts.push(l.text);
-      if (l.isFull) parts.push(NEWLINE);
-      atLineStart = l.isFull;
-    }
-    const bytes = Buffer.concat(parts);
+  let left = limitBytes ?? Number.POSITIVE_INFINITY;
+  for await (const records of batches) {
+    const bytes = renderer.render(records);
     const piece = bytes.length > left ? bytes.subarray(0, left) : bytes;
     left -= piece.length;
     if (piece.length > 0 && !out.write(piece)) await drained(out);
     if (left <= 0 || out.destroyed) return;
   }
 }
-
-const NEWLINE = Buffer.from('\n');
 
 async function exec(
   d: PodDeps,

@@ -5,7 +5,7 @@
  * (MaxContainerTerminationMessageLength and its siblings), pkg/kubelet/status (normalizeStatus).
  */
 import { open } from 'node:fs/promises';
-import { type LogLine, parseLines } from './log-file.ts';
+import { type LogLine, parseLines } from './log-lines.ts';
 import { type Attempt, containersOf, type PodObject, type PodObservation } from './model.ts';
 import { terminationPath } from './steps/container.ts';
 

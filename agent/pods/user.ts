@@ -15,6 +15,18 @@ export interface ProcessUser {
   readonly additionalGids: readonly number[];
 }
 
+/** For a label: `uid:gid:group,group`. */
+export function userText({ uid, gid, additionalGids }: ProcessUser): string {
+  return `${uid}:${gid}:${additionalGids.join(',')}`;
+}
+
+export function parseUser(text: string | undefined): ProcessUser | undefined {
+  const [, uid, gid, groups = ''] = /^(\d+):(\d+):([\d,]*)$/.exec(text ?? '') ?? [];
+  if (uid === undefined || gid === undefined) return undefined;
+  const additionalGids = groups === '' ? [] : groups.split(',').map(Number);
+  return { uid: Number(uid), gid: Number(gid), additionalGids };
+}
+
 const FILE_BYTES_MAX = 1 << 20;
 const ID_MAX = 0xffff_fffe;
 

@@ -87,13 +87,15 @@ function flag(on: boolean): string {
   return on ? '1' : '0';
 }
 
+export const LOST_EXIT_CODE = 137;
+
 export function exitedState(e: ExitFile): ContainerState & { phase: 'exited' } {
   return { phase: 'exited', ...e };
 }
 
-/** The record of an exit that nobody saw. */
+/** The record of an exit that nobody saw. Source: kubernetes pkg/kubelet/kubelet_pods.go (ContainerStatusUnknown: 137). */
 export function lostExit(startedAtMs: number, nowMs: number): ExitFile {
-  return { exitCode: 255, signal: 0, oomKilled: false, startedAtMs, finishedAtMs: nowMs, lost: true };
+  return { exitCode: LOST_EXIT_CODE, signal: 0, oomKilled: false, startedAtMs, finishedAtMs: nowMs, lost: true };
 }
 
 /** Parsed JSON of our own making, or undefined when it is absent or was cut short. */

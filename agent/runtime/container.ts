@@ -7,7 +7,7 @@
  *   supervisor answers     -> what it says
  *   made in another boot   -> nothing lives
  *   process lives          -> a new supervisor takes over, running
- *   nothing lives          -> what may be left is killed and deleted; exited, 255, lost
+ *   nothing lives          -> what may be left is killed and deleted; exited, 137, lost
  */
 import { access, readFile } from 'node:fs/promises';
 import { constants } from 'node:os';

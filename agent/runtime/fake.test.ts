@@ -86,5 +86,5 @@ test('fake: a reboot loses what ran', async () => {
   const o = containerOf(1);
   await runtime.start(o, c);
   host.reboot();
-  expect(await runtime.state(o.id, c)).toMatchObject({ phase: 'exited', exitCode: 255, lost: true });
+  expect(await runtime.state(o.id, c)).toMatchObject({ phase: 'exited', exitCode: 137, lost: true });
 });

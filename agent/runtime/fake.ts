@@ -79,7 +79,7 @@ export class FakeHost {
 
   /** The machine loses its power: everything running is lost. */
   reboot(): void {
-    for (const id of this.containers.keys()) this.exit(id, 255, { lost: true });
+    for (const id of this.containers.keys()) this.exit(id, 137, { lost: true });
   }
 
   async start(o: StartContainer, c: Ctx): Promise<Running> {

@@ -34,7 +34,7 @@ export type ContainerState =
   | { readonly phase: 'running'; readonly pid: number; readonly startedAtMs: number }
   | {
       readonly phase: 'exited';
-      /** 0..255; 128 + signal for a signal death; 255 when unknown (`lost`). */
+      /** 0..255; 128 + signal for a signal death; 137 when unknown (`lost`). */
       readonly exitCode: number;
       readonly signal: number;
       readonly oomKilled: boolean;

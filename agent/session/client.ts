@@ -14,6 +14,7 @@ import { loadAgentProto } from '#proto/load.ts';
 import { EpochTooLow, runConnection } from './connection.ts';
 import { DesiredStore } from './desired.ts';
 import { isRenewalDue, renewCertificate } from './join.ts';
+import { sendMirrorPod } from './mirror.ts';
 import { Outbox } from './outbox.ts';
 import type { PodRef, PodToken, PodTokenRequest, Session, SessionCredentials, SessionDeps } from './session.ts';
 import { requestToken } from './tokens.ts';
@@ -91,6 +92,11 @@ class RunningSession implements Session {
   async serviceAccountToken(o: PodTokenRequest, c: Ctx): Promise<PodToken> {
     if (this.#gateway === undefined) throw new StatusError('Unavailable', 'no session with the control plane');
     return await requestToken(this.#gateway, o, c);
+  }
+
+  async mirrorPod(...[pod, source, c]: Parameters<Session['mirrorPod']>): Promise<void> {
+    if (this.#gateway === undefined) throw new StatusError('Unavailable', 'no session with the control plane');
+    await sendMirrorPod(this.#gateway, { pod, source }, c);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -11,6 +11,7 @@ test('what is said before the session is open reaches it, in order, once', async
     reportPodRemoved: (pod) => heard.push(`removed ${pod.name}`),
     reportVolumeErased: ({ name }) => heard.push(`erased ${name}`),
     serviceAccountToken: async ({ serviceAccount }) => ({ token: `of ${serviceAccount}`, expiresAtMs: 1 }),
+    mirrorPod: async (p, source) => void heard.push(`mirror ${p.name} ${source === undefined}`),
     event: (e) => heard.push(`event ${e.reason}`),
   };
   const reports = new Reports();
@@ -21,10 +22,12 @@ test('what is said before the session is open reaches it, in order, once', async
   expect(heard).toEqual([]);
   const request = { pod, serviceAccount: 'robot', audience: undefined, expirationSeconds: 600 };
   await expect(reports.serviceAccountToken(request, c)).rejects.toMatchObject({ kind: 'Unavailable' });
+  await expect(reports.mirrorPod(pod, undefined, c)).rejects.toMatchObject({ kind: 'Unavailable' });
   reports.attach(session);
   expect(await reports.serviceAccountToken(request, c)).toEqual({ token: 'of robot', expiresAtMs: 1 });
   expect(heard).toEqual(['status p Pending', 'event Pulled', 'status p Running']);
   reports.reportPodRemoved(pod);
   reports.reportVolumeErased({ name: 'v', uid: 'u2' });
-  expect(heard.slice(3)).toEqual(['removed p', 'erased v']);
+  await reports.mirrorPod(pod, undefined, c);
+  expect(heard.slice(3)).toEqual(['removed p', 'erased v', 'mirror p true']);
 });

@@ -10,7 +10,7 @@ import type { PodToken, Session } from './session.ts';
 
 export type SessionReports = Pick<
   Session,
-  'reportPodStatus' | 'reportPodRemoved' | 'reportVolumeErased' | 'event' | 'serviceAccountToken'
+  'reportPodStatus' | 'reportPodRemoved' | 'reportVolumeErased' | 'event' | 'serviceAccountToken' | 'mirrorPod'
 >;
 
 export class Reports implements SessionReports {
@@ -40,6 +40,11 @@ export class Reports implements SessionReports {
   async serviceAccountToken(...a: Parameters<Session['serviceAccountToken']>): Promise<PodToken> {
     if (this.#session === undefined) throw new StatusError('Unavailable', 'no session with the control plane');
     return await this.#session.serviceAccountToken(...a);
+  }
+
+  async mirrorPod(...a: Parameters<Session['mirrorPod']>): Promise<void> {
+    if (this.#session === undefined) throw new StatusError('Unavailable', 'no session with the control plane');
+    await this.#session.mirrorPod(...a);
   }
 
   event(...a: Parameters<Session['event']>): void {

@@ -8,7 +8,7 @@
  * calling `reportPodStatus` never waits and never fails; only the latest status of a pod is kept.
  */
 import type { Readable, Writable } from 'node:stream';
-import type { Event, KubeObject, Node, NodeStatus, PodStatus } from '#lib/api';
+import type { DeepReadonly, Event, KubeObject, Node, NodeStatus, Pod, PodStatus } from '#lib/api';
 import type { Clock, Ctx, Logger, Random } from '#lib/base';
 import type { NodeStreamRequest } from '#lib/client';
 
@@ -107,6 +107,11 @@ export interface Session extends AsyncDisposable {
   readonly connected: boolean;
   /** A token of the pod's service account, bound to the pod. Rejects at once (Unavailable) while there is no connection. */
   serviceAccountToken(o: PodTokenRequest, c: Ctx): Promise<PodToken>;
+  /**
+   * The image of a static pod is to be in the API (`pod.uid`: the hash that it carries), or, without `source`, is to go
+   * (`pod.uid`: its own). Rejects at once (Unavailable) while there is no connection.
+   */
+  mirrorPod(pod: PodRef, source: DeepReadonly<Pod> | undefined, c: Ctx): Promise<void>;
   reportPodStatus(pod: PodRef, status: PodStatus): void;
   /** The node has nothing left of the pod: its API object may go. Repeated until the gateway has done it. */
   reportPodRemoved(pod: PodRef): void;

@@ -17,6 +17,7 @@ import type { StreamsClient } from '#proto/gen/berth/streams/v1/Streams.ts';
 import type { SessionDeps } from './session.ts';
 
 const STREAMS_MAX = 500;
+const REFUSAL_MS = 10_000;
 
 export class StreamServer implements AsyncDisposable {
   readonly #client: StreamsClient;
@@ -33,8 +34,11 @@ export class StreamServer implements AsyncDisposable {
   }
 
   open(streamId: string): void {
-    // The gateway's request runs into its time limit, which says enough.
-    if (this.#count >= STREAMS_MAX || this.#c.signal.aborted) return;
+    if (this.#c.signal.aborted) return;
+    if (this.#count >= STREAMS_MAX) {
+      this.#refuse(streamId);
+      return;
+    }
     this.#count++;
     this.#scope.spawn('stream', async () => {
       try {
@@ -50,6 +54,19 @@ export class StreamServer implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#scope[Symbol.asyncDispose]();
     this.#client.close();
+  }
+
+  /** Takes no part in what is asked: says why, and ends. */
+  #refuse(streamId: string): void {
+    const call = this.#client.Open();
+    const late = this.#c.clock.after(REFUSAL_MS, () => call.cancel());
+    call.on('error', () => late.cancel());
+    call.on('end', () => late.cancel());
+    const channels = new FrameChannels(call, { onEnd: () => undefined });
+    call.write({ hello: { stream_id: streamId } });
+    const message = `the node serves ${STREAMS_MAX} streams already`;
+    channels.sendEnd({ error: new StatusError('TooManyRequests', message) });
+    call.end();
   }
 
   async #run(streamId: string): Promise<void> {
@@ -128,6 +145,7 @@ const KINDS = {
   PORT_FORWARD: 'portforward',
   NODE_FORWARD: 'nodeforward',
   STATS: 'stats',
+  POD_FORWARD: 'podforward',
 } as const;
 
 function requestOf(r: Request__Output): NodeStreamRequest {

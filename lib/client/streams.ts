@@ -23,8 +23,11 @@ export interface LogRequest {
 }
 
 export interface NodeStreamRequest {
-  /** `nodeforward`: a port of the node's own address, `stats`: a page of the node's own; `pod` is empty. */
-  readonly kind: 'logs' | 'exec' | 'attach' | 'portforward' | 'nodeforward' | 'stats';
+  /**
+   * `portforward`: a port inside the pod, its loopback too; `podforward`: one of its address; `nodeforward`: one of the node's
+   * own address, `stats`: a page of the node's own, with `pod` empty.
+   */
+  readonly kind: 'logs' | 'exec' | 'attach' | 'portforward' | 'podforward' | 'nodeforward' | 'stats';
   readonly pod: { readonly namespace: string; readonly name: string; readonly uid: string };
   /** '' for portforward and nodeforward. */
   readonly container: string;
@@ -36,7 +39,7 @@ export interface NodeStreamRequest {
   /** Of portforward and nodeforward only. */
   readonly port?: number | undefined;
   readonly logs?: LogRequest | undefined;
-  /** Of stats only: `stats`, `metrics`, `metrics/resource`, `metrics/cadvisor`; `pod` is empty. */
+  /** Of stats only: `stats`, `metrics`, `metrics/resource`, `metrics/cadvisor`, `stats/summary`; `pod` is empty. */
   readonly path?: string | undefined;
 }
 

@@ -13,6 +13,8 @@ import type { IssueTokenReply as _berth_agent_v1_IssueTokenReply, IssueTokenRepl
 import type { IssueTokenRequest as _berth_agent_v1_IssueTokenRequest, IssueTokenRequest__Output as _berth_agent_v1_IssueTokenRequest__Output } from './berth/agent/v1/IssueTokenRequest.ts';
 import type { JoinReply as _berth_agent_v1_JoinReply, JoinReply__Output as _berth_agent_v1_JoinReply__Output } from './berth/agent/v1/JoinReply.ts';
 import type { JoinRequest as _berth_agent_v1_JoinRequest, JoinRequest__Output as _berth_agent_v1_JoinRequest__Output } from './berth/agent/v1/JoinRequest.ts';
+import type { MirrorPodReply as _berth_agent_v1_MirrorPodReply, MirrorPodReply__Output as _berth_agent_v1_MirrorPodReply__Output } from './berth/agent/v1/MirrorPodReply.ts';
+import type { MirrorPodRequest as _berth_agent_v1_MirrorPodRequest, MirrorPodRequest__Output as _berth_agent_v1_MirrorPodRequest__Output } from './berth/agent/v1/MirrorPodRequest.ts';
 import type { NodeStatusReport as _berth_agent_v1_NodeStatusReport, NodeStatusReport__Output as _berth_agent_v1_NodeStatusReport__Output } from './berth/agent/v1/NodeStatusReport.ts';
 import type { ObjectChange as _berth_agent_v1_ObjectChange, ObjectChange__Output as _berth_agent_v1_ObjectChange__Output } from './berth/agent/v1/ObjectChange.ts';
 import type { OpenStream as _berth_agent_v1_OpenStream, OpenStream__Output as _berth_agent_v1_OpenStream__Output } from './berth/agent/v1/OpenStream.ts';
@@ -44,6 +46,8 @@ export interface ProtoGrpcType {
         IssueTokenRequest: MessageTypeDefinition<_berth_agent_v1_IssueTokenRequest, _berth_agent_v1_IssueTokenRequest__Output>
         JoinReply: MessageTypeDefinition<_berth_agent_v1_JoinReply, _berth_agent_v1_JoinReply__Output>
         JoinRequest: MessageTypeDefinition<_berth_agent_v1_JoinRequest, _berth_agent_v1_JoinRequest__Output>
+        MirrorPodReply: MessageTypeDefinition<_berth_agent_v1_MirrorPodReply, _berth_agent_v1_MirrorPodReply__Output>
+        MirrorPodRequest: MessageTypeDefinition<_berth_agent_v1_MirrorPodRequest, _berth_agent_v1_MirrorPodRequest__Output>
         NodeStatusReport: MessageTypeDefinition<_berth_agent_v1_NodeStatusReport, _berth_agent_v1_NodeStatusReport__Output>
         ObjectChange: MessageTypeDefinition<_berth_agent_v1_ObjectChange, _berth_agent_v1_ObjectChange__Output>
         OpenStream: MessageTypeDefinition<_berth_agent_v1_OpenStream, _berth_agent_v1_OpenStream__Output>

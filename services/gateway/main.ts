@@ -14,6 +14,8 @@ import type { IssueTokenReply } from '#proto/gen/berth/agent/v1/IssueTokenReply.
 import type { IssueTokenRequest__Output } from '#proto/gen/berth/agent/v1/IssueTokenRequest.ts';
 import type { JoinReply } from '#proto/gen/berth/agent/v1/JoinReply.ts';
 import type { JoinRequest__Output } from '#proto/gen/berth/agent/v1/JoinRequest.ts';
+import type { MirrorPodReply } from '#proto/gen/berth/agent/v1/MirrorPodReply.ts';
+import type { MirrorPodRequest__Output } from '#proto/gen/berth/agent/v1/MirrorPodRequest.ts';
 import type { RenewRequest__Output } from '#proto/gen/berth/agent/v1/RenewRequest.ts';
 import { loadAgentProto } from '#proto/load.ts';
 import { withDeadline } from './deadline.ts';
@@ -22,6 +24,7 @@ import type { Gateway, GatewayDeps, SessionInfo } from './gateway.ts';
 import { Holders } from './holders.ts';
 import { nodeOf, nodeUser, type RenewableCredentials, serverCredentials, serverOf } from './identity.ts';
 import { certificate, type JoinDeps, join } from './join.ts';
+import { mirrorPod } from './mirror-pods.ts';
 import { nodeStream } from './node-stream.ts';
 import { issueToken } from './pod-tokens.ts';
 import { claimEpoch, epochOf, fenced, LEASE_NAMESPACE, openSessionRecord, registerNode } from './registration.ts';
@@ -174,6 +177,16 @@ class RunningGateway implements Gateway {
         this.#unary('a token', done, async () =>
           issueToken(this.#d.clientAs(nodeUser(nodeOf(call))), call.request, this.#c),
         ),
+      MirrorPod: (
+        call: ServerUnaryCall<MirrorPodRequest__Output, MirrorPodReply>,
+        done: sendUnaryData<MirrorPodReply>,
+      ) =>
+        this.#unary('a mirror pod', done, async () => {
+          const nodeName = nodeOf(call);
+          const clients = { nodeName, node: this.#d.clientAs(nodeUser(nodeName)), gateway: this.#d.client };
+          await mirrorPod(clients, call.request, this.#c);
+          return {};
+        }),
       Session: (call: SessionCall) => this.#onSession(call),
     });
     this.#server.addService(proto.Streams.service, {

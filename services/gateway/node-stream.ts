@@ -49,6 +49,7 @@ const KINDS = {
   attach: 'ATTACH',
   portforward: 'PORT_FORWARD',
   nodeforward: 'NODE_FORWARD',
+  podforward: 'POD_FORWARD',
   stats: 'STATS',
 } as const;
 

@@ -236,7 +236,9 @@ describe.skipIf(!(await kubectlIsNewEnough()))('kubectl >= 1.30 on a cluster: st
     await using closed = background('kubectl', ['port-forward', 'pod/box', `${port}:81`], t.env);
     await closed.until(/Forwarding from 127\.0\.0\.1/);
     await expect(fetch(`http://127.0.0.1:${port}/`, { signal: AbortSignal.timeout(10_000) })).rejects.toThrow();
-    expect(await closed.until(/error/i)).toMatch(/ECONNREFUSED/);
+    expect(await closed.until(/error/i)).toMatch(
+      /failed to connect to localhost:81 inside the pod: .*connection refused/,
+    );
     await refused(/services "nope" not found/, 'port-forward', 'service/nope', `${port}:80`);
     await refused(/does not have a service port 99|Service box/, 'port-forward', 'service/box', `${port}:99`);
   });
@@ -246,7 +248,12 @@ describe.skipIf(!(await kubectlIsNewEnough()))('kubectl >= 1.30 on a cluster: st
     for (const place of ['pods/box:8080', 'pods/box', 'services/box:80', 'services/box', 'services/http:box:'])
       expect(await ok('get', '--raw', at(`${place}/proxy/index.html`)), place).toBe('hi\n');
     await refused(/no service port 81 found for service "box"/, 'get', '--raw', at('services/box:81/proxy/'));
-    await refused(/error trying to reach service: .*ECONNREFUSED/, 'get', '--raw', at('pods/box:81/proxy/'));
+    await refused(
+      /error trying to reach service: dial tcp [\d.]+:81: connect: connection refused/,
+      'get',
+      '--raw',
+      at('pods/box:81/proxy/'),
+    );
     await refused(/services "nope" not found|endpoints "nope" not found/, 'get', '--raw', at('services/nope/proxy/'));
     // The API server itself, on its host, which is the node's too.
     const node = `https:${t.layout.nodes[0]?.name}:${t.layout.apiPort}`;

@@ -74,7 +74,44 @@ describe.skipIf(!(await kubectlIsNewEnough()))('metrics of a cluster', () => {
     expect(await page('metrics/cadvisor')).toMatch(
       /^container_memory_working_set_bytes\{container="busy",id="\/[^"]*"/m,
     );
+    const cadvisor = await page('metrics/cadvisor');
+    for (const metric of [
+      'container_network_receive_bytes_total',
+      'container_threads',
+      'container_cpu_user_seconds_total',
+    ])
+      expect(cadvisor).toMatch(new RegExp(`^${metric}\\{.*pod="burner".*\\} \\d`, 'm'));
     expect(await page('metrics')).toMatch(/^process_resident_memory_bytes \d+$/m);
+  });
+
+  test('the kubelet’s summary: node, pods, network, disk', async () => {
+    interface Summary {
+      readonly node: Record<string, Record<string, unknown>>;
+      readonly pods: readonly (Record<string, Record<string, unknown>> & {
+        readonly podRef: { readonly name: string };
+        readonly containers: readonly Record<string, Record<string, unknown>>[];
+      })[];
+    }
+    const read = async (): Promise<Summary> =>
+      JSON.parse(await ok('get', '--raw', `/api/v1/nodes/${node}/proxy/stats/summary`)) as Summary;
+    expect((await read()).node).toMatchObject({
+      nodeName: node,
+      cpu: { usageCoreNanoSeconds: expect.any(Number) },
+      memory: { availableBytes: expect.any(Number) },
+      fs: { capacityBytes: expect.any(Number), inodesFree: expect.any(Number) },
+      rlimit: { curproc: expect.any(Number) },
+    });
+    await eventually('the disk has been walked', 30_000, async () =>
+      (await read()).pods.some(
+        (p) => p.podRef.name === 'burner' && p['ephemeral-storage']?.['usedBytes'] !== undefined,
+      ),
+    );
+    const pod = (await read()).pods.find((p) => p.podRef.name === 'burner');
+    expect(pod?.containers.map((x) => x['name']).sort()).toEqual(['busy', 'idle']);
+    expect(pod?.containers.every((x) => Number(x['rootfs']?.['usedBytes']) >= 0)).toBe(true);
+    expect(Number(pod?.['network']?.['rxBytes'])).toBeGreaterThanOrEqual(0);
+    expect(pod?.['network']?.['name']).toBe('eth0');
+    expect(Number(pod?.['process_stats']?.['process_count'])).toBeGreaterThanOrEqual(2);
   });
 
   test('the server’s own: requests, etcd, queues of controllers, scheduler', async () => {

@@ -1,7 +1,7 @@
 import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { describe, expect, test } from 'vitest';
-import { isKind, StatusError } from '#lib/base';
+import { isKind, Scope, StatusError } from '#lib/base';
 import type { NodeStreamRequest } from '#lib/client';
 import type { SessionDeps } from '../../agent/session/session.ts';
 import { eventually } from '../harness/process.ts';
@@ -68,6 +68,40 @@ describe('streams', () => {
     await stream.result;
     expect(seen[0]).toMatchObject({ kind: 'logs', tty: true, command: ['cat'], logs });
     expect(seen.at(-1)).toEqual([100, 30]);
+  });
+
+  test('more streams than the node serves are refused with words, and one that ends makes room', async () => {
+    await using scope = new Scope('streams');
+    await using _agent = await connected(async (_request, io, ctx) => {
+      io.stdout.write('started');
+      await new Promise<void>((resolve) => {
+        io.stdin.resume().once('end', () => resolve());
+        ctx.signal.addEventListener('abort', () => resolve(), { once: true });
+      });
+      return { exitCode: 0 };
+    });
+    const ctx = { ...c, signal: scope.signal };
+    const all: Awaited<ReturnType<typeof gateway.openStream>>[] = [];
+    for (let batch = 0; batch < 20; batch++)
+      all.push(
+        ...(await Promise.all(Array.from({ length: 25 }, () => gateway.openStream(nodeName, request({}), ctx)))),
+      );
+    const refused = await gateway.openStream(nodeName, request({}), ctx);
+    await expect(refused.result).rejects.toMatchObject({
+      kind: 'TooManyRequests',
+      message: 'the node serves 500 streams already',
+    });
+    all[0]?.stdin.end();
+    expect(await all[0]?.result).toMatchObject({ exitCode: 0 });
+    await eventually(async () => {
+      const again = await gateway.openStream(nodeName, request({}), ctx);
+      again.stdin.end();
+      return again.result.then(
+        () => true,
+        () => false,
+      );
+    }, 'there is room');
+    for (const s of [refused, ...all]) await s[Symbol.asyncDispose]();
   });
 
   test('an error of the node arrives as itself', async () => {

@@ -83,7 +83,7 @@ const serve: SessionDeps['serveStream'] = async (r, io) => {
     io.stdout.write(`log of ${r.container}\n`);
     return { exitCode: 0 };
   }
-  if (r.kind === 'portforward') {
+  if (r.kind === 'portforward' || r.kind === 'podforward') {
     const socket = connect((web.address() as AddressInfo).port, '127.0.0.1');
     await Promise.allSettled([pipeline(io.stdin, socket), pipeline(socket, io.stdout)]);
     return { exitCode: 0 };

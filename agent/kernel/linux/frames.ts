@@ -13,7 +13,9 @@ export const VERBS = {
   unpack: 9,
   session: 10,
   own: 12,
-  unpackBlob: 20,
+  pause: 20,
+  dial: 21,
+  unpackBlob: 22,
 } as const;
 export type Verb = keyof typeof VERBS;
 export type Field = string | Uint8Array | number;

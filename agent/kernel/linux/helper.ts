@@ -32,7 +32,7 @@ export class Helper implements AsyncDisposable {
   #server: Server | undefined;
   /** The folder is being made again. */
   #listening: Promise<void> | undefined;
-  readonly #expected = new Map<string, (socket: Socket) => void>();
+  readonly #expected = new Map<string, { take: (socket: Socket) => void; allowHalfOpen: boolean }>();
   readonly #open = new Map<number, Open>();
   /** Requests that wait until fewer than IN_FLIGHT_MAX are open. */
   readonly #queued: (() => void)[] = [];
@@ -108,7 +108,9 @@ export class Helper implements AsyncDisposable {
    * A token for a verb's child to connect with, and its connection once it came. Call `forget` when the verb failed.
    * What cleans temporary files may take the socket away from under a process of months: it is made again.
    */
-  async expectStream(): Promise<{ token: string; socket: Promise<Socket>; forget: () => void }> {
+  async expectStream(
+    o: { allowHalfOpen?: boolean } = {},
+  ): Promise<{ token: string; socket: Promise<Socket>; forget: () => void }> {
     if (!existsSync(this.streamsPath) && !this.#closed) {
       this.#listening ??= this.#listen().finally(() => {
         this.#listening = undefined;
@@ -116,7 +118,8 @@ export class Helper implements AsyncDisposable {
     }
     await this.#listening;
     const token = this.#random.hex(TOKEN_BYTES / 2);
-    const socket = new Promise<Socket>((resolve) => this.#expected.set(token, resolve));
+    const allowHalfOpen = o.allowHalfOpen === true;
+    const socket = new Promise<Socket>((take) => this.#expected.set(token, { take, allowHalfOpen }));
     return { token, socket, forget: () => void this.#expected.delete(token) };
   }
 
@@ -202,10 +205,15 @@ export class Helper implements AsyncDisposable {
       const token: Buffer | null = socket.read(TOKEN_BYTES);
       if (token === null) return;
       socket.off('readable', onReadable);
-      const take = this.#expected.get(token.toString());
+      const expected = this.#expected.get(token.toString());
       this.#expected.delete(token.toString());
-      if (take) take(socket);
-      else socket.destroy();
+      if (expected === undefined) {
+        socket.destroy();
+        return;
+      }
+      /* Now, and not when it is awaited: the other end may have ended its half already. */
+      socket.allowHalfOpen = expected.allowHalfOpen;
+      expected.take(socket);
     };
     socket.on('readable', onReadable);
   }

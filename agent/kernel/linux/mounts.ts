@@ -1,7 +1,10 @@
 /** Mounts and pinned namespaces, done by the native helper; the mount table is read here. */
 import { readFile, realpath } from 'node:fs/promises';
-import { type Ctx, StatusError } from '#lib/base';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { type Ctx, raceAbort, StatusError } from '#lib/base';
 import type { Mounts, Namespaces, OverlayMount, PinnedNamespace } from '../kernel.ts';
+import type { LinuxCgroups } from './cgroups.ts';
 import type { Helper } from './helper.ts';
 
 export class HelperMounts implements Mounts {
@@ -40,9 +43,11 @@ export class HelperMounts implements Mounts {
 
 export class HelperNamespaces implements Namespaces {
   readonly #helper: Helper;
+  readonly #cgroups: LinuxCgroups;
 
-  constructor(helper: Helper) {
+  constructor(helper: Helper, cgroups: LinuxCgroups) {
     this.#helper = helper;
+    this.#cgroups = cgroups;
   }
 
   async pin(
@@ -55,8 +60,57 @@ export class HelperNamespaces implements Namespaces {
     await this.#helper.call('pin', [folder, o.kinds.join(','), o.hostname ?? '', ...sysctls], c);
   }
 
+  async pinProcesses(folder: string, o: { cgroup: string }, c: Ctx): Promise<void> {
+    await this.#helper.call('pause', [folder, ...(await this.#cgroups.procsFiles(o.cgroup))], c);
+  }
+
+  async dial(netns: string, o: { addresses: readonly string[]; port: number }, c: Ctx): Promise<Duplex> {
+    const stream = await this.#helper.expectStream({ allowHalfOpen: true });
+    try {
+      await this.#helper.call('dial', [this.#helper.streamsPath, stream.token, netns, o.port, ...o.addresses], c);
+      const socket = await raceAbort(stream.socket, c.signal);
+      return await dialled(socket, c);
+    } finally {
+      stream.forget();
+    }
+  }
+
   async unpin(folder: string, c: Ctx): Promise<void> {
     await this.#helper.call('unpin', [folder], c);
+  }
+}
+
+const REASON_BYTES_MAX = 4096;
+
+/** agent/native/dial.c: S, or X and the reason. */
+async function dialled(socket: Socket, c: Ctx): Promise<Socket> {
+  const cut = (): void => void socket.destroy();
+  c.signal.addEventListener('abort', cut, { once: true });
+  try {
+    const word = await read(socket, 1);
+    if (word?.toString() === 'S') return socket;
+    let reason = '';
+    for (let piece = word; piece !== undefined && reason.length < REASON_BYTES_MAX; ) {
+      piece = await read(socket);
+      reason += piece?.toString() ?? '';
+    }
+    socket.destroy();
+    c.signal.throwIfAborted();
+    throw new StatusError('Unavailable', reason.slice(0, REASON_BYTES_MAX) || 'the connection was lost');
+  } finally {
+    c.signal.removeEventListener('abort', cut);
+  }
+}
+
+/** What is there next, exactly `size` bytes where given; undefined at the end. */
+async function read(socket: Socket, size?: number): Promise<Buffer | undefined> {
+  for (;;) {
+    const piece: Buffer | null = socket.read(size);
+    if (piece !== null) return piece;
+    if (socket.readableEnded || socket.destroyed) return undefined;
+    await new Promise<void>((resolve) => {
+      for (const event of ['readable', 'end', 'close']) socket.once(event, () => resolve());
+    });
   }
 }
 

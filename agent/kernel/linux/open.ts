@@ -29,7 +29,7 @@ export async function openKernel(o: KernelOptions): Promise<LinuxKernel> {
     helper,
     programs,
     mounts: new HelperMounts(helper),
-    namespaces: new HelperNamespaces(helper),
+    namespaces: new HelperNamespaces(helper, cgroups),
     cgroups,
     unpackLayer: (u, c) => unpackLayer(helper, u, c),
     unpackBlob: (u, c) => unpackBlob(helper, u, c),

@@ -14,12 +14,13 @@ import type { ContainerId } from '../../runtime/runtime.ts';
 import { type BindMount, ociSpecOf } from '../../runtime/spec.ts';
 import { isRecursiveReadOnly } from '../../volumes/recursive-read-only.ts';
 import type { PodDeps } from '../deps.ts';
-import { environmentOf, expand } from '../env.ts';
+import { type EnvSources, environmentOf, expand } from '../env.ts';
+import { envFileValues } from '../env-file.ts';
 import type { Attempt, ContainerRole, ContainerSpec, PodObject } from '../model.ts';
 import type { PodEvents } from '../pod-events.ts';
 import { oomScoreAdj } from '../resources.ts';
 import type { Slots } from '../slots.ts';
-import { resolveUser } from '../user.ts';
+import { resolveUser, userText } from '../user.ts';
 import { ensureImage, StartFailure } from './image.ts';
 import { imageConfigVolumes } from './image-config-volumes.ts';
 import { ensureImageVolumes, imageVolumeFailure } from './image-volumes.ts';
@@ -54,6 +55,7 @@ export const LABELS = {
   imageId: 'berth.image-id',
   stopSignal: 'berth.stop-signal',
   resources: 'berth.resources',
+  user: 'berth.user',
 } as const;
 
 /**
@@ -87,7 +89,10 @@ async function createAndStart(
   const { spec, sandbox } = r;
   const pod = r.pod();
   d.kernel.cgroups.expectMove();
-  const environment = await orConfigError(async () => environmentOf(pod, spec, envSources(d, pod, sandbox)));
+  const environment = await orConfigError(async () => {
+    const fileValues = await envFileValues(d, pod, spec, c);
+    return environmentOf(pod, spec, { ...envSources(d, pod, sandbox), fileValues });
+  });
   const [rootfs, path, volumes] = await allEnded([
     d.images.mountRoot(o.id, o.image, c),
     prepareLog(d, pod, spec.name, r.attempt, o.id),
@@ -138,6 +143,7 @@ async function createAndStart(
     [LABELS.imageId]: o.image.repoDigest,
     [LABELS.stopSignal]: stopSignal,
     [LABELS.resources]: JSON.stringify(spec.resources ?? {}),
+    [LABELS.user]: userText(user),
   };
   const state = await d.runtime
     .start(
@@ -163,7 +169,7 @@ async function createAndStart(
   const { attempt, backOff } = r;
   const ran = { image: spec.image ?? '', imageId: o.image.repoDigest };
   const { resources = {} } = spec;
-  return { id: o.id, attempt, backOff, sandbox: sandbox.id, state, ...ran, stopSignal, resources };
+  return { id: o.id, attempt, backOff, sandbox: sandbox.id, state, ...ran, stopSignal, user, resources };
 }
 
 function cgroupHost(d: PodDeps, pod: PodObject, spec: ContainerSpec): CgroupHost {
@@ -197,7 +203,7 @@ function namespacePaths(pod: PodObject, ns: string): { network?: string; ipc?: s
   return { network: join(ns, 'net'), uts: join(ns, 'uts'), ...(pod.spec.hostIPC ? {} : { ipc: join(ns, 'ipc') }) };
 }
 
-function envSources(d: PodDeps, pod: PodObject, sandbox: Sandbox): Parameters<typeof environmentOf>[2] {
+function envSources(d: PodDeps, pod: PodObject, sandbox: Sandbox): Omit<EnvSources, 'fileValues'> {
   const namespace = pod.metadata.namespace ?? '';
   return {
     configMap: (name) => d.objects.get('configmaps', namespace, name),

@@ -5,6 +5,7 @@ import { Errors, eachItem } from '../validation/field-path.ts';
 import { localPath } from '../validation/local-path.ts';
 import { validateUnique } from '../validation/metadata.ts';
 import { configMapKey, dns1123Label, envVarName, portName, portNumber } from '../validation/names.ts';
+import { validateFileKeySelector, validateFileKeyVolumes } from './file-key-validation.ts';
 import { validateLifecycle, validateProbes } from './probe-validation.ts';
 import { validateResources } from './resource-validation.ts';
 import { validateSecurityContext } from './security-context-validation.ts';
@@ -99,6 +100,7 @@ function validateContainer(c: Container, spec: PodSpec, volumes: Volumes, at: st
   errors.add(...validatePorts(c.ports, `${at}.ports`));
   errors.add(...validateEnv(c.env, `${at}.env`));
   errors.add(...validateEnvFrom(c.envFrom, `${at}.envFrom`));
+  errors.add(...validateFileKeyVolumes(c.env, volumes, `${at}.env`));
   errors.add(...validateMounts(c, volumes, `${at}.volumeMounts`));
   eachItem(c.volumeDevices, `${at}.volumeDevices`, (d, where) => {
     if (!d.name) errors.add(required(`${where}.name`));
@@ -191,6 +193,7 @@ function validateEnvSource(v: EnvVar, at: string): FieldError[] {
     else if (!/^(limits|requests)\.hugepages-/.test(resourceFieldRef.resource))
       errors.oneOf(`${at}.resourceFieldRef.resource`, resourceFieldRef.resource, RESOURCES);
   }
+  if (fileKeyRef !== undefined) errors.add(...validateFileKeySelector(fileKeyRef, `${at}.fileKeyRef`));
   for (const [name, ref] of [
     ['configMapKeyRef', configMapKeyRef],
     ['secretKeyRef', secretKeyRef],

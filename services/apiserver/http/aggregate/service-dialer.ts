@@ -58,7 +58,7 @@ export class EndpointDialer implements ServiceDialer {
     const nodes = this.#o.nodes();
     if (chosen.by === 'address') return await connectTo(chosen.host, chosen.port, c);
     if (nodes === undefined) throw new StatusError('Unavailable', 'this server has no connection to nodes');
-    const request = { kind: 'portforward', container: '', pod: chosen.pod, port: chosen.port } as const;
+    const request = { kind: 'podforward', container: '', pod: chosen.pod, port: chosen.port } as const;
     return duplexOf(await nodes.openStream(chosen.node, request, c));
   }
 }

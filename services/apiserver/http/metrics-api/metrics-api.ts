@@ -29,7 +29,8 @@ import type { NodeFigures } from './node-figures.ts';
 import { nodeMetricsOf, podMetricsOf } from './objects.ts';
 
 const METRICS = /^\/apis\/metrics\.k8s\.io\/v1beta1\/[^?]/;
-const NODE_PAGE = /^\/api\/v1\/nodes\/([^/:?]+)\/proxy\/(metrics(?:\/(?:resource|cadvisor))?)\/?(?:\?|$)/;
+const NODE_PAGE =
+  /^\/api\/v1\/nodes\/([^/:?]+)\/proxy\/(metrics(?:\/(?:resource|cadvisor))?|stats\/summary)\/?(?:\?|$)/;
 
 export interface MetricsApiOptions {
   /** In process, as a superuser. */
@@ -58,7 +59,7 @@ async function servePage(
   if (req.method !== 'GET') throw notAllowed();
   await o.client.get(Kinds.nodes, { namespace: '', name: page.name }, c);
   const text = await o.figures.page(page.name, page.path, c);
-  await sendBytes(answer, 200, Buffer.from(text), PROMETHEUS_TEXT);
+  await sendBytes(answer, 200, Buffer.from(text), page.path === 'stats/summary' ? 'application/json' : PROMETHEUS_TEXT);
 }
 
 async function serveMetrics(o: MetricsApiOptions, call: DelegatedCall, c: Ctx): Promise<void> {

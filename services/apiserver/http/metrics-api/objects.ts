@@ -29,9 +29,11 @@ export function podMetricsOf(
   stats: NodeStats | undefined,
   nowMs: number,
 ): PodMetrics | undefined {
-  const { name, namespace, labels, uid } = pod.metadata;
+  const { name, namespace, labels, uid, annotations } = pod.metadata;
   if (pod.status?.phase !== 'Running') return undefined;
-  const found = stats?.pods.find((p) => p.uid === uid);
+  /* A static pod has its own uid on the node; its image here says which. */
+  const ownUid = annotations?.['kubernetes.io/config.mirror'] ?? uid;
+  const found = stats?.pods.find((p) => p.uid === ownUid && p.name === name && p.namespace === namespace);
   if (found === undefined || found.containers.length === 0) return undefined;
   return {
     apiVersion: API_VERSION,

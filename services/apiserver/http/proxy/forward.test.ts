@@ -204,7 +204,7 @@ describe('proxy: requests', () => {
     }
     expect(node.requests.at(-1)).toMatchObject({
       node: 'n1',
-      request: { kind: 'portforward', port: 8080, pod: { name: 'p' } },
+      request: { kind: 'podforward', port: 8080, pod: { name: 'p' } },
     });
     await eventually(() => expect(node.open.size).toBe(0));
   });
@@ -282,7 +282,7 @@ describe('proxy: requests', () => {
       expect((await call(`${S}/${id}/proxy/`)).body.toString()).toBe('ok');
       expect(node.requests.at(-1)).toMatchObject({
         node: 'n1',
-        request: { kind: 'portforward', port: 8080, pod: { name: 'p' } },
+        request: { kind: 'podforward', port: 8080, pod: { name: 'p' } },
       });
     }
     expect((await call('/api/v1/nodes/n1:9100/proxy/metrics')).body.toString()).toBe('ok');

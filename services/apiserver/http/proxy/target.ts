@@ -142,7 +142,7 @@ function throughPod(pod: DeepReadonly<Pod>, port: number): Pick<ProxyTarget, 'no
   const nodeName = pod.spec?.nodeName ?? '';
   if (nodeName === '') throw badRequest(`pod ${pod.metadata.name} does not have a host assigned`);
   const { namespace = '', name, uid = '' } = pod.metadata;
-  return { nodeName, request: { kind: 'portforward', pod: { namespace, name, uid }, container: '', port } };
+  return { nodeName, request: { kind: 'podforward', pod: { namespace, name, uid }, container: '', port } };
 }
 
 function portNumber(text: string): number {

@@ -8,6 +8,8 @@ import type { IssueTokenReply as _berth_agent_v1_IssueTokenReply, IssueTokenRepl
 import type { IssueTokenRequest as _berth_agent_v1_IssueTokenRequest, IssueTokenRequest__Output as _berth_agent_v1_IssueTokenRequest__Output } from '../../../berth/agent/v1/IssueTokenRequest.ts';
 import type { JoinReply as _berth_agent_v1_JoinReply, JoinReply__Output as _berth_agent_v1_JoinReply__Output } from '../../../berth/agent/v1/JoinReply.ts';
 import type { JoinRequest as _berth_agent_v1_JoinRequest, JoinRequest__Output as _berth_agent_v1_JoinRequest__Output } from '../../../berth/agent/v1/JoinRequest.ts';
+import type { MirrorPodReply as _berth_agent_v1_MirrorPodReply, MirrorPodReply__Output as _berth_agent_v1_MirrorPodReply__Output } from '../../../berth/agent/v1/MirrorPodReply.ts';
+import type { MirrorPodRequest as _berth_agent_v1_MirrorPodRequest, MirrorPodRequest__Output as _berth_agent_v1_MirrorPodRequest__Output } from '../../../berth/agent/v1/MirrorPodRequest.ts';
 import type { RenewRequest as _berth_agent_v1_RenewRequest, RenewRequest__Output as _berth_agent_v1_RenewRequest__Output } from '../../../berth/agent/v1/RenewRequest.ts';
 
 export interface GatewayClient extends grpc.Client {
@@ -28,6 +30,15 @@ export interface GatewayClient extends grpc.Client {
   join(argument: _berth_agent_v1_JoinRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_berth_agent_v1_JoinReply__Output>): grpc.ClientUnaryCall;
   join(argument: _berth_agent_v1_JoinRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_berth_agent_v1_JoinReply__Output>): grpc.ClientUnaryCall;
   join(argument: _berth_agent_v1_JoinRequest, callback: grpc.requestCallback<_berth_agent_v1_JoinReply__Output>): grpc.ClientUnaryCall;
+  
+  MirrorPod(argument: _berth_agent_v1_MirrorPodRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_berth_agent_v1_MirrorPodReply__Output>): grpc.ClientUnaryCall;
+  MirrorPod(argument: _berth_agent_v1_MirrorPodRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_berth_agent_v1_MirrorPodReply__Output>): grpc.ClientUnaryCall;
+  MirrorPod(argument: _berth_agent_v1_MirrorPodRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_berth_agent_v1_MirrorPodReply__Output>): grpc.ClientUnaryCall;
+  MirrorPod(argument: _berth_agent_v1_MirrorPodRequest, callback: grpc.requestCallback<_berth_agent_v1_MirrorPodReply__Output>): grpc.ClientUnaryCall;
+  mirrorPod(argument: _berth_agent_v1_MirrorPodRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_berth_agent_v1_MirrorPodReply__Output>): grpc.ClientUnaryCall;
+  mirrorPod(argument: _berth_agent_v1_MirrorPodRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_berth_agent_v1_MirrorPodReply__Output>): grpc.ClientUnaryCall;
+  mirrorPod(argument: _berth_agent_v1_MirrorPodRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_berth_agent_v1_MirrorPodReply__Output>): grpc.ClientUnaryCall;
+  mirrorPod(argument: _berth_agent_v1_MirrorPodRequest, callback: grpc.requestCallback<_berth_agent_v1_MirrorPodReply__Output>): grpc.ClientUnaryCall;
   
   Renew(argument: _berth_agent_v1_RenewRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_berth_agent_v1_JoinReply__Output>): grpc.ClientUnaryCall;
   Renew(argument: _berth_agent_v1_RenewRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_berth_agent_v1_JoinReply__Output>): grpc.ClientUnaryCall;
@@ -50,6 +61,8 @@ export interface GatewayHandlers extends grpc.UntypedServiceImplementation {
   
   Join: grpc.handleUnaryCall<_berth_agent_v1_JoinRequest__Output, _berth_agent_v1_JoinReply>;
   
+  MirrorPod: grpc.handleUnaryCall<_berth_agent_v1_MirrorPodRequest__Output, _berth_agent_v1_MirrorPodReply>;
+  
   Renew: grpc.handleUnaryCall<_berth_agent_v1_RenewRequest__Output, _berth_agent_v1_JoinReply>;
   
   Session: grpc.handleBidiStreamingCall<_berth_agent_v1_AgentMessage__Output, _berth_agent_v1_GatewayMessage>;
@@ -59,6 +72,7 @@ export interface GatewayHandlers extends grpc.UntypedServiceImplementation {
 export interface GatewayDefinition extends grpc.ServiceDefinition {
   IssueToken: MethodDefinition<_berth_agent_v1_IssueTokenRequest, _berth_agent_v1_IssueTokenReply, _berth_agent_v1_IssueTokenRequest__Output, _berth_agent_v1_IssueTokenReply__Output>
   Join: MethodDefinition<_berth_agent_v1_JoinRequest, _berth_agent_v1_JoinReply, _berth_agent_v1_JoinRequest__Output, _berth_agent_v1_JoinReply__Output>
+  MirrorPod: MethodDefinition<_berth_agent_v1_MirrorPodRequest, _berth_agent_v1_MirrorPodReply, _berth_agent_v1_MirrorPodRequest__Output, _berth_agent_v1_MirrorPodReply__Output>
   Renew: MethodDefinition<_berth_agent_v1_RenewRequest, _berth_agent_v1_JoinReply, _berth_agent_v1_RenewRequest__Output, _berth_agent_v1_JoinReply__Output>
   Session: MethodDefinition<_berth_agent_v1_AgentMessage, _berth_agent_v1_GatewayMessage, _berth_agent_v1_AgentMessage__Output, _berth_agent_v1_GatewayMessage__Output>
 }

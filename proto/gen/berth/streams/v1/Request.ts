@@ -11,6 +11,7 @@ export const _berth_streams_v1_Request_Kind = {
   PORT_FORWARD: 'PORT_FORWARD',
   NODE_FORWARD: 'NODE_FORWARD',
   STATS: 'STATS',
+  POD_FORWARD: 'POD_FORWARD',
 } as const;
 
 export type _berth_streams_v1_Request_Kind =
@@ -26,6 +27,8 @@ export type _berth_streams_v1_Request_Kind =
   | 4
   | 'STATS'
   | 5
+  | 'POD_FORWARD'
+  | 6
 
 export type _berth_streams_v1_Request_Kind__Output = typeof _berth_streams_v1_Request_Kind[keyof typeof _berth_streams_v1_Request_Kind]
 
