@@ -140,6 +140,18 @@ describe('resize in place (KEP-1287)', () => {
   });
 });
 
+test('the next agent limits the processes of pods that it finds as its own settings say', async () => {
+  const agent = await start(pod('a', same('100m', '64Mi')));
+  expect(group('a')).toMatchObject({ pids: 100 });
+  await agent[Symbol.asyncDispose]();
+  const path = [...node.kernel.groups.keys()].find((p) => p.endsWith('poda')) ?? '';
+  node.kernel.groups.set(path, { ...group('a'), pids: 'max' });
+  const next = await node.agent();
+  next.want(pod('a', same('100m', '64Mi')));
+  await node.until(() => group('a')?.pids === 100, 'limited');
+  expect(group('a')).toMatchObject({ cpuShares: 102, memoryBytes: 64 * MI });
+});
+
 describe('an agent that was away (KEP-1287)', () => {
   test('judges what was wished for meanwhile by what its containers have', async () => {
     const agent = await start(pod('a', same('500m', '64Mi')));

@@ -2,7 +2,7 @@
  * The sandbox of one pod over time: making and removing it (and the pod's last step), one task at a time, with failures
  * remembered and tried again later. What the worker's plan sees of it is `seen`.
  */
-import { type Ctx, messageOf, type Scope, toStatusError } from '#lib/base';
+import { type Ctx, isKind, messageOf, type Scope, toStatusError } from '#lib/base';
 import type { PodDeps } from './deps.ts';
 import type { PodObject, SandboxObservation } from './model.ts';
 import type { PodEvents } from './pod-events.ts';
@@ -65,6 +65,20 @@ export class SandboxActions {
     this.#sandbox = { id, podIp, folder, cgroup: podCgroup(this.#d, pod), hostname: podHostname(this.#d, pod) };
     this.#host.onReady(this.#sandbox);
     this.#seen = { phase: 'ready', podIp, readyAtMs: this.#d.clock.now() };
+    const { cgroup } = this.#sandbox;
+    this.task('limitProcesses', () => this.#limitProcesses(cgroup));
+  }
+
+  /** The node may allow its pods another number of processes than when they began. */
+  async #limitProcesses(cgroup: string): Promise<void> {
+    const { clock, log, kernel, settings } = this.#d;
+    const c: Ctx = { signal: this.#host.scope.signal, clock, log };
+    try {
+      await kernel.cgroups.set(cgroup, { pids: settings.podPidsLimit ?? 'max' }, c);
+    } catch (e) {
+      /* Nothing of it runs any more: it is made anew with the next container. */
+      if (!isKind(e, 'NotFound')) throw e;
+    }
   }
 
   /** Parts of one may be there: a terminal pod gives them back, any other goes on from there. */
