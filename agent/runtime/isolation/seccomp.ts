@@ -33,6 +33,7 @@ export async function seccompOf(r: SeccompRequest, s: IsolationSettings): Promis
   const type = r.profile?.type ?? (s.seccompDefault ? 'RuntimeDefault' : 'Unconfined');
   if (type === 'RuntimeDefault') return runtimeDefault(r.capabilities, s.host.architecture);
   if (type === 'Localhost') return localhost(r.profile?.localhostProfile ?? '', s.seccompFolder);
+  if (type !== 'Unconfined') throw new StatusError('Invalid', `unknown seccomp profile type "${type}"`);
   return undefined;
 }
 
