@@ -50,8 +50,8 @@ export function withReadyFilter(spec: OciSpec): OciSpec {
   return { ...spec, linux, annotations: { ...spec.annotations, 'run.oci.seccomp_bpf_data': filter } };
 }
 
-/** Made once for each set of capabilities that makes a difference. */
-function runtimeDefault(capabilities: readonly string[], architecture: string): OciSeccomp {
+/** RuntimeDefault, made once for each set of capabilities that makes a difference. */
+export function runtimeDefault(capabilities: readonly string[], architecture: string): OciSeccomp {
   const held = SECCOMP_CAPABILITIES.filter((c) => capabilities.includes(c));
   const key = [architecture, ...held].join();
   const known = defaults.get(key);
