@@ -4,9 +4,11 @@
  * native helper itself, which is static and ends with status 2 when it is called without a verb.
  */
 import { copyFile, mkdir, rmdir } from 'node:fs/promises';
+import { arch } from 'node:os';
 import { join } from 'node:path';
 import { type Ctx, messageOf, realRandom, StatusError } from '#lib/base';
 import type { LinuxKernel } from '../kernel/linux/open.ts';
+import { runtimeDefault } from './isolation/seccomp.ts';
 import { isInstalled } from './oci-binary.ts';
 import type { OciSpec } from './oci-spec.ts';
 import type { ContainerId, Runtime } from './runtime.ts';
@@ -96,6 +98,7 @@ function trialSpec(rootfs: string, cgroupsPath: string): OciSpec {
       namespaces: [{ type: 'pid' }, { type: 'mount' }, { type: 'ipc' }, { type: 'uts' }, { type: 'network' }],
       cgroupsPath,
       resources: { pids: { limit: 32 } },
+      seccomp: runtimeDefault([], arch()),
     },
   };
 }

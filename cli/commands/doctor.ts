@@ -4,7 +4,7 @@ import { CHECKS, type Finding, type Wanted } from '../doctor/checks.ts';
 import { type Host, realHost } from '../doctor/host.ts';
 import { findCluster } from '../instance.ts';
 import { joinedSocket, readJoined } from '../joined.ts';
-import { DEFAULT_INSTANCE, defaultPorts, tendSocket } from '../layout.ts';
+import { DEFAULT_INSTANCE, defaultPorts, nodeHome, tendSocket } from '../layout.ts';
 import { tokenIssuer } from '../server-configuration.ts';
 import { tendStatus } from '../tend.ts';
 
@@ -49,6 +49,10 @@ async function wantedOf(o: DoctorOptions): Promise<Wanted> {
     ports: controlPlane ? ports : [registry],
     isRunning: running.some((r) => r !== undefined),
     controlPlane,
+    nodeHomes:
+      layout === undefined
+        ? joined.map((n) => nodeHome(n, n.nodeName))
+        : layout.nodes.map((n) => nodeHome(layout, n.name)),
     tokenIssuer: layout === undefined ? undefined : tokenIssuer(layout),
     ...(layout?.etcdEndpoints === undefined
       ? {}

@@ -185,3 +185,14 @@ test("the server's settings: every mistake is told before a server meets it", as
   expect((await said(jwt, { tokenIssuer: issuer })).join()).toContain('must not overlap with disallowed issuers');
   expect(await said('seats: 5', { controlPlane: false })).toEqual([]);
 });
+
+test('node.yaml of each node: every mistake is named with the file', async () => {
+  const home = '/var/lib/berth/nodes/n';
+  const head = 'apiVersion: config.berth.dev/v1\nkind: NodeConfiguration\n';
+  const said = (text: string) => complaints({ files: { [`${home}/node.yaml`]: head + text } }, { nodeHomes: [home] });
+  expect(await said('seccompDefault: false')).toEqual([]);
+  const [complaint, ...more] = await said('seats: 5\nallowedUnsafeSysctls: [vm.swappiness]');
+  expect(more).toEqual([]);
+  expect(complaint).toContain(`${home}/node.yaml: seats: there is no such setting`);
+  expect(complaint).toContain('the sysctls "vm.swappiness" are not known to be namespaced');
+});

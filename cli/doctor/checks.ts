@@ -4,6 +4,8 @@
  */
 import { join } from 'node:path';
 import { messageOf } from '#lib/base';
+import { defaultNodeConfiguration } from '../../agent/node-configuration.ts';
+import { parseNodeConfiguration } from '../../agent/node-configuration-text.ts';
 import { parseServerConfiguration } from '../../services/apiserver/main.ts';
 import type { Host } from './host.ts';
 
@@ -24,6 +26,8 @@ export interface Wanted {
   readonly controlPlane: boolean;
   /** Of the cluster's own tokens: server.yaml may not name it. */
   readonly tokenIssuer?: string | undefined;
+  /** Of this host's nodes, below which their node.yaml is. */
+  readonly nodeHomes?: readonly string[];
   /** Of an etcd of somebody else's that this cluster uses. */
   readonly etcd?: { readonly endpoints: readonly string[]; readonly hasCertificate: boolean } | undefined;
 }
@@ -47,6 +51,7 @@ export const CHECKS: readonly Check[] = [
   openFiles,
   time,
   configuration,
+  nodeConfigurations,
 ];
 
 function ok(subject: string, found: string): Finding {
@@ -351,4 +356,20 @@ async function configuration(h: Host, w: Wanted): Promise<readonly Finding[]> {
   } catch (e) {
     return [fail('settings', `${path}: ${messageOf(e)}`, 'mend the file (docs/howto/configure-the-server.md)')];
   }
+}
+
+/** An agent that is told what it does not understand does not start either. */
+async function nodeConfigurations(h: Host, w: Wanted): Promise<readonly Finding[]> {
+  const findings = (w.nodeHomes ?? []).map(async (home): Promise<readonly Finding[]> => {
+    const path = join(home, 'node.yaml');
+    const text = await h.read(path);
+    if (text === '') return [];
+    try {
+      parseNodeConfiguration(text, await defaultNodeConfiguration(home));
+      return [ok('settings', path)];
+    } catch (e) {
+      return [fail('settings', `${path}: ${messageOf(e)}`, 'mend the file (docs/howto/configure-a-node.md)')];
+    }
+  });
+  return (await Promise.all(findings)).flat();
 }

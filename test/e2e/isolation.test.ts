@@ -81,6 +81,12 @@ describe('isolation of pods (root)', () => {
         securityContext: { sysctls: [{ name: 'net.core.somaxconn', value: '99' }] },
       }),
       pod('armored', 'true', { securityContext: { appArmorProfile: { type: 'Localhost', localhostProfile: 'x' } } }),
+      pod(
+        'mighty',
+        `${STATUS}; [ -c /dev/kmsg ] && echo device; mkdir /tmp/c && busybox mount -t tmpfs none /tmp/c && echo mounted`,
+        {},
+        { securityContext: { privileged: true } },
+      ),
       pod('labelled', 'echo ran', { securityContext: { seLinuxOptions: { level: 's0:c1,c2' } } }),
       pod('last-words', 'echo bye >/dev/termination-log', { securityContext: { runAsUser: 1000, runAsGroup: 1000 } }),
     );
@@ -114,6 +120,7 @@ describe('isolation of pods (root)', () => {
 
   test('who asks for it has neither; ping and low ports need no privilege', async () => {
     expect(await logs('open')).toBe('NoNewPrivs:0\nSeccomp:0');
+    expect(await logs('mighty')).toBe('NoNewPrivs:0\nSeccomp:0\ndevice\nmounted');
     expect((await logs('groups')).split(/\s+/)).toEqual(['0', '2147483647', '0']);
   });
 

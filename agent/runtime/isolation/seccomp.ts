@@ -33,6 +33,7 @@ export async function seccompOf(r: SeccompRequest, s: IsolationSettings): Promis
   const type = r.profile?.type ?? (s.seccompDefault ? 'RuntimeDefault' : 'Unconfined');
   if (type === 'RuntimeDefault') return runtimeDefault(r.capabilities, s.host.architecture);
   if (type === 'Localhost') return localhost(r.profile?.localhostProfile ?? '', s.seccompFolder);
+  if (type !== 'Unconfined') throw new StatusError('Invalid', `unknown seccomp profile type "${type}"`);
   return undefined;
 }
 
@@ -49,8 +50,8 @@ export function withReadyFilter(spec: OciSpec): OciSpec {
   return { ...spec, linux, annotations: { ...spec.annotations, 'run.oci.seccomp_bpf_data': filter } };
 }
 
-/** Made once for each set of capabilities that makes a difference. */
-function runtimeDefault(capabilities: readonly string[], architecture: string): OciSeccomp {
+/** RuntimeDefault, made once for each set of capabilities that makes a difference. */
+export function runtimeDefault(capabilities: readonly string[], architecture: string): OciSeccomp {
   const held = SECCOMP_CAPABILITIES.filter((c) => capabilities.includes(c));
   const key = [architecture, ...held].join();
   const known = defaults.get(key);
