@@ -3,8 +3,8 @@
  * here, beside the agent's event loop. The hash is of the uncompressed bytes, to be compared with the image config's diff id
  * (image-spec config.md).
  */
-#include "layer-source.h"
 #include "helper.h"
+#include "layer-source.h"
 #include "inflate.h"
 #include "sha256.h"
 #include <string.h>

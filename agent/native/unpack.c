@@ -13,8 +13,8 @@
  * of folders last. The folder should be empty at the start. A stream's file system is synced at the end: who gets the
  * answer may rename and record the layer. Answer: "ENTRIES BYTES\n".
  */
-#include "layer-source.h"
 #include "unpack.h"
+#include "layer-source.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
