@@ -1,13 +1,15 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import type { DeepReadonly, KubeObject, Namespace, Node, Pod, Service } from '#lib/api';
+import type { DeepReadonly, KubeObject, Namespace, Node, PersistentVolumeClaim, Pod, Service } from '#lib/api';
 import { expositionText, realClock, seededRandom, silentLogger } from '#lib/base';
+import type { Client } from '#lib/client';
 import type { Informer, Listener } from '#lib/controller';
 import type { Binder } from './bind.ts';
 import type { FilterPlugin, Profile } from './framework.ts';
 import { SchedulerMetrics } from './metrics.ts';
+import type { PodVolumes } from './pod-volumes.ts';
 import { DEFAULT_PROFILE } from './profile.ts';
 import { Scheduler } from './scheduler.ts';
-import { podVolumes } from './testing/storage.ts';
+import { podVolumes, testStorage } from './testing/storage.ts';
 
 /** An informer that tells what a test puts into it. */
 class Scripted<T extends KubeObject> {
@@ -49,7 +51,7 @@ afterEach(async () => {
   for (const o of open.splice(0)) await o[Symbol.asyncDispose]();
 });
 
-function start(profile: Profile = DEFAULT_PROFILE) {
+function start(profile: Profile = DEFAULT_PROFILE, volumes: PodVolumes = podVolumes()) {
   const pods = new Scripted<Pod>();
   const nodes = new Scripted<Node>();
   const bound = new Map<string, string>();
@@ -72,7 +74,7 @@ function start(profile: Profile = DEFAULT_PROFILE) {
       services: informer(new Scripted<Service>()),
       namespaces: informer(new Scripted<Namespace>()),
     },
-    volumes: podVolumes(),
+    volumes,
     binder,
     profile,
     schedulerName: 'default-scheduler',
@@ -130,6 +132,53 @@ describe('scheduler', () => {
     s.pods.put(pod('good'));
     await eventually(() => expect(s.bound.get('good')).toBe('n1'));
     expect(s.bound.has('poison')).toBe(false);
+  });
+
+  test('a pod is bound once its claim is, and keeps nobody waiting until then; its end ends the wait', async () => {
+    const storage = testStorage();
+    const said: string[] = [];
+    let revision = 1;
+    const update = async (_: unknown, next: PersistentVolumeClaim) => {
+      const stored = { ...next, metadata: { ...next.metadata, resourceVersion: String(++revision) } };
+      said.push(`${next.metadata.name} ${next.metadata.annotations?.['volume.kubernetes.io/selected-node']}`);
+      storage.claims.put(stored);
+      return stored;
+    };
+    const s = start(DEFAULT_PROFILE, podVolumes(storage, { update: update as unknown as Client['update'] }));
+    const apiVersion = 'v1';
+    storage.classes.put({
+      apiVersion,
+      kind: 'StorageClass',
+      metadata: { name: 'local' },
+      provisioner: 'x',
+      volumeBindingMode: 'WaitForFirstConsumer',
+    });
+    const claim = (name: string, more: object = {}): PersistentVolumeClaim => ({
+      apiVersion,
+      kind: 'PersistentVolumeClaim',
+      metadata: { name, namespace: 'ns', uid: name, resourceVersion: '1', ...more },
+      spec: { storageClassName: 'local', ...('annotations' in more ? { volumeName: 'v' } : {}) },
+    });
+    const using = (name: string, claimName: string) =>
+      pod(name, { volumes: [{ name: 'd', persistentVolumeClaim: { claimName } }] });
+    for (const name of ['c', 'd']) storage.claims.put(claim(name));
+    s.nodes.put(node('n1'));
+    s.pods.put(using('p', 'c'));
+    s.pods.put(using('q', 'd'));
+    s.pods.put(pod('plain'));
+    await eventually(() => expect(said).toEqual(['c n1', 'd n1']));
+    await eventually(() => expect([...s.bound]).toEqual([['plain', 'n1']]));
+    s.pods.remove('q');
+    storage.volumes.put({
+      apiVersion,
+      kind: 'PersistentVolume',
+      metadata: { name: 'v' },
+      spec: {},
+    });
+    const annotations = { 'pv.kubernetes.io/bind-completed': 'yes' };
+    for (const name of ['c', 'd']) storage.claims.put(claim(name, { annotations, resourceVersion: '9' }));
+    await eventually(() => expect(s.bound.get('p')).toBe('n1'));
+    expect(s.bound.has('q')).toBe(false);
   });
 
   test('a pod that waits for neighbours is tried when one gets the label it looks for', async () => {

@@ -198,7 +198,7 @@ describe('claims (root)', () => {
   });
 
   test('an agent that is killed finds the volumes of its pods again, and leaves no mount when they end', async () => {
-    const script = 'while true; do date >> /data/beat; sleep 1; done';
+    const script = "trap 'exit 1' TERM; while true; do date >> /data/beat; sleep 0.2; done";
     await applyOk(
       t,
       claim('steady'),
@@ -218,6 +218,11 @@ describe('claims (root)', () => {
       20_000,
       async () => (await t.kubectl('exec', 'steady', '--', 'kill', '1')).code === 0 || undefined,
     );
+    const restarted = await eventually('its next attempt', 30_000, async () => {
+      const [status] = (await getPod(t, NS, 'steady')).status?.containerStatuses ?? [];
+      return status?.restartCount === 1 && status.state?.running !== undefined && status;
+    });
+    expect(restarted.lastState?.terminated?.exitCode).toBe(1);
     await eventually('it runs on with its data', 30_000, async () => {
       const r = await t.kubectl('exec', 'steady', '--', 'sh', '-c', 'echo again >> /data/beat; grep -c : /data/beat');
       return r.code === 0 && Number(r.stdout) > 1;

@@ -136,6 +136,16 @@ describe.skipIf(process.getuid?.() !== 0)('ownership of volumes (root)', () => {
     await expect(link(at('outside/secret'), join(rw.hostPath, 'hard'))).rejects.toMatchObject({ code: 'EXDEV' });
     const ro = await volumes.prepare({ pod: pod('ro', true), volumeName: 'd' }, c);
     await expect(writeFile(join(ro.hostPath, 'file'), 'x')).rejects.toMatchObject({ code: 'EROFS' });
+    // Whatever this machine's kernel can: there is no such server.
+    const nfs = pod('nfs', false);
+    const inline = {
+      ...nfs,
+      spec: { ...nfs.spec, volumes: [{ name: 'd', nfs: { server: '127.0.0.1', path: '/none' } }] },
+    };
+    await expect(volumes.prepare({ pod: inline, volumeName: 'd' }, c)).rejects.toThrow(
+      /^mount failed: 127\.0\.0\.1:\/none: .*mount|took longer than/,
+    );
+    await volumes.cleanup('nfs', c);
     await volumes.cleanup('rw', c);
     await volumes.cleanup('ro', c);
     expect(await kernel.mounts.below(at('volumes'), c)).toEqual([]);
