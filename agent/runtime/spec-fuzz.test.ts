@@ -104,9 +104,10 @@ class Chaos {
         readOnly: true,
         propagation,
       })),
-      resources: { cpuShares: 2 },
+      resources: { cpu: { shares: 2 } },
       oomScoreAdj: this.one([-997, 0, 1000]),
       hostname: 'h',
+      hasCgroupNamespace: this.one([true, false]),
     };
   }
 }
