@@ -3,26 +3,10 @@
  * turn of a loop takes input or gives output, and a damaged input is told, not guessed at. CRC and length of the trailer are not
  * looked at: who calls compares a digest of all bytes.
  *
- * Output is made in pieces, each behind the 32 KiB that later matches may refer to. Codes are looked up in a table of
- * LITERAL_BITS (DISTANCE_BITS) low bits of the input, longer ones in a second table:
- *
- *   entry  bits 0..7 bits of the code (of a link: of the second table's index), 8..11 kind, 12..15 extra bits, 16.. value
+ * Output is made in pieces, each behind the 32 KiB that later matches may refer to.
  */
-#include "inflate.h"
+#include "inflate-codes.h"
 #include <string.h>
-
-enum { NONE = 0, LITERAL = 1, LENGTH = 2, END = 3, LINK = 4 };
-#define ENTRY(kind, extra, value) ((uint32_t)(kind) << 8 | (uint32_t)(extra) << 12 | (uint32_t)(value) << 16)
-#define KIND(e) ((e) >> 8 & 15)
-#define EXTRA(e) ((e) >> 12 & 15)
-
-static const uint16_t length_base[] = {3,  4,  5,  6,  7,  8,  9,  10, 11,  13,  15,  17,  19,  23, 27,
-				       31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258};
-static const uint8_t length_extra[] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
-static const uint16_t distance_base[] = {1,   2,   3,   4,   5,   7,    9,    13,   17,   25,   33,   49,   65,    97,    129,
-					 193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577};
-static const uint8_t distance_extra[] = {0, 0, 0, 0, 1, 1, 2, 2,  3,  3,  4,  4,  5,  5,  6,
-					 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13};
 
 void inflate_open(struct inflate *f, const void *input, size_t size)
 {
@@ -82,83 +66,6 @@ static inline bool is_short(const struct inflate *f)
 	return f->beyond * 8 > f->count;
 }
 
-static unsigned reversed(unsigned code, unsigned bits)
-{
-	unsigned out = 0;
-	for (; bits; bits--, code >>= 1)
-		out = out << 1 | (code & 1);
-	return out;
-}
-
-/*
- * Tables of a canonical code. False when too many codes are given, or too few: only a code of a single symbol may leave
- * values unused, as in zlib. `symbol_entry` makes the entry of a symbol, without its bits.
- */
-static bool build(uint32_t *table, unsigned table_bits, const uint8_t *lengths, unsigned symbols,
-		  uint32_t (*symbol_entry)(unsigned))
-{
-	unsigned counts[CODE_BITS_MAX + 1] = {0}, next[CODE_BITS_MAX + 1], code = 0, used = 0;
-	for (unsigned s = 0; s < symbols; s++)
-		counts[lengths[s]]++;
-	counts[0] = 0;
-	int left = 1;
-	for (unsigned n = 1; n <= CODE_BITS_MAX; n++) {
-		left = left * 2 - (int)counts[n];
-		if (left < 0)
-			return false;
-		code = (code + counts[n - 1]) << 1;
-		next[n] = code;
-		used += counts[n];
-	}
-	if (left > 0 && (used > 1 || (used == 1 && counts[1] != 1)))
-		return false;
-	unsigned link_bits = CODE_BITS_MAX - table_bits, end = 1u << table_bits;
-	memset(table, 0, sizeof *table << table_bits);
-	for (unsigned s = 0; s < symbols; s++) {
-		unsigned n = lengths[s];
-		if (!n)
-			continue;
-		unsigned r = reversed(next[n]++, n);
-		uint32_t *at = table, entry = symbol_entry(s) | n;
-		unsigned width = table_bits, step = n;
-		if (n > table_bits) {
-			uint32_t *link = table + (r & ((1u << table_bits) - 1));
-			if (!*link) {
-				*link = ENTRY(LINK, 0, end) | table_bits;
-				memset(table + end, 0, sizeof *table << link_bits);
-				end += 1u << link_bits;
-			}
-			at = table + (*link >> 16);
-			r >>= table_bits;
-			width = link_bits;
-			step = n - table_bits;
-			entry = symbol_entry(s) | step;
-		}
-		for (; r < 1u << width; r += 1u << step)
-			at[r] = entry;
-	}
-	return true;
-}
-
-static uint32_t literal_entry(unsigned s)
-{
-	if (s < 256)
-		return ENTRY(LITERAL, 0, s);
-	if (s == 256)
-		return ENTRY(END, 0, 0);
-	return s < 286 ? ENTRY(LENGTH, length_extra[s - 257], length_base[s - 257]) : ENTRY(NONE, 0, 0);
-}
-
-static uint32_t distance_entry(unsigned s)
-{
-	return s < 30 ? ENTRY(LENGTH, distance_extra[s], distance_base[s]) : ENTRY(NONE, 0, 0);
-}
-
-static uint32_t plain_entry(unsigned s)
-{
-	return ENTRY(LITERAL, 0, s);
-}
-
 /* The entry of the next code, whose bits are dropped; `table` has `bits` bits. */
 static inline uint32_t decode(struct inflate *f, const uint32_t *table, unsigned bits)
 {
@@ -177,8 +84,8 @@ static bool fixed_codes(struct inflate *f)
 	for (int s = 0; s < LITERALS; s++)
 		lengths[s] = s < 144 ? 8 : s < 256 ? 9 : s < 280 ? 7 : 8;
 	memset(lengths + LITERALS, 5, DISTANCES);
-	return build(f->literals, LITERAL_BITS, lengths, LITERALS, literal_entry) &&
-	       build(f->distances, DISTANCE_BITS, lengths + LITERALS, DISTANCES, distance_entry);
+	return build_code(f->literals, LITERAL_BITS, lengths, LITERALS, literal_entry) &&
+	       build_code(f->distances, DISTANCE_BITS, lengths + LITERALS, DISTANCES, distance_entry);
 }
 
 static bool dynamic_codes(struct inflate *f)
@@ -193,7 +100,7 @@ static bool dynamic_codes(struct inflate *f)
 		refill(f);
 		code_lengths[order[i]] = (uint8_t)take(f, 3);
 	}
-	if (!build(f->distances, DISTANCE_BITS, code_lengths, 19, plain_entry))
+	if (!build_code(f->distances, DISTANCE_BITS, code_lengths, 19, plain_entry))
 		return false;
 	for (unsigned i = 0; i < literals + distances;) {
 		refill(f);
@@ -216,8 +123,8 @@ static bool dynamic_codes(struct inflate *f)
 		i += times;
 	}
 	/* Without an end the block could have none. */
-	return !is_short(f) && lengths[256] && build(f->literals, LITERAL_BITS, lengths, literals, literal_entry) &&
-	       build(f->distances, DISTANCE_BITS, lengths + literals, distances, distance_entry);
+	return !is_short(f) && lengths[256] && build_code(f->literals, LITERAL_BITS, lengths, literals, literal_entry) &&
+	       build_code(f->distances, DISTANCE_BITS, lengths + literals, distances, distance_entry);
 }
 
 /* Bytes on a byte's border, those in `bits` first. False when they are not there. */
