@@ -20,7 +20,10 @@ import { type OpenRuntime, openRuntime } from '../../agent/runtime/open.ts';
 import type { ContainerId, ContainerState, ExecRequest, StartContainer } from '../../agent/runtime/runtime.ts';
 
 export const helperPath = resolve('dist/berth-helper');
-const APPLETS = 'sh mount umount unshare cat echo sleep true false head tail stty wc seq dd id kill yes mkdir ls ps test tr nc'.split(' ');
+const APPLETS =
+  'sh mount umount unshare cat echo sleep true false head tail stty wc seq dd id kill yes mkdir ls ps test tr nc'.split(
+    ' ',
+  );
 const CAPABILITIES = ['CAP_KILL', 'CAP_SETUID', 'CAP_SETGID', 'CAP_CHOWN', 'CAP_DAC_OVERRIDE'];
 
 export class RuntimeHost {
