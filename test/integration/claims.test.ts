@@ -50,11 +50,10 @@ async function release(name: string): Promise<void> {
 }
 
 const volumesOf = (claimName: string) => [{ name: 'd', persistentVolumeClaim: { claimName } }];
-const exists = async (name: string): Promise<boolean> =>
-  client.get(Kinds.persistentvolumes, { namespace: '', name }, c).then(
-    () => true,
-    () => false,
-  );
+async function isUntouched(name: string): Promise<boolean> {
+  const { metadata } = await client.get(Kinds.persistentvolumes, { namespace: '', name }, c);
+  return metadata.deletionTimestamp === undefined && metadata.finalizers?.includes(FINALIZER) === true;
+}
 
 test('a node gets the claims and volumes of its own pods, before the pods, and no others', async () => {
   await using agent = await TestAgent.create(nodeName);
@@ -102,15 +101,17 @@ test('released volumes are told to their node; its word, and no other node’s, 
   await eventually(() => liar.synced.includes('gateway'), 'the liar is synced');
   // Not released yet: nobody's word counts.
   agent.session.reportVolumeErased(told);
+  await c.clock.sleep(200);
+  expect(await isUntouched('pv-gone')).toBe(true);
   await release('pv-gone');
   await eventually(() => agent.seen.has('persistentvolumes//pv-gone'), 'the node is told');
   liar.session.reportVolumeErased(told);
   await c.clock.sleep(300);
-  expect(await exists('pv-gone')).toBe(true);
+  expect(await isUntouched('pv-gone')).toBe(true);
   expect(liar.seen.has('persistentvolumes//pv-gone')).toBe(false);
   agent.session.reportVolumeErased({ ...told, uid: 'of-another' });
   await c.clock.sleep(200);
-  expect(await exists('pv-gone')).toBe(true);
+  expect(await isUntouched('pv-gone')).toBe(true);
   agent.session.reportVolumeErased(told);
   /* No controller runs here that takes the other finalizer. */
   await eventually(async () => {
