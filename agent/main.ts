@@ -23,7 +23,6 @@ import {
 import { ClusterFigures } from './cluster-figures.ts';
 import { Follow } from './follow.ts';
 import { collectImages } from './images/collection/collector.ts';
-import { DEFAULT_IMAGE_GC, type ImageGcSettings } from './images/collection/settings.ts';
 import type { Images } from './images/images.ts';
 import { type ImagesOptions, openImages } from './images/open.ts';
 import { cgroupDetails } from './kernel/linux/cgroup-details.ts';
@@ -72,7 +71,6 @@ export interface AgentConfig {
   /** Where registries' settings lie (hosts.toml), and the proxies toward them. */
   readonly registries: Pick<ImagesOptions, 'certsFolder' | 'proxy'>;
   /** Default: the kubelet's. */
-  readonly imageGc?: ImageGcSettings | undefined;
   readonly logFolder: string;
   readonly podsMax: number;
   readonly labels: Readonly<Record<string, string>>;
@@ -113,6 +111,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const at = (name: string): string => join(config.home, name);
   await makePrivateFolder(config.home);
   const configuration = await readNodeConfiguration(config.home);
+  const { seccompDefault, allowedUnsafeSysctls } = config.settings;
   const kernel = scope.own(await openKernel({ helperPath: config.helperPath, environment: process.env, random }));
   const images = scope.own(
     await openImages({ kernel, folder: at('images'), clock, random, log, ...config.registries }, c),
@@ -196,12 +195,12 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     logMaxBytes: LOG_BYTES_MAX,
     logMaxFiles: LOG_FILES_MAX,
     startsMax: STARTS_MAX,
-    isolation: configuration.isolation,
+    isolation: { ...configuration.isolation, seccompDefault, allowedUnsafeSysctls },
     runtimeHandlers: runtime.handlers,
   };
   const statics = scope.own(
     new StaticPods({
-      folder: config.staticPodPath ?? at('manifests'),
+      folder: config.staticPodPath ?? config.settings.staticPodPath ?? at('manifests'),
       nodeName: config.nodeName,
       reports,
       apply: (changes) => manager.apply(changes),
@@ -273,7 +272,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   scope.spawn('metrics', (signal) => sampler.run({ ...c, signal }));
   const { nodeName } = config;
   const event: Session['event'] = (e) => session.event(e);
-  const collection = { images, folder: config.home, settings: config.imageGc ?? DEFAULT_IMAGE_GC, nodeName, event };
+  const collection = { images, folder: config.home, settings: config.settings.imageGc, nodeName, event };
   scope.spawn('image collection', (signal) => collectImages(collection, { ...c, signal }));
 }
 

@@ -2,7 +2,6 @@
 import { isAbsolute } from 'node:path/posix';
 import { parse } from 'yaml';
 import { StatusError } from '#lib/base';
-import { unsafeSysctlMistake } from './admission/sysctls.ts';
 import type { NodeConfiguration } from './node-configuration.ts';
 import type { RuntimeHandler } from './runtime/handlers.ts';
 import type { IsolationSettings } from './runtime/isolation/settings.ts';
@@ -14,27 +13,19 @@ type Mistakes = string[];
 export function parseNodeConfiguration(text: string, defaults: NodeConfiguration): NodeConfiguration {
   const mistakes: Mistakes = [];
   const fields = mapping(parse(text) ?? {}, 'the file', mistakes);
-  const { apiVersion, kind, seccompDefault, defaultAllowPrivilegeEscalation, allowedUnsafeSysctls, ...more } = fields;
-  const { runtimeHandlers, ...unknown } = more;
+  const { apiVersion, kind, defaultAllowPrivilegeEscalation, runtimeHandlers, ...unknown } = fields;
   for (const name of Object.keys(unknown)) mistakes.push(`${name}: there is no such setting`);
   if (apiVersion !== 'config.berth.dev/v1') mistakes.push('apiVersion: must be config.berth.dev/v1');
   if (kind !== 'NodeConfiguration') mistakes.push('kind: must be NodeConfiguration');
   const d = defaults.isolation;
-  const sysctls = texts(allowedUnsafeSysctls, 'allowedUnsafeSysctls', mistakes);
-  for (const s of sysctls) {
-    const mistake = unsafeSysctlMistake(s);
-    if (mistake !== undefined) mistakes.push(`allowedUnsafeSysctls: ${mistake}`);
-  }
   const isolation: IsolationSettings = {
     ...d,
-    seccompDefault: flag(seccompDefault, d.seccompDefault, 'seccompDefault', mistakes),
     defaultAllowPrivilegeEscalation: flag(
       defaultAllowPrivilegeEscalation,
       d.defaultAllowPrivilegeEscalation,
       'defaultAllowPrivilegeEscalation',
       mistakes,
     ),
-    allowedUnsafeSysctls: sysctls,
   };
   const handlers = handlersOf(runtimeHandlers, mistakes);
   if (mistakes.length > 0) throw new StatusError('Invalid', mistakes.join('\n'));

@@ -1,7 +1,7 @@
 /**
  * The settings of this node that are files rather than flags: `<node's home>/node.yaml` (config.berth.dev/v1
- * NodeConfiguration), without which all have their defaults. Read once, at the agent's start. Names and meanings are those of
- * the kubelet's KubeletConfiguration where it has them. docs/howto/configure-a-node.md lists them.
+ * NodeConfiguration), without which all have their defaults: what the kubelet has no name for. Read once, at the agent's start.
+ * docs/howto/configure-a-node.md lists them.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';

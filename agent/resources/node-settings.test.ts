@@ -11,6 +11,10 @@ systemReserved: {cpu: 1, ephemeral-storage: 1Gi}
 evictionHard: {memory.available: 5%, nodefs.available: 1Gi}
 enforceNodeAllocatable: [none]
 cpuManagerPolicy: static
+imageMaximumGCAge: 48h
+seccompDefault: false
+allowedUnsafeSysctls: [net.core.*, kernel.msgmax]
+staticPodPath: /etc/manifests
 `;
   expect(await parseNodeSettings(text)).toEqual({
     podPidsLimit: 100,
@@ -20,6 +24,10 @@ cpuManagerPolicy: static
     enforcesPods: false,
     cpuManagerPolicy: 'static',
     reservedSystemCPUs: undefined,
+    imageGc: { ...DEFAULT_NODE_SETTINGS.imageGc, maximumAgeMs: 48 * 3_600_000 },
+    seccompDefault: false,
+    allowedUnsafeSysctls: ['net.core.*', 'kernel.msgmax'],
+    staticPodPath: '/etc/manifests',
   });
 });
 
@@ -39,6 +47,10 @@ enforceNodeAllocatable: [pods, kube-reserved]
 maxPods: 10
 cpuManagerPolicy: dynamic
 reservedSystemCPUs: first
+imageGCHighThresholdPercent: 101
+seccompDefault: 1
+allowedUnsafeSysctls: [kernel.core_pattern]
+staticPodPath: manifests
 `;
   await expect(parseNodeSettings(text)).rejects.toMatchObject({ kind: 'BadRequest' });
   const message = await parseNodeSettings(text).catch((e: Error) => e.message);
@@ -53,6 +65,10 @@ reservedSystemCPUs: first
     'enforceNodeAllocatable[1]: Unsupported value: "kube-reserved": supported values: "none", "pods"',
     'cpuManagerPolicy: Unsupported value: "dynamic": supported values: "none", "static"',
     'reservedSystemCPUs: Invalid value: "first": must be a list of CPUs, as 0-1,4',
+    'imageGCHighThresholdPercent: must be a whole number from 0 to 100',
+    'seccompDefault: Invalid value: must be a boolean',
+    'allowedUnsafeSysctls[0]: Invalid value: "kernel.core_pattern"',
+    'staticPodPath: Invalid value: "manifests": must be an absolute path',
   ])
     expect(message).toContain(part);
 });

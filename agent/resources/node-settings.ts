@@ -4,7 +4,15 @@
  * Source: staging/src/k8s.io/kubelet/config/v1beta1/types.go, pkg/kubelet/apis/config/validation, cmd/kubelet/app/server.go
  * (parseResourceList), pkg/kubelet/eviction/helpers.go (ParseThresholdConfig), defaults_linux.go.
  */
+import { isAbsolute } from 'node:path/posix';
 import { type FieldReader, type Fields, fieldErrors, readConfiguration, tryParseQuantity } from '#lib/api';
+import { unsafeSysctlMistake } from '../admission/sysctls.ts';
+import {
+  DEFAULT_IMAGE_GC,
+  IMAGE_GC_FIELDS,
+  type ImageGcSettings,
+  imageGcSettings,
+} from '../images/collection/settings.ts';
 import { parseCpuSet } from './cpu-set.ts';
 
 const API_VERSION = 'kubelet.config.k8s.io/v1beta1';
@@ -39,6 +47,13 @@ export interface NodeSettings {
   readonly cpuManagerPolicy: 'none' | 'static';
   /** CPUs that no container has for itself; absent = as many of the first as are reserved. */
   readonly reservedSystemCPUs: readonly number[] | undefined;
+  readonly imageGc: ImageGcSettings;
+  /** Who names no seccomp profile runs under RuntimeDefault. Here on by default. */
+  readonly seccompDefault: boolean;
+  /** Sysctls, or the beginnings of some with `*` behind, that pods may set besides the safe ones. */
+  readonly allowedUnsafeSysctls: readonly string[];
+  /** Folder of manifests of static pods; undefined = `manifests` in the node's home. */
+  readonly staticPodPath: string | undefined;
 }
 
 const DEFAULT_POD_PIDS_LIMIT = 4096;
@@ -58,6 +73,10 @@ export const DEFAULT_NODE_SETTINGS: NodeSettings = {
   enforcesPods: true,
   cpuManagerPolicy: 'none',
   reservedSystemCPUs: undefined,
+  imageGc: DEFAULT_IMAGE_GC,
+  seccompDefault: true,
+  allowedUnsafeSysctls: [],
+  staticPodPath: undefined,
 };
 
 /** Throws BadRequest that names every mistake by its field. */
@@ -77,6 +96,10 @@ function read(value: unknown, fields: FieldReader): NodeSettings {
     'enforceNodeAllocatable',
     'cpuManagerPolicy',
     'reservedSystemCPUs',
+    ...IMAGE_GC_FIELDS,
+    'seccompDefault',
+    'allowedUnsafeSysctls',
+    'staticPodPath',
   ]);
   if (o['apiVersion'] !== API_VERSION || o['kind'] !== KIND)
     fields.mistakes.push(`apiVersion, kind: must be ${API_VERSION} ${KIND}`);
@@ -89,7 +112,27 @@ function read(value: unknown, fields: FieldReader): NodeSettings {
     evictionHard: thresholds === undefined || isMerged ? { ...DEFAULT_EVICTION, ...thresholds } : thresholds,
     enforcesPods: readEnforcement(o['enforceNodeAllocatable'], fields),
     ...readCpuPolicy(o, fields),
+    imageGc: imageGcSettings(o, fields.mistakes),
+    seccompDefault: fields.boolean(o['seccompDefault'], 'seccompDefault') ?? true,
+    allowedUnsafeSysctls: readSysctls(o['allowedUnsafeSysctls'], fields),
+    staticPodPath: readPath(o['staticPodPath'], fields),
   };
+}
+
+function readSysctls(value: unknown, fields: FieldReader): readonly string[] {
+  const names = fields.strings(value, 'allowedUnsafeSysctls');
+  for (const [i, name] of names.entries()) {
+    const mistake = unsafeSysctlMistake(name);
+    if (mistake !== undefined) fields.add(fieldErrors.invalid(`allowedUnsafeSysctls[${i}]`, name, mistake));
+  }
+  return names;
+}
+
+function readPath(value: unknown, fields: FieldReader): string | undefined {
+  const path = fields.optionalString(value, 'staticPodPath') ?? '';
+  if (path === '') return undefined;
+  if (!isAbsolute(path)) fields.add(fieldErrors.invalid('staticPodPath', path, 'must be an absolute path'));
+  return path;
 }
 
 /** Below 1: no limit, as the kubelet's -1. */

@@ -186,13 +186,19 @@ test("the server's settings: every mistake is told before a server meets it", as
   expect(await said('seats: 5', { controlPlane: false })).toEqual([]);
 });
 
-test('node.yaml of each node: every mistake is named with the file', async () => {
+test('the two files of each node: every mistake is named with the file', async () => {
   const home = '/var/lib/berth/nodes/n';
-  const head = 'apiVersion: config.berth.dev/v1\nkind: NodeConfiguration\n';
-  const said = (text: string) => complaints({ files: { [`${home}/node.yaml`]: head + text } }, { nodeHomes: [home] });
-  expect(await said('seccompDefault: false')).toEqual([]);
-  const [complaint, ...more] = await said('seats: 5\nallowedUnsafeSysctls: [vm.swappiness]');
+  const said = (name: string, text: string) =>
+    complaints({ files: { [`${home}/${name}`]: text } }, { nodeHomes: [home] });
+  const own = 'apiVersion: config.berth.dev/v1\nkind: NodeConfiguration\n';
+  expect(await said('node.yaml', `${own}defaultAllowPrivilegeEscalation: true`)).toEqual([]);
+  const [complaint, ...more] = await said('node.yaml', `${own}seats: 5\nruntimeHandlers: [{name: k, path: kata}]`);
   expect(more).toEqual([]);
   expect(complaint).toContain(`${home}/node.yaml: seats: there is no such setting`);
-  expect(complaint).toContain('the sysctls "vm.swappiness" are not known to be namespaced');
+  expect(complaint).toContain('runtimeHandlers[0].path: must be an absolute path');
+  const kubelets = 'apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n';
+  expect(await said('kubelet.yaml', `${kubelets}seccompDefault: false`)).toEqual([]);
+  const [other] = await said('kubelet.yaml', `${kubelets}allowedUnsafeSysctls: [vm.swappiness]`);
+  expect(other).toContain(`${home}/kubelet.yaml: `);
+  expect(other).toContain('the sysctls "vm.swappiness" are not known to be namespaced');
 });

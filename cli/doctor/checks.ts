@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import { messageOf } from '#lib/base';
 import { defaultNodeConfiguration } from '../../agent/node-configuration.ts';
 import { parseNodeConfiguration } from '../../agent/node-configuration-text.ts';
+import { parseNodeSettings } from '../../agent/resources/node-settings.ts';
 import { parseServerConfiguration } from '../../services/apiserver/main.ts';
+import { nodeConfigurationPath } from '../node-configuration.ts';
 import type { Host } from './host.ts';
 
 export interface Finding {
@@ -360,16 +362,19 @@ async function configuration(h: Host, w: Wanted): Promise<readonly Finding[]> {
 
 /** An agent that is told what it does not understand does not start either. */
 async function nodeConfigurations(h: Host, w: Wanted): Promise<readonly Finding[]> {
-  const findings = (w.nodeHomes ?? []).map(async (home): Promise<readonly Finding[]> => {
-    const path = join(home, 'node.yaml');
+  const look = async (path: string, parse: (text: string) => Promise<unknown>): Promise<readonly Finding[]> => {
     const text = await h.read(path);
     if (text === '') return [];
     try {
-      parseNodeConfiguration(text, await defaultNodeConfiguration(home));
+      await parse(text);
       return [ok('settings', path)];
     } catch (e) {
       return [fail('settings', `${path}: ${messageOf(e)}`, 'mend the file (docs/howto/configure-a-node.md)')];
     }
-  });
+  };
+  const findings = (w.nodeHomes ?? []).flatMap((home) => [
+    look(nodeConfigurationPath(home), parseNodeSettings),
+    look(join(home, 'node.yaml'), async (text) => parseNodeConfiguration(text, await defaultNodeConfiguration(home))),
+  ]);
   return (await Promise.all(findings)).flat();
 }
