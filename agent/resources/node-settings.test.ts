@@ -11,6 +11,7 @@ systemReserved: {cpu: 1, ephemeral-storage: 1Gi}
 evictionHard: {memory.available: 5%, nodefs.available: 1Gi}
 enforceNodeAllocatable: [none]
 cpuManagerPolicy: static
+singleProcessOOMKill: true
 `;
   expect(await parseNodeSettings(text)).toEqual({
     podPidsLimit: 100,
@@ -18,6 +19,7 @@ cpuManagerPolicy: static
     systemReserved: { cpu: '1', 'ephemeral-storage': '1Gi' },
     evictionHard: { 'memory.available': '5%', 'nodefs.available': '1Gi' },
     enforcesPods: false,
+    singleProcessOOMKill: true,
     cpuManagerPolicy: 'static',
     reservedSystemCPUs: undefined,
   });
