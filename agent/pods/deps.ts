@@ -26,6 +26,8 @@ export interface PodSettings {
   readonly memoryBytes: number;
   /** Processes of one pod; undefined = as many as the node has. */
   readonly podPidsLimit: number | undefined;
+  /** v2: beyond a memory limit one process dies, not the whole container. */
+  readonly killsOneProcess: boolean;
   readonly logMaxBytes: number;
   readonly logMaxFiles: number;
   /** Containers started at the same time; more would only make each slower. */

@@ -15,6 +15,7 @@ imageMaximumGCAge: 48h
 seccompDefault: false
 allowedUnsafeSysctls: [net.core.*, kernel.msgmax]
 staticPodPath: /etc/manifests
+singleProcessOOMKill: true
 `;
   expect(await parseNodeSettings(text)).toEqual({
     podPidsLimit: 100,
@@ -22,6 +23,7 @@ staticPodPath: /etc/manifests
     systemReserved: { cpu: '1', 'ephemeral-storage': '1Gi' },
     evictionHard: { 'memory.available': '5%', 'nodefs.available': '1Gi' },
     enforcesPods: false,
+    singleProcessOOMKill: true,
     cpuManagerPolicy: 'static',
     reservedSystemCPUs: undefined,
     imageGc: { ...DEFAULT_NODE_SETTINGS.imageGc, maximumAgeMs: 48 * 3_600_000 },

@@ -44,6 +44,8 @@ export interface NodeSettings {
   readonly evictionHard: Thresholds;
   /** Pods together get no more than what is not reserved. */
   readonly enforcesPods: boolean;
+  /** v2: beyond a memory limit one process dies, not the whole container. v1 knows nothing else. */
+  readonly singleProcessOOMKill: boolean;
   readonly cpuManagerPolicy: 'none' | 'static';
   /** CPUs that no container has for itself; absent = as many of the first as are reserved. */
   readonly reservedSystemCPUs: readonly number[] | undefined;
@@ -71,6 +73,7 @@ export const DEFAULT_NODE_SETTINGS: NodeSettings = {
   systemReserved: {},
   evictionHard: DEFAULT_EVICTION,
   enforcesPods: true,
+  singleProcessOOMKill: false,
   cpuManagerPolicy: 'none',
   reservedSystemCPUs: undefined,
   imageGc: DEFAULT_IMAGE_GC,
@@ -94,6 +97,7 @@ function read(value: unknown, fields: FieldReader): NodeSettings {
     'evictionHard',
     'mergeDefaultEvictionSettings',
     'enforceNodeAllocatable',
+    'singleProcessOOMKill',
     'cpuManagerPolicy',
     'reservedSystemCPUs',
     ...IMAGE_GC_FIELDS,
@@ -111,6 +115,7 @@ function read(value: unknown, fields: FieldReader): NodeSettings {
     systemReserved: readReserved(o['systemReserved'], 'systemReserved', fields) ?? {},
     evictionHard: thresholds === undefined || isMerged ? { ...DEFAULT_EVICTION, ...thresholds } : thresholds,
     enforcesPods: readEnforcement(o['enforceNodeAllocatable'], fields),
+    singleProcessOOMKill: fields.boolean(o['singleProcessOOMKill'], 'singleProcessOOMKill') === true,
     ...readCpuPolicy(o, fields),
     imageGc: imageGcSettings(o, fields.mistakes),
     seccompDefault: fields.boolean(o['seccompDefault'], 'seccompDefault') ?? true,

@@ -2,8 +2,8 @@ import { expect, test } from 'vitest';
 import type { PodObject } from '../pods/model.ts';
 import { type CgroupHost, ociResourcesOf } from './oci-resources.ts';
 
-const V1: CgroupHost = { version: 'v1', hasSwap: true, pageSizes: [] };
-const V2: CgroupHost = { version: 'v2', hasSwap: true, pageSizes: ['1GB', '2MB'] };
+const V1: CgroupHost = { version: 'v1', hasSwap: true, pageSizes: [], killsOneProcess: false };
+const V2: CgroupHost = { version: 'v2', hasSwap: true, pageSizes: ['1GB', '2MB'], killsOneProcess: false };
 
 function resourcesOf(resources: object, host: CgroupHost, podResources?: object): unknown {
   const spec = { name: 'c', image: 'i', resources };
@@ -42,6 +42,12 @@ test.each<[string, object, CgroupHost, object]>([
       ],
       unified: { 'memory.oom.group': '1', 'memory.swap.max': '0' },
     },
+  ],
+  [
+    'v2, singleProcessOOMKill, without accounting of swap; only some CPUs',
+    {},
+    { version: 'v2', hasSwap: false, pageSizes: [], killsOneProcess: true, cpus: '1-2' },
+    { cpu: { shares: 2, cpus: '1-2' }, unified: { 'memory.oom.group': '0' } },
   ],
   ['no limits: the least share, no swap on v1 to be limited', {}, V1, { cpu: { shares: 2 } }],
 ])('%s (kuberuntime_container_linux.go)', (_, resources, host, wanted) => {

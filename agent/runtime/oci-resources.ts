@@ -13,6 +13,8 @@ export type CgroupHost = CgroupFacts &
   Pick<Cgroups, 'version'> & {
     /** What the CPU manager says it may run on; absent = all. */
     readonly cpus?: string | undefined;
+    /** Only the process that goes over the memory limit dies (v2). */
+    readonly killsOneProcess: boolean;
   };
 
 export function ociResourcesOf(pod: PodObject, spec: ContainerSpec, host: CgroupHost): OciResources {
@@ -27,6 +29,9 @@ export function ociResourcesOf(pod: PodObject, spec: ContainerSpec, host: Cgroup
   if (host.pageSizes.length > 0)
     out.hugepageLimits = Object.entries(hugePages).map(([pageSize, limit]) => ({ pageSize, limit }));
   if (host.version === 'v2')
-    out.unified = { 'memory.oom.group': '1', ...(host.hasSwap ? { 'memory.swap.max': '0' } : {}) };
+    out.unified = {
+      'memory.oom.group': host.killsOneProcess ? '0' : '1',
+      ...(host.hasSwap ? { 'memory.swap.max': '0' } : {}),
+    };
   return out;
 }

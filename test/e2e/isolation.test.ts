@@ -1,6 +1,6 @@
 /**
  * How pods are kept apart from the node, on a real node: seccomp and no_new_privs by default, sysctls, RuntimeClasses with a
- * second runtime, recursive read-only mounts, and what a node does that is told otherwise in node.yaml.
+ * second runtime, recursive read-only mounts, and what a node does that is told otherwise in its two files.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
@@ -157,10 +157,15 @@ describe('isolation of pods (root)', () => {
     const settings = {
       apiVersion: 'config.berth.dev/v1',
       kind: 'NodeConfiguration',
-      allowedUnsafeSysctls: ['net.core.*'],
       runtimeHandlers: [{ name: 'traced', path: wrapper, arguments: ['--traced'] }],
     };
     await writeFile(join(home, 'node.yaml'), JSON.stringify(settings));
+    const kubelets = {
+      apiVersion: 'kubelet.config.k8s.io/v1beta1',
+      kind: 'KubeletConfiguration',
+      allowedUnsafeSysctls: ['net.core.*'],
+    };
+    await writeFile(join(home, 'kubelet.yaml'), JSON.stringify(kubelets));
     const killed = await signal(cluster, `agent-${node}`, 'SIGKILL');
     await eventually('the next agent', 20_000, async () => {
       const { pid } = await tended(cluster, `agent-${node}`);

@@ -189,6 +189,33 @@ describe('resize of pods (root)', () => {
     await cluster.kubectl('delete', 'pod', 'restarted', '--timeout=60s');
   });
 
+  test('memory is not taken below what is used: an error that says so, until the wish is another', async () => {
+    const before = { c: same('100m', '128Mi') };
+    const holds = `a=$(head -c 30000000 /dev/zero | tr '\\0' x); ${IDLES}`;
+    await applyOk(cluster, pod('holds', before, { command: ['sh', '-c', holds] }));
+    await up('holds', before);
+    await eventually('it holds its memory', 30_000, async () => {
+      const top = await cluster.kubectl('exec', 'holds', '--', 'sh', '-c', 'grep VmRSS /proc/1/status');
+      return Number(/(\d+) kB/.exec(top.stdout)?.[1] ?? 0) > 25_000;
+    });
+    await resize('holds', { c: same('100m', '16Mi') });
+    const error = await eventually('an error', 20_000, async () => {
+      const [c] = await conditions('holds');
+      return c?.reason === 'Error' && c;
+    });
+    expect(error).toMatchObject({ type: 'PodResizeInProgress', status: 'True' });
+    expect(error.message).toMatch(
+      /^cannot decrease memory limits: .*container "c" memory limit \(16777216\) below current usage/,
+    );
+    expect((await limitsOf('holds', 'c')).memoryBytes).toBe(128 * MI);
+    expect(await told('holds')).toEqual(before);
+    await resize('holds', { c: same('100m', '96Mi') });
+    await done('holds', { c: same('100m', '96Mi') });
+    expect((await limitsOf('holds', 'c')).memoryBytes).toBe(96 * MI);
+    expect(await restarts('holds')).toEqual([0]);
+    await cluster.kubectl('delete', 'pod', 'holds', '--timeout=60s');
+  });
+
   test('Deferred until another pod goes, Infeasible beyond the node; over an agent that is killed meanwhile', async () => {
     const cpus = Number(
       (await cluster.kubectl('get', 'node', '-o', 'jsonpath={.items[0].status.allocatable.cpu}')).stdout,

@@ -44,7 +44,7 @@ describe.each(PROGRAMS)('limits of a container by %s', (program) => {
       args: ['sh', '-c', script],
       user: { uid: 0, gid: 0, additionalGids: [] },
       binds: [],
-      resources: ociResourcesOf(pod, container, { ...cgroups.facts, version: cgroups.version }),
+      resources: ociResourcesOf(pod, container, { ...cgroups.facts, version: cgroups.version, killsOneProcess: false }),
       hasCgroupNamespace: cgroups.version === 'v2',
       oomScoreAdj: 1000,
       hostname: 'p',

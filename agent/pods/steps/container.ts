@@ -174,7 +174,8 @@ async function createAndStart(
 
 function cgroupHost(d: PodDeps, pod: PodObject, spec: ContainerSpec): CgroupHost {
   const { facts, version } = d.kernel.cgroups;
-  return { ...facts, version, cpus: d.cpus?.cpusOf(pod.metadata.uid ?? '', spec.name) };
+  const { killsOneProcess } = d.settings;
+  return { ...facts, version, killsOneProcess, cpus: d.cpus?.cpusOf(pod.metadata.uid ?? '', spec.name) };
 }
 
 /** Removes what a failed start left. Runs to its end even when the pod was cancelled meanwhile. */
