@@ -204,7 +204,9 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
       folder: config.staticPodPath ?? config.settings.staticPodPath ?? at('manifests'),
       nodeName: config.nodeName,
       reports,
-      apply: (changes) => manager.apply(changes),
+      apply: (changes) => {
+        if (!scope.signal.aborted) manager.apply(changes);
+      },
       clock,
       log,
     }),

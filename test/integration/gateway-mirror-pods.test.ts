@@ -89,7 +89,7 @@ describe('mirror pods', () => {
     lost.metadata.namespace = 'nowhere';
     const ref = { ...refOf(lost), namespace: 'nowhere' };
     await expect(agent.session.mirrorPod(ref, lost, c)).rejects.toMatchObject({ kind: 'NotFound' });
-    await expect(agent.session.mirrorPod({ ...ref, name: 'other' }, {} as Pod, c)).rejects.toMatchObject({
+    await expect(agent.session.mirrorPod({ ...ref, name: 'other' }, { spec: 3 } as never, c)).rejects.toMatchObject({
       kind: 'Invalid',
     });
   });

@@ -229,7 +229,7 @@ for (const program of ['crun', 'runc']) {
       expect(h.log(o).map((l) => Number(l.split(' ')[2]))).toEqual(Array.from({ length: 400 }, (_, i) => i + 1));
     });
 
-    test('supervisor killed: still running, same pid; log, kill and attach go on; its exit is 255, lost', async () => {
+    test('supervisor killed: still running, same pid; log, kill and attach go on; its exit is 137, lost', async () => {
       const o = sh('i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done');
       const before = await h.runtime.start(o, h.c);
       const [first = 0] = h.supervisors();
