@@ -121,7 +121,7 @@ async function runGuest(kernel: GuestKernel, folder: string, accelerator: 'kvm' 
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, interrupted);
   let hasStarted = false;
   let said = '';
-  const start = setTimeout(kill, START_MS);
+  const start = setTimeout(kill, accelerator === 'kvm' ? START_MS : LIMIT_MS);
   const limit = setTimeout(kill, LIMIT_MS);
   qemu.stdout.on('data', (text: Buffer) => {
     // It may come in pieces.
