@@ -12,7 +12,7 @@ export const VERBS = {
   remove: 8,
   unpack: 9,
   session: 10,
-  unpackBlob: 30,
+  unpackBlob: 22,
 } as const;
 export type Verb = keyof typeof VERBS;
 export type Field = string | Uint8Array | number;
