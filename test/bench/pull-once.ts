@@ -1,5 +1,5 @@
 /**
- * One pull in a process of its own, as an agent does it: `pull-once.ts HOME REFERENCE ROUNDS`. Prints for each round a line of
+ * One pull in a process of its own, as an agent does it: `pull-once.ts HELPER HOME REFERENCE ROUNDS`. Prints for each round a line of
  * JSON: how long it took, and by how much this process grew over what it was before (its peak, by the kernel's account).
  */
 import { readFile, writeFile } from 'node:fs/promises';
@@ -8,9 +8,8 @@ import { type Ctx, realClock, realRandom, silentLogger } from '#lib/base';
 import { openImages } from '../../agent/images/open.ts';
 import { openKernel } from '../../agent/kernel/linux/open.ts';
 
-const [home = '', reference = '', rounds = '1'] = process.argv.slice(2);
+const [helperPath = '', home = '', reference = '', rounds = '1'] = process.argv.slice(2);
 const c: Ctx = { signal: new AbortController().signal, clock: realClock, log: silentLogger };
-const helperPath = join(import.meta.dirname, '../../dist/berth-helper');
 await using kernel = await openKernel({ helperPath, environment: process.env });
 
 for (let i = 0; i < Number(rounds); i++) {

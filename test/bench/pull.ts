@@ -7,6 +7,7 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { build } from 'esbuild';
 import { type Ctx, realClock, realRandom, silentLogger } from '#lib/base';
 import { DistributionClient } from '#lib/oci';
 import { startRegistry } from '../../services/registry/registry.ts';
@@ -22,19 +23,23 @@ const INODES_REST_MS = 6_000;
 const PORT = 5000;
 const REFERENCE = `127.0.0.1:${PORT}/bench:v1`;
 const REPOSITORY = join(import.meta.dirname, '../..');
+const OUT = join(REPOSITORY, 'dist/bench-pull');
+/** As the agent runs: cli/process.ts. */
+const AGENT_FLAG = '--max-semi-space-size=2';
 
 export async function pulls(rounds: number, add: (f: Figure) => void): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'berth-bench-pull-'));
   try {
     const note = await fillRegistry(join(folder, 'registry'));
     await using network = await openEngineNetwork();
-    const script = (path: string, ...args: string[]) =>
-      network.inside(process.execPath, '--import', 'tsx', join(REPOSITORY, path), ...args);
-    await using _registry = await started(
-      script('services/registry/main.ts', '--folder', join(folder, 'registry'), '--port', String(PORT)),
-    );
-    for (const f of await ours(script('test/bench/pull-once.ts', join(folder, 'home'), REFERENCE, String(rounds + 1))))
-      add({ ...f, note });
+    await bundle();
+    const script = (name: string, ...args: string[]) =>
+      network.inside(process.execPath, AGENT_FLAG, join(OUT, `${name}.js`), ...args);
+    const registry = script('registry', '--folder', join(folder, 'registry'), '--port', String(PORT));
+    await using _registry = await started(registry);
+    const helper = join(REPOSITORY, 'dist/berth-helper');
+    const once = script('pull-once', helper, join(folder, 'home'), REFERENCE, String(rounds + 1));
+    for (const f of await ours(once)) add({ ...f, note });
     const inside = (...words: string[]): Promise<CommandResult> => {
       const [program = '', ...args] = network.inside(...words);
       return run(program, args, {}, 180_000);
@@ -53,6 +58,24 @@ export async function pulls(rounds: number, add: (f: Figure) => void): Promise<v
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** As they are delivered: one file each, without a loader of TypeScript in the process. */
+async function bundle(): Promise<void> {
+  const require =
+    "import { createRequire as benchRequire } from 'node:module'; const require = benchRequire(import.meta.url);";
+  await build({
+    absWorkingDir: REPOSITORY,
+    entryPoints: { 'pull-once': 'test/bench/pull-once.ts', registry: 'services/registry/main.ts' },
+    outdir: OUT,
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20',
+    banner: { js: require },
+    logLevel: 'warning',
+  });
 }
 
 async function fillRegistry(folder: string): Promise<string> {
