@@ -66,6 +66,7 @@ export class ProbeNode implements NodeStreams, AsyncDisposable {
       case 'attach':
         return await inCapitals(io);
       case 'portforward':
+      case 'podforward':
       case 'nodeforward':
         return request.port === ECHO_PORT ? await inCapitals(io) : await this.#toWeb(io);
     }

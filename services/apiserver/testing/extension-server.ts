@@ -156,7 +156,7 @@ export async function addEndpoints(client: Client): Promise<void> {
 function streamsTo(port: number): NodeStreams {
   return {
     openStream: async (_node, request) => {
-      if (request.kind !== 'portforward' || request.port !== 8443 || request.pod.uid !== 'u1')
+      if (request.kind !== 'podforward' || request.port !== 8443 || request.pod.uid !== 'u1')
         throw new Error('not the pod of the extension server');
       return await portStream(port);
     },

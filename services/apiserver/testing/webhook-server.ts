@@ -63,7 +63,7 @@ export async function startWebhookServer(answer: WebhookServer['answer']): Promi
     answer,
     streams: {
       openStream: async (node, request) => {
-        if (node !== 'n1' || request.kind !== 'portforward' || request.port !== 8443 || request.pod.name !== 'hook-0')
+        if (node !== 'n1' || request.kind !== 'podforward' || request.port !== 8443 || request.pod.name !== 'hook-0')
           throw new Error(`no webhook at ${node} ${request.pod.name}`);
         return await portStream(port);
       },
