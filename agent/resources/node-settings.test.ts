@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { DEFAULT_EVICTION_SETTINGS } from './eviction-settings.ts';
 import { DEFAULT_NODE_SETTINGS, parseNodeSettings } from './node-settings.ts';
 
 const HEAD = 'apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n';
@@ -16,6 +17,7 @@ cpuManagerPolicy: static
     podPidsLimit: 100,
     kubeReserved: { cpu: '100m', memory: '256Mi', pid: '500' },
     systemReserved: { cpu: '1', 'ephemeral-storage': '1Gi' },
+    ...DEFAULT_EVICTION_SETTINGS,
     evictionHard: { 'memory.available': '5%', 'nodefs.available': '1Gi' },
     enforcesPods: false,
     cpuManagerPolicy: 'static',
@@ -63,3 +65,42 @@ test.each(['', '- a', 'kind: X', '{', `${HEAD}---\n${HEAD}`, '\0', `${HEAD}kubeR
     await expect(parseNodeSettings(text)).rejects.toMatchObject({ kind: 'BadRequest' });
   },
 );
+
+test('eviction: soft thresholds with their grace periods, and how patient the node is', async () => {
+  const text = `${HEAD}evictionSoft: {memory.available: 500Mi, imagefs.inodesFree: 10%}
+evictionSoftGracePeriod: {memory.available: 1m30s, imagefs.inodesFree: 2m}
+evictionMinimumReclaim: {nodefs.available: 1Gi, memory.available: 0}
+evictionMaxPodGracePeriod: 60
+evictionPressureTransitionPeriod: 30s
+localStorageCapacityIsolation: false
+`;
+  expect(await parseNodeSettings(text)).toMatchObject({
+    evictionHard: DEFAULT_EVICTION_SETTINGS.evictionHard,
+    evictionSoft: { 'memory.available': '500Mi', 'imagefs.inodesFree': '10%' },
+    evictionSoftGracePeriodMs: { 'memory.available': 90_000, 'imagefs.inodesFree': 120_000 },
+    evictionMinimumReclaim: { 'nodefs.available': '1Gi', 'memory.available': '0' },
+    evictionMaxPodGracePeriod: 60,
+    evictionPressureTransitionPeriodMs: 30_000,
+    localStorageCapacityIsolation: false,
+  });
+  expect(await parseNodeSettings(`${HEAD}evictionPressureTransitionPeriod: 0s\n`)).toEqual(DEFAULT_NODE_SETTINGS);
+});
+
+test('eviction: mistakes by their field', async () => {
+  const text = `${HEAD}evictionSoft: {memory.available: 500Mi, pid.available: x}
+evictionSoftGracePeriod: {nodefs.available: soon, imagefs.available: -1s, disk: 1m}
+evictionMaxPodGracePeriod: -1
+evictionPressureTransitionPeriod: 5
+`;
+  const message = await parseNodeSettings(text).catch((e: Error) => e.message);
+  for (const part of [
+    'grace period must be specified for the soft eviction threshold memory.available',
+    'evictionSoft[pid.available]: Invalid value: "x": must be a quantity',
+    'evictionSoftGracePeriod[nodefs.available]: Invalid value: "soon": must be a duration, as 90s or 1m30s',
+    'evictionSoftGracePeriod[imagefs.available]: Invalid value: "-1s": must be greater than or equal to 0',
+    'unknown field "evictionSoftGracePeriod.disk"',
+    'evictionMaxPodGracePeriod: Invalid value: -1: must be between 0 and',
+    'evictionPressureTransitionPeriod: Invalid value: must be a string',
+  ])
+    expect(message).toContain(part);
+});
