@@ -22,6 +22,8 @@ import {
   writeFileAtomic,
 } from '#lib/base';
 import { ClusterFigures } from './cluster-figures.ts';
+import { NodePressure } from './eviction/node-pressure.ts';
+import { openEviction } from './eviction/open.ts';
 import type { Images } from './images/images.ts';
 import { openImages } from './images/open.ts';
 import { openKernel } from './kernel/linux/open.ts';
@@ -116,6 +118,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const networkOptions = { kernel, instance: config.instance, folder: at('network'), random, controlPlane };
   const network = scope.own(await openNetwork(networkOptions, c));
   const objects = new NodeObjects();
+  const pressure = new NodePressure();
   const nodeOptions: NodeOptions = {
     name: config.nodeName,
     ip: config.nodeIp,
@@ -126,6 +129,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     folder: config.home,
     runtimeVersion: `berth://${runtime.defaultRuntime}`,
     settings: config.settings,
+    pressure,
   };
   await refuseNodeSettings(nodeOptions);
   const allocation = await nodeAllocation(nodeOptions);
@@ -179,6 +183,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     session: reports,
     allocations,
     cpus,
+    admit: (pod) => pressure.admit(pod),
     settings,
     clock,
     random,
@@ -197,6 +202,15 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const manager = scope.own(new PodManager(pods));
   await makePrivateFolder(settings.folder);
   await manager.open(c);
+  const eviction = await openEviction({
+    pods,
+    manager,
+    pressure,
+    settings: config.settings,
+    podsMemoryBytes: allocation.podsLimits.memoryBytes,
+    folder: config.home,
+    imagesFolder: at('images'),
+  });
   const sampler = new Sampler({
     cgroups: kernel.cgroups,
     containers: () => measuredContainers(pods, manager),
@@ -229,6 +243,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     cpus?.run(kernel.cgroups, () => measuredContainers(pods, manager), { ...c, signal }),
   );
   scope.spawn('metrics', (signal) => sampler.run({ ...c, signal }));
+  scope.spawn('eviction', (signal) => eviction.run({ ...c, signal }));
   scope.spawn('image collection', (signal) => collectImages(images, config.home, { ...c, signal }));
 }
 

@@ -74,6 +74,10 @@ export interface PodFailure {
   readonly message: string;
   /** What its containers get to end in, in place of the pod's own. */
   readonly graceSeconds?: number;
+  /** What its event says in place of the message. */
+  readonly event?: string;
+  /** The node ends it for the sake of others: condition DisruptionTarget. */
+  readonly isDisruption?: true;
 }
 
 /** Why the node does not give a pod what the API wants (KEP-1287). */

@@ -16,7 +16,6 @@ import { hasPayload, writePayload } from './atomic-writer.ts';
 import { configMapPayload } from './configmap.ts';
 import { downwardPayload } from './downwardapi.ts';
 import { prepareEmptyDir } from './emptydir.ts';
-import { diskUsage, type LimitedVolume, limitedOnDisk } from './emptydir-usage.ts';
 import { prepareHostPath } from './hostpath.ts';
 import type { Payload } from './payload.ts';
 import { payloadDigest } from './payload.ts';
@@ -27,7 +26,7 @@ import { TokenCache } from './tokens.ts';
 import type { PreparedVolume, SubPathRequest, VolumeSources, Volumes } from './volume.ts';
 
 export interface VolumesOptions {
-  readonly kernel: Pick<Kernel, 'mounts' | 'programs' | 'removeTree'>;
+  readonly kernel: Pick<Kernel, 'mounts' | 'removeTree'>;
   /** Everything lies below it, e.g. $BERTH_HOME/volumes. */
   readonly folder: string;
   readonly sources: VolumeSources;
@@ -119,12 +118,10 @@ class NodeVolumes implements Volumes {
     return this.#tokens.nextRefreshAtMs(pod);
   }
 
-  async overLimit(pod: DeepReadonly<Pod>, c: Ctx): Promise<LimitedVolume | undefined> {
-    for (const volume of limitedOnDisk(pod)) {
-      const bytes = await diskUsage(this.#diskPath(uidOf(pod), volume.name), this.#o.kernel.programs, c);
-      if (bytes !== undefined && bytes > volume.bytesMax) return volume;
-    }
-    return undefined;
+  emptyDirs(pod: DeepReadonly<Pod>): readonly { readonly name: string; readonly path: string }[] {
+    return (pod.spec?.volumes ?? [])
+      .filter((v) => v.emptyDir !== undefined && (v.emptyDir.medium ?? '') === '')
+      .map(({ name }) => ({ name, path: this.#diskPath(uidOf(pod), name) }));
   }
 
   async cleanup(podUid: string, c: Ctx): Promise<void> {
