@@ -20,7 +20,7 @@ export function storageLimitsOf(
 /** Those in memory are not among them: their mount has the size. */
 function isLimited(v: NonNullable<PodObject['spec']['volumes']>[number]): boolean {
   const { sizeLimit, medium = '' } = v.emptyDir ?? {};
-  return sizeLimit !== undefined && medium === '' && valueOf(sizeLimit) > 0;
+  return sizeLimit !== undefined && medium === '' && amountOf(sizeLimit) > 0;
 }
 
 /** The first limit that the pod is over, in the words of its eviction. */
@@ -32,7 +32,8 @@ export function storageViolation(
   for (const v of (pod.spec.volumes ?? []).filter(isLimited)) {
     const limit = v.emptyDir?.sizeLimit ?? '0';
     const bytes = use.volumes.get(v.name)?.bytes ?? 0;
-    if (bytes > valueOf(limit)) return `Usage of EmptyDir volume "${v.name}" exceeds the limit "${canonical(limit)}". `;
+    if (bytes > amountOf(limit))
+      return `Usage of EmptyDir volume "${v.name}" exceeds the limit "${canonical(limit)}". `;
   }
   const total = podLimits(pod, { usesStatus: false, hasOverhead: false }).get(STORAGE);
   if (total === undefined) return undefined;
@@ -42,15 +43,15 @@ export function storageViolation(
   for (const spec of pod.spec.containers) {
     const limit = spec.resources?.limits?.[STORAGE];
     const container = use.containers.get(spec.name);
-    if (limit === undefined || valueOf(limit) === 0 || container === undefined) continue;
+    if (limit === undefined || amountOf(limit) === 0 || container === undefined) continue;
     const rootfs = o.hasDedicatedImageFs ? 0 : (container.rootfs?.bytes ?? 0);
-    if ((container.logs?.bytes ?? 0) + rootfs > valueOf(limit))
+    if ((container.logs?.bytes ?? 0) + rootfs > amountOf(limit))
       return `Container ${spec.name} exceeded its local ephemeral storage limit "${canonical(limit)}". `;
   }
   return undefined;
 }
 
-function valueOf(quantity: string): number {
+function amountOf(quantity: string): number {
   return Number(quantityValue(parseQuantity(quantity)));
 }
 
