@@ -23,7 +23,7 @@ import {
 } from '#lib/base';
 import { ClusterFigures } from './cluster-figures.ts';
 import { NodePressure } from './eviction/node-pressure.ts';
-import { openEviction } from './eviction/open.ts';
+import { evictablePods, openEviction } from './eviction/open.ts';
 import type { Images } from './images/images.ts';
 import { openImages } from './images/open.ts';
 import { openKernel } from './kernel/linux/open.ts';
@@ -47,6 +47,7 @@ import { runtimeStateFolder } from './runtime-state.ts';
 import { startSession } from './session/client.ts';
 import { Reports } from './session/reports.ts';
 import type { DesiredChange, Session, SessionCredentials } from './session/session.ts';
+import { isHostStopping, NodeShutdown } from './shutdown/node-shutdown.ts';
 import { openVolumes } from './volumes/open.ts';
 
 export interface AgentConfig {
@@ -88,18 +89,24 @@ const STATUS_INTERVAL_MS = 10_000;
 const COLLECT_INTERVAL_MS = 300_000;
 const IMAGE_MIN_AGE_MS = 120_000;
 
-export async function startAgent(config: AgentConfig, d: AgentDeps): Promise<AsyncDisposable> {
+/** A node. Its end leaves every container running, but for `prepareStop`. */
+export interface Agent extends AsyncDisposable {
+  /** Call before its end: when the whole host shuts down, its pods end first, as the settings say. */
+  prepareStop(): Promise<void>;
+}
+
+export async function startAgent(config: AgentConfig, d: AgentDeps): Promise<Agent> {
   const scope = new Scope('agent');
   try {
-    await openAgent(config, d, scope);
+    const prepareStop = await openAgent(config, d, scope);
+    return { prepareStop, [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose]() };
   } catch (e) {
     await scope[Symbol.asyncDispose]();
     throw e;
   }
-  return scope;
 }
 
-async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promise<void> {
+async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promise<() => Promise<void>> {
   const { clock, random, log } = d;
   const c: Ctx = { signal: scope.signal, clock, log };
   const at = (name: string): string => join(config.home, name);
@@ -119,6 +126,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const network = scope.own(await openNetwork(networkOptions, c));
   const objects = new NodeObjects();
   const pressure = new NodePressure();
+  const shutdown = new NodeShutdown();
   const nodeOptions: NodeOptions = {
     name: config.nodeName,
     ip: config.nodeIp,
@@ -130,6 +138,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     runtimeVersion: `berth://${runtime.defaultRuntime}`,
     settings: config.settings,
     pressure,
+    shutdown,
   };
   await refuseNodeSettings(nodeOptions);
   const allocation = await nodeAllocation(nodeOptions);
@@ -183,7 +192,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     session: reports,
     allocations,
     cpus,
-    admit: (pod) => pressure.admit(pod),
+    admit: (pod) => shutdown.admit() ?? pressure.admit(pod),
     settings,
     clock,
     random,
@@ -245,6 +254,14 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   scope.spawn('metrics', (signal) => sampler.run({ ...c, signal }));
   scope.spawn('eviction', (signal) => eviction.run({ ...c, signal }));
   scope.spawn('image collection', (signal) => collectImages(images, config.home, { ...c, signal }));
+  const periods = config.settings.shutdownPeriods;
+  return async () => {
+    if (periods.length === 0 || !(await isHostStopping(kernel.programs, c))) return;
+    const reportNode = async (): Promise<void> =>
+      session.reportNodeStatus(await nodeStatus(nodeOptions, await images.list(c), clock));
+    const options = { pods: () => evictablePods(pods, at('images'), manager), unstoredReports: () => session.unstored };
+    await shutdown.run({ periods, reportNode, ...options }, c);
+  };
 }
 
 interface FollowOptions {

@@ -9,7 +9,11 @@ test('a node says that it heeds supplementalGroupsPolicy: pods that ask for Stri
   const o = { name: 'n', ip: '192.0.2.1', version: 'v', podsMax: 1, labels: {}, taints: [], folder: tmpdir() };
   const settings = DEFAULT_NODE_SETTINGS;
   const pressure = new NodePressure();
-  const status = await nodeStatus({ ...o, settings, pressure, runtimeVersion: 'crun://1' }, [], new VirtualClock());
+  const status = await nodeStatus(
+    { ...o, settings, pressure, shutdown: { isUnderWay: false }, runtimeVersion: 'crun://1' },
+    [],
+    new VirtualClock(),
+  );
   expect(status.features).toEqual({ supplementalGroupsPolicy: true });
   expect(status.conditions?.map((x) => [x.type, x.status, x.reason])).toEqual([
     ['MemoryPressure', 'False', 'KubeletHasSufficientMemory'],

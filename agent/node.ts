@@ -12,6 +12,7 @@ import { allocationOf, type NodeAllocation, refuseTooMuchReserved } from './reso
 import { machineFigures } from './resources/machine.ts';
 import type { NodeSettings } from './resources/node-settings.ts';
 import type { Session } from './session/session.ts';
+import type { NodeShutdown } from './shutdown/node-shutdown.ts';
 
 export interface NodeOptions {
   readonly name: string;
@@ -25,6 +26,7 @@ export interface NodeOptions {
   readonly runtimeVersion: string;
   readonly settings: NodeSettings;
   readonly pressure: NodePressure;
+  readonly shutdown: Pick<NodeShutdown, 'isUnderWay'>;
 }
 
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64', arm: 'arm' };
@@ -102,8 +104,10 @@ export function nodeEvent(
 function conditions(o: NodeOptions, clock: Clock): NodeCondition[] {
   const now = timeText(clock.now());
   const times = { lastHeartbeatTime: now, lastTransitionTime: now };
-  const words = { reason: 'KubeletReady', message: 'kubelet is posting ready status' };
-  return [...o.pressure.conditions(now), { type: 'Ready', status: 'True', ...words, ...times }];
+  const ready = o.shutdown.isUnderWay
+    ? { status: 'False', reason: 'KubeletNotReady', message: 'node is shutting down' }
+    : { status: 'True', reason: 'KubeletReady', message: 'kubelet is posting ready status' };
+  return [...o.pressure.conditions(now), { type: 'Ready', ...ready, ...times }];
 }
 
 async function nodeInfo(o: NodeOptions): Promise<NonNullable<NodeStatus['nodeInfo']>> {

@@ -18,6 +18,7 @@ cpuManagerPolicy: static
     kubeReserved: { cpu: '100m', memory: '256Mi', pid: '500' },
     systemReserved: { cpu: '1', 'ephemeral-storage': '1Gi' },
     ...DEFAULT_EVICTION_SETTINGS,
+    shutdownPeriods: [],
     evictionHard: { 'memory.available': '5%', 'nodefs.available': '1Gi' },
     enforcesPods: false,
     cpuManagerPolicy: 'static',
@@ -103,4 +104,42 @@ evictionPressureTransitionPeriod: 5
     'evictionPressureTransitionPeriod: Invalid value: must be a string',
   ])
     expect(message).toContain(part);
+});
+
+test.each<[string, string, unknown]>([
+  ['none', '', []],
+  [
+    'for critical pods and the rest',
+    'shutdownGracePeriod: 30s\nshutdownGracePeriodCriticalPods: 10s\n',
+    [
+      { priority: 0, graceSeconds: 20 },
+      { priority: 2_000_000_000, graceSeconds: 10 },
+    ],
+  ],
+  [
+    'by priority',
+    `shutdownGracePeriodByPodPriority:
+- {priority: 1000, shutdownGracePeriodSeconds: 5}
+- {priority: -10, shutdownGracePeriodSeconds: 60}
+`,
+    [
+      { priority: -10, graceSeconds: 60 },
+      { priority: 1000, graceSeconds: 5 },
+    ],
+  ],
+])('periods of a shutdown: %s', async (_, text, periods) => {
+  expect((await parseNodeSettings(`${HEAD}${text}`)).shutdownPeriods).toEqual(periods);
+});
+
+test.each([
+  [
+    'shutdownGracePeriod: 10s\nshutdownGracePeriodCriticalPods: 20s',
+    'must be less than or equal to shutdownGracePeriod',
+  ],
+  ['shutdownGracePeriod: 500ms', 'shutdownGracePeriod: must be either zero or otherwise >= 1 sec'],
+  ['shutdownGracePeriod: 1s\nshutdownGracePeriodByPodPriority: [{priority: 1}]', 'cannot be specified together'],
+  ['shutdownGracePeriodByPodPriority: [{priority: x, seconds: 1}]', 'shutdownGracePeriodByPodPriority[0].priority'],
+  ['shutdownGracePeriodByPodPriority: 5', 'shutdownGracePeriodByPodPriority: Invalid value: must be a list'],
+])('periods of a shutdown, mistakes: %s', async (text, message) => {
+  await expect(parseNodeSettings(`${HEAD}${text}\n`)).rejects.toThrow(message);
 });

@@ -13,6 +13,7 @@ import {
   quantityText,
   readEvictionSettings,
 } from './eviction-settings.ts';
+import { readShutdownSettings, SHUTDOWN_FIELDS, type ShutdownSettings } from './shutdown-settings.ts';
 
 const API_VERSION = 'kubelet.config.k8s.io/v1beta1';
 const KIND = 'KubeletConfiguration';
@@ -22,7 +23,7 @@ export type Reserved = Readonly<Partial<Record<ReservedResource, string>>>;
 export type ReservedResource = (typeof RESERVED)[number];
 const RESERVED = ['cpu', 'memory', 'ephemeral-storage', 'pid'] as const;
 
-export interface NodeSettings extends EvictionSettings {
+export interface NodeSettings extends EvictionSettings, ShutdownSettings {
   /** Processes of one pod; undefined = as many as the node has. */
   readonly podPidsLimit: number | undefined;
   /** Absent = what a node of this size keeps back for itself. */
@@ -42,6 +43,7 @@ export const DEFAULT_NODE_SETTINGS: NodeSettings = {
   kubeReserved: undefined,
   systemReserved: {},
   ...DEFAULT_EVICTION_SETTINGS,
+  shutdownPeriods: [],
   enforcesPods: true,
   cpuManagerPolicy: 'none',
   reservedSystemCPUs: undefined,
@@ -60,6 +62,7 @@ function read(value: unknown, fields: FieldReader): NodeSettings {
     'kubeReserved',
     'systemReserved',
     ...EVICTION_FIELDS,
+    ...SHUTDOWN_FIELDS,
     'enforceNodeAllocatable',
     'cpuManagerPolicy',
     'reservedSystemCPUs',
@@ -71,6 +74,7 @@ function read(value: unknown, fields: FieldReader): NodeSettings {
     kubeReserved: readReserved(o['kubeReserved'], 'kubeReserved', fields),
     systemReserved: readReserved(o['systemReserved'], 'systemReserved', fields) ?? {},
     ...readEvictionSettings(o, fields),
+    ...readShutdownSettings(o, fields),
     enforcesPods: readEnforcement(o['enforceNodeAllocatable'], fields),
     ...readCpuPolicy(o, fields),
   };

@@ -104,6 +104,8 @@ export interface Session extends AsyncDisposable {
   readonly connected: boolean;
   /** A token of the pod's service account, bound to the pod. Rejects at once (Unavailable) while there is no connection. */
   serviceAccountToken(o: PodTokenRequest, c: Ctx): Promise<PodToken>;
+  /** Reports of pods that the gateway has not stored yet. */
+  readonly unstored: number;
   reportPodStatus(pod: PodRef, status: PodStatus): void;
   /** The node has nothing left of the pod: its API object may go. Repeated until the gateway has done it. */
   reportPodRemoved(pod: PodRef): void;
