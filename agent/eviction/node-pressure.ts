@@ -54,8 +54,8 @@ export class NodePressure {
     if (conditions.length === 0 || isCriticalPod(pod)) return undefined;
     const isMemoryOnly = conditions.every((c) => c === 'MemoryPressure');
     if (isMemoryOnly && (qosClassOf(pod) !== 'BestEffort' || toleratesMemoryPressure(pod))) return undefined;
-    const event = `The node had condition: [${conditions.join(' ')}]. `;
-    return { reason: EVICTED, message: `Pod was rejected: ${event}`, event };
+    const message = `The node had condition: [${conditions.join(' ')}]. `;
+    return { reason: EVICTED, message, isRejection: true };
   }
 }
 

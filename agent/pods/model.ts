@@ -74,8 +74,8 @@ export interface PodFailure {
   readonly message: string;
   /** What its containers get to end in, in place of the pod's own. */
   readonly graceSeconds?: number;
-  /** What its event says in place of the message. */
-  readonly event?: string;
+  /** The node has never taken it: nothing of it is told but this. */
+  readonly isRejection?: true;
   /** The node ends it for the sake of others: condition DisruptionTarget. */
   readonly isDisruption?: true;
 }

@@ -184,7 +184,7 @@ export class PodWorker implements AsyncDisposable {
     if (this.#phase !== 'sync' || this.#failure !== undefined || this.#reporter.terminal !== undefined) return false;
     this.#failure = failure;
     this.#starting.abort();
-    this.#events.warning(failure.reason, failure.event ?? failure.message);
+    this.#events.warning(failure.reason, failure.message);
     this.kick();
     return true;
   }

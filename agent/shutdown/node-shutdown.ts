@@ -40,7 +40,7 @@ export class NodeShutdown {
   /** Why the node does not take a pod that is new to it. */
   admit(): PodFailure | undefined {
     if (!this.#isUnderWay) return undefined;
-    return { reason: 'NodeShutdown', message: `Pod was rejected: ${NOT_ADMITTED}`, event: NOT_ADMITTED };
+    return { reason: 'NodeShutdown', message: NOT_ADMITTED, isRejection: true };
   }
 
   /** Ends all pods; resolves when nothing of them runs any more, or when their time is over. */
