@@ -15,7 +15,6 @@ import {
   type Ctx,
   type Logger,
   makePrivateFolder,
-  messageOf,
   type Random,
   Scope,
   StatusError,
@@ -24,6 +23,7 @@ import {
 import { ClusterFigures } from './cluster-figures.ts';
 import { NodePressure } from './eviction/node-pressure.ts';
 import { evictablePods, openEviction } from './eviction/open.ts';
+import { diskOf, runCollection } from './images/collection.ts';
 import type { Images } from './images/images.ts';
 import { openImages } from './images/open.ts';
 import { openKernel } from './kernel/linux/open.ts';
@@ -86,8 +86,7 @@ const LOG_BYTES_MAX = 10 << 20;
 const LOG_FILES_MAX = 5;
 const STARTS_MAX = 8;
 const STATUS_INTERVAL_MS = 10_000;
-const COLLECT_INTERVAL_MS = 300_000;
-const IMAGE_MIN_AGE_MS = 120_000;
+const STATUS_REPEAT_MS = 300_000;
 
 /** A node. Its end leaves every container running, but for `prepareStop`. */
 export interface Agent extends AsyncDisposable {
@@ -198,13 +197,14 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     random,
     log,
   };
+  const warnOfNode = (reason: string, message: string): void =>
+    reports.event(nodeEvent(config.nodeName, reason, message, clock));
   const nodeCgroups = new NodeCgroups({
     cgroups: kernel.cgroups,
     parent: settings.cgroupParent,
     limits: allocation.podsLimits,
     allocations,
-    onFailure: (message) =>
-      reports.event(nodeEvent(config.nodeName, 'FailedNodeAllocatableEnforcement', message, clock)),
+    onFailure: (message) => warnOfNode('FailedNodeAllocatableEnforcement', message),
   });
   await nodeCgroups.open(c);
   scope.spawn('node cgroups', (signal) => nodeCgroups.run({ ...c, signal }));
@@ -253,7 +253,8 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   );
   scope.spawn('metrics', (signal) => sampler.run({ ...c, signal }));
   scope.spawn('eviction', (signal) => eviction.run({ ...c, signal }));
-  scope.spawn('image collection', (signal) => collectImages(images, config.home, { ...c, signal }));
+  const collection = { images, settings: config.settings, disk: () => diskOf(at('images')), warn: warnOfNode };
+  scope.spawn('image collection', (signal) => runCollection(collection, { ...c, signal }));
   const periods = config.settings.shutdownPeriods;
   return async () => {
     if (periods.length === 0 || !(await isHostStopping(kernel.programs, c))) return;
@@ -360,24 +361,8 @@ async function reportNode(session: Session, o: NodeOptions, images: Images, c: C
     await c.clock.sleep(STATUS_INTERVAL_MS, c.signal);
     const status = await nodeStatus(o, await images.list(c), c.clock);
     const text = JSON.stringify({ ...status, conditions: status.conditions?.map((x) => [x.type, x.status]) });
-    if (text === last && sinceMs % COLLECT_INTERVAL_MS !== 0) continue;
+    if (text === last && sinceMs % STATUS_REPEAT_MS !== 0) continue;
     last = text;
     session.reportNodeStatus(status);
-  }
-}
-
-async function collectImages(images: Images, folder: string, c: Ctx): Promise<void> {
-  const { statfs } = await import('node:fs/promises');
-  for (;;) {
-    await c.clock.sleep(COLLECT_INTERVAL_MS, c.signal);
-    try {
-      const disk = await statfs(folder);
-      if (Number(disk.bavail) / Number(disk.blocks) > 0.15) continue;
-      const freeBytes = Math.ceil(Number(disk.blocks) * disk.bsize * 0.2);
-      const freed = await images.collect({ freeBytes, minAgeMs: IMAGE_MIN_AGE_MS }, c);
-      if (freed > 0) c.log.info({ freedBytes: freed }, 'unused images removed');
-    } catch (e) {
-      c.log.warn({ err: messageOf(e) }, 'collecting images failed');
-    }
   }
 }

@@ -77,7 +77,7 @@ async function setUp(settings: Partial<EvictionSettings> = {}, termMs: number | 
     pods: () => evictablePods(agent.deps, '/images', agent.manager),
     reclaimDisk: async (c) => {
       for (const fn of rig.reclaims) fn();
-      await reclaimDisk(agent.deps, agent.manager, c);
+      await reclaimDisk(agent.deps, agent.manager, 0, c);
     },
     onThresholdMet: (resource) => void rig.resources.push(resource),
   });

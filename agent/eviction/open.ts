@@ -25,9 +25,6 @@ export interface OpenEvictionOptions {
   readonly imagesFolder: string;
 }
 
-/** One pulled a moment ago may be about to be used. Source: kubernetes pkg/kubelet/images (imageMinimumGCAge). */
-const IMAGE_MIN_AGE_MS = 120_000;
-
 export async function openEviction(o: OpenEvictionOptions): Promise<EvictionManager> {
   const { pods: d, settings } = o;
   const { cgroups, programs } = d.kernel;
@@ -48,7 +45,7 @@ export async function openEviction(o: OpenEvictionOptions): Promise<EvictionMana
     observe: (c) => observeNode(readings, c),
     meter: new PodMeter({ cgroups, programs }),
     pods: () => evictablePods(d, o.imagesFolder, o.manager),
-    reclaimDisk: (c) => reclaimDisk(d, o.manager, c),
+    reclaimDisk: (c) => reclaimDisk(d, o.manager, settings.imageMinimumGCAgeMs, c),
     onThresholdMet: (resource) => {
       const message = `Attempting to reclaim ${resource}`;
       d.session.event(nodeEvent(d.settings.nodeName, 'EvictionThresholdMet', message, d.clock));
@@ -73,14 +70,14 @@ function evictable(d: PodDeps, imagesFolder: string, w: PodWorker): EvictablePod
   };
 }
 
-/** Writable layers of containers that have ended, then images that nobody uses. */
-export async function reclaimDisk(d: PodDeps, manager: PodManager, c: Ctx): Promise<void> {
+/** Writable layers of containers that have ended, then images that nobody has used for `minAgeMs`: one may be about to be. */
+export async function reclaimDisk(d: PodDeps, manager: PodManager, minAgeMs: number, c: Ctx): Promise<void> {
   for (const w of [...manager.workers()]) {
     for (const { spec } of containersOf(w.pod)) {
       const ended = [w.attempt(spec.name), w.previousAttempt(spec.name)];
       for (const a of ended) if (a?.state.phase === 'exited') await d.images.removeRoot(a.id, c);
     }
   }
-  const freedBytes = await d.images.collect({ freeBytes: Number.MAX_SAFE_INTEGER, minAgeMs: IMAGE_MIN_AGE_MS }, c);
+  const freedBytes = await d.images.collect({ freeBytes: Number.MAX_SAFE_INTEGER, minAgeMs }, c);
   c.log.info({ freedBytes }, 'unused images removed: the disk is short of room');
 }

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { DEFAULT_EVICTION_SETTINGS } from './eviction-settings.ts';
+import { DEFAULT_IMAGE_GC_SETTINGS } from './image-gc-settings.ts';
 import { DEFAULT_NODE_SETTINGS, parseNodeSettings } from './node-settings.ts';
 
 const HEAD = 'apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n';
@@ -18,6 +19,7 @@ cpuManagerPolicy: static
     kubeReserved: { cpu: '100m', memory: '256Mi', pid: '500' },
     systemReserved: { cpu: '1', 'ephemeral-storage': '1Gi' },
     ...DEFAULT_EVICTION_SETTINGS,
+    ...DEFAULT_IMAGE_GC_SETTINGS,
     shutdownPeriods: [],
     evictionHard: { 'memory.available': '5%', 'nodefs.available': '1Gi' },
     enforcesPods: false,
@@ -142,4 +144,23 @@ test.each([
   ['shutdownGracePeriodByPodPriority: 5', 'shutdownGracePeriodByPodPriority: Invalid value: must be a list'],
 ])('periods of a shutdown, mistakes: %s', async (text, message) => {
   await expect(parseNodeSettings(`${HEAD}${text}\n`)).rejects.toThrow(message);
+});
+
+test('collection of images: percentages and ages, and what does not fit together', async () => {
+  const text =
+    'imageGCHighThresholdPercent: 70\nimageGCLowThresholdPercent: 60\nimageMinimumGCAge: 5m\nimageMaximumGCAge: 24h\n';
+  expect(await parseNodeSettings(`${HEAD}${text}`)).toMatchObject({
+    imageGCHighThresholdPercent: 70,
+    imageGCLowThresholdPercent: 60,
+    imageMinimumGCAgeMs: 300_000,
+    imageMaximumGCAgeMs: 86_400_000,
+  });
+  const wrong = 'imageGCHighThresholdPercent: 101\nimageGCLowThresholdPercent: 90\nimageMaximumGCAge: 1m\n';
+  const message = await parseNodeSettings(`${HEAD}${wrong}`).catch((e: Error) => e.message);
+  for (const part of [
+    'imageGCHighThresholdPercent: Invalid value: 101: must be between 0 and 100, inclusive',
+    'imageGCLowThresholdPercent: 90 must be less than imageGCHighThresholdPercent 85',
+    'imageMaximumGCAge: must be greater than imageMinimumGCAge',
+  ])
+    expect(message).toContain(part);
 });

@@ -13,6 +13,12 @@ import {
   quantityText,
   readEvictionSettings,
 } from './eviction-settings.ts';
+import {
+  DEFAULT_IMAGE_GC_SETTINGS,
+  IMAGE_GC_FIELDS,
+  type ImageGcSettings,
+  readImageGcSettings,
+} from './image-gc-settings.ts';
 import { readShutdownSettings, SHUTDOWN_FIELDS, type ShutdownSettings } from './shutdown-settings.ts';
 
 const API_VERSION = 'kubelet.config.k8s.io/v1beta1';
@@ -23,7 +29,7 @@ export type Reserved = Readonly<Partial<Record<ReservedResource, string>>>;
 export type ReservedResource = (typeof RESERVED)[number];
 const RESERVED = ['cpu', 'memory', 'ephemeral-storage', 'pid'] as const;
 
-export interface NodeSettings extends EvictionSettings, ShutdownSettings {
+export interface NodeSettings extends EvictionSettings, ImageGcSettings, ShutdownSettings {
   /** Processes of one pod; undefined = as many as the node has. */
   readonly podPidsLimit: number | undefined;
   /** Absent = what a node of this size keeps back for itself. */
@@ -43,6 +49,7 @@ export const DEFAULT_NODE_SETTINGS: NodeSettings = {
   kubeReserved: undefined,
   systemReserved: {},
   ...DEFAULT_EVICTION_SETTINGS,
+  ...DEFAULT_IMAGE_GC_SETTINGS,
   shutdownPeriods: [],
   enforcesPods: true,
   cpuManagerPolicy: 'none',
@@ -62,6 +69,7 @@ function read(value: unknown, fields: FieldReader): NodeSettings {
     'kubeReserved',
     'systemReserved',
     ...EVICTION_FIELDS,
+    ...IMAGE_GC_FIELDS,
     ...SHUTDOWN_FIELDS,
     'enforceNodeAllocatable',
     'cpuManagerPolicy',
@@ -74,6 +82,7 @@ function read(value: unknown, fields: FieldReader): NodeSettings {
     kubeReserved: readReserved(o['kubeReserved'], 'kubeReserved', fields),
     systemReserved: readReserved(o['systemReserved'], 'systemReserved', fields) ?? {},
     ...readEvictionSettings(o, fields),
+    ...readImageGcSettings(o, fields),
     ...readShutdownSettings(o, fields),
     enforcesPods: readEnforcement(o['enforceNodeAllocatable'], fields),
     ...readCpuPolicy(o, fields),
