@@ -240,7 +240,9 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
       onSynced: (from) => follow.synced(from),
       onWelcome: (info) => cluster.welcome(info, scope),
       serveStream: (request, io, ctx) =>
-        serveStream(pods, manager, request, io, ctx, (path) => nodePage(path, sampler, manager)),
+        serveStream(pods, manager, request, io, ctx, (path) =>
+          nodePage(path, sampler, manager, () => eviction.metrics()),
+        ),
       clock,
       random,
       log: log.child({ part: 'session' }),

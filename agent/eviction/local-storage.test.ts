@@ -66,12 +66,15 @@ test.each<[string, PodObject, PodUse, string | undefined]>([
   ['a container at its own', podOf([], '10Mi', '30Mi'), use({ containers: { c0: [9, 1], c1: [1, 1] } }), undefined],
   ['no limit', podOf([], undefined), use({ containers: { c0: [900, 900] } }), undefined],
 ])('%s', (_, pod, used, message) => {
-  expect(storageViolation(pod, used, { hasDedicatedImageFs: false })).toBe(message);
+  expect(storageViolation(pod, used, { hasDedicatedImageFs: false })?.message).toBe(message);
 });
 
 test('with a disk of its own for images only logs count for a container', () => {
   const pod = podOf([], '10Mi', '100Mi');
   const o = { hasDedicatedImageFs: true };
   expect(storageViolation(pod, use({ containers: { c0: [50, 9] } }), o)).toBeUndefined();
-  expect(storageViolation(pod, use({ containers: { c0: [50, 11] } }), o)).toContain('Container c0 exceeded');
+  expect(storageViolation(pod, use({ containers: { c0: [50, 11] } }), o)).toMatchObject({
+    signal: 'ephemeralcontainerfs.limit',
+    message: expect.stringContaining('Container c0 exceeded'),
+  });
 });

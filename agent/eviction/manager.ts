@@ -6,7 +6,7 @@
  * files never delays the look at memory.
  * Source: kubernetes pkg/kubelet/eviction/eviction_manager.go (synchronize), pkg/kubelet/kubelet.go (evictionMonitoringPeriod).
  */
-import { type Ctx, messageOf } from '#lib/base';
+import { Counter, type Ctx, type MetricFamily, messageOf } from '#lib/base';
 import type { PodFailure, PodObject } from '../pods/model.ts';
 import { storageLimitsOf, storageViolation } from './local-storage.ts';
 import { EVICTED, type NodePressure } from './node-pressure.ts';
@@ -31,6 +31,8 @@ const CLEANUP_POLL_MS = 1_000;
 /** Of a pod that cannot wait. Source: immediateEvictionGracePeriodSeconds. */
 const IMMEDIATE_GRACE_S = 1;
 const DEFAULT_GRACE_S = 30;
+/** A pod that cannot be measured in this time goes first: others wait for the look. */
+const WALK_LIMIT_MS = 10_000;
 /** Pods whose files are walked at the same time. */
 const WALKS_MAX = 4;
 
@@ -64,9 +66,14 @@ export interface EvictionOptions {
 
 export class EvictionManager {
   readonly #o: EvictionOptions;
+  readonly #evictions = new Counter('kubelet_evictions', 'Cumulative number of pod evictions by eviction signal');
 
   constructor(o: EvictionOptions) {
     this.#o = o;
+  }
+
+  metrics(): readonly MetricFamily[] {
+    return [this.#evictions.family()];
   }
 
   /** Until the signal aborts. */
@@ -125,6 +132,7 @@ export class EvictionManager {
       if (found === undefined || isCriticalPod(pod)) continue;
       const graceSeconds = this.#graceOf(urgent, pod);
       if (!found.fail({ reason: EVICTED, message, graceSeconds, isDisruption: true })) continue;
+      this.#evictions.add({ eviction_signal: urgent.signal });
       c.log.info({ name: pod.metadata.name, namespace: pod.metadata.namespace, resource, graceSeconds }, 'pod evicted');
       return found;
     }
@@ -145,7 +153,7 @@ export class EvictionManager {
         const { meter } = this.#o;
         const use = await (isLive
           ? meter.live(p.places, c)
-          : meter.disk(p.places, { inodes: resource === 'inodes' }, c));
+          : meter.disk(p.places, { inodes: resource === 'inodes', limitMs: WALK_LIMIT_MS }, c));
         if (use !== undefined) out.set(p.pod, use);
       }
     };
@@ -188,8 +196,11 @@ export class EvictionManager {
     try {
       const request = limits.isWhole ? { inodes: false } : { inodes: false, volumesOnly: limits.volumes };
       const use = await this.#o.meter.disk(p.places, request, c);
-      const message = use === undefined ? undefined : storageViolation(p.pod, use, this.#o);
-      if (message !== undefined) p.fail({ reason: EVICTED, message, graceSeconds: IMMEDIATE_GRACE_S });
+      const violation = use === undefined ? undefined : storageViolation(p.pod, use, this.#o);
+      if (violation === undefined) return;
+      const { signal, message } = violation;
+      if (p.fail({ reason: EVICTED, message, graceSeconds: IMMEDIATE_GRACE_S }))
+        this.#evictions.add({ eviction_signal: signal });
     } catch (e) {
       c.signal.throwIfAborted();
       c.log.warn({ err: messageOf(e), uid: p.pod.metadata.uid }, 'measuring the files of a pod failed');

@@ -32,6 +32,8 @@ export interface DiskRequest {
   readonly volumesOnly?: readonly string[];
   /** `du` of busybox cannot count them. */
   readonly inodes: boolean;
+  /** Absent = a minute. */
+  readonly limitMs?: number;
 }
 
 const DU_LIMIT_MS = 60_000;
@@ -64,8 +66,9 @@ export class PodMeter {
     const containers = isWhole ? p.containers : [];
     const paths = [...volumes.map((v) => v.path), ...containers.flatMap((x) => [x.rootfs, x.logs])];
     try {
-      const bytes = await this.#walk(['-k'], paths, c);
-      const inodes = o.inodes ? await this.#walk(['--inodes'], paths, c) : new Map<string, number>();
+      const limitMs = o.limitMs ?? DU_LIMIT_MS;
+      const bytes = await this.#walk(['-k'], paths, limitMs, c);
+      const inodes = o.inodes ? await this.#walk(['--inodes'], paths, limitMs, c) : new Map<string, number>();
       const useOf = (path: string): DiskUse => ({
         bytes: (bytes.get(path) ?? 0) * 1024,
         inodes: inodes.get(path) ?? 0,
@@ -86,11 +89,16 @@ export class PodMeter {
   }
 
   /** By path; one that is not there has nothing. */
-  async #walk(flags: readonly string[], paths: readonly string[], c: Ctx): Promise<ReadonlyMap<string, number>> {
+  async #walk(
+    flags: readonly string[],
+    paths: readonly string[],
+    timeoutMs: number,
+    c: Ctx,
+  ): Promise<ReadonlyMap<string, number>> {
     if (paths.length === 0) return new Map();
     /* Files that vanish meanwhile, and paths that are not there, make it end with 1; the sums stand. */
     const argv = ['du', '-s', '-x', ...flags, '--', ...paths];
-    const { stdout } = await this.#programs.run(argv, { timeoutMs: DU_LIMIT_MS }, c);
+    const { stdout } = await this.#programs.run(argv, { timeoutMs }, c);
     const lines = stdout.toString('utf8').split('\n');
     return new Map(
       lines.flatMap((line): [string, number][] => {

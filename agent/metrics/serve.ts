@@ -10,13 +10,18 @@ import { cadvisorMetrics, resourceMetrics } from './exposition.ts';
 import type { Sampler } from './sampler.ts';
 import type { MeasuredContainer } from './usage.ts';
 
-/** Throws NotFound for a path that there is not. */
-export async function nodePage(path: string, sampler: Sampler, pods: PodManager): Promise<string> {
+/** Throws NotFound for a path that there is not. `more`: what the agent counts besides. */
+export async function nodePage(
+  path: string,
+  sampler: Sampler,
+  pods: PodManager,
+  more: () => Iterable<MetricFamily>,
+): Promise<string> {
   switch (path) {
     case NODE_STATS_PATH:
       return JSON.stringify(sampler.stats());
     case 'metrics':
-      return expositionText([...podCounts(sampler, pods), ...(await processMetrics())]);
+      return expositionText([...podCounts(sampler, pods), ...more(), ...(await processMetrics())]);
     case 'metrics/resource':
       return expositionText(resourceMetrics(sampler.machine, sampler.containers()));
     case 'metrics/cadvisor':
