@@ -4,7 +4,7 @@
  * defaults_linux.go, pkg/kubelet/apis/config/v1beta1/defaults.go.
  */
 import { type FieldReader, type Fields, fieldErrors, tryParseQuantity } from '#lib/api';
-import { parseDuration } from '#lib/cel';
+import { parseGoDuration } from '#lib/base';
 
 /** By signal: a quantity, or a percentage as `10%`. */
 export type Thresholds = Readonly<Partial<Record<Signal, string>>>;
@@ -125,10 +125,10 @@ function readGracePeriods(value: unknown, fields: FieldReader): Partial<Record<S
 export function readDurationMs(value: unknown, at: string, fields: FieldReader): number | undefined {
   const text = fields.optionalString(value, at);
   if (text === undefined) return undefined;
-  const duration = parseDuration(text);
-  if (duration === undefined) fields.add(fieldErrors.invalid(at, text, 'must be a duration, as 90s or 1m30s'));
-  else if (duration.nanos < 0n) fields.add(fieldErrors.invalid(at, text, 'must be greater than or equal to 0'));
-  else return Number(duration.nanos / 1_000_000n);
+  const nanos = parseGoDuration(text);
+  if (nanos === undefined) fields.add(fieldErrors.invalid(at, text, 'must be a duration, as 90s or 1m30s'));
+  else if (nanos < 0n) fields.add(fieldErrors.invalid(at, text, 'must be greater than or equal to 0'));
+  else return Number(nanos / 1_000_000n);
   return undefined;
 }
 

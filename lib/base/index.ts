@@ -4,6 +4,7 @@ export * from './clock.ts';
 export * from './digest.ts';
 export * from './errors.ts';
 export * from './files.ts';
+export * from './go-duration.ts';
 export * from './log.ts';
 export * from './prometheus.ts';
 export * from './queue.ts';

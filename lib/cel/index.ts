@@ -22,7 +22,7 @@ export type { Issue } from './source.ts';
 export * from './types.ts';
 export { compare, equal } from './values/equality.ts';
 export { fromJson, type Json, toJson } from './values/json.ts';
-export { Duration, parseDuration, Timestamp } from './values/time.ts';
+export { Duration, Timestamp } from './values/time.ts';
 export {
   ArrayList,
   CelError,
