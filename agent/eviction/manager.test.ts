@@ -35,6 +35,7 @@ interface Rig {
   readonly memoryMi: Map<string, number>;
   readonly volumeMi: Map<string, number | Error>;
   readonly walks: string[];
+  readonly walkMs: Map<string, number>;
   readonly resources: string[];
   readonly reclaims: (() => void)[];
 }
@@ -53,6 +54,7 @@ async function setUp(settings: Partial<EvictionSettings> = {}, termMs: number | 
     memoryMi: new Map(),
     volumeMi: new Map(),
     walks: [],
+    walkMs: new Map(),
     resources: [],
     reclaims: [],
   };
@@ -72,7 +74,10 @@ async function setUp(settings: Partial<EvictionSettings> = {}, termMs: number | 
         const containers = new Map([['a', { memoryBytes: mi * MI, rootfs: undefined, logs: undefined }]]);
         return use({ memoryBytes: mi * MI, pids: 1, containers });
       },
-      disk: async (p, o) => measured(rig, uidOf(p), o),
+      disk: async (p, o, c) => {
+        await c.clock.sleep(rig.walkMs.get(uidOf(p)) ?? 0, c.signal);
+        return measured(rig, uidOf(p), o);
+      },
     },
     pods: () => evictablePods(agent.deps, '/images', agent.manager),
     reclaimDisk: async (c) => {
@@ -301,4 +306,14 @@ test('a pod that cannot be measured runs on and is looked at again; one without 
   await rig.node.pass(31_000, 1_000);
   expect(rig.walks).toEqual(['u v', 'u v', 'u v']);
   expect(rig.node.running).toHaveLength(2);
+});
+
+test('a pod whose walk takes long is walked seldom, the others as often as before', async () => {
+  const rig = await setUp();
+  rig.walkMs.set('vast', 5_000);
+  await run(rig, pod('vast', OVER), pod('small', OVER));
+  await rig.node.pass(125_000, 1_000);
+  const count = (uid: string): number => rig.walks.filter((w) => w.startsWith(uid)).length;
+  expect(count('vast')).toBe(2);
+  expect(count('small')).toBeGreaterThanOrEqual(10);
 });

@@ -33,6 +33,9 @@ const IMMEDIATE_GRACE_S = 1;
 const DEFAULT_GRACE_S = 30;
 /** A pod that cannot be measured in this time goes first: others wait for the look. */
 const WALK_LIMIT_MS = 10_000;
+/** After a walk the pod is left alone for so many times its length: one of millions of files must not keep a CPU busy. */
+const WALK_PAUSE = 20;
+const WALK_PAUSE_MAX_MS = 300_000;
 /** Pods whose files are walked at the same time. */
 const WALKS_MAX = 4;
 
@@ -184,9 +187,20 @@ export class EvictionManager {
 
   async #watchStorage(c: Ctx): Promise<void> {
     if (!this.#o.isolatesLocalStorage) return;
+    /** By uid: not before this instant. */
+    let due = new Map<string, number>();
     for (;;) {
       await c.clock.sleep(INTERVAL_MS, c.signal);
-      for (const p of this.#o.pods()) if (p.hasVolumes) await this.#checkStorage(p, c);
+      const next = new Map<string, number>();
+      for (const p of this.#o.pods()) {
+        const uid = p.pod.metadata.uid ?? '';
+        const beginMs = c.clock.monotonic();
+        const dueMs = due.get(uid) ?? beginMs;
+        if (dueMs <= beginMs && p.hasVolumes) await this.#checkStorage(p, c);
+        const tookMs = c.clock.monotonic() - beginMs;
+        next.set(uid, Math.max(dueMs, beginMs + Math.min(tookMs * WALK_PAUSE, WALK_PAUSE_MAX_MS)));
+      }
+      due = next;
     }
   }
 
