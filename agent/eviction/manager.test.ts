@@ -3,7 +3,7 @@ import { afterEach, expect, test } from 'vitest';
 import type { PodSpec } from '#lib/api';
 import { StatusError } from '#lib/base';
 import type { FakeAgent } from '../pods/fake-agent.ts';
-import { FakeNode, fakePod } from '../pods/fake-node.ts';
+import { deleted, FakeNode, fakePod } from '../pods/fake-node.ts';
 import type { PodObject } from '../pods/model.ts';
 import { DEFAULT_EVICTION_SETTINGS, type EvictionSettings } from '../resources/eviction-settings.ts';
 import { EvictionManager } from './manager.ts';
@@ -38,6 +38,8 @@ interface Rig {
   readonly walkMs: Map<string, number>;
   readonly resources: string[];
   readonly reclaims: (() => void)[];
+  /** Before the node is looked at. */
+  readonly looks: (() => void)[];
 }
 
 async function setUp(settings: Partial<EvictionSettings> = {}, termMs: number | 'never' = 0): Promise<Rig> {
@@ -57,6 +59,7 @@ async function setUp(settings: Partial<EvictionSettings> = {}, termMs: number | 
     walkMs: new Map(),
     resources: [],
     reclaims: [],
+    looks: [],
   };
   const uidOf = (p: PodPlaces): string => /pod([^/]*)$/.exec(p.cgroup)?.[1] ?? '';
   const manager = new EvictionManager({
@@ -66,7 +69,10 @@ async function setUp(settings: Partial<EvictionSettings> = {}, termMs: number | 
     isolatesLocalStorage: true,
     hasDedicatedImageFs: false,
     pressure,
-    observe: async () => new Map(rig.seen),
+    observe: async () => {
+      for (const fn of rig.looks) fn();
+      return new Map(rig.seen);
+    },
     meter: {
       live: async (p) => {
         const mi = rig.memoryMi.get(uidOf(p));
@@ -316,4 +322,19 @@ test('a pod whose walk takes long is walked seldom, the others as often as befor
   const count = (uid: string): number => rig.walks.filter((w) => w.startsWith(uid)).length;
   expect(count('vast')).toBe(2);
   expect(count('small')).toBeGreaterThanOrEqual(10);
+});
+
+test('a pod that is ending already ends sooner, and no other goes for it', async () => {
+  const rig = await setUp({}, 'never');
+  rig.memoryMi.set('ending', 800).set('other', 50);
+  const ending = pod('ending', { terminationGracePeriodSeconds: 600 });
+  await run(rig, ending, pod('other'));
+  rig.agent.want(deleted(ending, rig.node.clock.now(), 600));
+  await rig.node.pass(15_000, 1_000);
+  expect(rig.node.running).toHaveLength(2);
+  rig.looks.push(() => lowMemory(rig, rig.node.running.length === 2 ? 60 : 1000));
+  await rig.node.passUntil(() => rig.node.removed.includes('ending'), 'it has gone');
+  await rig.node.pass(30_000, 5_000);
+  expect(evicted(rig)).toEqual([]);
+  expect(rig.node.running).toHaveLength(1);
 });

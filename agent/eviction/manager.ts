@@ -47,7 +47,7 @@ export interface EvictablePod {
   readonly hasVolumes: boolean;
   /** Nothing of it runs any more, and its sandbox is gone. */
   readonly isCleanedUp: boolean;
-  /** False when it has ended or ends already. */
+  /** False when it has ended, or ends as soon already. */
   fail(failure: PodFailure): boolean;
 }
 

@@ -179,9 +179,10 @@ export class PodWorker implements AsyncDisposable {
     return this.#sandbox.seen.phase === 'ready';
   }
 
-  /** Ends the pod as Failed; false when it has ended or is about to. */
+  /** Ends the pod as Failed. One that ends already gets no more than the failure's grace; false when that changes nothing. */
   fail(failure: PodFailure): boolean {
-    if (this.#phase !== 'sync' || this.#failure !== undefined || this.#reporter.terminal !== undefined) return false;
+    if (this.#phase !== 'sync' || this.#failure !== undefined || this.#reporter.terminal !== undefined)
+      return failure.graceSeconds !== undefined && this.#containers.shortenStops(failure.graceSeconds);
     this.#failure = failure;
     this.#starting.abort();
     this.#events.warning(failure.reason, failure.message);
