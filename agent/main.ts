@@ -21,6 +21,8 @@ import {
   writeFileAtomic,
 } from '#lib/base';
 import { ClusterFigures } from './cluster-figures.ts';
+import { NodePressure } from './eviction/node-pressure.ts';
+import { evictablePods, openEviction } from './eviction/open.ts';
 import { Follow } from './follow.ts';
 import { collectImages } from './images/collection/collector.ts';
 import type { Images } from './images/images.ts';
@@ -47,6 +49,7 @@ import { runtimeStateFolder } from './runtime-state.ts';
 import { startSession } from './session/client.ts';
 import { Reports } from './session/reports.ts';
 import type { Session, SessionCredentials } from './session/session.ts';
+import { isHostStopping, NodeShutdown } from './shutdown/node-shutdown.ts';
 import { StaticPods } from './static-pods/static-pods.ts';
 import { LocalStorage } from './volumes/local-storage.ts';
 import { openVolumes } from './volumes/open.ts';
@@ -92,20 +95,26 @@ const LOG_BYTES_MAX = 10 << 20;
 const LOG_FILES_MAX = 5;
 const STARTS_MAX = 8;
 const STATUS_INTERVAL_MS = 10_000;
-const STATUS_UNCHANGED_MS = 300_000;
+const STATUS_REPEAT_MS = 300_000;
 
-export async function startAgent(config: AgentConfig, d: AgentDeps): Promise<AsyncDisposable> {
+/** A node. Its end leaves every container running, but for `prepareStop`. */
+export interface Agent extends AsyncDisposable {
+  /** Call before its end: when the whole host shuts down, its pods end first, as the settings say. */
+  prepareStop(): Promise<void>;
+}
+
+export async function startAgent(config: AgentConfig, d: AgentDeps): Promise<Agent> {
   const scope = new Scope('agent');
   try {
-    await openAgent(config, d, scope);
+    const prepareStop = await openAgent(config, d, scope);
+    return { prepareStop, [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose]() };
   } catch (e) {
     await scope[Symbol.asyncDispose]();
     throw e;
   }
-  return scope;
 }
 
-async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promise<void> {
+async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promise<() => Promise<void>> {
   const { clock, random, log } = d;
   const c: Ctx = { signal: scope.signal, clock, log };
   const at = (name: string): string => join(config.home, name);
@@ -132,6 +141,8 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const networkOptions = { kernel, instance: config.instance, folder: at('network'), random, controlPlane };
   const network = scope.own(await openNetwork(networkOptions, c));
   const objects = new NodeObjects();
+  const pressure = new NodePressure();
+  const shutdown = new NodeShutdown();
   const nodeOptions: NodeOptions = {
     name: config.nodeName,
     ip: config.nodeIp,
@@ -144,6 +155,8 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     runtimeVersion: `berth://${runtime.defaultRuntime}`,
     settings: config.settings,
     runtimeHandlers: nodeRuntimeHandlers(runtime.handlers),
+    pressure,
+    shutdown,
   };
   await refuseNodeSettings(nodeOptions);
   const allocation = await nodeAllocation(nodeOptions);
@@ -221,18 +234,20 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     session: statics.session,
     allocations,
     cpus,
+    admit: (pod) => shutdown.admit() ?? pressure.admit(pod),
     settings,
     clock,
     random,
     log,
   };
+  const warnOfNode = (reason: string, message: string): void =>
+    reports.event(nodeEvent(config.nodeName, reason, message, clock));
   const nodeCgroups = new NodeCgroups({
     cgroups: kernel.cgroups,
     parent: settings.cgroupParent,
     limits: allocation.podsLimits,
     allocations,
-    onFailure: (message) =>
-      reports.event(nodeEvent(config.nodeName, 'FailedNodeAllocatableEnforcement', message, clock)),
+    onFailure: (message) => warnOfNode('FailedNodeAllocatableEnforcement', message),
   });
   await nodeCgroups.open(c);
   scope.spawn('node cgroups', (signal) => nodeCgroups.run({ ...c, signal }));
@@ -240,13 +255,26 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   await makePrivateFolder(settings.folder);
   await manager.open(c);
   await statics.open();
+  const eviction = await openEviction({
+    pods,
+    manager,
+    pressure,
+    settings: config.settings,
+    podsMemoryBytes: allocation.podsLimits.memoryBytes,
+    folder: config.home,
+    imagesFolder: at('images'),
+  });
   const sampler = new Sampler({
     cgroups: kernel.cgroups,
     containers: () => measuredContainers(pods, manager),
     clock,
   });
   const cgroup = (path: string): ReturnType<typeof cgroupDetails> => cgroupDetails(kernel.cgroups.mounts, path);
-  const pages = nodePages({ pods, manager, sampler, cgroup, home: config.home, scope });
+  const pages = nodePages({
+    ...{ pods, manager, sampler, cgroup, scope },
+    home: config.home,
+    more: () => eviction.metrics(),
+  });
   const follow = new Follow({ objects, manager, statics, network, cpus, storage, scope, c });
   const session = scope.own(
     await startSession({
@@ -273,10 +301,19 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     cpus?.run(kernel.cgroups, () => measuredContainers(pods, manager), { ...c, signal }),
   );
   scope.spawn('metrics', (signal) => sampler.run({ ...c, signal }));
+  scope.spawn('eviction', (signal) => eviction.run({ ...c, signal }));
   const { nodeName } = config;
   const event: Session['event'] = (e) => session.event(e);
   const collection = { images, folder: config.home, settings: config.settings.imageGc, nodeName, event };
   scope.spawn('image collection', (signal) => collectImages(collection, { ...c, signal }));
+  const periods = config.settings.shutdownPeriods;
+  return async () => {
+    if (periods.length === 0 || !(await isHostStopping(kernel.programs, c))) return;
+    const reportNode = async (): Promise<void> =>
+      session.reportNodeStatus(await nodeStatus(nodeOptions, await images.list(c), clock));
+    const options = { pods: () => evictablePods(pods, at('images'), manager), unstoredReports: () => session.unstored };
+    await shutdown.run({ periods, reportNode, ...options }, c);
+  };
 }
 
 /** Those given by address; the API servers are known from their service. */
@@ -324,7 +361,7 @@ async function reportNode(session: Session, o: NodeOptions, images: Images, c: C
     await c.clock.sleep(STATUS_INTERVAL_MS, c.signal);
     const status = await nodeStatus(o, await images.list(c), c.clock);
     const text = JSON.stringify({ ...status, conditions: status.conditions?.map((x) => [x.type, x.status]) });
-    if (text === last && sinceMs % STATUS_UNCHANGED_MS !== 0) continue;
+    if (text === last && sinceMs % STATUS_REPEAT_MS !== 0) continue;
     last = text;
     session.reportNodeStatus(status);
   }

@@ -1,6 +1,7 @@
 import { tmpdir } from 'node:os';
 import { expect, test } from 'vitest';
 import { VirtualClock } from '#lib/base';
+import { NodePressure } from './eviction/node-pressure.ts';
 import { nodeStatus } from './node.ts';
 import { DEFAULT_NODE_SETTINGS } from './resources/node-settings.ts';
 
@@ -9,7 +10,14 @@ test('a node says that it heeds supplementalGroupsPolicy: pods that ask for Stri
   const o = { name: 'n', ip: '192.0.2.1', version: 'v', podsMax: 1, labels: {}, taints: [], folder: tmpdir() };
   const settings = DEFAULT_NODE_SETTINGS;
   const options = { ...o, settings, runtimeVersion: 'crun://1', runtimeHandlers, storageFolder: '/s' };
-  const status = await nodeStatus(options, [], new VirtualClock());
+  const more = { pressure: new NodePressure(), shutdown: { isUnderWay: false } };
+  const status = await nodeStatus({ ...options, ...more }, [], new VirtualClock());
   expect(status.features).toEqual({ supplementalGroupsPolicy: true });
   expect(status.runtimeHandlers).toEqual(runtimeHandlers);
+  expect(status.conditions?.map((x) => [x.type, x.status, x.reason])).toEqual([
+    ['MemoryPressure', 'False', 'KubeletHasSufficientMemory'],
+    ['DiskPressure', 'False', 'KubeletHasNoDiskPressure'],
+    ['PIDPressure', 'False', 'KubeletHasSufficientPID'],
+    ['Ready', 'True', 'KubeletReady'],
+  ]);
 });

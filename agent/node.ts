@@ -2,8 +2,8 @@
  * This machine as a core/v1 Node: addresses, capacity, nodeInfo, and the conditions an agent vouches for.
  * Source: kubernetes pkg/kubelet/nodestatus/setters.go.
  */
-import { readFile, statfs } from 'node:fs/promises';
-import { arch, networkInterfaces, release, totalmem } from 'node:os';
+import { readFile } from 'node:fs/promises';
+import { arch, networkInterfaces, release } from 'node:os';
 import {
   type Node,
   type NodeCondition,
@@ -12,11 +12,13 @@ import {
   STORAGE_PATH_ANNOTATION,
 } from '#lib/api';
 import { type Clock, timeText } from '#lib/base';
+import type { NodePressure } from './eviction/node-pressure.ts';
 import type { Image } from './images/images.ts';
-import { allocationOf, type NodeAllocation, refuseTooMuchReserved, thresholdAmount } from './resources/allocatable.ts';
+import { allocationOf, type NodeAllocation, refuseTooMuchReserved } from './resources/allocatable.ts';
 import { machineFigures } from './resources/machine.ts';
 import type { NodeSettings } from './resources/node-settings.ts';
 import type { Session } from './session/session.ts';
+import type { NodeShutdown } from './shutdown/node-shutdown.ts';
 
 export interface NodeOptions {
   readonly name: string;
@@ -32,6 +34,8 @@ export interface NodeOptions {
   readonly runtimeVersion: string;
   readonly settings: NodeSettings;
   readonly runtimeHandlers: readonly NodeRuntimeHandler[];
+  readonly pressure: NodePressure;
+  readonly shutdown: Pick<NodeShutdown, 'isUnderWay'>;
 }
 
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64', arm: 'arm' };
@@ -76,7 +80,7 @@ export async function nodeStatus(o: NodeOptions, images: readonly Image[], clock
     ],
     capacity: { ...capacity },
     allocatable: { ...allocatable },
-    conditions: await conditions(o, clock),
+    conditions: conditions(o, clock),
     nodeInfo: await nodeInfo(o),
     images: images
       .slice(0, NODE_IMAGES_MAX)
@@ -108,37 +112,13 @@ export function nodeEvent(
   };
 }
 
-async function conditions(o: NodeOptions, clock: Clock): Promise<NodeCondition[]> {
+function conditions(o: NodeOptions, clock: Clock): NodeCondition[] {
   const now = timeText(clock.now());
-  const disk = await statfs(o.folder);
-  const { 'memory.available': memoryLeast = '0', 'nodefs.available': diskLeast = '0' } = o.settings.evictionHard;
-  const diskLow = Number(disk.bavail) * disk.bsize < thresholdAmount(diskLeast, Number(disk.blocks) * disk.bsize);
-  const memoryLow = (await availableMemory()) < thresholdAmount(memoryLeast, totalmem());
-  const make = (type: string, on: boolean, yes: [string, string], no: [string, string]): NodeCondition => {
-    const [reason, message] = on ? yes : no;
-    return { type, status: on ? 'True' : 'False', reason, message, lastHeartbeatTime: now, lastTransitionTime: now };
-  };
-  return [
-    make(
-      'MemoryPressure',
-      memoryLow,
-      ['AgentHasInsufficientMemory', `less than ${memoryLeast} of memory are available`],
-      ['AgentHasSufficientMemory', 'the agent has sufficient memory available'],
-    ),
-    make(
-      'DiskPressure',
-      diskLow,
-      ['AgentHasDiskPressure', `less than ${diskLeast} of the disk are free`],
-      ['AgentHasNoDiskPressure', 'the agent has no disk pressure'],
-    ),
-    make('PIDPressure', false, ['', ''], ['AgentHasSufficientPID', 'the agent has sufficient PIDs available']),
-    make('Ready', true, ['AgentReady', 'the agent is posting ready status'], ['', '']),
-  ];
-}
-
-async function availableMemory(): Promise<number> {
-  const text = await readFile('/proc/meminfo', 'utf8');
-  return Number(/^MemAvailable:\s+(\d+) kB/m.exec(text)?.[1] ?? 0) * 1024;
+  const times = { lastHeartbeatTime: now, lastTransitionTime: now };
+  const ready = o.shutdown.isUnderWay
+    ? { status: 'False', reason: 'KubeletNotReady', message: 'node is shutting down' }
+    : { status: 'True', reason: 'KubeletReady', message: 'kubelet is posting ready status' };
+  return [...o.pressure.conditions(now), { type: 'Ready', ...ready, ...times }];
 }
 
 async function nodeInfo(o: NodeOptions): Promise<NonNullable<NodeStatus['nodeInfo']>> {

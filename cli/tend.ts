@@ -41,7 +41,7 @@ const LOG_BYTES = 10 << 20;
 const LOG_FILES = 3;
 const START_LIMIT_MS = 5_000;
 const ASK_LIMIT_MS = 5_000;
-/** Stopping ends each process in turn and gives it 15 s. */
+/** Stopping ends each process in turn and gives it 15 s, agents more. */
 const STOP_LIMIT_MS = 120_000;
 
 /** Resolves when the control socket answers. Throws Internal with the helper's own words when it does not start. */
@@ -156,6 +156,7 @@ function configText(o: TendOptions): string {
       `log-bytes ${LOG_BYTES}`,
       `log-files ${LOG_FILES}`,
     );
+    if (p.stopMs !== undefined) lines.push(`stop-ms ${p.stopMs}`);
     for (const a of p.argv) lines.push(`arg ${a}`);
     for (const [k, v] of Object.entries(p.env ?? {})) lines.push(`env ${k}=${v}`);
   }

@@ -30,6 +30,8 @@ export interface ImagesOptions {
   readonly snapshotter?: 'auto' | 'overlay' | 'copy';
 }
 
+const OVERLAY_FOLDER = 'snapshots';
+
 /**
  * Removes what a crash left half-made (unfinished blobs and layers), and is then ready. Container roots stay; those that are
  * no longer mounted (a reboot) are mounted again by `mountRoot`.
@@ -41,7 +43,7 @@ export async function openImages(o: ImagesOptions, c: Ctx): Promise<Images & Asy
   const records = await Records.open(join(o.folder, 'images'), clock, log);
   const format = await chooseFormat(o, c);
   /* The formats keep layers in different forms and must not meet. */
-  const snapshotFolder = join(o.folder, format.name === 'overlay' ? 'snapshots' : 'snapshots-copy');
+  const snapshotFolder = join(o.folder, format.name === 'overlay' ? OVERLAY_FOLDER : 'snapshots-copy');
   await mkdir(snapshotFolder, { recursive: true, mode: 0o700 });
   const snapshots = await FolderSnapshotter.open({ folder: snapshotFolder, format, kernel, random }, c);
   await dropIncomplete(records, snapshots, log);
@@ -60,6 +62,13 @@ export async function openImages(o: ImagesOptions, c: Ctx): Promise<Images & Asy
   });
   const images = new NodeImages({ puller, records, content, snapshots, pins, clock, folder: o.folder });
   return Object.assign(images, { [Symbol.asyncDispose]: () => client[Symbol.asyncDispose]() });
+}
+
+/**
+ * Where a container's own files are; with plain copies nowhere apart from the image's. `folder`: of all images.
+ */
+export function writableLayer(folder: string, containerId: string): string {
+  return join(folder, OVERLAY_FOLDER, 'roots', containerId, 'upper');
 }
 
 /** An image whose layers are gone (another format, a cleaned folder) is no image: it is pulled again when wanted. */

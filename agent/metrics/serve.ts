@@ -26,6 +26,8 @@ export interface PageOptions {
   readonly home: string;
   /** Owns what is measured beside an answer. */
   readonly scope: Scope;
+  /** What the agent counts besides. */
+  readonly more: () => Iterable<MetricFamily>;
 }
 
 /** A page by its path; it throws NotFound for one that there is not. */
@@ -41,7 +43,7 @@ export function nodePages(o: PageOptions): (path: string) => Promise<string> {
   const disk = new DiskUsages({ programs: pods.kernel.programs, folders, scope: o.scope, clock, log });
   const pages: Readonly<Record<string, () => Promise<string>>> = {
     [NODE_STATS_PATH]: async () => JSON.stringify(sampler.stats()),
-    metrics: async () => expositionText([...podCounts(sampler, manager), ...(await processMetrics())]),
+    metrics: async () => expositionText([...podCounts(sampler, manager), ...o.more(), ...(await processMetrics())]),
     'metrics/resource': async () => expositionText(resourceMetrics(sampler.machine, sampler.containers())),
     'metrics/cadvisor': async () => {
       const facts = { cpus: cpus().length, memoryBytes: totalmem() };

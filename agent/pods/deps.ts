@@ -10,6 +10,7 @@ import type { IsolationSettings } from '../runtime/isolation/settings.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Session } from '../session/session.ts';
 import type { Volumes } from '../volumes/volume.ts';
+import type { PodFailure, PodObject } from './model.ts';
 import type { NodeObjects } from './objects.ts';
 
 export interface PodSettings {
@@ -47,6 +48,8 @@ export interface PodDeps {
   readonly allocations: Allocations;
   /** Present with the static CPU policy. */
   readonly cpus?: CpuManager | undefined;
+  /** Why the node does not take a pod that is new to it. */
+  readonly admit?: (pod: PodObject) => PodFailure | undefined;
   readonly settings: PodSettings;
   readonly clock: Clock;
   readonly random: Random;

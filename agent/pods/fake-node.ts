@@ -82,10 +82,11 @@ export class FakeNode implements AsyncDisposable {
   }
 
   /** `diesAt`: it is killed just before its nth call of the machine takes effect; nothing of it happens after that. */
-  async agent(o: { diesAt?: number } = {}): Promise<FakeAgent> {
+  async agent(o: { diesAt?: number; admit?: PodDeps['admit'] } = {}): Promise<FakeAgent> {
     const life = new Life(o.diesAt ?? Number.POSITIVE_INFINITY);
     const runtime = this.host.open();
-    const deps = await this.#deps(runtime, life);
+    const admission = o.admit === undefined ? {} : { admit: o.admit };
+    const deps = { ...(await this.#deps(runtime, life)), ...admission };
     const manager = new PodManager(deps);
     await manager.open(this.c);
     const agent = new FakeAgent(manager, runtime, deps, life);
@@ -295,7 +296,7 @@ function fakeVolumes(): Volumes {
     update: async () => undefined,
     uses: () => false,
     nextUpdateAtMs: () => undefined,
-    overLimit: async () => undefined,
+    emptyDirs: () => [],
     cleanup: async () => undefined,
     podsOnDisk: async () => [],
   };

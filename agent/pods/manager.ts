@@ -21,9 +21,6 @@ import { PodWorker } from './worker.ts';
 
 /** A token lives on for a fifth of its life, two minutes at least, once it is due. */
 const TOKEN_CHECK_MS = 60_000;
-/** Source: kubernetes pkg/kubelet (evictionMonitoringPeriod). */
-const SIZE_CHECK_MS = 10_000;
-const EVICTION_GRACE_S = 1;
 
 export class PodManager implements AsyncDisposable {
   readonly #d: PodDeps;
@@ -62,7 +59,6 @@ export class PodManager implements AsyncDisposable {
       this.#d.images.roots(c),
     ]);
     this.#scope.spawn('refresh tokens', (signal) => this.#refreshTokensForEver(signal));
-    this.#scope.spawn('check volume sizes', (signal) => this.#checkSizesForEver(signal));
     const known = new Set(records.map((r) => r.id as string));
     this.#orphanRoots = roots.filter((id) => !known.has(id));
     this.#adopted = adoptable(records, new Map(attached.map((a) => [a.id as string, a.ip])));
@@ -176,7 +172,9 @@ export class PodManager implements AsyncDisposable {
   }
 
   #admit(pod: PodObject): void {
-    this.#startWorker(pod, refusalOf(pod, this.#d.settings.isolation));
+    const isHere = this.#adopted.has(pod.metadata.uid ?? '') || !isNew(pod);
+    const refusal = refusalOf(pod, this.#d.settings.isolation) ?? (isHere ? undefined : this.#d.admit?.(pod));
+    this.#startWorker(pod, refusal);
   }
 
   #changed(w: PodWorker, before: PodObject): void {
@@ -243,25 +241,9 @@ export class PodManager implements AsyncDisposable {
       if (dueAtMs !== undefined && dueAtMs <= this.#d.clock.now()) await this.#refresh(w, signal);
     }
   }
+}
 
-  /** One pod after the other: looking costs the disk. */
-  async #checkSizesForEver(signal: AbortSignal): Promise<void> {
-    const c: Ctx = { signal, clock: this.#d.clock, log: this.#d.log };
-    for (;;) {
-      await c.clock.sleep(SIZE_CHECK_MS, signal);
-      for (const w of [...this.#workers.values()]) if (w.hasVolumes) await this.#checkSizes(w, c);
-    }
-  }
-
-  async #checkSizes(w: PodWorker, c: Ctx): Promise<void> {
-    try {
-      const over = await this.#d.volumes.overLimit(w.pod, c);
-      if (over === undefined) return;
-      const message = `Usage of EmptyDir volume "${over.name}" exceeds the limit "${over.limit}". `;
-      w.fail({ reason: 'Evicted', message, graceSeconds: EVICTION_GRACE_S });
-    } catch (e) {
-      c.signal.throwIfAborted();
-      this.#d.log.warn({ err: e, uid: w.uid }, 'measuring volumes failed');
-    }
-  }
+/** To this node: what it let in once is not asked again. */
+function isNew(pod: PodObject): boolean {
+  return pod.metadata.deletionTimestamp === undefined && (pod.status?.startTime ?? '') === '';
 }

@@ -79,6 +79,10 @@ export interface PodFailure {
   readonly graceSeconds?: number;
   /** Where the event says it in other words. */
   readonly eventMessage?: string;
+  /** The node has never taken it: nothing of it is told but this. */
+  readonly isRejection?: true;
+  /** The node ends it for the sake of others: condition DisruptionTarget. */
+  readonly isDisruption?: true;
 }
 
 /** Why the node does not give a pod what the API wants (KEP-1287). */

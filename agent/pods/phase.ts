@@ -86,6 +86,8 @@ export function conditionsOf(pod: PodObject, seen: PodObservation, phase: PodPha
       ? condition('ContainersReady', true)
       : condition('ContainersReady', false, 'ContainersNotReady', unreadyMessage);
   own.push(readyCondition(pod, containersReady), containersReady);
+  if (terminal && seen.failure?.isDisruption)
+    own.push(condition('DisruptionTarget', true, 'TerminationByKubelet', seen.failure.message));
   const resize = terminal ? [] : resizeConditions(seen.resize);
   const names = new Set<string>([...own.map((c) => c.type), ...RESIZE_CONDITIONS]);
   const scheduled = known.find((c) => c.type === 'PodScheduled');

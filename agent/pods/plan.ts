@@ -137,7 +137,7 @@ function planSidecarStop(pod: PodObject, all: readonly RoledContainer[], seen: P
 /** The pod reached a terminal phase or failed as a whole: nothing of it may run. */
 function planEnd(pod: PodObject, seen: PodObservation): Plan {
   const grace = seen.failure?.graceSeconds ?? graceOf(pod);
-  const stops = stopAll(pod, seen, grace, seen.failure?.message ?? 'Pod ended');
+  const stops = stopAll(pod, seen, grace, 'Stopping container');
   if (stops.length > 0) return { actions: stops };
   return { actions: seen.sandbox.phase === 'absent' ? [] : [{ do: 'removeSandbox' }] };
 }

@@ -65,8 +65,9 @@ export class PodContainers {
     for (const [name, m] of this.#all) if (names.includes(name)) m.isRenewed = true;
   }
 
-  shortenStops(graceSeconds: number): void {
-    for (const m of this.#all.values()) m.stop?.shorten(graceSeconds);
+  /** False when none ends earlier by it. */
+  shortenStops(graceSeconds: number): boolean {
+    return [...this.#all.values()].filter((m) => m.stop?.shorten(graceSeconds)).length > 0;
   }
 
   retryConfig(): void {

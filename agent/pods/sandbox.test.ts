@@ -66,3 +66,19 @@ test.each([
   const mount = specOf(node)?.mounts.find((m) => m.destination === '/dev/shm');
   expect(mount?.source).toBe(hostIPC ? source : join(node.folder, source));
 });
+
+test('an ended pod gives its volumes back before its object is deleted', async () => {
+  const cleaned: string[] = [];
+  const prepare = async () => ({ hostPath: '/v', readOnly: false });
+  const cleanup = async (uid: string): Promise<void> => void cleaned.push(uid);
+  const node = await FakeNode.make({
+    volumes: { prepare, cleanup },
+    programs: { a: { exit: { afterMs: 1_000, code: 0 } } },
+  });
+  nodes.push(node);
+  (await node.agent()).want(fakePod({ restartPolicy: 'Never', volumes: [{ name: 'v', emptyDir: {} }] }));
+  await node.until(() => node.running.length === 1);
+  expect(cleaned).toEqual([]);
+  await node.passUntil(() => node.status('u')?.phase === 'Succeeded' && cleaned.length > 0, 'they are gone');
+  expect(node.removed).toEqual([]);
+});

@@ -44,14 +44,21 @@ interface StateFacts extends NodeFacts, RestartFacts {
 
 export function statusOf(pod: PodObject, seen: PodObservation, facts: NodeFacts): PodStatus {
   const phase = phaseOf(pod, seen, facts);
+  const startTime = pod.status?.startTime ?? timeText(seen.startedAtMs);
+  const qosClass = pod.status?.qosClass ?? qosClassOf(pod);
+  if (seen.failure?.isRejection) {
+    const { reason, message } = seen.failure;
+    const conditions = (pod.status?.conditions ?? []).map((x) => ({ ...x }));
+    return { phase, conditions, reason, message: `Pod was rejected: ${message}`, startTime, qosClass };
+  }
   const podIp = seen.sandbox.phase === 'ready' ? seen.sandbox.podIp : pod.status?.podIP;
   const status: PodStatus = {
     phase,
     conditions: conditionsOf(pod, seen, phase, timeText(facts.nowMs)),
     hostIP: facts.hostIp,
     hostIPs: [{ ip: facts.hostIp }],
-    startTime: pod.status?.startTime ?? timeText(seen.startedAtMs),
-    qosClass: pod.status?.qosClass ?? qosClassOf(pod),
+    startTime,
+    qosClass,
   };
   if (pod.metadata.generation !== undefined) status.observedGeneration = pod.metadata.generation;
   if (podIp !== undefined) {

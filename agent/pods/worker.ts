@@ -179,13 +179,15 @@ export class PodWorker implements AsyncDisposable {
     return this.#sandbox.seen.phase === 'ready';
   }
 
-  /** Ends the pod as Failed, unless it has ended or is about to. */
-  fail(failure: PodFailure): void {
-    if (this.#phase !== 'sync' || this.#failure !== undefined || this.#reporter.terminal !== undefined) return;
+  /** Ends the pod as Failed. One that ends already gets no more than the failure's grace; false when that changes nothing. */
+  fail(failure: PodFailure): boolean {
+    if (this.#phase !== 'sync' || this.#failure !== undefined || this.#reporter.terminal !== undefined)
+      return failure.graceSeconds !== undefined && this.#containers.shortenStops(failure.graceSeconds);
     this.#failure = failure;
     this.#starting.abort();
     this.#events.warning(failure.reason, failure.eventMessage ?? failure.message);
     this.kick();
+    return true;
   }
 
   kick(): void {
@@ -306,7 +308,7 @@ export class PodWorker implements AsyncDisposable {
 
   async #makeSandbox(): Promise<void> {
     const failure = await this.#d.cpus?.allocate(this.#pod);
-    if (failure !== undefined) return this.fail(failure);
+    if (failure !== undefined) return void this.fail(failure);
     const isReady = await this.#sandbox.make(this.#ctx(this.#starting.signal));
     if (isReady && this.podIp !== undefined) this.#probeAdopted(this.podIp);
   }

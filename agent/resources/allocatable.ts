@@ -9,7 +9,8 @@ import { StatusError } from '#lib/base';
 import type { CgroupLimits } from '../kernel/kernel.ts';
 import { hugePagesResource } from '../kernel/page-size.ts';
 import { cpuShares } from '../pods/resources.ts';
-import type { NodeSettings, Reserved, ReservedResource, Signal } from './node-settings.ts';
+import type { Signal } from './eviction-settings.ts';
+import type { NodeSettings, Reserved, ReservedResource } from './node-settings.ts';
 
 export interface MachineFigures {
   readonly cpus: number;

@@ -16,10 +16,15 @@ export async function machineFigures(folder: string, podsMax: number): Promise<M
     cpus: cpus().length,
     memoryBytes: totalmem(),
     diskBytes: Number(disk.blocks) * disk.bsize,
-    pids: Math.min(await number('/proc/sys/kernel/pid_max'), await number('/proc/sys/kernel/threads-max')),
+    pids: await machinePids(),
     hugePages: await hugePages(),
     podsMax,
   };
+}
+
+/** Processes and threads that the kernel can have at a time. */
+export async function machinePids(): Promise<number> {
+  return Math.min(await number('/proc/sys/kernel/pid_max'), await number('/proc/sys/kernel/threads-max'));
 }
 
 /** CPUs that are online, with their cores. Source: Documentation/ABI/stable/sysfs-devices-system-cpu. */

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { DEFAULT_EVICTION_SETTINGS } from './eviction-settings.ts';
 import { DEFAULT_NODE_SETTINGS, parseNodeSettings } from './node-settings.ts';
 
 const HEAD = 'apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n';
@@ -21,6 +22,8 @@ singleProcessOOMKill: true
     podPidsLimit: 100,
     kubeReserved: { cpu: '100m', memory: '256Mi', pid: '500' },
     systemReserved: { cpu: '1', 'ephemeral-storage': '1Gi' },
+    ...DEFAULT_EVICTION_SETTINGS,
+    shutdownPeriods: [],
     evictionHard: { 'memory.available': '5%', 'nodefs.available': '1Gi' },
     enforcesPods: false,
     singleProcessOOMKill: true,
@@ -81,3 +84,80 @@ test.each(['', '- a', 'kind: X', '{', `${HEAD}---\n${HEAD}`, '\0', `${HEAD}kubeR
     await expect(parseNodeSettings(text)).rejects.toMatchObject({ kind: 'BadRequest' });
   },
 );
+
+test('eviction: soft thresholds with their grace periods, and how patient the node is', async () => {
+  const text = `${HEAD}evictionSoft: {memory.available: 500Mi, imagefs.inodesFree: 10%}
+evictionSoftGracePeriod: {memory.available: 1m30s, imagefs.inodesFree: 2m}
+evictionMinimumReclaim: {nodefs.available: 1Gi, memory.available: 0}
+evictionMaxPodGracePeriod: 60
+evictionPressureTransitionPeriod: 30s
+localStorageCapacityIsolation: false
+`;
+  expect(await parseNodeSettings(text)).toMatchObject({
+    evictionHard: DEFAULT_EVICTION_SETTINGS.evictionHard,
+    evictionSoft: { 'memory.available': '500Mi', 'imagefs.inodesFree': '10%' },
+    evictionSoftGracePeriodMs: { 'memory.available': 90_000, 'imagefs.inodesFree': 120_000 },
+    evictionMinimumReclaim: { 'nodefs.available': '1Gi', 'memory.available': '0' },
+    evictionMaxPodGracePeriod: 60,
+    evictionPressureTransitionPeriodMs: 30_000,
+    localStorageCapacityIsolation: false,
+  });
+  expect(await parseNodeSettings(`${HEAD}evictionPressureTransitionPeriod: 0s\n`)).toEqual(DEFAULT_NODE_SETTINGS);
+});
+
+test('eviction: mistakes by their field', async () => {
+  const text = `${HEAD}evictionSoft: {memory.available: 500Mi, pid.available: x}
+evictionSoftGracePeriod: {nodefs.available: soon, imagefs.available: -1s, disk: 1m}
+evictionMaxPodGracePeriod: -1
+evictionPressureTransitionPeriod: 5
+`;
+  const message = await parseNodeSettings(text).catch((e: Error) => e.message);
+  for (const part of [
+    'grace period must be specified for the soft eviction threshold memory.available',
+    'evictionSoft[pid.available]: Invalid value: "x": must be a quantity',
+    'evictionSoftGracePeriod[nodefs.available]: Invalid value: "soon": must be a duration that is not negative, as 90s or 1m30s',
+    'evictionSoftGracePeriod[imagefs.available]: Invalid value: "-1s": must be a duration that is not negative',
+    'unknown field "evictionSoftGracePeriod.disk"',
+    'evictionMaxPodGracePeriod: Invalid value: -1: must be between 0 and',
+    'evictionPressureTransitionPeriod: Invalid value: must be a string',
+  ])
+    expect(message).toContain(part);
+});
+
+test.each<[string, string, unknown]>([
+  ['none', '', []],
+  [
+    'for critical pods and the rest',
+    'shutdownGracePeriod: 30s\nshutdownGracePeriodCriticalPods: 10s\n',
+    [
+      { priority: 0, graceSeconds: 20 },
+      { priority: 2_000_000_000, graceSeconds: 10 },
+    ],
+  ],
+  [
+    'by priority',
+    `shutdownGracePeriodByPodPriority:
+- {priority: 1000, shutdownGracePeriodSeconds: 5}
+- {priority: -10, shutdownGracePeriodSeconds: 60}
+`,
+    [
+      { priority: -10, graceSeconds: 60 },
+      { priority: 1000, graceSeconds: 5 },
+    ],
+  ],
+])('periods of a shutdown: %s', async (_, text, periods) => {
+  expect((await parseNodeSettings(`${HEAD}${text}`)).shutdownPeriods).toEqual(periods);
+});
+
+test.each([
+  [
+    'shutdownGracePeriod: 10s\nshutdownGracePeriodCriticalPods: 20s',
+    'must be less than or equal to shutdownGracePeriod',
+  ],
+  ['shutdownGracePeriod: 500ms', 'shutdownGracePeriod: must be either zero or otherwise >= 1 sec'],
+  ['shutdownGracePeriod: 1s\nshutdownGracePeriodByPodPriority: [{priority: 1}]', 'cannot be specified together'],
+  ['shutdownGracePeriodByPodPriority: [{priority: x, seconds: 1}]', 'shutdownGracePeriodByPodPriority[0].priority'],
+  ['shutdownGracePeriodByPodPriority: 5', 'shutdownGracePeriodByPodPriority: Invalid value: must be a list'],
+])('periods of a shutdown, mistakes: %s', async (text, message) => {
+  await expect(parseNodeSettings(`${HEAD}${text}\n`)).rejects.toThrow(message);
+});

@@ -2,10 +2,10 @@
  * The settings of a node as an administrator writes them: `kubelet.config.k8s.io/v1beta1 KubeletConfiguration`, of which the
  * fields below are known; any other is a mistake. Pure but for the reading of YAML.
  * Source: staging/src/k8s.io/kubelet/config/v1beta1/types.go, pkg/kubelet/apis/config/validation, cmd/kubelet/app/server.go
- * (parseResourceList), pkg/kubelet/eviction/helpers.go (ParseThresholdConfig), defaults_linux.go.
+ * (parseResourceList).
  */
 import { isAbsolute } from 'node:path/posix';
-import { type FieldReader, type Fields, fieldErrors, readConfiguration, tryParseQuantity } from '#lib/api';
+import { type FieldReader, type Fields, fieldErrors, readConfiguration } from '#lib/api';
 import { unsafeSysctlMistake } from '../admission/sysctls.ts';
 import {
   DEFAULT_IMAGE_GC,
@@ -14,6 +14,14 @@ import {
   imageGcSettings,
 } from '../images/collection/settings.ts';
 import { parseCpuSet } from './cpu-set.ts';
+import {
+  DEFAULT_EVICTION_SETTINGS,
+  EVICTION_FIELDS,
+  type EvictionSettings,
+  quantityText,
+  readEvictionSettings,
+} from './eviction-settings.ts';
+import { readShutdownSettings, SHUTDOWN_FIELDS, type ShutdownSettings } from './shutdown-settings.ts';
 
 const API_VERSION = 'kubelet.config.k8s.io/v1beta1';
 const KIND = 'KubeletConfiguration';
@@ -23,25 +31,12 @@ export type Reserved = Readonly<Partial<Record<ReservedResource, string>>>;
 export type ReservedResource = (typeof RESERVED)[number];
 const RESERVED = ['cpu', 'memory', 'ephemeral-storage', 'pid'] as const;
 
-/** By signal: a quantity, or a percentage as `10%`. */
-export type Thresholds = Readonly<Partial<Record<Signal, string>>>;
-export type Signal = (typeof SIGNALS)[number];
-const SIGNALS = [
-  'memory.available',
-  'nodefs.available',
-  'nodefs.inodesFree',
-  'imagefs.available',
-  'imagefs.inodesFree',
-  'pid.available',
-] as const;
-
-export interface NodeSettings {
+export interface NodeSettings extends EvictionSettings, ShutdownSettings {
   /** Processes of one pod; undefined = as many as the node has. */
   readonly podPidsLimit: number | undefined;
   /** Absent = what a node of this size keeps back for itself. */
   readonly kubeReserved: Reserved | undefined;
   readonly systemReserved: Reserved;
-  readonly evictionHard: Thresholds;
   /** Pods together get no more than what is not reserved. */
   readonly enforcesPods: boolean;
   /** v2: beyond a memory limit one process dies, not the whole container. v1 knows nothing else. */
@@ -59,19 +54,13 @@ export interface NodeSettings {
 }
 
 const DEFAULT_POD_PIDS_LIMIT = 4096;
-const DEFAULT_EVICTION: Thresholds = {
-  'memory.available': '100Mi',
-  'nodefs.available': '10%',
-  'nodefs.inodesFree': '5%',
-  'imagefs.available': '15%',
-  'imagefs.inodesFree': '5%',
-};
 
 export const DEFAULT_NODE_SETTINGS: NodeSettings = {
   podPidsLimit: DEFAULT_POD_PIDS_LIMIT,
   kubeReserved: undefined,
   systemReserved: {},
-  evictionHard: DEFAULT_EVICTION,
+  ...DEFAULT_EVICTION_SETTINGS,
+  shutdownPeriods: [],
   enforcesPods: true,
   singleProcessOOMKill: false,
   cpuManagerPolicy: 'none',
@@ -94,8 +83,8 @@ function read(value: unknown, fields: FieldReader): NodeSettings {
     'podPidsLimit',
     'kubeReserved',
     'systemReserved',
-    'evictionHard',
-    'mergeDefaultEvictionSettings',
+    ...EVICTION_FIELDS,
+    ...SHUTDOWN_FIELDS,
     'enforceNodeAllocatable',
     'singleProcessOOMKill',
     'cpuManagerPolicy',
@@ -107,13 +96,12 @@ function read(value: unknown, fields: FieldReader): NodeSettings {
   ]);
   if (o['apiVersion'] !== API_VERSION || o['kind'] !== KIND)
     fields.mistakes.push(`apiVersion, kind: must be ${API_VERSION} ${KIND}`);
-  const thresholds = readThresholds(o['evictionHard'], fields);
-  const isMerged = fields.boolean(o['mergeDefaultEvictionSettings'], 'mergeDefaultEvictionSettings') === true;
   return {
     podPidsLimit: readPids(o['podPidsLimit'], fields),
     kubeReserved: readReserved(o['kubeReserved'], 'kubeReserved', fields),
     systemReserved: readReserved(o['systemReserved'], 'systemReserved', fields) ?? {},
-    evictionHard: thresholds === undefined || isMerged ? { ...DEFAULT_EVICTION, ...thresholds } : thresholds,
+    ...readEvictionSettings(o, fields),
+    ...readShutdownSettings(o, fields),
     enforcesPods: readEnforcement(o['enforceNodeAllocatable'], fields),
     singleProcessOOMKill: fields.boolean(o['singleProcessOOMKill'], 'singleProcessOOMKill') === true,
     ...readCpuPolicy(o, fields),
@@ -156,34 +144,6 @@ function readReserved(value: unknown, at: string, fields: FieldReader): Reserved
     if (text !== undefined) out[name] = text;
   }
   return out;
-}
-
-function readThresholds(value: unknown, fields: FieldReader): Thresholds | undefined {
-  const o = fields.optionalObject(value, 'evictionHard', SIGNALS);
-  if (o === undefined) return undefined;
-  const out: Partial<Record<Signal, string>> = {};
-  for (const signal of SIGNALS) {
-    const at = `evictionHard[${signal}]`;
-    const given = o[signal];
-    const percent = typeof given === 'string' ? /^(\d+(?:\.\d+)?)%$/.exec(given) : null;
-    if (percent === null) {
-      const text = quantityText(given, at, fields);
-      if (text !== undefined) out[signal] = text;
-    } else if (Number(percent[1]) >= 100) fields.add(fieldErrors.invalid(at, given, 'must be less than 100%'));
-    else out[signal] = percent[0];
-  }
-  return out;
-}
-
-/** A number counts as the quantity it reads as: YAML makes one of `cpu: 1`. */
-function quantityText(value: unknown, at: string, fields: FieldReader): string | undefined {
-  const text = typeof value === 'number' ? String(value) : fields.optionalString(value, at);
-  if (text === undefined) return undefined;
-  const quantity = tryParseQuantity(text);
-  if (quantity === undefined) fields.add(fieldErrors.invalid(at, text, 'must be a quantity, as 500m or 1Gi'));
-  else if (quantity.nano < 0n) fields.add(fieldErrors.invalid(at, text, 'must be greater than or equal to 0'));
-  else return text;
-  return undefined;
 }
 
 function readCpuPolicy(o: Fields, fields: FieldReader): Pick<NodeSettings, 'cpuManagerPolicy' | 'reservedSystemCPUs'> {

@@ -64,6 +64,10 @@ class RunningSession implements Session {
     return this.#gateway !== undefined;
   }
 
+  get unstored(): number {
+    return this.#outbox.size;
+  }
+
   start(): void {
     this.#scope.spawn('dial', () => this.#dialForEver());
     if (this.#d.saveCredentials !== undefined) this.#scope.spawn('renew', () => this.#renewForEver());

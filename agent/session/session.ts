@@ -112,6 +112,8 @@ export interface Session extends AsyncDisposable {
    * (`pod.uid`: its own). Rejects at once (Unavailable) while there is no connection.
    */
   mirrorPod(pod: PodRef, source: DeepReadonly<Pod> | undefined, c: Ctx): Promise<void>;
+  /** Reports of pods that the gateway has not stored yet. */
+  readonly unstored: number;
   reportPodStatus(pod: PodRef, status: PodStatus): void;
   /** The node has nothing left of the pod: its API object may go. Repeated until the gateway has done it. */
   reportPodRemoved(pod: PodRef): void;

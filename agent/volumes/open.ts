@@ -18,7 +18,6 @@ import { ClaimVolumes, type ClaimVolumesOptions } from './claim-volumes.ts';
 import { configMapPayload } from './configmap.ts';
 import { downwardPayload } from './downwardapi.ts';
 import { prepareEmptyDir } from './emptydir.ts';
-import { diskUsage, type LimitedVolume, limitedOnDisk } from './emptydir-usage.ts';
 import { prepareHostPath } from './hostpath.ts';
 import { type ImageStore, mountImageVolume, removeImageVolumes } from './image.ts';
 import type { Payload } from './payload.ts';
@@ -132,12 +131,10 @@ class NodeVolumes implements Volumes {
     return this.#tokens.nextRefreshAtMs(pod);
   }
 
-  async overLimit(pod: DeepReadonly<Pod>, c: Ctx): Promise<LimitedVolume | undefined> {
-    for (const volume of limitedOnDisk(pod)) {
-      const bytes = await diskUsage(this.#diskPath(uidOf(pod), volume.name), this.#o.kernel.programs, c);
-      if (bytes !== undefined && bytes > volume.bytesMax) return volume;
-    }
-    return undefined;
+  emptyDirs(pod: DeepReadonly<Pod>): readonly { readonly name: string; readonly path: string }[] {
+    return (pod.spec?.volumes ?? [])
+      .filter((v) => v.emptyDir !== undefined && (v.emptyDir.medium ?? '') === '')
+      .map(({ name }) => ({ name, path: this.#diskPath(uidOf(pod), name) }));
   }
 
   async cleanup(podUid: string, c: Ctx): Promise<void> {

@@ -57,8 +57,8 @@ export interface Volumes {
   uses(pod: DeepReadonly<Pod>, kind: 'ConfigMap' | 'Secret', name: string): boolean;
   /** When `update` should run again for the pod because of a token (ms since the epoch, 0 = now); undefined = only on changes. */
   nextUpdateAtMs(pod: DeepReadonly<Pod>): number | undefined;
-  /** An emptyDir of the pod that holds more than its sizeLimit now. */
-  overLimit(pod: DeepReadonly<Pod>, c: Ctx): Promise<{ readonly name: string; readonly limit: string } | undefined>;
+  /** The pod's emptyDirs on disk; those in memory are not among them. */
+  emptyDirs(pod: DeepReadonly<Pod>): readonly { readonly name: string; readonly path: string }[];
   /** Unmounts and removes everything of the pod. Idempotent; works for pods that this process never saw. */
   cleanup(podUid: string, c: Ctx): Promise<void>;
   /** Uids of pods that have anything on disk: for the reconcile at start. */

@@ -46,7 +46,7 @@ export async function runAgent(o: AgentOptions): Promise<void> {
   const log = createLogger({ component: 'agent', level: o.logLevel }).child({ node: nodeName });
   const home = o.home ?? join(defaultHome(instance), 'nodes', nodeName);
   const settings = await readNodeSettings(home, o.config);
-  await using _agent = await startAgent(
+  await using agent = await startAgent(
     {
       instance,
       home,
@@ -72,5 +72,6 @@ export async function runAgent(o: AgentOptions): Promise<void> {
   );
   log.info({ gateways: o.gateway }, 'agent ready');
   await untilStopped();
+  await agent.prepareStop();
   log.info({}, 'agent stopping; containers run on');
 }

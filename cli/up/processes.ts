@@ -8,7 +8,12 @@ export interface ManagedProcess {
   readonly name: string;
   readonly argv: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** From SIGTERM to SIGKILL. */
+  readonly stopMs?: number;
 }
+
+/** When the host shuts down, an agent ends its pods before itself: what `shutdownGracePeriod` may be, and a little more. */
+const AGENT_STOP_MS = 60_000;
 
 /** The programs, each as the start of an argv; `server` is `berth` as it runs as a server. */
 export interface Programs {
@@ -35,7 +40,12 @@ export function processesOf(layout: ClusterLayout, program: Programs): ManagedPr
     ],
   });
   out.push(serverProcess(layout, program.server));
-  for (const n of layout.nodes) out.push({ name: `agent-${n.name}`, argv: agentArguments(layout, n, program.berth) });
+  for (const n of layout.nodes)
+    out.push({
+      name: `agent-${n.name}`,
+      argv: agentArguments(layout, n, program.berth),
+      stopMs: AGENT_STOP_MS,
+    });
   return out;
 }
 

@@ -175,13 +175,17 @@ async function writeEtc(
   ]);
 }
 
-/** Order matters: containers are gone, then the network, then the mounts, then the folder that names the owner. */
+/**
+ * Order matters: containers are gone, then the network, then the mounts, then the folder that names the owner. Volumes go with
+ * it: what an ended pod held of memory and disk is free before its object is deleted, as with the kubelet.
+ */
 export async function removeSandbox(d: PodDeps, pod: PodObject, c: Ctx): Promise<void> {
   const uid = pod.metadata.uid ?? '';
   const folder = podFolder(d, uid);
   if (!pod.spec.hostNetwork) await d.network.detach(uid as SandboxId, c);
   await d.kernel.namespaces.unpin(join(folder, 'ns'), c);
   await d.kernel.mounts.unmount(join(folder, 'shm'), c);
+  await d.volumes.cleanup(uid, c);
   await d.kernel.cgroups.remove(podCgroup(d, pod), c);
 }
 

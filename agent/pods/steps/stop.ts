@@ -22,7 +22,7 @@ export interface StopRequest {
   readonly ended: Promise<void>;
 }
 
-/** A stop in progress: shorten() moves its deadline forward, never back. A preStop hook runs on until the deadline. */
+/** A stop in progress. A preStop hook runs on until the deadline. */
 export class Stop {
   readonly #d: PodDeps;
   readonly #r: StopRequest;
@@ -35,11 +35,13 @@ export class Stop {
     this.#deadlineMs = d.clock.monotonic() + r.graceSeconds * 1000;
   }
 
-  shorten(graceSeconds: number): void {
+  /** Moves the deadline forward, never back; false when it comes as early already. */
+  shorten(graceSeconds: number): boolean {
     const next = this.#d.clock.monotonic() + graceSeconds * 1000;
-    if (next >= this.#deadlineMs) return;
+    if (next >= this.#deadlineMs) return false;
     this.#deadlineMs = next;
     this.#wake?.();
+    return true;
   }
 
   async run(c: Ctx): Promise<void> {

@@ -8,7 +8,7 @@ import { plan } from './plan.ts';
 const NOW = instant(1_700_000_000_000);
 
 function node(
-  o: { ready?: string; taints?: Taint[]; pressure?: boolean; cordoned?: boolean } = {},
+  o: { ready?: string; message?: string; taints?: Taint[]; pressure?: boolean; cordoned?: boolean } = {},
 ): DeepReadonly<Node> {
   return {
     apiVersion: 'v1',
@@ -17,7 +17,7 @@ function node(
     spec: { taints: o.taints ?? [], ...(o.cordoned ? { unschedulable: true } : {}) },
     status: {
       conditions: [
-        ...(o.ready ? [{ type: 'Ready', status: o.ready }] : []),
+        ...(o.ready ? [{ type: 'Ready', status: o.ready, ...(o.message ? { message: o.message } : {}) }] : []),
         { type: 'MemoryPressure', status: o.pressure ? 'True' : 'False' },
         { type: 'NetworkUnavailable', status: 'False' },
       ],
@@ -48,10 +48,16 @@ describe('node plan', () => {
     const of = (n: DeepReadonly<Node>) => texts(plan({ node: n, isSilent: false, isCutOff: false }, NOW).taints);
     expect(of(node({ ready: 'False' }))).toEqual(['not-ready:NoSchedule', 'not-ready:NoExecute']);
     expect(of(node())).toEqual(['not-ready:NoSchedule']);
+    expect(of(node({ ready: 'False', message: 'node is shutting down' }))).toEqual(['not-ready:NoSchedule']);
     expect(of(node({ ready: 'True', pressure: true, cordoned: true }))).toEqual([
       'memory-pressure:NoSchedule',
       'unschedulable:NoSchedule',
     ]);
+  });
+
+  test('a node that was shutting down and is silent now is as any other', () => {
+    const seen = { node: node({ ready: 'False', message: 'node is shutting down' }), isSilent: true, isCutOff: false };
+    expect(texts(plan(seen, NOW).taints)).toEqual(['unreachable:NoSchedule', 'unreachable:NoExecute']);
   });
 
   test('silent: Unknown, unreachable, pods not ready', () => {

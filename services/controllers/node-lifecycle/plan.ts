@@ -13,6 +13,9 @@ import type { Instant } from '../instant.ts';
 export const NOT_READY = 'node.kubernetes.io/not-ready';
 export const UNREACHABLE = 'node.kubernetes.io/unreachable';
 
+/** A node that says so ends its pods itself, in an order that evictions would break: here pods tolerate NotReady for seconds only. */
+const SHUTTING_DOWN = 'node is shutting down';
+
 const REPORTED = ['Ready', 'MemoryPressure', 'DiskPressure', 'PIDPressure'];
 const PRESSURES: Readonly<Record<string, string>> = {
   MemoryPressure: 'node.kubernetes.io/memory-pressure',
@@ -83,11 +86,14 @@ function taintsOf(seen: Observed, conditions: readonly NodeCondition[], now: Ins
 }
 
 function wantedTaints(seen: Observed, conditions: readonly NodeCondition[]): Taint[] {
-  const ready = getCondition(conditions, 'Ready')?.status;
+  const { status: ready, message } = getCondition(conditions, 'Ready') ?? {};
   const wanted: Taint[] = [];
   // Before its first word a node is not ready; nothing runs there that could be evicted.
   if (ready === undefined) wanted.push({ key: NOT_READY, effect: 'NoSchedule' });
-  if (ready === 'False') wanted.push({ key: NOT_READY, effect: 'NoSchedule' }, { key: NOT_READY, effect: 'NoExecute' });
+  if (ready === 'False') {
+    wanted.push({ key: NOT_READY, effect: 'NoSchedule' });
+    if (message !== SHUTTING_DOWN) wanted.push({ key: NOT_READY, effect: 'NoExecute' });
+  }
   if (ready === 'Unknown') {
     wanted.push({ key: UNREACHABLE, effect: 'NoSchedule' });
     const isMarked = (seen.node.spec?.taints ?? []).some((t) => t.key === UNREACHABLE && t.effect === 'NoExecute');
