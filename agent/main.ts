@@ -47,7 +47,7 @@ import { runtimeStateFolder } from './runtime-state.ts';
 import { startSession } from './session/client.ts';
 import { Reports } from './session/reports.ts';
 import type { DesiredChange, Session, SessionCredentials } from './session/session.ts';
-import { isHostStopping, NodeShutdown } from './shutdown/node-shutdown.ts';
+import { isHostStopping, NodeShutdown, SHUTDOWN_EVENT } from './shutdown/node-shutdown.ts';
 import { openVolumes } from './volumes/open.ts';
 
 export interface AgentConfig {
@@ -198,7 +198,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     log,
   };
   const warnOfNode = (reason: string, message: string): void =>
-    reports.event(nodeEvent(config.nodeName, reason, message, clock));
+    reports.event(nodeEvent(config.nodeName, { type: 'Warning', reason, message }, clock));
   const nodeCgroups = new NodeCgroups({
     cgroups: kernel.cgroups,
     parent: settings.cgroupParent,
@@ -263,7 +263,8 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     const reportNode = async (): Promise<void> =>
       session.reportNodeStatus(await nodeStatus(nodeOptions, await images.list(c), clock));
     const options = { pods: () => evictablePods(pods, at('images'), manager), unstoredReports: () => session.unstored };
-    await shutdown.run({ periods, reportNode, ...options }, c);
+    const onSeen = (): void => session.event(nodeEvent(config.nodeName, SHUTDOWN_EVENT, clock));
+    await shutdown.run({ periods, reportNode, onSeen, ...options }, c);
   };
 }
 
