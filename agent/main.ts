@@ -49,7 +49,7 @@ import { runtimeStateFolder } from './runtime-state.ts';
 import { startSession } from './session/client.ts';
 import { Reports } from './session/reports.ts';
 import type { Session, SessionCredentials } from './session/session.ts';
-import { isHostStopping, NodeShutdown } from './shutdown/node-shutdown.ts';
+import { isHostStopping, NodeShutdown, SHUTDOWN_EVENT } from './shutdown/node-shutdown.ts';
 import { StaticPods } from './static-pods/static-pods.ts';
 import { LocalStorage } from './volumes/local-storage.ts';
 import { openVolumes } from './volumes/open.ts';
@@ -241,7 +241,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     log,
   };
   const warnOfNode = (reason: string, message: string): void =>
-    reports.event(nodeEvent(config.nodeName, reason, message, clock));
+    reports.event(nodeEvent(config.nodeName, { type: 'Warning', reason, message }, clock));
   const nodeCgroups = new NodeCgroups({
     cgroups: kernel.cgroups,
     parent: settings.cgroupParent,
@@ -312,7 +312,8 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     const reportNode = async (): Promise<void> =>
       session.reportNodeStatus(await nodeStatus(nodeOptions, await images.list(c), clock));
     const options = { pods: () => evictablePods(pods, at('images'), manager), unstoredReports: () => session.unstored };
-    await shutdown.run({ periods, reportNode, ...options }, c);
+    const onSeen = (): void => session.event(nodeEvent(config.nodeName, SHUTDOWN_EVENT, clock));
+    await shutdown.run({ periods, reportNode, onSeen, ...options }, c);
   };
 }
 

@@ -91,20 +91,17 @@ export async function nodeStatus(o: NodeOptions, images: readonly Image[], clock
   };
 }
 
-/** A warning of this node, as `kubectl describe node` shows it. */
+/** What happened to this node, as `kubectl describe node` shows it. */
 export function nodeEvent(
   name: string,
-  reason: string,
-  message: string,
+  what: { readonly type: 'Normal' | 'Warning'; readonly reason: string; readonly message: string },
   clock: Clock,
 ): Parameters<Session['event']>[0] {
   const now = timeText(clock.now());
   return {
     metadata: { namespace: 'default' },
     involvedObject: { kind: 'Node', name, uid: name },
-    reason,
-    message,
-    type: 'Warning',
+    ...what,
     source: { component: 'berth-agent', host: name },
     firstTimestamp: now,
     lastTimestamp: now,

@@ -8,7 +8,7 @@ import type { PodObject } from '../pods/model.ts';
 import { DEFAULT_EVICTION_SETTINGS, type EvictionSettings } from '../resources/eviction-settings.ts';
 import { EvictionManager } from './manager.ts';
 import { NodePressure } from './node-pressure.ts';
-import { evictablePods, reclaimDisk } from './open.ts';
+import { conditionEvents, evictablePods, reclaimDisk } from './open.ts';
 import type { DiskRequest, PodPlaces } from './pod-meter.ts';
 import type { DiskUse, PodUse } from './ranking.ts';
 import { type Observation, type PressureSignal, thresholdsOf } from './thresholds.ts';
@@ -37,6 +37,7 @@ interface Rig {
   readonly walks: string[];
   readonly walkMs: Map<string, number>;
   readonly resources: string[];
+  readonly nodeEvents: string[];
   readonly reclaims: (() => void)[];
   /** Before the node is looked at. */
   readonly looks: (() => void)[];
@@ -58,6 +59,7 @@ async function setUp(settings: Partial<EvictionSettings> = {}, termMs: number | 
     walks: [],
     walkMs: new Map(),
     resources: [],
+    nodeEvents: [],
     reclaims: [],
     looks: [],
   };
@@ -91,6 +93,10 @@ async function setUp(settings: Partial<EvictionSettings> = {}, termMs: number | 
       await reclaimDisk(agent.deps, agent.manager, 0, c);
     },
     onThresholdMet: (resource) => void rig.resources.push(resource),
+    onConditions: (changed) => {
+      const events = conditionEvents('node', pressure.conditions(''), changed);
+      rig.nodeEvents.push(...events.map((e) => e.message));
+    },
   });
   const abort = new AbortController();
   const ended = manager.run({ ...node.c, signal: abort.signal }).catch(() => undefined);
@@ -165,6 +171,11 @@ test('short of memory: the pod that is furthest over its request goes, told as t
   });
   expect(rig.node.events.filter((e) => e.reason === 'Evicted')).toEqual([{ reason: 'Evicted', message }]);
   expect(rig.resources).toEqual(['memory']);
+  await rig.node.pass(300_000, 20_000);
+  expect(rig.nodeEvents).toEqual([
+    'Node node status is now: NodeHasInsufficientMemory',
+    'Node node status is now: NodeHasSufficientMemory',
+  ]);
 });
 
 test('a hard threshold leaves a second; DisruptionTarget is said with the end, not before', async () => {

@@ -17,6 +17,7 @@ import {
   mostUrgent,
   nextPressure,
   type Observations,
+  type PressureCondition,
   SIGNAL_FACTS,
   type StarvedResource,
   type Threshold,
@@ -65,6 +66,8 @@ export interface EvictionOptions {
   /** Removes dead containers and unused images. */
   readonly reclaimDisk: (c: Ctx) => Promise<void>;
   readonly onThresholdMet: (resource: StarvedResource) => void;
+  /** These conditions of the node hold now and did not, or the other way round. */
+  readonly onConditions: (changed: readonly PressureCondition[]) => void;
 }
 
 export class EvictionManager {
@@ -100,10 +103,14 @@ export class EvictionManager {
   async look(c: Ctx): Promise<EvictablePod | undefined> {
     const { pressure, thresholds, transitionMs } = this.#o;
     const seen = await this.#o.observe(c);
-    const before = pressure.state.conditions.join();
+    const before = pressure.state.conditions;
     pressure.state = nextPressure(pressure.state, thresholds, seen, { nowMs: c.clock.monotonic(), transitionMs });
     const now = pressure.state.conditions;
-    if (now.join() !== before) c.log.info({ conditions: now }, 'the pressure on the node changed');
+    const changed = [...now.filter((x) => !before.includes(x)), ...before.filter((x) => !now.includes(x))];
+    if (changed.length > 0) {
+      c.log.info({ conditions: now }, 'the pressure on the node changed');
+      this.#o.onConditions(changed);
+    }
     const urgent = mostUrgent(pressure.state.due);
     if (urgent === undefined) return undefined;
     const { resource } = SIGNAL_FACTS[urgent.signal];

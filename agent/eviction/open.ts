@@ -1,4 +1,5 @@
 /** Puts eviction together for one node: what it reads, what it may end, and what it can take back before. */
+import type { NodeCondition } from '#lib/api';
 import type { Ctx } from '#lib/base';
 import type { CgroupAmount } from '../kernel/kernel.ts';
 import { nodeEvent } from '../node.ts';
@@ -48,9 +49,29 @@ export async function openEviction(o: OpenEvictionOptions): Promise<EvictionMana
     reclaimDisk: (c) => reclaimDisk(d, o.manager, settings.imageGc.minimumAgeMs, c),
     onThresholdMet: (resource) => {
       const message = `Attempting to reclaim ${resource}`;
-      d.session.event(nodeEvent(d.settings.nodeName, 'EvictionThresholdMet', message, d.clock));
+      d.session.event(
+        nodeEvent(d.settings.nodeName, { type: 'Warning', reason: 'EvictionThresholdMet', message }, d.clock),
+      );
+    },
+    onConditions: (changed) => {
+      for (const event of conditionEvents(d.settings.nodeName, o.pressure.conditions(''), changed))
+        d.session.event(nodeEvent(d.settings.nodeName, event, d.clock));
     },
   });
+}
+
+/** As the kubelet tells them: `Node n status is now: NodeHasDiskPressure`. */
+export function conditionEvents(
+  node: string,
+  conditions: readonly NodeCondition[],
+  changed: readonly string[],
+): readonly { readonly type: 'Normal'; readonly reason: string; readonly message: string }[] {
+  return conditions
+    .filter((c) => changed.includes(c.type))
+    .map((c) => {
+      const reason = (c.reason ?? '').replace('Kubelet', 'Node');
+      return { type: 'Normal', reason, message: `Node ${node} status is now: ${reason}` };
+    });
 }
 
 export function evictablePods(d: PodDeps, imagesFolder: string, manager: PodManager): readonly EvictablePod[] {

@@ -228,7 +228,7 @@ describe('LogRenderer', () => {
     new LogRenderer(o).render(Buffer.from(records)).toString();
 
   test('time once a line, streams chosen, parts joined, damage as it is', () => {
-    const records = line(1, 'P') + line(2) + line(3, 'F', 'stderr') + 'damaged\n';
+    const records = `${line(1, 'P')}${line(2)}${line(3, 'F', 'stderr')}damaged\n`;
     const time = (n: number): string => `2026-01-01T00:00:0${n}.000000000Z`;
     expect(render(records, {})).toBe('line 1line 2\nline 3\ndamaged\n');
     expect(render(records, { timestamps: true })).toBe(`${time(1)} line 1line 2\n${time(3)} line 3\ndamaged\n`);

@@ -46,6 +46,7 @@ test('pods end in the order of their priority, each within the shorter grace; ne
   const atS: Record<string, number> = {};
   const beginMs = node.clock.now();
   let notReady = 0;
+  let seen = 0;
   let unstored = 1;
   let isDone = false;
   const end = shutdown.run(
@@ -55,6 +56,7 @@ test('pods end in the order of their priority, each within the shorter grace; ne
       reportNode: async () => {
         notReady++;
       },
+      onSeen: () => void seen++,
       unstoredReports: () => unstored,
     },
     node.c,
@@ -69,7 +71,7 @@ test('pods end in the order of their priority, each within the shorter grace; ne
     for (const n of names)
       if (node.status(n)?.phase === 'Failed') atS[n] ??= Math.round((node.clock.now() - beginMs) / 1000);
   }
-  expect(notReady).toBe(1);
+  expect([notReady, seen]).toEqual([1, 1]);
   expect(atS['brief']).toBeLessThan(atS['slow'] ?? 0);
   expect(atS['slow']).toBeLessThan(6);
   expect(atS['stuck']).toBeGreaterThanOrEqual(9);
@@ -105,6 +107,7 @@ test('a pod that outlives its period does not hold up the others, nor the end', 
     periods: [period(0, 3)],
     pods: () => evictablePods(agent.deps, '/images', agent.manager),
     reportNode: () => Promise.reject(new StatusError('Unavailable', 'no session')),
+    onSeen: () => undefined,
     unstoredReports: () => 7,
   };
   void new NodeShutdown().run(options, node.c).then(() => {

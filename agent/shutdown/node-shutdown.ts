@@ -13,6 +13,12 @@ import type { PodFailure } from '../pods/model.ts';
 import type { ShutdownPeriod } from '../resources/shutdown-settings.ts';
 import { shutdownGroups } from './groups.ts';
 
+/** Of the node. */
+export const SHUTDOWN_EVENT = {
+  type: 'Normal',
+  reason: 'NodeShutdown',
+  message: 'Shutdown manager detected shutdown event',
+} as const;
 const POLL_MS = 200;
 /** For the last reports to be stored. */
 const REPORT_LIMIT_MS = 3_000;
@@ -26,6 +32,8 @@ export interface NodeShutdownOptions {
   readonly pods: () => readonly EvictablePod[];
   /** Tells the control plane of the node as it is now. */
   readonly reportNode: (c: Ctx) => Promise<void>;
+  /** It is told that the shutdown was seen. */
+  readonly onSeen: () => void;
   /** Reports of pods that the control plane has not stored. */
   readonly unstoredReports: () => number;
 }
@@ -47,6 +55,7 @@ export class NodeShutdown {
   async run(o: NodeShutdownOptions, c: Ctx): Promise<void> {
     this.#isUnderWay = true;
     c.log.info({ periods: o.periods }, 'the host shuts down: pods end');
+    o.onSeen();
     await o.reportNode(c).catch((e: unknown) => c.log.warn({ err: messageOf(e) }, 'the node could not be reported'));
     const priorityOf = (p: EvictablePod): number => p.pod.spec.priority ?? 0;
     for (const group of shutdownGroups(o.periods, o.pods(), priorityOf)) {

@@ -122,6 +122,8 @@ evictionPressureTransitionPeriod: 15s
       'jsonpath={range .items[*]}{.reason} {.message}{"\\n"}{end}',
     );
     expect(events.stdout).toContain('EvictionThresholdMet Attempting to reclaim memory');
+    for (const reason of ['NodeHasInsufficientMemory', 'NodeHasSufficientMemory'])
+      expect(events.stdout).toContain(`${reason} Node ${name} status is now: ${reason}`);
     expect(events.stdout).toContain('Evicted The node was low on resource: memory.');
   });
 
