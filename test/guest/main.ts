@@ -31,9 +31,14 @@ const BOOT_MODULES = [
   'fs/overlayfs/overlay',
 ];
 const SUITES = [
-  'test/integration/kernel.test.ts',
+  'test/integration/cgroups.test.ts',
+  'test/integration/limits.test.ts',
+  'test/integration/seccomp.test.ts',
+  'test/integration/hostile-container.test.ts',
+  'test/integration/pod-processes.test.ts',
   'test/integration/runtime.test.ts',
   'test/integration/volumes.test.ts',
+  'test/integration/kernel.test.ts',
   'test/integration/network.test.ts',
 ];
 

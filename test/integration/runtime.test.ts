@@ -268,7 +268,7 @@ for (const program of ['crun', 'runc']) {
       expect(await h.exited(o.id)).toMatchObject({ exitCode: 137, lost: true });
     });
 
-    test('supervisor and container killed while no agent runs: exited 255, lost', async () => {
+    test('supervisor and container killed while no agent runs: exited 137, lost', async () => {
       const o = sh('sleep 1000');
       const before = await h.runtime.start(o, h.c);
       await h.restartAgent(async () => {
