@@ -184,6 +184,63 @@ describe('stream', () => {
   });
 });
 
+describe('the connection', () => {
+  test('a call that the caller cancels is not held against the member', async () => {
+    const first = await serving((stream, path) => {
+      if (path === METHOD.path) answer(stream, { body: framed(Buffer.from('first')) });
+      else stream.respond({ ':status': 200 });
+    });
+    const second = await serving((stream) => answer(stream, { body: framed(Buffer.from('second')) }));
+    const channel = opened([first, second]);
+    const lasting = channel.stream({ path: '/test.Echo/Last', needsLeader: true });
+    const read = async (): Promise<void> => {
+      for await (const m of lasting.messages) throw new Error(`${m.length} bytes came`);
+    };
+    const ended = failureOf(read());
+    expect((await channel.unary(METHOD, Buffer.alloc(0), 5_000)).toString()).toBe('first');
+    lasting.cancel();
+    expect((await ended).code).toBe(1);
+    expect((await channel.unary(METHOD, Buffer.alloc(0), 5_000)).toString()).toBe('first');
+  });
+
+  test('a stream that nobody reads breaks without a word', async () => {
+    const uncaught: unknown[] = [];
+    const note = (e: unknown): void => void uncaught.push(e);
+    process.on('uncaughtException', note);
+    try {
+      const channel = opened(['http://127.0.0.1:1']);
+      channel.stream(METHOD).cancel();
+      channel.stream(METHOD);
+      const client = new EtcdClient({ endpoints: ['http://127.0.0.1:1'] });
+      channels.push(client);
+      for await (const r of client.watch({ key: Buffer.from('a'), startRevision: 1n }, AbortSignal.abort()))
+        throw new Error(`revision ${r.revision} came`);
+      await failureOf(channel.unary(METHOD, Buffer.alloc(0), 5_000));
+      await failureOf(client.range({ key: Buffer.from('a') }));
+    } finally {
+      process.off('uncaughtException', note);
+    }
+    expect(uncaught).toEqual([]);
+  });
+
+  test('another takes its place before the numbers of its streams run out, and what goes on ends well', async () => {
+    const sessions = new Set<unknown>();
+    const held: ServerHttp2Stream[] = [];
+    const url = await serving((stream, path) => {
+      sessions.add(stream.session);
+      if (path === METHOD.path) answer(stream, { body: framed(Buffer.from('b')) });
+      else held.push(stream);
+    });
+    const channel = new Channel({ endpoints: [url], streamsPerConnection: 3 });
+    channels.push(channel);
+    const slow = channel.unary({ path: '/test.Echo/Wait', needsLeader: true }, Buffer.alloc(0), 5_000);
+    for (let i = 0; i < 7; i++) await channel.unary(METHOD, Buffer.alloc(0), 5_000);
+    expect(sessions.size).toBe(3);
+    for (const stream of held) answer(stream, { body: framed(Buffer.from('late')) });
+    expect((await slow).toString()).toBe('late');
+  });
+});
+
 describe('EtcdClient', () => {
   test('one answer of a keep-alive is read, and its absence told', async () => {
     const w = new BackWriter();
