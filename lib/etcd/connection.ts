@@ -16,11 +16,13 @@ export interface EtcdTls {
 
 const CONNECT_MS = 5_000;
 /**
- * etcd hangs up on who pings more often than every 5 s, or while no call is under way (its PermitWithoutStream is false). Both
- * together are below a call's time limit.
+ * etcd hangs up on who pings more often than every 5 s, or while no call is under way (its PermitWithoutStream is false). All
+ * three are below a call's time limit.
  */
 const PING_EVERY_MS = 6_000;
-const PING_ANSWER_MS = 3_000;
+const PING_ANSWER_MS = 2_500;
+/** After a standstill of this process the timers come first: what lies in the socket is read before the verdict. */
+const PING_LAST_LOOK_MS = 500;
 /**
  * HTTP/2's own 64 KiB cost a round trip each, and every turn of a busy event loop is one: the watch fell seconds behind
  * while large objects were written. This is also what may wait in memory for a slow consumer.
@@ -105,7 +107,14 @@ export class Connection {
       this.#pingLater();
       return;
     }
-    this.#timer = this.#clock.after(PING_ANSWER_MS, () => session.destroy(new Error('a ping was not answered')), UNREF);
+    const giveUp = (): void => session.destroy(new Error('a ping was not answered'));
+    this.#timer = this.#clock.after(
+      PING_ANSWER_MS,
+      () => {
+        this.#timer = this.#clock.after(PING_LAST_LOOK_MS, giveUp, UNREF);
+      },
+      UNREF,
+    );
     session.ping(() => {
       this.#timer.cancel();
       if (!session.destroyed) this.#pingLater();

@@ -2,6 +2,7 @@ import { createServer, type Http2Server, type ServerHttp2Stream } from 'node:htt
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { BackWriter, WIRE_BYTES, WIRE_VARINT, WireReader } from '#lib/api';
+import { type Clock, realClock } from '#lib/base';
 import { Channel } from './channel.ts';
 import { EtcdClient } from './client.ts';
 import { Deframer, framed } from './frames.ts';
@@ -221,6 +222,41 @@ describe('the connection', () => {
       process.off('uncaughtException', note);
     }
     expect(uncaught).toEqual([]);
+  });
+
+  test('is not given up because this process stood still while the answer to a ping lay waiting', async () => {
+    const timers: { ms: number; fn: () => void }[] = [];
+    const clock: Clock = {
+      now: () => realClock.now(),
+      monotonic: () => realClock.monotonic(),
+      sleep: (ms, signal) => realClock.sleep(ms, signal),
+      after: (ms, fn) => {
+        const timer = { ms, fn };
+        timers.push(timer);
+        const cancel = (): void => void timers.splice(0, timers.length, ...timers.filter((t) => t !== timer));
+        return { cancel, [Symbol.dispose]: cancel };
+      },
+    };
+    /** What is due, without a turn of the event loop between. */
+    const fire = (what: (ms: number) => boolean): number => {
+      const due = timers.filter((t) => what(t.ms));
+      timers.splice(0, timers.length, ...timers.filter((t) => !due.includes(t)));
+      for (const t of due) t.fn();
+      return due.length;
+    };
+    const held: ServerHttp2Stream[] = [];
+    const url = await serving((stream) => held.push(stream));
+    const channel = new Channel({ endpoints: [url], clock });
+    channels.push(channel);
+    const call = channel.unary(METHOD, Buffer.alloc(0), 60_000);
+    await expect.poll(() => held.length).toBe(1);
+    expect(fire((ms) => ms === 6_000)).toBe(1);
+    expect(fire((ms) => ms < 6_000)).toBe(1);
+    await expect.poll(() => timers.some((t) => t.ms === 6_000)).toBe(true);
+    // And one that is really not answered is.
+    expect(fire((ms) => ms === 6_000)).toBe(1);
+    while (fire((ms) => ms < 6_000) > 0);
+    expect((await failureOf(call)).message).toBe('14 UNAVAILABLE: a ping was not answered');
   });
 
   test('another takes its place before the numbers of its streams run out, and what goes on ends well', async () => {
