@@ -1,7 +1,7 @@
 /**
  * The folder of manifests (the kubelet's staticPodPath): one pod a file, names that begin with a dot are left out. Looked at
  * when something in it changes and every 20 seconds. A file that is wrong stops no other one, and while it is there the pod
- * that it last named runs on: a manifest that is being written must not end its pod.
+ * that it last named runs on: a manifest that is being written must not end its pod. Nor must a folder that cannot be read.
  * Source: kubernetes pkg/kubelet/config/file.go, file_linux.go; fileCheckFrequency.
  */
 import { type FSWatcher, watch } from 'node:fs';
@@ -112,8 +112,10 @@ export class ManifestFolder {
       if (all.length > FILES_MAX) this.#mistake('', `only the first ${FILES_MAX} of its ${all.length} files are read`);
       return all.slice(0, FILES_MAX);
     } catch (e) {
-      if (!isMissing(e)) this.#mistake('', messageOf(e));
-      return [];
+      if (isMissing(e)) return [];
+      this.#mistake('', messageOf(e));
+      // No descriptors left, an error of the disk: that says nothing of the pods, and to end them all would be the worst answer.
+      return [...this.#known.keys()].sort();
     }
   }
 

@@ -1,12 +1,13 @@
 /** Static pods and their mirrors, on a real folder of manifests, with workers and a control plane that only remember. */
-import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { KubeObject, PodStatus } from '#lib/api';
-import { realClock, StatusError, silentLogger } from '#lib/base';
+import { realClock, StatusError, silentLogger, VirtualClock } from '#lib/base';
 import type { PodObject } from '../pods/model.ts';
 import type { DesiredChange, PodRef } from '../session/session.ts';
+import { ManifestFolder } from './folder.ts';
 import { CONFIG_HASH, CONFIG_MIRROR } from './manifest.ts';
 import { StaticPods } from './static-pods.ts';
 
@@ -160,6 +161,26 @@ describe('static pods', () => {
     await eventually('b ends', () => node.worker('b-n1').metadata.deletionTimestamp !== undefined);
     expect(node.removed).toEqual([]);
     expect(node.mirrorCalls).toEqual([]);
+  });
+
+  test('a folder that cannot be read ends nothing', async () => {
+    await put('a.yaml', manifest('a'));
+    const path = folder;
+    const mistakes: string[] = [];
+    const look = new ManifestFolder({
+      folder: path,
+      nodeName: 'n1',
+      clock: new VirtualClock(),
+      onMistake: (_path, message) => mistakes.push(message),
+      onUnknown: () => undefined,
+    });
+    expect([...(await look.read()).keys()]).toEqual(['default/a-n1']);
+    await rename(path, `${path}.away`);
+    await symlink(path, path);
+    expect([...(await look.read()).keys()]).toEqual(['default/a-n1']);
+    expect(mistakes[0]).toContain('ELOOP');
+    await rm(path);
+    expect([...(await look.read()).keys()]).toEqual([]);
   });
 
   test('a folder that comes later, and comes back, is found', async () => {

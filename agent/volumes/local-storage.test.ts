@@ -45,7 +45,7 @@ afterEach(async () => {
 
 function volume(
   name: string,
-  o: { path?: string; phase?: string; policy?: string; by?: string } = {},
+  o: { path?: string; phase?: string; policy?: string; by?: string; claimUid?: string } = {},
 ): PersistentVolume {
   return {
     apiVersion: 'v1',
@@ -58,6 +58,7 @@ function volume(
     spec: {
       local: { path: o.path ?? join(folder, name) },
       persistentVolumeReclaimPolicy: o.policy ?? 'Delete',
+      claimRef: { namespace: 'ns', name: 'c', uid: o.claimUid ?? `uid-of-claim` },
     },
     status: { phase: o.phase ?? 'Released' },
   };
@@ -105,6 +106,47 @@ describe('local storage', () => {
     await expect.poll(() => said.length).toBe(1);
     expect(said[0]).toMatch(/^VolumeFailedDelete: Failed to delete the data of the volume: path .* is not below/);
     expect((await readdir(folder)).sort()).toEqual(['other', 'pvc-1']);
+  });
+
+  test('one whose path is another volume’s folder is not erased', async () => {
+    await withData('pvc-1_ns_c');
+    await withData('pvc-12_ns_c');
+    storage.connected();
+    arrive(
+      volume('pvc-2', { path: join(folder, 'pvc-1_ns_c') }),
+      volume('pvc-1', { path: join(folder, 'pvc-12_ns_c') }),
+    );
+    await expect.poll(() => said.length).toBe(2);
+    expect(said.join('\n')).toMatch(/is not the folder of volume pvc-2\n.*is not the folder of volume pvc-1$/);
+    expect((await readdir(folder)).sort()).toEqual(['pvc-12_ns_c', 'pvc-1_ns_c']);
+    known = [];
+    arrive(volume('pvc-12', { path: join(folder, 'pvc-12_ns_c') }));
+    await expect.poll(() => said.at(-1)).toBe('erased pvc-12 uid-pvc-12');
+    expect(await readdir(folder)).toEqual(['pvc-1_ns_c']);
+  });
+
+  test('one that names no claim any more is somebody’s to give anew, though it still says Released', async () => {
+    for (const name of ['pvc-1', 'pvc-2']) await withData(name);
+    storage.connected();
+    arrive(volume('pvc-1', { claimUid: '' }), volume('pvc-2'));
+    await expect.poll(() => said).toContain('erased pvc-2 uid-pvc-2');
+    await clock.advance(100_000);
+    expect([said, await readdir(folder)]).toEqual([['erased pvc-2 uid-pvc-2'], ['pvc-1']]);
+  });
+
+  test('several first pods of one volume get one folder', async () => {
+    for (let i = 0; i < 20; i++) {
+      const name = `pvc-${i}`;
+      const first = storage.folderOf(volume(name)).then(async (path) => [path, (await stat(path)).ino]);
+      const all = await Promise.all([first, ...Array.from({ length: 5 }, () => storage.folderOf(volume(name)))]);
+      expect(all[0]).toEqual([join(folder, name), (await stat(join(folder, name))).ino]);
+    }
+    expect((await readdir(folder)).length).toBe(20);
+  });
+
+  test('the longest name that a volume may have', async () => {
+    const name = `pvc-1_${'n'.repeat(248)}`;
+    expect(await storage.folderOf(volume('pvc-1', { path: join(folder, name) }))).toBe(join(folder, name));
   });
 
   test('a released one is erased and told; others stay', async () => {

@@ -31,6 +31,8 @@ const RETRY_MS_MAX = 60_000;
 export class LocalStorage implements AsyncDisposable {
   readonly #o: LocalStorageOptions;
   readonly #scope = new Scope('local storage');
+  /** By path: each is made once, or one maker would put its empty folder in the place of another's that is in use. */
+  readonly #making = new Map<string, Promise<string>>();
   /** Uids. */
   readonly #erasing = new Set<string>();
   #isLive = false;
@@ -46,9 +48,15 @@ export class LocalStorage implements AsyncDisposable {
   /** The volume's folder, made when it is not there: open to every user, as only its own containers see it. */
   async folderOf(volume: Volume): Promise<string> {
     const path = this.#pathOf(volume);
+    const making = this.#making.get(path) ?? this.#make(path).finally(() => this.#making.delete(path));
+    this.#making.set(path, making);
+    return await making;
+  }
+
+  async #make(path: string): Promise<string> {
     if (await isFolder(path)) return path;
-    // Under its name only when its mode is right: a crash leaves none with a wrong one.
-    const draft = join(this.#o.folder, `.new-${basename(path)}`);
+    // Under its name only when its mode is right: a crash leaves none with a wrong one. The other name is no longer than its own.
+    const draft = join(this.#o.folder, `.${basename(path).slice(1)}`);
     await mkdir(draft, { recursive: true });
     await chmod(draft, 0o777);
     await rename(draft, path).catch(async (e: unknown) => {
@@ -94,7 +102,7 @@ export class LocalStorage implements AsyncDisposable {
       if (volume === undefined || !isToBeErased(volume)) return;
       const { name } = volume.metadata;
       try {
-        await this.#o.kernel.removeTree(this.#pathOf(volume), c);
+        await this.#o.kernel.removeTree(this.#ownPathOf(volume), c);
         c.log.info({ volume: name }, 'the data of a released volume is deleted');
         this.#o.session.reportVolumeErased({ name, uid });
         return;
@@ -113,6 +121,15 @@ export class LocalStorage implements AsyncDisposable {
     if (!/^pvc-[A-Za-z0-9._-]{1,250}$/.test(name) || dirname(path) !== this.#o.folder)
       throw new StatusError('Invalid', `path ${path} is not below this node's ${this.#o.folder}`);
     return join(this.#o.folder, name);
+  }
+
+  /** Of a volume that is to be erased: its folder bears its name. Of two objects with one path only one may speak for the data. */
+  #ownPathOf(volume: Volume): string {
+    const path = this.#pathOf(volume);
+    const { name } = volume.metadata;
+    if (basename(path) !== name && !basename(path).startsWith(`${name}_`))
+      throw new StatusError('Invalid', `path ${path} is not the folder of volume ${name}`);
+    return path;
   }
 
   #tell({ metadata: { name, uid } }: Volume, message: string): void {

@@ -9,13 +9,15 @@ import { type Clock, messageOf, realClock, TimeLimits, type Timer } from '#lib/b
 import { Connection, type EtcdTls } from './connection.ts';
 import { Deframer, framed } from './frames.ts';
 import { Reply } from './reply.ts';
-import { DEADLINE_EXCEEDED, INTERNAL, RpcError, UNAVAILABLE } from './rpc-error.ts';
+import { CANCELLED, DEADLINE_EXCEEDED, INTERNAL, RpcError, UNAVAILABLE } from './rpc-error.ts';
 
 export interface ChannelOptions {
   /** `http://host:port` or `https://host:port`. */
   readonly endpoints: readonly string[];
   readonly tls?: EtcdTls | undefined;
   readonly clock?: Clock | undefined;
+  /** After so many, calls to come get a new connection. Default 2^29. */
+  readonly streamsPerConnection?: number | undefined;
 }
 
 export interface Method {
@@ -35,6 +37,12 @@ export interface RpcStream {
   end(): void;
   cancel(): void;
 }
+
+/**
+ * HTTP/2 numbers the streams of a connection and has 2^30 numbers for a client's: a few weeks of a busy server. Node goes on
+ * with such a connection and fails each call.
+ */
+const STREAMS_PER_CONNECTION = 2 ** 29;
 
 export class Channel {
   readonly #o: ChannelOptions;
@@ -93,16 +101,28 @@ export class Channel {
   /** `limitMs`: undefined for one that lasts. Throws RpcError. */
   stream(method: Method, limitMs?: number): RpcStream {
     const { connection, stream } = this.#open(method);
-    const cancel = (): void => stream.close(constants.NGHTTP2_CANCEL);
-    const limit = limitMs === undefined ? undefined : this.#limit(limitMs, cancel);
+    const ending: Ending = {};
+    const stop = (why: RpcError): void => {
+      ending.stopped ??= why;
+      stream.close(constants.NGHTTP2_CANCEL);
+    };
+    const limit =
+      limitMs === undefined
+        ? undefined
+        : this.#limit(limitMs, () => {
+            stop(new RpcError(DEADLINE_EXCEEDED, `no answer within ${limitMs} ms`));
+            this.#leave(connection);
+          });
     stream.once('close', () => limit?.cancel());
+    // Made at once: a stream that nobody reads may break too, and its error must have a listener.
+    const reply = new Reply(stream);
     return {
-      messages: messagesOf(stream, (e) => {
+      messages: messagesOf(stream, reply, ending, (e) => {
         if (e.code === UNAVAILABLE) this.#leave(connection);
       }),
       write: (message) => void stream.write(framed(message)),
       end: () => void stream.end(),
-      cancel,
+      cancel: () => stop(new RpcError(CANCELLED, 'the caller has left')),
     };
   }
 
@@ -125,9 +145,9 @@ export class Channel {
   #connected(): Connection {
     if (this.#connection?.isOpen === true) return this.#connection;
     if (this.#isClosed) throw new RpcError(UNAVAILABLE, 'this client is closed');
-    const { endpoints, tls } = this.#o;
+    const { endpoints, tls, streamsPerConnection = STREAMS_PER_CONNECTION } = this.#o;
     const endpoint = endpoints[this.#dials++ % endpoints.length] ?? '';
-    this.#connection = new Connection(endpoint, tls, this.#clock);
+    this.#connection = new Connection(endpoint, { tls, clock: this.#clock, streamsMax: streamsPerConnection });
     return this.#connection;
   }
 
@@ -148,8 +168,17 @@ export class Channel {
   }
 }
 
-async function* messagesOf(stream: ClientHttp2Stream, onFailure: (e: RpcError) => void): AsyncGenerator<Buffer> {
-  const reply = new Reply(stream);
+/** Why we ended a stream ourselves, when we did: the member has no part in it. */
+interface Ending {
+  stopped?: RpcError;
+}
+
+async function* messagesOf(
+  stream: ClientHttp2Stream,
+  reply: Reply,
+  ending: Ending,
+  onFailure: (e: RpcError) => void,
+): AsyncGenerator<Buffer> {
   const deframer = new Deframer();
   try {
     for await (const chunk of stream) yield* deframer.push(chunk);
@@ -158,6 +187,7 @@ async function* messagesOf(stream: ClientHttp2Stream, onFailure: (e: RpcError) =
   } finally {
     stream.close(constants.NGHTTP2_CANCEL);
   }
+  if (ending.stopped !== undefined) throw ending.stopped;
   const failure =
     reply.failure() ?? (deframer.isWithin ? new RpcError(UNAVAILABLE, 'the stream ended within a message') : undefined);
   if (failure === undefined) return;

@@ -16,11 +16,13 @@ export interface EtcdTls {
 
 const CONNECT_MS = 5_000;
 /**
- * etcd hangs up on who pings more often than every 5 s, or while no call is under way (its PermitWithoutStream is false). Both
- * together are below a call's time limit.
+ * etcd hangs up on who pings more often than every 5 s, or while no call is under way (its PermitWithoutStream is false). All
+ * three are below a call's time limit.
  */
 const PING_EVERY_MS = 6_000;
-const PING_ANSWER_MS = 3_000;
+const PING_ANSWER_MS = 2_500;
+/** After a standstill of this process the timers come first: what lies in the socket is read before the verdict. */
+const PING_LAST_LOOK_MS = 500;
 /**
  * HTTP/2's own 64 KiB cost a round trip each, and every turn of a busy event loop is one: the watch fell seconds behind
  * while large objects were written. This is also what may wait in memory for a slow consumer.
@@ -28,22 +30,32 @@ const PING_ANSWER_MS = 3_000;
 const WINDOW_BYTES = 8 * 1024 * 1024;
 /** Of Node's own accounting, in MB: what is under way is bounded by the window and by what callers ask for. */
 const SESSION_MEMORY_MB = 4096;
-const STREAMS_MAX = 0x7fffffff;
+const CONCURRENT_STREAMS_MAX = 0x7fffffff;
+
+export interface ConnectionOptions {
+  readonly tls: EtcdTls | undefined;
+  readonly clock: Clock;
+  /** In all, not at once: after them it takes no more, and ends with the last of them. */
+  readonly streamsMax: number;
+}
 
 export class Connection {
   readonly #session: ClientHttp2Session;
   readonly #clock: Clock;
+  /** Under way. */
   #streams = 0;
+  #streamsLeft: number;
   #isLeaving = false;
   #timer: Timer;
 
   /** Begins to connect; streams may be opened at once. */
-  constructor(endpoint: string, tls: EtcdTls | undefined, clock: Clock) {
+  constructor(endpoint: string, { tls, clock, streamsMax }: ConnectionOptions) {
     this.#clock = clock;
+    this.#streamsLeft = streamsMax;
     const session = connect(endpoint, {
       settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
       maxSessionMemory: SESSION_MEMORY_MB,
-      peerMaxConcurrentStreams: STREAMS_MAX,
+      peerMaxConcurrentStreams: CONCURRENT_STREAMS_MAX,
       ...(tls === undefined ? {} : tlsOptions(tls)),
     });
     this.#session = session;
@@ -52,6 +64,7 @@ export class Connection {
     session.on('error', () => undefined);
     session.once('connect', () => {
       this.#timer.cancel();
+      if (session.destroyed) return;
       session.setLocalWindowSize(WINDOW_BYTES);
       this.#pingLater();
     });
@@ -63,13 +76,17 @@ export class Connection {
 
   /** It takes streams. */
   get isOpen(): boolean {
-    return !this.#isLeaving && !this.#session.closed && !this.#session.destroyed;
+    return this.#streamsLeft > 0 && !this.#isLeaving && !this.#session.closed && !this.#session.destroyed;
   }
 
   request(headers: OutgoingHttpHeaders): ClientHttp2Stream {
     const stream = this.#session.request(headers);
     this.#streams++;
-    stream.once('close', () => this.#streams--);
+    stream.once('close', () => {
+      this.#streams--;
+      if (this.#streamsLeft <= 0 && this.#streams === 0) this.close();
+    });
+    this.#streamsLeft--;
     return stream;
   }
 
@@ -90,7 +107,14 @@ export class Connection {
       this.#pingLater();
       return;
     }
-    this.#timer = this.#clock.after(PING_ANSWER_MS, () => session.destroy(new Error('a ping was not answered')), UNREF);
+    const giveUp = (): void => session.destroy(new Error('a ping was not answered'));
+    this.#timer = this.#clock.after(
+      PING_ANSWER_MS,
+      () => {
+        this.#timer = this.#clock.after(PING_LAST_LOOK_MS, giveUp, UNREF);
+      },
+      UNREF,
+    );
     session.ping(() => {
       this.#timer.cancel();
       if (!session.destroyed) this.#pingLater();

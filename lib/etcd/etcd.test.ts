@@ -2,6 +2,7 @@ import { createServer, type Http2Server, type ServerHttp2Stream } from 'node:htt
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { BackWriter, WIRE_BYTES, WIRE_VARINT, WireReader } from '#lib/api';
+import { type Clock, realClock } from '#lib/base';
 import { Channel } from './channel.ts';
 import { EtcdClient } from './client.ts';
 import { Deframer, framed } from './frames.ts';
@@ -181,6 +182,98 @@ describe('stream', () => {
       for await (const m of opened([url]).stream(METHOD).messages) throw new Error(`${m.length} bytes came`);
     };
     expect((await failureOf(read())).code).toBe(14);
+  });
+});
+
+describe('the connection', () => {
+  test('a call that the caller cancels is not held against the member', async () => {
+    const first = await serving((stream, path) => {
+      if (path === METHOD.path) answer(stream, { body: framed(Buffer.from('first')) });
+      else stream.respond({ ':status': 200 });
+    });
+    const second = await serving((stream) => answer(stream, { body: framed(Buffer.from('second')) }));
+    const channel = opened([first, second]);
+    const lasting = channel.stream({ path: '/test.Echo/Last', needsLeader: true });
+    const read = async (): Promise<void> => {
+      for await (const m of lasting.messages) throw new Error(`${m.length} bytes came`);
+    };
+    const ended = failureOf(read());
+    expect((await channel.unary(METHOD, Buffer.alloc(0), 5_000)).toString()).toBe('first');
+    lasting.cancel();
+    expect((await ended).code).toBe(1);
+    expect((await channel.unary(METHOD, Buffer.alloc(0), 5_000)).toString()).toBe('first');
+  });
+
+  test('a stream that nobody reads breaks without a word', async () => {
+    const uncaught: unknown[] = [];
+    const note = (e: unknown): void => void uncaught.push(e);
+    process.on('uncaughtException', note);
+    try {
+      const channel = opened(['http://127.0.0.1:1']);
+      channel.stream(METHOD).cancel();
+      channel.stream(METHOD);
+      const client = new EtcdClient({ endpoints: ['http://127.0.0.1:1'] });
+      channels.push(client);
+      for await (const r of client.watch({ key: Buffer.from('a'), startRevision: 1n }, AbortSignal.abort()))
+        throw new Error(`revision ${r.revision} came`);
+      await failureOf(channel.unary(METHOD, Buffer.alloc(0), 5_000));
+      await failureOf(client.range({ key: Buffer.from('a') }));
+    } finally {
+      process.off('uncaughtException', note);
+    }
+    expect(uncaught).toEqual([]);
+  });
+
+  test('is not given up because this process stood still while the answer to a ping lay waiting', async () => {
+    const timers: { ms: number; fn: () => void }[] = [];
+    const clock: Clock = {
+      now: () => realClock.now(),
+      monotonic: () => realClock.monotonic(),
+      sleep: (ms, signal) => realClock.sleep(ms, signal),
+      after: (ms, fn) => {
+        const timer = { ms, fn };
+        timers.push(timer);
+        const cancel = (): void => void timers.splice(0, timers.length, ...timers.filter((t) => t !== timer));
+        return { cancel, [Symbol.dispose]: cancel };
+      },
+    };
+    /** What is due, without a turn of the event loop between. */
+    const fire = (what: (ms: number) => boolean): number => {
+      const due = timers.filter((t) => what(t.ms));
+      timers.splice(0, timers.length, ...timers.filter((t) => !due.includes(t)));
+      for (const t of due) t.fn();
+      return due.length;
+    };
+    const held: ServerHttp2Stream[] = [];
+    const url = await serving((stream) => held.push(stream));
+    const channel = new Channel({ endpoints: [url], clock });
+    channels.push(channel);
+    const call = channel.unary(METHOD, Buffer.alloc(0), 60_000);
+    await expect.poll(() => held.length).toBe(1);
+    expect(fire((ms) => ms === 6_000)).toBe(1);
+    expect(fire((ms) => ms < 6_000)).toBe(1);
+    await expect.poll(() => timers.some((t) => t.ms === 6_000)).toBe(true);
+    // And one that is really not answered is.
+    expect(fire((ms) => ms === 6_000)).toBe(1);
+    while (fire((ms) => ms < 6_000) > 0);
+    expect((await failureOf(call)).message).toBe('14 UNAVAILABLE: a ping was not answered');
+  });
+
+  test('another takes its place before the numbers of its streams run out, and what goes on ends well', async () => {
+    const sessions = new Set<unknown>();
+    const held: ServerHttp2Stream[] = [];
+    const url = await serving((stream, path) => {
+      sessions.add(stream.session);
+      if (path === METHOD.path) answer(stream, { body: framed(Buffer.from('b')) });
+      else held.push(stream);
+    });
+    const channel = new Channel({ endpoints: [url], streamsPerConnection: 3 });
+    channels.push(channel);
+    const slow = channel.unary({ path: '/test.Echo/Wait', needsLeader: true }, Buffer.alloc(0), 5_000);
+    for (let i = 0; i < 7; i++) await channel.unary(METHOD, Buffer.alloc(0), 5_000);
+    expect(sessions.size).toBe(3);
+    for (const stream of held) answer(stream, { body: framed(Buffer.from('late')) });
+    expect((await slow).toString()).toBe('late');
   });
 });
 

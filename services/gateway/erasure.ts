@@ -22,8 +22,10 @@ export async function volumeErased(
       if (volume.metadata.uid !== uid) return '';
       const node = await client.get(Kinds.nodes, { namespace: '', name: nodeName }, c);
       if (!isToBeErased(volume) || hostOfVolume(volume) !== nodeHost(node)) return 'Forbidden';
-      if (volume.metadata.deletionTimestamp === undefined)
-        await client.delete(Kinds.persistentvolumes, key, { preconditions: { uid } }, c);
+      // Of the revision that was looked at: by now it may be wanted again.
+      const { deletionTimestamp, resourceVersion } = volume.metadata;
+      if (deletionTimestamp === undefined)
+        await client.delete(Kinds.persistentvolumes, key, { preconditions: { uid, resourceVersion } }, c);
       const marked = await client.get(Kinds.persistentvolumes, key, c);
       if (marked.metadata.uid !== uid) return '';
       const finalizers = (marked.metadata.finalizers ?? []).filter((f) => f !== PROVISIONER_FINALIZER);

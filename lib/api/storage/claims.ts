@@ -106,8 +106,12 @@ export function nodeHost({ metadata }: DeepReadonly<KubeObject>): string {
   return metadata.labels?.[HOSTNAME_LABEL] ?? metadata.name;
 }
 
-/** Nobody uses it any more and its data is to go. */
+/**
+ * Nobody uses it any more and its data is to go. One whose claimRef was taken away is somebody's to give anew, though its status
+ * says Released until the binder has looked.
+ */
 export function isToBeErased(volume: PersistentVolumeObject): boolean {
+  if (!volume.spec.claimRef?.uid) return false;
   const isReleased = volume.status?.phase === 'Released' && volume.spec.persistentVolumeReclaimPolicy === 'Delete';
   return isReleased && isLocalVolume(volume);
 }

@@ -320,6 +320,15 @@ describe('the local provisioner', () => {
     });
   });
 
+  test('the folder’s name is one that a file system takes, however long those of namespace and claim are', () => {
+    const long = claim({}, { name: 'c'.repeat(253), namespace: 'n'.repeat(63), uid: crypto.randomUUID() });
+    const made = plan({}, { claim: long });
+    if (made.do !== 'create') throw new Error(made.message);
+    const name = (made.volume.spec.local?.path ?? '').replace('/var/lib/berth/storage/', '');
+    expect(name.startsWith(`pvc-${long.metadata.uid}_${'n'.repeat(63)}_c`)).toBe(true);
+    expect(name.length).toBeLessThanOrEqual(250);
+  });
+
   test.each([
     [{ accessModes: ['ReadWriteMany'] }, {}, 'refuse', /access mode ReadWriteMany is not supported/],
     [{ volumeMode: 'Block' }, {}, 'refuse', /volumeMode Block/],

@@ -33,6 +33,8 @@ export interface ProvisioningWorld {
   readonly node: DeepReadonly<Node> | undefined;
 }
 
+/** Below the 255 of file systems: what makes the folder puts a name of its own beside it. */
+const FOLDER_NAME_MAX = 240;
 const MODES = new Set(['ReadWriteOnce', 'ReadWriteOncePod']);
 
 /** Whether the local provisioner has been asked for a volume of this claim. */
@@ -95,7 +97,7 @@ function volumeFor(
       persistentVolumeReclaimPolicy: reclaim,
       storageClassName: c.metadata.name,
       volumeMode: 'Filesystem',
-      local: { path: `${folder.replace(/\/+$/, '')}/${volumeNameOf(claim)}_${namespace}_${name}` },
+      local: { path: `${folder.replace(/\/+$/, '')}/${folderNameOf(claim)}` },
       nodeAffinity: {
         required: {
           nodeSelectorTerms: [{ matchExpressions: [{ key: HOSTNAME_LABEL, operator: 'In', values: [host] }] }],
@@ -103,6 +105,12 @@ function volumeFor(
       },
     },
   };
+}
+
+/** What is behind the volume's name is for people who look: cut to what a file system takes. */
+function folderNameOf(claim: Claim): string {
+  const { name, namespace = '' } = claim.metadata;
+  return `${volumeNameOf(claim)}_${namespace}_${name}`.slice(0, FOLDER_NAME_MAX);
 }
 
 /** The same at every try: a crash makes no second one. */
