@@ -18,6 +18,6 @@ export function refusalOf(pod: PodObject, isolation: IsolationSettings): PodFail
   return appArmor === undefined ? undefined : rejected('AppArmor', appArmor);
 }
 
-function rejected(reason: string, eventMessage: string): PodFailure {
-  return { reason, message: `Pod was rejected: ${eventMessage}`, eventMessage };
+function rejected(reason: string, message: string): PodFailure {
+  return { reason, message, isRejection: true };
 }

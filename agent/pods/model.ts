@@ -77,8 +77,6 @@ export interface PodFailure {
   readonly message: string;
   /** What its containers get to end in, in place of the pod's own. */
   readonly graceSeconds?: number;
-  /** Where the event says it in other words. */
-  readonly eventMessage?: string;
   /** The node has never taken it: nothing of it is told but this. */
   readonly isRejection?: true;
   /** The node ends it for the sake of others: condition DisruptionTarget. */

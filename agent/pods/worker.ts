@@ -185,7 +185,7 @@ export class PodWorker implements AsyncDisposable {
       return failure.graceSeconds !== undefined && this.#containers.shortenStops(failure.graceSeconds);
     this.#failure = failure;
     this.#starting.abort();
-    this.#events.warning(failure.reason, failure.eventMessage ?? failure.message);
+    this.#events.warning(failure.reason, failure.message);
     this.kick();
     return true;
   }
