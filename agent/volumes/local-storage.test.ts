@@ -11,6 +11,8 @@ let folder: string;
 let known: PersistentVolume[];
 let said: string[];
 let problem: StatusError | undefined;
+let removing: Promise<void>;
+let begun: string[];
 let clock: VirtualClock;
 let storage: LocalStorage;
 
@@ -19,12 +21,16 @@ beforeEach(async () => {
   known = [];
   said = [];
   problem = undefined;
+  removing = Promise.resolve();
+  begun = [];
   clock = new VirtualClock();
   storage = new LocalStorage({
     folder,
     kernel: {
       removeTree: async (path) => {
         if (problem !== undefined) throw problem;
+        begun.push(path);
+        await removing;
         await rm(path, { recursive: true, force: true });
       },
     },
@@ -132,6 +138,29 @@ describe('local storage', () => {
     await expect.poll(() => said).toContain('erased pvc-2 uid-pvc-2');
     await clock.advance(100_000);
     expect([said, await readdir(folder)]).toEqual([['erased pvc-2 uid-pvc-2'], ['pvc-1']]);
+  });
+
+  test('the folder of one that is given anew while it is being erased is made when the rest is gone', async () => {
+    await withData('pvc-1');
+    let finish: (() => void) | undefined;
+    removing = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    storage.connected();
+    arrive(volume('pvc-1'));
+    await expect.poll(() => begun).toEqual([join(folder, 'pvc-1')]);
+    known = [volume('pvc-1', { phase: 'Bound' })];
+    let isMade = false;
+    const made = storage.folderOf(volume('pvc-1', { phase: 'Bound' })).then(async (path) => {
+      isMade = true;
+      await writeFile(join(path, 'new'), 'x');
+    });
+    for (let i = 0; i < 20; i++) await stat(folder);
+    expect(isMade).toBe(false);
+    finish?.();
+    await made;
+    await expect.poll(() => said).toEqual(['erased pvc-1 uid-pvc-1']);
+    expect(await readdir(join(folder, 'pvc-1'))).toEqual(['new']);
   });
 
   test('several first pods of one volume get one folder', async () => {

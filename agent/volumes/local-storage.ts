@@ -33,6 +33,8 @@ export class LocalStorage implements AsyncDisposable {
   readonly #scope = new Scope('local storage');
   /** By path: each is made once, or one maker would put its empty folder in the place of another's that is in use. */
   readonly #making = new Map<string, Promise<string>>();
+  /** By path: what is given anew meanwhile must not lose what its new pod writes. */
+  readonly #removing = new Map<string, Promise<void>>();
   /** Uids. */
   readonly #erasing = new Set<string>();
   #isLive = false;
@@ -54,6 +56,7 @@ export class LocalStorage implements AsyncDisposable {
   }
 
   async #make(path: string): Promise<string> {
+    await this.#removing.get(path)?.catch(() => undefined); // told by who removes
     if (await isFolder(path)) return path;
     // Under its name only when its mode is right: a crash leaves none with a wrong one. The other name is no longer than its own.
     const draft = join(this.#o.folder, `.${basename(path).slice(1)}`);
@@ -102,7 +105,7 @@ export class LocalStorage implements AsyncDisposable {
       if (volume === undefined || !isToBeErased(volume)) return;
       const { name } = volume.metadata;
       try {
-        await this.#o.kernel.removeTree(this.#ownPathOf(volume), c);
+        await this.#remove(this.#ownPathOf(volume), c);
         c.log.info({ volume: name }, 'the data of a released volume is deleted');
         this.#o.session.reportVolumeErased({ name, uid });
         return;
@@ -112,6 +115,16 @@ export class LocalStorage implements AsyncDisposable {
         c.log.warn({ volume: name, err: messageOf(e) }, 'the data of a released volume could not be deleted');
       }
       await c.clock.sleep(waitMs, c.signal);
+    }
+  }
+
+  async #remove(path: string, c: Ctx): Promise<void> {
+    const removing = this.#o.kernel.removeTree(path, c);
+    this.#removing.set(path, removing);
+    try {
+      await removing;
+    } finally {
+      this.#removing.delete(path);
     }
   }
 

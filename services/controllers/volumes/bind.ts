@@ -1,6 +1,9 @@
 /**
  * Binds a claim and a volume: the volume names the claim, then the claim names the volume, so that a crash between two writes
  * leaves a state from which the next call goes on. Every write is guarded by the revision that was looked at.
+ *
+ * A volume that was released and is given anew is said to be Available first: Released with a claim's uid in it, its node would
+ * erase the data of the new claim.
  * Source: pkg/controller/volume/persistentvolume/pv_controller.go bind.
  */
 import {
@@ -19,20 +22,19 @@ type Claim = DeepReadonly<PersistentVolumeClaim>;
 type Volume = DeepReadonly<PersistentVolume>;
 
 export async function bind(client: Client, volume: Volume, claim: Claim, c: Ctx): Promise<void> {
-  const named = await nameClaim(client, volume, claim, c);
-  if (named.status?.phase !== 'Bound')
-    await client.update(
-      Kinds.persistentvolumes,
-      { ...named, status: { phase: 'Bound', lastPhaseTransitionTime: timeText(c.clock.now()) } },
-      c,
-      {
-        subresource: 'status',
-      },
-    );
+  const isGivenAnew = volume.status?.phase === 'Released' && !volume.spec.claimRef?.uid;
+  const free = isGivenAnew ? await withPhase(client, volume, 'Available', c) : volume;
+  const named = await nameClaim(client, free, claim, c);
+  if (named.status?.phase !== 'Bound') await withPhase(client, named, 'Bound', c);
   const bound = await nameVolume(client, named, claim, c);
   const status = boundStatus(bound, named);
   if (status !== undefined)
     await client.update(Kinds.persistentvolumeclaims, { ...bound, status }, c, { subresource: 'status' });
+}
+
+async function withPhase(client: Client, volume: Volume, phase: string, c: Ctx): Promise<Volume> {
+  const status = { phase, lastPhaseTransitionTime: timeText(c.clock.now()) };
+  return await client.update(Kinds.persistentvolumes, { ...volume, status }, c, { subresource: 'status' });
 }
 
 async function nameClaim(client: Client, volume: Volume, claim: Claim, c: Ctx): Promise<Volume> {
