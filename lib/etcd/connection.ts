@@ -32,7 +32,8 @@ const GOODBYE_MS = 10_000;
 const WINDOW_BYTES = 8 * 1024 * 1024;
 /** Of Node's own accounting, in MB: what is under way is bounded by the window and by what callers ask for. */
 const SESSION_MEMORY_MB = 4096;
-const CONCURRENT_STREAMS_MAX = 0x7fffffff;
+/** What is taken for granted before the member has said how much it takes at once: the rest waits for its word, a round trip. */
+const FIRST_STREAMS = 10;
 
 export interface ConnectionOptions {
   readonly tls: EtcdTls | undefined;
@@ -57,7 +58,7 @@ export class Connection {
     const session = connect(endpoint, {
       settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
       maxSessionMemory: SESSION_MEMORY_MB,
-      peerMaxConcurrentStreams: CONCURRENT_STREAMS_MAX,
+      peerMaxConcurrentStreams: FIRST_STREAMS,
       ...(tls === undefined ? {} : tlsOptions(tls)),
     });
     this.#session = session;

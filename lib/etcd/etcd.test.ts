@@ -1,4 +1,4 @@
-import { createServer, type Http2Server, type ServerHttp2Stream } from 'node:http2';
+import { createServer, type Http2Server, type ServerHttp2Stream, type Settings } from 'node:http2';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { BackWriter, WIRE_BYTES, WIRE_VARINT, WireReader } from '#lib/api';
@@ -15,8 +15,8 @@ type Serve = (stream: ServerHttp2Stream, path: string) => void;
 const servers: Http2Server[] = [];
 const channels: { close(): void }[] = [];
 
-async function serving(serve: Serve): Promise<string> {
-  const server = createServer();
+async function serving(serve: Serve, settings: Settings = {}): Promise<string> {
+  const server = createServer({ settings });
   server.on('stream', (stream, headers) => {
     stream.on('error', () => undefined);
     serve(stream, String(headers[':path']));
@@ -296,6 +296,31 @@ describe('the connection', () => {
     expect(fire((ms) => ms === 6_000)).toBe(1);
     while (fire((ms) => ms < 6_000) > 0);
     expect((await failureOf(call)).message).toBe('14 UNAVAILABLE: a ping was not answered');
+  });
+
+  test('calls beyond what the member takes at once wait, those of a connection that is being made too', async () => {
+    let atOnce = 0;
+    let most = 0;
+    const late = async (stream: ServerHttp2Stream): Promise<void> => {
+      most = Math.max(most, ++atOnce);
+      await realClock.sleep(2);
+      atOnce--;
+      answer(stream, { body: framed(Buffer.from('b')) });
+    };
+    const url = await serving((stream) => void late(stream), { maxConcurrentStreams: 20 });
+    const channel = opened([url]);
+    await Promise.all(Array.from({ length: 500 }, () => channel.unary(METHOD, Buffer.alloc(0), 20_000)));
+    expect(most).toBeLessThanOrEqual(20);
+  });
+
+  test('where the member sets no bound there is none', async () => {
+    const held: ServerHttp2Stream[] = [];
+    const url = await serving((stream) => {
+      held.push(stream);
+      if (held.length === 500) for (const s of held) answer(s, { body: framed(Buffer.from('b')) });
+    });
+    const channel = opened([url]);
+    await Promise.all(Array.from({ length: 500 }, () => channel.unary(METHOD, Buffer.alloc(0), 20_000)));
   });
 
   test('another takes its place before the numbers of its streams run out, and what goes on ends well', async () => {
