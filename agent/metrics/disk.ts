@@ -43,25 +43,33 @@ export class DiskUsages {
     return this.#bytes;
   }
 
+  /** What was known of them before, when they cannot be walked in time: a pod with millions of files hides no others. */
+  async #measured(folders: readonly string[], c: Ctx): Promise<readonly (readonly [string, number])[]> {
+    try {
+      /* Files that vanish meanwhile make it end with 1; the sums stand. */
+      const argv = ['du', '-s', '-k', '-x', '--', ...folders];
+      const { stdout } = await this.#o.programs.run(argv, { timeoutMs: WALK_LIMIT_MS }, c);
+      const lines = [...stdout.toString('utf8').matchAll(/^(\d+)\t(.*)$/gm)];
+      return lines.map(([, kib, path = '']) => [path, Number(kib) * 1024] as const);
+    } catch (e) {
+      c.signal.throwIfAborted();
+      c.log.warn({ err: messageOf(e) }, 'measuring disk use failed');
+      return folders.flatMap((path) => {
+        const bytes = this.#bytes.get(path);
+        return bytes === undefined ? [] : [[path, bytes] as const];
+      });
+    }
+  }
+
   async #walk(c: Ctx): Promise<void> {
     try {
       const next = new Map<string, number>();
       const folders = this.#o.folders();
       for (let at = 0; at < folders.length; at += FOLDERS_AT_A_TIME) {
         const some = folders.slice(at, at + FOLDERS_AT_A_TIME);
-        /* Files that vanish meanwhile make it end with 1; the sums stand. */
-        const { stdout } = await this.#o.programs.run(
-          ['du', '-s', '-k', '-x', '--', ...some],
-          { timeoutMs: WALK_LIMIT_MS },
-          c,
-        );
-        for (const [, kib, path = ''] of stdout.toString('utf8').matchAll(/^(\d+)\t(.*)$/gm))
-          next.set(path, Number(kib) * 1024);
+        for (const [path, bytes] of await this.#measured(some, c)) next.set(path, bytes);
       }
       this.#bytes = next;
-    } catch (e) {
-      c.signal.throwIfAborted();
-      c.log.warn({ err: messageOf(e) }, 'measuring disk use failed');
     } finally {
       this.#walkedAtMs = this.#o.clock.monotonic();
       this.#isWalking = false;

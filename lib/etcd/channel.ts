@@ -184,6 +184,7 @@ async function* messagesOf(
     for await (const chunk of stream) yield* deframer.push(chunk);
   } catch (e) {
     if (e instanceof RpcError) throw e;
+    reply.broke(e);
   } finally {
     stream.close(constants.NGHTTP2_CANCEL);
   }

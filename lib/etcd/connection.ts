@@ -23,6 +23,8 @@ const PING_EVERY_MS = 6_000;
 const PING_ANSWER_MS = 2_500;
 /** After a standstill of this process the timers come first: what lies in the socket is read before the verdict. */
 const PING_LAST_LOOK_MS = 500;
+/** Of a member that ends in good order: a call may take so long. */
+const GOODBYE_MS = 10_000;
 /**
  * HTTP/2's own 64 KiB cost a round trip each, and every turn of a busy event loop is one: the watch fell seconds behind
  * while large objects were written. This is also what may wait in memory for a slow consumer.
@@ -30,7 +32,8 @@ const PING_LAST_LOOK_MS = 500;
 const WINDOW_BYTES = 8 * 1024 * 1024;
 /** Of Node's own accounting, in MB: what is under way is bounded by the window and by what callers ask for. */
 const SESSION_MEMORY_MB = 4096;
-const CONCURRENT_STREAMS_MAX = 0x7fffffff;
+/** What is taken for granted before the member has said how much it takes at once: the rest waits for its word, a round trip. */
+const FIRST_STREAMS = 10;
 
 export interface ConnectionOptions {
   readonly tls: EtcdTls | undefined;
@@ -55,7 +58,7 @@ export class Connection {
     const session = connect(endpoint, {
       settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
       maxSessionMemory: SESSION_MEMORY_MB,
-      peerMaxConcurrentStreams: CONCURRENT_STREAMS_MAX,
+      peerMaxConcurrentStreams: FIRST_STREAMS,
       ...(tls === undefined ? {} : tlsOptions(tls)),
     });
     this.#session = session;
@@ -68,15 +71,17 @@ export class Connection {
       session.setLocalWindowSize(WINDOW_BYTES);
       this.#pingLater();
     });
+    // Node closes the session, and a closed one sends no pings: what goes on has this long to end.
     session.once('goaway', () => {
       this.#isLeaving = true;
+      this.#endSoon(`${endpoint} has said goodbye`);
     });
     session.once('close', () => this.#timer.cancel());
   }
 
   /** It takes streams. */
   get isOpen(): boolean {
-    return this.#streamsLeft > 0 && !this.#isLeaving && !this.#session.closed && !this.#session.destroyed;
+    return !this.#isLeaving && !this.#session.closed && !this.#session.destroyed;
   }
 
   request(headers: OutgoingHttpHeaders): ClientHttp2Stream {
@@ -84,16 +89,28 @@ export class Connection {
     this.#streams++;
     stream.once('close', () => {
       this.#streams--;
-      if (this.#streamsLeft <= 0 && this.#streams === 0) this.close();
+      this.#closeIfDone();
     });
-    this.#streamsLeft--;
+    if (--this.#streamsLeft <= 0) this.#isLeaving = true;
     return stream;
   }
 
-  /** When its streams have ended. */
+  /** When its streams have ended. Until then it is pinged: one that has fallen silent would hold a watch for ever. */
   close(): void {
     this.#isLeaving = true;
+    this.#closeIfDone();
+  }
+
+  #closeIfDone(): void {
+    if (!this.#isLeaving || this.#streams > 0 || this.#session.closed) return;
     this.#session.close();
+    // Should the peer not even take the last frames.
+    if (!this.#session.destroyed) this.#endSoon('the connection was closed');
+  }
+
+  #endSoon(why: string): void {
+    this.#timer.cancel();
+    this.#timer = this.#clock.after(GOODBYE_MS, () => this.#session.destroy(new Error(why)), UNREF);
   }
 
   #pingLater(): void {
@@ -102,7 +119,7 @@ export class Connection {
 
   #ping(): void {
     const session = this.#session;
-    if (session.destroyed) return;
+    if (session.closed || session.destroyed) return;
     if (this.#streams === 0) {
       this.#pingLater();
       return;
@@ -116,8 +133,9 @@ export class Connection {
       UNREF,
     );
     session.ping(() => {
+      if (session.closed || session.destroyed) return;
       this.#timer.cancel();
-      if (!session.destroyed) this.#pingLater();
+      this.#pingLater();
     });
   }
 }

@@ -1,8 +1,8 @@
-import { createServer, type Http2Server, type ServerHttp2Stream } from 'node:http2';
-import type { AddressInfo } from 'node:net';
+import { createServer, type Http2Server, type ServerHttp2Stream, type Settings } from 'node:http2';
+import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { BackWriter, WIRE_BYTES, WIRE_VARINT, WireReader } from '#lib/api';
-import { type Clock, realClock } from '#lib/base';
+import { type Clock, nextTurn, realClock } from '#lib/base';
 import { Channel } from './channel.ts';
 import { EtcdClient } from './client.ts';
 import { Deframer, framed } from './frames.ts';
@@ -15,8 +15,8 @@ type Serve = (stream: ServerHttp2Stream, path: string) => void;
 const servers: Http2Server[] = [];
 const channels: { close(): void }[] = [];
 
-async function serving(serve: Serve): Promise<string> {
-  const server = createServer();
+async function serving(serve: Serve, settings: Settings = {}): Promise<string> {
+  const server = createServer({ settings });
   server.on('stream', (stream, headers) => {
     stream.on('error', () => undefined);
     serve(stream, String(headers[':path']));
@@ -185,6 +185,30 @@ describe('stream', () => {
   });
 });
 
+/** Timers that fire when the test says so, and only then. */
+function handClock() {
+  const timers: { ms: number; fn: () => void }[] = [];
+  const clock: Clock = {
+    now: () => realClock.now(),
+    monotonic: () => realClock.monotonic(),
+    sleep: (ms, signal) => realClock.sleep(ms, signal),
+    after: (ms, fn) => {
+      const timer = { ms, fn };
+      timers.push(timer);
+      const cancel = (): void => void timers.splice(0, timers.length, ...timers.filter((t) => t !== timer));
+      return { cancel, [Symbol.dispose]: cancel };
+    },
+  };
+  /** What is due, without a turn of the event loop between. */
+  const fire = (what: (ms: number) => boolean): number => {
+    const due = timers.filter((t) => what(t.ms));
+    timers.splice(0, timers.length, ...timers.filter((t) => !due.includes(t)));
+    for (const t of due) t.fn();
+    return due.length;
+  };
+  return { clock, timers, fire };
+}
+
 describe('the connection', () => {
   test('a call that the caller cancels is not held against the member', async () => {
     const first = await serving((stream, path) => {
@@ -224,26 +248,41 @@ describe('the connection', () => {
     expect(uncaught).toEqual([]);
   });
 
+  test('one that is left, or says goodbye, is given up all the same when it falls silent', async () => {
+    const mute = createTcpServer((socket) => socket.on('error', () => undefined));
+    await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve));
+    const { clock, timers, fire } = handClock();
+    const channel = new Channel({
+      endpoints: [`http://127.0.0.1:${(mute.address() as AddressInfo).port}`],
+      clock,
+    });
+    const read = async (of: Channel): Promise<void> => {
+      for await (const m of of.stream(METHOD).messages) throw new Error(`${m.length} bytes came`);
+    };
+    try {
+      const ended = failureOf(read(channel));
+      await expect.poll(() => timers.some((t) => t.ms === 6_000)).toBe(true);
+      channel.close();
+      fire((ms) => ms === 6_000);
+      for (let turn = 0; turn < 10; turn++) await nextTurn();
+      while (fire((ms) => ms < 6_000) > 0);
+      expect((await ended).message).toBe('14 UNAVAILABLE: a ping was not answered');
+    } finally {
+      mute.close();
+    }
+    const url = await serving((stream) => {
+      stream.respond({ ':status': 200 });
+      stream.session?.goaway(0);
+    });
+    const leaving = new Channel({ endpoints: [url], clock });
+    channels.push(leaving);
+    const ended = failureOf(read(leaving));
+    await expect.poll(() => fire((ms) => ms === 10_000)).toBe(1);
+    expect((await ended).code).toBe(14);
+  });
+
   test('is not given up because this process stood still while the answer to a ping lay waiting', async () => {
-    const timers: { ms: number; fn: () => void }[] = [];
-    const clock: Clock = {
-      now: () => realClock.now(),
-      monotonic: () => realClock.monotonic(),
-      sleep: (ms, signal) => realClock.sleep(ms, signal),
-      after: (ms, fn) => {
-        const timer = { ms, fn };
-        timers.push(timer);
-        const cancel = (): void => void timers.splice(0, timers.length, ...timers.filter((t) => t !== timer));
-        return { cancel, [Symbol.dispose]: cancel };
-      },
-    };
-    /** What is due, without a turn of the event loop between. */
-    const fire = (what: (ms: number) => boolean): number => {
-      const due = timers.filter((t) => what(t.ms));
-      timers.splice(0, timers.length, ...timers.filter((t) => !due.includes(t)));
-      for (const t of due) t.fn();
-      return due.length;
-    };
+    const { clock, timers, fire } = handClock();
     const held: ServerHttp2Stream[] = [];
     const url = await serving((stream) => held.push(stream));
     const channel = new Channel({ endpoints: [url], clock });
@@ -257,6 +296,31 @@ describe('the connection', () => {
     expect(fire((ms) => ms === 6_000)).toBe(1);
     while (fire((ms) => ms < 6_000) > 0);
     expect((await failureOf(call)).message).toBe('14 UNAVAILABLE: a ping was not answered');
+  });
+
+  test('calls beyond what the member takes at once wait, those of a connection that is being made too', async () => {
+    let atOnce = 0;
+    let most = 0;
+    const late = async (stream: ServerHttp2Stream): Promise<void> => {
+      most = Math.max(most, ++atOnce);
+      await realClock.sleep(2);
+      atOnce--;
+      answer(stream, { body: framed(Buffer.from('b')) });
+    };
+    const url = await serving((stream) => void late(stream), { maxConcurrentStreams: 20 });
+    const channel = opened([url]);
+    await Promise.all(Array.from({ length: 500 }, () => channel.unary(METHOD, Buffer.alloc(0), 20_000)));
+    expect(most).toBeLessThanOrEqual(20);
+  });
+
+  test('where the member sets no bound there is none', async () => {
+    const held: ServerHttp2Stream[] = [];
+    const url = await serving((stream) => {
+      held.push(stream);
+      if (held.length === 500) for (const s of held) answer(s, { body: framed(Buffer.from('b')) });
+    });
+    const channel = opened([url]);
+    await Promise.all(Array.from({ length: 500 }, () => channel.unary(METHOD, Buffer.alloc(0), 20_000)));
   });
 
   test('another takes its place before the numbers of its streams run out, and what goes on ends well', async () => {

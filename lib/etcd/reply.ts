@@ -30,6 +30,11 @@ export class Reply {
     stream.on('close', () => this.#end());
   }
 
+  /** A reader may hear of it before the stream's own event. */
+  broke(e: unknown): void {
+    if (e instanceof Error) this.#error ??= e;
+  }
+
   /** undefined for status 0. */
   failure(): RpcError | undefined {
     const from = this.#trailers?.['grpc-status'] === undefined ? this.#headers : this.#trailers;

@@ -5,6 +5,7 @@
  */
 import { hostOfVolume, isToBeErased, Kinds, nodeHost, PROVISIONER_FINALIZER } from '#lib/api';
 import { type Ctx, isKind, messageOf, toStatusError } from '#lib/base';
+import type { Client } from '#lib/client';
 import type { Author, ReportResult } from './report.ts';
 
 const ATTEMPTS_MAX = 5;
@@ -20,8 +21,7 @@ export async function volumeErased(
       if (isFenced()) return 'Conflict';
       const volume = await client.get(Kinds.persistentvolumes, key, c);
       if (volume.metadata.uid !== uid) return '';
-      const node = await client.get(Kinds.nodes, { namespace: '', name: nodeName }, c);
-      if (!isToBeErased(volume) || hostOfVolume(volume) !== nodeHost(node)) return 'Forbidden';
+      if (!isToBeErased(volume) || !(await isHost(client, nodeName, hostOfVolume(volume), c))) return 'Forbidden';
       // Of the revision that was looked at: by now it may be wanted again.
       const { deletionTimestamp, resourceVersion } = volume.metadata;
       if (deletionTimestamp === undefined)
@@ -38,4 +38,13 @@ export async function volumeErased(
       return toStatusError(e).kind;
     }
   }
+}
+
+/** A node may label itself with any host name, so where two claim one it is that of the node so named, or of neither. */
+async function isHost(client: Client, nodeName: string, host: string | undefined, c: Ctx): Promise<boolean> {
+  const node = await client.get(Kinds.nodes, { namespace: '', name: nodeName }, c);
+  if (nodeHost(node) !== host) return false;
+  if (nodeName === host) return true;
+  const { items } = await client.list(Kinds.nodes, {}, c);
+  return items.every((x) => x.metadata.name === nodeName || (x.metadata.name !== host && nodeHost(x) !== host));
 }
