@@ -35,10 +35,8 @@ export const POD_LIFE: Line = {
     ]),
     unit(
       'conditions: lastTransitionTime',
-      [['services/gateway/gateway.test.ts', "mergePodStatus: others' conditions"]],
-      {
-        note: 'that a time stays while its condition does is shown for nodes (mergeNodeStatus), for pods only when a node falls silent',
-      },
+      [['services/controllers/node-lifecycle/pod-readiness.test.ts', 'taken away and given back']],
+      { note: 'by the controller when a node falls silent; what the agent itself writes is shown nowhere' },
     ),
     real('conditions: observedGeneration', [[RESIZE, 'Deferred until another pod goes']], {
       note: 'of PodResizePending alone',
