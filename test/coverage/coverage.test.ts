@@ -36,6 +36,11 @@ test('no clause stands twice, each has its tests or its reason, real ones are te
   expect(clauses.filter((c) => c.kind === 'real' && !c.tests.every((t) => isReal(t.file))).map(key)).toEqual([]);
 });
 
+test('a piece of a real title is found in a report, where each and templates have filled their places', () => {
+  const titles = clauses.filter((c) => c.kind === 'real').flatMap((c) => c.tests.map((t) => t.title));
+  expect(titles.filter((t) => /%[a-z]|\$|\\/.test(t))).toEqual([]);
+});
+
 test(`docs/coverage.md says what the table says; anew by ${REWRITE}`, () => {
   const document = coverageDocument(LINES);
   if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(DOCUMENT, document);

@@ -24,6 +24,7 @@ export const RESOURCE_LINE: Line = {
   title: '6 Resources',
   clauses: [
     real('QoS classes', [[RESOURCES, 'hogs of best effort leave']], {
+      note: 'by the weights of their cgroups; status.qosClass is looked at nowhere here',
       rows: [
         'Pods Extended Pods Set QOS Class should be set on Pods with matching resource requests and limits for memory and cpu',
       ],
@@ -58,8 +59,8 @@ export const RESOURCE_LINE: Line = {
       [RESOURCES, 'a hog of memory is killed'],
       [RUNTIME, 'oom: the kernel killed it'],
     ]),
-    real('OOMKilled told from exit 137', [[RUNTIME, 'supervisor and container killed while no agent runs']], {
-      note: '137 without OOMKilled: also test/e2e/pods.test.ts, a failed liveness probe',
+    real('OOMKilled told from another end', [[RUNTIME, 'oom: the kernel killed it']], {
+      note: 'of an exit by 9; that a SIGKILL (137) is no OOMKilled is demanded nowhere',
     }),
     unit('oom_score_adj', [['agent/pods/resources.test.ts', 'oom_score_adj: by memory asked for']]),
     real('oom_score_adj clamped where it may not be lowered', [
@@ -96,7 +97,9 @@ export const ISOLATION_LINE: Line = {
       [USER, 'Merge, the default'],
       [USER, 'Strict: only those of the pod'],
     ]),
-    real('capabilities: add', [[SECCOMP, 'a capability opens the calls that belong to it']]),
+    unit('capabilities: add', [[SPEC, 'capabilities: dropping all and adding one back']], {
+      note: 'that the filter opens its calls, with a container: test/integration/seccomp.test.ts',
+    }),
     unit('capabilities: drop', [[SPEC, 'capabilities: dropping all and adding one back']]),
     real(
       'privileged',

@@ -89,19 +89,12 @@ export const POD_LIFE: Line = {
         'InitContainer should not start app containers and fail the pod if init containers fail on a RestartNever pod',
       ],
     }),
-    real(
-      'init containers: before the others',
-      [
-        ['test/faults/reboot.test.ts', 'pods begin from their initial state'],
-        [LIFE, 'a file of one container is the environment of another'],
+    real('init containers: before the others', [[LIFE, 'a file of one container is the environment of another']], {
+      rows: [
+        'InitContainer should invoke init containers on a RestartAlways pod',
+        'InitContainer should invoke init containers on a RestartNever pod',
       ],
-      {
-        rows: [
-          'InitContainer should invoke init containers on a RestartAlways pod',
-          'InitContainer should invoke init containers on a RestartNever pod',
-        ],
-      },
-    ),
+    }),
     unit('init containers: one after the other', [[PLAN, 'runs init containers one after the other']]),
     real('sidecars: end with the pod’s own containers', [[PODS, 'a job with a sidecar ends']]),
     unit('sidecars: order at start', [[PLAN, 'sidecars count when started']]),
@@ -203,7 +196,7 @@ export const POD_LIFE: Line = {
         'Pods Extended (pod generation) Pod Generation custom-set generation on new pods and graceful delete',
       ],
     }),
-    real('in-place resize: several containers', [[RESIZE, 'guaranteed pods with multiple containers %s']], {
+    real('in-place resize: several containers', [[RESIZE, 'guaranteed pods with multiple containers']], {
       rows: [
         'Pod InPlace Resize Container guaranteed pods with multiple containers 3 containers - increase cpu & mem on c1, c2, decrease cpu & mem on c3 - net increase',
         'Pod InPlace Resize Container guaranteed pods with multiple containers 3 containers - increase cpu & mem on c1, decrease cpu & mem on c2, c3 - net decrease',
@@ -331,7 +324,7 @@ export const SURVIVAL: Line = {
   clauses: [
     real('agent killed: containers run on and are re-adopted', [
       ['test/faults/agent.test.ts', 'killed three times and restarted once'],
-      ['test/faults/kill.test.ts', 'of %s'],
+      ['test/faults/kill.test.ts', 'kill -9 while 10 to 40 of 50 replicas are Running'],
       [PODS, 'an agent killed while pods serve'],
     ]),
     unit(

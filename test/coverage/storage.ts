@@ -155,7 +155,7 @@ export const VOLUME_LINE: Line = {
     }),
     none('subPathExpr', 'missing test'),
     real('subPath safe against symlinks', [[MOUNTS, 'subPath under attack']]),
-    real('readOnly recursive', [['test/e2e/isolation.test.ts', 'recursiveReadOnly on %s']]),
+    real('readOnly recursive', [['test/e2e/isolation.test.ts', 'recursiveReadOnly on']]),
     none('mountPropagation', 'missing test: only that it and recursiveReadOnly exclude each other'),
     unit('defaultMode/items', [[VOLUMES, 'items choose keys, paths and modes']], {
       note: 'defaultMode with a real mount: test/integration/volumes.test.ts',
