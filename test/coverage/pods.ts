@@ -40,9 +40,6 @@ export const POD_LIFE: Line = {
     ),
     real('conditions: observedGeneration', [[RESIZE, 'Deferred until another pod goes']], {
       note: 'of PodResizePending alone',
-      rows: [
-        'Pods Extended (pod generation) Pod Generation issue 500 podspec updates and verify generation and observedGeneration eventually converge',
-      ],
     }),
     real('container states with reasons and exit codes', [[PODS, 'CrashLoopBackOff: what status']], {
       rows: ['Kubelet when scheduling a busybox command that always fails in a pod should have an terminated reason'],
@@ -98,10 +95,7 @@ export const POD_LIFE: Line = {
     unit('init containers: one after the other', [[PLAN, 'runs init containers one after the other']]),
     real('sidecars: end with the pod’s own containers', [[PODS, 'a job with a sidecar ends']]),
     unit('sidecars: order at start', [[PLAN, 'sidecars count when started']]),
-    unit('sidecars: order at stop', [
-      [PLAN, 'sidecars last in reverse order'],
-      [WORKER, 'sidecars stop one after the other'],
-    ]),
+    unit('sidecars: order at stop', [[PLAN, 'sidecars last in reverse order']]),
     real('ephemeral containers', [[DEBUG, 'debug: an ephemeral container']], {
       rows: [
         'Ephemeral Containers will start an ephemeral container in an existing pod',
@@ -189,10 +183,10 @@ export const POD_LIFE: Line = {
       'schedulingGates untouched',
       'nothing to show at the node: a gated pod has none. Server: services/apiserver/api.test.ts',
     ),
-    unit('pod generation', [['agent/pods/resize.test.ts', 'the cgroups change, the container runs on']], {
-      note: 'with a resize; status.observedGeneration of a pod at work is looked at nowhere',
+    none('pod generation', 'missing test: status.observedGeneration of a pod that was changed is looked at nowhere', {
       rows: [
         'Pods Extended (pod generation) Pod Generation pod generation should start at 1 and increment per update',
+        'Pods Extended (pod generation) Pod Generation issue 500 podspec updates and verify generation and observedGeneration eventually converge',
         'Pods Extended (pod generation) Pod Generation custom-set generation on new pods and graceful delete',
       ],
     }),
