@@ -87,7 +87,10 @@ export const ISOLATION_LINE: Line = {
   clauses: [
     real('runAsUser, runAsGroup', [['test/e2e/pod-life.test.ts', 'rules let a container run again']], {
       note: 'as the status says it; a token that only its user may read: test/e2e/service-account.test.ts',
-      rows: ['Security Context When creating a container with runAsUser should run the container with uid 65534'],
+      rows: [
+        'Security Context should support pod.Spec.SecurityContext.RunAsUser And pod.Spec.SecurityContext.RunAsGroup',
+        'Security Context When creating a container with runAsUser should run the container with uid 65534',
+      ],
     }),
     unit('runAsNonRoot', [[USER, 'unknown ones and root against runAsNonRoot are refused']]),
     real('supplementalGroups', [['test/e2e/pod-life.test.ts', 'rules let a container run again']], {
@@ -119,10 +122,18 @@ export const ISOLATION_LINE: Line = {
         'Security Context When creating a pod with readOnlyRootFilesystem should run the container with writable rootfs when readOnlyRootFilesystem=false',
       ],
     }),
-    real('allowPrivilegeEscalation', [
-      [HOSTILE, 'gains nothing by a set-uid program'],
-      [ISOLATION, 'who asks for it has neither'],
-    ]),
+    real(
+      'allowPrivilegeEscalation',
+      [
+        [HOSTILE, 'gains nothing by a set-uid program'],
+        [ISOLATION, 'who asks for it has neither'],
+      ],
+      {
+        rows: [
+          'Security Context when creating containers with AllowPrivilegeEscalation should not allow privilege escalation when false',
+        ],
+      },
+    ),
     unit('procMount', [['agent/runtime/spec-fuzz.test.ts', 'spec: the laws of a specification']]),
     real('seccompProfile RuntimeDefault, Unconfined', [
       [ISOLATION, 'RuntimeDefault and no_new_privs hold'],
@@ -138,7 +149,9 @@ export const ISOLATION_LINE: Line = {
     unit('seLinuxOptions', [['agent/runtime/isolation/isolate.test.ts', 'SELinux labels: only where it is on']], {
       note: 'this machine has no SELinux; files are not labelled',
     }),
-    real('sysctls safe', [[ISOLATION, 'safe sysctls are set']]),
+    real('sysctls safe', [[ISOLATION, 'safe sysctls are set']], {
+      rows: ['Sysctls [LinuxOnly] should support sysctls'],
+    }),
     real('sysctls unsafe', [
       [ISOLATION, 'safe sysctls are set'],
       [ISOLATION, 'node.yaml: a second runtime'],
@@ -170,7 +183,9 @@ export const STREAM_LINE: Line = {
       [KUBECTL, 'logs -f: what is written later arrives'],
       [FLOOD, 'a follower misses nothing'],
     ]),
-    real('logs: tail, timestamps, limitBytes, several containers', [[KUBECTL, 'logs: by container, tail']]),
+    real('logs: tail, timestamps, limitBytes, several containers', [[KUBECTL, 'logs: by container, tail']], {
+      rows: ['Kubelet when scheduling a busybox command in a pod should print the output to logs'],
+    }),
     unit('logs: since', [[LOG_FILE, 'since leaves out older lines']], {
       note: 'the title in test/e2e/kubectl-streams.test.ts names it, its body does not ask for it',
     }),

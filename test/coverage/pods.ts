@@ -26,6 +26,7 @@ export const POD_LIFE: Line = {
       {
         rows: [
           'Container Runtime blackbox test when starting a container that exits should run with the expected status',
+          'Pods should be submitted and removed',
         ],
       },
     ),
@@ -277,9 +278,23 @@ export const ENVIRONMENT: Line = {
     real('env from a file of a volume', [[LIFE, 'a file of one container is the environment of another']]),
     unit('env', [[ENV, 'later sources win']]),
     unit('envFrom', [[ENV, 'later sources win']], {
-      rows: ['ConfigMap should be consumable via the environment', 'Secrets should be consumable via the environment'],
+      rows: [
+        'ConfigMap should be consumable via the environment',
+        'ConfigMap should be consumable as environment variable names with various prefixes',
+        'Secrets should be consumable via the environment',
+      ],
     }),
-    unit('$(VAR) expansion', [[ENV, '%s -> %s']]),
+    unit(
+      '$(VAR) expansion',
+      [
+        [ENV, '%s -> %s'],
+        [ENV, 'later sources win'],
+      ],
+      {
+        note: 'in command and args (the same function): shown nowhere',
+        rows: ['Variable Expansion should allow composing env vars into new env vars'],
+      },
+    ),
     unit('fieldRef', [[ENV, 'keys, fields and resources']], {
       rows: ['Downward API should provide pod name, namespace and IP address as env vars'],
     }),

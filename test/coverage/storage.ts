@@ -153,7 +153,15 @@ export const VOLUME_LINE: Line = {
     real('subPath', [[MOUNTS, 'subPath: a key of a ConfigMap stays']], {
       rows: ['Subpath Atomic writer volumes should support subpaths with configmap pod'],
     }),
-    none('subPathExpr', 'missing test'),
+    none('subPathExpr', 'missing test', {
+      rows: [
+        'Variable Expansion should allow substituting values in a volume subpath',
+        'Variable Expansion should fail substituting values in a volume subpath with absolute path',
+        'Variable Expansion should fail substituting values in a volume subpath with backticks',
+        'Variable Expansion should succeed in writing subpaths in container',
+        'Variable Expansion should verify that a failing subpath expansion can be modified during the lifecycle of a container',
+      ],
+    }),
     real('subPath safe against symlinks', [[MOUNTS, 'subPath under attack']]),
     real('readOnly recursive', [['test/e2e/isolation.test.ts', 'recursiveReadOnly on']]),
     none('mountPropagation', 'missing test: only that it and recursiveReadOnly exclude each other'),
