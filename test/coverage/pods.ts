@@ -88,10 +88,7 @@ export const POD_LIFE: Line = {
       ],
     }),
     real('init containers: before the others', [[LIFE, 'a file of one container is the environment of another']], {
-      rows: [
-        'InitContainer should invoke init containers on a RestartAlways pod',
-        'InitContainer should invoke init containers on a RestartNever pod',
-      ],
+      rows: ['InitContainer should invoke init containers on a RestartNever pod'],
     }),
     unit('init containers: one after the other', [[PLAN, 'runs init containers one after the other']]),
     real('sidecars: end with the pod’s own containers', [[PODS, 'a job with a sidecar ends']]),
@@ -109,7 +106,7 @@ export const POD_LIFE: Line = {
         [PLAN, 'the deadline fails the pod'],
         [WORKER, 'the deadline in the middle of a pull'],
       ],
-      { rows: ['Pods should allow activeDeadlineSeconds to be updated'] },
+      { note: 'a changed one: shown nowhere', rows: ['Pods should allow activeDeadlineSeconds to be updated'] },
     ),
     real('terminationGracePeriod', [[PODS, 'SIGKILL comes at its end, a shorter one counts']]),
     real(
