@@ -10,7 +10,7 @@ const SLOWNESS = Number(process.env['BERTH_TEST_SLOWNESS'] ?? 1);
 const projects = [
   {
     name: 'unit',
-    include: [`${BESIDE_THE_CODE}/*.test.ts`, 'test/{bench,compatibility}/**/*.test.ts'],
+    include: [`${BESIDE_THE_CODE}/*.test.ts`, 'test/{bench,compatibility,coverage}/**/*.test.ts'],
     exclude: [SLOW],
     testTimeout: 30_000,
     workers: 2,

@@ -1,12 +1,15 @@
 /**
  * `npm test`: lint, types, then the suites one after the other, each followed by the leak check. Ends with the plain line
- * `N passed, N failed, N skipped` (a failed lint, type check or leak check counts as one failed test).
+ * `N passed, N failed, N skipped` (a failed lint, type check or leak check counts as one failed test,
+ * so does a test that docs/coverage.md names as real and that did not run).
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { LINES } from '../test/coverage/clauses.ts';
+import { checkCoverage } from './coverage-check.ts';
 import { findLeaks, snapshot } from './leak-check.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -42,6 +45,7 @@ const SUITES: Readonly<Record<string, readonly string[]>> = {
 
 /** What failed, told once more at the very end: a log that was cut at its head still says it. */
 const failures: string[] = [];
+const reports: VitestReport[] = [];
 
 function failuresOf(report: VitestReport): string[] {
   return report.testResults.flatMap((file) => {
@@ -84,6 +88,7 @@ function suite(name: string, extra: readonly string[], totals: Totals): void {
   const status = spawnSync('node', argv, { cwd: root, stdio: 'inherit' }).status;
   try {
     const report = JSON.parse(readFileSync(out, 'utf8')) as VitestReport;
+    reports.push(report);
     totals.passed += report.numPassedTests;
     totals.failed += report.numFailedTests;
     totals.skipped += report.numPendingTests + report.numTodoTests;
@@ -106,6 +111,17 @@ function suite(name: string, extra: readonly string[], totals: Totals): void {
   if (leaks.length > 0) totals.failed++;
 }
 
+/** Only after a whole run: with a filter most tests do not run. */
+function coverage(totals: Totals): void {
+  const named = LINES.flatMap((l) => l.clauses)
+    .filter((c) => c.kind === 'real')
+    .flatMap(({ clause, tests }) => tests.map((t) => ({ clause, ...t })));
+  const { missing, failed, skipped } = checkCoverage(named, reports);
+  for (const s of skipped) process.stdout.write(`${s}\n`);
+  totals.failed += missing.length;
+  failures.push(...missing, ...failed);
+}
+
 function main(): void {
   const [verb = 'test', ...extra] = process.argv.slice(2);
   const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
@@ -115,6 +131,7 @@ function main(): void {
     command('types', ['node_modules/.bin/tsc', '--noEmit'], totals);
   }
   for (const name of SUITES[verb] ?? []) suite(name, extra, totals);
+  if (verb === 'test' && extra.length === 0) coverage(totals);
   for (const f of failures) process.stdout.write(`\nFAILED ${f}\n`);
   process.stdout.write(`\n${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped\n`);
   process.exitCode = totals.failed === 0 ? 0 : 1;

@@ -31,7 +31,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'agent/session': ['lib', 'proto'],
   cli: ['lib', 'services', 'agent'],
   test: ['lib', 'services', 'agent', 'cli', 'proto', 'tools'],
-  tools: [],
+  'test/coverage': [],
+  tools: ['test/coverage'],
   proto: ['lib/base'],
 };
 
@@ -158,7 +159,12 @@ function checkArrow(file: string, own: string, target: string, isTest: boolean):
 /** `lib/api`, `services/gateway`, `agent/session`, `cli`, ... */
 function folderOf(path: string): string {
   const [first = '', second = ''] = path.split('/');
-  if (first === 'lib' || first === 'services' || (first === 'agent' && second === 'session'))
+  if (
+    first === 'lib' ||
+    first === 'services' ||
+    (first === 'agent' && second === 'session') ||
+    path.startsWith('test/coverage/')
+  )
     return `${first}/${second}`;
   return ['agent', 'cli', 'test', 'tools', 'proto'].includes(first) ? first : '';
 }

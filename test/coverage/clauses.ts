@@ -1,0 +1,20 @@
+/** All clauses of what the node must do, by the numbered lines of its issue. */
+import type { Line } from './clause.ts';
+import { HOSTILE_LINE, ISOLATION_LINE, METRIC_LINE, NODE_LINE, RESOURCE_LINE, STREAM_LINE } from './node.ts';
+import { ENVIRONMENT, POD_LIFE, PROBE_LINE, SURVIVAL } from './pods.ts';
+import { IMAGE_LINE, VOLUME_LINE } from './storage.ts';
+
+export const LINES: readonly Line[] = [
+  POD_LIFE,
+  PROBE_LINE,
+  IMAGE_LINE,
+  ENVIRONMENT,
+  VOLUME_LINE,
+  RESOURCE_LINE,
+  ISOLATION_LINE,
+  STREAM_LINE,
+  METRIC_LINE,
+  NODE_LINE,
+  SURVIVAL,
+  HOSTILE_LINE,
+];

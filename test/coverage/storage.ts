@@ -1,0 +1,217 @@
+/** Lines 3 and 5: images and volumes. */
+import { type Line, none, real, unit } from './clause.ts';
+
+const IMAGES = 'test/integration/images.test.ts';
+const REGISTRIES = 'test/integration/registries.test.ts';
+const PULL = 'agent/images/pull.test.ts';
+const MOUNTS = 'test/integration/volumes.test.ts';
+const VOLUMES = 'agent/volumes/volumes.test.ts';
+const CLAIMS = 'test/e2e/claims.test.ts';
+const CLAIM_VOLUMES = 'agent/volumes/claim-volumes.test.ts';
+const IMAGE_VOLUMES = 'test/e2e/image-volumes.test.ts';
+const TOKENS = 'test/e2e/service-account.test.ts';
+
+export const IMAGE_LINE: Line = {
+  title: '3 Images',
+  clauses: [
+    real('imagePullPolicy Never', [[IMAGE_VOLUMES, 'a pull that fails keeps the container waiting']], {
+      note: 'of an image volume; of a container: agent/pods/pull-progress.test.ts',
+    }),
+    none(
+      'imagePullPolicy Always, IfNotPresent',
+      'missing test: that the one asks the registry again and the other does not',
+    ),
+    unit(
+      'pull secrets: dockerconfigjson',
+      [
+        ['agent/images/keyring.test.ts', 'a name in full wins over a pattern'],
+        ['agent/pods/pull-secrets.test.ts', 'the secret comes: the image is pulled at once'],
+      ],
+      { note: 'no real pod pulls with one' },
+    ),
+    real('credentials per registry', [[REGISTRIES, 'credentials go to the place they are for']]),
+    real('HTTP(S)_PROXY', [[REGISTRIES, 'https goes through the proxy by CONNECT']]),
+    real('extra CAs', [
+      [REGISTRIES, 'an authority of our own, by hosts.toml'],
+      [REGISTRIES, 'Docker’s form of an authority without a hosts.toml'],
+    ]),
+    real('ImagePullBackOff', [
+      ['test/e2e/registry.test.ts', 'an image that does not exist: reason, event'],
+      [IMAGE_VOLUMES, 'a pull that fails keeps the container waiting'],
+    ]),
+    unit(
+      'ImagePullBackOff: the curve',
+      [['agent/pods/pull-secrets.test.ts', 'one that does not help begins the back-off anew']],
+      {
+        note: 'its beginning; the doubling up to five minutes is shown for containers alone',
+      },
+    ),
+    unit('parallel pulls', [
+      ['agent/pods/worker.test.ts', 'images are pulled side by side'],
+      [PULL, 'pull: many callers of one image'],
+    ]),
+    unit('single flight', [
+      [PULL, 'pull: many callers of one image'],
+      ['agent/images/single-flight.test.ts', 'single flight: callers at the same time share one run'],
+    ]),
+    unit('progress seen as events', [
+      ['agent/pods/pull-progress.test.ts', 'a pull says how far it is after ten seconds'],
+    ]),
+    real(
+      'a pull seen in `kubectl describe`',
+      [[IMAGE_VOLUMES, 'a container sees the image, whose links mean its own files']],
+      { note: 'that it has succeeded, and how it failed' },
+    ),
+    real('registry mirrors', [
+      [REGISTRIES, 'mirrors in their order'],
+      [REGISTRIES, 'a mirror that gives wrong bytes'],
+      [REGISTRIES, 'capabilities: a mirror that may not resolve'],
+    ]),
+    real('per-registry TLS settings', [
+      [REGISTRIES, 'skip_verify, and Docker’s form'],
+      [REGISTRIES, 'a client certificate is shown'],
+    ]),
+    real('hosts.toml form', [
+      [REGISTRIES, 'a mistake names file and key'],
+      [REGISTRIES, '_default serves registries'],
+    ]),
+    real('image GC by disk thresholds', [
+      ['test/integration/image-collection.test.ts', 'a full disk is made free down to the low threshold'],
+      [IMAGES, 'collect removes the least recently used images'],
+    ]),
+    real(
+      'image volumes',
+      [
+        [IMAGE_VOLUMES, 'a container sees the image, whose links mean its own files'],
+        [IMAGE_VOLUMES, 'subPath shows a part'],
+      ],
+      { rows: ['ImageVolume should succeed with pod and pull policy of Always'] },
+    ),
+    real('unpacking: gzip, zstd, whiteouts', [[IMAGES, 'a zstd layer, a gzip layer with two members']]),
+  ],
+};
+
+export const VOLUME_LINE: Line = {
+  title: '5 Volumes',
+  clauses: [
+    real('emptyDir: disk', [['test/e2e/pod-life.test.ts', 'a file of one container is the environment of another']], {
+      rows: ['EmptyDir volumes pod should support shared volumes between containers'],
+    }),
+    unit('emptyDir: its mode', [[VOLUMES, 'emptyDir: 0777, kept by a second prepare']], {
+      rows: [
+        'EmptyDir volumes volume on default medium should have the correct mode',
+        'EmptyDir volumes volume on tmpfs should have the correct mode',
+      ],
+    }),
+    real('emptyDir: memory', [
+      [MOUNTS, 'a memory emptyDir is a tmpfs'],
+      ['test/e2e/eviction.test.ts', 'short of memory'],
+    ]),
+    real('emptyDir: sizeLimit', [
+      [MOUNTS, 'a memory emptyDir is a tmpfs'],
+      ['test/e2e/eviction.test.ts', 'limits of local storage'],
+    ]),
+    unit(
+      'hostPath with types',
+      [
+        [VOLUMES, 'hostPath %s of %s: refused'],
+        [VOLUMES, 'hostPath …OrCreate makes what is missing'],
+      ],
+      { note: 'DirectoryOrCreate with a real pod: test/e2e/claims.test.ts, volumes by hand' },
+    ),
+    real('configMap', [['test/e2e/kubectl-streams.test.ts', 'port-forward: to a pod and to a service']], {
+      note: 'the page that is served is one',
+      rows: ['ConfigMap should be consumable from pods in volume'],
+    }),
+    real('secret', [[MOUNTS, 'secrets lie on a tmpfs']], {
+      note: 'real mount, no container',
+      rows: ['Secrets should be consumable from pods in volume with defaultMode set'],
+    }),
+    real('projected', [[TOKENS, 'a user alone may read its token']]),
+    real('service account token rotated', [[TOKENS, 'the token is renewed, and it is good']], {
+      note: 'by an agent that begins; at 80 % of its life by a unit test',
+    }),
+    unit('service account token rotated when its time comes', [
+      [VOLUMES, 'the token renewed when 80 %'],
+      ['agent/pods/tokens.test.ts', 'a running pod is refreshed when its token is due'],
+    ]),
+    unit(
+      'downwardAPI',
+      [
+        [VOLUMES, 'downwardAPI: labels quoted as Go does'],
+        ['agent/pods/downward.test.ts', '%s: files are written again'],
+      ],
+      {
+        rows: [
+          'Downward API volume should update labels on modification',
+          'Downward API volume should update annotations on modification',
+          "Downward API volume should provide container's cpu limit",
+          'Downward API volume should provide node allocatable (memory) as default memory limit if the limit is not set',
+        ],
+      },
+    ),
+    real('subPath', [[MOUNTS, 'subPath: a key of a ConfigMap stays']], {
+      rows: ['Subpath Atomic writer volumes should support subpaths with configmap pod'],
+    }),
+    none('subPathExpr', 'missing test', {
+      rows: [
+        'Variable Expansion should allow substituting values in a volume subpath',
+        'Variable Expansion should fail substituting values in a volume subpath with absolute path',
+        'Variable Expansion should fail substituting values in a volume subpath with backticks',
+        'Variable Expansion should succeed in writing subpaths in container',
+        'Variable Expansion should verify that a failing subpath expansion can be modified during the lifecycle of a container',
+      ],
+    }),
+    real('subPath safe against symlinks', [[MOUNTS, 'subPath under attack']]),
+    real('readOnly recursive', [['test/e2e/isolation.test.ts', 'recursiveReadOnly on']]),
+    none('mountPropagation', 'missing test: only that it and recursiveReadOnly exclude each other'),
+    unit('defaultMode/items', [[VOLUMES, 'items choose keys, paths and modes']], {
+      note: 'defaultMode with a real mount: test/integration/volumes.test.ts',
+      rows: [
+        'ConfigMap should be consumable from pods in volume with mappings',
+        'ConfigMap should be consumable from pods in volume with mappings and Item mode set',
+        'ConfigMap binary data should be reflected in volume',
+      ],
+    }),
+    unit('optional sources', [[VOLUMES, 'an optional source may appear and disappear later']], {
+      rows: [
+        'ConfigMap optional updates should be reflected in volume',
+        'Secrets optional updates should be reflected in volume',
+      ],
+    }),
+    unit(
+      'atomic updates (`..data`)',
+      [
+        [VOLUMES, 'show every key behind the ..data link'],
+        [VOLUMES, 'a crash between any two steps of a write'],
+      ],
+      {
+        note: 'on real files without a container',
+        rows: ['ConfigMap updates should be reflected in volume'],
+      },
+    ),
+    real(
+      'fsGroup',
+      [
+        [MOUNTS, 'fsGroup and the token of a common user'],
+        [CLAIMS, 'a program that is not root writes by fsGroup'],
+        ['test/integration/own-tree.test.ts', 'under attack: names swapped for links'],
+      ],
+      { rows: ['Secrets should be consumable from pods in volume as non-root with defaultMode and fsGroup set'] },
+    ),
+    real('claims: StorageClass `local` is the default', [[CLAIMS, 'a claim without a class gets the default one']]),
+    real('claims: WaitForFirstConsumer', [[CLAIMS, 'a claim without a class gets the default one']]),
+    real('claims: reclaim policy Delete', [[CLAIMS, 'a claim in use stays until its pod is gone']]),
+    real('claims: reclaim policy Retain', [[CLAIMS, 'with Retain the data stays']]),
+    real('claims: expansion', [[CLAIMS, 'a claim grows where its class allows it']]),
+    real('claims: access modes, ReadWriteOncePod', [[CLAIMS, 'ReadWriteOncePod is one pod’s']], {
+      note: 'of the others: readOnly holds',
+    }),
+    real('claims: ephemeral', [[CLAIMS, 'an ephemeral claim goes with its pod']]),
+    real('claims: found again by the next agent', [[CLAIMS, 'an agent that is killed finds the volumes']]),
+    unit('NFS', [[CLAIM_VOLUMES, 'NFS is mounted by the host’s mount(8)']], {
+      note: 'the command alone: this kernel has no client',
+    }),
+    none('CSI', 'not there (docs/plan/issue-4.md)'),
+  ],
+};
