@@ -3,7 +3,7 @@ import { type Line, none, real, unit } from './clause.ts';
 
 const RESOURCES = 'test/e2e/resources.test.ts';
 const LIMITS = 'test/integration/limits.test.ts';
-const EVICTION = 'test/e2e/eviction.test.ts';
+const EVICTION = 'test/faults/eviction.test.ts';
 const ISOLATION = 'test/e2e/isolation.test.ts';
 const SECCOMP = 'test/integration/seccomp.test.ts';
 const HOSTILE = 'test/integration/hostile-container.test.ts';

@@ -32,7 +32,7 @@ export const POD_LIFE: Line = {
     ),
     real('conditions: DisruptionTarget and reasons of an end by the node', [
       ['test/e2e/shutdown.test.ts', 'with the host, pods end by their priority'],
-      ['test/e2e/eviction.test.ts', 'short of memory'],
+      ['test/faults/eviction.test.ts', 'short of memory'],
     ]),
     unit(
       'conditions: lastTransitionTime',

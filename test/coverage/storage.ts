@@ -105,11 +105,11 @@ export const VOLUME_LINE: Line = {
     }),
     real('emptyDir: memory', [
       [MOUNTS, 'a memory emptyDir is a tmpfs'],
-      ['test/e2e/eviction.test.ts', 'short of memory'],
+      ['test/faults/eviction.test.ts', 'short of memory'],
     ]),
     real('emptyDir: sizeLimit', [
       [MOUNTS, 'a memory emptyDir is a tmpfs'],
-      ['test/e2e/eviction.test.ts', 'limits of local storage'],
+      ['test/faults/eviction.test.ts', 'limits of local storage'],
     ]),
     unit(
       'hostPath with types',

@@ -55,10 +55,13 @@ describe('image volumes (root)', () => {
 
   test('a container sees the image, whose links mean its own files, and cannot write; nothing is left afterwards', async () => {
     const script =
-      'cat /data/models/a.txt; readlink /data/outside; cat /data/outside 2>&1 | tail -1; touch /data/new 2>&1; exit 0';
+      'cat /data/models/a.txt; readlink /data/outside; cat /data/outside 2>&1 | tail -1; touch /data/new 2>&1; sleep 1000';
     await applyOk(cluster, pod('reads', script, `${cluster.registry}/${DATA}`));
-    await podInPhase(cluster, NS, 'reads', 'Succeeded');
-    const seen = await logs('reads');
+    await podInPhase(cluster, NS, 'reads', 'Running');
+    const seen = await eventually('its last line', 10_000, async () => {
+      const text = await logs('reads');
+      return text.includes('touch: ') && text;
+    });
     expect(seen).toContain('weights\n/etc/passwd\nweb:');
     expect(seen).not.toContain('FROM THE IMAGE');
     expect(seen).toMatch(/touch: .*Read-only file system/);
@@ -66,7 +69,7 @@ describe('image volumes (root)', () => {
     expect(await described('reads')).toMatch(
       /Successfully pulled image ".*data\/model:v1" in [\dms.]+ \([\dms.]+ including waiting\)\. Image size: \d+ bytes\./,
     );
-    await cluster.kubectl('delete', 'pod', 'reads');
+    await cluster.kubectl('delete', 'pod', 'reads', '--now');
     await eventually('no root of a volume', 10_000, async () => (await volumeRoots()).length === 0);
   });
 

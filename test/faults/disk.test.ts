@@ -1,24 +1,33 @@
 /** A full disk: a small tmpfs holds the whole state. Clear refusals while it is full, nothing lost, nothing half-made after. */
 import { existsSync } from 'node:fs';
-import { open, rm } from 'node:fs/promises';
+import { mkdir, open, rm, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Kinds } from '#lib/api';
 import { type Ctx, isKind, realClock, StatusError, silentLogger } from '#lib/base';
 import { clusterAccess, HttpClient, readKubeconfig } from '#lib/client';
+import { nodeHome } from '../../cli/layout.ts';
+import { nodeConfigurationPath } from '../../cli/node-configuration.ts';
 import { eventually, run } from '../harness/cluster.ts';
 
 const BERTH = fileURLToPath(new URL('../../bin/berth', import.meta.url));
 const FOLDER = `/tmp/berth-disk-${process.pid}`;
 const HOME = join(FOLDER, 'home');
 const FILL = join(FOLDER, 'fill');
+const NO_DISK_THRESHOLDS =
+  'apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nevictionHard: {memory.available: 100Mi}\n';
 const c: Ctx = { signal: new AbortController().signal, clock: realClock, log: silentLogger };
 let client: HttpClient;
 
 beforeAll(async () => {
   await run('mkdir', ['-p', FOLDER], {}, 5_000);
   expect((await run('mount', ['-t', 'tmpfs', '-o', 'size=400m', 'tmpfs', FOLDER], {}, 5_000)).code).toBe(0);
+  /* Else the node would evict its pods, as test/faults/eviction.test.ts shows. */
+  const node = nodeHome({ home: HOME }, hostname().toLowerCase());
+  await mkdir(node, { recursive: true });
+  await writeFile(nodeConfigurationPath(node), NO_DISK_THRESHOLDS);
   const up = await run(
     BERTH,
     ['up', '--instance', `td${process.pid % 1000}`, '--home', HOME, '--log-folder', join(FOLDER, 'podlogs')],

@@ -8,10 +8,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type DeepReadonly, Kinds, type Node, type Pod } from '#lib/api';
 import { nodeHome } from '../../cli/layout.ts';
-import { signal, tended } from '../faults/host.ts';
+import { applyOk, getPod, podInPhase, pushHello, scriptPod } from '../e2e/workload.ts';
 import { eventually, startCluster, type TestCluster } from '../harness/cluster.ts';
 import { tellWhenFailed } from '../harness/diagnosis.ts';
-import { applyOk, getPod, podInPhase, pushHello, scriptPod } from './workload.ts';
+import { signal, tended } from './host.ts';
 
 const NS = 'default';
 const MI = 1 << 20;
