@@ -1,11 +1,10 @@
 import { Readable, Writable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type APIService, Kinds, type Node, type Pod } from '#lib/api';
-import { StatusError, VirtualClock } from '#lib/base';
+import { goDuration, StatusError, VirtualClock } from '#lib/base';
 import type { HttpClient, NodeStats, NodeStreams } from '#lib/client';
 import { testContext as c, eventually, MASTER, startTestServer, type TestServer } from '../../testing/server.ts';
 import { NodeFigures } from './node-figures.ts';
-import { goDuration } from './objects.ts';
 
 const NOW = Date.parse('2026-05-01T10:00:00Z');
 const usage = (cpuNanoCores: number, workingSetBytes: number, o = {}): NodeStats['node'] & object => ({

@@ -1,6 +1,6 @@
 /** NodeMetrics and PodMetrics from what nodes measured. Pure. Source: kubernetes-sigs/metrics-server pkg/api/{node,pod}.go. */
 import type { DeepReadonly, Node, NodeMetrics, Pod, PodMetrics } from '#lib/api';
-import { timeText } from '#lib/base';
+import { goDuration, timeText } from '#lib/base';
 import type { NodeStats, UsageSample } from '#lib/client';
 
 const API_VERSION = 'metrics.k8s.io/v1beta1';
@@ -64,14 +64,4 @@ function metadataOf(
     creationTimestamp: timeText(nowMs),
     ...(o.labels === undefined ? {} : { labels: { ...o.labels } }),
   };
-}
-
-/** `1m10.003s`, as Go prints a duration of whole milliseconds. */
-export function goDuration(ms: number): string {
-  if (ms < 1000) return ms === 0 ? '0s' : `${ms}ms`;
-  const hours = Math.floor(ms / 3_600_000);
-  const minutes = Math.floor(ms / 60_000) % 60;
-  const seconds = (ms % 60_000) / 1000;
-  const head = hours > 0 ? `${hours}h${minutes}m` : minutes > 0 ? `${minutes}m` : '';
-  return `${head}${seconds}s`;
 }
