@@ -38,7 +38,7 @@ interface VitestReport {
 const MESSAGE_CHARS = 2_000;
 
 const SUITES: Readonly<Record<string, readonly string[]>> = {
-  test: ['unit', 'integration', 'e2e', 'faults'],
+  test: ['unit', 'integration', 'e2e', 'node', 'faults'],
   'test:unit': ['unit'],
   'test:long': ['long'],
 };
