@@ -16,7 +16,7 @@ const projects = [
     workers: 2,
   },
   { name: 'integration', include: ['test/integration/**/*.test.ts', SLOW], testTimeout: 60_000, workers: 2 },
-  { name: 'e2e', include: ['test/e2e/**/*.test.ts'], testTimeout: 180_000, workers: 1 },
+  { name: 'e2e', include: ['test/e2e/**/*.test.ts'], testTimeout: 180_000, workers: 2 },
   // What a node does for its pods, each file with a cluster of its own and its pods side by side.
   { name: 'node', include: ['test/node/**/*.test.ts'], testTimeout: 180_000, workers: 2 },
   { name: 'faults', include: ['test/faults/**/*.test.ts'], testTimeout: 240_000, workers: 2 },

@@ -3,13 +3,43 @@
  * is a listening socket of Linux' abstract names: it ends with its process however that ends, and leaves no file.
  */
 import { connect, createServer } from 'node:net';
-import { realClock, StatusError } from '#lib/base';
+import { type Ctx, realClock, StatusError } from '#lib/base';
 
 const ASK_LIMIT_MS = 1_000;
+/** No instance is named so: none holds a space. */
+const CHOICE = '\0berth/a new cluster';
+const CHOICE_POLL_MS = 100;
 
 /** Throws Unavailable that names who has the turn. */
 export async function takeTurn(instance: string, verb: 'up' | 'down'): Promise<AsyncDisposable> {
   const path = `\0berth/${instance}`;
+  const turn = await tryTurn(path, verb);
+  if (turn !== undefined) return turn;
+  throw new StatusError(
+    'Unavailable',
+    `${await holderOf(path)} is at work on instance "${instance}": wait until it is done, or end it and try again`,
+  );
+}
+
+/**
+ * One new cluster of this machine at a time: the blocks and ports that one has chosen are seen by others only once its links
+ * and listeners are there. Waits; throws Unavailable that names who has the turn after `limitMs`.
+ */
+export async function waitToChoose(limitMs: number, c: Ctx): Promise<AsyncDisposable> {
+  const end = c.clock.monotonic() + limitMs;
+  for (;;) {
+    const turn = await tryTurn(CHOICE, 'up');
+    if (turn !== undefined) return turn;
+    if (c.clock.monotonic() > end)
+      throw new StatusError(
+        'Unavailable',
+        `${await holderOf(CHOICE)} is making another cluster: try again when it is done`,
+      );
+    await c.clock.sleep(CHOICE_POLL_MS, c.signal);
+  }
+}
+
+async function tryTurn(path: string, verb: string): Promise<AsyncDisposable | undefined> {
   const server = createServer((who) => {
     who.on('error', () => undefined); // who asked has gone: nothing is owed
     who.end(`'berth ${verb}' (process ${process.pid})`);
@@ -18,13 +48,7 @@ export async function takeTurn(instance: string, verb: 'up' | 'down'): Promise<A
     server.once('error', (e: NodeJS.ErrnoException) => (e.code === 'EADDRINUSE' ? resolve(false) : reject(e)));
     server.listen(path, () => resolve(true));
   });
-  if (!isFree) {
-    const other = await holderOf(path);
-    throw new StatusError(
-      'Unavailable',
-      `${other} is at work on instance "${instance}": wait until it is done, or end it and try again`,
-    );
-  }
+  if (!isFree) return undefined;
   server.unref();
   return { [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())) };
 }

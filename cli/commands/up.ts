@@ -24,6 +24,7 @@ import { ensureEtcdPki } from '../etcd-access.ts';
 import { findCluster, refuseOtherHome } from '../instance.ts';
 import {
   type ClusterLayout,
+  DEFAULT_INSTANCE,
   kubeconfigPath,
   nodeHome,
   pkiFolder,
@@ -38,7 +39,7 @@ import { createSteps, type Steps } from '../output/steps.ts';
 import { examplePath } from '../process.ts';
 import { readServerConfiguration } from '../server-configuration.ts';
 import { runningTend, startTend, survivors } from '../tend.ts';
-import { takeTurn } from '../turn.ts';
+import { takeTurn, waitToChoose } from '../turn.ts';
 import { refuseUsedBlocks } from '../up/blocks.ts';
 import { checkEtcd } from '../up/external.ts';
 import { hostNet, makeHosts } from '../up/hosts.ts';
@@ -51,6 +52,8 @@ import { fetchPage, readyNodes, waitForRollout, waitUntil } from '../up/wait.ts'
 const SAMPLE = { namespace: 'hello', name: 'hello' };
 const SAMPLE_NODE_PORT = 30080;
 const START_LIMIT_MS = 60_000;
+/** For another cluster of this machine that is being made. */
+const OTHERS_LIMIT_MS = 120_000;
 
 export async function up(o: UpOptions): Promise<number> {
   const clock = realClock;
@@ -61,8 +64,9 @@ export async function up(o: UpOptions): Promise<number> {
     refuseMistakes(o);
     const { layout: known } = await findCluster(o);
     if (known !== undefined) refuseOtherShape(known, o);
+    await using _turn = await takeTurn(known?.instance ?? o.instance ?? DEFAULT_INSTANCE, 'up');
+    await using _choice = known === undefined ? await waitToChoose(OTHERS_LIMIT_MS, c) : undefined;
     const layout = known ?? (await layoutOf(o));
-    await using _turn = await takeTurn(layout.instance, 'up');
     await refuseOtherHome(layout);
     if (known !== undefined && isWhole(known, o) && (await isRunning(known, c))) {
       process.stdout.write(`The cluster "${known.instance}" is already running; nothing was changed.\n`);
