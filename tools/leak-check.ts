@@ -3,12 +3,14 @@
  * before a suite, `findLeaks(before)` after it: what is new and bears one of our names is a leak.
  */
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 
 export type Snapshot = ReadonlyMap<string, string>;
 
 const OUR_PROCESS = /berth|\betcd\b.*(berth|vitest)|nats-server.*(berth|vitest)/;
+/** A cluster's cgroups bear the name of its instance, which is any: so all new ones count but those of other engines. */
+const OTHERS_CGROUP = /^(docker|libpod_parent|conmon|buildah|[^/]*\.(slice|scope|service))/;
 
 export function snapshot(): Snapshot {
   const seen = new Map<string, string>();
@@ -25,10 +27,10 @@ export function snapshot(): Snapshot {
   return seen;
 }
 
-/** Leaks since `before`, in words. Waits up to 15 seconds for what is still ending. */
-export function findLeaks(before: Snapshot): string[] {
+/** Leaks since `before`, in words, of those that `isMeant`. Waits up to 15 seconds for what is still ending. */
+export function findLeaks(before: Snapshot, isMeant: (text: string) => boolean = () => true): string[] {
   for (let attempt = 0; ; attempt++) {
-    const leaks = [...snapshot()].filter(([id]) => !before.has(id)).map(([, text]) => text);
+    const leaks = [...snapshot()].filter(([id, text]) => !before.has(id) && isMeant(text)).map(([, text]) => text);
     if (leaks.length === 0 || attempt === 75) return leaks;
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
   }
@@ -79,8 +81,13 @@ function cgroups(): Found[] {
   const out: Found[] = [];
   const roots = ['/sys/fs/cgroup', ...safeList('/sys/fs/cgroup').map((n) => `/sys/fs/cgroup/${n}`)];
   for (const r of roots)
-    for (const n of safeList(r)) if (/berth/.test(n)) out.push([`cgroup ${r}/${n}`, `cgroup ${r}/${n}`]);
+    for (const n of safeList(r))
+      if (!OTHERS_CGROUP.test(n) && isFolder(`${r}/${n}`)) out.push([`cgroup ${r}/${n}`, `cgroup ${r}/${n}`]);
   return out;
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
 /** Temporary folders of ours. */

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Kinds } from '#lib/api';
 import { realClock } from '#lib/base';
+import { networkNames } from '../../agent/network/names.ts';
 import { defaultPorts } from '../../cli/layout.ts';
 import { findLeaks, snapshot } from '../../tools/leak-check.ts';
 import { eventually, run, startCluster, type TestCluster } from '../harness/cluster.ts';
@@ -134,8 +135,14 @@ describe('berth up', () => {
   });
 
   test('down --purge leaves nothing: no process, mount, netns, link, table, cgroup, file', async () => {
+    // Other tests have clusters of their own at the same time.
+    const names = networkNames(t.layout.instance);
+    const marks = [t.layout.home, t.layout.instance, names.bridge, names.vethPrefix, names.table];
+    const isOfThis = (text: string): boolean => marks.some((m) => text.includes(m));
+    const kinds = [...snapshot().values()].filter(isOfThis).map((text) => text.split(' ')[0]);
+    expect([...new Set(kinds)].sort()).toEqual(['cgroup', 'folder', 'link', 'mount', 'nft', 'process']);
     await t.stop();
-    expect(findLeaks(before)).toEqual([]);
+    expect(findLeaks(before, isOfThis)).toEqual([]);
     expect(existsSync(t.layout.home)).toBe(false);
     expect(existsSync(`/run/berth-${t.layout.instance}`)).toBe(false);
     expect(existsSync(`/run/berth-runtime/${t.layout.instance}`)).toBe(false);
