@@ -85,7 +85,8 @@ export type BuildInstruction =
   | (Common & { readonly kind: 'ENV' | 'LABEL'; readonly pairs: readonly KeyValue[] })
   | (Common & { readonly kind: 'CMD' | 'ENTRYPOINT'; readonly command: CommandLine })
   | (Common & { readonly kind: 'EXPOSE' | 'VOLUME'; readonly words: readonly string[] })
-  | (Common & { readonly kind: 'USER' | 'WORKDIR' | 'STOPSIGNAL' | 'MAINTAINER'; readonly word: string })
+  | (Common & { readonly kind: 'USER' | 'STOPSIGNAL' | 'MAINTAINER'; readonly word: string })
+  | (Common & { readonly kind: 'WORKDIR'; readonly word: string })
   | (Common & { readonly kind: 'SHELL'; readonly words: readonly string[] })
   | (Common & { readonly kind: 'HEALTHCHECK'; readonly check: Healthcheck })
   /** `trigger`: the instruction as it is written into the image, here-documents included. */
