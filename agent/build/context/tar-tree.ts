@@ -1,0 +1,197 @@
+/**
+ * A context as the client sent it: the bodies of its tar's files in one file on disk, one after the other, and an index in
+ * memory. Nothing of it is unpacked, so its names, links and devices reach no file system of this host.
+ */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { type FileHandle, open, rm } from 'node:fs/promises';
+import { type Ctx, type Digest, StatusError } from '#lib/base';
+import { readTar, type TarHeader } from '#lib/oci';
+import { byBytes, clipped, type Entry, type SourceTree } from './tree.ts';
+
+interface Node {
+  readonly entry: Entry;
+  readonly data: { readonly offset: number; readonly digest: Digest } | undefined;
+  readonly children: Map<string, Node> | undefined;
+}
+
+const ENTRIES_MAX = 2_000_000;
+const READ_BYTES = 256 * 1024;
+const PENDING_BYTES_MAX = 1024 * 1024;
+const EMPTY_SHA256: Digest = 'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
+
+/** Life: `receive` → reads → dispose, which removes the file. */
+export class TarTree implements SourceTree, AsyncDisposable {
+  readonly #path: string;
+  readonly #root: Node = { entry: folderEntry(0o755), data: undefined, children: new Map() };
+  readonly #pending: Buffer[] = [];
+  #pendingBytes = 0;
+  #entries = 0;
+  #bytes = 0;
+
+  private constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** Reads `tar` (plain) to its end; bodies go to the file `path`. Throws Invalid for damage, TooLarge above `bytesMax`. */
+  static async receive(
+    tar: AsyncIterable<Uint8Array>,
+    o: { readonly path: string; readonly bytesMax: number },
+    c: Ctx,
+  ): Promise<TarTree> {
+    const tree = new TarTree(o.path);
+    try {
+      const file = await open(o.path, 'wx', 0o600);
+      try {
+        for await (const { header, body } of readTar(tar)) {
+          c.signal.throwIfAborted();
+          await tree.#add(header, body, file, o.bytesMax);
+        }
+        await tree.#flush(file);
+      } finally {
+        await file.close();
+      }
+      return tree;
+    } catch (e) {
+      await tree[Symbol.asyncDispose]();
+      throw e;
+    }
+  }
+
+  /** Bytes of all files. */
+  get sizeBytes(): number {
+    return this.#bytes;
+  }
+
+  async stat(path: string): Promise<Entry | undefined> {
+    return this.#node(path)?.entry;
+  }
+
+  async list(path: string): Promise<readonly string[]> {
+    return [...(this.#node(path)?.children?.keys() ?? [])].sort(byBytes);
+  }
+
+  async *read(path: string): AsyncGenerator<Uint8Array, void, void> {
+    const node = this.#node(path);
+    if (node?.data === undefined) throw new StatusError('NotFound', `/${path} is no file of the context`);
+    if (node.entry.sizeBytes === 0) return;
+    const { offset } = node.data;
+    yield* createReadStream(this.#path, {
+      start: offset,
+      end: offset + node.entry.sizeBytes - 1,
+      highWaterMark: READ_BYTES,
+    }) as AsyncIterable<Buffer>;
+  }
+
+  async contentOf(path: string): Promise<Digest> {
+    return this.#node(path)?.data?.digest ?? EMPTY_SHA256;
+  }
+
+  /** Takes a file or folder out, as if the client had not sent it: what .dockerignore names. */
+  remove(path: string): void {
+    const at = path.lastIndexOf('/');
+    this.#node(path.slice(0, Math.max(at, 0)))?.children?.delete(path.slice(at + 1));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.#path, { force: true });
+  }
+
+  #node(path: string): Node | undefined {
+    let node: Node | undefined = this.#root;
+    if (path !== '') for (const part of path.split('/')) node = node?.children?.get(part);
+    return node;
+  }
+
+  async #add(header: TarHeader, body: AsyncIterable<Buffer>, file: FileHandle, bytesMax: number): Promise<void> {
+    if (++this.#entries > ENTRIES_MAX)
+      throw new StatusError('TooLarge', `the context has more than ${ENTRIES_MAX} entries`);
+    const path = clipped(header.path);
+    if (header.type === 'hardlink') {
+      const target = this.#node(clipped(header.linkPath));
+      if (target === undefined || target.children !== undefined)
+        throw new StatusError(
+          'Invalid',
+          `the context's "${header.path}" is a link to "${header.linkPath}", which is not there`,
+        );
+      this.#put(path, target);
+      return;
+    }
+    const entry = entryOf(header);
+    if (entry.type === 'folder') {
+      const known = this.#node(path)?.children;
+      this.#put(path, { entry, data: undefined, children: known ?? new Map() });
+      return;
+    }
+    const data = entry.type === 'file' ? await this.#store(entry.sizeBytes, body, file, bytesMax) : undefined;
+    this.#put(path, { entry, data, children: undefined });
+  }
+
+  async #store(
+    sizeBytes: number,
+    body: AsyncIterable<Buffer>,
+    file: FileHandle,
+    bytesMax: number,
+  ): Promise<{ offset: number; digest: Digest }> {
+    if (this.#bytes + sizeBytes > bytesMax)
+      throw new StatusError('TooLarge', `the context has more than the ${bytesMax} bytes that there is room for`);
+    const offset = this.#bytes;
+    const hash = createHash('sha256');
+    for await (const piece of body) {
+      hash.update(piece);
+      this.#bytes += piece.length;
+      this.#pendingBytes += piece.length;
+      this.#pending.push(piece);
+      if (this.#pendingBytes >= PENDING_BYTES_MAX) await this.#flush(file);
+    }
+    return { offset, digest: `sha256:${hash.digest('hex')}` };
+  }
+
+  /** Many small files are few writes. */
+  async #flush(file: FileHandle): Promise<void> {
+    const [pieces, from] = [this.#pending.splice(0), this.#bytes - this.#pendingBytes];
+    this.#pendingBytes = 0;
+    const bytes = Buffer.concat(pieces);
+    for (let done = 0; done < bytes.length; )
+      done += (await file.write(bytes, done, bytes.length - done, from + done)).bytesWritten;
+  }
+
+  /** Missing parents are made; a later entry of a name replaces an earlier one. */
+  #put(path: string, node: Node): void {
+    if (path === '') return;
+    const parts = path.split('/');
+    const name = parts.pop() ?? '';
+    let folder = this.#root;
+    for (const part of parts) {
+      let next = folder.children?.get(part);
+      if (next?.children === undefined) {
+        next = { entry: folderEntry(0o755), data: undefined, children: new Map() };
+        folder.children?.set(part, next);
+      }
+      folder = next;
+    }
+    folder.children?.set(name, node);
+  }
+}
+
+function entryOf(h: TarHeader): Entry {
+  const { type, mode, mtimeNs, sizeBytes, linkPath, deviceMajor, deviceMinor, xattrs } = h;
+  if (type === 'hardlink') throw new StatusError('Internal', 'a hard link is no entry of its own');
+  // What a client sends belongs to root: its own ids mean nothing here.
+  return { type, mode, uid: 0, gid: 0, mtimeNs, sizeBytes, linkPath, deviceMajor, deviceMinor, xattrs };
+}
+
+function folderEntry(mode: number): Entry {
+  return {
+    type: 'folder',
+    mode,
+    uid: 0,
+    gid: 0,
+    mtimeNs: 0n,
+    sizeBytes: 0,
+    linkPath: '',
+    deviceMajor: 0,
+    deviceMinor: 0,
+    xattrs: new Map(),
+  };
+}

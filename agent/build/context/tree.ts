@@ -1,0 +1,88 @@
+/**
+ * Where COPY takes files from: the context that a client sent, or the root of another stage or image. Paths are relative to the
+ * tree's root, with slashes, without `.` and `..`; '' is the root. Links never lead out of it.
+ */
+import type { Ctx, Digest } from '#lib/base';
+import { StatusError } from '#lib/base';
+
+export type EntryType = 'file' | 'folder' | 'symlink' | 'char' | 'block' | 'fifo';
+
+export interface Entry {
+  readonly type: EntryType;
+  /** Permission bits with setuid, setgid and sticky. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtimeNs: bigint;
+  /** 0 for everything but files. */
+  readonly sizeBytes: number;
+  /** Of a symlink, as it is written. */
+  readonly linkPath: string;
+  readonly deviceMajor: number;
+  readonly deviceMinor: number;
+  readonly xattrs: ReadonlyMap<string, Buffer>;
+}
+
+export interface SourceTree {
+  /** The entry itself, its parents without links among them. Undefined: not there. */
+  stat(path: string, c: Ctx): Promise<Entry | undefined>;
+  /** Names in a folder, sorted by their bytes. */
+  list(path: string, c: Ctx): Promise<readonly string[]>;
+  /** A file's bytes. */
+  read(path: string, c: Ctx): AsyncIterable<Uint8Array>;
+  /** sha256 of a file's bytes. */
+  contentOf(path: string, c: Ctx): Promise<Digest>;
+}
+
+const LINKS_MAX = 40;
+
+/** `path` with its links followed below the root: `..` ends there. With `last` also one at its end. The end need not exist. */
+export async function resolveIn(
+  tree: SourceTree,
+  path: string,
+  o: { readonly last: boolean },
+  c: Ctx,
+): Promise<string> {
+  const left = partsOf(path).reverse();
+  let at: string[] = [];
+  for (let links = 0; left.length > 0; ) {
+    const part = left.pop() ?? '';
+    if (part === '..') {
+      at.pop();
+      continue;
+    }
+    const entry = await tree.stat([...at, part].join('/'), c);
+    if (entry?.type !== 'symlink' || (left.length === 0 && !o.last)) {
+      at.push(part);
+      continue;
+    }
+    if (++links > LINKS_MAX) throw new StatusError('Invalid', `too many levels of symbolic links: /${path}`);
+    if (entry.linkPath.startsWith('/')) at = [];
+    left.push(...partsOf(entry.linkPath).reverse());
+  }
+  return at.join('/');
+}
+
+/** Of a path as users write it: without empty parts and `.`. */
+export function partsOf(path: string): string[] {
+  return path.split('/').filter((p) => p !== '' && p !== '.');
+}
+
+/** Below the root whatever it says: `..` and a leading slash are clipped. */
+export function clipped(path: string): string {
+  const out: string[] = [];
+  for (const part of partsOf(path)) {
+    if (part === '..') out.pop();
+    else out.push(part);
+  }
+  return out.join('/');
+}
+
+export function joined(...parts: readonly string[]): string {
+  return parts.filter((p) => p !== '').join('/');
+}
+
+/** By bytes, as sorted archives are. */
+export function byBytes(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+}
