@@ -112,6 +112,7 @@ function countingKernel(): Kernel {
       children: never,
     },
     unpackLayer: never,
+    packFolder: never,
     async unpackBlob({ root, path }) {
       unpacking.most = Math.max(unpacking.most, ++unpacking.now);
       unpacking.total++;

@@ -136,6 +136,22 @@ export interface BlobToUnpack {
   readonly entriesMax: number;
 }
 
+export interface FolderToPack {
+  readonly root: string;
+  readonly file: string;
+  /** An overlay's upper folder: its whiteouts and opaque folders become those of a layer. */
+  readonly overlay: boolean;
+  /** No mtime is later: SOURCE_DATE_EPOCH. */
+  readonly latestMs?: number | undefined;
+}
+
+export interface PackedFolder {
+  readonly entries: number;
+  /** Of the tar. */
+  readonly bytes: number;
+  readonly digest: Digest;
+}
+
 export interface UnpackedBlob {
   readonly entries: number;
   readonly bytes: number;
@@ -152,6 +168,8 @@ export interface Kernel extends AsyncDisposable {
   unpackLayer(o: { root: string; input: NodeJS.ReadableStream }, c: Ctx): Promise<{ entries: number; bytes: number }>;
   /** The same for a stored blob, plain or gzip, read, hashed and decompressed by the helper; not synced. */
   unpackBlob(o: BlobToUnpack, c: Ctx): Promise<UnpackedBlob>;
+  /** A folder as a tar file (agent/native/pack.c); `file` is replaced, and gone after a failure. Not synced. */
+  packFolder(o: FolderToPack, c: Ctx): Promise<PackedFolder>;
   /** Everything written to the file system of `path` before this call is on disk when it returns. */
   syncFileSystem(path: string, c: Ctx): Promise<void>;
   /** Gives a folder and all below it to a group, readable and writable for it; follows no link: see agent/native/own.c. */

@@ -8,8 +8,10 @@ import type {
   BlobToUnpack,
   CgroupLimits,
   CgroupUsage,
+  FolderToPack,
   Kernel,
   OverlayMount,
+  PackedFolder,
   ProgramResult,
   Programs,
   UnpackedBlob,
@@ -134,6 +136,11 @@ export class RecordingKernel implements Kernel {
   async unpackBlob(o: BlobToUnpack, c: Ctx): Promise<UnpackedBlob> {
     this.#note('unpackBlob', [o.root, o.path], c);
     return { entries: 0, bytes: 0, diffId: sha256('') };
+  }
+
+  async packFolder(o: FolderToPack, c: Ctx): Promise<PackedFolder> {
+    this.#note('packFolder', [o.root, o.file], c);
+    return { entries: 0, bytes: 0, digest: sha256('') };
   }
 
   async syncFileSystem(path: string, c: Ctx): Promise<void> {

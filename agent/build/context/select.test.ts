@@ -19,7 +19,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-type Item = readonly [path: string, data?: string, more?: Partial<TarHeader>];
+type Item = readonly [path: string, data?: string | undefined, more?: Partial<TarHeader>];
 
 async function* pieces(bytes: Buffer, length: number): AsyncGenerator<Buffer> {
   for (let at = 0; at < bytes.length; at += length) yield bytes.subarray(at, at + length);

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
-import { type Ctx, type Digest, StatusError } from '#lib/base';
+import { type Ctx, type Digest, parseDigest, StatusError, sha256 } from '#lib/base';
 import { readTar, type TarHeader } from '#lib/oci';
 import { byBytes, clipped, type Entry, type SourceTree } from './tree.ts';
 
@@ -18,7 +18,6 @@ interface Node {
 const ENTRIES_MAX = 2_000_000;
 const READ_BYTES = 256 * 1024;
 const PENDING_BYTES_MAX = 1024 * 1024;
-const EMPTY_SHA256: Digest = 'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
 
 /** Life: `receive` → reads → dispose, which removes the file. */
 export class TarTree implements SourceTree, AsyncDisposable {
@@ -84,7 +83,7 @@ export class TarTree implements SourceTree, AsyncDisposable {
   }
 
   async contentOf(path: string): Promise<Digest> {
-    return this.#node(path)?.data?.digest ?? EMPTY_SHA256;
+    return this.#node(path)?.data?.digest ?? sha256('');
   }
 
   /** Takes a file or folder out, as if the client had not sent it: what .dockerignore names. */
@@ -144,7 +143,7 @@ export class TarTree implements SourceTree, AsyncDisposable {
       this.#pending.push(piece);
       if (this.#pendingBytes >= PENDING_BYTES_MAX) await this.#flush(file);
     }
-    return { offset, digest: `sha256:${hash.digest('hex')}` };
+    return { offset, digest: parseDigest(`sha256:${hash.digest('hex')}`) };
   }
 
   /** Many small files are few writes. */

@@ -4,6 +4,7 @@ import type { Kernel } from '../kernel.ts';
 import { type LinuxCgroups, openCgroups } from './cgroups.ts';
 import { Helper } from './helper.ts';
 import { HelperMounts, HelperNamespaces } from './mounts.ts';
+import { packFolder } from './pack.ts';
 import { baseEnvironment, HelperPrograms } from './programs.ts';
 import { syncFileSystem, unpackBlob, unpackLayer } from './unpack.ts';
 
@@ -33,6 +34,7 @@ export async function openKernel(o: KernelOptions): Promise<LinuxKernel> {
     cgroups,
     unpackLayer: (u, c) => unpackLayer(helper, u, c),
     unpackBlob: (u, c) => unpackBlob(helper, u, c),
+    packFolder: (o, c) => packFolder(helper, o, c),
     syncFileSystem: (path, c) => syncFileSystem(programs, path, c),
     ownTree: async (path, groupId, c) => {
       await helper.call('own', [path, groupId], c);
