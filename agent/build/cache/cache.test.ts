@@ -27,7 +27,7 @@ async function put(cache: BuildCache, name: string, bytes = 10): Promise<Digest>
     bytes,
     title: `RUN ${name}`,
   });
-  clock.advance(1_000);
+  await clock.advance(1_000);
   return key;
 }
 
@@ -50,7 +50,7 @@ test('after a power loss only what was synced is there', async () => {
   const cache = await open('one');
   const before = await put(cache, 'before');
   await cache.synced('one', clock.now());
-  clock.advance(1);
+  await clock.advance(1);
   const after = await put(cache, 'after');
   const again = await open('one');
   expect(await again.find(after)).toBeDefined();
@@ -77,7 +77,7 @@ test('the least recently used go first, down to what may stay', async () => {
 test('what was used lately stays whatever its size; a step larger than all that may stay goes', async () => {
   const cache = await open();
   await put(cache, 'old', 5);
-  clock.advance(60_000);
+  await clock.advance(60_000);
   await put(cache, 'large', 1_000);
   expect(titles(await cache.prune({ keepBytes: 100, unusedForMs: 30_000 }))).toEqual(['RUN old']);
   expect(titles(await cache.prune({ keepBytes: 100 }))).toEqual(['RUN large']);

@@ -50,7 +50,9 @@ export class PathPattern {
     return states;
   }
 
-  #step(next: Set<number>, s: number, ch: string): void {
+  /** State `~s`: in the middle of what the token `s` of parents takes, as opposed to before it, where it may be of nothing. */
+  #step(next: Set<number>, state: number, ch: string): void {
+    const s = state < 0 ? ~state : state;
     const t = this.#tokens[s];
     switch (t?.kind) {
       case undefined:
@@ -70,7 +72,7 @@ export class PathPattern {
       case 'parents':
         // Half a name is no parent: what follows begins behind a slash.
         if (ch === '/') this.#enter(next, s + 1);
-        next.add(s);
+        next.add(~s);
         return;
       case 'class':
         if (ch !== '/' && inClass(t, ch)) this.#enter(next, s + 1);

@@ -86,3 +86,15 @@ export function joined(...parts: readonly string[]): string {
 export function byBytes(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
+
+/** What `--link` copies onto. */
+export const NO_FILES: SourceTree = {
+  stat: async () => undefined,
+  list: async () => [],
+  read: (path) => {
+    throw new StatusError('NotFound', `/${path} is not there`);
+  },
+  contentOf: async (path) => {
+    throw new StatusError('NotFound', `/${path} is not there`);
+  },
+};

@@ -12,6 +12,8 @@ export type Lookup = (name: string) => string | undefined;
 
 export interface WordRules {
   readonly escape: EscapeToken;
+  /** Quotes are characters as others: of texts. */
+  readonly plainQuotes?: boolean;
   /** Quotes stay in the result. */
   readonly rawQuotes?: boolean;
   /** Escapes stay in the result. */
@@ -107,7 +109,8 @@ class Lexer {
         this.#depth--;
         return { result, words: words.end() };
       }
-      if (ch === "'" || ch === '"' || ch === '<') {
+      const isQuote = (ch === "'" || ch === '"') && this.#rules.plainQuotes !== true;
+      if (isQuote || ch === '<') {
         const piece = ch === '<' ? this.#heredoc() : ch === "'" ? this.#singleQuoted() : this.#doubleQuoted(rawEscapes);
         result += piece;
         words.addRaw(piece);

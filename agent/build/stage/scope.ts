@@ -118,6 +118,11 @@ export class StageScope {
     return expandWord(text, (name) => this.#lookup(name), { escape: this.#escape });
   }
 
+  /** Content of a here-document: variables alone, quotes are text. */
+  expandText(text: string): string {
+    return expandWord(text, (name) => this.#lookup(name), { escape: this.#escape, plainQuotes: true });
+  }
+
   /** Split where a value holds blanks: EXPOSE, VOLUME. */
   expandWords(text: string): readonly string[] {
     return expandWords(text, (name) => this.#lookup(name), { escape: this.#escape });
