@@ -83,6 +83,7 @@ describe('.dockerignore', () => {
     ['a.c', 'abc', false],
     ['(a|b)$', 'a', false],
     ['**a', 'x/a', true],
+    ['**a**?', 'b/a/ab', true],
     ['..', 'a', false],
   ])('%j ignores %s: %s', (text, path, expected) => {
     expect(IgnorePatterns.parse(text).ignores(path)).toBe(expected);
