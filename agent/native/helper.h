@@ -82,6 +82,11 @@ void reset_signals(void);
 bool is_pinned(const char *path);
 void enter_pinned(const char *path, int flag);
 
+/* user-namespace.c: detached copies of mounts, -1 and errno on error; with the ids of a user namespace; and put somewhere. */
+int cloned_tree(const char *path, bool recursive);
+int idmapped_tree(const char *path, bool recursive, int userns);
+int attach_tree(int tree, const char *target);
+
 /* Request fields as `serve` reads them: NUL-terminated each. */
 struct fields {
 	char **at;
@@ -106,6 +111,8 @@ void verb_session(const struct fields *f);
 void verb_own(const struct fields *f);
 void verb_pause(const struct fields *f);
 void verb_dial(const struct fields *f);
+void verb_pin_user(const struct fields *f);
+void verb_overlay_mapped(const struct fields *f);
 
 int serve_main(void);
 int supervise_main(int argc, char **argv);

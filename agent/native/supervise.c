@@ -116,6 +116,8 @@ static void start_container(void)
 	const char *with_pipes[] = {"run", "--detach", "--pid-file", "pid", config.id, NULL};
 	const char *with_tty[] = {"run", "--detach", "--pid-file", "pid", "--console-socket", "console", config.id, NULL};
 	const int stdio[3] = {in[0], writers[0], writers[1]};
+	for (int i = 0; i < 3; i++)
+		give_to_container(&config, stdio[i]);
 	runtime_lock = LOCK;
 	int status = wait_runtime(start_runtime(&config, "runtime.log", config.tty ? with_tty : with_pipes, stdio), START_TIMEOUT_MS);
 	runtime_lock = -1;

@@ -16,6 +16,8 @@ export const VERBS = {
   pause: 20,
   dial: 21,
   unpackBlob: 22,
+  pinUser: 23,
+  overlayMapped: 24,
 } as const;
 export type Verb = keyof typeof VERBS;
 export type Field = string | Uint8Array | number;
