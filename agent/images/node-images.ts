@@ -66,7 +66,10 @@ export class NodeImages implements Images {
     const layers = known.layers.map((l) => l.chainId);
     using _pinned = await pins.pin(layers);
     const source = { imageId: image.id, layers };
-    const [path] = await allEnded([snapshots.mountRoot(containerId, source, c, userNamespace), records.touch(image.id)]);
+    const [path] = await allEnded([
+      snapshots.mountRoot(containerId, source, c, userNamespace),
+      records.touch(image.id),
+    ]);
     return path;
   }
 

@@ -14,6 +14,8 @@ import { Allocations } from '../resources/allocations.ts';
 import { FakeHost, type FakeProgram, type FakeRuntime } from '../runtime/fake.ts';
 import { defaultIsolation } from '../runtime/isolation/settings.ts';
 import type { StartContainer } from '../runtime/runtime.ts';
+import { RangeLedger } from '../user-namespaces/ledger.ts';
+import { defaultPool, IDS_PER_POD } from '../user-namespaces/ranges.ts';
 import type { Volumes } from '../volumes/volume.ts';
 import type { PodDeps } from './deps.ts';
 import { diskSettled } from './disk-settled.ts';
@@ -29,6 +31,8 @@ export interface FakeNodeOptions {
   /** What a container does, by its name. */
   readonly programs?: Readonly<Record<string, FakeProgram | ((attempt: number) => FakeProgram)>>;
   readonly startsMax?: number;
+  /** Its kernel and runtime can. */
+  readonly userNamespaces?: boolean;
 }
 
 /** Real time: files are written and synced, on a disk that others use too. */
@@ -56,6 +60,7 @@ export class FakeNode implements AsyncDisposable {
   /** Called before an address is given. */
   onAttach: (id: string, c: Ctx) => Promise<void> = async () => undefined;
   readonly #startsMax: number;
+  readonly #hasUserNamespaces: boolean;
   readonly #volumes: Partial<Volumes>;
   readonly #agents: AsyncDisposable[] = [];
   #lives = 0;
@@ -63,6 +68,7 @@ export class FakeNode implements AsyncDisposable {
   private constructor(folder: string, o: FakeNodeOptions) {
     this.folder = folder;
     this.#startsMax = o.startsMax ?? 8;
+    this.#hasUserNamespaces = o.userNamespaces ?? false;
     this.#volumes = o.volumes ?? {};
     const { kernel } = this;
     const remove = kernel.removeTree.bind(kernel);
@@ -178,7 +184,15 @@ export class FakeNode implements AsyncDisposable {
       logMaxFiles: 2,
       startsMax: this.#startsMax,
       runtimeHandlers: [
-        { name: '', path: 'fake', arguments: [], isCrun: false, takesFilter: false, recursiveReadOnlyMounts: true },
+        {
+          name: '',
+          path: 'fake',
+          arguments: [],
+          isCrun: false,
+          takesFilter: false,
+          recursiveReadOnlyMounts: true,
+          userNamespaces: this.#hasUserNamespaces,
+        },
       ],
       isolation: defaultIsolation({ seccompFolder: join(this.folder, 'seccomp'), host }),
     };
@@ -204,7 +218,10 @@ export class FakeNode implements AsyncDisposable {
     };
     const random = seededRandom(++this.#lives);
     const allocations = new Allocations(settings.allocatable);
-    return { ...machine, clock, objects: new NodeObjects(), session, allocations, settings, random, log: silentLogger };
+    const pool = { ...defaultPool(IDS_PER_POD), idsPerPod: IDS_PER_POD, start: 0 };
+    const userNamespaces = life.of(await RangeLedger.open(this.folder, pool));
+    const own = { clock, objects: new NodeObjects(), session, allocations, userNamespaces };
+    return { ...machine, ...own, settings, random, log: silentLogger };
   }
 
   #images(): Images {

@@ -6,7 +6,7 @@
 import type { OciMount, OciSpec } from './oci-spec.ts';
 
 /** As in agent/native/stage.c. */
-const STAGE = '/run/berth-stage';
+export const STAGE = '/run/berth-stage';
 
 /** For the supervisor's `config`. */
 export type StageRecord = readonly ['user-namespace' | 'root' | 'owner' | 'plain-mount' | 'idmapped-mount', string];

@@ -40,8 +40,7 @@ export function checkPool({ first, count }: IdRange, idsPerPod: number, podsMax:
   };
   if (first % idsPerPod !== 0) refuse(`kubelet user assigned ID ${first} is not a multiple of ${idsPerPod}`);
   if (first < idsPerPod) refuse(`kubelet user assigned ID ${first} must be greater or equal to ${idsPerPod}`);
-  if (count % idsPerPod !== 0)
-    refuse(`kubelet user assigned IDs length ${count} is not a multiple of ${idsPerPod}`);
+  if (count % idsPerPod !== 0) refuse(`kubelet user assigned IDs length ${count} is not a multiple of ${idsPerPod}`);
   if (count / idsPerPod < podsMax) refuse(`kubelet user assigned IDs are not enough to support ${podsMax} pods`);
 }
 
@@ -70,6 +69,9 @@ export function freeRange(pool: IdPool, held: Iterable<IdRange>): IdRange {
 export function hostId(range: IdRange | undefined, id: number, what: string): number {
   if (range === undefined) return id;
   if (id < 0 || id >= range.count)
-    throw new StatusError('Invalid', `${what} ${id} is not in the pod's user namespace, whose ids are 0 to ${range.count - 1}`);
+    throw new StatusError(
+      'Invalid',
+      `${what} ${id} is not in the pod's user namespace, whose ids are 0 to ${range.count - 1}`,
+    );
   return range.first + id;
 }

@@ -19,7 +19,12 @@ const COPY_TIMEOUT_MS = 10 * 60_000;
 /** `rootfs`: mounted, nothing runs in it yet. `taken`: where volumeMounts and our own files go. */
 export async function imageConfigVolumes(
   d: Pick<PodDeps, 'kernel'>,
-  o: { readonly rootfs: string; readonly image: Image; readonly taken: readonly BindMount[]; readonly userNamespace?: UserNamespace | undefined },
+  o: {
+    readonly rootfs: string;
+    readonly image: Image;
+    readonly taken: readonly BindMount[];
+    readonly userNamespace?: UserNamespace | undefined;
+  },
   c: Ctx,
 ): Promise<BindMount[]> {
   const taken = new Set(o.taken.map((b) => posix.normalize(b.target)));

@@ -11,16 +11,15 @@ import type { PodObject } from '../model.ts';
 import { runtimeHandlerOf } from './runtime-class.ts';
 
 /** Undefined: the pod has the node's ids. Throws Unimplemented, in the kubelet's words, where it cannot be had. */
-export async function userNamespaceOf(
-  d: PodDeps,
-  pod: PodObject,
-  folder: string,
-): Promise<UserNamespace | undefined> {
+export async function userNamespaceOf(d: PodDeps, pod: PodObject, folder: string): Promise<UserNamespace | undefined> {
   if (pod.spec.hostUsers !== false) return undefined;
   const handler = await runtimeHandlerOf(d, pod, folder);
   if (d.settings.runtimeHandlers.find((h) => h.name === handler)?.userNamespaces !== true) {
     const what = handler === '' ? 'runtime' : `RuntimeClass handler "${handler}"`;
-    throw new StatusError('Unimplemented', `can't set \`spec.hostUsers: false\`, ${what} does not support user namespaces`);
+    throw new StatusError(
+      'Unimplemented',
+      `can't set \`spec.hostUsers: false\`, ${what} does not support user namespaces`,
+    );
   }
   const ids = await d.userNamespaces.allocate(pod.metadata.uid ?? '');
   return { path: join(folder, 'ns', 'user'), ids };
