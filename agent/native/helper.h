@@ -86,6 +86,8 @@ void enter_pinned(const char *path, int flag);
 int cloned_tree(const char *path, bool recursive);
 int idmapped_tree(const char *path, bool recursive, int userns);
 int attach_tree(int tree, const char *target);
+/* Read-only, with all that is mounted below it or alone. */
+bool protect_tree(int tree, bool recursive);
 
 /* Request fields as `serve` reads them: NUL-terminated each. */
 struct fields {

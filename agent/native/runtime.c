@@ -29,11 +29,20 @@ static bool is_set(const char *value)
 	return !strcmp(value, "1");
 }
 
-static void take_source(struct config *c, const char *path, bool idmapped)
+static void take_source(struct config *c, const char *text)
 {
+	struct staged s = {0};
 	if (c->staged_count == STAGED_MAX)
 		refuse(E2BIG, "config: more than %d mounts", STAGED_MAX);
-	c->staged[c->staged_count++] = (struct staged){.path = path, .idmapped = idmapped};
+	for (; *text && *text != ':'; text++) {
+		s.idmapped |= *text == 'i';
+		s.read_only |= *text == 'r';
+		s.recursive_read_only |= *text == 'R';
+	}
+	if (*text != ':')
+		refuse(EINVAL, "config: bad mount");
+	s.path = text + 1;
+	c->staged[c->staged_count++] = s;
 }
 
 static void take_key(struct config *c, const char *key, const char *value)
@@ -68,8 +77,8 @@ static void take_key(struct config *c, const char *key, const char *value)
 		c->root = value;
 	else if (!strcmp(key, "owner"))
 		c->owner = atoll(value);
-	else if (!strcmp(key, "plain-mount") || !strcmp(key, "idmapped-mount"))
-		take_source(c, value, key[0] == 'i');
+	else if (!strcmp(key, "mount"))
+		take_source(c, value);
 	else
 		refuse(EINVAL, "config: unknown key %s", key);
 }
@@ -170,6 +179,8 @@ pid_t start_runtime(const struct config *c, const char *log, const char *const *
 	for (int i = 0; i < 3; i++)
 		if (dup2(stdio[i] >= 0 ? stdio[i] : none, i) < 0)
 			_exit(126);
+	/* cgroups that it makes are looked up by the root of a user namespace, which is anybody here. */
+	umask(022);
 	/* Its own failures go where those of the runtime go: to fd 2, read by the caller when the start failed. */
 	if (c->private_cgroups)
 		mount_controllers();

@@ -21,6 +21,8 @@ static int open_source(const struct staged *s, int userns)
 		refuse(errno, "failed to set MOUNT_ATTR_IDMAP on %s: maybe the filesystem used doesn't support idmap mounts on this kernel?", s->path);
 	if (tree < 0)
 		fail("stage: %s", s->path);
+	if ((s->read_only && !protect_tree(tree, false)) || (s->recursive_read_only && !protect_tree(tree, true)))
+		fail("stage: read-only %s", s->path);
 	return tree;
 }
 
@@ -59,7 +61,6 @@ void stage_mounts(const struct config *c)
 	int root = cloned_tree(c->root, true);
 	if (root < 0)
 		fail("stage: %s", c->root);
-	umask(022);
 	if (mkdir(STAGE, 0755) < 0 && errno != EEXIST)
 		fail("stage: %s", STAGE);
 	if (mount("tmpfs", STAGE, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755") < 0)
@@ -70,5 +71,4 @@ void stage_mounts(const struct config *c)
 	}
 	attach(root, STAGE "/root");
 	close(userns);
-	umask(077);
 }

@@ -9,7 +9,7 @@ enum { ARGUMENTS_MAX = 16, STAGED_MAX = 512 };
 /* See stage.c. */
 struct staged {
 	const char *path;
-	bool idmapped;
+	bool idmapped, read_only, recursive_read_only;
 };
 
 /* The file `config` in the container's folder: key=value records, NUL behind each. */
@@ -28,7 +28,7 @@ struct config {
 	const char *user_namespace; /* where the pod's is pinned; NULL: the host's. With it: */
 	const char *root;
 	long long owner; /* id of its root outside: whose the ends of pipes are, so that /dev/stdout can be opened */
-	struct staged staged[STAGED_MAX]; /* `plain-mount`, `idmapped-mount`, repeated */
+	struct staged staged[STAGED_MAX]; /* `mount`, repeated: letters of the three above (i, r, R), a colon, the path */
 	int staged_count;
 };
 

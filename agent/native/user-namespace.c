@@ -23,6 +23,7 @@ enum { TREE_CLONE = 1, TREE_CLOEXEC = O_CLOEXEC, TREE_RECURSIVE = 0x8000, MOVE_F
 struct mount_attributes {
 	uint64_t set, clear, propagation, userns;
 };
+#define ATTRIBUTE_READ_ONLY 0x00000001
 #define ATTRIBUTE_IDMAP 0x00100000
 
 static const struct {
@@ -31,10 +32,14 @@ static const struct {
 } kinds[] = {{"net", CLONE_NEWNET}, {"ipc", CLONE_NEWIPC}, {"uts", CLONE_NEWUTS}};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
-static bool set_attributes(int tree, int flags, int userns)
+static bool set_attributes(int tree, int flags, struct mount_attributes a)
 {
-	struct mount_attributes a = {.set = ATTRIBUTE_IDMAP, .userns = (uint64_t)userns};
 	return syscall(SYS_MOUNT_SETATTR, tree, "", AT_EMPTY_PATH | flags, &a, sizeof a) == 0;
+}
+
+bool protect_tree(int tree, bool recursive)
+{
+	return set_attributes(tree, recursive ? TREE_RECURSIVE : 0, (struct mount_attributes){.set = ATTRIBUTE_READ_ONLY});
 }
 
 int cloned_tree(const char *path, bool recursive)
@@ -48,7 +53,8 @@ int idmapped_tree(const char *path, bool recursive, int userns)
 	if (tree < 0)
 		return -1;
 	/* Where one mounted below cannot (proc, say), that one keeps its ids, as with runc's `idmap`. */
-	if ((recursive && set_attributes(tree, TREE_RECURSIVE, userns)) || set_attributes(tree, 0, userns))
+	struct mount_attributes a = {.set = ATTRIBUTE_IDMAP, .userns = (uint64_t)userns};
+	if ((recursive && set_attributes(tree, TREE_RECURSIVE, a)) || set_attributes(tree, 0, a))
 		return tree;
 	int error = errno;
 	close(tree);

@@ -12,6 +12,7 @@
 import {
   chmod,
   chown,
+  lchown,
   lstat,
   mkdir,
   mkdtemp,
@@ -48,9 +49,9 @@ export async function writePayload(
   }
   const old = await linkTarget(join(target, DATA));
   await rm(join(target, DATA_NEW), { force: true });
-  await symlink(fresh.slice(target.length + 1), join(target, DATA_NEW));
+  await link(fresh.slice(target.length + 1), join(target, DATA_NEW), o.owner);
   await rename(join(target, DATA_NEW), join(target, DATA));
-  await alignLinks(target, new Set([...payload.keys()].map((path) => path.split('/')[0] ?? path)));
+  await alignLinks(target, new Set([...payload.keys()].map((path) => path.split('/')[0] ?? path)), o.owner);
   await removeOthers(target, fresh.slice(target.length + 1), old);
 }
 
@@ -87,9 +88,14 @@ function folderMode(owner: VolumeOwner): number {
   return owner.isShared ? 0o2775 : 0o755;
 }
 
-async function alignLinks(target: string, wanted: ReadonlySet<string>): Promise<void> {
+async function link(to: string, path: string, { uid, gid }: VolumeOwner): Promise<void> {
+  await symlink(to, path);
+  if (uid !== 0) await lchown(path, uid, gid);
+}
+
+async function alignLinks(target: string, wanted: ReadonlySet<string>, owner: VolumeOwner): Promise<void> {
   const present = new Set((await readdir(target)).filter((name) => !name.startsWith('..')));
-  for (const name of wanted) if (!present.has(name)) await symlink(join(DATA, name), join(target, name));
+  for (const name of wanted) if (!present.has(name)) await link(join(DATA, name), join(target, name), owner);
   for (const name of present) if (!wanted.has(name)) await rm(join(target, name), { recursive: true, force: true });
 }
 
