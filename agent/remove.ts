@@ -42,7 +42,7 @@ export async function removeNode(o: RemoveNodeOptions, c: Ctx): Promise<void> {
   await rm(runtimeStateFolder(o.instance), { recursive: true, force: true });
   // The folders of all instances go with the last of them.
   await rmdir(dirname(runtimeStateFolder(o.instance)))
-    .then(() => rmdir(STAGE))
+    .then(() => rm(STAGE, { recursive: true, force: true }))
     .catch(() => undefined);
   await kernel.removeTree(join(o.home, 'pods'), c);
   await rm(join(o.home, 'user-namespaces.json'), { force: true });

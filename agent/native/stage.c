@@ -61,7 +61,8 @@ void stage_mounts(const struct config *c)
 	int root = cloned_tree(c->root, true);
 	if (root < 0)
 		fail("stage: %s", c->root);
-	if (mkdir(STAGE, 0755) < 0 && errno != EEXIST)
+	/* STAGE/root also on the host, empty: runc's exec begins in what the bundle calls its root. */
+	if ((mkdir(STAGE, 0755) < 0 && errno != EEXIST) || (mkdir(STAGE "/root", 0755) < 0 && errno != EEXIST))
 		fail("stage: %s", STAGE);
 	if (mount("tmpfs", STAGE, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755") < 0)
 		fail("stage: tmpfs");

@@ -66,7 +66,7 @@ try device busybox mknod /sda b 254 0
 try disk sh -c 'for d in /dev/[sv]d[a-z]; do [ -b $d ] && head -c 1 $d && exit 0; done; exit 1'
 try ext4 sh -c 'for d in /dev/[sv]d[a-z]; do [ -b $d ] && busybox mount -t ext4 $d /www && exit 0; done; exit 1'
 try release sh -c 'mkdir /cg; busybox mount -t cgroup -o pids c /cg && echo /x >/cg/release_agent'
-try clock busybox date -s 2001-01-01
+try clock busybox adjtimex -t 10000
 try module busybox insmod /bin/busybox
 try log busybox dmesg -c
 try swap busybox swapon /dev/vda
@@ -150,7 +150,7 @@ describe('user namespaces of pods (root)', () => {
       },
     );
   const shared = (runtime: string): object =>
-    pod(`shared-${runtime}`, 'ps; echo done; serve', {
+    pod(`shared-${runtime}`, 'echo served >/www/index.html; ps; echo done; serve', {
       runtimeClassName: runtime,
       shareProcessNamespace: true,
       volumes: [],
@@ -160,7 +160,7 @@ describe('user namespaces of pods (root)', () => {
       `attacker-${runtime}`,
       ATTACK,
       { runtimeClassName: runtime },
-      { securityContext: { privileged: true, runAsUser: 0 } },
+      { tty: true, securityContext: { privileged: true, runAsUser: 0 } },
     );
   const read = (name: string): Promise<DeepReadonly<Pod>> => getPod(cluster, NS, name);
   const logs = (name: string): Promise<string> =>
@@ -262,7 +262,7 @@ describe('user namespaces of pods (root)', () => {
   });
 
   test.each(RUNTIMES)('%s: with every capability it is not root of the node', async (runtime) => {
-    expect(await logs(`attacker-${runtime}`)).toBe('did mount\ndone\n');
+    expect(await logs(`attacker-${runtime}`)).toBe('did mount\r\ndone\r\n');
   });
 
   test.each(RUNTIMES)(
@@ -287,7 +287,7 @@ describe('user namespaces of pods (root)', () => {
       const port = await freePort();
       await using forward = background('kubectl', ['port-forward', `pod/${peer}`, `${port}:8080`], cluster.env);
       await forward.until(/Forwarding from/);
-      expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(200);
+      expect(await (await fetch(`http://127.0.0.1:${port}/index.html`)).text()).toBe('served\n');
       const debug = ['debug', peer, `--image=${image}`, '--container=dbg', '--target=main', '--'];
       await cluster.kubectl(...debug, 'sh', '-c', "id -u; ps | busybox grep -c '[h]ttpd'; echo done");
       const told = await eventually('the debugger ends', 30_000, async () => {
