@@ -98,6 +98,16 @@ describe('a pod with a user namespace', () => {
     expect(all['a']?.first).not.toBe(all['b']?.first);
   });
 
+  test('a user that its namespace has not is told, before a runtime says "invalid argument"', async () => {
+    node = await FakeNode.make({ userNamespaces: true });
+    const agent = await node.agent();
+    agent.want(fakePod({ hostUsers: false, securityContext: { runAsUser: 70_000 } }));
+    const why = "user 70000 is not in the pod's user namespace, whose ids are 0 to 65535";
+    await node.until(() => node.status('u')?.containerStatuses?.[0]?.state?.waiting?.message === why, 'the reason');
+    expect(node.status('u')?.containerStatuses?.[0]?.state?.waiting?.reason).toBe('CreateContainerConfigError');
+    expect(node.running).toEqual([]);
+  });
+
   test('where kernel or runtime have none it does not run, and the event says so in the kubelet’s words', async () => {
     node = await FakeNode.make({ userNamespaces: false });
     const agent = await node.agent();

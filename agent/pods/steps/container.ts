@@ -28,7 +28,7 @@ import { makeMountParents } from './mount-parents.ts';
 import { pidTargetOf } from './pid-namespace.ts';
 import { canMountRecursiveReadOnly, runtimeHandlerOf } from './runtime-class.ts';
 import { podFolder, podLogFolder, type Sandbox, savePod } from './sandbox.ts';
-import { giveToPod } from './user-namespace.ts';
+import { checkUser, giveToPod } from './user-namespace.ts';
 
 export interface StartRequest {
   /** As it is when asked: labels may change during a long pull. */
@@ -111,6 +111,7 @@ async function createAndStart(
       userNamespace?.ids.first,
     ),
   ]);
+  await orConfigError(async () => checkUser(userNamespace, user));
   const args = argumentsOf(spec, o.image, environment);
   /* It came after the sandbox: an agent that finds it running must know of it. */
   if (r.role === 'ephemeral') await savePod(d, pod);

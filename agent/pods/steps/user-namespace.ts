@@ -5,9 +5,10 @@
 import { chown } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StatusError } from '#lib/base';
-import type { UserNamespace } from '../../user-namespaces/ranges.ts';
+import { hostId, type UserNamespace } from '../../user-namespaces/ranges.ts';
 import type { PodDeps } from '../deps.ts';
 import type { PodObject } from '../model.ts';
+import type { ProcessUser } from '../user.ts';
 import { runtimeHandlerOf } from './runtime-class.ts';
 
 /** Undefined: the pod has the node's ids. Throws Unimplemented, in the kubelet's words, where it cannot be had. */
@@ -23,6 +24,12 @@ export async function userNamespaceOf(d: PodDeps, pod: PodObject, folder: string
   }
   const ids = await d.userNamespaces.allocate(pod.metadata.uid ?? '');
   return { path: join(folder, 'ns', 'user'), ids };
+}
+
+/** Throws Invalid for a user or group that the pod's namespace has not; a runtime would say "invalid argument". */
+export function checkUser(userNamespace: UserNamespace | undefined, user: ProcessUser): void {
+  hostId(userNamespace?.ids, user.uid, 'user');
+  for (const gid of [user.gid, ...user.additionalGids]) hostId(userNamespace?.ids, gid, 'group');
 }
 
 /** To the pod's root. */
