@@ -88,6 +88,7 @@ int idmapped_tree(const char *path, bool recursive, int userns);
 int attach_tree(int tree, const char *target);
 /* Read-only, with all that is mounted below it or alone. */
 bool protect_tree(int tree, bool recursive);
+bool forbid_devices(int tree);
 
 /* Request fields as `serve` reads them: NUL-terminated each. */
 struct fields {

@@ -32,6 +32,9 @@ static void attach(int tree, const char *target)
 	if (fstat(tree, &s) < 0)
 		fail("stage: %s", target);
 	if (S_ISDIR(s.st_mode)) {
+		/* A device node in an image or a claim would be the node's device, where all of them are allowed (privileged). */
+		if (!forbid_devices(tree))
+			fail("stage: nodev %s", target);
 		if (mkdir(target, 0755) < 0)
 			fail("stage: %s", target);
 	} else {

@@ -24,6 +24,7 @@ struct mount_attributes {
 	uint64_t set, clear, propagation, userns;
 };
 #define ATTRIBUTE_READ_ONLY 0x00000001
+#define ATTRIBUTE_NO_DEVICES 0x00000004
 #define ATTRIBUTE_IDMAP 0x00100000
 
 static const struct {
@@ -65,6 +66,11 @@ int idmapped_tree(const char *path, bool recursive, int userns)
 int attach_tree(int tree, const char *target)
 {
 	return (int)syscall(SYS_MOVE_MOUNT, tree, "", AT_FDCWD, target, MOVE_FROM_EMPTY);
+}
+
+bool forbid_devices(int tree)
+{
+	return set_attributes(tree, 0, (struct mount_attributes){.set = ATTRIBUTE_NO_DEVICES});
 }
 
 static void pin_path(char path[4096], const char *folder, const char *name)
