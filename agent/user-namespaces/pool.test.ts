@@ -22,6 +22,10 @@ test('other instances of the machine begin elsewhere, and each time at the same 
   const [a, again, b] = [await poolOf({}, 'a'), await poolOf({}, 'a'), await poolOf({}, 'b')];
   expect(a).toEqual(again);
   expect(new Set([0, a.start, b.start]).size).toBe(3);
+  for (let i = 0; i < 200; i++) {
+    const { first, start, idsPerPod } = await poolOf({}, `instance-${i}`);
+    expect(first + (start + 1) * idsPerPod).toBeLessThanOrEqual(2 ** 31);
+  }
 });
 
 test('the ids of the user kubelet are the pool', async () => {

@@ -8,6 +8,8 @@ import type { Kernel } from '../kernel/kernel.ts';
 import { checkPool, defaultPool, type IdPool, type IdRange } from './ranges.ts';
 
 const USER = 'kubelet';
+/** Programs that keep ids in 31 bits are many: where there is a choice none begins above. */
+const SIGNED_MAX = 2 ** 31;
 const NOT_FOUND = 127;
 const ANSWER_MS = 10_000;
 /** The instance that begins at the first range, as a kubelet may; others of the same machine elsewhere. */
@@ -25,8 +27,8 @@ export async function idPool(o: PoolOptions, c: Ctx): Promise<IdPool> {
   const given = await subordinateIds(o.programs, c);
   const range = given ?? defaultPool(o.idsPerPod);
   checkPool(range, o.idsPerPod, o.podsMax);
-  const slots = range.count / o.idsPerPod;
-  const start = given !== undefined || o.instance === FIRST_INSTANCE ? 0 : numberOf(o.instance) % slots;
+  const slots = Math.floor((SIGNED_MAX - range.first) / o.idsPerPod);
+  const start = given !== undefined || o.instance === FIRST_INSTANCE ? 0 : numberOf(o.instance) % Math.max(slots, 1);
   return { ...range, idsPerPod: o.idsPerPod, start };
 }
 

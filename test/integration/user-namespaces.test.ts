@@ -42,6 +42,9 @@ describe('user namespaces (root)', () => {
 
   test('root inside is the first id outside, and may configure what was pinned with it and nothing else', async () => {
     await pinUser();
+    await chmod(folder, 0o711);
+    await writeFile(join(folder, 'open'), 'x', { mode: 0o644 });
+    await writeFile(join(folder, 'secret'), 'x', { mode: 0o600 });
     await kernel.namespaces.pin(
       ns(),
       { kinds: KINDS, hostname: 'inside', sysctls: { 'net.ipv4.ping_group_range': '0 65535' } },
@@ -57,12 +60,12 @@ describe('user namespaces (root)', () => {
       '',
     ]);
     expect(inside('cat /proc/sys/net/ipv4/ping_group_range').text.split(/\s+/)).toEqual(['0', '65535', '']);
-    expect(inside('ip link add x type dummy && hostname other && hostname').text).toBe('other\n');
-    expect(inside(`cat ${join(folder, 'secret')} 2>/dev/null || echo refused`).text).toBe('refused\n');
+    expect(inside('ip link add x type bridge && hostname other && hostname').text).toBe('other\n');
+    expect(inside(`cat ${join(folder, 'open')} ${join(folder, 'secret')} 2>/dev/null || echo refused`).text).toBe('xrefused\n');
     expect(inside('echo x >/proc/sys/kernel/core_pattern').code).not.toBe(0);
     await kernel.namespaces.unpin(ns(), c);
     expect(await mounts()).toEqual([]);
-    expect(await readdir(folder)).toEqual([]);
+    expect(await readdir(folder)).not.toContain('ns');
   });
 
   test('again is the same; another range is refused; what was cut short is completed', async () => {
@@ -74,13 +77,13 @@ describe('user namespaces (root)', () => {
     /* Killed between two pins: the missing one belongs to the same user namespace. */
     await kernel.mounts.unmount(ns('net'), c);
     await pinUser();
-    expect(inside('ip link add x type dummy').code).toBe(0);
+    expect(inside('ip link add x type bridge').code).toBe(0);
     /* Killed before the first: the others were made in no user namespace of the pod. */
     await kernel.namespaces.unpin(ns(), c);
     await kernel.namespaces.pin(ns(), { kinds: KINDS }, c);
     expect(await readlink('/proc/self/ns/net')).not.toContain(String((await stat(ns('net'))).ino));
     await pinUser();
-    expect(inside('ip link add x type dummy').code).toBe(0);
+    expect(inside('ip link add x type bridge').code).toBe(0);
   });
 
   test.each([
