@@ -61,7 +61,9 @@ describe('user namespaces (root)', () => {
     ]);
     expect(inside('cat /proc/sys/net/ipv4/ping_group_range').text.split(/\s+/)).toEqual(['0', '65535', '']);
     expect(inside('ip link add x type bridge && hostname other && hostname').text).toBe('other\n');
-    expect(inside(`cat ${join(folder, 'open')} ${join(folder, 'secret')} 2>/dev/null || echo refused`).text).toBe('xrefused\n');
+    expect(inside(`cat ${join(folder, 'open')} ${join(folder, 'secret')} 2>/dev/null || echo refused`).text).toBe(
+      'xrefused\n',
+    );
     expect(inside('echo x >/proc/sys/kernel/core_pattern').code).not.toBe(0);
     await kernel.namespaces.unpin(ns(), c);
     expect(await mounts()).toEqual([]);

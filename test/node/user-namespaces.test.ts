@@ -41,7 +41,14 @@ const WRITABLE = [
   '/sub/x',
   '/dev/stdout',
 ];
-const REFUSED = ['/proc/sys/kernel/core_pattern', '/proc/sysrq-trigger', '/config/x', '/secret/x', '/image/x', '/host/null'];
+const REFUSED = [
+  '/proc/sys/kernel/core_pattern',
+  '/proc/sysrq-trigger',
+  '/config/x',
+  '/secret/x',
+  '/image/x',
+  '/host/null',
+];
 
 /** As root of the pod: whose things are, what can be written, what cannot. */
 const LOOK = `
