@@ -35,6 +35,7 @@ export interface FakeNodeOptions {
   readonly userNamespaces?: boolean;
 }
 
+const ID_POOL = { ...defaultPool(IDS_PER_POD), idsPerPod: IDS_PER_POD, start: 0 };
 /** Real time: files are written and synced, on a disk that others use too. */
 const PATIENCE_MS = 20_000;
 
@@ -124,6 +125,7 @@ export class FakeNode implements AsyncDisposable {
       ...[...this.kernel.pinned].map((path) => `namespace ${path}`),
       ...[...this.kernel.groups.keys()].filter((g) => g.includes('pod')).map((g) => `cgroup ${g}`),
       ...(await Promise.all(files)).flat(),
+      ...(await RangeLedger.open(this.folder, ID_POOL)).pods().map((uid) => `ids of ${uid}`),
     ];
   }
 
@@ -218,8 +220,7 @@ export class FakeNode implements AsyncDisposable {
     };
     const random = seededRandom(++this.#lives);
     const allocations = new Allocations(settings.allocatable);
-    const pool = { ...defaultPool(IDS_PER_POD), idsPerPod: IDS_PER_POD, start: 0 };
-    const userNamespaces = life.of(await RangeLedger.open(this.folder, pool));
+    const userNamespaces = life.of(await RangeLedger.open(this.folder, ID_POOL));
     const own = { clock, objects: new NodeObjects(), session, allocations, userNamespaces };
     return { ...machine, ...own, settings, random, log: silentLogger };
   }
