@@ -51,6 +51,10 @@ import { Reports } from './session/reports.ts';
 import type { Session, SessionCredentials } from './session/session.ts';
 import { isHostStopping, NodeShutdown, SHUTDOWN_EVENT } from './shutdown/node-shutdown.ts';
 import { StaticPods } from './static-pods/static-pods.ts';
+import { RangeLedger } from './user-namespaces/ledger.ts';
+import { idPool } from './user-namespaces/pool.ts';
+import type { UserNamespace } from './user-namespaces/ranges.ts';
+import { supportedHandlers } from './user-namespaces/support.ts';
 import { LocalStorage } from './volumes/local-storage.ts';
 import { openVolumes } from './volumes/open.ts';
 
@@ -140,6 +144,16 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const controlPlane = controlPlaneOf(config);
   const networkOptions = { kernel, instance: config.instance, folder: at('network'), random, controlPlane };
   const network = scope.own(await openNetwork(networkOptions, c));
+  const { podsMax, instance } = config;
+  const { idsPerPod } = config.settings;
+  const pool = await idPool({ programs: kernel.programs, idsPerPod, podsMax, instance }, c);
+  const userNamespaces = await RangeLedger.open(config.home, pool);
+  const trial = { folder: at('images'), ids: { first: pool.first, count: idsPerPod } };
+  const runtimeHandlers = await supportedHandlers(kernel, runtime.handlers, trial, c);
+  const userNamespaceOf = (uid: string): UserNamespace | undefined => {
+    const ids = userNamespaces.rangeOf(uid);
+    return ids && { path: join(at('pods'), uid, 'ns', 'user'), ids };
+  };
   const objects = new NodeObjects();
   const pressure = new NodePressure();
   const shutdown = new NodeShutdown();
@@ -154,7 +168,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     storageFolder: at('storage'),
     runtimeVersion: `berth://${runtime.defaultRuntime}`,
     settings: config.settings,
-    runtimeHandlers: nodeRuntimeHandlers(runtime.handlers),
+    runtimeHandlers: nodeRuntimeHandlers(runtimeHandlers),
     pressure,
     shutdown,
   };
@@ -174,6 +188,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
       folder: at('volumes'),
       images,
       storage,
+      userNamespaceOf,
       sources: {
         configMap: (ns, name) => objects.get('configmaps', ns, name),
         secret: (ns, name) => objects.get('secrets', ns, name),
@@ -210,7 +225,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     logMaxFiles: LOG_FILES_MAX,
     startsMax: STARTS_MAX,
     isolation: { ...configuration.isolation, seccompDefault, allowedUnsafeSysctls },
-    runtimeHandlers: runtime.handlers,
+    runtimeHandlers,
   };
   const statics = scope.own(
     new StaticPods({
@@ -233,6 +248,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     objects,
     session: statics.session,
     allocations,
+    userNamespaces,
     cpus,
     admit: (pod) => shutdown.admit() ?? pressure.admit(pod),
     settings,

@@ -9,6 +9,7 @@ import { openKernel } from './kernel/linux/open.ts';
 import { teardownNetwork } from './network/teardown.ts';
 import { LABELS } from './pods/steps/container.ts';
 import { openRuntime } from './runtime/open.ts';
+import { STAGE } from './runtime/stage.ts';
 import { runtimeStateFolder } from './runtime-state.ts';
 
 export interface RemoveNodeOptions {
@@ -39,9 +40,12 @@ export async function removeNode(o: RemoveNodeOptions, c: Ctx): Promise<void> {
   const programs = inNetns(kernel.programs, o.netns);
   await teardownNetwork({ kernel: { programs }, instance: o.instance }, c);
   await rm(runtimeStateFolder(o.instance), { recursive: true, force: true });
-  // The folder of all instances goes with the last of them.
-  await rmdir(dirname(runtimeStateFolder(o.instance))).catch(() => undefined);
+  // The folders of all instances go with the last of them.
+  await rmdir(dirname(runtimeStateFolder(o.instance)))
+    .then(() => rm(STAGE, { recursive: true, force: true }))
+    .catch(() => undefined);
   await kernel.removeTree(join(o.home, 'pods'), c);
+  await rm(join(o.home, 'user-namespaces.json'), { force: true });
   await kernel.removeTree(join(o.home, 'network'), c);
   if (o.purge) await removeLogs(o.logFolder, uids);
 }

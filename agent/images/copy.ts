@@ -27,7 +27,11 @@ export function copyFormat(kernel: Kernel): RootFormat {
   return {
     name: 'copy',
     unpack: async (target, input, c) => unpack(kernel, target, await input.open(), c),
-    build: (root, layers, c) => build(kernel, root, layers, c),
+    async build(root, layers, c, userNamespace) {
+      if (userNamespace !== undefined)
+        throw new StatusError('Unimplemented', 'user namespaces need overlayfs, which does not work on this node');
+      await build(kernel, root, layers, c);
+    },
     async dismantle(root, c) {
       for (const point of await kernel.mounts.below(root, c)) await kernel.mounts.unmount(point, c);
     },

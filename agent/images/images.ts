@@ -3,6 +3,7 @@
  * are overlayfs snapshots named by chain id; a container's root is an overlay mount of them.
  */
 import type { Ctx, Digest } from '#lib/base';
+import type { UserNamespace } from '../user-namespaces/ranges.ts';
 
 /** The fields of an OCI image config that running needs (image-spec config.md). */
 export interface ImageConfig {
@@ -61,8 +62,9 @@ export interface Images {
   list(c: Ctx): Promise<readonly Image[]>;
   /** Throws Conflict when a container uses it. */
   remove(reference: string, c: Ctx): Promise<void>;
-  /** A writable root for `containerId`, mounted at the returned path. The same id again gives the same root, re-mounted if needed. */
-  mountRoot(containerId: string, image: Image, c: Ctx): Promise<string>;
+  /** A writable root for `containerId`, mounted at the returned path. The same id again gives the same root, re-mounted if needed.
+   * With a user namespace the image's ids are those inside it. */
+  mountRoot(containerId: string, image: Image, c: Ctx, userNamespace?: UserNamespace): Promise<string>;
   /** Unmounts and removes the writable layer; gone is fine. */
   removeRoot(containerId: string, c: Ctx): Promise<void>;
   /** Container ids that have a root on disk, without those of image volumes: for the reconcile at start. */

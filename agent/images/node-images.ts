@@ -2,6 +2,7 @@
 import { statfs } from 'node:fs/promises';
 import { allEnded, type Clock, type Ctx, type Digest, StatusError } from '#lib/base';
 import { type FolderContentStore, formatReference, parseReference } from '#lib/oci';
+import type { UserNamespace } from '../user-namespaces/ranges.ts';
 import { blobsInUse, layersInUse, planCollect } from './gc.ts';
 import { type CollectRequest, type Image, type Images, type PullOptions, VOLUME_ROOT } from './images.ts';
 import type { Pins } from './pins.ts';
@@ -57,15 +58,18 @@ export class NodeImages implements Images {
     await this.#sweep(c);
   }
 
-  async mountRoot(containerId: string, image: Image, c: Ctx): Promise<string> {
+  async mountRoot(containerId: string, image: Image, c: Ctx, userNamespace?: UserNamespace): Promise<string> {
     const { pins, records, snapshots } = this.#parts;
     const record = records.get(image.reference) ?? records.all().find((r) => r.id === image.id);
     const known = record?.id === image.id ? record : records.all().find((r) => r.id === image.id);
-    if (!known) return this.#remount(containerId, image, c);
+    if (!known) return this.#remount(containerId, image, c, userNamespace);
     const layers = known.layers.map((l) => l.chainId);
     using _pinned = await pins.pin(layers);
     const source = { imageId: image.id, layers };
-    const [path] = await allEnded([snapshots.mountRoot(containerId, source, c), records.touch(image.id)]);
+    const [path] = await allEnded([
+      snapshots.mountRoot(containerId, source, c, userNamespace),
+      records.touch(image.id),
+    ]);
     return path;
   }
 
@@ -102,12 +106,12 @@ export class NodeImages implements Images {
   }
 
   /** An image whose record is gone: only a root that exists already can be mounted. */
-  async #remount(containerId: string, image: Image, c: Ctx): Promise<string> {
+  async #remount(containerId: string, image: Image, c: Ctx, userNamespace?: UserNamespace): Promise<string> {
     const { pins, snapshots } = this.#parts;
     const source = (await snapshots.roots()).find((r) => r.containerId === containerId)?.source;
     if (!source) throw new StatusError('NotFound', `image ${image.reference} is not on this node: pull it again`);
     using _pinned = await pins.pin(source.layers);
-    return snapshots.mountRoot(containerId, source, c);
+    return snapshots.mountRoot(containerId, source, c, userNamespace);
   }
 
   /** By the reference as it is, else by digest: an image pulled by tag is also there under its digests. */

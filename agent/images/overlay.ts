@@ -2,7 +2,7 @@
  * Roots as overlayfs mounts: layers are the lower folders, each container has an upper and a work folder. Nothing is copied,
  * so a root appears in about a millisecond however large the image is.
  */
-import { chmod, mkdir, rm } from 'node:fs/promises';
+import { chmod, chown, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Ctx } from '#lib/base';
 import type { Kernel } from '../kernel/kernel.ts';
@@ -16,16 +16,19 @@ export function overlayFormat(kernel: Kernel): RootFormat {
       if (path !== undefined) return kernel.unpackBlob({ root: target, path, bytesMax, entriesMax }, c);
       return kernel.unpackLayer({ root: target, input: await input.open() }, c);
     },
-    async build(root, layers, c) {
+    async build(root, layers, c, userNamespace) {
       const upper = join(root, 'upper');
       await Promise.all([upper, join(root, 'work'), join(root, 'merged')].map((p) => mkdir(p, { recursive: true })));
       await chmod(upper, 0o755); // the root folder's mode in the container, whatever our umask is
+      const owner = userNamespace?.ids.first;
+      if (owner !== undefined) await chown(upper, owner, owner);
       await kernel.mounts.overlay(
         {
           lower: layers.length > 0 ? [...layers].reverse() : [await emptyFolder(root)],
           upper,
           work: join(root, 'work'),
           target: join(root, 'merged'),
+          mapped: userNamespace && { userNamespace: userNamespace.path, staging: join(root, 'staging') },
         },
         c,
       );

@@ -100,7 +100,7 @@ function countingKernel(): Kernel {
   return {
     programs: { run: never },
     mounts: { overlay: nothing, bind: never, tmpfs: never, unmount: nothing, below: async () => [] },
-    namespaces: { pin: never, unpin: never, pinProcesses: never, dial: never },
+    namespaces: { pin: never, unpin: never, pinUser: never, pinProcesses: never, dial: never },
     cgroups: {
       version: 'v2',
       facts: { hasSwap: false, pageSizes: [] },

@@ -28,6 +28,7 @@ import {
 } from '#lib/base';
 import { asSize, asString, asStrings, parseJsonObject } from '#lib/oci';
 import type { Kernel } from '../kernel/kernel.ts';
+import type { UserNamespace } from '../user-namespaces/ranges.ts';
 
 /** A layer's tar. `verify` is called after its end and throws when the bytes were not the expected ones. */
 export interface LayerInput {
@@ -64,7 +65,7 @@ export interface Snapshotter {
   /** Gone is fine. The caller knows that no root uses it. */
   removeLayer(chainId: Digest, c: Ctx): Promise<void>;
   /** The same id again gives the same root, whatever the source says, re-mounted if needed. NotFound when a layer is missing. */
-  mountRoot(containerId: string, source: RootSource, c: Ctx): Promise<string>;
+  mountRoot(containerId: string, source: RootSource, c: Ctx, userNamespace?: UserNamespace): Promise<string>;
   /** Gone is fine. */
   removeRoot(containerId: string, c: Ctx): Promise<void>;
   /** `source` is undefined when a crash cut the root's making short; it can only be removed. */
@@ -77,7 +78,7 @@ export interface RootFormat {
   /** Unpacks a layer into the empty folder `target`; `diffId` when it has read the input's file. */
   unpack(target: string, input: LayerInput, c: Ctx): Promise<LayerSize & { readonly diffId?: Digest }>;
   /** Makes the root appear at `root/merged`; again is fine. `layers`: folders, base first, maybe none. */
-  build(root: string, layers: readonly string[], c: Ctx): Promise<void>;
+  build(root: string, layers: readonly string[], c: Ctx, userNamespace?: UserNamespace): Promise<void>;
   /** Undoes what build mounted; gone is fine. The files are removed by the caller. */
   dismantle(root: string, c: Ctx): Promise<void>;
 }
@@ -137,7 +138,7 @@ export class FolderSnapshotter implements Snapshotter {
     await this.#discard(this.#layer(chainId), c);
   }
 
-  async mountRoot(containerId: string, source: RootSource, c: Ctx): Promise<string> {
+  async mountRoot(containerId: string, source: RootSource, c: Ctx, userNamespace?: UserNamespace): Promise<string> {
     const root = this.#root(containerId);
     const known = await this.#source(containerId);
     const { layers } = known ?? source;
@@ -147,7 +148,7 @@ export class FolderSnapshotter implements Snapshotter {
       throw new StatusError('NotFound', `layer ${missing} of the image is not unpacked on this node: pull it again`);
     await mkdir(root, { recursive: true, mode: 0o700 });
     const folders = layers.map((l) => join(this.#layer(l), 'fs'));
-    await allEnded([this.#format.build(root, folders, c), known ?? this.#describeRoot(root, source)]);
+    await allEnded([this.#format.build(root, folders, c, userNamespace), known ?? this.#describeRoot(root, source)]);
     return join(root, 'merged');
   }
 

@@ -39,6 +39,8 @@ export interface OverlayMount {
   readonly upper: string;
   readonly work: string;
   readonly target: string;
+  /** The lower folders' ids are those inside a pinned user namespace; needs an empty folder `staging` (made) for the call. */
+  readonly mapped?: { readonly userNamespace: string; readonly staging: string } | undefined;
 }
 
 export interface Mounts {
@@ -61,6 +63,15 @@ export interface Namespaces {
   pin(
     folder: string,
     o: { kinds: readonly PinnedNamespace[]; hostname?: string; sysctls?: Readonly<Record<string, string>> },
+    c: Ctx,
+  ): Promise<void>;
+  /**
+   * A user namespace, pinned as `folder`/user, whose ids 0 to count-1 are first to first+count-1 outside, and new namespaces of
+   * these kinds that belong to it. Before `pin`, which keeps them. Existing pins are kept; AlreadyExists for one of another range.
+   */
+  pinUser(
+    folder: string,
+    o: { kinds: readonly PinnedNamespace[]; ids: { readonly first: number; readonly count: number } },
     c: Ctx,
   ): Promise<void>;
   /**

@@ -78,6 +78,10 @@ export class RecordingKernel implements Kernel {
       this.#note('namespaces.pin', [folder, o], c);
       for (const kind of o.kinds) this.pinned.add(`${folder}/${kind}`);
     },
+    pinUser: async (folder, o, c) => {
+      this.#note('namespaces.pinUser', [folder, o], c);
+      for (const kind of ['user', ...o.kinds]) this.pinned.add(`${folder}/${kind}`);
+    },
     pinProcesses: async (folder, o, c) => {
       this.#note('namespaces.pinProcesses', [folder, o], c);
       this.pinned.add(`${folder}/pid`);

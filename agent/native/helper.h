@@ -82,6 +82,14 @@ void reset_signals(void);
 bool is_pinned(const char *path);
 void enter_pinned(const char *path, int flag);
 
+/* user-namespace.c: detached copies of mounts, -1 and errno on error; with the ids of a user namespace; and put somewhere. */
+int cloned_tree(const char *path, bool recursive);
+int idmapped_tree(const char *path, bool recursive, int userns);
+int attach_tree(int tree, const char *target);
+/* Read-only, with all that is mounted below it or alone. */
+bool protect_tree(int tree, bool recursive);
+bool forbid_devices(int tree);
+
 /* Request fields as `serve` reads them: NUL-terminated each. */
 struct fields {
 	char **at;
@@ -107,6 +115,8 @@ void verb_own(const struct fields *f);
 void verb_pause(const struct fields *f);
 void verb_dial(const struct fields *f);
 void verb_pack(const struct fields *f);
+void verb_pin_user(const struct fields *f);
+void verb_overlay_mapped(const struct fields *f);
 
 int serve_main(void);
 int supervise_main(int argc, char **argv);

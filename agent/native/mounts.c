@@ -77,14 +77,20 @@ static void overlay_options(struct bytes *b, const struct fields *f, size_t skip
 	bytes_append(b, "", 1);
 }
 
-/* Fields: target, upper, work, lower… (upper-most first). */
-void verb_overlay(const struct fields *f)
+static void check_overlay(const struct fields *f, size_t first)
 {
-	if (f->count < 4 || f->count > 3 + LOWER_MAX)
-		refuse(EINVAL, "overlay: %zu lower folders, of 1 to %d", f->count < 3 ? 0 : f->count - 3, LOWER_MAX);
+	size_t lowers = f->count < first + 4 ? 0 : f->count - first - 3;
+	if (!lowers || lowers > LOWER_MAX)
+		refuse(EINVAL, "overlay: %zu lower folders, of 1 to %d", lowers, LOWER_MAX);
 	for (size_t i = 0; i < f->count; i++)
 		if (field_text(f, i)[0] != '/')
 			refuse(EINVAL, "overlay: %s is not absolute", field_text(f, i));
+}
+
+/* Fields: target, upper, work, lower… (upper-most first). */
+void verb_overlay(const struct fields *f)
+{
+	check_overlay(f, 0);
 	const char *target = field_text(f, 0);
 	if (is_mounted(target, OVERLAY_MAGIC))
 		return;
@@ -102,6 +108,74 @@ void verb_overlay(const struct fields *f)
 	if (chdir(folder) < 0)
 		fail("overlay: %s", folder);
 	if (mount("overlay", target, "overlay", 0, options.data) < 0)
+		fail("overlay on %s", target);
+}
+
+static void lower_name(char name[24], size_t i)
+{
+	snprintf(name, 24, "%zu", i);
+}
+
+/* Also what an earlier call left that was killed. */
+static void remove_lowers(size_t count)
+{
+	char name[24];
+	for (size_t i = 0; i < count; i++) {
+		lower_name(name, i);
+		while (umount2(name, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+			;
+		rmdir(name);
+	}
+}
+
+/*
+ * Fields: user namespace, a folder for this call alone, target, upper, work, lower… (upper-most first). The ids of the lower folders
+ * are those inside the namespace; the upper one is written with ids outside it, so its owner is the caller's business. overlayfs keeps
+ * mounts of its own, so that the idmapped ones are needed for the call only (idmapped lower folders: Linux 5.19).
+ */
+void verb_overlay_mapped(const struct fields *f)
+{
+	enum { FIRST = 2 };
+	check_overlay(f, FIRST);
+	const char *staging = field_text(f, 1), *target = field_text(f, FIRST);
+	if (is_mounted(target, OVERLAY_MAGIC))
+		return;
+	int userns = open(field_text(f, 0), O_RDONLY | O_CLOEXEC);
+	if (userns < 0)
+		fail("overlay: %s", field_text(f, 0));
+	if ((mkdir(staging, 0700) < 0 && errno != EEXIST) || chdir(staging) < 0)
+		fail("overlay: %s", staging);
+	size_t count = f->count - FIRST - 3;
+	struct bytes options = {0};
+	char name[24];
+	remove_lowers(count);
+	bytes_print(&options, "index=off,metacopy=off,lowerdir=");
+	for (size_t i = 0; i < count; i++) {
+		int tree = idmapped_tree(field_text(f, FIRST + 3 + i), false, userns);
+		lower_name(name, i);
+		if (tree < 0 || mkdir(name, 0700) < 0 || attach_tree(tree, name) < 0) {
+			int error = errno;
+			remove_lowers(count);
+			errno = error;
+			fail("overlay: idmapped %s", field_text(f, FIRST + 3 + i));
+		}
+		close(tree);
+		bytes_print(&options, "%s%s", i ? ":" : "", name);
+	}
+	bytes_print(&options, ",upperdir=");
+	append_escaped(&options, field_text(f, FIRST + 1));
+	bytes_print(&options, ",workdir=");
+	append_escaped(&options, field_text(f, FIRST + 2));
+	bytes_append(&options, "", 1);
+	int error = 0;
+	if (options.size > OPTIONS_MAX)
+		error = E2BIG;
+	else if (mount("overlay", target, "overlay", 0, options.data) < 0)
+		error = errno;
+	remove_lowers(count);
+	rmdir(staging);
+	errno = error;
+	if (error)
 		fail("overlay on %s", target);
 }
 

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define NSFS_MAGIC 0x6e736673
@@ -75,8 +76,25 @@ static bool is_of_namespaces(const char *name, int have)
 	return !strcmp(name, "kernel/domainname") && (have & CLONE_NEWUTS);
 }
 
+/* By a process in the user namespace that is pinned at `user`, if one is. */
+static int write_inside(const char *user, const char *path, const char *text)
+{
+	if (!is_pinned(user))
+		return write_text(path, text);
+	pid_t pid = fork();
+	if (pid == 0) {
+		enter_pinned(user, CLONE_NEWUSER);
+		_exit(write_text(path, text) < 0 ? errno : 0);
+	}
+	int status = 0;
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		return -1;
+	errno = WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
+	return errno ? -1 : 0;
+}
+
 /* name=value, with dots or slashes between the parts of the name; a component may not be "..". */
-static void write_sysctl(const char *assignment, int have)
+static void write_sysctl(const char *assignment, int have, const char *user)
 {
 	char path[512] = "/proc/sys/";
 	const char *equals = strchr(assignment, '=');
@@ -92,7 +110,9 @@ static void write_sysctl(const char *assignment, int have)
 	if (!is_of_namespaces(path + strlen("/proc/sys/"), have))
 		refuse(EINVAL, "namespaces: sysctl %.*s is the host's, not the pod's: it may not be set by a pod",
 		       (int)(equals - assignment), assignment);
-	if (write_text(path, equals + 1) < 0)
+	/* Group ids are those of who writes. */
+	bool has_ids = !strcmp(path, "/proc/sys/net/ipv4/ping_group_range");
+	if ((has_ids ? write_inside(user, path, equals + 1) : write_text(path, equals + 1)) < 0)
 		fail("namespaces: sysctl %s", assignment);
 }
 
@@ -121,8 +141,10 @@ void verb_pin(const struct fields *f)
 		loopback_up();
 	if ((have & CLONE_NEWUTS) && *hostname && sethostname(hostname, strlen(hostname)) < 0)
 		fail("namespaces: host name %s", hostname);
+	char user[4096];
+	pin_path(user, folder, "user");
 	for (size_t i = 3; i < f->count; i++)
-		write_sysctl(field_text(f, i), have);
+		write_sysctl(field_text(f, i), have, user);
 	for (int i = 0; i < KINDS; i++) {
 		if (!(create & kinds[i].flag))
 			continue;
@@ -158,6 +180,8 @@ void verb_unpin(const struct fields *f)
 		unpin_one(folder, kinds[i].name);
 	/* Of pause.c; its process ends with the pod's cgroup. */
 	unpin_one(folder, "pid");
+	/* Of user-namespace.c; the last, since the others belong to it. */
+	unpin_one(folder, "user");
 	if (rmdir(folder) < 0 && errno != ENOENT && errno != ENOTEMPTY)
 		fail("namespaces: remove %s", folder);
 }

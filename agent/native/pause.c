@@ -108,8 +108,6 @@ static _Noreturn void become_pause(const struct fields *f, int go, int status)
 	for (size_t i = 1; i < f->count; i++)
 		if (write_text(field_text(f, i), "0") < 0)
 			fail("pause: %s", field_text(f, i));
-	/* Among the last to be killed when memory is short, where that may be asked for. */
-	write_text("/proc/self/oom_score_adj", "-998");
 	int program = sealed_copy();
 	for (size_t i = 0; i < sizeof namespaces / sizeof *namespaces; i++) {
 		static const int flags[] = {CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS};
@@ -152,13 +150,41 @@ static _Noreturn void give_up(pid_t pid)
 	_exit(WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : EIO);
 }
 
+/* fork(2) into a process namespace of its own, which belongs to the user namespace pinned at `user`, if one is. */
+static pid_t fork_inside(const char *user)
+{
+	int said[2];
+	pid_t pid = -1;
+	if (!is_pinned(user))
+		return unshare(CLONE_NEWPID) < 0 ? -1 : fork();
+	if (pipe2(said, O_CLOEXEC) < 0)
+		return -1;
+	pid_t between = fork();
+	if (between == 0) {
+		enter_pinned(user, CLONE_NEWUSER);
+		if (unshare(CLONE_NEWPID) < 0)
+			fail("pause: unshare");
+		pid = fork();
+		if (pid == 0)
+			return 0;
+		write_full(said[1], &pid, sizeof pid);
+		_exit(pid < 0);
+	}
+	close(said[1]);
+	if (between > 0 && read_full(said[0], &pid, sizeof pid) != sizeof pid)
+		give_up(between);
+	close(said[0]);
+	return pid;
+}
+
 /* Fields: folder of the pod's pins, cgroup.procs files that the process is to be in… A living one is kept. */
 void verb_pause(const struct fields *f)
 {
 	const char *folder = field_text(f, 0);
-	char path[4096], word;
+	char path[4096], user[4096], word;
 	int go[2], status[2], lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (snprintf(path, sizeof path, "%s/pid", folder) >= (int)sizeof path)
+	if (snprintf(path, sizeof path, "%s/pid", folder) >= (int)sizeof path ||
+	    snprintf(user, sizeof user, "%s/user", folder) >= (int)sizeof user)
 		refuse(ENAMETOOLONG, "pause: %s is too long", folder);
 	/* Containers of a pod may start side by side. */
 	if (lock < 0 || flock(lock, LOCK_EX) < 0)
@@ -169,9 +195,11 @@ void verb_pause(const struct fields *f)
 		while (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
 			;
 	}
-	if (pipe2(go, O_CLOEXEC) < 0 || pipe2(status, O_CLOEXEC) < 0 || unshare(CLONE_NEWPID) < 0)
+	/* It and its child: among the last to be killed when memory is short, where that may be asked for. */
+	write_text("/proc/self/oom_score_adj", "-998");
+	if (pipe2(go, O_CLOEXEC) < 0 || pipe2(status, O_CLOEXEC) < 0)
 		fail("pause: set-up");
-	pid_t pid = fork();
+	pid_t pid = fork_inside(user);
 	if (pid < 0)
 		fail("pause: fork");
 	if (pid == 0) {

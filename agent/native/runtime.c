@@ -29,6 +29,22 @@ static bool is_set(const char *value)
 	return !strcmp(value, "1");
 }
 
+static void take_source(struct config *c, const char *text)
+{
+	struct staged s = {0};
+	if (c->staged_count == STAGED_MAX)
+		refuse(E2BIG, "config: more than %d mounts", STAGED_MAX);
+	for (; *text && *text != ':'; text++) {
+		s.idmapped |= *text == 'i';
+		s.read_only |= *text == 'r';
+		s.recursive_read_only |= *text == 'R';
+	}
+	if (*text != ':')
+		refuse(EINVAL, "config: bad mount");
+	s.path = text + 1;
+	c->staged[c->staged_count++] = s;
+}
+
 static void take_key(struct config *c, const char *key, const char *value)
 {
 	if (!strcmp(key, "id"))
@@ -55,6 +71,14 @@ static void take_key(struct config *c, const char *key, const char *value)
 		c->oom_file = value;
 	else if (!strcmp(key, "procs-file"))
 		c->procs_file = value;
+	else if (!strcmp(key, "user-namespace"))
+		c->user_namespace = value;
+	else if (!strcmp(key, "root"))
+		c->root = value;
+	else if (!strcmp(key, "owner"))
+		c->owner = atoll(value);
+	else if (!strcmp(key, "mount"))
+		take_source(c, value);
 	else
 		refuse(EINVAL, "config: unknown key %s", key);
 }
@@ -76,6 +100,8 @@ void read_config(const char *path, struct config *out)
 	}
 	if (!out->id || !out->runtime)
 		refuse(EINVAL, "config: id and runtime are needed");
+	if (out->user_namespace && (!out->root || out->owner < 1 || out->owner > UINT32_MAX))
+		refuse(EINVAL, "config: root and owner are needed with user-namespace");
 }
 
 static void mount_controllers(void)
@@ -120,6 +146,12 @@ char inherited_oom_score[16];
 int runtime_lock = -1;
 const int no_stdio[3] = {-1, -1, -1};
 
+void give_to_container(const struct config *c, int fd)
+{
+	if (fd >= 0 && c->user_namespace && fchown(fd, (uid_t)c->owner, (gid_t)c->owner) < 0)
+		fail("owner of a pipe");
+}
+
 pid_t start_runtime(const struct config *c, const char *log, const char *const *command, const int stdio[3])
 {
 	const char *argv[ARGUMENTS_MAX + 32];
@@ -147,9 +179,13 @@ pid_t start_runtime(const struct config *c, const char *log, const char *const *
 	for (int i = 0; i < 3; i++)
 		if (dup2(stdio[i] >= 0 ? stdio[i] : none, i) < 0)
 			_exit(126);
+	/* cgroups that it makes are looked up by the root of a user namespace, which is anybody here. */
+	umask(022);
 	/* Its own failures go where those of the runtime go: to fd 2, read by the caller when the start failed. */
 	if (c->private_cgroups)
 		mount_controllers();
+	if (c->user_namespace && !strcmp(command[0], "run"))
+		stage_mounts(c);
 	/* A start that is under way holds the lock, whatever becomes of its supervisor; the runtime closes it at the exec. */
 	int lowest = 3;
 	if (runtime_lock >= 0 && (runtime_lock == 3 ? fcntl(3, F_SETFD, 0) == 0 : dup2(runtime_lock, 3) == 3))

@@ -218,6 +218,8 @@ static void start(struct session *s, const struct config *c, const char *process
 	const char *with_pipes[] = {"exec", "--detach", "--process", json, "--pid-file", pid_file, c->id, NULL};
 	const char *with_tty[] = {"exec", "--detach", "--process", json, "--pid-file", pid_file, "--console-socket", console, c->id, NULL};
 	const int stdio[3] = {pipes[0][0], pipes[1][1], pipes[2][1]};
+	for (int i = 0; i < 3; i++)
+		give_to_container(c, stdio[i]);
 	int status = wait_runtime(start_runtime(c, log, s->tty ? with_tty : with_pipes, stdio), START_TIMEOUT_MS);
 	for (int i = 0; i < 3; i++)
 		if (stdio[i] >= 0)

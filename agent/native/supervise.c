@@ -113,9 +113,16 @@ static void start_container(void)
 		if (config.has_stdin && pipe2(in, O_CLOEXEC) < 0)
 			fail("supervise: pipe");
 	}
-	const char *with_pipes[] = {"run", "--detach", "--pid-file", "pid", config.id, NULL};
-	const char *with_tty[] = {"run", "--detach", "--pid-file", "pid", "--console-socket", "console", config.id, NULL};
+	/* Absolute: crun 1.8 is in / when it writes it, where a user namespace meets devices. */
+	char pid_file[4096 + 8];
+	if (!getcwd(pid_file, 4096))
+		fail("supervise: folder");
+	strcat(pid_file, "/pid");
+	const char *with_pipes[] = {"run", "--detach", "--pid-file", pid_file, config.id, NULL};
+	const char *with_tty[] = {"run", "--detach", "--pid-file", pid_file, "--console-socket", "console", config.id, NULL};
 	const int stdio[3] = {in[0], writers[0], writers[1]};
+	for (int i = 0; i < 3; i++)
+		give_to_container(&config, stdio[i]);
 	runtime_lock = LOCK;
 	int status = wait_runtime(start_runtime(&config, "runtime.log", config.tty ? with_tty : with_pipes, stdio), START_TIMEOUT_MS);
 	runtime_lock = -1;

@@ -4,7 +4,13 @@
 #include "helper.h"
 #include <poll.h>
 
-enum { ARGUMENTS_MAX = 16 };
+enum { ARGUMENTS_MAX = 16, STAGED_MAX = 512 };
+
+/* See stage.c. */
+struct staged {
+	const char *path;
+	bool idmapped, read_only, recursive_read_only;
+};
 
 /* The file `config` in the container's folder: key=value records, NUL behind each. */
 struct config {
@@ -19,6 +25,11 @@ struct config {
 	bool tty, has_stdin, stdin_once;
 	const char *oom_file;	/* memory.oom_control (v1) or memory.events (v2) of the container's cgroup, or "" */
 	const char *procs_file; /* a cgroup.procs of the container's cgroup, or "" */
+	const char *user_namespace; /* where the pod's is pinned; NULL: the host's. With it: */
+	const char *root;
+	long long owner; /* id of its root outside: whose the ends of pipes are, so that /dev/stdout can be opened */
+	struct staged staged[STAGED_MAX]; /* `mount`, repeated: letters of the three above (i, r, R), a colon, the path */
+	int staged_count;
 };
 
 /* runtime.c */
@@ -30,6 +41,8 @@ void read_config(const char *path, struct config *out);
  */
 pid_t start_runtime(const struct config *c, const char *log, const char *const *command, const int stdio[3]);
 extern const int no_stdio[3];
+/* Makes a pipe end the container's; -1 is fine. */
+void give_to_container(const struct config *c, int fd);
 /* A descriptor that the runtime's processes hold as well, or -1. */
 extern int runtime_lock;
 /* The oom_score_adj that this process began with, when it lowered its own. */
@@ -52,6 +65,10 @@ int accept_console(int listener, const char *name);
 bool wait_for_exec(pid_t pid);
 long long count_oom_kills(const char *file);
 void kill_cgroup(const char *procs_file, int signal);
+
+/* stage.c */
+/* In the child that becomes the runtime. */
+void stage_mounts(const struct config *c);
 
 /* folder.c */
 /* The lock, within a time limit; -1 and errno. */

@@ -9,6 +9,7 @@ import type { KnownHandler } from '../runtime/handlers.ts';
 import type { IsolationSettings } from '../runtime/isolation/settings.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Session } from '../session/session.ts';
+import type { UserNamespaceRanges } from '../user-namespaces/ledger.ts';
 import type { Volumes } from '../volumes/volume.ts';
 import type { PodFailure, PodObject } from './model.ts';
 import type { NodeObjects } from './objects.ts';
@@ -46,6 +47,7 @@ export interface PodDeps {
   readonly objects: NodeObjects;
   readonly session: Pick<Session, 'reportPodStatus' | 'reportPodRemoved' | 'event'>;
   readonly allocations: Allocations;
+  readonly userNamespaces: UserNamespaceRanges;
   /** Present with the static CPU policy. */
   readonly cpus?: CpuManager | undefined;
   /** Why the node does not take a pod that is new to it. */

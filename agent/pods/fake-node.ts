@@ -14,6 +14,8 @@ import { Allocations } from '../resources/allocations.ts';
 import { FakeHost, type FakeProgram, type FakeRuntime } from '../runtime/fake.ts';
 import { defaultIsolation } from '../runtime/isolation/settings.ts';
 import type { StartContainer } from '../runtime/runtime.ts';
+import { RangeLedger } from '../user-namespaces/ledger.ts';
+import { defaultPool, IDS_PER_POD } from '../user-namespaces/ranges.ts';
 import type { Volumes } from '../volumes/volume.ts';
 import type { PodDeps } from './deps.ts';
 import { diskSettled } from './disk-settled.ts';
@@ -29,8 +31,11 @@ export interface FakeNodeOptions {
   /** What a container does, by its name. */
   readonly programs?: Readonly<Record<string, FakeProgram | ((attempt: number) => FakeProgram)>>;
   readonly startsMax?: number;
+  /** Its kernel and runtime can. */
+  readonly userNamespaces?: boolean;
 }
 
+const ID_POOL = { ...defaultPool(IDS_PER_POD), idsPerPod: IDS_PER_POD, start: 0 };
 /** Real time: files are written and synced, on a disk that others use too. */
 const PATIENCE_MS = 20_000;
 
@@ -56,6 +61,7 @@ export class FakeNode implements AsyncDisposable {
   /** Called before an address is given. */
   onAttach: (id: string, c: Ctx) => Promise<void> = async () => undefined;
   readonly #startsMax: number;
+  readonly #hasUserNamespaces: boolean;
   readonly #volumes: Partial<Volumes>;
   readonly #agents: AsyncDisposable[] = [];
   #lives = 0;
@@ -63,6 +69,7 @@ export class FakeNode implements AsyncDisposable {
   private constructor(folder: string, o: FakeNodeOptions) {
     this.folder = folder;
     this.#startsMax = o.startsMax ?? 8;
+    this.#hasUserNamespaces = o.userNamespaces ?? false;
     this.#volumes = o.volumes ?? {};
     const { kernel } = this;
     const remove = kernel.removeTree.bind(kernel);
@@ -118,6 +125,7 @@ export class FakeNode implements AsyncDisposable {
       ...[...this.kernel.pinned].map((path) => `namespace ${path}`),
       ...[...this.kernel.groups.keys()].filter((g) => g.includes('pod')).map((g) => `cgroup ${g}`),
       ...(await Promise.all(files)).flat(),
+      ...(await RangeLedger.open(this.folder, ID_POOL)).pods().map((uid) => `ids of ${uid}`),
     ];
   }
 
@@ -178,7 +186,15 @@ export class FakeNode implements AsyncDisposable {
       logMaxFiles: 2,
       startsMax: this.#startsMax,
       runtimeHandlers: [
-        { name: '', path: 'fake', arguments: [], isCrun: false, takesFilter: false, recursiveReadOnlyMounts: true },
+        {
+          name: '',
+          path: 'fake',
+          arguments: [],
+          isCrun: false,
+          takesFilter: false,
+          recursiveReadOnlyMounts: true,
+          userNamespaces: this.#hasUserNamespaces,
+        },
       ],
       isolation: defaultIsolation({ seccompFolder: join(this.folder, 'seccomp'), host }),
     };
@@ -204,7 +220,9 @@ export class FakeNode implements AsyncDisposable {
     };
     const random = seededRandom(++this.#lives);
     const allocations = new Allocations(settings.allocatable);
-    return { ...machine, clock, objects: new NodeObjects(), session, allocations, settings, random, log: silentLogger };
+    const userNamespaces = life.of(await RangeLedger.open(this.folder, ID_POOL));
+    const own = { clock, objects: new NodeObjects(), session, allocations, userNamespaces };
+    return { ...machine, ...own, settings, random, log: silentLogger };
   }
 
   #images(): Images {

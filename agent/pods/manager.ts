@@ -117,6 +117,7 @@ export class PodManager implements AsyncDisposable {
       this.#d.volumes.podsOnDisk(c),
     ]);
     const uids = new Set([...this.#adopted.keys(), ...onDisk, ...attached.map((a) => a.id as string), ...volumes]);
+    for (const uid of this.#d.userNamespaces.pods()) uids.add(uid);
     const remove = async (what: object, fn: () => Promise<void>): Promise<void> => {
       await fn().catch((err: unknown) => {
         c.signal.throwIfAborted();

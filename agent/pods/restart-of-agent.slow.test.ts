@@ -19,6 +19,7 @@ async function setUp(o: FakeNodeOptions = {}): Promise<FakeNode> {
 }
 
 const POD = fakePod({
+  hostUsers: false,
   shareProcessNamespace: true,
   initContainers: [
     { name: 's', image: 'i', restartPolicy: 'Always' },
@@ -29,7 +30,7 @@ const POD = fakePod({
     { name: 'b', image: 'i' },
   ] as never,
 });
-const PROGRAMS = { programs: { x: { exit: { afterMs: 100, code: 0 } } } };
+const PROGRAMS = { userNamespaces: true, programs: { x: { exit: { afterMs: 100, code: 0 } } } };
 const ALL = ['a', 'b', 's'];
 
 const names = (node: FakeNode): string[] => node.running.map((r) => r.split('/')[0] ?? r).sort();

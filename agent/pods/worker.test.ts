@@ -45,17 +45,6 @@ describe('a pod comes and goes', () => {
     expect(agent.manager.count).toBe(0);
   });
 
-  test('without a user namespace none is run that asks for one', async () => {
-    const { node, agent } = await setUp();
-    const pod = fakePod({ hostUsers: false });
-    agent.want(pod);
-    await node.until(() => node.events.some((e) => e.reason === 'FailedCreatePodSandBox'));
-    expect(node.running).toEqual([]);
-    agent.want(deleted(pod, node.clock.now()));
-    await node.until(() => node.removed.includes('u'), 'removed');
-    expect(await node.leftovers()).toEqual([]);
-  });
-
   test('deleted while its image is pulled: gone at once', async () => {
     const { node, agent } = await setUp();
     node.pulls.set('i', new Promise(() => undefined));

@@ -16,6 +16,7 @@ imageMaximumGCAge: 48h
 seccompDefault: false
 allowedUnsafeSysctls: [net.core.*, kernel.msgmax]
 staticPodPath: /etc/manifests
+userNamespaces: {idsPerPod: 131072}
 singleProcessOOMKill: true
 `;
   expect(await parseNodeSettings(text)).toEqual({
@@ -33,6 +34,7 @@ singleProcessOOMKill: true
     seccompDefault: false,
     allowedUnsafeSysctls: ['net.core.*', 'kernel.msgmax'],
     staticPodPath: '/etc/manifests',
+    idsPerPod: 131_072,
   });
 });
 
@@ -56,6 +58,7 @@ imageGCHighThresholdPercent: 101
 seccompDefault: 1
 allowedUnsafeSysctls: [kernel.core_pattern]
 staticPodPath: manifests
+userNamespaces: {idsPerPod: 100000}
 `;
   await expect(parseNodeSettings(text)).rejects.toMatchObject({ kind: 'BadRequest' });
   const message = await parseNodeSettings(text).catch((e: Error) => e.message);
@@ -74,6 +77,7 @@ staticPodPath: manifests
     'seccompDefault: Invalid value: must be a boolean',
     'allowedUnsafeSysctls[0]: Invalid value: "kernel.core_pattern"',
     'staticPodPath: Invalid value: "manifests": must be an absolute path',
+    'userNamespaces.idsPerPod: Invalid value: 100000: must be a multiple of 65536',
   ])
     expect(message).toContain(part);
 });

@@ -13,6 +13,7 @@ import {
   type ImageGcSettings,
   imageGcSettings,
 } from '../images/collection/settings.ts';
+import { IDS_PER_POD } from '../user-namespaces/ranges.ts';
 import { parseCpuSet } from './cpu-set.ts';
 import {
   DEFAULT_EVICTION_SETTINGS,
@@ -51,6 +52,8 @@ export interface NodeSettings extends EvictionSettings, ShutdownSettings {
   readonly allowedUnsafeSysctls: readonly string[];
   /** Folder of manifests of static pods; undefined = `manifests` in the node's home. */
   readonly staticPodPath: string | undefined;
+  /** Of a pod with a user namespace (userNamespaces.idsPerPod). */
+  readonly idsPerPod: number;
 }
 
 const DEFAULT_POD_PIDS_LIMIT = 4096;
@@ -69,6 +72,7 @@ export const DEFAULT_NODE_SETTINGS: NodeSettings = {
   seccompDefault: true,
   allowedUnsafeSysctls: [],
   staticPodPath: undefined,
+  idsPerPod: IDS_PER_POD,
 };
 
 /** Throws BadRequest that names every mistake by its field. */
@@ -93,6 +97,7 @@ function read(value: unknown, fields: FieldReader): NodeSettings {
     'seccompDefault',
     'allowedUnsafeSysctls',
     'staticPodPath',
+    'userNamespaces',
   ]);
   if (o['apiVersion'] !== API_VERSION || o['kind'] !== KIND)
     fields.mistakes.push(`apiVersion, kind: must be ${API_VERSION} ${KIND}`);
@@ -109,7 +114,18 @@ function read(value: unknown, fields: FieldReader): NodeSettings {
     seccompDefault: fields.boolean(o['seccompDefault'], 'seccompDefault') ?? true,
     allowedUnsafeSysctls: readSysctls(o['allowedUnsafeSysctls'], fields),
     staticPodPath: readPath(o['staticPodPath'], fields),
+    idsPerPod: readIdsPerPod(o['userNamespaces'], fields),
   };
+}
+
+/** Source: pkg/kubelet/apis/config/validation/validation_linux.go. */
+function readIdsPerPod(value: unknown, fields: FieldReader): number {
+  const o = fields.optionalObject(value, 'userNamespaces', ['idsPerPod']);
+  const at = 'userNamespaces.idsPerPod';
+  const range = { min: IDS_PER_POD, max: 2 ** 32 - 1 };
+  const ids = fields.integer(o?.['idsPerPod'], at, range) ?? IDS_PER_POD;
+  if (ids % IDS_PER_POD !== 0) fields.add(fieldErrors.invalid(at, ids, `must be a multiple of ${IDS_PER_POD}`));
+  return ids;
 }
 
 function readSysctls(value: unknown, fields: FieldReader): readonly string[] {

@@ -10,6 +10,7 @@ import { readFile } from 'node:fs/promises';
 import { StatusError } from '#lib/base';
 import type { OciSpec } from './oci-spec.ts';
 import type { ContainerState, StartContainer } from './runtime.ts';
+import type { StageRecord } from './stage.ts';
 
 export interface ContainerFile {
   readonly id: string;
@@ -63,7 +64,7 @@ export function bundleSpec(o: StartContainer, host: HostLimits): OciSpec {
   return { ...spec, root: { ...spec.root, path: o.rootfs }, process };
 }
 
-export function supervisorConfig(o: StartContainer, s: SupervisorConfig): Buffer {
+export function supervisorConfig(o: StartContainer, s: SupervisorConfig, more: readonly StageRecord[] = []): Buffer {
   const records: [string, string][] = [
     ['id', o.id],
     ['runtime', s.runtime],
@@ -77,6 +78,7 @@ export function supervisorConfig(o: StartContainer, s: SupervisorConfig): Buffer
     ['stdin-once', flag(o.stdinOnce)],
     ['oom-file', s.oomFile],
     ['procs-file', s.procsFile],
+    ...more.map(([key, value]): [string, string] => [key, value]),
   ];
   const bad = records.find(([, v]) => v.includes('\0'));
   if (bad) throw new StatusError('Invalid', `container ${o.id}: ${bad[0]} holds a NUL`);

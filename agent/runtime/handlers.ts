@@ -23,6 +23,8 @@ export interface KnownHandler extends RuntimeHandler {
   /** It runs a seccomp filter that is handed over ready made. */
   readonly takesFilter: boolean;
   readonly recursiveReadOnlyMounts: boolean;
+  /** By what it says of itself; whether this kernel can is asked in agent/user-namespaces/support.ts. */
+  readonly userNamespaces: boolean;
 }
 
 type Programs = Kernel['programs'];
@@ -56,9 +58,9 @@ export async function openHandlers(
 }
 
 export function nodeRuntimeHandlers(handlers: readonly KnownHandler[]): NodeRuntimeHandler[] {
-  return handlers.map(({ name, recursiveReadOnlyMounts }) => ({
+  return handlers.map(({ name, recursiveReadOnlyMounts, userNamespaces }) => ({
     name,
-    features: { recursiveReadOnlyMounts, userNamespaces: false },
+    features: { recursiveReadOnlyMounts, userNamespaces },
   }));
 }
 
@@ -80,13 +82,25 @@ async function ask(programs: Programs, h: RuntimeHandler, c: Ctx): Promise<Known
   const isCrun = version.startsWith('crun ');
   const canMount = features === undefined ? isCrun && isFrom(version, CRUN_WITH_RRO) : hasRro(features);
   const takesFilter = isCrun && isFrom(version, CRUN_WITH_FILTER) && version.includes('+SECCOMP');
-  return { ...h, isCrun, takesFilter, recursiveReadOnlyMounts: canMount && isFrom(release(), KERNEL_WITH_RRO) };
+  const recursiveReadOnlyMounts = canMount && isFrom(release(), KERNEL_WITH_RRO);
+  const userNamespaces = features === undefined ? isCrun : hasUserNamespaces(features);
+  return { ...h, isCrun, takesFilter, recursiveReadOnlyMounts, userNamespaces };
 }
 
 function hasRro(features: string): boolean {
   try {
     const { mountOptions } = JSON.parse(features) as { mountOptions?: unknown };
     return Array.isArray(mountOptions) && mountOptions.includes('rro');
+  } catch {
+    /* It has another command of that name. */
+    return false;
+  }
+}
+
+function hasUserNamespaces(features: string): boolean {
+  try {
+    const { linux } = JSON.parse(features) as { linux?: { namespaces?: unknown } };
+    return Array.isArray(linux?.namespaces) && linux.namespaces.includes('user');
   } catch {
     /* It has another command of that name. */
     return false;

@@ -4,6 +4,15 @@ export interface OciMount {
   type?: string;
   source?: string;
   options?: string[];
+  /** Of the source, which is idmapped (runtime-spec 1.1). */
+  uidMappings?: OciIdMapping[];
+  gidMappings?: OciIdMapping[];
+}
+
+export interface OciIdMapping {
+  containerID: number;
+  hostID: number;
+  size: number;
 }
 
 export interface OciCapabilities {
@@ -64,6 +73,8 @@ export interface OciDevice {
 
 export interface OciLinux {
   namespaces: { type: 'pid' | 'network' | 'ipc' | 'uts' | 'mount' | 'cgroup' | 'user'; path?: string }[];
+  uidMappings?: OciIdMapping[];
+  gidMappings?: OciIdMapping[];
   cgroupsPath: string;
   resources: OciResources;
   maskedPaths?: string[];

@@ -34,6 +34,7 @@ import type {
   StartContainer,
   StreamSession,
 } from './runtime.ts';
+import { staged } from './stage.ts';
 import { encodeFrame, frameSession } from './streams.ts';
 import { connectUnix } from './supervisor.ts';
 
@@ -267,14 +268,15 @@ class OciRuntime implements OpenRuntime, ContainerHost {
   /** All that the next agent needs to re-adopt it is in files before anything runs (ADR 11). */
   async #writeFolder(container: Container, o: StartContainer, binary: OciBinary): Promise<void> {
     const { folder, file } = container;
-    const config = supervisorConfig(o, {
+    const { spec, records } = staged(bundleSpec(o, this.#limits));
+    const how = {
       runtime: binary.path,
       runtimeArguments: binary.arguments,
       privateCgroups: binary.privateCgroups,
       oomFile: this.kernel.cgroups.oomFile(file.cgroupsPath) ?? '',
       procsFile: this.kernel.cgroups.procsFile(file.cgroupsPath) ?? '',
-    });
-    const spec = bundleSpec(o, this.#limits);
+    };
+    const config = supervisorConfig(o, how, records);
     await mkdir(folder, { mode: 0o700 });
     await Promise.all([
       mkdir(dirname(o.log.path), { recursive: true }),

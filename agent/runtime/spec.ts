@@ -5,7 +5,8 @@
 import type { DeepReadonly, SecurityContext } from '#lib/api';
 import type { ImageConfig } from '../images/images.ts';
 import type { ContainerSpec, PodObject } from '../pods/model.ts';
-import type { OciCapabilities, OciMount, OciResources, OciSpec } from './oci-spec.ts';
+import type { UserNamespace } from '../user-namespaces/ranges.ts';
+import type { OciCapabilities, OciIdMapping, OciMount, OciResources, OciSpec } from './oci-spec.ts';
 
 export interface SpecInput {
   readonly pod: PodObject;
@@ -21,6 +22,8 @@ export interface SpecInput {
     readonly uts?: string;
     readonly pid?: string;
   };
+  /** Of the pod; absent = the host's. */
+  readonly userNamespace?: UserNamespace | undefined;
   readonly environment: ReadonlyMap<string, string>;
   readonly args: readonly string[];
   readonly user: { readonly uid: number; readonly gid: number; readonly additionalGids: readonly number[] };
@@ -40,6 +43,8 @@ export interface BindMount {
   /** With all that is mounted below it. */
   readonly isRecursiveReadOnly?: boolean;
   readonly propagation: 'rprivate' | 'rslave' | 'rshared';
+  /** Its files are written with the ids that the pod's user namespace has outside; others are idmapped. */
+  readonly hasPodIds?: boolean | undefined;
 }
 
 const DEFAULT_CAPABILITIES = [
@@ -132,6 +137,7 @@ export function ociSpecOf(i: SpecInput): OciSpec {
   const security = i.container.securityContext;
   const privileged = security?.privileged === true;
   const terminal = i.container.tty === true;
+  const mappings = mappingsOf(i.userNamespace);
   return {
     ociVersion: '1.0.2',
     root: { path: i.rootfs, readonly: security?.readOnlyRootFilesystem === true },
@@ -147,9 +153,10 @@ export function ociSpecOf(i: SpecInput): OciSpec {
       noNewPrivileges: true,
       oomScoreAdj: i.oomScoreAdj,
     },
-    mounts: [...standardMounts(privileged), ...bindMounts(i.binds)],
+    mounts: [...standardMounts(privileged), ...bindMounts(i.binds, mappings)],
     linux: {
       namespaces: namespacesOf(i),
+      ...(mappings === undefined ? {} : { uidMappings: mappings, gidMappings: mappings }),
       cgroupsPath: i.cgroupPath,
       resources: {
         devices: privileged ? [{ allow: true, access: 'rwm' }] : DEVICES,
@@ -183,6 +190,7 @@ function environmentList(i: SpecInput, terminal: boolean): string[] {
 
 function namespacesOf(i: SpecInput): OciSpec['linux']['namespaces'] {
   const out: OciSpec['linux']['namespaces'] = [{ type: 'mount' }];
+  if (i.userNamespace !== undefined) out.push({ type: 'user', path: i.userNamespace.path });
   if (i.namespaces.pid !== undefined) out.push({ type: 'pid', path: i.namespaces.pid });
   else if (!i.pod.spec.hostPID) out.push({ type: 'pid' });
   if (i.namespaces.network !== undefined) out.push({ type: 'network', path: i.namespaces.network });
@@ -190,6 +198,12 @@ function namespacesOf(i: SpecInput): OciSpec['linux']['namespaces'] {
   if (i.namespaces.uts !== undefined) out.push({ type: 'uts', path: i.namespaces.uts });
   if (i.hasCgroupNamespace && i.container.securityContext?.privileged !== true) out.push({ type: 'cgroup' });
   return out;
+}
+
+function mappingsOf(userNamespace: UserNamespace | undefined): OciIdMapping[] | undefined {
+  if (userNamespace === undefined) return undefined;
+  const { first, count } = userNamespace.ids;
+  return [{ containerID: 0, hostID: first, size: count }];
 }
 
 function standardMounts(privileged: boolean): OciMount[] {
@@ -221,7 +235,7 @@ function standardMounts(privileged: boolean): OciMount[] {
 }
 
 /** By depth of the target, so that a mount below another one comes after it. */
-function bindMounts(binds: readonly BindMount[]): OciMount[] {
+function bindMounts(binds: readonly BindMount[], mappings: OciIdMapping[] | undefined): OciMount[] {
   const depth = (path: string): number => path.split('/').filter((p) => p !== '').length;
   return [...binds]
     .sort((a, b) => depth(a.target) - depth(b.target))
@@ -230,6 +244,7 @@ function bindMounts(binds: readonly BindMount[]): OciMount[] {
       type: 'bind',
       source: b.source,
       options: ['rbind', b.propagation, b.isRecursiveReadOnly === true ? 'rro' : b.readOnly ? 'ro' : 'rw'],
+      ...(mappings === undefined || b.hasPodIds === true ? {} : { uidMappings: mappings, gidMappings: mappings }),
     }));
 }
 

@@ -12,6 +12,7 @@
 import {
   chmod,
   chown,
+  lchown,
   lstat,
   mkdir,
   mkdtemp,
@@ -24,22 +25,23 @@ import {
 } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Clock, timeText } from '#lib/base';
+import type { VolumeOwner } from './owner.ts';
 import type { Payload, PayloadFile } from './payload.ts';
 
 const DATA = '..data';
 const DATA_NEW = '..data_tmp';
 
-/** `groupId`: fsGroup; files become group-readable, folders setgid. */
+/** With a fsGroup files become group-readable, folders setgid. */
 export async function writePayload(
   target: string,
   payload: Payload,
-  o: { groupId: number | undefined; clock: Clock },
+  o: { owner: VolumeOwner; clock: Clock },
 ): Promise<void> {
   await mkdir(target, { recursive: true });
-  await setOwner(target, { uid: 0, gid: o.groupId, mode: folderMode(o.groupId) });
+  await setOwner(target, o.owner, folderMode(o.owner));
   const fresh = await mkdtemp(join(target, `..${stamp(o.clock.now())}.`));
   try {
-    await fill(fresh, payload, o.groupId);
+    await fill(fresh, payload, o.owner);
   } catch (e) {
     // A full disk or a path that is both file and folder is tried again and again.
     await rm(fresh, { recursive: true, force: true });
@@ -47,9 +49,9 @@ export async function writePayload(
   }
   const old = await linkTarget(join(target, DATA));
   await rm(join(target, DATA_NEW), { force: true });
-  await symlink(fresh.slice(target.length + 1), join(target, DATA_NEW));
+  await link(fresh.slice(target.length + 1), join(target, DATA_NEW), o.owner);
   await rename(join(target, DATA_NEW), join(target, DATA));
-  await alignLinks(target, new Set([...payload.keys()].map((path) => path.split('/')[0] ?? path)));
+  await alignLinks(target, new Set([...payload.keys()].map((path) => path.split('/')[0] ?? path)), o.owner);
   await removeOthers(target, fresh.slice(target.length + 1), old);
 }
 
@@ -58,37 +60,42 @@ export async function hasPayload(target: string): Promise<boolean> {
   return (await linkTarget(join(target, DATA))) !== undefined;
 }
 
-async function fill(fresh: string, payload: Payload, groupId: number | undefined): Promise<void> {
-  await setOwner(fresh, { uid: 0, gid: groupId, mode: folderMode(groupId) });
+async function fill(fresh: string, payload: Payload, owner: VolumeOwner): Promise<void> {
+  await setOwner(fresh, owner, folderMode(owner));
   const folders = new Set<string>();
   for (const path of payload.keys())
     for (let parent = dirname(path); parent !== '.'; parent = dirname(parent)) folders.add(parent);
   for (const folder of [...folders].sort()) {
     await mkdir(join(fresh, folder));
-    await setOwner(join(fresh, folder), { uid: 0, gid: groupId, mode: folderMode(groupId) });
+    await setOwner(join(fresh, folder), owner, folderMode(owner));
   }
-  for (const [path, file] of payload) await writeOne(join(fresh, path), file, groupId);
+  for (const [path, file] of payload) await writeOne(join(fresh, path), file, owner);
 }
 
-async function writeOne(path: string, file: PayloadFile, groupId: number | undefined): Promise<void> {
+async function writeOne(path: string, file: PayloadFile, owner: VolumeOwner): Promise<void> {
   await writeFile(path, file.data, { mode: 0o600, flag: 'wx' });
-  const mode = groupId === undefined ? file.mode : file.mode | 0o440;
-  await setOwner(path, { uid: file.uid ?? 0, gid: groupId, mode });
+  const uid = file.uid === undefined ? owner.uid : owner.uidOf(file.uid);
+  await setOwner(path, { uid, gid: owner.gid }, owner.isShared ? file.mode | 0o440 : file.mode);
 }
 
-async function setOwner(path: string, o: { uid: number; gid: number | undefined; mode: number }): Promise<void> {
+async function setOwner(path: string, o: { uid: number; gid: number }, mode: number): Promise<void> {
   // Owner first: chown clears the setgid bit.
-  if (o.uid !== 0 || o.gid !== undefined) await chown(path, o.uid, o.gid ?? 0);
-  await chmod(path, o.mode);
+  if (o.uid !== 0 || o.gid !== 0) await chown(path, o.uid, o.gid);
+  await chmod(path, mode);
 }
 
-function folderMode(groupId: number | undefined): number {
-  return groupId === undefined ? 0o755 : 0o2775;
+function folderMode(owner: VolumeOwner): number {
+  return owner.isShared ? 0o2775 : 0o755;
 }
 
-async function alignLinks(target: string, wanted: ReadonlySet<string>): Promise<void> {
+async function link(to: string, path: string, { uid, gid }: VolumeOwner): Promise<void> {
+  await symlink(to, path);
+  if (uid !== 0) await lchown(path, uid, gid);
+}
+
+async function alignLinks(target: string, wanted: ReadonlySet<string>, owner: VolumeOwner): Promise<void> {
   const present = new Set((await readdir(target)).filter((name) => !name.startsWith('..')));
-  for (const name of wanted) if (!present.has(name)) await symlink(join(DATA, name), join(target, name));
+  for (const name of wanted) if (!present.has(name)) await link(join(DATA, name), join(target, name), owner);
   for (const name of present) if (!wanted.has(name)) await rm(join(target, name), { recursive: true, force: true });
 }
 

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { DeepReadonly, ImageVolumeSource } from '#lib/api';
 import { type Ctx, StatusError } from '#lib/base';
 import { type Images, VOLUME_ROOT } from '../images/images.ts';
+import type { UserNamespace } from '../user-namespaces/ranges.ts';
 
 export type ImageStore = Pick<Images, 'find' | 'mountRoot' | 'removeRoot'>;
 
@@ -15,6 +16,7 @@ export interface ImageVolume {
   readonly podUid: string;
   readonly volumeName: string;
   readonly source: DeepReadonly<ImageVolumeSource>;
+  readonly userNamespace?: UserNamespace | undefined;
   /** Where the pod's marks lie. */
   readonly marks: string;
 }
@@ -26,7 +28,7 @@ export async function mountImageVolume(images: ImageStore, v: ImageVolume, c: Ct
   if (image === undefined)
     throw new StatusError('NotFound', `image "${reference}" of volume "${v.volumeName}" is not present on this node`);
   await mkdir(join(v.marks, v.volumeName), { recursive: true, mode: 0o700 });
-  return images.mountRoot(rootId(v.podUid, v.volumeName), image, c);
+  return images.mountRoot(rootId(v.podUid, v.volumeName), image, c, v.userNamespace);
 }
 
 /** All of the pod's; idempotent. */

@@ -13,6 +13,7 @@ import { parseQuantity, quantityToNumber } from '#lib/api';
 import type { Ctx } from '#lib/base';
 import { isKind, makePrivateFolder, StatusError } from '#lib/base';
 import type { Kernel } from '../kernel/kernel.ts';
+import type { UserNamespace } from '../user-namespaces/ranges.ts';
 import { hasPayload, writePayload } from './atomic-writer.ts';
 import { ClaimVolumes, type ClaimVolumesOptions } from './claim-volumes.ts';
 import { configMapPayload } from './configmap.ts';
@@ -20,6 +21,7 @@ import { downwardPayload } from './downwardapi.ts';
 import { prepareEmptyDir } from './emptydir.ts';
 import { prepareHostPath } from './hostpath.ts';
 import { type ImageStore, mountImageVolume, removeImageVolumes } from './image.ts';
+import { type VolumeOwner, volumeOwner } from './owner.ts';
 import type { Payload } from './payload.ts';
 import { payloadDigest } from './payload.ts';
 import { projectedPayload } from './projected.ts';
@@ -36,6 +38,8 @@ export interface VolumesOptions {
   readonly storage: ClaimVolumesOptions['storage'];
   /** Absent: image volumes are refused. */
   readonly images?: ImageStore;
+  /** Of a pod that has one; absent: none has. */
+  readonly userNamespaceOf?: (podUid: string) => UserNamespace | undefined;
 }
 
 export async function openVolumes(o: VolumesOptions, _c: Ctx): Promise<Volumes> {
@@ -69,8 +73,10 @@ class NodeVolumes implements Volumes {
     if (volume === undefined) throw new StatusError('Invalid', `the pod has no volume "${o.volumeName}"`);
     const uid = uidOf(o.pod);
     if (volume.image !== undefined && this.#o.images !== undefined) {
-      const o = { podUid: uid, volumeName: volume.name, source: volume.image, marks: this.#marks(uid) };
-      return { hostPath: await mountImageVolume(this.#o.images, o, c), readOnly: true };
+      const { name: volumeName, image: source } = volume;
+      const userNamespace = this.#o.userNamespaceOf?.(uid);
+      const o = { podUid: uid, volumeName, source, marks: this.#marks(uid), userNamespace };
+      return { hostPath: await mountImageVolume(this.#o.images, o, c), readOnly: true, hasPodIds: true };
     }
     if (volume.hostPath !== undefined) return { hostPath: await prepareHostPath(volume.hostPath), readOnly: false };
     if (this.#claims.isOurs(volume)) return await this.#claims.prepare(o.pod, volume, c);
@@ -78,10 +84,14 @@ class NodeVolumes implements Volumes {
       const hostPath = this.#diskPath(uid, volume.name);
       const memoryBytesMax = memoryLimit(o.pod);
       const { mounts } = this.#o.kernel;
-      await prepareEmptyDir(hostPath, volume.emptyDir, { groupId: groupOf(o.pod), memoryBytesMax, mounts }, c);
-      return { hostPath, readOnly: false };
+      await prepareEmptyDir(hostPath, volume.emptyDir, { owner: this.#ownerOf(o.pod), memoryBytesMax, mounts }, c);
+      return { hostPath, readOnly: false, hasPodIds: true };
     }
-    return { hostPath: await this.#writeFiles(o.pod, volume, c), readOnly: true };
+    return { hostPath: await this.#writeFiles(o.pod, volume, c), readOnly: true, hasPodIds: true };
+  }
+
+  #ownerOf(pod: DeepReadonly<Pod>): VolumeOwner {
+    return volumeOwner(pod, this.#o.userNamespaceOf?.(uidOf(pod))?.ids);
   }
 
   async subPath(o: SubPathRequest, c: Ctx): Promise<PreparedVolume> {
@@ -89,7 +99,8 @@ class NodeVolumes implements Volumes {
     const uid = uidOf(o.pod);
     const folder = join(this.#podFolder(uid), 'subpaths', o.containerName);
     const target = join(folder, String(o.mountIndex));
-    const inside = await openInside(volume.hostPath, o.subPath, { canCreate: !volume.readOnly });
+    const owner = volume.hasPodIds === true ? this.#o.userNamespaceOf?.(uid)?.ids.first : undefined;
+    const inside = await openInside(volume.hostPath, o.subPath, { canCreate: !volume.readOnly, owner });
     try {
       await mkdir(folder, { recursive: true, mode: 0o750 });
       // A restarted container gets what the path means now: a file of the first start may have been replaced since.
@@ -101,7 +112,7 @@ class NodeVolumes implements Volumes {
     } finally {
       await inside.close();
     }
-    return { hostPath: target, readOnly: volume.readOnly };
+    return { ...volume, hostPath: target };
   }
 
   async update(pod: DeepReadonly<Pod>, c: Ctx): Promise<void> {
@@ -181,11 +192,11 @@ class NodeVolumes implements Volumes {
     });
     if (payload === undefined) return target;
     if (!isOnDisk) await this.#ensureMemory(c);
-    const groupId = groupOf(pod);
-    const digest = payloadDigest(payload, groupId);
+    const owner = this.#ownerOf(pod);
+    const digest = payloadDigest(payload, owner);
     const written = this.#written.get(uid) ?? new Map<string, string>();
     if (written.get(volume.name) === digest && (await hasPayload(target))) return target;
-    await writePayload(target, payload, { groupId, clock: c.clock });
+    await writePayload(target, payload, { owner, clock: c.clock });
     written.set(volume.name, digest);
     this.#written.set(uid, written);
     return target;
@@ -263,10 +274,6 @@ function uidOf(pod: DeepReadonly<Pod>): string {
 /** It becomes a folder's name. */
 function isPlainName(text: string): boolean {
   return /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(text);
-}
-
-function groupOf(pod: DeepReadonly<Pod>): number | undefined {
-  return pod.spec?.securityContext?.fsGroup;
 }
 
 /** The sum of the containers' memory limits; undefined when one has none. */

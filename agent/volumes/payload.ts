@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { StatusError } from '#lib/base';
+import type { VolumeOwner } from './owner.ts';
 
 export interface PayloadFile {
   readonly data: Buffer;
@@ -56,12 +57,12 @@ export function checkedPath(path: string): string {
 }
 
 /** Equal exactly when paths, bytes, modes and owners are. */
-export function payloadDigest(payload: Payload, groupId: number | undefined): string {
+export function payloadDigest(payload: Payload, owner: Pick<VolumeOwner, 'uid' | 'gid' | 'isShared'>): string {
   const hash = createHash('sha256');
   for (const path of [...payload.keys()].sort()) {
     const file = payload.get(path);
     if (file === undefined) continue;
-    hash.update(JSON.stringify([path, file.mode, file.uid, groupId, file.data.length]));
+    hash.update(JSON.stringify([path, file.mode, file.uid, owner.uid, owner.gid, owner.isShared, file.data.length]));
     hash.update(file.data);
   }
   return hash.digest('hex');

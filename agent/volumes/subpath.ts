@@ -25,14 +25,21 @@ export function checkedSubPath(subPath: string): string {
     .join('/');
 }
 
-/** The caller closes the handle after binding. Missing folders are made, as open as the volume, unless it is read-only. */
-export async function openInside(volume: string, subPath: string, o: { canCreate: boolean }): Promise<FileHandle> {
+/**
+ * The caller closes the handle after binding. Missing folders are made, as open as the volume, unless it is read-only; `owner`: whose
+ * they are, where not the node's root.
+ */
+export async function openInside(
+  volume: string,
+  subPath: string,
+  o: { canCreate: boolean; owner?: number | undefined },
+): Promise<FileHandle> {
   const root = await realpath(volume);
   const wanted = join(root, checkedSubPath(subPath));
   let resolved = await resolveInside(root, wanted, subPath);
   if (resolved === undefined) {
     if (!o.canCreate) throw new StatusError('Invalid', `subPath "${subPath}" does not exist in the volume`);
-    await makeInside(root, checkedSubPath(subPath));
+    await makeInside(root, checkedSubPath(subPath), o.owner);
     resolved = await resolveInside(root, wanted, subPath);
   }
   if (resolved === undefined) throw new StatusError('Unavailable', `subPath "${subPath}" vanished while it was opened`);
@@ -53,7 +60,7 @@ async function resolveInside(root: string, wanted: string, subPath: string): Pro
 }
 
 /** Makes what is missing, one level at a time, each below a descriptor that was reached without following a link. */
-async function makeInside(root: string, path: string): Promise<void> {
+async function makeInside(root: string, path: string, owner: number | undefined): Promise<void> {
   let at = await open(root, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
     const mode = (await at.stat()).mode & MODE_MASK;
@@ -68,6 +75,10 @@ async function makeInside(root: string, path: string): Promise<void> {
       );
       const next = await openNext(name, constants.O_RDONLY | constants.O_DIRECTORY, path);
       // By the descriptor: the name may be a link by now, to anything of the host.
+      if (made && owner !== undefined) {
+        const { gid } = await next.stat();
+        await next.chown(owner, gid === 0 ? owner : gid);
+      }
       if (made) await next.chmod(mode);
       await at.close();
       at = next;

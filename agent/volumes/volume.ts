@@ -34,6 +34,8 @@ export interface PreparedVolume {
   readonly hostPath: string;
   /** True for configMap, secret, projected, downwardAPI and claims taken so: read-only whatever the volumeMount says. */
   readonly readOnly: boolean;
+  /** Made for this pod alone, with the ids that its user namespace has outside; others carry the ids that it has inside. */
+  readonly hasPodIds?: boolean | undefined;
 }
 
 export interface SubPathRequest {

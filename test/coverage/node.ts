@@ -19,6 +19,7 @@ const UNPACK = 'test/integration/unpack.test.ts';
 const BLOB = 'test/integration/unpack-blob.test.ts';
 const IMAGES = 'test/integration/images.test.ts';
 const CGROUPS = 'test/integration/cgroups.test.ts';
+const USERS = 'test/node/user-namespaces.test.ts';
 
 export const RESOURCE_LINE: Line = {
   title: '6 Resources',
@@ -169,7 +170,13 @@ export const ISOLATION_LINE: Line = {
     unit('by default: capability set', [[SPEC, 'capabilities: dropping all and adding one back']], {
       note: 'what is held after drop and add; the default list itself is compared nowhere',
     }),
-    none('user namespace per pod (idmapped mounts)', 'not there: `hostUsers: false` is refused'),
+    real('user namespace per pod (idmapped mounts)', [
+      [USERS, 'with every capability it is not root of the node'],
+      [USERS, 'on the node its processes are of its range'],
+      [USERS, 'exec, cp, port-forward, an ephemeral container'],
+      [USERS, 'what cannot be had is told'],
+      [USERS, 'gone pods leave no range'],
+    ]),
     real('RuntimeClass selects other OCI runtimes', [[ISOLATION, 'node.yaml: a second runtime for a RuntimeClass']], {
       rows: ['RuntimeClass should schedule a Pod requesting a RuntimeClass without PodOverhead'],
     }),

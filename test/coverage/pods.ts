@@ -13,6 +13,7 @@ const PROBES = 'agent/pods/probes.test.ts';
 const HOSTS = 'agent/network/hosts.test.ts';
 const ENV = 'agent/pods/env.test.ts';
 const KILLED = 'agent/pods/restart-of-agent.slow.test.ts';
+const USERS = 'test/node/user-namespaces.test.ts';
 
 export const POD_LIFE: Line = {
   title: '1 Pod life',
@@ -173,7 +174,10 @@ export const POD_LIFE: Line = {
       note: 'a real pod has it in the test of `debug node`, which asks for nothing that shows it',
     }),
     unit('hostIPC', [['agent/pods/sandbox.test.ts', 'hostIPC %s: whose /dev/shm']]),
-    none('hostUsers', 'not there: `hostUsers: false` is refused (agent/pods/worker.test.ts)'),
+    real('hostUsers', [
+      [USERS, 'all that a pod has is its root’s, and nothing of the node is'],
+      [USERS, 'on the node its processes are of its range'],
+    ]),
     unit('readinessGates', [['services/controllers/node-lifecycle/pod-readiness.test.ts', 'or a gate is closed']], {
       note: 'given back by the controller; that the node counts gates is shown nowhere',
     }),

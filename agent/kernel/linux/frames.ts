@@ -17,6 +17,8 @@ export const VERBS = {
   dial: 21,
   unpackBlob: 22,
   pack: 40,
+  pinUser: 23,
+  overlayMapped: 24,
 } as const;
 export type Verb = keyof typeof VERBS;
 export type Field = string | Uint8Array | number;

@@ -15,7 +15,9 @@ export class HelperMounts implements Mounts {
   }
 
   async overlay(m: OverlayMount, c: Ctx): Promise<void> {
-    await this.#helper.call('overlay', [m.target, m.upper, m.work, ...m.lower], c);
+    const folders = [m.target, m.upper, m.work, ...m.lower];
+    if (m.mapped === undefined) await this.#helper.call('overlay', folders, c);
+    else await this.#helper.call('overlayMapped', [m.mapped.userNamespace, m.mapped.staging, ...folders], c);
   }
 
   async bind(source: string, target: string, o: { readOnly?: boolean; recursive?: boolean }, c: Ctx): Promise<void> {
@@ -58,6 +60,14 @@ export class HelperNamespaces implements Namespaces {
     if (o.kinds.length === 0) throw new StatusError('Invalid', 'no namespace to pin');
     const sysctls = Object.entries(o.sysctls ?? {}).map(([name, value]) => `${name}=${value}`);
     await this.#helper.call('pin', [folder, o.kinds.join(','), o.hostname ?? '', ...sysctls], c);
+  }
+
+  async pinUser(
+    folder: string,
+    o: { kinds: readonly PinnedNamespace[]; ids: { readonly first: number; readonly count: number } },
+    c: Ctx,
+  ): Promise<void> {
+    await this.#helper.call('pinUser', [folder, o.kinds.join(','), o.ids.first, o.ids.count], c);
   }
 
   async pinProcesses(folder: string, o: { cgroup: string }, c: Ctx): Promise<void> {

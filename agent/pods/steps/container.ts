@@ -28,6 +28,7 @@ import { makeMountParents } from './mount-parents.ts';
 import { pidTargetOf } from './pid-namespace.ts';
 import { canMountRecursiveReadOnly, runtimeHandlerOf } from './runtime-class.ts';
 import { podFolder, podLogFolder, type Sandbox, savePod } from './sandbox.ts';
+import { checkUser, giveToPod } from './user-namespace.ts';
 
 export interface StartRequest {
   /** As it is when asked: labels may change during a long pull. */
@@ -94,20 +95,23 @@ async function createAndStart(
     return environmentOf(pod, spec, { ...envSources(d, pod, sandbox), fileValues });
   });
   const [rootfs, path, volumes] = await allEnded([
-    d.images.mountRoot(o.id, o.image, c),
+    d.images.mountRoot(o.id, o.image, c, sandbox.userNamespace),
     prepareLog(d, pod, spec.name, r.attempt, o.id),
     orConfigError(() => bindsOf(d, r, environment, c)),
   ]);
   const { image } = o;
-  const own = await orConfigError(() => imageConfigVolumes(d, { rootfs, image, taken: volumes }, c));
+  const { userNamespace } = sandbox;
+  const own = await orConfigError(() => imageConfigVolumes(d, { rootfs, image, taken: volumes, userNamespace }, c));
   const binds = [...own, ...volumes];
   const [user] = await allEnded([
     orConfigError(() => resolveUser(rootfs, o.image.config.user, pod.spec.securityContext, spec.securityContext)),
     makeMountParents(
       rootfs,
       binds.map((b) => b.target),
+      userNamespace?.ids.first,
     ),
   ]);
+  await orConfigError(async () => checkUser(userNamespace, user));
   const args = argumentsOf(spec, o.image, environment);
   /* It came after the sandbox: an agent that finds it running must know of it. */
   if (r.role === 'ephemeral') await savePod(d, pod);
@@ -120,6 +124,7 @@ async function createAndStart(
     rootfs,
     cgroupPath: `${sandbox.cgroup}/${o.id}`,
     namespaces: { ...namespacePaths(pod, ns), ...(pid === undefined ? {} : { pid: pid.path }) },
+    userNamespace,
     environment,
     args,
     user,
@@ -243,14 +248,14 @@ async function bindsOf(d: PodDeps, r: StartRequest, env: ReadonlyMap<string, str
   const etc = join(sandbox.folder, 'etc');
   const mounts = spec.volumeMounts ?? [];
   const taken = new Set(mounts.map((m) => m.mountPath.replace(/\/+$/, '')));
-  const plain = { readOnly: false, propagation: 'rprivate' } as const;
+  const plain = { readOnly: false, propagation: 'rprivate', hasPodIds: true } as const;
   const own: BindMount[] = [
     { source: join(etc, 'hosts'), target: '/etc/hosts', ...plain },
     { source: join(etc, 'resolv.conf'), target: '/etc/resolv.conf', ...plain },
     { source: join(etc, 'hostname'), target: '/etc/hostname', ...plain },
     { source: r.pod().spec.hostIPC ? '/dev/shm' : join(sandbox.folder, 'shm'), target: '/dev/shm', ...plain },
     {
-      source: await terminationFile(sandbox.folder, spec.name, r.attempt),
+      source: await terminationFile(sandbox, spec.name, r.attempt),
       target: spec.terminationMessagePath || '/dev/termination-log',
       ...plain,
     },
@@ -278,6 +283,7 @@ async function bindsOf(d: PodDeps, r: StartRequest, env: ReadonlyMap<string, str
       readOnly: volume.readOnly || m.readOnly === true,
       isRecursiveReadOnly: isRecursiveReadOnly(m, canMountRecursiveReadOnly(d, pod)),
       propagation,
+      hasPodIds: volume.hasPodIds,
     });
   }
   return out;
@@ -287,11 +293,12 @@ export function terminationPath(podFolder: string, container: string, attempt: n
   return join(podFolder, 'termination', `${container}-${attempt}`);
 }
 
-async function terminationFile(folder: string, container: string, attempt: number): Promise<string> {
-  const path = terminationPath(folder, container, attempt);
-  await mkdir(join(folder, 'termination'), { recursive: true });
+async function terminationFile(sandbox: Sandbox, container: string, attempt: number): Promise<string> {
+  const path = terminationPath(sandbox.folder, container, attempt);
+  await mkdir(join(sandbox.folder, 'termination'), { recursive: true });
   await writeFile(path, '');
   await chmod(path, 0o666); // Whatever our umask is: the program may be any user.
+  await giveToPod(sandbox.userNamespace, path);
   return path;
 }
 

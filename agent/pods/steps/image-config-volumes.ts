@@ -8,7 +8,9 @@ import { dirname, join, posix } from 'node:path';
 import { type Ctx, StatusError } from '#lib/base';
 import type { Image } from '../../images/images.ts';
 import type { BindMount } from '../../runtime/spec.ts';
+import type { UserNamespace } from '../../user-namespaces/ranges.ts';
 import type { PodDeps } from '../deps.ts';
+import { giveToPod } from './user-namespace.ts';
 
 const LINKS_MAX = 40;
 const VOLUMES_MAX = 64;
@@ -17,7 +19,12 @@ const COPY_TIMEOUT_MS = 10 * 60_000;
 /** `rootfs`: mounted, nothing runs in it yet. `taken`: where volumeMounts and our own files go. */
 export async function imageConfigVolumes(
   d: Pick<PodDeps, 'kernel'>,
-  o: { readonly rootfs: string; readonly image: Image; readonly taken: readonly BindMount[] },
+  o: {
+    readonly rootfs: string;
+    readonly image: Image;
+    readonly taken: readonly BindMount[];
+    readonly userNamespace?: UserNamespace | undefined;
+  },
   c: Ctx,
 ): Promise<BindMount[]> {
   const taken = new Set(o.taken.map((b) => posix.normalize(b.target)));
@@ -30,9 +37,10 @@ export async function imageConfigVolumes(
     if (taken.has(target)) continue;
     const source = join(dirname(o.rootfs), 'volumes', String(out.length));
     await mkdir(source, { recursive: true, mode: 0o755 });
+    await giveToPod(o.userNamespace, source);
     const inside = await folderInRoot(o.rootfs, target);
     if (inside !== undefined) await copyTree(d, inside, source, c);
-    out.push({ source, target, readOnly: false, propagation: 'rprivate' });
+    out.push({ source, target, readOnly: false, propagation: 'rprivate', hasPodIds: true });
   }
   return out;
 }

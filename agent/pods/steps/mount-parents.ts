@@ -5,17 +5,17 @@
  * Links of the image are followed inside the root, as the runtime does it. Nothing runs in the root yet, so nobody can put a
  * link where a folder was seen.
  */
-import { chmod, lstat, mkdir, readlink } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const LINKS_MAX = 40;
 
-/** `targets`: absolute in the container. What cannot be made is left to the runtime, whose error says why. */
-export async function makeMountParents(rootfs: string, targets: readonly string[]): Promise<void> {
-  for (const target of targets) await makeParents(rootfs, target);
+/** `targets`: absolute in the container. `owner`: of what is made. What cannot be made is left to the runtime, whose error says why. */
+export async function makeMountParents(rootfs: string, targets: readonly string[], owner = 0): Promise<void> {
+  for (const target of targets) await makeParents(rootfs, target, owner);
 }
 
-async function makeParents(rootfs: string, target: string): Promise<void> {
+async function makeParents(rootfs: string, target: string, owner: number): Promise<void> {
   const left = partsOf(target);
   left.pop();
   let at: string[] = [];
@@ -28,7 +28,7 @@ async function makeParents(rootfs: string, target: string): Promise<void> {
     const path = join(rootfs, ...at, part);
     const seen = await lstat(path).catch(() => undefined);
     if (seen === undefined) {
-      if (!(await makeFolder(path))) return;
+      if (!(await makeFolder(path, owner))) return;
     } else if (seen.isSymbolicLink()) {
       if (++links > LINKS_MAX) return;
       const text = await readlink(path);
@@ -40,10 +40,11 @@ async function makeParents(rootfs: string, target: string): Promise<void> {
   }
 }
 
-async function makeFolder(path: string): Promise<boolean> {
+async function makeFolder(path: string, owner: number): Promise<boolean> {
   try {
     await mkdir(path);
     await chmod(path, 0o755);
+    if (owner !== 0) await chown(path, owner, owner);
     return true;
   } catch {
     // Read-only, or no root at all: the runtime will tell.

@@ -10,10 +10,12 @@ import { dottedSysctl } from '../../admission/sysctls.ts';
 import type { PinnedNamespace } from '../../kernel/kernel.ts';
 import { hostsText, kernelHostname, resolvConfText } from '../../network/hosts.ts';
 import type { HostPort, SandboxId } from '../../network/network.ts';
+import type { UserNamespace } from '../../user-namespaces/ranges.ts';
 import type { PodDeps } from '../deps.ts';
 import { containersOf, type PodObject } from '../model.ts';
 import { podCgroupLimits, qosClassOf } from '../resources.ts';
 import { saveRuntimeHandler } from './runtime-class.ts';
+import { giveToPod, userNamespaceOf } from './user-namespace.ts';
 
 export interface Sandbox {
   /** Another one once any part of it had to be made again: containers that ran before ran in another sandbox. */
@@ -22,10 +24,13 @@ export interface Sandbox {
   readonly folder: string;
   readonly cgroup: string;
   readonly hostname: string;
+  readonly userNamespace?: UserNamespace | undefined;
 }
 
 /** Low ports and ping without a capability: programs need no set-uid bit for them, which no_new_privs would take away. */
-const POD_SYSCTLS = { 'net.ipv4.ip_unprivileged_port_start': '0', 'net.ipv4.ping_group_range': '0 2147483647' };
+const PING_GROUPS = 'net.ipv4.ping_group_range';
+const PING_GROUP_MAX = 2_147_483_647;
+const POD_SYSCTLS = { 'net.ipv4.ip_unprivileged_port_start': '0', [PING_GROUPS]: `0 ${PING_GROUP_MAX}` };
 const SHM_BYTES = 64 << 20;
 const KERNEL_HOSTNAME_MAX = 64;
 
@@ -66,9 +71,6 @@ export class MountFailure extends StatusError {}
 
 /** Throws StatusError; nothing half-made needs undoing, since a later call or `removeSandbox` goes on from there. */
 export async function makeSandbox(d: PodDeps, pod: PodObject, c: Ctx): Promise<Sandbox> {
-  /* PodSecurity lets root in a user namespace pass: it must not be root of the node. */
-  if (pod.spec.hostUsers === false)
-    throw new StatusError('Unimplemented', 'user namespaces (hostUsers: false) are not supported by this node');
   const uid = pod.metadata.uid ?? '';
   const folder = podFolder(d, uid);
   const hostname = podHostname(d, pod);
@@ -77,18 +79,19 @@ export async function makeSandbox(d: PodDeps, pod: PodObject, c: Ctx): Promise<S
   await mkdir(join(folder, 'etc'), { recursive: true, mode: 0o755 });
   await savePod(d, pod);
   await saveRuntimeHandler(d, pod, folder);
+  const userNamespace = await userNamespaceOf(d, pod, folder);
   /* The mount table of a full node is long. */
   const mounted = new Set(isNew ? [] : await d.kernel.mounts.below(folder, c));
   const id = await sandboxId(d, pod, { folder, mounted });
   const cgroup = podCgroup(d, pod);
   const [podIp] = await allEnded([
-    joinNetwork(d, pod, { folder, hostname }, c),
+    joinNetwork(d, pod, { folder, hostname, userNamespace }, c),
     d.kernel.cgroups.ensure(cgroup, podCgroupLimits(pod, limitable(d)), c),
-    shareMemory(d, { folder, mounted }, c),
+    shareMemory(d, { folder, mounted, userNamespace }, c),
     prepareVolumes(d, pod, c),
   ]);
-  await writeEtc(d, pod, { folder, hostname, podIp });
-  return { id, podIp, folder, cgroup, hostname };
+  await writeEtc(d, pod, { folder, hostname, podIp, userNamespace });
+  return { id, podIp, folder, cgroup, hostname, userNamespace };
 }
 
 /** Known on disk before any part is made, so that a sandbox that is whole has the id it was made under. */
@@ -97,7 +100,8 @@ async function sandboxId(
   pod: PodObject,
   { folder, mounted }: { folder: string; mounted: ReadonlySet<string> },
 ): Promise<string> {
-  const parts = [join(folder, 'shm'), ...namespacesOf(pod).map((kind) => join(folder, 'ns', kind))];
+  const kinds = [...namespacesOf(pod), ...(pod.spec.hostUsers === false ? ['user'] : [])];
+  const parts = [join(folder, 'shm'), ...kinds.map((kind) => join(folder, 'ns', kind))];
   const path = join(folder, 'sandbox');
   const known = await readFile(path, 'utf8').catch(() => '');
   if (known !== '' && parts.every((p) => mounted.has(p))) return known;
@@ -113,10 +117,15 @@ function namespacesOf(pod: PodObject): readonly PinnedNamespace[] {
 async function joinNetwork(
   d: PodDeps,
   pod: PodObject,
-  o: { folder: string; hostname: string },
+  o: { folder: string; hostname: string; userNamespace: UserNamespace | undefined },
   c: Ctx,
 ): Promise<string> {
   const sysctls: Record<string, string> = pod.spec.hostNetwork ? {} : { ...POD_SYSCTLS };
+  if (o.userNamespace !== undefined) {
+    const { ids } = o.userNamespace;
+    await d.kernel.namespaces.pinUser(join(o.folder, 'ns'), { kinds: namespacesOf(pod), ids }, c);
+    sysctls[PING_GROUPS] = `0 ${Math.min(ids.count - 1, PING_GROUP_MAX)}`;
+  }
   for (const s of pod.spec.securityContext?.sysctls ?? []) sysctls[dottedSysctl(s.name)] = s.value;
   await d.kernel.namespaces.pin(join(o.folder, 'ns'), { kinds: namespacesOf(pod), hostname: o.hostname, sysctls }, c);
   if (pod.spec.hostNetwork) return d.settings.nodeIp;
@@ -135,11 +144,16 @@ async function joinNetwork(
   return attachment.ip;
 }
 
-async function shareMemory(d: PodDeps, o: { folder: string; mounted: ReadonlySet<string> }, c: Ctx): Promise<void> {
+async function shareMemory(
+  d: PodDeps,
+  o: { folder: string; mounted: ReadonlySet<string>; userNamespace: UserNamespace | undefined },
+  c: Ctx,
+): Promise<void> {
   const target = join(o.folder, 'shm');
   if (o.mounted.has(target)) return;
   await mkdir(target, { recursive: true });
   await d.kernel.mounts.tmpfs(target, { sizeBytes: SHM_BYTES, mode: 0o1777 }, c);
+  await giveToPod(o.userNamespace, target);
 }
 
 async function prepareVolumes(d: PodDeps, pod: PodObject, c: Ctx): Promise<void> {
@@ -159,7 +173,7 @@ async function prepareVolumes(d: PodDeps, pod: PodObject, c: Ctx): Promise<void>
 async function writeEtc(
   d: PodDeps,
   pod: PodObject,
-  o: { folder: string; hostname: string; podIp: string },
+  o: { folder: string; hostname: string; podIp: string; userNamespace: UserNamespace | undefined },
 ): Promise<void> {
   const clusterDomain = d.settings.clusterDomain();
   const etc = join(o.folder, 'etc');
@@ -173,6 +187,7 @@ async function writeEtc(
     ),
     writeFile(join(etc, 'hostname'), `${o.hostname}\n`),
   ]);
+  await giveToPod(o.userNamespace, ...['hosts', 'resolv.conf', 'hostname'].map((name) => join(etc, name)));
 }
 
 /**
@@ -195,6 +210,7 @@ export async function removePodFiles(d: PodDeps, pod: PodObject, c: Ctx): Promis
   await d.volumes.cleanup(uid, c);
   await removeLogs(d, pod);
   await d.kernel.removeTree(podFolder(d, uid), c);
+  await d.userNamespaces.release(uid);
 }
 
 export function podLogFolder(d: PodDeps, pod: PodObject): string {
@@ -241,6 +257,7 @@ export async function removeNamelessPod(d: PodDeps, uid: string, c: Ctx): Promis
     await removeDeadLinks(d, name, namespace);
   }
   await d.kernel.removeTree(folder, c);
+  await d.userNamespaces.release(uid);
 }
 
 /** The owner of what is in the folder, and which containers to look for. */

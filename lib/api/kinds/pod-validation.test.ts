@@ -74,6 +74,20 @@ describe('security contexts (ValidateSecurityContext)', () => {
     expect(errorsOf({ hostUsers: false }, { securityContext })).toEqual([]);
   });
 
+  test('a user namespace goes with no namespace of the host, and with no device', () => {
+    const claim = { name: 'v', persistentVolumeClaim: { claimName: 'c' } };
+    const init = { name: 'i', image: 'i', volumeDevices: [{ name: 'v', devicePath: '/dev/x' }] };
+    const host = { hostNetwork: true, hostPID: true, hostIPC: true };
+    const spec = { hostUsers: false, ...host, volumes: [claim], initContainers: [init] };
+    expect(errorsOf(spec)).toEqual([
+      'spec.hostNetwork: Forbidden: when `hostUsers` is false',
+      'spec.HostPID: Forbidden: when `hostUsers` is false',
+      'spec.HostIPC: Forbidden: when `hostUsers` is false',
+      'spec.initContainers[0].volumeDevices: Forbidden: when `hostUsers` is false',
+    ]);
+    expect(errorsOf({ ...spec, hostUsers: true })).toEqual([]);
+  });
+
   test('no sysctl of a namespace that is the host’s, however it is written', () => {
     const of = (name: string, spec: object): string[] =>
       errorsOf({ ...spec, securityContext: { sysctls: [{ name, value: '1' }] } });

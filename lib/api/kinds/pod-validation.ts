@@ -17,7 +17,7 @@ import {
 import { validateAffinity, validateSpread } from './affinity-validation.ts';
 import { validateContainers, validateEphemeralContainers, validateInitContainers } from './container-validation.ts';
 import { validatePodResources, validateResources } from './resource-validation.ts';
-import { validateOsFields, validatePodSecurityContext } from './security-context-validation.ts';
+import { eachContainer, validateOsFields, validatePodSecurityContext } from './security-context-validation.ts';
 import { validateVolumes } from './volume-validation.ts';
 
 const INT32_MAX = 2 ** 31 - 1;
@@ -205,7 +205,7 @@ function hostNetworkPorts(spec: PodSpec, path: string, o: { isPod: boolean }): F
   return errors.list;
 }
 
-/** A user namespace of its own goes with none of the host's other namespaces. */
+/** A user namespace of its own goes with none of the host's other namespaces, nor with devices, which cannot be idmapped. */
 function validateHostUsers(spec: PodSpec, path: string): FieldError[] {
   const errors = new Errors();
   if (spec.hostUsers !== false) return [];
@@ -213,5 +213,6 @@ function validateHostUsers(spec: PodSpec, path: string): FieldError[] {
   errors.forbid(`${path}.hostNetwork`, spec.hostNetwork === true, text);
   errors.forbid(`${path}.HostPID`, spec.hostPID === true, text);
   errors.forbid(`${path}.HostIPC`, spec.hostIPC === true, text);
+  eachContainer(spec, path, (c, at) => errors.forbid(`${at}.volumeDevices`, (c.volumeDevices ?? []).length > 0, text));
   return errors.list;
 }

@@ -219,7 +219,8 @@ function linuxFields(spec: PodSpec, path: string): FieldError[] {
   return errors.list;
 }
 
-function eachContainer(
+/** Of all kinds of containers. */
+export function eachContainer(
   spec: PodSpec,
   path: string,
   each: (container: Container | EphemeralContainer, path: string) => void,
