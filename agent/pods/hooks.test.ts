@@ -47,10 +47,11 @@ function endless(exit: Promise<number>): { session: StreamSession; read: () => n
 }
 
 describe('handlers', () => {
-  test('a path that HTTP cannot say is a failed probe, and no timer is left to throw', async () => {
+  test('a header that HTTP cannot say is a failed probe, and no timer is left to throw', async () => {
     const { clock, run } = setUp();
-    const result = await run({ httpGet: { path: '/with blank', port: 80 } });
-    expect(result).toMatchObject({ ok: false });
+    const httpHeaders = [{ name: 'X', value: 'a\r\nHost: b' }];
+    const result = await run({ httpGet: { path: '/', port: 80, httpHeaders } });
+    expect(result).toMatchObject({ ok: false, message: 'net/http: invalid header field value for "X"' });
     await clock.advance(5_000);
     expect(clock.nextAt()).toBeUndefined();
   });

@@ -8,6 +8,7 @@ import type { DeepReadonly, LifecycleHandler, ProbeHandler } from '#lib/api';
 import { type Ctx, isKind, messageOf, raceAbort } from '#lib/base';
 import { checkGrpcHealth } from '../probes/grpc-health.ts';
 import { httpGet } from '../probes/http-get.ts';
+import { probeHeaders, requestPath } from '../probes/http-request.ts';
 import type { PodDeps } from './deps.ts';
 import type { Attempt, ContainerSpec } from './model.ts';
 
@@ -92,11 +93,11 @@ function httpHandler(
   timeoutMs: number,
   c: Ctx,
 ): Promise<HandlerResult> {
-  const headers: Record<string, string> = { 'User-Agent': 'kube-probe/1.36', Accept: '*/*' };
-  for (const h of get.httpHeaders ?? []) headers[h.name] = h.value;
   const scheme = get.scheme === 'HTTPS' ? 'https' : 'http';
+  const host = get.host || t.podIp;
   const port = portNumber(get.port, t.container);
-  return httpGet({ scheme, host: get.host || t.podIp, port, path: get.path || '/', headers, timeoutMs }, c);
+  const path = requestPath(get.path || '/');
+  return httpGet({ scheme, host, port, path, headers: probeHeaders(get.httpHeaders ?? []), timeoutMs }, c);
 }
 
 function tcpHandler(host: string, port: number, timeoutMs: number, c: Ctx): Promise<HandlerResult> {

@@ -19,7 +19,7 @@ const CREATES_AT_ONCE = 16;
 const LIMIT_MS = 120_000;
 const TICKS_PER_SECOND = 100;
 /** Ends at SIGTERM by itself. */
-const SERVE = "httpd -f -p 8080 -h /www & trap 'kill $!; exit 0' TERM INT; wait";
+const SERVE = "echo here > /www/index.html; httpd -f -p 8080 -h /www & trap 'kill $!; exit 0' TERM INT; wait";
 const HTTP_PROBE: Probe = { httpGet: { path: '/', port: 8080 }, periodSeconds: 10, timeoutSeconds: 5 };
 const EXEC_PROBE: Probe = { exec: { command: ['true'] }, periodSeconds: 1, timeoutSeconds: 5 };
 
