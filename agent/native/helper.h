@@ -106,6 +106,7 @@ void verb_session(const struct fields *f);
 void verb_own(const struct fields *f);
 void verb_pause(const struct fields *f);
 void verb_dial(const struct fields *f);
+void verb_read_files(const struct fields *f);
 
 int serve_main(void);
 int supervise_main(int argc, char **argv);

@@ -25,7 +25,7 @@ static void (*const verbs[])(const struct fields *) = {
 	NULL,	     verb_run,	 verb_overlay, verb_bind,   verb_tmpfs,	  verb_unmount,
 	verb_pin,    verb_unpin, verb_remove,  verb_unpack, verb_session, verb_session,
 	verb_own,
-	[20] = verb_pause, [21] = verb_dial, [22] = verb_unpack_blob,
+	[20] = verb_pause, [21] = verb_dial, [22] = verb_unpack_blob, [23] = verb_read_files,
 };
 
 struct job {

@@ -16,6 +16,7 @@ export const VERBS = {
   pause: 20,
   dial: 21,
   unpackBlob: 22,
+  readFiles: 23,
 } as const;
 export type Verb = keyof typeof VERBS;
 export type Field = string | Uint8Array | number;
