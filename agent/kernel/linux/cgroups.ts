@@ -132,18 +132,16 @@ export class LinuxCgroups implements Cgroups {
   }
 
   async usage(path: string, c: Ctx): Promise<CgroupUsage | undefined> {
-    return (await this.#usages([path], ownFiles, c)).get(path);
+    c.signal.throwIfAborted();
+    checkPath(path);
+    return usageOf(this.mounts, await ownFiles(usageFiles(this.mounts, path), c));
   }
 
-  usages(paths: readonly string[], c: Ctx): Promise<ReadonlyMap<string, CgroupUsage>> {
-    return this.#usages(paths, this.#readFiles, c);
-  }
-
-  async #usages(paths: readonly string[], read: ReadFiles, c: Ctx): Promise<ReadonlyMap<string, CgroupUsage>> {
+  async usages(paths: readonly string[], c: Ctx): Promise<ReadonlyMap<string, CgroupUsage>> {
     c.signal.throwIfAborted();
     for (const path of paths) checkPath(path);
     const files = paths.map((path) => usageFiles(this.mounts, path));
-    const texts = await read(files.flat(), c);
+    const texts = await this.#readFiles(files.flat(), c);
     const out = new Map<string, CgroupUsage>();
     const width = files[0]?.length ?? 0;
     for (const [i, path] of paths.entries()) {
