@@ -100,6 +100,16 @@ describe('handlers', () => {
     expect(result).toMatchObject({ ok, message: expect.stringContaining(message) });
   });
 
+  test('TCP: a port that takes connections is success, another one is told of in the words of the kubelet', async () => {
+    const port = await serve(() => ({ status: 200, body: Buffer.alloc(0) }));
+    const { clock, run } = setUp();
+    expect(await run({ tcpSocket: { port } })).toEqual({ ok: true, message: '' });
+    open.splice(0)[0]?.close();
+    const words = `dial tcp 127.0.0.1:${port}: connect: connection refused`;
+    expect(await run({ tcpSocket: { port } })).toMatchObject({ ok: false, message: words });
+    expect(clock.nextAt()).toBeUndefined();
+  });
+
   test('exec: all output is read, little of it is kept', async () => {
     const { session, read } = endless(Promise.resolve(1));
     const result = await setUp(session).run({ exec: { command: ['yes'] } });

@@ -6,6 +6,7 @@ import { connect } from 'node:net';
 import type { Readable } from 'node:stream';
 import type { DeepReadonly, LifecycleHandler, ProbeHandler } from '#lib/api';
 import { type Ctx, isKind, messageOf, raceAbort } from '#lib/base';
+import { dialErrorText, hostPort } from '../probes/dial-error.ts';
 import { checkGrpcHealth } from '../probes/grpc-health.ts';
 import { httpGet } from '../probes/http-get.ts';
 import { probeHeaders, requestPath } from '../probes/http-request.ts';
@@ -107,10 +108,12 @@ function tcpHandler(host: string, port: number, timeoutMs: number, c: Ctx): Prom
       socket.destroy();
       resolve({ ok: true, message: '' });
     });
-    const deadline = c.clock.after(timeoutMs, () => socket.destroy(new Error(`dial tcp ${host}:${port}: i/o timeout`)));
+    const deadline = c.clock.after(timeoutMs, () =>
+      socket.destroy(new Error(`dial tcp ${hostPort(host, port)}: i/o timeout`)),
+    );
     socket.on('error', (e) => {
       deadline.cancel();
-      reject(e);
+      reject(c.signal.aborted ? e : new Error(dialErrorText(e, host, port), { cause: e }));
     });
   });
 }

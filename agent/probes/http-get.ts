@@ -7,6 +7,7 @@
 import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { type Ctx, messageOf } from '#lib/base';
+import { dialErrorText } from './dial-error.ts';
 import { authorityOf, type HttpTarget, requestText } from './http-request.ts';
 import { type HttpResponse, ResponseReader } from './http-response.ts';
 
@@ -84,7 +85,7 @@ function get(t: HttpTarget, deadlineMs: number, c: Ctx): Promise<HttpResponse> {
     };
     socket.on('data', (piece: Buffer) => read(() => reader.push(piece)));
     socket.on('end', () => read(() => reader.end()));
-    socket.on('error', (e: NodeJS.ErrnoException) => fail(socketError(e, t)));
+    socket.on('error', (e: NodeJS.ErrnoException) => fail(dialErrorText(e, t.host, t.port)));
     socket.write(text);
   });
 }
@@ -101,22 +102,6 @@ function timeoutError(hasHead: boolean): Error {
       ? 'context deadline exceeded (Client.Timeout or context cancellation while reading body)'
       : 'context deadline exceeded (Client.Timeout exceeded while awaiting headers)',
   );
-}
-
-const WORDS: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'connect: connection refused',
-  EHOSTUNREACH: 'connect: no route to host',
-  ENETUNREACH: 'connect: network is unreachable',
-  ETIMEDOUT: 'connect: connection timed out',
-};
-
-/** As Go words it; what it has no word for, in Node's. */
-function socketError(e: NodeJS.ErrnoException, t: HttpTarget): string {
-  const words = WORDS[e.code ?? ''];
-  if (words !== undefined && e.syscall === 'connect') return `dial tcp ${authorityOf(t)}: ${words}`;
-  if (e.code === 'ENOTFOUND') return `dial tcp: lookup ${t.host}: no such host`;
-  if (e.code === 'ECONNRESET') return 'read: connection reset by peer';
-  return e.message;
 }
 
 function failure(t: HttpTarget, message: string): Error {

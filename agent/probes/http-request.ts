@@ -4,6 +4,7 @@
  * Source: kubernetes pkg/probe/http/request.go; net/http (Request.write, Transport.roundTrip), net/url.
  */
 import type { HTTPHeader } from '#lib/api';
+import { hostPort } from './dial-error.ts';
 
 export interface HttpTarget {
   readonly scheme: 'http' | 'https';
@@ -50,7 +51,7 @@ export function requestText(t: HttpTarget): string {
 }
 
 export function authorityOf({ host, port }: Pick<HttpTarget, 'host' | 'port'>): string {
-  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  return hostPort(host, port);
 }
 
 /** RFC 9110, 5.6.2 (token). */
