@@ -19,7 +19,12 @@ function setUp(session?: StreamSession) {
   const stop = new AbortController();
   const c: Ctx = { signal: stop.signal, clock, log: silentLogger };
   const d = { clock, runtime: { exec: async () => session } } as unknown as PodDeps;
-  const t = { container: { name: 'a' }, attempt: { id: 'c' }, podIp: '127.0.0.1' } as unknown as HandlerTarget;
+  const t = {
+    container: { name: 'a' },
+    attempt: { id: 'c' },
+    podIp: '127.0.0.1',
+    purpose: 'probe',
+  } as unknown as HandlerTarget;
   const run = (h: Handler): Promise<HandlerResult> => runHandler(d, h, t, 1000, c);
   return { clock, run, stop };
 }

@@ -9,7 +9,7 @@ import { type Ctx, isKind, messageOf, raceAbort } from '#lib/base';
 import { dialErrorText, hostPort } from '../probes/dial-error.ts';
 import { checkGrpcHealth } from '../probes/grpc-health.ts';
 import { httpGet } from '../probes/http-get.ts';
-import { probeHeaders, requestPath } from '../probes/http-request.ts';
+import { handlerHeaders, requestPath } from '../probes/http-request.ts';
 import type { PodDeps } from './deps.ts';
 import type { Attempt, ContainerSpec } from './model.ts';
 
@@ -31,6 +31,8 @@ export interface HandlerTarget {
   readonly container: ContainerSpec;
   readonly attempt: Attempt;
   readonly podIp: string;
+  /** Part of the User-Agent of HTTP. */
+  readonly purpose: 'probe' | 'lifecycle';
 }
 
 /** Never throws: a failure is a result. The time limit counts as failure. */
@@ -98,7 +100,7 @@ function httpHandler(
   const host = get.host || t.podIp;
   const port = portNumber(get.port, t.container);
   const path = requestPath(get.path || '/');
-  return httpGet({ scheme, host, port, path, headers: probeHeaders(get.httpHeaders ?? []), timeoutMs }, c);
+  return httpGet({ scheme, host, port, path, headers: handlerHeaders(get.httpHeaders ?? [], t.purpose), timeoutMs }, c);
 }
 
 function tcpHandler(host: string, port: number, timeoutMs: number, c: Ctx): Promise<HandlerResult> {

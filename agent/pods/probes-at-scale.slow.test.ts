@@ -84,7 +84,7 @@ function proberOf(i: number, port: number, failures: string[]): Prober {
     livenessProbe: { httpGet: { port, path: `/${i}` }, periodSeconds: PERIOD_S, timeoutSeconds: 3 },
   };
   const attempt = { id: `c${i}`, state: { startedAtMs: realClock.now() } };
-  const target = { container, attempt, podIp: '127.0.0.1' } as unknown as HandlerTarget;
+  const target = { container, attempt, podIp: '127.0.0.1', purpose: 'probe' } as unknown as HandlerTarget;
   const events = { warning: (_reason: string, message: string) => failures.push(message) } as unknown as PodEvents;
   return new Prober(d, target, events, {
     started: () => undefined,

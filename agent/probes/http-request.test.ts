@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type HttpTarget, probeHeaders, requestPath, requestText } from './http-request.ts';
+import { type HttpTarget, handlerHeaders, requestPath, requestText } from './http-request.ts';
 
 const target = (o: Partial<HttpTarget>): HttpTarget => ({
   ...{ scheme: 'http', host: '10.0.0.1', port: 80, path: '/', headers: [] },
@@ -23,20 +23,20 @@ describe('requestPath: what a pod says, as Go escapes it', () => {
   ])('%j', (path, expected) => expect(requestPath(path)).toBe(expected));
 });
 
-describe('probeHeaders', () => {
+describe('handlerHeaders', () => {
   test('what the pod says nothing of is added, whatever letters it is written in', () => {
-    expect(probeHeaders([])).toEqual([
-      { name: 'User-Agent', value: 'kube-probe/1.36' },
+    expect(handlerHeaders([], 'lifecycle')).toEqual([
+      { name: 'User-Agent', value: 'kube-lifecycle/1.36' },
       { name: 'Accept', value: '*/*' },
     ]);
-    expect(probeHeaders([{ name: 'user-agent', value: 'mine' }])).toEqual([
+    expect(handlerHeaders([{ name: 'user-agent', value: 'mine' }], 'probe')).toEqual([
       { name: 'Accept', value: '*/*' },
       { name: 'user-agent', value: 'mine' },
     ]);
   });
 
   test('an empty Accept is not sent', () => {
-    expect(probeHeaders([{ name: 'accept', value: '' }]).map((h) => h.name)).toEqual(['User-Agent']);
+    expect(handlerHeaders([{ name: 'accept', value: '' }], 'probe').map((h) => h.name)).toEqual(['User-Agent']);
   });
 });
 

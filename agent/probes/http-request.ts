@@ -17,9 +17,9 @@ export interface HttpTarget {
 }
 
 /** Of what the pod says only what is missing is added; an Accept or User-Agent without a value is not sent. */
-export function probeHeaders(own: readonly HTTPHeader[]): HTTPHeader[] {
+export function handlerHeaders(own: readonly HTTPHeader[], purpose: 'probe' | 'lifecycle'): HTTPHeader[] {
   const defaults = [
-    { name: 'User-Agent', value: 'kube-probe/1.36' },
+    { name: 'User-Agent', value: `kube-${purpose}/1.36` },
     { name: 'Accept', value: '*/*' },
   ];
   const isEmpty = ({ name, value }: HTTPHeader): boolean =>
