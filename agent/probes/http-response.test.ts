@@ -20,6 +20,7 @@ const ANSWERS: readonly (readonly [name: string, text: string, status: number, b
   ['no length', `${HEAD}\r\nto the end`, 200, 'to the end'],
   ['chunks', `${CHUNKED}3\r\none\r\nA;x=y\r\n0123456789\r\n0\r\nT: 1\r\n\r\n`, 200, 'one0123456789'],
   ['line feeds alone', 'HTTP/1.0 503 Busy\nA: b\n\nno', 503, 'no'],
+  ['a header of two lines', 'HTTP/1.1 200 OK\r\nA: b\r\n c d\r\nContent-Length: 2\r\n\r\nok', 200, 'ok'],
   ['no reason', 'HTTP/1.1 404\r\n\r\n', 404, ''],
   ['what comes before the answer', `HTTP/1.1 103 Early\r\nLink: x\r\n\r\n${HEAD}\r\nok`, 200, 'ok'],
   ['a status without a body', 'HTTP/1.1 204 No\r\nContent-Length: 9\r\n\r\n', 204, ''],

@@ -173,6 +173,8 @@ function malformed(line: string): Error {
 function headersOf(lines: readonly string[]): ReadonlyMap<string, string> {
   const out = new Map<string, string>();
   for (const line of lines) {
+    /* More of the line before (RFC 9112, 5.2). */
+    if (/^[ \t]/.test(line) && out.size > 0) continue;
     const colon = line.indexOf(':');
     if (colon <= 0) throw new Error(`malformed MIME header line: ${line.slice(0, SHOWN_MAX)}`);
     const name = line.slice(0, colon).toLowerCase();
