@@ -107,6 +107,7 @@ function countingKernel(): Kernel {
       ensure: never,
       set: never,
       usage: never,
+      usages: never,
       expectMove: never,
       remove: never,
       children: never,

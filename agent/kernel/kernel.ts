@@ -131,6 +131,8 @@ export interface Cgroups {
   /** Of one that is there: NotFound when it is gone, Conflict when it uses more memory than it may and cannot give it back. */
   set(path: string, limits: CgroupLimits, c: Ctx): Promise<void>;
   usage(path: string, c: Ctx): Promise<CgroupUsage | undefined>;
+  /** Of many at once, by path; those that are gone are left out. OOM kills are counted with those of cgroups below. */
+  usages(paths: readonly string[], c: Ctx): Promise<ReadonlyMap<string, CgroupUsage>>;
   /** A hint: within some 20 ms a process is going to be moved into a cgroup. Returns at once, never fails. */
   expectMove(): void;
   /** Kills what is left inside and removes the tree; gone is fine. */

@@ -110,9 +110,12 @@ export class RecordingKernel implements Kernel {
     },
     usage: async (path, c) => {
       this.#note('cgroups.usage', [path], c);
-      if (!this.groups.has(path)) return undefined;
-      const none = { cpuNs: 0, memoryBytes: 0, workingSetBytes: 0, pids: 0, oomKills: 0 };
-      return this.#o.usage?.(path) ?? none;
+      return this.#usage(path);
+    },
+    usages: async (paths, c) => {
+      this.#note('cgroups.usages', paths, c);
+      const found = paths.map((path) => [path, this.#usage(path)] as const);
+      return new Map(found.flatMap(([path, usage]) => (usage === undefined ? [] : [[path, usage] as const])));
     },
     expectMove: () => undefined,
     remove: async (path, c) => {
@@ -168,6 +171,11 @@ export class RecordingKernel implements Kernel {
   #mount(type: string, target: string, detail: unknown, c: Ctx): void {
     this.#note(`mounts.${type}`, [target, detail], c);
     if (!this.mounted.has(target)) this.mounted.set(target, { type, detail });
+  }
+
+  #usage(path: string): CgroupUsage | undefined {
+    if (!this.groups.has(path)) return undefined;
+    return this.#o.usage?.(path) ?? { cpuNs: 0, memoryBytes: 0, workingSetBytes: 0, pids: 0, oomKills: 0 };
   }
 
   #note(name: string, args: readonly unknown[], c: Ctx): void {

@@ -88,9 +88,13 @@ describe('the sampler', () => {
       containers: () => running,
       read: async (path) => (path === '/proc/stat' ? `cpu ${clock.monotonic() / 10} 0 0 0 0 0 0 0` : 'MemTotal: 8 kB'),
       cgroups: {
-        usage: async (path) => {
-          const cpuNs = cpu.get(path);
-          return cpuNs === undefined ? undefined : { cpuNs, memoryBytes: 10, workingSetBytes: 4, pids: 1, oomKills: 0 };
+        usages: async (paths) => {
+          const known = paths.flatMap((path) => {
+            const cpuNs = cpu.get(path);
+            return cpuNs === undefined ? [] : [{ path, cpuNs }];
+          });
+          const others = { memoryBytes: 10, workingSetBytes: 4, pids: 1, oomKills: 0 };
+          return new Map(known.map(({ path, cpuNs }) => [path, { cpuNs, ...others }]));
         },
       },
     });

@@ -25,8 +25,8 @@ static void (*const verbs[])(const struct fields *) = {
 	NULL,	     verb_run,	 verb_overlay, verb_bind,   verb_tmpfs,	  verb_unmount,
 	verb_pin,    verb_unpin, verb_remove,  verb_unpack, verb_session, verb_session,
 	verb_own,
-	[20] = verb_pause, [21] = verb_dial, [22] = verb_unpack_blob,
-	[23] = verb_pin_user, [24] = verb_overlay_mapped, [40] = verb_pack,
+	[20] = verb_pause, [21] = verb_dial, [22] = verb_unpack_blob, [23] = verb_pin_user,
+	[24] = verb_overlay_mapped, [25] = verb_read_files, [26] = verb_pack,
 };
 
 struct job {

@@ -133,7 +133,8 @@ export class ContainerActions {
     const hook = spec.lifecycle?.postStart;
     const attempt = m.latest;
     if (hook === undefined || attempt === undefined) return;
-    const result = await runHandler(this.#d, hook, { container: spec, attempt, podIp }, POST_START_LIMIT_MS, ctx);
+    const target = { container: spec, attempt, podIp, purpose: 'lifecycle' } as const;
+    const result = await runHandler(this.#d, hook, target, POST_START_LIMIT_MS, ctx);
     /* Cut off by the pod's end, it has neither succeeded nor failed. */
     if (ctx.signal.aborted || m.latest?.id !== attempt.id || m.latest.state.phase !== 'running') return;
     m.postStarted = true;
@@ -149,7 +150,7 @@ export class ContainerActions {
     const attempt = m.latest;
     if (attempt === undefined) return;
     const isCurrent = (): boolean => m.latest?.id === attempt.id && m.latest.state.phase === 'running';
-    const prober = new Prober(this.#d, { container: spec, attempt, podIp }, this.#host.events, {
+    const prober = new Prober(this.#d, { container: spec, attempt, podIp, purpose: 'probe' }, this.#host.events, {
       started: () => {
         if (!isCurrent()) return;
         m.started = true;

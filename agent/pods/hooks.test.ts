@@ -19,7 +19,12 @@ function setUp(session?: StreamSession) {
   const stop = new AbortController();
   const c: Ctx = { signal: stop.signal, clock, log: silentLogger };
   const d = { clock, runtime: { exec: async () => session } } as unknown as PodDeps;
-  const t = { container: { name: 'a' }, attempt: { id: 'c' }, podIp: '127.0.0.1' } as unknown as HandlerTarget;
+  const t = {
+    container: { name: 'a' },
+    attempt: { id: 'c' },
+    podIp: '127.0.0.1',
+    purpose: 'probe',
+  } as unknown as HandlerTarget;
   const run = (h: Handler): Promise<HandlerResult> => runHandler(d, h, t, 1000, c);
   return { clock, run, stop };
 }
@@ -47,10 +52,11 @@ function endless(exit: Promise<number>): { session: StreamSession; read: () => n
 }
 
 describe('handlers', () => {
-  test('a path that HTTP cannot say is a failed probe, and no timer is left to throw', async () => {
+  test('a header that HTTP cannot say is a failed probe, and no timer is left to throw', async () => {
     const { clock, run } = setUp();
-    const result = await run({ httpGet: { path: '/with blank', port: 80 } });
-    expect(result).toMatchObject({ ok: false });
+    const httpHeaders = [{ name: 'X', value: 'a\r\nHost: b' }];
+    const result = await run({ httpGet: { path: '/', port: 80, httpHeaders } });
+    expect(result).toMatchObject({ ok: false, message: 'net/http: invalid header field value for "X"' });
     await clock.advance(5_000);
     expect(clock.nextAt()).toBeUndefined();
   });
@@ -97,6 +103,16 @@ describe('handlers', () => {
     open.push(server);
     const result = await setUp().run({ httpGet: { path: '/begin', port: (server.address() as AddressInfo).port } });
     expect(result).toMatchObject({ ok, message: expect.stringContaining(message) });
+  });
+
+  test('TCP: a port that takes connections is success, another one is told of in the words of the kubelet', async () => {
+    const port = await serve(() => ({ status: 200, body: Buffer.alloc(0) }));
+    const { clock, run } = setUp();
+    expect(await run({ tcpSocket: { port } })).toEqual({ ok: true, message: '' });
+    open.splice(0)[0]?.close();
+    const words = `dial tcp 127.0.0.1:${port}: connect: connection refused`;
+    expect(await run({ tcpSocket: { port } })).toMatchObject({ ok: false, message: words });
+    expect(clock.nextAt()).toBeUndefined();
   });
 
   test('exec: all output is read, little of it is kept', async () => {

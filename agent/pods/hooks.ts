@@ -6,8 +6,10 @@ import { connect } from 'node:net';
 import type { Readable } from 'node:stream';
 import type { DeepReadonly, LifecycleHandler, ProbeHandler } from '#lib/api';
 import { type Ctx, isKind, messageOf, raceAbort } from '#lib/base';
+import { dialErrorText, hostPort } from '../probes/dial-error.ts';
 import { checkGrpcHealth } from '../probes/grpc-health.ts';
 import { httpGet } from '../probes/http-get.ts';
+import { handlerHeaders, requestPath } from '../probes/http-request.ts';
 import type { PodDeps } from './deps.ts';
 import type { Attempt, ContainerSpec } from './model.ts';
 
@@ -29,6 +31,8 @@ export interface HandlerTarget {
   readonly container: ContainerSpec;
   readonly attempt: Attempt;
   readonly podIp: string;
+  /** Part of the User-Agent of HTTP. */
+  readonly purpose: 'probe' | 'lifecycle';
 }
 
 /** Never throws: a failure is a result. The time limit counts as failure. */
@@ -92,11 +96,11 @@ function httpHandler(
   timeoutMs: number,
   c: Ctx,
 ): Promise<HandlerResult> {
-  const headers: Record<string, string> = { 'User-Agent': 'kube-probe/1.36', Accept: '*/*' };
-  for (const h of get.httpHeaders ?? []) headers[h.name] = h.value;
   const scheme = get.scheme === 'HTTPS' ? 'https' : 'http';
+  const host = get.host || t.podIp;
   const port = portNumber(get.port, t.container);
-  return httpGet({ scheme, host: get.host || t.podIp, port, path: get.path || '/', headers, timeoutMs }, c);
+  const path = requestPath(get.path || '/');
+  return httpGet({ scheme, host, port, path, headers: handlerHeaders(get.httpHeaders ?? [], t.purpose), timeoutMs }, c);
 }
 
 function tcpHandler(host: string, port: number, timeoutMs: number, c: Ctx): Promise<HandlerResult> {
@@ -106,10 +110,12 @@ function tcpHandler(host: string, port: number, timeoutMs: number, c: Ctx): Prom
       socket.destroy();
       resolve({ ok: true, message: '' });
     });
-    const deadline = c.clock.after(timeoutMs, () => socket.destroy(new Error(`dial tcp ${host}:${port}: i/o timeout`)));
+    const deadline = c.clock.after(timeoutMs, () =>
+      socket.destroy(new Error(`dial tcp ${hostPort(host, port)}: i/o timeout`)),
+    );
     socket.on('error', (e) => {
       deadline.cancel();
-      reject(e);
+      reject(c.signal.aborted ? e : new Error(dialErrorText(e, host, port), { cause: e }));
     });
   });
 }

@@ -23,6 +23,7 @@ function setUp(container: Partial<ContainerSpec>, before?: { started: boolean; r
     container: { name: 'a', ...container } as ContainerSpec,
     attempt,
     podIp: '127.0.0.1',
+    purpose: 'probe',
   };
   const events = {
     normal: () => undefined,

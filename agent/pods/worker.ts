@@ -94,15 +94,17 @@ export class PodWorker implements AsyncDisposable {
     );
   }
 
-  /** A newer version of the API object. */
+  /** A newer version of the API object. One whose spec is the same (a status of ours, a label) is no reason to try again now. */
   update(wanted: PodObject): void {
+    const { generation } = wanted.metadata;
+    const isSame = generation !== undefined && generation === this.#pod.metadata.generation;
     const pod = this.#resize.update(wanted);
     this.#allocated(pod);
     if (pod.metadata.deletionTimestamp !== undefined) {
       this.#terminate();
       this.#containers.shortenStops(remainingGrace(pod, this.#d.clock.now()));
     }
-    this.retryNow();
+    if (!isSame) this.retryNow();
   }
 
   #allocated(pod: PodObject): void {
@@ -138,14 +140,15 @@ export class PodWorker implements AsyncDisposable {
     this.kick();
   }
 
+  /** Of whatever pod: all hear of each, so one that is not concerned has nothing to do. */
   exited(id: ContainerId, state: ContainerState & { phase: 'exited' }): void {
     for (const [name, m] of this.#containers.entries()) {
       if (m.latest?.id !== id || m.latest.state.phase === 'exited') continue;
       m.exited(state);
       const container = containersOf(this.#pod).find((c) => c.spec.name === name);
       if (this.#phase === 'sync' && container !== undefined) this.#actions.tellBackOff(container, m);
+      this.kick();
     }
-    this.kick();
   }
 
   /** The latest attempt of a container. */

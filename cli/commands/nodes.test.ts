@@ -242,6 +242,7 @@ describe('systemd unit of a joined host', () => {
     );
     expect(unit).toContain('\nEnvironmentFile=/var/lib/berth/nodes/two/agent.env\n');
     expect(unit).toContain('\nKillMode=process\n');
+    expect(unit).toContain('\nEnvironment=MALLOC_ARENA_MAX=2\n');
     const flags = agentFlags(node);
     expect(flags.join(' ')).toContain(
       '--home /var/lib/berth/nodes/two --node-name two --node-ip 10.0.0.2 --gateway 10.0.0.1:6444',

@@ -5,7 +5,7 @@ export type Task = 'start one' | 'pull' | 'start fifty' | 'ten to fifty' | 'memo
 
 export interface Figure {
   readonly name: string;
-  readonly unit: 'ms' | 'MB' | '/s';
+  readonly unit: 'ms' | 'MB' | '/s' | '% of a core';
   readonly samples: readonly number[];
   /** What the issue asks of us, at most (of a rate: at least); absent for peers. */
   readonly reach?: number;

@@ -241,11 +241,11 @@ export const PROBE_LINE: Line = {
       [
         [HOOKS, 'HTTP: the status decides'],
         [HOOKS, 'HTTP: a redirect is %s'],
+        ['agent/probes/http-get.test.ts', 'a server that %s is a failure in time'],
       ],
       { rows: ['Probing container should be restarted with a /healthz http liveness probe'] },
     ),
-    unit('tcpSocket', [[PROBES, 'a probe of a port that the container does not name errs']], {
-      note: 'one that connects is shown nowhere',
+    unit('tcpSocket', [[HOOKS, 'TCP: a port that takes connections is success']], {
       rows: ['Probing container should *not* be restarted with a tcp:8080 liveness probe'],
     }),
     unit(
@@ -269,7 +269,11 @@ export const PROBE_LINE: Line = {
       'terminationGracePeriodSeconds per probe',
       'the pod of test/e2e/pods.test.ts has one, but nothing measures it: missing test',
     ),
-    none('thousands of probes on a node without drift', 'missing feature and test (docs/plan/issue-4.md)'),
+    unit(
+      'thousands of probes on a node without drift',
+      [['agent/pods/probes-at-scale.slow.test.ts', 'two thousand probes come when they are due']],
+      { note: 'real sockets to one server, not to two thousand containers' },
+    ),
   ],
 };
 

@@ -233,6 +233,11 @@ describe('cgroups', () => {
     const running = k.programs.run(['sh', '-c', script], {}, c);
     while (!isWritten(at('pid'))) await realClock.sleep(5);
     expect((await k.cgroups.usage(`${group}/a/b`, c))?.pids).toBe(1);
+    const many = Array.from({ length: 120 }, (_, i) => `${group}/none-${i}`);
+    const usages = await k.cgroups.usages([...many, `${group}/a`, ...many, `${group}/a/b`, '/'], c);
+    expect([...usages.keys()]).toEqual([`${group}/a`, `${group}/a/b`, '/']);
+    expect(usages.get(`${group}/a/b`)).toMatchObject({ pids: 1, oomKills: 0 });
+    expect(usages.get('/')?.cpuNs).toBeGreaterThan(0);
     expect(await k.cgroups.children(group, c)).toEqual(['a']);
     expect(await k.cgroups.usage(`${group}/none`, c)).toBeUndefined();
     const memory = k.cgroups.mounts.v1.get('memory');

@@ -10,7 +10,9 @@ import type { CgroupFacts, CgroupLimits, Cgroups, CgroupUsage } from '../kernel.
 import { pageSizeName } from '../page-size.ts';
 import { field, killAll, read, removeTree, subfolders } from './cgroup-files.ts';
 import { type FolderOf, makeV1, makeV2, setV1, setV2 } from './cgroup-limits.ts';
+import { hasSubfolders, usageFiles, usageOf } from './cgroup-usage.ts';
 import { type MountEntry, mountTable } from './mounts.ts';
+import { ownFiles, type ReadFiles } from './read-files.ts';
 
 const REMOVE_ATTEMPTS = 60;
 
@@ -49,9 +51,9 @@ export function cgroupMounts(table: readonly MountEntry[]): CgroupMounts {
   return { v1, v2 };
 }
 
-export async function openCgroups(): Promise<LinuxCgroups> {
+export async function openCgroups(readFiles?: ReadFiles): Promise<LinuxCgroups> {
   const mounts = cgroupMounts(await mountTable());
-  return new LinuxCgroups(mounts, await cgroupFacts(mounts, await hugePageSizes()));
+  return new LinuxCgroups(mounts, await cgroupFacts(mounts, await hugePageSizes()), readFiles);
 }
 
 /** Page sizes of the kernel as its cgroup files call them: `hugepages-2048kB` is 2MB. */
@@ -92,9 +94,16 @@ export class LinuxCgroups implements Cgroups {
   readonly version: 'v1' | 'v2' | 'hybrid';
   readonly mounts: CgroupMounts;
   readonly facts: CgroupFacts;
+  readonly #readFiles: ReadFiles;
   #moving: Promise<void> | undefined;
 
-  constructor(mounts: CgroupMounts, facts: CgroupFacts = { hasSwap: false, pageSizes: [] }) {
+  /** `readFiles`: many at once. */
+  constructor(
+    mounts: CgroupMounts,
+    facts: CgroupFacts = { hasSwap: false, pageSizes: [] },
+    readFiles: ReadFiles = ownFiles,
+  ) {
+    this.#readFiles = readFiles;
     this.mounts = mounts;
     this.facts = facts;
     this.version = mounts.v1.size === 0 ? 'v2' : mounts.v2 === undefined ? 'v1' : 'hybrid';
@@ -125,7 +134,25 @@ export class LinuxCgroups implements Cgroups {
   async usage(path: string, c: Ctx): Promise<CgroupUsage | undefined> {
     c.signal.throwIfAborted();
     checkPath(path);
-    return this.version === 'v2' ? this.#usageV2(path) : this.#usageV1(path);
+    return usageOf(this.mounts, await ownFiles(usageFiles(this.mounts, path), c));
+  }
+
+  async usages(paths: readonly string[], c: Ctx): Promise<ReadonlyMap<string, CgroupUsage>> {
+    c.signal.throwIfAborted();
+    for (const path of paths) checkPath(path);
+    const files = paths.map((path) => usageFiles(this.mounts, path));
+    const texts = await this.#readFiles(files.flat(), c);
+    const out = new Map<string, CgroupUsage>();
+    const width = files[0]?.length ?? 0;
+    for (const [i, path] of paths.entries()) {
+      const own = texts.slice(i * width, (i + 1) * width);
+      const usage = usageOf(this.mounts, own);
+      if (usage === undefined) continue;
+      const memory = this.mounts.v1.get('memory');
+      const isNested = memory !== undefined && hasSubfolders(this.mounts, own);
+      out.set(path, isNested ? { ...usage, oomKills: await oomKillsV1(join(memory, path)) } : usage);
+    }
+    return out;
   }
 
   /**
@@ -196,44 +223,6 @@ export class LinuxCgroups implements Cgroups {
     const roots = new Set(this.mounts.v1.values());
     if (this.mounts.v2 !== undefined) roots.add(this.mounts.v2);
     return [...roots];
-  }
-
-  async #usageV1(path: string): Promise<CgroupUsage | undefined> {
-    const file = async (controller: string, name: string): Promise<string | undefined> => {
-      const root = this.mounts.v1.get(controller);
-      return root === undefined ? undefined : read(join(root, path), name);
-    };
-    const [cpu, memory, stat, pids] = await Promise.all([
-      file('cpuacct', 'cpuacct.usage'),
-      file('memory', 'memory.usage_in_bytes'),
-      file('memory', 'memory.stat'),
-      file('pids', 'pids.current'),
-    ]);
-    if (cpu === undefined && memory === undefined && pids === undefined) return undefined;
-    const memoryBytes = Number(memory ?? 0);
-    const root = this.mounts.v1.get('memory');
-    return {
-      cpuNs: Number(cpu ?? 0),
-      memoryBytes,
-      workingSetBytes: Math.max(memoryBytes - field(stat, 'total_inactive_file'), 0),
-      pids: Number(pids ?? 0),
-      oomKills: root === undefined ? 0 : await oomKillsV1(join(root, path)),
-    };
-  }
-
-  async #usageV2(path: string): Promise<CgroupUsage | undefined> {
-    const folder = join(this.mounts.v2 ?? '', path);
-    const files = ['cpu.stat', 'memory.current', 'memory.stat', 'pids.current', 'memory.events'];
-    const [cpu, memory, stat, pids, events] = await Promise.all(files.map((name) => read(folder, name)));
-    if (cpu === undefined) return undefined;
-    const memoryBytes = Number(memory ?? 0);
-    return {
-      cpuNs: field(cpu, 'usage_usec') * 1000,
-      memoryBytes,
-      workingSetBytes: Math.max(memoryBytes - field(stat, 'inactive_file'), 0),
-      pids: Number(pids ?? 0),
-      oomKills: field(events, 'oom_kill'),
-    };
   }
 }
 

@@ -16,9 +16,10 @@ export const VERBS = {
   pause: 20,
   dial: 21,
   unpackBlob: 22,
-  pack: 40,
   pinUser: 23,
   overlayMapped: 24,
+  readFiles: 25,
+  pack: 26,
 } as const;
 export type Verb = keyof typeof VERBS;
 export type Field = string | Uint8Array | number;

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { realClock, silentLogger } from '#lib/base';
-import { HelperMounts } from './mounts.ts';
+import { HelperMounts, linesWith } from './mounts.ts';
 
 test('below: a path through a symbolic link finds what is mounted there, by the names that were asked for', async () => {
   const c = { signal: new AbortController().signal, clock: realClock, log: silentLogger };
@@ -19,4 +19,12 @@ test('below: a path through a symbolic link finds what is mounted there, by the 
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+});
+
+test('linesWith: whole lines, each once, the first and the last too', () => {
+  const text = 'a x x\nb y\nc x\nd x';
+  expect(linesWith(text, 'x')).toBe('a x x\nc x\nd x');
+  expect(linesWith(text, 'y')).toBe('b y\n');
+  expect(linesWith(text, 'z')).toBe('');
+  expect(linesWith(`${text}\n`, 'd')).toBe('d x\n');
 });

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type Ctx, raceAbort, StatusError } from '#lib/base';
 import type { Mounts, Namespaces, OverlayMount, PinnedNamespace } from '../kernel.ts';
+import { codeOf } from './cgroup-files.ts';
 import type { LinuxCgroups } from './cgroups.ts';
 import type { Helper } from './helper.ts';
 
@@ -36,9 +37,12 @@ export class HelperMounts implements Mounts {
     c.signal.throwIfAborted();
     const clean = prefix.replace(/\/+$/, '');
     /* The table knows no symbolic links, and the folder that everything is in may be reached by one. */
-    const real = await realpath(clean).catch(() => clean);
-    const points = (await mountTable()).map((m) => m.point).filter((p) => p === real || p.startsWith(`${real}/`));
-    const named = points.map((p) => clean + p.slice(real.length));
+    const real = await realpath(clean || '/').catch((e: unknown) => (codeOf(e) === 'ENOENT' ? undefined : clean));
+    /* Where nothing is, nothing is mounted. */
+    if (real === undefined) return [];
+    const table = await mountTable({ below: real });
+    const points = table.map((m) => m.point).filter((p) => p === real || real === '/' || p.startsWith(`${real}/`));
+    const named = points.map((p) => clean + (real === '/' ? p : p.slice(real.length)));
     return named.sort((a, b) => b.split('/').length - a.split('/').length || (a < b ? 1 : -1));
   }
 }
@@ -131,9 +135,22 @@ export interface MountEntry {
   readonly superOptions: readonly string[];
 }
 
-/** /proc/self/mountinfo (proc(5)); blanks in paths are octal escapes there. */
-export async function mountTable(path = '/proc/self/mountinfo'): Promise<readonly MountEntry[]> {
-  return parseMountTable(await readFile(path, 'utf8'));
+/** /proc/self/mountinfo (proc(5)); blanks in paths are octal escapes there. `below`: of the others some may be left out. */
+export async function mountTable(o: { below?: string } = {}): Promise<readonly MountEntry[]> {
+  const text = await readFile('/proc/self/mountinfo', 'utf8');
+  return parseMountTable(o.below === undefined ? text : linesWith(text, escapeOctal(o.below)));
+}
+
+/** A full node's table is a thousand lines, and each pod's end asks for its own few. */
+export function linesWith(text: string, part: string): string {
+  let out = '';
+  for (let at = text.indexOf(part); at >= 0; ) {
+    const end = text.indexOf('\n', at);
+    const next = end < 0 ? text.length : end + 1;
+    out += text.slice(text.lastIndexOf('\n', at) + 1, next);
+    at = text.indexOf(part, next);
+  }
+  return out;
 }
 
 export function parseMountTable(text: string): readonly MountEntry[] {
@@ -147,6 +164,10 @@ export function parseMountTable(text: string): readonly MountEntry[] {
     out.push({ point: unescapeOctal(point), type, superOptions: (superOptions ?? '').split(',') });
   }
   return out;
+}
+
+function escapeOctal(text: string): string {
+  return text.replace(/[ \t\n\\]/g, (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, '0')}`);
 }
 
 function unescapeOctal(text: string): string {

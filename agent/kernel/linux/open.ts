@@ -6,6 +6,7 @@ import { Helper } from './helper.ts';
 import { HelperMounts, HelperNamespaces } from './mounts.ts';
 import { packFolder } from './pack.ts';
 import { baseEnvironment, HelperPrograms } from './programs.ts';
+import { helperFiles } from './read-files.ts';
 import { syncFileSystem, unpackBlob, unpackLayer } from './unpack.ts';
 
 export interface KernelOptions {
@@ -23,8 +24,8 @@ export interface LinuxKernel extends Kernel {
 }
 
 export async function openKernel(o: KernelOptions): Promise<LinuxKernel> {
-  const cgroups = await openCgroups();
   const helper = await Helper.open({ helperPath: o.helperPath, random: o.random ?? realRandom });
+  const cgroups = await openCgroups(helperFiles(helper));
   const programs = new HelperPrograms(helper, baseEnvironment(o.environment ?? {}));
   return {
     helper,

@@ -63,7 +63,8 @@ export class Stop {
     await using scope = new Scope('preStop', c.signal);
     const left = Math.max(this.#deadlineMs - this.#d.clock.monotonic(), 0);
     let result: HandlerResult | undefined;
-    const run = runHandler(this.#d, hook, { container, attempt, podIp }, left, { ...c, signal: scope.signal });
+    const target = { container, attempt, podIp, purpose: 'lifecycle' } as const;
+    const run = runHandler(this.#d, hook, target, left, { ...c, signal: scope.signal });
     const inTime = await this.#inTime(Promise.race([run.then((r) => (result = r)), this.#r.ended]), c);
     const failure = inTime ? result?.ok === false && result.message : 'preStop hook used up the grace period';
     if (typeof failure === 'string')

@@ -1,0 +1,279 @@
+/**
+ * What a node itself costs: start of one container by each runtime, a node with two hundred probed pods, their stop, and what a
+ * probe by exec takes of the CPU. Pods name their node themselves, so no scheduler is part of it.
+ */
+import { setMaxListeners } from 'node:events';
+import { mkdir, readdir, readFile, rmdir, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type DeepReadonly, Kinds, type Pod, type Probe } from '#lib/api';
+import { allEnded, realClock } from '#lib/base';
+import { openCgroups } from '../../agent/kernel/linux/cgroups.ts';
+import { nodeHome } from '../../cli/layout.ts';
+import { eventually, startCluster, type TestCluster } from '../harness/cluster.ts';
+import { processes } from './memory.ts';
+import type { Figure } from './report.ts';
+
+const NAMESPACE = 'default';
+const PODS = 200;
+const EXEC_PODS = 10;
+const CREATES_AT_ONCE = 16;
+const LIMIT_MS = 120_000;
+const TICKS_PER_SECOND = 100;
+/** Ends at SIGTERM by itself. */
+const SERVE = "echo here > /www/index.html; httpd -f -p 8080 -h /www & trap 'kill $!; exit 0' TERM INT; wait";
+const HTTP_PROBE: Probe = { httpGet: { path: '/', port: 8080 }, periodSeconds: 10, timeoutSeconds: 5 };
+/** Leaves a byte, so that those that were made can be counted. */
+const EXEC_PROBE: Probe = {
+  exec: { command: ['/bin/sh', '-c', 'echo >> /probes'] },
+  periodSeconds: 1,
+  timeoutSeconds: 5,
+};
+
+export async function nodeFigures(o: { rounds: number; restMs: number }, add: (f: Figure) => void): Promise<void> {
+  const t = await startCluster({ name: 'bn', sample: true });
+  setMaxListeners(0, t.ctx.signal);
+  try {
+    await t.client.delete(Kinds.namespaces, { namespace: '', name: 'hello' }, {}, t.ctx);
+    await untilPods(t, 0);
+    for (const [runtime, reach] of [
+      ['crun', 60],
+      ['runc', 95],
+    ] as const)
+      add(await arrivalToProcess(t, { runtime, reach, rounds: o.rounds }));
+    await using group = await cpuGroup(t);
+    await fullNode(t, { ...o, group }, add);
+    add(await execProbe(t, { ...o, group }));
+  } finally {
+    await t.stop();
+  }
+}
+
+/**
+ * From the create of a pod that names its node to its program's exec, as the supervisor noted it: the API server's write and
+ * the way to the agent are in it, so the agent's part is less.
+ */
+async function arrivalToProcess(
+  t: TestCluster,
+  o: { runtime: string; reach: number; rounds: number },
+): Promise<Figure> {
+  const handler = { metadata: { name: o.runtime }, handler: o.runtime };
+  await t.client.create(Kinds.runtimeclasses, handler, t.ctx);
+  const samples: number[] = [];
+  const answers: number[] = [];
+  for (let i = 0; i < o.rounds + 2; i++) {
+    const name = `arrival-${o.runtime}-${i}`;
+    const pod = podOf(t, name, { runtimeClassName: o.runtime });
+    const begin = realClock.now();
+    const made = await t.client.create(Kinds.pods, pod, t.ctx);
+    const answered = realClock.now();
+    const started = await eventually(`${name} runs`, LIMIT_MS, () => startOf(t, made.metadata.uid ?? ''));
+    if (i >= 2) samples.push(started - begin);
+    if (i >= 2) answers.push(answered - begin);
+    await t.client.delete(Kinds.pods, { namespace: NAMESPACE, name }, { gracePeriodSeconds: 0 }, t.ctx);
+    await untilPods(t, 0);
+  }
+  const name = `pod create -> process runs (${o.runtime}, RuntimeDefault)`;
+  const sorted = answers.sort((a, b) => a - b);
+  return { name, unit: 'ms', samples, reach: o.reach, note: `create answered after ${sorted[sorted.length >> 1]} ms` };
+}
+
+/** ms since the epoch; undefined while the pod's container does not run. */
+async function startOf(t: TestCluster, uid: string): Promise<number | undefined> {
+  const folder = join(homeOf(t), 'containers');
+  for (const id of await readdir(folder)) {
+    const record = await readFile(join(folder, id, 'container.json'), 'utf8').catch(() => '');
+    if (!record.includes(uid)) continue;
+    const started = await readFile(join(folder, id, 'started.json'), 'utf8').catch(() => undefined);
+    return started === undefined ? undefined : (JSON.parse(started) as { startedAtMs: number }).startedAtMs;
+  }
+  return undefined;
+}
+
+type CpuGroup = AsyncDisposable & { usedMs(): Promise<number> };
+
+async function fullNode(
+  t: TestCluster,
+  { group, restMs }: { group: CpuGroup; restMs: number },
+  add: (f: Figure) => void,
+): Promise<void> {
+  const begin = realClock.monotonic();
+  const usedBefore = await group.usedMs();
+  await createPods(t, PODS, (i) => podOf(t, `full-${i}`, { readinessProbe: HTTP_PROBE }));
+  await untilReady(t, PODS);
+  const perSecond = (PODS * 1000) / (realClock.monotonic() - begin);
+  const used = ((await group.usedMs()) - usedBefore) / PODS;
+  const cost = `${used.toFixed(0)} ms of CPU a pod, for agent, helper, runtime and program`;
+  add({ name: `${PODS} pods created -> ready`, unit: '/s', samples: [perSecond], reach: 20, note: cost });
+  await realClock.sleep(restMs);
+  const before = await agentCpuMs(t);
+  const since = realClock.monotonic();
+  await realClock.sleep(Math.max(restMs, 30_000));
+  const cpu = ((await agentCpuMs(t)) - before) / (realClock.monotonic() - since);
+  const each = { samples: [cpu * 100], reach: 2, note: 'agent and helper, each pod with an httpGet probe every 10 s' };
+  add({ name: `idle CPU of the agent, ${PODS} pods`, unit: '% of a core', ...each });
+  const { agent, supervisors } = await memory(t);
+  add({ name: `memory of the agent, ${PODS} pods`, unit: 'MB', samples: [agent], reach: 110, note: 'RSS' });
+  const note = `PSS, ${supervisors.length} supervisors`;
+  add({ name: 'memory of a supervisor', unit: 'MB', samples: supervisors, reach: 0.3, note });
+  add(await stopAll(t));
+}
+
+async function stopAll(t: TestCluster): Promise<Figure> {
+  const begin = realClock.monotonic();
+  const wanted = { gracePeriodSeconds: 30 };
+  await inParallel(PODS, (i) =>
+    t.client.delete(Kinds.pods, { namespace: NAMESPACE, name: `full-${i}` }, wanted, t.ctx),
+  );
+  await untilPods(t, 0);
+  const samples = [realClock.monotonic() - begin];
+  return { name: `${PODS} pods deleted -> gone (exit on SIGTERM)`, unit: 'ms', samples, reach: 5000 };
+}
+
+/** CPU of everything that a probe by exec brings about: agent, helper, runtime, and its shell. */
+async function execProbe(t: TestCluster, { group, restMs }: { group: CpuGroup; restMs: number }): Promise<Figure> {
+  const measure = async (): Promise<{ usedMs: number; probes: number; tookMs: number }> => {
+    const since = realClock.monotonic();
+    const before = { usedMs: await group.usedMs(), probes: await probesMade(t) };
+    await realClock.sleep(Math.max(restMs, 20_000));
+    const usedMs = (await group.usedMs()) - before.usedMs;
+    return { usedMs, probes: (await probesMade(t)) - before.probes, tookMs: realClock.monotonic() - since };
+  };
+  const idle = await measure();
+  await createPods(t, EXEC_PODS, (i) => podOf(t, `exec-${i}`, { livenessProbe: EXEC_PROBE }));
+  await untilReady(t, EXEC_PODS);
+  await realClock.sleep(2_000);
+  const busy = await measure();
+  await inParallel(EXEC_PODS, (i) =>
+    t.client.delete(Kinds.pods, { namespace: NAMESPACE, name: `exec-${i}` }, { gracePeriodSeconds: 0 }, t.ctx),
+  );
+  await untilPods(t, 0);
+  const samples = [(busy.usedMs - (idle.usedMs * busy.tookMs) / idle.tookMs) / busy.probes];
+  return { name: 'a probe by exec', unit: 'ms', samples, note: `CPU, ${busy.probes} probes, the default runtime` };
+}
+
+async function probesMade(t: TestCluster): Promise<number> {
+  const roots = join(homeOf(t), 'images/snapshots/roots');
+  const ids = await readdir(roots);
+  const sizes = await Promise.all(
+    ids.map((id) =>
+      stat(join(roots, id, 'upper/probes')).then(
+        (s) => s.size,
+        () => 0,
+      ),
+    ),
+  );
+  return sizes.reduce((sum, n) => sum + n, 0);
+}
+
+/** Agent, helper and what they start from now on in a cgroup that counts; what is moved into a container counts there. */
+async function cpuGroup(t: TestCluster): Promise<CpuGroup> {
+  const groups = await openCgroups();
+  const isV2 = groups.version === 'v2';
+  const root = (isV2 ? groups.mounts.v2 : groups.mounts.v1.get('cpuacct')) ?? '';
+  const own = join(root, `berth-bench-${process.pid}`);
+  await mkdir(own);
+  const moved = await agentProcesses(t);
+  const move = (folder: string): Promise<unknown> =>
+    allEnded(moved.map(({ pid }) => writeFile(join(folder, 'cgroup.procs'), String(pid))));
+  await move(own);
+  const used = async (folder: string): Promise<number> => {
+    const text = await readFile(join(folder, isV2 ? 'cpu.stat' : 'cpuacct.usage'), 'utf8');
+    return isV2 ? Number(/usage_usec (\d+)/.exec(text)?.[1]) / 1e3 : Number(text) / 1e6;
+  };
+  return {
+    usedMs: async () => (await used(own)) + (await used(join(root, t.layout.instance))),
+    [Symbol.asyncDispose]: async () => {
+      await move(root);
+      await eventually('the cgroup is empty', 10_000, async () => {
+        await rmdir(own);
+        return true;
+      });
+    },
+  };
+}
+
+function podOf(
+  t: TestCluster,
+  name: string,
+  o: { runtimeClassName?: string; readinessProbe?: Probe; livenessProbe?: Probe },
+): Pick<Pod, 'metadata' | 'spec'> {
+  const { runtimeClassName, ...probes } = o;
+  const image = `${t.registry}/berth/hello:1`;
+  return {
+    metadata: { name, namespace: NAMESPACE },
+    spec: {
+      nodeName: t.layout.nodes[0]?.name ?? '',
+      automountServiceAccountToken: false,
+      ...(runtimeClassName === undefined ? {} : { runtimeClassName }),
+      containers: [{ name: 'main', image, command: ['/bin/sh', '-c', SERVE], ...probes }],
+    },
+  };
+}
+
+function createPods(t: TestCluster, count: number, pod: (i: number) => Pick<Pod, 'metadata' | 'spec'>): Promise<void> {
+  return inParallel(count, (i) => t.client.create(Kinds.pods, pod(i), t.ctx));
+}
+
+async function inParallel(count: number, fn: (i: number) => Promise<unknown>): Promise<void> {
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    for (let i = next++; i < count; i = next++) await fn(i);
+  };
+  await Promise.all(Array.from({ length: CREATES_AT_ONCE }, lane));
+}
+
+async function untilReady(t: TestCluster, count: number): Promise<void> {
+  await eventually(`${count} pods ready`, LIMIT_MS, async () => {
+    const { items } = await t.client.list(Kinds.pods, { namespace: NAMESPACE }, t.ctx);
+    return items.filter(isReady).length === count;
+  });
+}
+
+function isReady(p: DeepReadonly<Pod>): boolean {
+  return p.status?.conditions?.some((x) => x.type === 'Ready' && x.status === 'True') === true;
+}
+
+async function untilPods(t: TestCluster, count: number): Promise<void> {
+  await eventually(
+    `${count} pods`,
+    LIMIT_MS,
+    async () => (await t.client.list(Kinds.pods, {}, t.ctx)).items.length === count,
+  );
+}
+
+function homeOf(t: TestCluster): string {
+  return nodeHome(t.layout, t.layout.nodes[0]?.name ?? '');
+}
+
+/** The agent of the first node, and its helper. */
+async function agentProcesses(t: TestCluster): Promise<{ readonly pid: number; readonly isHelper: boolean }[]> {
+  const known = new Set<number>();
+  const found = await processes((p) => {
+    const isAgent = p.words.includes('agent') && p.words.join(' ').includes(t.layout.home);
+    if (isAgent) known.add(p.pid);
+    return isAgent || (p.words.includes('serve') && known.has(p.parent));
+  });
+  return found.map((p) => ({ pid: p.pid, isHelper: p.words.includes('serve') }));
+}
+
+/** Of the agent, its helper, and what the helper started and saw end. */
+async function agentCpuMs(t: TestCluster): Promise<number> {
+  const of = async (pid: number): Promise<number> => {
+    const text = await readFile(`/proc/${pid}/stat`, 'latin1');
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+    return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) * (1000 / TICKS_PER_SECOND);
+  };
+  const all = await Promise.all((await agentProcesses(t)).map((p) => of(p.pid)));
+  return all.reduce((sum, ms) => sum + ms, 0);
+}
+
+async function memory(t: TestCluster): Promise<{ agent: number; supervisors: number[] }> {
+  const [agent] = (await agentProcesses(t)).filter((p) => !p.isHelper);
+  const status = await readFile(`/proc/${agent?.pid}/status`, 'utf8');
+  const folder = join(homeOf(t), 'containers');
+  const supervisors = await processes((p) => p.words.includes('supervise') && p.words.join(' ').includes(folder));
+  return {
+    agent: Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024,
+    supervisors: supervisors.map((p) => p.pssKb / 1024),
+  };
+}
