@@ -39,6 +39,7 @@ interface RestartFacts {
 
 interface StateFacts extends NodeFacts, RestartFacts {
   readonly initsDone: boolean;
+  readonly restartDelayMaxMs: number | undefined;
   readonly podText: string;
 }
 
@@ -75,7 +76,13 @@ export function statusOf(pod: PodObject, seen: PodObservation, facts: NodeFacts)
     (c) => c.role !== 'init' || observationOf(seen, c.spec.name).latest?.state.phase === 'exited',
   );
   for (const { role, spec } of containersOf(pod)) {
-    const entry = containerStatus(role, spec, seen, { ...facts, policy, initsDone, podText: podText(pod) });
+    const entry = containerStatus(role, spec, seen, {
+      ...facts,
+      policy,
+      initsDone,
+      podText: podText(pod),
+      restartDelayMaxMs: seen.restartDelayMaxMs,
+    });
     lists[role === 'sidecar' ? 'init' : role].push(entry);
   }
   if (lists.init.length > 0) status.initContainerStatuses = lists.init;
@@ -161,7 +168,7 @@ function stateNow(role: ContainerRole, spec: ContainerSpec, c: ContainerObservat
   }
   if (!waitsAfterEnd(role, spec, c, o)) return { terminated: terminated(latest, o.terminationMessages) };
   if (c.waiting !== undefined) return { waiting: { ...c.waiting } };
-  const delay = restartDelayMs(latest, spec.image ?? '');
+  const delay = restartDelayMs(latest, spec.image ?? '', o.restartDelayMaxMs);
   if (delay === 0) return { waiting: { reason: 'ContainerCreating' } };
   const message = `back-off ${durationText(delay)} restarting failed container=${spec.name} pod=${o.podText}`;
   return { waiting: { reason: 'CrashLoopBackOff', message } };

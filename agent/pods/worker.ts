@@ -265,6 +265,7 @@ export class PodWorker implements AsyncDisposable {
       startedAtMs: this.#startedAtMs,
       terminal,
       resize: this.#resize.seen,
+      restartDelayMaxMs: this.#d.settings.restartDelayMaxMs,
     };
   }
 

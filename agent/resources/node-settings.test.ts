@@ -17,6 +17,7 @@ seccompDefault: false
 allowedUnsafeSysctls: [net.core.*, kernel.msgmax]
 staticPodPath: /etc/manifests
 singleProcessOOMKill: true
+crashLoopBackOff: {maxContainerRestartPeriod: 1m30s}
 `;
   expect(await parseNodeSettings(text)).toEqual({
     podPidsLimit: 100,
@@ -32,6 +33,7 @@ singleProcessOOMKill: true
     imageGc: { ...DEFAULT_NODE_SETTINGS.imageGc, maximumAgeMs: 48 * 3_600_000 },
     seccompDefault: false,
     allowedUnsafeSysctls: ['net.core.*', 'kernel.msgmax'],
+    restartDelayMaxMs: 90_000,
     staticPodPath: '/etc/manifests',
   });
 });
@@ -55,6 +57,7 @@ reservedSystemCPUs: first
 imageGCHighThresholdPercent: 101
 seccompDefault: 1
 allowedUnsafeSysctls: [kernel.core_pattern]
+crashLoopBackOff: {maxContainerRestartPeriod: 500ms}
 staticPodPath: manifests
 `;
   await expect(parseNodeSettings(text)).rejects.toMatchObject({ kind: 'BadRequest' });
@@ -73,6 +76,7 @@ staticPodPath: manifests
     'imageGCHighThresholdPercent: must be a whole number from 0 to 100',
     'seccompDefault: Invalid value: must be a boolean',
     'allowedUnsafeSysctls[0]: Invalid value: "kernel.core_pattern"',
+    'crashLoopBackOff.maxContainerRestartPeriod (got: 0.5 seconds) must be set between 1s and 300s',
     'staticPodPath: Invalid value: "manifests": must be an absolute path',
   ])
     expect(message).toContain(part);
