@@ -14,7 +14,7 @@ import { pushHello } from '../e2e/workload.ts';
 import { liveContainers, signal, tended } from '../faults/host.ts';
 import { eventually, startCluster, type TestCluster } from '../harness/cluster.ts';
 import { tellWhenFailed } from '../harness/diagnosis.ts';
-import { condition, containerStatus, NS, OBEYS, PodReader } from './pod-reader.ts';
+import { condition, containerStatus, NS, OBEYS, PodReader, REFUSES } from './pod-reader.ts';
 import { Recorder } from './recorder.ts';
 
 /** Before `crash` runs again for the third time. */
@@ -29,7 +29,7 @@ const MESSAGES = {
   plain: { script: 'echo log; exit 1', more: {}, message: undefined },
 };
 /** One request at a time, each written down. */
-const SERVES = `nc -ll -p 8080 -e sh -c 'read l; echo "$l" >> /w/served; echo -e "HTTP/1.0 200 OK\\r\\n\\r"' & trap 'exit 0' TERM; while true; do sleep 0.1; done`;
+const SERVES = `nc -ll -p 8080 -e sh -c 'read l; echo "$l" >> /w/served; echo -e "HTTP/1.0 200 OK\\r\\n\\r"' & trap 'exit 0' TERM; sleep 100000 & wait`;
 
 describe('pods from their beginning to their end (root)', () => {
   let cluster: TestCluster;
@@ -53,10 +53,10 @@ describe('pods from their beginning to their end (root)', () => {
   ];
   /** Notes that it is up, that it is asked to end, and that it ends, `lastsS` later. */
   const noting = (name: string, o: { before?: string; after?: string; lastsS?: number } = {}): string =>
-    `trap 'echo ${name} asked >> /w/order; sleep ${o.lastsS ?? 0.3}; echo ${name} ends >> /w/order; exit 0' TERM; ${o.before ?? ''} echo ${name} up >> /w/order; ${o.after ?? ''} while true; do sleep 0.1; done`;
+    `trap 'echo ${name} asked >> /w/order; sleep ${o.lastsS ?? 0.3}; echo ${name} ends >> /w/order; exit 0' TERM; ${o.before ?? ''} echo ${name} up >> /w/order; ${o.after ?? ''} sleep 100000 & wait`;
   /** Notes by the machine's uptime when it is up and when it is asked to end. */
   const timed = (name: string): string =>
-    `at() { read u _ < /proc/uptime; echo ${name} $1 $u >> /w/times; }; trap 'at asked; exit 0' TERM; at up; while true; do sleep 0.1; done`;
+    `at() { read u _ < /proc/uptime; echo ${name} $1 $u >> /w/times; }; trap 'at asked; exit 0' TERM; at up; sleep 100000 & wait`;
 
   function orderPods(): unknown[] {
     const { sh, pod } = kit();
@@ -113,7 +113,7 @@ describe('pods from their beginning to their end (root)', () => {
       pod(
         'signal',
         [
-          sh('main', `trap '' TERM; trap 'echo usr1 > /w/signal; exit 0' USR1; while true; do sleep 0.1; done`, {
+          sh('main', `trap '' TERM; trap 'echo usr1 > /w/signal; exit 0' USR1; sleep 100000 & wait`, {
             ...noted,
             lifecycle: { stopSignal: 'SIGUSR1' },
           }),
@@ -143,7 +143,7 @@ describe('pods from their beginning to their end (root)', () => {
       pod('gated', [sh('main', OBEYS)], { readinessGates: [{ conditionType: GATE }] }),
       pod(
         'versions',
-        [sh('main', `trap '' TERM; while true; do sleep 0.1; done`)],
+        [sh('main', REFUSES)],
         { activeDeadlineSeconds: 1000, terminationGracePeriodSeconds: 3 },
         { generation: 100 },
       ),

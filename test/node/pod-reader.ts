@@ -6,7 +6,8 @@ import { eventually, type TestCluster } from '../harness/cluster.ts';
 
 export const NS = 'default';
 /** Ends at once when it is asked to. */
-export const OBEYS = "trap 'exit 0' TERM; while true; do sleep 0.1; done";
+export const OBEYS = "trap 'exit 0' TERM; sleep 100000 & wait";
+export const REFUSES = "trap '' TERM; sleep 100000 & wait";
 
 export class PodReader {
   readonly #cluster: TestCluster;

@@ -15,6 +15,7 @@ export interface Request {
 export interface Answer {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
+  readonly afterMs?: number;
 }
 
 export class Recorder implements AsyncDisposable {
@@ -43,7 +44,7 @@ export class Recorder implements AsyncDisposable {
       requests.push({ url, headers: req.headers, atMs: realClock.now() });
       const answer = answers.get(url) ?? { status: 200 };
       if (answer === 'silence') return;
-      res.writeHead(answer.status, answer.headers).end(`answer to ${url}`);
+      realClock.after(answer.afterMs ?? 0, () => res.writeHead(answer.status, answer.headers).end(`answer to ${url}`));
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const address = server.address();
