@@ -22,7 +22,9 @@ const SHARED = `berth-node-env-${process.pid}`;
 const OBJECTS = [
   { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'other' } },
   config('settings', { COLOR: 'blue', SIZE: 'big', hosts: '192.0.2.9 mine\n' }),
-  { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'keys' }, stringData: { TOKEN: 's3cret', COLOR: 'red' } },
+  config('changing', { state: 'one' }),
+  secret('keys', { TOKEN: 's3cret', COLOR: 'red' }),
+  secret('keys', { TOKEN: 'of another' }, 'other'),
   service('db-main', NS, {
     ports: [
       { name: 'sql-x', port: 5432 },
@@ -35,6 +37,9 @@ const OBJECTS = [
 
 function config(name: string, data: object): object {
   return { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name }, data };
+}
+function secret(name: string, stringData: object, namespace = NS): object {
+  return { apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace }, stringData };
 }
 function service(name: string, namespace: string, spec: object): object {
   return { apiVersion: 'v1', kind: 'Service', metadata: { name, namespace }, spec };
@@ -187,6 +192,11 @@ describe('what a program in a pod is given (root)', () => {
       { path: 'free_cpu', resourceFieldRef: { containerName: 'free', resource: 'limits.cpu', divisor: '1m' } },
       { path: 'free_memory', resourceFieldRef: { containerName: 'free', resource: 'limits.memory', divisor: '1' } },
     ];
+    const sources = [
+      { downwardAPI: { items } },
+      { configMap: { name: 'changing' } },
+      { secret: { name: 'hoped-for', optional: true } },
+    ];
     const mounts = [
       { name: 'down', mountPath: '/down' },
       { name: 'projected', mountPath: '/projected' },
@@ -197,10 +207,57 @@ describe('what a program in a pod is given (root)', () => {
       {
         volumes: [
           { name: 'down', downwardAPI: { defaultMode: 0o440, items } },
-          { name: 'projected', projected: { defaultMode: 0o440, sources: [{ downwardAPI: { items } }] } },
+          { name: 'projected', projected: { defaultMode: 0o440, sources } },
         ],
       },
       { labels: { part: 'downward' }, annotations: { note: 'one' } },
+    );
+  }
+
+  /** Files of every kind of source, seen by root and by another user, whole and by subPath. */
+  function filesPod(): unknown {
+    const items = (key: string) => [{ key, path: 'deep/renamed', mode: 0o440 }];
+    const volumes: Record<string, object> = {
+      disk: { emptyDir: {} },
+      memory: { emptyDir: { medium: 'Memory' } },
+      map: { configMap: { name: 'settings', defaultMode: 0o444 } },
+      again: { configMap: { name: 'settings', items: items('SIZE') } },
+      secret: { secret: { secretName: 'keys' } },
+      same: { secret: { secretName: 'keys', items: items('TOKEN') } },
+      joined: {
+        projected: {
+          defaultMode: 0o444,
+          sources: [
+            { configMap: { name: 'settings', items: items('COLOR') } },
+            { secret: { name: 'keys' } },
+            { downwardAPI: { items: [{ path: 'name', fieldRef: { fieldPath: 'metadata.name' } }] } },
+          ],
+        },
+      },
+    };
+    const parts = { map: 'SIZE', secret: 'TOKEN', joined: 'name' };
+    const volumeMounts = [
+      ...Object.keys(volumes).map((name) => ({ name, mountPath: `/${name}` })),
+      ...Object.entries(parts).map(([name, subPath]) => ({ name, mountPath: `/part/${name}`, subPath })),
+      { name: 'map', mountPath: '/etc/passwd', subPath: 'COLOR' },
+    ];
+    const files = ['map/COLOR', 'again/deep/renamed', 'secret/TOKEN', 'same/deep/renamed'];
+    const joined = ['joined/deep/renamed', 'joined/TOKEN', 'joined/name'];
+    const whole = [...files, ...joined].map((f) => `/${f}`);
+    const all = [...whole, ...Object.keys(parts).map((p) => `/part/${p}`), '/etc/passwd'].join(' ');
+    const script = `for f in ${all}; do echo "$(cat $f)"; done; busybox stat -Lc %a ${whole.join(' ')}
+      for d in disk memory; do for m in 644 666 777; do f=/$d/$(id -u)-$m; echo x > $f; busybox chmod $m $f; busybox stat -c '%a %u' $f; done; done`;
+    return pods.pod(
+      'files',
+      [
+        pods.sh('main', `${script}; until test -e /disk/1000-777; do sleep 0.1; done; echo said all`, { volumeMounts }),
+        pods.sh('user', script, { volumeMounts, securityContext: { runAsUser: 1000 } }),
+      ],
+      {
+        restartPolicy: 'Never',
+        securityContext: { fsGroup: 1234 },
+        volumes: Object.entries(volumes).map(([name, source]) => ({ name, ...source })),
+      },
     );
   }
 
@@ -252,7 +309,7 @@ describe('what a program in a pod is given (root)', () => {
     pods = new PodReader(cluster, image);
     await pods.apply(...OBJECTS);
     const echoes = await pushEchoes(image);
-    await pods.apply(...variablePods(), ...commandPods(echoes), downwardPod(), ...namedPods());
+    await pods.apply(...variablePods(), ...commandPods(echoes), downwardPod(), filesPod(), ...namedPods());
     const name = cluster.layout.nodes[0]?.name ?? '';
     allocatable =
       (await cluster.client.get(Kinds.nodes, { namespace: '', name }, cluster.ctx)).status?.allocatable ?? {};
@@ -393,6 +450,27 @@ describe('what a program in a pod is given (root)', () => {
         'for d in down projected; do cat /$d/meta/labels; echo; cat /$d/meta/annotations; echo; done',
       );
       return out.split('more="yes"').length === 3 && out.split('note="two"').length === 3;
+    });
+  });
+
+  test('files of ConfigMaps, Secrets and more, many times in one pod, renamed, joined and by subPath, as root and not', async () => {
+    const lines = await said('files');
+    const contents = ['blue', 'big', 's3cret', 's3cret', 'blue', 's3cret', 'files', 'big', 's3cret', 'files', 'blue'];
+    /* The group of the pod may read what its owner may. */
+    const modes = ['444', '440', '644', '440', '440', '444', '444'];
+    const made = (user: number): string[] => ['644', '666', '777'].map((mode) => `${mode} ${user}`);
+    const seen = (user: number): string[] => [...contents, ...modes, ...made(user), ...made(user)];
+    expect(lines).toEqual(seen(0));
+    const { stdout } = await cluster.kubectl('logs', 'files', '-c', 'user');
+    expect(stdout.trim().split('\n')).toEqual(seen(1000));
+  });
+
+  test('a projected volume follows its sources: a ConfigMap that changes, a Secret that comes', async () => {
+    await pods.ready('downward');
+    await pods.apply(config('changing', { state: 'two' }), secret('hoped-for', { came: 'yes' }));
+    await eventually('the files say so', 20_000, async () => {
+      const files = ['state', 'came'].map((f) => `/projected/${f}`);
+      return (await cluster.kubectl('exec', 'downward', '-c', 'main', '--', 'cat', ...files)).stdout === 'twoyes';
     });
   });
 

@@ -27,6 +27,11 @@ const MESSAGES = {
   file: { script: 'echo OK > /dev/termination-log; echo log; exit 1', more: FALLBACK, message: 'OK\n' },
   filewell: { script: 'echo OK > /dev/termination-log; echo log', more: FALLBACK, message: 'OK\n' },
   plain: { script: 'echo log; exit 1', more: {}, message: undefined },
+  elsewhere: {
+    script: 'echo DONE > /dev/own-message',
+    more: { terminationMessagePath: '/dev/own-message', securityContext: { runAsUser: 1000 } },
+    message: 'DONE\n',
+  },
 };
 /** One request at a time, each written down. */
 const SERVES = `nc -ll -p 8080 -e sh -c 'read l; echo "$l" >> /w/served; echo -e "HTTP/1.0 200 OK\\r\\n\\r"' & trap 'exit 0' TERM; sleep 100000 & wait`;
