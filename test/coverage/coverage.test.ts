@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { LINES } from './clauses.ts';
+import { FURTHER_ROWS, NOT_THE_NODE } from './rows.ts';
 import { coverageDocument, REWRITE } from './table.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -32,7 +33,7 @@ test('no clause stands twice, each has its tests or its reason, real ones are te
   const key = (c: { line: string; clause: string }): string => `${c.line}: ${c.clause}`;
   expect(clauses.map(key).filter((k, i, all) => all.indexOf(k) !== i)).toEqual([]);
   expect(clauses.filter((c) => (c.kind === 'none' ? c.note === undefined : c.tests.length === 0)).map(key)).toEqual([]);
-  const isReal = (file: string): boolean => /^test\/(integration|e2e|faults)\//.test(file);
+  const isReal = (file: string): boolean => /^test\/(integration|e2e|node|faults)\//.test(file);
   expect(clauses.filter((c) => c.kind === 'real' && !c.tests.every((t) => isReal(t.file))).map(key)).toEqual([]);
 });
 
@@ -41,8 +42,20 @@ test('a piece of a real title is found in a report, where each and templates hav
   expect(titles.filter((t) => /%[a-z]|\$|\\/.test(t))).toEqual([]);
 });
 
+test('each row of the conformance list stands at a clause, or is said not to be the node’s; none stands elsewhere', () => {
+  const list = readFileSync(new URL('conformance-rows.txt', import.meta.url), 'utf8')
+    .trim()
+    .split('\n');
+  const named = [...clauses.flatMap((c) => c.rows ?? []), ...NOT_THE_NODE.flatMap((n) => n.rows)];
+  expect(list.filter((r) => !named.includes(r))).toEqual([]);
+  expect(named.filter((r) => !list.includes(r))).toEqual([]);
+  expect(named.filter((r, i) => named.indexOf(r) !== i)).toEqual([]);
+  const known = clauses.map((c) => `${c.line}: ${c.clause}`);
+  expect(Object.keys(FURTHER_ROWS).filter((k) => !known.includes(k))).toEqual([]);
+});
+
 test(`docs/coverage.md says what the table says; anew by ${REWRITE}`, () => {
-  const document = coverageDocument(LINES);
+  const document = coverageDocument(LINES, NOT_THE_NODE);
   if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(DOCUMENT, document);
   expect(readFileSync(DOCUMENT, 'utf8')).toBe(document);
 });

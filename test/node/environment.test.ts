@@ -21,7 +21,7 @@ const SHARED = `berth-node-env-${process.pid}`;
 /** Objects that pods refer to, made before them. */
 const OBJECTS = [
   { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'other' } },
-  config('settings', { COLOR: 'blue', SIZE: 'big', hosts: '192.0.2.9 mine\n' }),
+  config('settings', { COLOR: 'blue', SIZE: 'big', hosts: '192.0.2.9 mine\n' }, { binaryData: { bytes: '/wCA' } }),
   config('changing', { state: 'one' }),
   secret('keys', { TOKEN: 's3cret', COLOR: 'red' }),
   secret('keys', { TOKEN: 'of another' }, 'other'),
@@ -35,8 +35,8 @@ const OBJECTS = [
   service('sub', NS, { clusterIP: 'None', selector: { part: 'named' } }),
 ];
 
-function config(name: string, data: object): object {
-  return { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name }, data };
+function config(name: string, data: object, more: object = {}): object {
+  return { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name }, data, ...more };
 }
 function secret(name: string, stringData: object, namespace = NS): object {
   return { apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace }, stringData };
@@ -245,7 +245,7 @@ describe('what a program in a pod is given (root)', () => {
     const joined = ['joined/deep/renamed', 'joined/TOKEN', 'joined/name'];
     const whole = [...files, ...joined].map((f) => `/${f}`);
     const all = [...whole, ...Object.keys(parts).map((p) => `/part/${p}`), '/etc/passwd'].join(' ');
-    const script = `for f in ${all}; do echo "$(cat $f)"; done; busybox stat -Lc %a ${whole.join(' ')}
+    const script = `for f in ${all}; do echo "$(cat $f)"; done; busybox stat -Lc %a ${whole.join(' ')} /disk /memory; busybox xxd -p /map/bytes
       for d in disk memory; do for m in 644 666 777; do f=/$d/$(id -u)-$m; echo x > $f; busybox chmod $m $f; busybox stat -c '%a %u' $f; done; done`;
     return pods.pod(
       'files',
@@ -457,9 +457,10 @@ describe('what a program in a pod is given (root)', () => {
     const lines = await said('files');
     const contents = ['blue', 'big', 's3cret', 's3cret', 'blue', 's3cret', 'files', 'big', 's3cret', 'files', 'blue'];
     /* The group of the pod may read what its owner may. */
-    const modes = ['444', '440', '644', '440', '440', '444', '444'];
+    const modes = ['444', '440', '644', '440', '440', '444', '444', '2777', '2777'];
+    const bytes = ['ff0080'];
     const made = (user: number): string[] => ['644', '666', '777'].map((mode) => `${mode} ${user}`);
-    const seen = (user: number): string[] => [...contents, ...modes, ...made(user), ...made(user)];
+    const seen = (user: number): string[] => [...contents, ...modes, ...bytes, ...made(user), ...made(user)];
     expect(lines).toEqual(seen(0));
     const { stdout } = await cluster.kubectl('logs', 'files', '-c', 'user');
     expect(stdout.trim().split('\n')).toEqual(seen(1000));
