@@ -4,6 +4,7 @@
  * something happens to them in a folder of the host, which outlives them.
  */
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -12,8 +13,10 @@ import { realClock } from '#lib/base';
 import { nodeHome } from '../../cli/layout.ts';
 import { pushHello } from '../e2e/workload.ts';
 import { liveContainers, signal, tended } from '../faults/host.ts';
+import { background } from '../harness/background.ts';
 import { eventually, startCluster, type TestCluster } from '../harness/cluster.ts';
 import { tellWhenFailed } from '../harness/diagnosis.ts';
+import { freePort } from '../harness/process.ts';
 import { condition, containerStatus, NS, OBEYS, PodReader, REFUSES } from './pod-reader.ts';
 import { Recorder } from './recorder.ts';
 
@@ -35,6 +38,17 @@ const MESSAGES = {
 };
 /** One request at a time, each written down. */
 const SERVES = `nc -ll -p 8080 -e sh -c 'read l; echo "$l" >> /w/served; echo -e "HTTP/1.0 200 OK\\r\\n\\r"' & trap 'exit 0' TERM; sleep 100000 & wait`;
+
+/** What a server's small unmasked frames carry (RFC 6455, 5.2), up to its close. */
+function payloads(bytes: Buffer): [opcode: number, text: string][] {
+  const out: [number, string][] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const length = bytes[at + 1] ?? 0;
+    out.push([(bytes[at] ?? 0) & 15, bytes.toString('latin1', at + 2, at + 2 + length)]);
+    at += 2 + length;
+  }
+  return out.slice(0, -1);
+}
 
 describe('pods from their beginning to their end (root)', () => {
   let cluster: TestCluster;
@@ -199,6 +213,51 @@ describe('pods from their beginning to their end (root)', () => {
       message: 'containers with incomplete status: [fails]',
     });
     expect(containerStatus(bad, 'main').state).toEqual({ waiting: { reason: 'PodInitializing' } });
+  });
+
+  test('a log over a WebSocket: as bytes and as base64; what cannot be shown is refused before', async () => {
+    await pods.phase('inits', 'Succeeded');
+    const port = await freePort();
+    await using proxy = background('kubectl', ['proxy', `--port=${port}`], cluster.env);
+    await proxy.until(/Starting to serve/);
+    const ask = (pod: string, protocol: string) =>
+      new Promise<[status: number, bytes: Buffer]>((resolve, reject) => {
+        const path = `/api/v1/namespaces/${NS}/pods/${pod}/log?container=main`;
+        const key = { 'Sec-WebSocket-Version': 13, 'Sec-WebSocket-Key': 'MDEyMzQ1Njc4OWFiY2RlZg==' };
+        const headers = { Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Protocol': protocol, ...key };
+        const req = request({ host: '127.0.0.1', port, path, headers }, (res) => {
+          res.resume();
+          resolve([res.statusCode ?? 0, Buffer.alloc(0)]);
+        });
+        req.on('error', reject);
+        req.on('upgrade', (res, socket, head) => {
+          const chunks: Buffer[] = [head];
+          socket.on('data', (chunk: Buffer) => {
+            chunks.push(chunk);
+            /* The server's close is answered by an end. */
+            if (payloads(Buffer.concat(chunks)).length > 1) socket.end();
+          });
+          socket.on('error', reject);
+          socket.on('close', () => resolve([res.statusCode ?? 0, Buffer.concat(chunks)]));
+        });
+        req.end();
+      });
+    const text = 'one begins\none ends\ntwo\nmain\n';
+    const [status, bytes] = await ask('inits', 'binary.k8s.io');
+    expect([status, payloads(bytes)]).toEqual([
+      101,
+      [
+        [2, ''],
+        [2, text],
+      ],
+    ]);
+    const [, coded] = await ask('inits', 'base64.binary.k8s.io');
+    expect(payloads(coded)).toEqual([
+      [1, ''],
+      [1, Buffer.from(text).toString('base64')],
+    ]);
+    expect((await ask('badinit', 'binary.k8s.io'))[0]).toBe(400);
+    expect((await ask('inits', 'v5.channel.k8s.io'))[0]).toBe(400);
   });
 
   test('termination messages: the log of a program that failed, where it wrote none of its own', async () => {

@@ -47,8 +47,8 @@ describe('probes on a node (root)', () => {
     return pods.pod('steady', [
       pods.sh('web', `echo well > /www/healthz; exec httpd -f -p 8080 -h /www`, {
         ports: [{ name: 'page', containerPort: 8080 }],
-        livenessProbe: { httpGet: { path: '/healthz', port: 'page' }, initialDelaySeconds: 1, ...ONCE },
-        readinessProbe: { httpGet: { path: '/healthz', port: 8080 }, periodSeconds: 1 },
+        livenessProbe: { httpGet: { path: '/healthz', port: 8080 }, initialDelaySeconds: 1, ...ONCE },
+        readinessProbe: { httpGet: { path: '/healthz', port: 'page' }, periodSeconds: 1 },
       }),
       idle('tcp', {
         livenessProbe: { tcpSocket: { port: 8080 }, initialDelaySeconds: 2, ...ONCE },
