@@ -347,7 +347,9 @@ export const SURVIVAL: Line = {
     real('no leaked netns', [['test/e2e/up.test.ts', 'down --purge leaves nothing: no process']], {
       note: 'and the leak check after each suite (tools/leak-check.ts)',
     }),
-    none('no leaked lease', 'missing test'),
+    real('no leaked lease', [[GIVEN, 'a node that is removed leaves no Lease']], {
+      note: 'the record of its session in kube-system stays',
+    }),
     unit('a write-ahead intent precedes every allocation', [
       ['agent/network/ledger-file.test.ts', 'an address is on disk before it is given'],
       [KILLED, 'an agent killed at any step of a pod'],

@@ -51,6 +51,7 @@ export const FURTHER_ROWS: Readonly<Record<string, readonly string[]>> = {
     'ConfigMap should be consumable from pods in volume with defaultMode set',
     'ConfigMap should be consumable from pods in volume with mappings as non-root',
     'ConfigMap should be consumable in multiple volumes in the same pod',
+    'EmptyDir wrapper volumes should not cause race condition when used for configmaps',
   ],
   '5 Volumes: secret': [
     'Secrets should be able to mount in a volume regardless of a different secret existing with same name in different namespace',

@@ -7,7 +7,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Kinds, parseQuantity, quantityToNumber } from '#lib/api';
 import { realRandom } from '#lib/base';
 import { DistributionClient, packImage, parseReference, pushPacked } from '#lib/oci';
-import { pushHello } from '../e2e/workload.ts';
+import { orGone, pushHello } from '../e2e/workload.ts';
+import { keepAway } from '../faults/host.ts';
 import { eventually, startCluster, type TestCluster } from '../harness/cluster.ts';
 import { tellWhenFailed } from '../harness/diagnosis.ts';
 import { freePort } from '../harness/process.ts';
@@ -16,6 +17,8 @@ import { containerStatus, NS, OBEYS, PodReader } from './pod-reader.ts';
 const DOMAIN = 'cluster.local';
 const NAMESPACES = 'for n in pid ipc net uts; do busybox readlink /proc/self/ns/$n; done';
 const RESOURCES = { requests: { cpu: '250m', memory: '32Mi' }, limits: { cpu: '1250m', memory: '64Mi' } };
+/** Volumes of one ConfigMap, made at the same time. */
+const MANY = Array.from({ length: 50 }, (_, i) => i);
 const SHARED = `berth-node-env-${process.pid}`;
 
 /** Objects that pods refer to, made before them. */
@@ -221,6 +224,7 @@ describe('what a program in a pod is given (root)', () => {
       disk: { emptyDir: {} },
       memory: { emptyDir: { medium: 'Memory' } },
       map: { configMap: { name: 'settings', defaultMode: 0o444 } },
+      ...Object.fromEntries(MANY.map((i) => [`many${i}`, { configMap: { name: 'settings' } }])),
       again: { configMap: { name: 'settings', items: items('SIZE') } },
       secret: { secret: { secretName: 'keys' } },
       same: { secret: { secretName: 'keys', items: items('TOKEN') } },
@@ -239,13 +243,13 @@ describe('what a program in a pod is given (root)', () => {
     const volumeMounts = [
       ...Object.keys(volumes).map((name) => ({ name, mountPath: `/${name}` })),
       ...Object.entries(parts).map(([name, subPath]) => ({ name, mountPath: `/part/${name}`, subPath })),
-      { name: 'map', mountPath: '/etc/passwd', subPath: 'COLOR' },
+      { name: 'map', mountPath: '/bin/serve', subPath: 'COLOR' },
     ];
     const files = ['map/COLOR', 'again/deep/renamed', 'secret/TOKEN', 'same/deep/renamed'];
     const joined = ['joined/deep/renamed', 'joined/TOKEN', 'joined/name'];
     const whole = [...files, ...joined].map((f) => `/${f}`);
-    const all = [...whole, ...Object.keys(parts).map((p) => `/part/${p}`), '/etc/passwd'].join(' ');
-    const script = `for f in ${all}; do echo "$(cat $f)"; done; busybox stat -Lc %a ${whole.join(' ')} /disk /memory; busybox xxd -p /map/bytes
+    const all = [...whole, ...Object.keys(parts).map((p) => `/part/${p}`), '/bin/serve'].join(' ');
+    const script = `for f in ${all}; do echo "$(cat $f)"; done; busybox stat -Lc %a ${whole.join(' ')} /disk /memory; busybox xxd -p /map/bytes; ls -d /many*/COLOR | wc -l
       for d in disk memory; do for m in 644 666 777; do f=/$d/$(id -u)-$m; echo x > $f; busybox chmod $m $f; busybox stat -c '%a %u' $f; done; done`;
     return pods.pod(
       'files',
@@ -458,7 +462,7 @@ describe('what a program in a pod is given (root)', () => {
     const contents = ['blue', 'big', 's3cret', 's3cret', 'blue', 's3cret', 'files', 'big', 's3cret', 'files', 'blue'];
     /* The group of the pod may read what its owner may. */
     const modes = ['444', '440', '644', '440', '440', '444', '444', '2777', '2777'];
-    const bytes = ['ff0080'];
+    const bytes = ['ff0080', String(MANY.length)];
     const made = (user: number): string[] => ['644', '666', '777'].map((mode) => `${mode} ${user}`);
     const seen = (user: number): string[] => [...contents, ...modes, ...bytes, ...made(user), ...made(user)];
     expect(lines).toEqual(seen(0));
@@ -468,10 +472,10 @@ describe('what a program in a pod is given (root)', () => {
 
   test('a projected volume follows its sources: a ConfigMap that changes, a Secret that comes', async () => {
     await pods.ready('downward');
-    await pods.apply(config('changing', { state: 'two' }), secret('hoped-for', { came: 'yes' }));
+    await pods.apply(config('changing', { state: 'two' }), secret('hoped-for', { came: 'here' }));
     await eventually('the files say so', 20_000, async () => {
       const files = ['state', 'came'].map((f) => `/projected/${f}`);
-      return (await cluster.kubectl('exec', 'downward', '-c', 'main', '--', 'cat', ...files)).stdout === 'twoyes';
+      return (await cluster.kubectl('exec', 'downward', '-c', 'main', '--', 'cat', ...files)).stdout === 'twohere';
     });
   });
 
@@ -547,5 +551,15 @@ describe('what a program in a pod is given (root)', () => {
     expect(apart.slice(4, 5)).toEqual(['end']);
     expect(apart).not.toContain(`/proc/${process.pid}`);
     expect(shares.slice(2, 4).filter((n) => own.includes(n))).toEqual([]);
+  });
+
+  test('a node that is removed leaves no Lease', async () => {
+    const name = cluster.layout.nodes[0]?.name ?? '';
+    const key = { namespace: 'kube-node-lease', name };
+    const lease = () => orGone(cluster.client.get(Kinds.leases, key, cluster.ctx));
+    await eventually('its owner', 30_000, async () => (await lease())?.metadata.ownerReferences?.[0]?.name === name);
+    using _away = await keepAway(cluster, `agent-${name}`);
+    expect(await cluster.kubectl('delete', 'node', name)).toMatchObject({ code: 0 });
+    await eventually('it is gone', 30_000, async () => (await lease()) === undefined);
   });
 });
