@@ -16,6 +16,7 @@ export interface Answer {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly afterMs?: number;
+  readonly isOnce?: boolean;
 }
 
 export class Recorder implements AsyncDisposable {
@@ -44,6 +45,7 @@ export class Recorder implements AsyncDisposable {
       requests.push({ url, headers: req.headers, atMs: realClock.now() });
       const answer = answers.get(url) ?? { status: 200 };
       if (answer === 'silence') return;
+      if (answer.isOnce === true) answers.delete(url);
       realClock.after(answer.afterMs ?? 0, () => res.writeHead(answer.status, answer.headers).end(`answer to ${url}`));
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -55,6 +57,11 @@ export class Recorder implements AsyncDisposable {
   /** What `url` is answered from now on; without it 200. */
   answer(url: string, answer: Answer | 'silence'): void {
     this.#answers.set(url, answer);
+  }
+
+  /** What the next request of `url` alone is answered. */
+  answerOnce(url: string, answer: Answer): void {
+    this.#answers.set(url, { ...answer, isOnce: true });
   }
 
   of(url: string): readonly Request[] {
