@@ -16,7 +16,8 @@ export interface Answer {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly afterMs?: number;
-  readonly isOnce?: boolean;
+  /** The rest is answered by 200; absent = as often as it is asked. */
+  times?: number;
 }
 
 export class Recorder implements AsyncDisposable {
@@ -45,7 +46,7 @@ export class Recorder implements AsyncDisposable {
       requests.push({ url, headers: req.headers, atMs: realClock.now() });
       const answer = answers.get(url) ?? { status: 200 };
       if (answer === 'silence') return;
-      if (answer.isOnce === true) answers.delete(url);
+      if (answer.times !== undefined && --answer.times === 0) answers.delete(url);
       realClock.after(answer.afterMs ?? 0, () => res.writeHead(answer.status, answer.headers).end(`answer to ${url}`));
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -56,12 +57,7 @@ export class Recorder implements AsyncDisposable {
 
   /** What `url` is answered from now on; without it 200. */
   answer(url: string, answer: Answer | 'silence'): void {
-    this.#answers.set(url, answer);
-  }
-
-  /** What the next request of `url` alone is answered. */
-  answerOnce(url: string, answer: Answer): void {
-    this.#answers.set(url, { ...answer, isOnce: true });
+    this.#answers.set(url, answer === 'silence' ? answer : { ...answer });
   }
 
   of(url: string): readonly Request[] {
