@@ -220,6 +220,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     allocatable: allocation.allocatable,
     memoryBytes: totalmem(),
     podPidsLimit: config.settings.podPidsLimit,
+    restartDelayMaxMs: config.settings.restartDelayMaxMs,
     killsOneProcess: config.settings.singleProcessOOMKill,
     logMaxBytes: LOG_BYTES_MAX,
     logMaxFiles: LOG_FILES_MAX,

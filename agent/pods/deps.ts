@@ -28,6 +28,8 @@ export interface PodSettings {
   readonly memoryBytes: number;
   /** Processes of one pod; undefined = as many as the node has. */
   readonly podPidsLimit: number | undefined;
+  /** The longest wait of CrashLoopBackOff. */
+  readonly restartDelayMaxMs: number;
   /** v2: beyond a memory limit one process dies, not the whole container. */
   readonly killsOneProcess: boolean;
   readonly logMaxBytes: number;

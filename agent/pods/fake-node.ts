@@ -181,6 +181,7 @@ export class FakeNode implements AsyncDisposable {
       allocatable: { cpu: '2', memory: '1Gi' },
       memoryBytes: 1 << 30,
       podPidsLimit: 100,
+      restartDelayMaxMs: 300_000,
       killsOneProcess: false,
       logMaxBytes: 1 << 20,
       logMaxFiles: 2,

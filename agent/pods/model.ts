@@ -109,6 +109,8 @@ export interface PodObservation {
   /** The terminal phase reached before, which never goes back. */
   readonly terminal: 'Succeeded' | 'Failed' | undefined;
   readonly resize?: ResizeObservation | undefined;
+  /** The longest wait before a restart on this node; absent = Kubernetes' default. */
+  readonly restartDelayMaxMs?: number | undefined;
 }
 
 export type Action =

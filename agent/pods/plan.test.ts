@@ -200,6 +200,17 @@ describe('restart delay', () => {
     expect(restartDelayMs(exited(1, 7, 600_000).latest as never, 'i')).toBe(0);
   });
 
+  test('is no longer than the node allows, which may be less than the first', () => {
+    const delays = (maxMs: number) => [0, 1, 2, 3].map((n) => restartDelayMs(exited(1, n).latest as never, 'i', maxMs));
+    expect(delays(15_000)).toEqual([0, 10_000, 15_000, 15_000]);
+    expect(delays(2_000)).toEqual([0, 2_000, 2_000, 2_000]);
+    const p = pod({ containers: [{ name: 'a', image: 'i' }] as never });
+    const ended = exited(1, 3);
+    const at = (restartDelayMaxMs: number | undefined) =>
+      plan(p, { ...seen({ a: ended }), restartDelayMaxMs }, { terminating: false, nowMs: NOW }).wakeAtMs;
+    expect((at(undefined) ?? 0) - (at(15_000) ?? 0)).toBe(25_000);
+  });
+
   test('counts the ends in a row of one image; what reset it is not counted again', () => {
     expect(backOffOfNext(undefined, 'i')).toBe(0);
     expect(backOffOfNext(exited(1, 0).latest, 'i')).toBe(1);

@@ -45,6 +45,12 @@ function deadlineMs(pod: PodObject, seen: PodObservation): number | undefined {
   return seconds === undefined ? undefined : seen.startedAtMs + seconds * 1000;
 }
 
+interface Moment {
+  readonly policy: RestartPolicy;
+  readonly nowMs: number;
+  readonly restartDelayMaxMs: number | undefined;
+}
+
 function planRun(pod: PodObject, seen: PodObservation, nowMs: number): Plan {
   if (seen.sandbox.phase === 'absent') return { actions: [{ do: 'makeSandbox' }] };
   if (seen.sandbox.phase === 'failed') {
@@ -56,13 +62,14 @@ function planRun(pod: PodObject, seen: PodObservation, nowMs: number): Plan {
   const retryAtMs = seen.resize?.retryAtMs ?? 0;
   const out = new Collector(graceOf(pod), resize.isDue && retryAtMs === 0);
   const policy = (pod.spec.restartPolicy ?? 'Always') as RestartPolicy;
+  const now: Moment = { policy, nowMs, restartDelayMaxMs: seen.restartDelayMaxMs };
   const all = containersOf(pod);
   if (isOver(all, seen, policy)) return planSidecarStop(pod, all, seen);
   if (resize.isDue && !resize.hasRestarts) out.resizeAt(retryAtMs, nowMs);
-  const mayRunApps = planInit(all, seen, policy, nowMs, out);
+  const mayRunApps = planInit(all, seen, now, out);
   for (const c of all) {
     if (c.role === 'ephemeral' || (c.role === 'app' && mayRunApps))
-      planContainer(c, observationOf(seen, c.spec.name), policy, nowMs, out);
+      planContainer(c, observationOf(seen, c.spec.name), now, out);
   }
   return out.plan();
 }
@@ -78,36 +85,25 @@ function isOver(all: readonly RoledContainer[], seen: PodObservation, policy: Re
 }
 
 /** Starts init containers one after the other; true when the app containers may run. */
-function planInit(
-  all: readonly RoledContainer[],
-  seen: PodObservation,
-  policy: RestartPolicy,
-  nowMs: number,
-  out: Collector,
-): boolean {
+function planInit(all: readonly RoledContainer[], seen: PodObservation, now: Moment, out: Collector): boolean {
   const appsBegan = all.some((c) => c.role === 'app' && observationOf(seen, c.spec.name).latest !== undefined);
   for (const c of all) {
     if (c.role !== 'init' && c.role !== 'sidecar') continue;
     const o = observationOf(seen, c.spec.name);
     if (c.role === 'sidecar') {
-      planContainer(c, o, policy, nowMs, out);
+      planContainer(c, o, now, out);
       if (!appsBegan && !(isRunning(o) && o.started && o.postStarted)) return false;
       continue;
     }
     if (appsBegan || succeeded(o)) continue;
-    planContainer(c, o, policy, nowMs, out);
+    planContainer(c, o, now, out);
     return false;
   }
   return true;
 }
 
-function planContainer(
-  c: RoledContainer,
-  o: ContainerObservation,
-  policy: RestartPolicy,
-  nowMs: number,
-  out: Collector,
-): void {
+function planContainer(c: RoledContainer, o: ContainerObservation, now: Moment, out: Collector): void {
+  const { policy, nowMs } = now;
   const name = c.spec.name;
   const latest = o.latest;
   if (latest === undefined) {
@@ -122,7 +118,7 @@ function planContainer(
     return;
   }
   if (!runsAgain(policy, c, latest)) return;
-  const dueMs = latest.state.finishedAtMs + restartDelayMs(latest, c.spec.image ?? '');
+  const dueMs = latest.state.finishedAtMs + restartDelayMs(latest, c.spec.image ?? '', now.restartDelayMaxMs);
   out.startAt(name, latest.attempt + 1, Math.max(dueMs, o.retryAtMs), nowMs);
 }
 

@@ -1,7 +1,7 @@
 /**
  * When an ended container runs again. One table for restartPolicy, one curve for CrashLoopBackOff: the first restart is
- * immediate, then 10, 20, 40, ... 300 s; ten minutes of running reset it.
- * Source: kubernetes pkg/kubelet/kubelet.go (MaxContainerBackOff, backOffPeriod), concepts/workloads/pods/pod-lifecycle.
+ * immediate, then 10, 20, 40, ... 300 s, or up to what the node's configuration allows; ten minutes of running reset it.
+ * Source: kubernetes pkg/kubelet/kubelet.go (newCrashLoopBackOff), KEP-4603, concepts/workloads/pods/pod-lifecycle.
  */
 import { assertNever } from '#lib/base';
 import type { Attempt, ContainerSpec, RoledContainer } from './model.ts';
@@ -64,10 +64,10 @@ export function runsAgain(policy: RestartPolicy, c: RoledContainer, ended: Attem
   return c.role === 'app' && ended.killReason !== undefined && isRestartable(policy, c.spec);
 }
 
-/** How long after its end the next attempt waits; `image` is what that will run. */
-export function restartDelayMs(ended: Attempt, image: string): number {
+/** How long after its end the next attempt waits, at most `maxMs`; `image` is what that will run. */
+export function restartDelayMs(ended: Attempt, image: string, maxMs = BACKOFF_MAX_MS): number {
   if (beginsBackOff(ended, image) || ended.backOff === 0) return 0;
-  return Math.min(BACKOFF_INITIAL_MS * 2 ** Math.min(ended.backOff - 1, 10), BACKOFF_MAX_MS);
+  return Math.min(BACKOFF_INITIAL_MS * 2 ** Math.min(ended.backOff - 1, 10), maxMs);
 }
 
 /** `backOff` of the attempt that follows `ended` and runs `image`. */

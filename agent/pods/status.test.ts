@@ -56,6 +56,27 @@ const seen = (a: ContainerObservation): PodObservation => ({
 });
 
 describe('statusOf', () => {
+  test('what has not run yet waits for the pod to be initialized, where it has init containers (kubelet_pods.go)', () => {
+    const base = pod('Always');
+    const none: PodObservation = { ...seen(EMPTY_OBSERVATION), containers: {} };
+    const facts = {
+      hostIp: '',
+      nowMs: NOW,
+      terminating: false,
+      terminationMessages: {},
+      recursiveReadOnlyMounts: false,
+    };
+    expect(statusOf(base, none, facts).containerStatuses?.[0]?.state).toEqual({
+      waiting: { reason: 'ContainerCreating' },
+    });
+    const withInit = { ...base, spec: { ...base.spec, initContainers: [{ name: 'init', image: 'i' }] } };
+    const failed = { ...none, containers: { init: ended(1) } };
+    for (const now of [none, failed])
+      expect(statusOf(withInit, now, facts).containerStatuses?.[0]?.state).toEqual({
+        waiting: { reason: 'PodInitializing' },
+      });
+  });
+
   test('as whom a container runs, how its volumes are mounted, what stops it; an end that nobody saw is 137', () => {
     const base = pod('Always');
     const volumeMounts = [

@@ -32,13 +32,20 @@ export interface NodeFacts {
   readonly recursiveReadOnlyMounts: boolean;
 }
 
+/** What a container waits for that has not run yet. Source: kubernetes pkg/kubelet/kubelet_pods.go (defaultWaitingState). */
+export function defaultWaitingReason(pod: PodObject): string {
+  return (pod.spec.initContainers ?? []).length > 0 ? 'PodInitializing' : 'ContainerCreating';
+}
+
 interface RestartFacts {
   readonly policy: RestartPolicy;
   readonly terminating: boolean;
 }
 
 interface StateFacts extends NodeFacts, RestartFacts {
-  readonly initsDone: boolean;
+  /** Of a container that has not run yet. */
+  readonly defaultReason: string;
+  readonly restartDelayMaxMs: number | undefined;
   readonly podText: string;
 }
 
@@ -71,11 +78,14 @@ export function statusOf(pod: PodObject, seen: PodObservation, facts: NodeFacts)
   }
   const lists = { init: [] as ContainerStatus[], app: [] as ContainerStatus[], ephemeral: [] as ContainerStatus[] };
   const policy = (pod.spec.restartPolicy ?? 'Always') as RestartPolicy;
-  const initsDone = containersOf(pod).every(
-    (c) => c.role !== 'init' || observationOf(seen, c.spec.name).latest?.state.phase === 'exited',
-  );
   for (const { role, spec } of containersOf(pod)) {
-    const entry = containerStatus(role, spec, seen, { ...facts, policy, initsDone, podText: podText(pod) });
+    const entry = containerStatus(role, spec, seen, {
+      ...facts,
+      policy,
+      defaultReason: defaultWaitingReason(pod),
+      podText: podText(pod),
+      restartDelayMaxMs: seen.restartDelayMaxMs,
+    });
     lists[role === 'sidecar' ? 'init' : role].push(entry);
   }
   if (lists.init.length > 0) status.initContainerStatuses = lists.init;
@@ -153,7 +163,7 @@ function stateNow(role: ContainerRole, spec: ContainerSpec, c: ContainerObservat
   const latest = c.latest;
   if (latest === undefined) {
     if (c.waiting !== undefined) return { waiting: { ...c.waiting } };
-    return { waiting: { reason: role === 'app' && !o.initsDone ? 'PodInitializing' : 'ContainerCreating' } };
+    return { waiting: { reason: o.defaultReason } };
   }
   if (latest.state.phase === 'running') {
     if (!c.postStarted) return { waiting: { reason: 'ContainerCreating' } };
@@ -161,7 +171,7 @@ function stateNow(role: ContainerRole, spec: ContainerSpec, c: ContainerObservat
   }
   if (!waitsAfterEnd(role, spec, c, o)) return { terminated: terminated(latest, o.terminationMessages) };
   if (c.waiting !== undefined) return { waiting: { ...c.waiting } };
-  const delay = restartDelayMs(latest, spec.image ?? '');
+  const delay = restartDelayMs(latest, spec.image ?? '', o.restartDelayMaxMs);
   if (delay === 0) return { waiting: { reason: 'ContainerCreating' } };
   const message = `back-off ${durationText(delay)} restarting failed container=${spec.name} pod=${o.podText}`;
   return { waiting: { reason: 'CrashLoopBackOff', message } };

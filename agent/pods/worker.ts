@@ -26,7 +26,7 @@ import { containersToRenew } from './renewal.ts';
 import { PodResize } from './resize.ts';
 import { SandboxActions } from './sandbox-actions.ts';
 import type { Slots } from './slots.ts';
-import { lastStateAttempt } from './status.ts';
+import { defaultWaitingReason, lastStateAttempt } from './status.ts';
 import { StatusReporter } from './status-reporter.ts';
 import { removePodFiles } from './steps/sandbox.ts';
 import { Wake } from './wake.ts';
@@ -169,7 +169,7 @@ export class PodWorker implements AsyncDisposable {
   }
 
   waitingReason(container: string): string {
-    return this.#containers.get(container)?.waiting?.reason ?? 'ContainerCreating';
+    return this.#containers.get(container)?.waiting?.reason ?? defaultWaitingReason(this.#pod);
   }
 
   get podIp(): string | undefined {
@@ -268,6 +268,7 @@ export class PodWorker implements AsyncDisposable {
       startedAtMs: this.#startedAtMs,
       terminal,
       resize: this.#resize.seen,
+      restartDelayMaxMs: this.#d.settings.restartDelayMaxMs,
     };
   }
 

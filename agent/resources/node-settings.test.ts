@@ -18,6 +18,7 @@ allowedUnsafeSysctls: [net.core.*, kernel.msgmax]
 staticPodPath: /etc/manifests
 userNamespaces: {idsPerPod: 131072}
 singleProcessOOMKill: true
+crashLoopBackOff: {maxContainerRestartPeriod: 1m30s}
 `;
   expect(await parseNodeSettings(text)).toEqual({
     podPidsLimit: 100,
@@ -33,6 +34,7 @@ singleProcessOOMKill: true
     imageGc: { ...DEFAULT_NODE_SETTINGS.imageGc, maximumAgeMs: 48 * 3_600_000 },
     seccompDefault: false,
     allowedUnsafeSysctls: ['net.core.*', 'kernel.msgmax'],
+    restartDelayMaxMs: 90_000,
     staticPodPath: '/etc/manifests',
     idsPerPod: 131_072,
   });
@@ -57,6 +59,7 @@ reservedSystemCPUs: first
 imageGCHighThresholdPercent: 101
 seccompDefault: 1
 allowedUnsafeSysctls: [kernel.core_pattern]
+crashLoopBackOff: {maxContainerRestartPeriod: 500ms}
 staticPodPath: manifests
 userNamespaces: {idsPerPod: 100000}
 `;
@@ -76,6 +79,7 @@ userNamespaces: {idsPerPod: 100000}
     'imageGCHighThresholdPercent: must be a whole number from 0 to 100',
     'seccompDefault: Invalid value: must be a boolean',
     'allowedUnsafeSysctls[0]: Invalid value: "kernel.core_pattern"',
+    'crashLoopBackOff.maxContainerRestartPeriod (got: 0.5 seconds) must be set between 1s and 300s',
     'staticPodPath: Invalid value: "manifests": must be an absolute path',
     'userNamespaces.idsPerPod: Invalid value: 100000: must be a multiple of 65536',
   ])

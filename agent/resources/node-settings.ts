@@ -20,6 +20,7 @@ import {
   EVICTION_FIELDS,
   type EvictionSettings,
   quantityText,
+  readDurationMs,
   readEvictionSettings,
 } from './eviction-settings.ts';
 import { readShutdownSettings, SHUTDOWN_FIELDS, type ShutdownSettings } from './shutdown-settings.ts';
@@ -50,6 +51,8 @@ export interface NodeSettings extends EvictionSettings, ShutdownSettings {
   readonly seccompDefault: boolean;
   /** Sysctls, or the beginnings of some with `*` behind, that pods may set besides the safe ones. */
   readonly allowedUnsafeSysctls: readonly string[];
+  /** The longest wait of CrashLoopBackOff before a container runs again. */
+  readonly restartDelayMaxMs: number;
   /** Folder of manifests of static pods; undefined = `manifests` in the node's home. */
   readonly staticPodPath: string | undefined;
   /** Of a pod with a user namespace (userNamespaces.idsPerPod). */
@@ -57,6 +60,7 @@ export interface NodeSettings extends EvictionSettings, ShutdownSettings {
 }
 
 const DEFAULT_POD_PIDS_LIMIT = 4096;
+const RESTART_DELAY_MS = { min: 1_000, max: 300_000 };
 
 export const DEFAULT_NODE_SETTINGS: NodeSettings = {
   podPidsLimit: DEFAULT_POD_PIDS_LIMIT,
@@ -71,6 +75,7 @@ export const DEFAULT_NODE_SETTINGS: NodeSettings = {
   imageGc: DEFAULT_IMAGE_GC,
   seccompDefault: true,
   allowedUnsafeSysctls: [],
+  restartDelayMaxMs: RESTART_DELAY_MS.max,
   staticPodPath: undefined,
   idsPerPod: IDS_PER_POD,
 };
@@ -98,6 +103,7 @@ function read(value: unknown, fields: FieldReader): NodeSettings {
     'allowedUnsafeSysctls',
     'staticPodPath',
     'userNamespaces',
+    'crashLoopBackOff',
   ]);
   if (o['apiVersion'] !== API_VERSION || o['kind'] !== KIND)
     fields.mistakes.push(`apiVersion, kind: must be ${API_VERSION} ${KIND}`);
@@ -113,6 +119,7 @@ function read(value: unknown, fields: FieldReader): NodeSettings {
     imageGc: imageGcSettings(o, fields.mistakes),
     seccompDefault: fields.boolean(o['seccompDefault'], 'seccompDefault') ?? true,
     allowedUnsafeSysctls: readSysctls(o['allowedUnsafeSysctls'], fields),
+    restartDelayMaxMs: readRestartDelay(o['crashLoopBackOff'], fields),
     staticPodPath: readPath(o['staticPodPath'], fields),
     idsPerPod: readIdsPerPod(o['userNamespaces'], fields),
   };
@@ -135,6 +142,17 @@ function readSysctls(value: unknown, fields: FieldReader): readonly string[] {
     if (mistake !== undefined) fields.add(fieldErrors.invalid(`allowedUnsafeSysctls[${i}]`, name, mistake));
   }
   return names;
+}
+
+/** Source: KEP-4603 (KubeletCrashLoopBackOffMax). */
+function readRestartDelay(value: unknown, fields: FieldReader): number {
+  const name = 'maxContainerRestartPeriod';
+  const at = `crashLoopBackOff.${name}`;
+  const o = fields.optionalObject(value, 'crashLoopBackOff', [name]);
+  const ms = readDurationMs(o?.[name], at, fields) ?? RESTART_DELAY_MS.max;
+  if (ms < RESTART_DELAY_MS.min || ms > RESTART_DELAY_MS.max)
+    fields.mistakes.push(`${at} (got: ${ms / 1000} seconds) must be set between 1s and 300s`);
+  return ms;
 }
 
 function readPath(value: unknown, fields: FieldReader): string | undefined {

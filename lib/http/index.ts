@@ -1,4 +1,5 @@
 export { type BodyReader, readBody } from './body.ts';
+export { acceptByteSocket, type ByteSocket } from './byte-socket.ts';
 export { type ChannelDial, type DialledChannels, dialChannels } from './channel-client.ts';
 export { acceptWebSocketChannels, type ChannelConnection, type ChannelOptions, offeredProtocols } from './channels.ts';
 export { acceptPortForward, type PortForwardConnection, type PortForwardPair } from './port-forward.ts';

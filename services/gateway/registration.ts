@@ -5,7 +5,7 @@
  * The agent owns: its own labels and annotations (others' keys stay), and the status but for conditions that others set.
  * Taints are the agent's only when the Node is made; after that they belong to operators and controllers, as does podCIDR.
  */
-import { type DeepReadonly, Kinds, type Lease, type Node, type NodeStatus } from '#lib/api';
+import { type DeepReadonly, Kinds, type Lease, type Node, type NodeStatus, type OwnerReference } from '#lib/api';
 import { assert, type Ctx, isKind, microTimeText, StatusError } from '#lib/base';
 import type { Client, WriteFence } from '#lib/client';
 import { modRevisionOf, objectKey, parseRevision } from '#lib/store';
@@ -135,7 +135,10 @@ export function fenced(epoch: bigint, highest: bigint): StatusError {
   return new StatusError('Conflict', `epoch ${epoch} is not above ${highest}`, { reason: 'Fenced' });
 }
 
-/** False when a newer session has taken the node: then nothing was written. */
+/**
+ * False when a newer session has taken the node: then nothing was written. The Lease gets the Node as its owner, and goes with
+ * it: one that is gone is not made again without its Node. Source: kubernetes pkg/kubelet/util/nodelease.go (SetNodeOwnerFunc).
+ */
 export async function renewLease(
   client: Client,
   nodeName: string,
@@ -147,7 +150,10 @@ export async function renewLease(
     const known = await absentAsUndefined(client.get(Kinds.leases, leaseKey(nodeName), c));
     const highest = epochOf(known);
     if (highest !== undefined && highest > epoch) return false;
-    await putLease(client, nodeName, known, { epoch, state }, c);
+    const isOwned = (known?.metadata.ownerReferences ?? []).length > 0;
+    const owner = isOwned ? undefined : await ownerOf(client, nodeName, c);
+    if (known === undefined && owner === undefined) return true;
+    await putLease(client, nodeName, known, { epoch, state, owner }, c);
     return true;
   });
 }
@@ -161,9 +167,10 @@ async function putLease(
   client: Client,
   nodeName: string,
   known: DeepReadonly<Lease> | undefined,
-  o: { epoch: bigint; state: LeaseState },
+  o: { epoch: bigint; state: LeaseState; owner?: OwnerReference | undefined },
   c: Ctx,
 ): Promise<void> {
+  const owners = o.owner === undefined ? {} : { ownerReferences: [o.owner] };
   const annotations = {
     [EPOCH_ANNOTATION]: o.epoch.toString(),
     [SESSION_ANNOTATION]: o.state.session,
@@ -175,12 +182,18 @@ async function putLease(
     renewTime: microTimeText(o.state.heardAtMs),
   };
   if (known === undefined) {
-    const metadata = { ...leaseKey(nodeName), annotations };
+    const metadata = { ...leaseKey(nodeName), annotations, ...owners };
     await client.create(Kinds.leases, { metadata, spec }, c);
     return;
   }
-  const metadata = { ...known.metadata, annotations: { ...known.metadata.annotations, ...annotations } };
+  const metadata = { ...known.metadata, annotations: { ...known.metadata.annotations, ...annotations }, ...owners };
   await client.update(Kinds.leases, { ...known, metadata, spec: { ...known.spec, ...spec } }, c);
+}
+
+async function ownerOf(client: Client, nodeName: string, c: Ctx): Promise<OwnerReference | undefined> {
+  const node = await absentAsUndefined(client.get(Kinds.nodes, { namespace: '', name: nodeName }, c));
+  if (node?.metadata.uid === undefined) return undefined;
+  return { apiVersion: 'v1', kind: 'Node', name: nodeName, uid: node.metadata.uid };
 }
 
 function leaseKey(nodeName: string): { namespace: string; name: string } {

@@ -2,9 +2,10 @@
 import type { Line } from './clause.ts';
 import { HOSTILE_LINE, ISOLATION_LINE, METRIC_LINE, NODE_LINE, RESOURCE_LINE, STREAM_LINE } from './node.ts';
 import { ENVIRONMENT, POD_LIFE, PROBE_LINE, SURVIVAL } from './pods.ts';
+import { FURTHER_ROWS } from './rows.ts';
 import { IMAGE_LINE, VOLUME_LINE } from './storage.ts';
 
-export const LINES: readonly Line[] = [
+const TABLES: readonly Line[] = [
   POD_LIFE,
   PROBE_LINE,
   IMAGE_LINE,
@@ -18,3 +19,11 @@ export const LINES: readonly Line[] = [
   SURVIVAL,
   HOSTILE_LINE,
 ];
+
+export const LINES: readonly Line[] = TABLES.map(({ title, clauses }) => ({
+  title,
+  clauses: clauses.map((c) => {
+    const further = FURTHER_ROWS[`${title}: ${c.clause}`] ?? [];
+    return further.length === 0 ? c : { ...c, rows: [...(c.rows ?? []), ...further] };
+  }),
+}));

@@ -186,6 +186,9 @@ export const ISOLATION_LINE: Line = {
 export const STREAM_LINE: Line = {
   title: '8 Streams',
   clauses: [
+    real('logs: over a WebSocket', [['test/node/pod-life.test.ts', 'a log over a WebSocket']], {
+      rows: ['Pods should support retrieving logs from the container over websockets'],
+    }),
     real('logs: follow', [
       [KUBECTL, 'logs -f: what is written later arrives'],
       [FLOOD, 'a follower misses nothing'],

@@ -3,15 +3,13 @@ import { type Line, none, real, unit } from './clause.ts';
 
 const PODS = 'test/e2e/pods.test.ts';
 const LIFE = 'test/e2e/pod-life.test.ts';
+const NODE_LIFE = 'test/node/pod-life.test.ts';
+const NODE_PROBES = 'test/node/probes.test.ts';
+const GIVEN = 'test/node/environment.test.ts';
 const DEBUG = 'test/e2e/kubectl-workloads.test.ts';
 const RESIZE = 'test/e2e/resize.test.ts';
 const RUNTIME = 'test/integration/runtime.test.ts';
 const PLAN = 'agent/pods/plan.test.ts';
-const WORKER = 'agent/pods/worker.test.ts';
-const HOOKS = 'agent/pods/hooks.test.ts';
-const PROBES = 'agent/pods/probes.test.ts';
-const HOSTS = 'agent/network/hosts.test.ts';
-const ENV = 'agent/pods/env.test.ts';
 const KILLED = 'agent/pods/restart-of-agent.slow.test.ts';
 const USERS = 'test/node/user-namespaces.test.ts';
 
@@ -35,29 +33,22 @@ export const POD_LIFE: Line = {
       ['test/e2e/shutdown.test.ts', 'with the host, pods end by their priority'],
       ['test/faults/eviction.test.ts', 'short of memory'],
     ]),
-    unit(
-      'conditions: lastTransitionTime',
-      [['services/controllers/node-lifecycle/pod-readiness.test.ts', 'taken away and given back']],
-      { note: 'by the controller when a node falls silent; what the agent itself writes is shown nowhere' },
-    ),
-    real('conditions: observedGeneration', [[RESIZE, 'Deferred until another pod goes']], {
-      note: 'of PodResizePending alone',
-    }),
+    real('conditions: lastTransitionTime', [[NODE_LIFE, 'a readiness gate: not ready before']]),
+    real('conditions: observedGeneration', [
+      [RESIZE, 'Deferred until another pod goes'],
+      [NODE_LIFE, 'generations: 1 at first'],
+    ]),
     real('container states with reasons and exit codes', [[PODS, 'CrashLoopBackOff: what status']], {
       rows: ['Kubelet when scheduling a busybox command that always fails in a pod should have an terminated reason'],
     }),
     real('termination messages of a user that is not root', [
       ['test/e2e/isolation.test.ts', 'a program that is not root writes the termination message'],
     ]),
-    unit(
-      'termination messages: FallbackToLogsOnError',
-      [['agent/pods/termination-messages.test.ts', 'FallbackToLogsOnError: at most 80 lines']],
-      {
-        rows: [
-          'Container Runtime blackbox test on terminated container should report termination message from log output if TerminationMessagePolicy FallbackToLogsOnError is set',
-        ],
-      },
-    ),
+    real('termination messages: FallbackToLogsOnError', [[NODE_LIFE, 'termination messages: the log of a program']], {
+      rows: [
+        'Container Runtime blackbox test on terminated container should report termination message from log output if TerminationMessagePolicy FallbackToLogsOnError is set',
+      ],
+    }),
     real(
       'restartCount',
       [
@@ -67,48 +58,46 @@ export const POD_LIFE: Line = {
       { rows: ['Probing container should have monotonically increasing restart count'] },
     ),
     real('restartPolicy Always', [[PODS, 'CrashLoopBackOff: what status']]),
-    unit(
-      'restartPolicy OnFailure',
-      [
-        [PLAN, 'restarts by policy'],
-        [PLAN, 'ends by restartPolicy and exit codes'],
-      ],
-      { note: 'with real containers only over a reboot (test/faults/reboot.test.ts)' },
-    ),
+    real('restartPolicy OnFailure', [[NODE_LIFE, 'restartPolicy OnFailure: what failed']]),
     real('restartPolicy Never', [[PODS, 'a job with a sidecar ends when its own containers have']]),
     real('restartPolicyRules of a container', [[LIFE, 'rules let a container run again']], {
       note: 'RestartAllContainers is not there',
     }),
     real('CrashLoopBackOff: the first wait', [[PODS, 'CrashLoopBackOff: what status']]),
-    unit('CrashLoopBackOff: the curve and what resets it', [[PLAN, 'doubles from 10 s to 300 s']], {
-      note: 'minutes with real containers',
+    real('CrashLoopBackOff: the curve, and its end by the node’s configuration', [
+      [NODE_LIFE, 'CrashLoopBackOff: the wait doubles'],
+    ]),
+    unit('CrashLoopBackOff: what resets it', [[PLAN, 'doubles from 10 s to 300 s']], {
+      note: 'ten minutes with a real container',
     }),
-    real('init containers: one that fails', [[PODS, 'a failed init container fails the pod']], {
-      rows: [
-        'InitContainer should not start app containers and fail the pod if init containers fail on a RestartNever pod',
+    real(
+      'init containers: one that fails',
+      [
+        [PODS, 'a failed init container fails the pod'],
+        [NODE_LIFE, 'init containers run one after the other'],
       ],
-    }),
+      {
+        rows: [
+          'InitContainer should not start app containers and fail the pod if init containers fail on a RestartNever pod',
+        ],
+      },
+    ),
     real('init containers: before the others', [[LIFE, 'a file of one container is the environment of another']], {
       rows: ['InitContainer should invoke init containers on a RestartNever pod'],
     }),
-    unit('init containers: one after the other', [[PLAN, 'runs init containers one after the other']]),
+    real('init containers: one after the other', [[NODE_LIFE, 'init containers run one after the other']]),
     real('sidecars: end with the pod’s own containers', [[PODS, 'a job with a sidecar ends']]),
-    unit('sidecars: order at start', [[PLAN, 'sidecars count when started']]),
-    unit('sidecars: order at stop', [[PLAN, 'sidecars last in reverse order']]),
+    real('sidecars: order at start', [[NODE_LIFE, 'sidecars begin in order']]),
+    real('sidecars: order at stop', [[NODE_LIFE, 'sidecars begin in order']]),
     real('ephemeral containers', [[DEBUG, 'debug: an ephemeral container']], {
       rows: [
         'Ephemeral Containers will start an ephemeral container in an existing pod',
         'Ephemeral Containers should update the ephemeral containers in an existing pod',
       ],
     }),
-    unit(
-      'activeDeadlineSeconds',
-      [
-        [PLAN, 'the deadline fails the pod'],
-        [WORKER, 'the deadline in the middle of a pull'],
-      ],
-      { note: 'a changed one: shown nowhere', rows: ['Pods should allow activeDeadlineSeconds to be updated'] },
-    ),
+    real('activeDeadlineSeconds', [[NODE_LIFE, 'activeDeadlineSeconds ends a pod']], {
+      rows: ['Pods should allow activeDeadlineSeconds to be updated'],
+    }),
     real('terminationGracePeriod', [[PODS, 'SIGKILL comes at its end, a shorter one counts']]),
     real(
       'preStop exec',
@@ -123,69 +112,61 @@ export const POD_LIFE: Line = {
         ],
       },
     ),
-    unit('preStop httpGet', [[HOOKS, 'HTTP: the status decides']], {
-      note: 'the handler alone, as of a probe; no test has it as a preStop hook',
+    real('preStop httpGet', [[NODE_LIFE, 'hooks by HTTP: postStart']], {
       rows: [
         'Container Lifecycle Hook when create a pod with lifecycle hook should execute prestop http hook properly',
       ],
     }),
-    unit('preStop sleep', [[WORKER, 'a second delete with a shorter grace ends the hook']]),
+    real('preStop sleep', [[NODE_LIFE, 'sleep as a hook: postStart']]),
     real('postStart exec', [[PODS, 'a container starts when the postStart hook of the one before it has returned']], {
       rows: [
         'Container Lifecycle Hook when create a pod with lifecycle hook should execute poststart exec hook properly',
       ],
     }),
-    unit('postStart httpGet', [[HOOKS, 'HTTP: the status decides']], {
-      note: 'the handler alone, as of a probe; no test has it as a postStart hook',
+    real('postStart httpGet', [[NODE_LIFE, 'hooks by HTTP: postStart']], {
       rows: [
         'Container Lifecycle Hook when create a pod with lifecycle hook should execute poststart http hook properly',
       ],
     }),
-    unit('postStart sleep', [[WORKER, 'a postStart hook cut off by a deletion has not failed']]),
-    unit('stopSignal', [['agent/pods/status.test.ts', 'what stops it; an end that nobody saw is 137']], {
-      note: 'what the status says; that another signal than SIGTERM arrives is shown nowhere',
-    }),
-    unit('deletion order', [[PLAN, 'termination: apps first']]),
+    real('postStart sleep', [[NODE_LIFE, 'sleep as a hook: postStart']]),
+    real('stopSignal', [[NODE_LIFE, 'stopSignal: what the pod names']]),
+    real('deletion order', [[NODE_LIFE, 'sidecars begin in order']]),
     real('static pods from a directory', [
       [LIFE, 'a static pod: seen in the API'],
       [LIFE, 'without a control plane: a static pod begins'],
     ]),
-    unit('hostname', [[HOSTS, 'host names: override, spec']], {
-      note: 'a pinned UTS namespace has its name: test/integration/kernel.test.ts; no real pod is asked for it',
-    }),
-    unit('subdomain', [[HOSTS, 'of a pod with subdomain and aliases']]),
-    unit('setHostnameAsFQDN', [['agent/pods/sandbox.test.ts', 'setHostnameAsFQDN: the kernel']]),
-    unit('hostAliases', [[HOSTS, 'of a pod with subdomain and aliases']], {
+    real('hostname', [[GIVEN, 'host names: hostname, subdomain']]),
+    real('subdomain', [[GIVEN, 'host names: hostname, subdomain']]),
+    real('setHostnameAsFQDN', [[GIVEN, 'host names: hostname, subdomain']]),
+    real('hostAliases', [[GIVEN, 'host names: hostname, subdomain']], {
       rows: [
         'Kubelet when scheduling an agnhost Pod with hostAliases should write entries to /etc/hosts',
         'KubeletManagedEtcHosts should test kubelet managed /etc/hosts file',
       ],
     }),
-    unit('dnsPolicy', [[HOSTS, '/etc/resolv.conf']]),
-    unit('dnsConfig', [[HOSTS, '/etc/resolv.conf']]),
+    real('dnsPolicy', [[GIVEN, 'dnsPolicy and dnsConfig']]),
+    real('dnsConfig', [[GIVEN, 'dnsPolicy and dnsConfig']]),
     real('shareProcessNamespace', [
       [LIFE, 'containers of a pod that shares its process namespace'],
       ['test/integration/pod-processes.test.ts', 'containers see each other, neither is PID 1'],
     ]),
-    real('hostNetwork', [[DEBUG, 'debug node: a pod in the namespaces of the host']], {
-      note: 'by its host name; no connection is made',
-    }),
-    unit('hostPID', [['agent/pods/ephemeral.test.ts', 'with hostPID it needs none']], {
-      note: 'a real pod has it in the test of `debug node`, which asks for nothing that shows it',
-    }),
-    unit('hostIPC', [['agent/pods/sandbox.test.ts', 'hostIPC %s: whose /dev/shm']]),
+    real('hostNetwork', [
+      [DEBUG, 'debug node: a pod in the namespaces of the host'],
+      [GIVEN, 'hostNetwork: its port is the host’s'],
+    ]),
+    real('hostPID', [[GIVEN, 'hostPID and hostIPC: the host’s processes']]),
+    real('hostIPC', [[GIVEN, 'hostPID and hostIPC: the host’s processes']]),
     real('hostUsers', [
       [USERS, 'all that a pod has is its root’s, and nothing of the node is'],
       [USERS, 'on the node its processes are of its range'],
     ]),
-    unit('readinessGates', [['services/controllers/node-lifecycle/pod-readiness.test.ts', 'or a gate is closed']], {
-      note: 'given back by the controller; that the node counts gates is shown nowhere',
-    }),
+    real('readinessGates', [[NODE_LIFE, 'a readiness gate: not ready before']]),
     none(
       'schedulingGates untouched',
       'nothing to show at the node: a gated pod has none. Server: services/apiserver/api.test.ts',
     ),
-    none('pod generation', 'missing test: status.observedGeneration of a pod that was changed is looked at nowhere', {
+    real('pod generation', [[NODE_LIFE, 'generations: 1 at first']], {
+      note: 'twenty changes in a row, not five hundred',
       rows: [
         'Pods Extended (pod generation) Pod Generation pod generation should start at 1 and increment per update',
         'Pods Extended (pod generation) Pod Generation issue 500 podspec updates and verify generation and observedGeneration eventually converge',
@@ -224,51 +205,52 @@ export const POD_LIFE: Line = {
 export const PROBE_LINE: Line = {
   title: '2 Probes',
   clauses: [
-    real('liveness', [[PODS, 'a failed liveness probe restarts the container']], {
-      rows: ['Probing container should be restarted with a exec "cat /tmp/health" liveness probe'],
-    }),
-    unit('readiness', [[PROBES, 'adopted: one that was ready is not found unready']], {
-      note: 'real pods of test/e2e/nodes.test.ts get ready by one; that one which fails makes a pod unready is shown nowhere',
+    real(
+      'liveness',
+      [
+        [PODS, 'a failed liveness probe restarts the container'],
+        [NODE_PROBES, 'liveness: a page that is gone'],
+      ],
+      { rows: ['Probing container should be restarted with a exec "cat /tmp/health" liveness probe'] },
+    ),
+    real('readiness', [[NODE_PROBES, 'readiness: three in a row make a pod unready']], {
       rows: ['Probing container with readiness probe that fails should never be ready and never restart'],
     }),
-    unit('startup', [
-      [PROBES, 'startup: errors neither pass nor count'],
-      [PROBES, 'a container that has started lives on'],
+    real('startup', [[NODE_PROBES, 'startup: nothing else is asked before']]),
+    real('exec', [
+      [PODS, 'a failed liveness probe restarts the container'],
+      [NODE_PROBES, 'exec: its exit code, and its time limit'],
     ]),
-    real('exec', [[PODS, 'a failed liveness probe restarts the container']]),
-    unit(
+    real(
       'httpGet',
       [
-        [HOOKS, 'HTTP: the status decides'],
-        [HOOKS, 'HTTP: a redirect is %s'],
-        ['agent/probes/http-get.test.ts', 'a server that %s is a failure in time'],
+        [NODE_PROBES, 'httpGet: at the pod’s own address'],
+        [NODE_PROBES, 'httpGet: redirects are followed'],
       ],
-      { rows: ['Probing container should be restarted with a /healthz http liveness probe'] },
+      {
+        note: 'over TLS: agent/pods/hooks.test.ts',
+        rows: ['Probing container should be restarted with a /healthz http liveness probe'],
+      },
     ),
-    unit('tcpSocket', [[HOOKS, 'TCP: a port that takes connections is success']], {
+    real('tcpSocket', [[NODE_PROBES, 'tcpSocket: a port that is open']], {
       rows: ['Probing container should *not* be restarted with a tcp:8080 liveness probe'],
     }),
-    unit(
-      'grpc',
-      [
-        [HOOKS, 'gRPC: the server is asked for the named service'],
-        ['agent/probes/grpc-health.test.ts', 'SERVING is health'],
-      ],
-      { rows: ['Probing container should be restarted with a GRPC liveness probe'] },
-    ),
-    unit(
+    real('grpc', [[NODE_PROBES, 'grpc: SERVING is health']], {
+      rows: ['Probing container should be restarted with a GRPC liveness probe'],
+    }),
+    real(
       'all timings',
       [
-        [PROBES, 'liveness: failures in a row end the container'],
-        [PROBES, 'startup: a probe that takes long does not put off the next'],
+        [NODE_PROBES, 'timings: the first after initialDelaySeconds'],
+        [NODE_PROBES, 'timeoutSeconds: no answer in it'],
       ],
       { rows: ['Probing container with readiness probe should not be ready before initial delay and never restart'] },
     ),
-    unit('thresholds', [[PROBES, 'liveness: failures in a row end the container']]),
-    none(
-      'terminationGracePeriodSeconds per probe',
-      'the pod of test/e2e/pods.test.ts has one, but nothing measures it: missing test',
-    ),
+    real('thresholds', [
+      [NODE_PROBES, 'timings: the first after initialDelaySeconds'],
+      [NODE_PROBES, 'readiness: three in a row make a pod unready'],
+    ]),
+    real('terminationGracePeriodSeconds per probe', [[NODE_PROBES, 'terminationGracePeriodSeconds of a probe']]),
     unit(
       'thousands of probes on a node without drift',
       [['agent/pods/probes-at-scale.slow.test.ts', 'two thousand probes come when they are due']],
@@ -281,55 +263,58 @@ export const ENVIRONMENT: Line = {
   title: '4 Environment',
   clauses: [
     real('env from a file of a volume', [[LIFE, 'a file of one container is the environment of another']]),
-    unit('env', [[ENV, 'later sources win']]),
-    unit('envFrom', [[ENV, 'later sources win']], {
+    real('env', [[GIVEN, 'env and envFrom: later ones win']]),
+    real('envFrom', [[GIVEN, 'env and envFrom: later ones win']], {
       rows: [
         'ConfigMap should be consumable via the environment',
         'ConfigMap should be consumable as environment variable names with various prefixes',
         'Secrets should be consumable via the environment',
       ],
     }),
-    unit(
+    real(
       '$(VAR) expansion',
       [
-        [ENV, '%s -> %s'],
-        [ENV, 'later sources win'],
+        [GIVEN, 'env and envFrom: later ones win'],
+        [GIVEN, '(VAR) in command and args'],
       ],
-      {
-        note: 'in command and args (the same function): shown nowhere',
-        rows: ['Variable Expansion should allow composing env vars into new env vars'],
-      },
+      { rows: ['Variable Expansion should allow composing env vars into new env vars'] },
     ),
-    unit('fieldRef', [[ENV, 'keys, fields and resources']], {
+    real('fieldRef', [[GIVEN, 'fieldRef: every field of the pod']], {
       rows: ['Downward API should provide pod name, namespace and IP address as env vars'],
     }),
-    unit('resourceFieldRef', [[ENV, 'keys, fields and resources']], {
+    real('resourceFieldRef', [[GIVEN, 'resourceFieldRef: rounded up']], {
       rows: [
         "Downward API should provide container's limits.cpu/memory and requests.cpu/memory as env vars",
         'Downward API should provide default limits.cpu/memory from node allocatable',
       ],
     }),
-    unit('configMapKeyRef', [[ENV, 'a required key that is missing names its object']], {
-      note: 'of a key that is there: only that an optional one may be missing',
-      rows: ['ConfigMap should be consumable via environment variable'],
-    }),
-    unit('secretKeyRef', [[ENV, 'keys, fields and resources']], {
-      rows: ['Secrets should be consumable from pods in env vars'],
-    }),
-    unit('service variables', [[ENV, 'service variables of the own namespace']], {
+    real(
+      'configMapKeyRef',
+      [
+        [GIVEN, 'env and envFrom: later ones win'],
+        [GIVEN, 'a required key that is missing'],
+      ],
+      { rows: ['ConfigMap should be consumable via environment variable'] },
+    ),
+    real(
+      'secretKeyRef',
+      [
+        [GIVEN, 'env and envFrom: later ones win'],
+        [GIVEN, 'a required key that is missing'],
+      ],
+      { rows: ['Secrets should be consumable from pods in env vars'] },
+    ),
+    real('service variables', [[GIVEN, 'service variables: of the services']], {
       rows: ['Pods should contain environment variables for services'],
     }),
-    real('command/args', [[PODS, 'CrashLoopBackOff: what status']], {
-      note: 'a command that stands for the image’s; args beside the image’s entrypoint are shown nowhere',
+    real('command/args', [[GIVEN, 'command and args stand for']], {
       rows: ["Containers should be able to override the image's default command (container entrypoint)"],
     }),
-    real('workingDir', [['test/e2e/service-account.test.ts', 'the official JavaScript client reads']], {
-      note: 'the program finds its modules only there',
-    }),
-    unit('downward API', [
-      ['agent/pods/downward.test.ts', '%s: files are written again'],
-      [ENV, 'keys, fields and resources'],
+    real('workingDir', [
+      ['test/e2e/service-account.test.ts', 'the official JavaScript client reads'],
+      [GIVEN, 'command and args stand for'],
     ]),
+    real('downward API', [[GIVEN, 'the downward API as files']]),
   ],
 };
 
@@ -370,7 +355,9 @@ export const SURVIVAL: Line = {
     real('no leaked netns', [['test/e2e/up.test.ts', 'down --purge leaves nothing: no process']], {
       note: 'and the leak check after each suite (tools/leak-check.ts)',
     }),
-    none('no leaked lease', 'missing test'),
+    real('no leaked lease', [[GIVEN, 'a node that is removed leaves no Lease']], {
+      note: 'the record of its session in kube-system stays',
+    }),
     unit('a write-ahead intent precedes every allocation', [
       ['agent/network/ledger-file.test.ts', 'an address is on disk before it is given'],
       [KILLED, 'an agent killed at any step of a pod'],
@@ -385,7 +372,7 @@ export const SURVIVAL: Line = {
     real('control plane away: pods restart', [[LIFE, 'without a control plane: a static pod begins']], {
       note: 'of a static pod',
     }),
-    none('control plane away: pods are probed', 'missing test'),
+    real('control plane away: pods are probed', [[NODE_PROBES, 'without a control plane containers are probed']]),
     real('on return statuses are reconciled', [[LIFE, 'without a control plane: a static pod begins']], {
       note: 'restartCount of a static pod’s mirror; what is kept meanwhile: agent/session/outbox.test.ts',
     }),

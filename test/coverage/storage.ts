@@ -2,6 +2,7 @@
 import { type Line, none, real, unit } from './clause.ts';
 
 const IMAGES = 'test/integration/images.test.ts';
+const GIVEN = 'test/node/environment.test.ts';
 const REGISTRIES = 'test/integration/registries.test.ts';
 const PULL = 'agent/images/pull.test.ts';
 const MOUNTS = 'test/integration/volumes.test.ts';
@@ -97,7 +98,7 @@ export const VOLUME_LINE: Line = {
     real('emptyDir: disk', [['test/e2e/pod-life.test.ts', 'a file of one container is the environment of another']], {
       rows: ['EmptyDir volumes pod should support shared volumes between containers'],
     }),
-    unit('emptyDir: its mode', [[VOLUMES, 'emptyDir: 0777, kept by a second prepare']], {
+    real('emptyDir: its mode', [[GIVEN, 'files of ConfigMaps, Secrets and more']], {
       rows: [
         'EmptyDir volumes volume on default medium should have the correct mode',
         'EmptyDir volumes volume on tmpfs should have the correct mode',
@@ -119,15 +120,24 @@ export const VOLUME_LINE: Line = {
       ],
       { note: 'DirectoryOrCreate with a real pod: test/e2e/claims.test.ts, volumes by hand' },
     ),
-    real('configMap', [['test/e2e/kubectl-streams.test.ts', 'port-forward: to a pod and to a service']], {
-      note: 'the page that is served is one',
+    real('configMap', [[GIVEN, 'files of ConfigMaps, Secrets and more']], {
       rows: ['ConfigMap should be consumable from pods in volume'],
     }),
-    real('secret', [[MOUNTS, 'secrets lie on a tmpfs']], {
-      note: 'real mount, no container',
-      rows: ['Secrets should be consumable from pods in volume with defaultMode set'],
-    }),
-    real('projected', [[TOKENS, 'a user alone may read its token']]),
+    real(
+      'secret',
+      [
+        [MOUNTS, 'secrets lie on a tmpfs'],
+        [GIVEN, 'files of ConfigMaps, Secrets and more'],
+      ],
+      {
+        rows: ['Secrets should be consumable from pods in volume with defaultMode set'],
+      },
+    ),
+    real('projected', [
+      [TOKENS, 'a user alone may read its token'],
+      [GIVEN, 'files of ConfigMaps, Secrets and more'],
+      [GIVEN, 'a projected volume follows its sources'],
+    ]),
     real('service account token rotated', [[TOKENS, 'the token is renewed, and it is good']], {
       note: 'by an agent that begins; at 80 % of its life by a unit test',
     }),
@@ -135,24 +145,22 @@ export const VOLUME_LINE: Line = {
       [VOLUMES, 'the token renewed when 80 %'],
       ['agent/pods/tokens.test.ts', 'a running pod is refreshed when its token is due'],
     ]),
-    unit(
-      'downwardAPI',
-      [
-        [VOLUMES, 'downwardAPI: labels quoted as Go does'],
-        ['agent/pods/downward.test.ts', '%s: files are written again'],
+    real('downwardAPI', [[GIVEN, 'the downward API as files']], {
+      rows: [
+        'Downward API volume should update labels on modification',
+        'Downward API volume should update annotations on modification',
+        "Downward API volume should provide container's cpu limit",
+        'Downward API volume should provide node allocatable (memory) as default memory limit if the limit is not set',
       ],
-      {
-        rows: [
-          'Downward API volume should update labels on modification',
-          'Downward API volume should update annotations on modification',
-          "Downward API volume should provide container's cpu limit",
-          'Downward API volume should provide node allocatable (memory) as default memory limit if the limit is not set',
-        ],
-      },
-    ),
-    real('subPath', [[MOUNTS, 'subPath: a key of a ConfigMap stays']], {
-      rows: ['Subpath Atomic writer volumes should support subpaths with configmap pod'],
     }),
+    real(
+      'subPath',
+      [
+        [MOUNTS, 'subPath: a key of a ConfigMap stays'],
+        [GIVEN, 'files of ConfigMaps, Secrets and more'],
+      ],
+      { rows: ['Subpath Atomic writer volumes should support subpaths with configmap pod'] },
+    ),
     none('subPathExpr', 'missing test', {
       rows: [
         'Variable Expansion should allow substituting values in a volume subpath',
@@ -165,8 +173,7 @@ export const VOLUME_LINE: Line = {
     real('subPath safe against symlinks', [[MOUNTS, 'subPath under attack']]),
     real('readOnly recursive', [['test/e2e/isolation.test.ts', 'recursiveReadOnly on']]),
     none('mountPropagation', 'missing test: only that it and recursiveReadOnly exclude each other'),
-    unit('defaultMode/items', [[VOLUMES, 'items choose keys, paths and modes']], {
-      note: 'defaultMode with a real mount: test/integration/volumes.test.ts',
+    real('defaultMode/items', [[GIVEN, 'files of ConfigMaps, Secrets and more']], {
       rows: [
         'ConfigMap should be consumable from pods in volume with mappings',
         'ConfigMap should be consumable from pods in volume with mappings and Item mode set',

@@ -10,17 +10,29 @@ numbered lines, and hostile input), with the tests that turn red when it breaks:
 there. To write it anew: \`${REWRITE}\`. At the end of a whole \`npm test\` each test named under *real* must have passed in that
 run, or it is told as a failure; one that was skipped for what the machine lacks is told, too.
 
-- **real**: with real containers, mounts, cgroups or registries (test/integration, test/e2e, test/faults).
+- **real**: with real containers, mounts, cgroups or registries (test/integration, test/e2e, test/node, test/faults).
 - **unit**: only by unit tests, or by the agent with a kernel that remembers.
 - **none**: by nothing; why.
 
-Rows are those of Kubernetes' conformance list under sig-node and sig-storage that are this behaviour.
+Rows are those of Kubernetes' conformance list under sig-node and sig-storage that are this behaviour; each stands somewhere, those
+that are not the node's at the end.
 `;
 
 const KINDS: readonly Kind[] = ['real', 'unit', 'none'];
 
-export function coverageDocument(lines: readonly Line[]): string {
-  return [HEAD, counts(lines), ...lines.map(section)].join('\n');
+/** `others`: rows that are not the node's behaviour, by the reason. */
+export function coverageDocument(lines: readonly Line[], others: readonly OtherRows[]): string {
+  return [HEAD, counts(lines), ...lines.map(section), otherRows(others)].join('\n');
+}
+
+interface OtherRows {
+  readonly why: string;
+  readonly rows: readonly string[];
+}
+
+function otherRows(others: readonly OtherRows[]): string {
+  const parts = others.map(({ why, rows }) => `${why}:\n\n${rows.map((r) => `- *${r}*`).join('\n')}\n`);
+  return `## Rows that are not the node’s\n\n${parts.join('\n')}`;
 }
 
 function counts(lines: readonly Line[]): string {

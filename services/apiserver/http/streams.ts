@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import type { DeepReadonly, Pod } from '#lib/api';
 import { type Ctx, StatusError, toStatusError } from '#lib/base';
 import type { LogRequest, NodeStream, NodeStreams, RequestBase } from '#lib/client';
-import { acceptPortForward, acceptRemoteCommand, type RemoteStreams } from '#lib/http';
+import { acceptByteSocket, acceptPortForward, acceptRemoteCommand, type RemoteStreams } from '#lib/http';
 import { admitConnect } from '../admission/requests.ts';
 import type { Api } from '../api.ts';
 import { badRequest } from '../api-errors.ts';
@@ -33,13 +33,8 @@ export class StreamRoutes {
   }
 
   async log(call: { res: ServerResponse; query: URLSearchParams; base: RequestBase }, c: Ctx): Promise<void> {
-    const logs = logRequest(call.query);
-    const pod = await this.#pod(call.base, c);
-    const container = containerName(pod, call.query.get('container'), `a container name must be specified for pod`);
-    const stream = await this.#open(pod, { kind: 'logs', container, logs }, c);
+    const stream = await this.#openLog(call, c);
     try {
-      /* What the node refuses (a container that has not started) is an answer of its own, not an empty log. */
-      if (await endsEmpty(stream, c)) await stream.result;
       call.res.writeHead(200, { 'content-type': 'text/plain' });
       call.res.flushHeaders();
       await pipeline(stream.stdout, call.res, { signal: c.signal });
@@ -49,9 +44,37 @@ export class StreamRoutes {
     }
   }
 
+  /** To a client that asked by WebSocket; what it sends is dropped. */
+  async #logSocket(call: StreamCall, c: Ctx): Promise<void> {
+    await using stream = await this.#openLog(call, c);
+    await using client = await acceptByteSocket(call.req, call.socket, call.head);
+    const gone = new AbortController();
+    void client.closed.then(() => gone.abort());
+    const signal = AbortSignal.any([c.signal, gone.signal]);
+    /* The end of a follower that leaves, or of a log that cannot be read on: the close tells. */
+    await pipeline(stream.stdout, client.output, { signal }).catch(() => undefined);
+  }
+
+  /** What the node refuses (a container that has not started) is an answer of its own, not an empty log. */
+  async #openLog(call: { query: URLSearchParams; base: RequestBase }, c: Ctx): Promise<NodeStream> {
+    const logs = logRequest(call.query);
+    const pod = await this.#pod(call.base, c);
+    const container = containerName(pod, call.query.get('container'), `a container name must be specified for pod`);
+    const stream = await this.#open(pod, { kind: 'logs', container, logs }, c);
+    try {
+      if (await endsEmpty(stream, c)) await stream.result;
+      return stream;
+    } catch (e) {
+      await stream[Symbol.asyncDispose]();
+      throw e;
+    }
+  }
+
   /** Throws before the 101 only. */
   async upgrade(call: StreamCall, c: Ctx): Promise<void> {
     switch (call.base.subresource) {
+      case 'log':
+        return await this.#logSocket(call, c);
       case 'exec':
       case 'attach':
         return await this.#command(call, call.base.subresource, c);
