@@ -114,5 +114,8 @@ export class FaultPoints {
 
 function fieldsText(fields: unknown): string {
   const words = Array.isArray(fields) ? fields.map((f) => (typeof f === 'string' ? f : '')) : [];
-  return words.filter((w) => w !== '').join(' ').slice(0, 120);
+  return words
+    .filter((w) => w !== '')
+    .join(' ')
+    .slice(0, 120);
 }

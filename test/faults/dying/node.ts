@@ -218,7 +218,9 @@ export class MortalNode implements AsyncDisposable {
     await this.#orTold(`${pod.metadata.name} is Running`, () => this.#isRunning(pod));
     const { status } = await this.#controlPlane.client.get(Kinds.pods, keyOf(pod), this.c);
     const statuses = [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])];
-    expect(statuses.map((s) => [s.name, s.restartCount]).sort()).toEqual([...RUNNING, 'init'].map((n) => [n, 0]).sort());
+    expect(statuses.map((s) => [s.name, s.restartCount]).sort()).toEqual(
+      [...RUNNING, 'init'].map((n) => [n, 0]).sort(),
+    );
     const folder = join(this.folder, 'home/containers');
     const ids = (await readdir(folder)).filter((n) => /^[0-9a-f]{64}$/.test(n));
     const live = (await Promise.all(ids.map((id) => readContainer(NODE, folder, id)))).filter((x) => x !== undefined);
@@ -274,7 +276,11 @@ function keyOf(pod: DeepReadonly<Pod>): { namespace: string; name: string } {
   return { namespace: NAMESPACE, name: pod.metadata.name };
 }
 
-async function configure(o: { folder: string; instance: string; controlPlane: ControlPlane }): Promise<MortalAgentConfig> {
+async function configure(o: {
+  folder: string;
+  instance: string;
+  controlPlane: ControlPlane;
+}): Promise<MortalAgentConfig> {
   const home = join(o.folder, 'home');
   await mkdir(join(home, 'pki'), { recursive: true });
   const { ca, cert, key } = o.controlPlane.nodeCredentials;

@@ -56,13 +56,9 @@ export async function makeSources(client: Client, folder: string, c: Ctx): Promi
     c,
   );
   const body = { status: { phase: 'Bound', accessModes, capacity } };
-  await client.patch(
-    Kinds.persistentvolumeclaims,
-    { namespace, name: 'claim' },
-    { type: 'merge', body },
-    c,
-    { subresource: 'status' },
-  );
+  await client.patch(Kinds.persistentvolumeclaims, { namespace, name: 'claim' }, { type: 'merge', body }, c, {
+    subresource: 'status',
+  });
 }
 
 export interface PodOptions {
