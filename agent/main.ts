@@ -16,6 +16,7 @@ import {
   type Logger,
   makePrivateFolder,
   type Random,
+  removeDrafts,
   Scope,
   StatusError,
   writeFileAtomic,
@@ -96,6 +97,8 @@ const LOG_FILES_MAX = 5;
 const STARTS_MAX = 8;
 const STATUS_INTERVAL_MS = 10_000;
 const STATUS_REPEAT_MS = 300_000;
+/** Below the home: where files are replaced; those of pods and containers go with their folders. */
+const DRAFTED_FOLDERS = ['', 'pki', 'network', 'session', 'images', 'images/images'];
 
 /** A node. Its end leaves every container running, but for `prepareStop`. */
 export interface Agent extends AsyncDisposable {
@@ -119,6 +122,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const c: Ctx = { signal: scope.signal, clock, log };
   const at = (name: string): string => join(config.home, name);
   await makePrivateFolder(config.home);
+  for (const folder of DRAFTED_FOLDERS) await removeDrafts(at(folder));
   const configuration = await readNodeConfiguration(config.home);
   const { seccompDefault, allowedUnsafeSysctls } = config.settings;
   const kernel = scope.own(await openKernel({ helperPath: config.helperPath, environment: process.env, random }));

@@ -13,13 +13,13 @@ import { removeNode } from '../../../agent/remove.ts';
 import { defaultCidrs } from '../../../cli/layout.ts';
 import { eventually } from '../../harness/cluster.ts';
 import { freePort } from '../../harness/process.ts';
+import { remainsOf } from '../../harness/remains.ts';
 import { readContainer } from '../host.ts';
 import type { MortalAgentConfig } from './agent-process.ts';
 import { bundleAgent, MortalAgent } from './agents.ts';
 import { type Blocks, type ControlPlane, startControlPlane } from './control-plane.ts';
 import type { Death } from './fault-points.ts';
 import { makeSources, NAMESPACE, podSpec, RUNNING } from './pod.ts';
-import { remainsOf } from './remains.ts';
 
 const NODE = 'mortal';
 const LIMIT_MS = 30_000;
@@ -248,7 +248,7 @@ export class MortalNode implements AsyncDisposable {
   }
 
   #now(): Promise<Set<string>> {
-    return remainsOf({ instance: this.instance, folder: this.folder });
+    return remainsOf(this.#agentConfig);
   }
 
   async #orTold(what: string, check: () => Promise<boolean>): Promise<void> {

@@ -3,29 +3,29 @@ import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
-import { networkNames } from '../../../agent/network/names.ts';
-import { runtimeStateFolder } from '../../../agent/runtime-state.ts';
+import { networkNames } from '../../agent/network/names.ts';
+import { runtimeStateFolder } from '../../agent/runtime-state.ts';
 
 const execute = promisify(execFile);
 
 export interface NodePlace {
   readonly instance: string;
-  /** Holds the home and the logs of the node. */
-  readonly folder: string;
+  readonly home: string;
+  readonly logFolder: string;
 }
 
 export async function remainsOf(o: NodePlace): Promise<Set<string>> {
   const names = networkNames(o.instance);
   const all = await Promise.all([
-    paths('file', join(o.folder, 'home')),
-    paths('log', join(o.folder, 'log')),
+    paths('file', o.home),
+    paths('log', o.logFolder),
     paths('runtime', runtimeStateFolder(o.instance)),
-    mounts(o.folder),
+    mounts(o.home),
     cgroups(o.instance),
     links(names.vethPrefix),
     rules(names.table),
-    addresses(join(o.folder, 'home/network/addresses.json')),
-    processes(join(o.folder, 'home')),
+    addresses(join(o.home, 'network/addresses.json')),
+    processes(o.home),
   ]);
   return new Set(all.flat());
 }
@@ -35,10 +35,10 @@ async function paths(what: string, folder: string): Promise<string[]> {
   return entries.map((e) => `${what} ${join(relative(folder, e.parentPath), e.name)}`);
 }
 
-async function mounts(folder: string): Promise<string[]> {
+async function mounts(home: string): Promise<string[]> {
   const table = await readFile('/proc/self/mountinfo', 'utf8');
   const points = table.split('\n').map((l) => l.split(' ')[4] ?? '');
-  return points.filter((p) => p.startsWith(`${folder}/`)).map((p) => `mount ${p}`);
+  return points.filter((p) => p.startsWith(`${home}/`)).map((p) => `mount ${p}`);
 }
 
 async function cgroups(instance: string): Promise<string[]> {
