@@ -53,6 +53,11 @@ export class Follow {
     this.#o.scope.spawn('remove unwanted', (signal) => this.#o.manager.keepClean({ ...this.#o.c, signal }));
   }
 
+  /** There is no control plane any more that would say otherwise. */
+  lost(): void {
+    this.#o.storage.disconnected();
+  }
+
   #sync(): void {
     if (!this.#isSynced) return;
     const { objects, network, c } = this.#o;

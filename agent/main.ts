@@ -292,6 +292,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
       describeNode: async () => describeNode(nodeOptions, await images.list(c), clock),
       onChange: (changes) => follow.apply(changes),
       onSynced: (from) => follow.synced(from),
+      onLost: () => follow.lost(),
       onWelcome: (info) => cluster.welcome(info, scope),
       serveStream: (request, io, ctx) => serveStream(pods, manager, request, io, ctx, pages),
       clock,
