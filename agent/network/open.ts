@@ -90,7 +90,6 @@ class NodeNetwork implements Network {
   readonly #peerRuns = new Coalesced(() => this.#writePeers());
   readonly #flowRuns = new Coalesced(() => this.#forgetFlows());
   readonly #flows: UdpFlows;
-  readonly #strays: StrayLinks;
   #memo: RuleMemo = new Map();
   #table: ServiceTable = { services: [], slices: [], nodes: [] };
   #isSynced = false;
@@ -115,8 +114,10 @@ class NodeNetwork implements Network {
     this.#c = { ...c, signal: this.#scope.signal };
     this.#writer = new TableWriter(o.kernel.programs, () => this.#ruleset(), this.#c);
     this.#flows = new UdpFlows(o.kernel.programs, (ip) => this.#isPod(ip));
-    this.#strays = new StrayLinks(o.kernel.programs, this.#names);
     this.#scope.spawn('heal', () => this.#heal());
+    const strays = new StrayLinks(o.kernel.programs, this.#names);
+    const held = (): Set<string> => new Set([...ledger.ledger.held.keys()].map((id) => vethName(this.#names, id)));
+    this.#scope.spawn('stray links', () => strays.run(held, this.#c));
   }
 
   get dnsServerIp(): string {
@@ -352,17 +353,10 @@ class NodeNetwork implements Network {
         // Docker may have been started since, and with it its DROP policy.
         const { clusterCidr } = this.#running.overlay;
         await acceptForwarding(this.#o.kernel.programs, { clusterCidr, comment: this.#names.comment }, this.#c);
-        await this.#removeStrays();
       } catch (err) {
         if (!this.#c.signal.aborted) this.#c.log.warn({ err }, 'the network cannot be brought up to date');
       }
     }
-  }
-
-  async #removeStrays(): Promise<void> {
-    const ids = (): string[] => [...this.#ledger.ledger.held.keys()];
-    const gone = await this.#strays.look(() => new Set(ids().map((id) => vethName(this.#names, id))), this.#c);
-    if (gone.length > 0) this.#c.log.info({ links: gone }, 'links that no pod owns are removed');
   }
 }
 

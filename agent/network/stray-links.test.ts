@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { realClock, silentLogger } from '#lib/base';
+import { realClock, Scope, silentLogger, VirtualClock } from '#lib/base';
 import { RecordingKernel } from '../kernel/recording.ts';
 import { networkNames, vethName } from './names.ts';
 import { StrayLinks } from './stray-links.ts';
@@ -45,4 +45,20 @@ test('one that was a stray once and is held by the next look begins anew', async
   expect(await look.look(() => new Set([link]), c)).toEqual([]);
   expect(await look.look(() => new Set(), c)).toEqual([]);
   expect(await look.look(() => new Set(), c)).toEqual([link]);
+});
+
+test('it looks twice soon after the start, then now and then; a look that fails is no end', async () => {
+  const link = vethName(names, 'gone');
+  let looks = 0;
+  const { look, deleted } = strays(() => {
+    if (++looks === 1) throw new Error('no memory');
+    return [link];
+  });
+  const clock = new VirtualClock();
+  await using scope = new Scope('strays');
+  scope.spawn('run', (signal) => look.run(() => new Set(), { signal, clock, log: silentLogger }));
+  await clock.advance(4_000);
+  expect([looks, deleted()]).toEqual([2, []]);
+  await clock.advance(60_000);
+  expect([looks, deleted()]).toEqual([3, [`link del ${link}`]]);
 });

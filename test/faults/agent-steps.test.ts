@@ -3,12 +3,18 @@
  * once, and at the end nothing is left. A spread of points, others in each run (BERTH_TEST_SEED repeats one); all of them:
  * test/long/agent-steps.test.ts.
  */
+import { execFile } from 'node:child_process';
+import { mkdir, readdir, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { realRandom, seededRandom } from '#lib/base';
+import { networkNames, vethName } from '../../agent/network/names.ts';
 import { MortalNode } from './dying/node.ts';
 
 const SEED = Number(process.env['BERTH_TEST_SEED'] ?? realRandom.below(1_000_000));
 const LIVES = 9;
+const execute = promisify(execFile);
 
 let node: MortalNode;
 beforeAll(async () => {
@@ -39,3 +45,35 @@ test(`killed in ${LIVES} lives of a pod (seed ${SEED})`, async () => {
     }
   }
 }, 120_000);
+
+/** Below each tree of control groups that is mounted. */
+async function cgroupTrees(): Promise<string[]> {
+  const names = await readdir('/sys/fs/cgroup', { withFileTypes: true });
+  const trees = names.filter((n) => n.isDirectory()).map((n) => n.name);
+  return trees.includes('memory') ? ['memory', 'pids'].map((n) => `/sys/fs/cgroup/${n}`) : ['/sys/fs/cgroup'];
+}
+
+const veth = (name: string, peer: string): Promise<unknown> =>
+  execute('ip', ['link', 'add', name, 'type', 'veth', 'peer', 'name', peer]);
+
+test('what no pod owns goes: cgroups, a link, folders, mounts; what is another node’s stays', async () => {
+  const trees = await cgroupTrees();
+  const foreign = trees.map((t) => join(t, `${node.instance}-2`));
+  const foreignLink = vethName(networkNames(`${node.instance}-2`), 'lost');
+  await node.cleansAfter(async ({ instance, home }) => {
+    for (const tree of trees) await mkdir(join(tree, instance, 'burstable/podlost/inner'), { recursive: true });
+    for (const path of foreign) await mkdir(join(path, 'podlost'), { recursive: true });
+    await veth(vethName(networkNames(instance), 'lost'), 'dylost0');
+    await veth(foreignLink, 'dylost1');
+    const mounted = join(home, 'volumes/pods/lost/volumes/claim');
+    for (const path of [join(home, 'pods/lost-2/etc'), mounted]) await mkdir(path, { recursive: true });
+    await execute('mount', ['-t', 'tmpfs', 'tmpfs', mounted]);
+  });
+  try {
+    for (const path of foreign) expect(await readdir(path)).toContain('podlost');
+    expect((await execute('ip', ['-o', 'link', 'show', foreignLink])).stdout).toContain(foreignLink);
+  } finally {
+    await execute('ip', ['link', 'del', foreignLink]);
+    for (const path of foreign) for (const p of [join(path, 'podlost'), path]) await rmdir(p);
+  }
+}, 60_000);

@@ -72,7 +72,7 @@ async function wave(n: number): Promise<void> {
   const image = `${t.registry}/berth/hello:1`;
   const volumeMounts = [
     { name: 'config', mountPath: '/config' },
-    { name: 'scratch', mountPath: '/scratch' },
+    { name: 'page', mountPath: '/www' },
   ];
   const container = {
     name: 'main',
@@ -84,11 +84,13 @@ async function wave(n: number): Promise<void> {
     metadata: { name: '', labels },
     spec: {
       terminationGracePeriodSeconds: 2,
-      initContainers: [{ name: 'init', image, command: ['/bin/true'] }],
+      initContainers: [
+        { name: 'init', image, volumeMounts, command: ['/bin/sh', '-c', 'cat /config/key > /www/index.html'] },
+      ],
       containers: [container],
       volumes: [
         { name: 'config', configMap: { name: 'soak' } },
-        { name: 'scratch', emptyDir: {} },
+        { name: 'page', emptyDir: {} },
       ],
     },
   };

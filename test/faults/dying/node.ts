@@ -139,6 +139,16 @@ export class MortalNode implements AsyncDisposable {
     return deaths;
   }
 
+  /** Kills the agent, lets `meanwhile` happen, and waits until the next one has left the machine as it was before. */
+  async cleansAfter(meanwhile: (place: { instance: string; home: string }) => Promise<void>): Promise<void> {
+    const agent = await this.#living();
+    await agent.stop('SIGKILL');
+    await meanwhile(this.#agentConfig);
+    expect(await this.#left()).not.toEqual([]);
+    await this.#start();
+    await this.#orTold('nothing of it is left', () => this.#isClean());
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#scope[Symbol.asyncDispose]();
   }
