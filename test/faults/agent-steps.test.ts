@@ -46,6 +46,10 @@ test(`killed in ${LIVES} lives of a pod (seed ${SEED})`, async () => {
   }
 }, 120_000);
 
+test('no control plane: what dies and what fails its probe runs again, through a death of the agent; on return the API has it', async () => {
+  expect(await node.restartsWithoutControlPlane()).toEqual({ one: 1, two: 1 });
+}, 60_000);
+
 /** Below each tree of control groups that is mounted. */
 async function cgroupTrees(): Promise<string[]> {
   const names = await readdir('/sys/fs/cgroup', { withFileTypes: true });

@@ -9,6 +9,7 @@ import { createCa, issue } from '#lib/pki';
 import { MemoryStore } from '#lib/store';
 import { pushSample } from '../../../cli/up/sample.ts';
 import { startApiServer } from '../../../services/apiserver/main.ts';
+import type { GatewayDeps } from '../../../services/gateway/gateway.ts';
 import { startGateway } from '../../../services/gateway/main.ts';
 import { serverSubject } from '../../../services/gateway/subjects.ts';
 import { SecretTokens } from '../../../services/gateway/tokens.ts';
@@ -30,6 +31,8 @@ export interface ControlPlane extends AsyncDisposable {
   /** A busybox that serves a page, in the registry here. */
   readonly image: string;
   readonly registryPort: number;
+  /** Nobody answers the node's agent until the result is called. */
+  cut(): Promise<() => Promise<void>>;
   readonly nodeCredentials: { readonly ca: string; readonly cert: string; readonly key: string };
 }
 
@@ -51,22 +54,22 @@ export async function startControlPlane(nodeName: string, blocks: Blocks, c: Ctx
   );
   const client = new InProcessClient({ handler: api.handler, user: SYSTEM });
   const ca = await createCa('berth dying agents');
-  const gateway = scope.own(
-    await startGateway({
-      ...parts,
-      client,
-      apiEndpoint: API_ENDPOINT,
-      fencedClient: (fence) => new InProcessClient({ handler: api.handler, user: SYSTEM, fence: () => fence }),
-      clientAs: (user) => new InProcessClient({ handler: api.handler, user }),
-      host: '127.0.0.1',
-      port: 0,
-      ca,
-      tls: await issue(ca, { commonName: 'berth-server', ipAddresses: ['127.0.0.1'], usages: ['server'], days: 1 }),
-      serverClient: await issue(ca, { ...serverSubject(API_ENDPOINT), usages: ['client'], days: 1 }),
-      tokens: new SecretTokens({ client, clock: realClock, log: silentLogger }),
-      cluster: { clusterDomain: 'cluster.local', ...blocks },
-    }),
-  );
+  const options: Omit<GatewayDeps, 'port'> = {
+    ...parts,
+    client,
+    apiEndpoint: API_ENDPOINT,
+    fencedClient: (fence) => new InProcessClient({ handler: api.handler, user: SYSTEM, fence: () => fence }),
+    clientAs: (user) => new InProcessClient({ handler: api.handler, user }),
+    host: '127.0.0.1',
+    ca,
+    tls: await issue(ca, { commonName: 'berth-server', ipAddresses: ['127.0.0.1'], usages: ['server'], days: 1 }),
+    serverClient: await issue(ca, { ...serverSubject(API_ENDPOINT), usages: ['client'], days: 1 }),
+    tokens: new SecretTokens({ client, clock: realClock, log: silentLogger }),
+    cluster: { clusterDomain: 'cluster.local', ...blocks },
+  };
+  let gateway = await startGateway({ ...options, port: 0 });
+  scope.defer(async () => gateway[Symbol.asyncDispose]());
+  const { port } = gateway;
   await makeObjects(client, nodeName, blocks, c);
   const pair = await issue(ca, {
     commonName: `system:node:${nodeName}`,
@@ -76,7 +79,13 @@ export async function startControlPlane(nodeName: string, blocks: Blocks, c: Ctx
   });
   return {
     client,
-    gateway: `127.0.0.1:${gateway.port}`,
+    gateway: `127.0.0.1:${port}`,
+    cut: async () => {
+      await gateway[Symbol.asyncDispose]();
+      return async () => {
+        gateway = await startGateway({ ...options, port });
+      };
+    },
     image,
     registryPort: Number(registry.host.split(':')[1]),
     nodeCredentials: { ca: ca.certPem, cert: pair.certPem, key: pair.keyPem },

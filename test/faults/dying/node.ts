@@ -14,7 +14,7 @@ import { defaultCidrs } from '../../../cli/layout.ts';
 import { eventually } from '../../harness/cluster.ts';
 import { freePort } from '../../harness/process.ts';
 import { remainsOf } from '../../harness/remains.ts';
-import { readContainer } from '../host.ts';
+import { type LiveContainer, readContainer } from '../host.ts';
 import type { MortalAgentConfig } from './agent-process.ts';
 import { bundleAgent, MortalAgent } from './agents.ts';
 import { type Blocks, type ControlPlane, startControlPlane } from './control-plane.ts';
@@ -139,6 +139,37 @@ export class MortalNode implements AsyncDisposable {
     return deaths;
   }
 
+  /**
+   * While there is no control plane one container dies and another fails its probe, and an agent is killed; both run again before
+   * anybody answers. Gives the restart counts that the API has in the end, by container.
+   */
+  async restartsWithoutControlPlane(): Promise<Record<string, number>> {
+    await this.#living();
+    const pod = await this.#create({ isProbed: true });
+    await this.#running(pod);
+    const reconnect = await this.#controlPlane.cut();
+    const one = (await this.#live(pod)).find((x) => x.container === 'one');
+    process.kill(one?.pid ?? 0, 'SIGKILL');
+    await this.#orTold('the one that died runs again', async () => (await this.#began(pod, 'one')) === 2);
+    await this.#agent?.stop('SIGKILL');
+    await this.#start();
+    const sick = join(this.folder, 'shared', pod.metadata.name, 'sick');
+    await writeFile(sick, '');
+    await this.#orTold('the sick one is ended', async () => (await this.#live(pod)).length < RUNNING.length);
+    await rm(sick);
+    await this.#orTold('it runs again', async () => (await this.#began(pod, 'two')) >= 2);
+    await reconnect();
+    const counts = async (): Promise<Record<string, number>> => {
+      const { status } = await this.#controlPlane.client.get(Kinds.pods, keyOf(pod), this.c);
+      return Object.fromEntries((status?.containerStatuses ?? []).map((s) => [s.name, s.restartCount]));
+    };
+    await this.#orTold('the API knows', async () => (await this.#isRunning(pod)) && (await counts())['two'] === 1);
+    const known = await counts();
+    await this.#delete(pod);
+    await this.#gone(pod);
+    return known;
+  }
+
   /** Kills the agent, lets `meanwhile` happen, and waits until the next one has left the machine as it was before. */
   async cleansAfter(meanwhile: (place: { instance: string; home: string }) => Promise<void>): Promise<void> {
     const agent = await this.#living();
@@ -194,12 +225,12 @@ export class MortalNode implements AsyncDisposable {
     deaths.push(agent.death);
   }
 
-  async #create(): Promise<DeepReadonly<Pod>> {
+  async #create(o: { isProbed?: boolean } = {}): Promise<DeepReadonly<Pod>> {
     const name = `pod-${++this.#pods}`;
     const folder = join(this.folder, 'shared', name);
     await mkdir(folder, { recursive: true });
     const { image, client } = this.#controlPlane;
-    const spec = podSpec({ name, nodeName: NODE, image, folder, hostPort: this.#hostPort });
+    const spec = podSpec({ name, nodeName: NODE, image, folder, hostPort: this.#hostPort, ...o });
     return await client.create(Kinds.pods, spec, this.c);
   }
 
@@ -231,14 +262,27 @@ export class MortalNode implements AsyncDisposable {
     expect(statuses.map((s) => [s.name, s.restartCount]).sort()).toEqual(
       [...RUNNING, 'init'].map((n) => [n, 0]).sort(),
     );
-    const folder = join(this.folder, 'home/containers');
-    const ids = (await readdir(folder)).filter((n) => /^[0-9a-f]{64}$/.test(n));
-    const live = (await Promise.all(ids.map((id) => readContainer(NODE, folder, id)))).filter((x) => x !== undefined);
-    expect(live.map((x) => [x.podUid, x.container]).sort()).toEqual(RUNNING.map((n) => [pod.metadata.uid, n]));
+    const live = await this.#live(pod);
+    expect(live.map((x) => x.container).sort()).toEqual(RUNNING);
     const began = join(this.folder, 'shared', pod.metadata.name, 'began');
     const lines = async (): Promise<string[]> => (await readFile(began, 'utf8')).trim().split('\n').sort();
     await this.#orTold('all have begun', async () => (await lines()).length >= RUNNING.length + 1);
     expect(await lines()).toEqual([...RUNNING, 'init'].sort());
+  }
+
+  /** Every container of this pod whose own process lives; one of another pod is a mistake. */
+  async #live(pod: DeepReadonly<Pod>): Promise<LiveContainer[]> {
+    const folder = join(this.folder, 'home/containers');
+    const ids = (await readdir(folder)).filter((n) => /^[0-9a-f]{64}$/.test(n));
+    const live = (await Promise.all(ids.map((id) => readContainer(NODE, folder, id)))).filter((x) => x !== undefined);
+    expect(live.filter((x) => x.podUid !== pod.metadata.uid)).toEqual([]);
+    return live;
+  }
+
+  /** How often a container has begun. */
+  async #began(pod: DeepReadonly<Pod>, container: string): Promise<number> {
+    const text = await readFile(join(this.folder, 'shared', pod.metadata.name, 'began'), 'utf8');
+    return text.split('\n').filter((l) => l === container).length;
   }
 
   /** Gone from the API, and nothing more on the machine than before it. */

@@ -30,6 +30,13 @@ const MOUNTS = [
   { name: 'claim', mountPath: '/claim' },
 ];
 
+const PROBE = {
+  exec: { command: ['sh', '-c', 'test ! -e /shared/sick'] },
+  initialDelaySeconds: 2,
+  periodSeconds: 1,
+  failureThreshold: 1,
+};
+
 /** What pods name. */
 export async function makeSources(client: Client, folder: string, c: Ctx): Promise<void> {
   const namespace = NAMESPACE;
@@ -68,6 +75,8 @@ export interface PodOptions {
   /** Of the host, for what its containers write down: `began`, `stopped`. */
   readonly folder: string;
   readonly hostPort: number;
+  /** Container two is sick while its folder holds a file `sick`. */
+  readonly isProbed?: boolean | undefined;
 }
 
 export function podSpec(o: PodOptions): Pick<Pod, 'metadata' | 'spec'> {
@@ -95,7 +104,7 @@ export function podSpec(o: PodOptions): Pick<Pod, 'metadata' | 'spec'> {
           lifecycle: { preStop: { exec: { command: ['sh', '-c', 'echo stopped >> /shared/stopped'] } } },
           resources: { limits: { memory: '64Mi', cpu: '500m' } },
         },
-        container('two', run('two')),
+        { ...container('two', run('two')), ...(o.isProbed === true ? { livenessProbe: PROBE } : {}) },
       ],
       volumes: [
         { name: 'shared', hostPath: { path: o.folder, type: 'DirectoryOrCreate' } },
