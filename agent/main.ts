@@ -41,6 +41,7 @@ import { NodeObjects } from './pods/objects.ts';
 import { serveStream } from './pods/streams.ts';
 import { startRegistryProxy } from './registry-proxy.ts';
 import { Allocations } from './resources/allocations.ts';
+import { cgroupClaim } from './resources/cgroup-claim.ts';
 import { openCpuPolicy } from './resources/cpu-policy.ts';
 import { NodeCgroups } from './resources/node-cgroups.ts';
 import type { NodeSettings } from './resources/node-settings.ts';
@@ -205,6 +206,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     folder: at('pods'),
     logFolder: config.logFolder,
     cgroupParent: `/${config.instance}`,
+    cgroupClaim: await cgroupClaim(at('cgroup-claim'), random),
     clusterDomain: () => cluster.domain,
     allocatable: allocation.allocatable,
     memoryBytes: totalmem(),
@@ -254,6 +256,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     onFailure: (message) => warnOfNode('FailedNodeAllocatableEnforcement', message),
   });
   await nodeCgroups.open(c);
+  await kernel.cgroups.ensure(`${settings.cgroupParent}/${settings.cgroupClaim}`, {}, c);
   scope.spawn('node cgroups', (signal) => nodeCgroups.run({ ...c, signal }));
   const manager = scope.own(new PodManager(pods));
   await makePrivateFolder(settings.folder);

@@ -90,6 +90,20 @@ describe('the sweep', () => {
     await node.passUntil(() => !groups().includes('/berth/podlost-a'), 'the second', 30_000);
   });
 
+  test('where another node has the same parent no cgroup goes, the rest does', async () => {
+    await swept();
+    await node.pass(1_000);
+    await plant();
+    await node.kernel.cgroups.ensure(`/berth/node-${'1'.repeat(16)}`, {}, node.c);
+    await node.passUntil(() => !node.addresses.has('lost-d'), 'the address given back', 30_000);
+    await node.pass(310_000, 10_000);
+    expect(
+      groups()
+        .filter((g) => g.includes('lost'))
+        .sort(),
+    ).toEqual(['/berth/besteffort/podlost-c', '/berth/burstable/podlost-b', '/berth/podlost-a']);
+  });
+
   test('a look that fails is made again', async () => {
     await swept();
     await node.pass(1_000);
