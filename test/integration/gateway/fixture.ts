@@ -63,6 +63,8 @@ export class TestAgent implements AsyncDisposable {
   readonly changes: DesiredChange[] = [];
   readonly synced: string[] = [];
   welcomes = 0;
+  /** Connections that ended. */
+  losses = 0;
   certificateName: string | undefined;
   bootId = 'boot';
   /** What it says its host name is. */
@@ -106,6 +108,9 @@ export class TestAgent implements AsyncDisposable {
       describeNode: async () => nodeObject(this.name, this.host),
       onChange: (changes) => this.#apply(changes),
       onSynced: (from) => this.synced.push(from),
+      onLost: () => {
+        this.losses++;
+      },
       onWelcome: () => {
         this.welcomes++;
       },
