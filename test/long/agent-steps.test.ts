@@ -10,6 +10,10 @@ import { type Cut, MortalNode } from '../faults/dying/node.ts';
 const LIMIT_MS = 7_200_000;
 /** How many calls there are differs a little from life to life. */
 const MORE = 8;
+const WARM_UP_LIVES = 25;
+const LIVES = 75;
+/** Feedback of functions that have not run often enough yet; what is kept of a pod is more: its spec alone is 3 kB. */
+const BYTES_A_POD_MAX = 2_500;
 
 const [, FROM = '1', TO = '99999', STEP = '1'] =
   /^(\d+)-(\d+)(?:\/(\d+))?$/.exec(process.env['BERTH_TEST_POINTS'] ?? '1-99999') ?? [];
@@ -68,3 +72,10 @@ describe('an agent killed at every point', () => {
     LIMIT_MS,
   );
 });
+
+test('an agent that nothing disturbs holds nothing of the pods that were', async () => {
+  const before = await node.weightAfter(WARM_UP_LIVES);
+  const after = await node.weightAfter(LIVES);
+  process.stdout.write(`objects of the agent: ${before} -> ${after} bytes after ${LIVES} pods\n`);
+  expect((after - before) / LIVES).toBeLessThan(BYTES_A_POD_MAX);
+}, 600_000);

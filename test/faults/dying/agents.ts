@@ -54,7 +54,7 @@ export class MortalAgent {
     const log = openSync(join(o.folder, 'agent.log'), 'a');
     const child = fork(o.bundle, [], {
       env: { ...process.env, BERTH_TEST_DYING_AGENT: JSON.stringify(config) },
-      execArgv: [],
+      execArgv: ['--expose-gc'],
       stdio: ['ignore', log, log, 'ipc'],
     });
     closeSync(log);
@@ -90,6 +90,13 @@ export class MortalAgent {
     const answer = this.#heard('counted');
     this.#tell({ do: 'count' });
     return await answer;
+  }
+
+  /** Bytes of the objects that it holds. */
+  async weigh(): Promise<number> {
+    const answer = this.#heard('weighed');
+    this.#tell({ do: 'weigh' });
+    return (await answer).objectBytes;
   }
 
   async stop(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {

@@ -112,6 +112,14 @@ export class MortalNode implements AsyncDisposable {
     return points;
   }
 
+  /** What the agent's objects take after so many pods that nothing disturbed. */
+  async weightAfter(pods: number): Promise<number> {
+    for (let i = 0; i < pods; i++) await this.cut({});
+    const agent = await this.#living();
+    agent.arm(NEVER);
+    return await agent.weigh();
+  }
+
   /** One pod from its creation to its last trace; what died where. */
   async cut(where: Cut): Promise<Death[]> {
     const deaths: Death[] = [];
