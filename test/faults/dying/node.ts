@@ -163,9 +163,11 @@ export class MortalNode implements AsyncDisposable {
     await this.#start();
     const sick = join(this.folder, 'shared', pod.metadata.name, 'sick');
     await writeFile(sick, '');
-    await this.#orTold('the sick one is ended', async () => (await this.#live(pod)).length < RUNNING.length);
+    const isEnded = async (): Promise<boolean> => (await this.#live(pod)).length < RUNNING.length;
+    const isAgain = async (): Promise<boolean> => (await this.#began(pod, 'two')) === 2;
+    await this.#orTold('the sick one is ended', async () => (await isEnded()) || (await isAgain()));
     await rm(sick);
-    await this.#orTold('it runs again', async () => (await this.#began(pod, 'two')) >= 2);
+    await this.#orTold('it runs again', isAgain);
     await reconnect();
     const counts = async (): Promise<Record<string, number>> => {
       const { status } = await this.#controlPlane.client.get(Kinds.pods, keyOf(pod), this.c);
