@@ -13,7 +13,7 @@ import { networkNames, vethName } from '../../agent/network/names.ts';
 import { MortalNode } from './dying/node.ts';
 
 const SEED = Number(process.env['BERTH_TEST_SEED'] ?? realRandom.below(1_000_000));
-const LIVES = 9;
+const LIVES = 8;
 const execute = promisify(execFile);
 
 let node: MortalNode;

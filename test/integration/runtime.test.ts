@@ -141,7 +141,7 @@ for (const program of ['crun', 'runc']) {
       let bytes = 0;
       for await (const chunk of slow.stdout) {
         bytes += (chunk as Buffer).length;
-        await realClock.sleep(5);
+        await realClock.sleep(1);
       }
       expect(bytes).toBe(10_888_896);
       expect(await h.exited(long.id)).toMatchObject({ exitCode: 0 });
