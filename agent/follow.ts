@@ -50,7 +50,12 @@ export class Follow {
     if (this.#isCleaned) return;
     this.#isCleaned = true;
     this.#o.cpus?.retain(new Set([...this.#o.manager.workers()].map((w) => w.uid)));
-    this.#o.scope.spawn('remove unwanted', () => this.#o.manager.removeUnwanted(this.#o.c));
+    this.#o.scope.spawn('remove unwanted', (signal) => this.#o.manager.keepClean({ ...this.#o.c, signal }));
+  }
+
+  /** There is no control plane any more that would say otherwise. */
+  lost(): void {
+    this.#o.storage.disconnected();
   }
 
   #sync(): void {

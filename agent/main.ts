@@ -16,6 +16,7 @@ import {
   type Logger,
   makePrivateFolder,
   type Random,
+  removeDrafts,
   Scope,
   StatusError,
   writeFileAtomic,
@@ -40,6 +41,7 @@ import { NodeObjects } from './pods/objects.ts';
 import { serveStream } from './pods/streams.ts';
 import { startRegistryProxy } from './registry-proxy.ts';
 import { Allocations } from './resources/allocations.ts';
+import { cgroupClaim } from './resources/cgroup-claim.ts';
 import { openCpuPolicy } from './resources/cpu-policy.ts';
 import { NodeCgroups } from './resources/node-cgroups.ts';
 import type { NodeSettings } from './resources/node-settings.ts';
@@ -100,6 +102,8 @@ const LOG_FILES_MAX = 5;
 const STARTS_MAX = 8;
 const STATUS_INTERVAL_MS = 10_000;
 const STATUS_REPEAT_MS = 300_000;
+/** Below the home: where files are replaced; those of pods and containers go with their folders. */
+const DRAFTED_FOLDERS = ['', 'pki', 'network', 'session', 'images', 'images/images'];
 
 /** A node. Its end leaves every container running, but for `prepareStop`. */
 export interface Agent extends AsyncDisposable {
@@ -123,6 +127,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const c: Ctx = { signal: scope.signal, clock, log };
   const at = (name: string): string => join(config.home, name);
   await makePrivateFolder(config.home);
+  for (const folder of DRAFTED_FOLDERS) await removeDrafts(at(folder));
   const configuration = await readNodeConfiguration(config.home);
   const { seccompDefault, allowedUnsafeSysctls } = config.settings;
   const kernel = scope.own(await openKernel({ helperPath: config.helperPath, environment: process.env, random }));
@@ -216,6 +221,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     folder: at('pods'),
     logFolder: config.logFolder,
     cgroupParent: `/${config.instance}`,
+    cgroupClaim: await cgroupClaim(at('cgroup-claim'), random),
     clusterDomain: () => cluster.domain,
     allocatable: allocation.allocatable,
     memoryBytes: totalmem(),
@@ -267,6 +273,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     onFailure: (message) => warnOfNode('FailedNodeAllocatableEnforcement', message),
   });
   await nodeCgroups.open(c);
+  await kernel.cgroups.ensure(`${settings.cgroupParent}/${settings.cgroupClaim}`, {}, c);
   scope.spawn('node cgroups', (signal) => nodeCgroups.run({ ...c, signal }));
   const manager = scope.own(new PodManager(pods));
   await makePrivateFolder(settings.folder);
@@ -305,6 +312,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
       describeNode: async () => describeNode(nodeOptions, await images.list(c), clock),
       onChange: (changes) => follow.apply(changes),
       onSynced: (from) => follow.synced(from),
+      onLost: () => follow.lost(),
       onWelcome: (info) => cluster.welcome(info, scope),
       serveStream: (request, io, ctx) => serveStream(pods, manager, request, io, ctx, pages),
       clock,

@@ -3,8 +3,9 @@
  *   to the supervisor:   A attach, u8 with stdin | I stdin bytes | C stdin ends | W resize, u16 columns, u16 rows
  *                        K kill, u32 signal, u8 all | S status
  *   to the client:       O stdout bytes | R stderr bytes | S status text | E exit record (JSON), then the end
- * Each client has a bounded queue: one that does not read is dropped, the container is never held up. Stdin is the other
- * way round: while the container does not read, its clients are not read either.
+ * Each client has a bounded queue. While one is behind, the container's output is not read, so that a slow reader gets every
+ * byte; one that does not take the least in HOLD_MS is dropped, and the container goes on. Stdin is the other way round: while
+ * the container does not read, its clients are not read either.
  */
 #include "supervise.h"
 #include <stdlib.h>
@@ -14,11 +15,15 @@
 #include <unistd.h>
 
 enum { FRAME_MAX = 1 << 20, QUEUE_MAX = 1 << 20, READ_SIZE = 16384 };
+/* Behind; and what it must take in which time to be waited for. */
+enum { BEHIND_SIZE = 256 << 10, TAKE_SIZE = 64 << 10, HOLD_MS = 5000 };
 
 struct client {
 	int fd;
 	bool attached, with_stdin;
 	struct bytes in, out;
+	size_t taken;	  /* since held_ms */
+	int64_t held_ms; /* when it was last seen to be in time; 0 = it is not behind */
 };
 
 static struct client clients[CLIENTS_MAX];
@@ -76,6 +81,7 @@ static bool flush(struct client *c)
 			break;
 		at += (size_t)n;
 	}
+	c->taken += at;
 	if (at == c->out.size)
 		bytes_free(&c->out);
 	else
@@ -103,6 +109,33 @@ void clients_output(char type, const char *data, size_t size)
 			queue(&clients[i], type, data, size);
 }
 
+int clients_hold_ms(void)
+{
+	int hold = -1;
+	for (int i = 0; i < client_count; i++) {
+		struct client *c = &clients[i];
+		int64_t now = monotonic_ms();
+		if (c->fd < 0 || !c->attached || c->out.size <= BEHIND_SIZE || c->out.size > QUEUE_MAX) {
+			c->held_ms = 0;
+			continue;
+		}
+		if (!c->held_ms || c->taken >= TAKE_SIZE) {
+			c->held_ms = now;
+			c->taken = 0;
+		}
+		int left = (int)(c->held_ms + HOLD_MS - now);
+		if (left <= 0) {
+			/* Nothing more is queued for it: it is dropped when its end is read. */
+			shutdown(c->fd, SHUT_RDWR);
+			bytes_free(&c->out);
+			c->attached = false;
+		} else if (hold < left) {
+			hold = left;
+		}
+	}
+	return hold;
+}
+
 void clients_exit(const char *record, size_t size)
 {
 	for (int i = 0; i < client_count; i++)
@@ -111,11 +144,15 @@ void clients_exit(const char *record, size_t size)
 
 void clients_flush(int timeout_ms)
 {
-	int64_t end = monotonic_ms() + timeout_ms;
+	int64_t last = monotonic_ms() + HOLD_MS;
 	for (int i = 0; i < client_count; i++) {
 		struct client *c = &clients[i];
-		while (c->fd >= 0 && c->out.size && flush(c) && c->out.size) {
-			int64_t left = end - monotonic_ms();
+		int64_t end = monotonic_ms() + timeout_ms;
+		for (size_t before = c->out.size; c->fd >= 0 && c->out.size && flush(c) && c->out.size; before = c->out.size) {
+			int64_t now = monotonic_ms();
+			if (c->out.size < before)
+				end = now + timeout_ms;
+			int64_t left = (end < last ? end : last) - now;
 			struct pollfd p = {.fd = c->fd, .events = POLLOUT};
 			if (left <= 0 || poll(&p, 1, (int)left) <= 0)
 				break;

@@ -16,7 +16,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BUFFER_BYTES = 64 << 10, CONNECT_LIMIT_MS = 10000 };
+/* How long what an agent that hung up has sent may wait for its reader, and then the pod's end: the kernel's tcp_fin_timeout. */
+enum { BUFFER_BYTES = 64 << 10, CONNECT_LIMIT_MS = 10000, ORPHAN_LIMIT_MS = 60000 };
 
 struct flow {
 	int from, to;
@@ -81,6 +82,41 @@ static bool move(struct flow *f, bool can_read, bool can_write)
 	return true;
 }
 
+/* Unread data or an error: the pod's program sees a reset, not an orderly end. */
+static _Noreturn void reset(int pod)
+{
+	struct linger hard = {.l_onoff = 1};
+	setsockopt(pod, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+	_exit(0);
+}
+
+/*
+ * The agent closed its end whole. What it had sent still reaches the pod, and then its end, as the kernel does for a program
+ * that closes a connection; what the pod says after that is answered with a reset.
+ */
+static _Noreturn void relay_orphan(struct flow *in)
+{
+	char none[1];
+	int pod = in->to;
+	for (;;) {
+		if (!move(in, true, true))
+			reset(pod);
+		bool is_full = in->begin < in->end;
+		if (!is_full && !in->ended)
+			continue;
+		struct pollfd p = {.fd = pod, .events = is_full ? POLLOUT : POLLIN};
+		int n = poll(&p, 1, ORPHAN_LIMIT_MS);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0 || p.revents & POLLERR)
+			reset(pod);
+		if (!is_full && recv(pod, none, sizeof none, MSG_DONTWAIT) == 0)
+			_exit(0);
+		if (!is_full)
+			reset(pod);
+	}
+}
+
 static _Noreturn void relay(int agent, int pod)
 {
 	static struct flow in, out;
@@ -97,18 +133,16 @@ static _Noreturn void relay(int agent, int pod)
 		};
 		if (poll(p, 2, -1) < 0 && errno != EINTR)
 			_exit(EIO);
-		/* The agent closed its end whole: nobody is left to speak for. A half-close is no hang-up. */
-		if (p[0].revents & (POLLHUP | POLLERR) && !(p[0].revents & POLLIN))
-			break;
+		/* A half-close is no hang-up. */
+		if (p[0].revents & POLLHUP)
+			relay_orphan(&in);
+		if (p[0].revents & POLLERR)
+			reset(pod);
 		const short readable = POLLIN | POLLHUP | POLLERR;
 		if (!move(&in, p[0].revents & POLLIN, p[1].revents & (POLLOUT | POLLHUP | POLLERR)) ||
 		    !move(&out, p[1].revents & readable, p[0].revents & POLLOUT))
-			break;
+			reset(pod);
 	}
-	/* Unread data or an error: the pod's program sees a reset, not an orderly end. */
-	struct linger hard = {.l_onoff = 1};
-	setsockopt(pod, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
-	_exit(0);
 }
 
 /* In the words of Go's net package, which clients know. */

@@ -202,9 +202,12 @@ static void reap(void)
 static void turn(int signals, int pidfd, int timeout_ms)
 {
 	struct pollfd polls[CLIENTS_MAX + 8];
+	int hold_ms = ended ? -1 : clients_hold_ms();
 	polls[0] = (struct pollfd){.fd = signals, .events = POLLIN};
-	polls[1] = (struct pollfd){.fd = outputs[0], .events = POLLIN};
-	polls[2] = (struct pollfd){.fd = outputs[1], .events = POLLIN};
+	for (int i = 0; i < 2; i++)
+		polls[1 + i] = (struct pollfd){.fd = hold_ms < 0 ? outputs[i] : -1, .events = POLLIN};
+	if (hold_ms >= 0)
+		timeout_ms = hold_ms;
 	polls[3] = (struct pollfd){.fd = ended ? -1 : pidfd, .events = POLLIN};
 	int n = 4 + clients_before_poll(polls + 4, &container_stdin);
 	if (poll(polls, (nfds_t)n, timeout_ms) < 0) {

@@ -111,9 +111,11 @@ void clients_after_poll(const struct pollfd *polls, struct input *input);
 void clients_listen(const char *name);
 /* To every attached client: type 'O' or 'R'. */
 void clients_output(char type, const char *data, size_t size);
+/* How long the container's output is still to wait for a client that is behind; -1 = not at all. Asked for before each wait. */
+int clients_hold_ms(void);
 /* To every client: the exit record. */
 void clients_exit(const char *record, size_t size);
-/* Gives queued frames a last chance, at most `timeout_ms`. */
+/* Gives queued frames a last chance: each client for as long as it takes some in `timeout_ms`, all together 5 s. */
 void clients_flush(int timeout_ms);
 /* What clients may ask for; set by supervise.c. */
 extern void (*clients_on_kill)(int signal, bool all);

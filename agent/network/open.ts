@@ -39,6 +39,7 @@ import { UdpFlows, udpPaths } from './services/stale-udp.ts';
 import type { Backend, RuleMemo } from './services/table.ts';
 import { serviceRules } from './services/table.ts';
 import { TableWriter } from './services/table-writer.ts';
+import { StrayLinks } from './stray-links.ts';
 import { localnetMarker, ownsLocalnet, writeSysctls } from './sysctls.ts';
 
 export interface NetworkOptions {
@@ -114,6 +115,9 @@ class NodeNetwork implements Network {
     this.#writer = new TableWriter(o.kernel.programs, () => this.#ruleset(), this.#c);
     this.#flows = new UdpFlows(o.kernel.programs, (ip) => this.#isPod(ip));
     this.#scope.spawn('heal', () => this.#heal());
+    const strays = new StrayLinks(o.kernel.programs, this.#names);
+    const held = (): Set<string> => new Set([...ledger.ledger.held.keys()].map((id) => vethName(this.#names, id)));
+    this.#scope.spawn('stray links', () => strays.run(held, this.#c));
   }
 
   get dnsServerIp(): string {

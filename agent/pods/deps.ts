@@ -23,6 +23,8 @@ export interface PodSettings {
   readonly logFolder: string;
   /** Parent of all pod cgroups, e.g. `/berth`. */
   readonly cgroupParent: string;
+  /** Its child that says whose it is (agent/resources/cgroup-claim.ts). */
+  readonly cgroupClaim: string;
   readonly clusterDomain: () => string;
   readonly allocatable: Readonly<Record<string, string>>;
   readonly memoryBytes: number;

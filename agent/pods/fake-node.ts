@@ -177,6 +177,7 @@ export class FakeNode implements AsyncDisposable {
       folder: join(this.folder, 'pods'),
       logFolder: join(this.folder, 'log'),
       cgroupParent: '/berth',
+      cgroupClaim: `node-${'0'.repeat(16)}`,
       clusterDomain: () => 'cluster.local',
       allocatable: { cpu: '2', memory: '1Gi' },
       memoryBytes: 1 << 30,

@@ -3,7 +3,6 @@
  * runs (containers by their labels, addresses by their sandbox) and, once the control plane has said what it wants, ends
  * what nobody wants any more: containers without a pod, addresses, roots and volumes without an owner.
  */
-import { readdir } from 'node:fs/promises';
 import { type Ctx, Scope } from '#lib/base';
 import { refusalOf } from '../admission/admit.ts';
 import type { ContainerId } from '../runtime/runtime.ts';
@@ -13,6 +12,7 @@ import { hasDownwardChange } from '../volumes/downwardapi.ts';
 import { type AdoptedPod, adoptable, type Exited, idsOf, noteEnd } from './adopted.ts';
 import type { PodDeps } from './deps.ts';
 import type { PodFailure, PodObject } from './model.ts';
+import { podsPresent } from './present.ts';
 import { adoptAllocation } from './resize.ts';
 import { Slots } from './slots.ts';
 import { LABELS } from './steps/container.ts';
@@ -21,6 +21,7 @@ import { PodWorker } from './worker.ts';
 
 /** A token lives on for a fifth of its life, two minutes at least, once it is due. */
 const TOKEN_CHECK_MS = 60_000;
+const SWEEP_MS = 300_000;
 
 export class PodManager implements AsyncDisposable {
   readonly #d: PodDeps;
@@ -109,15 +110,20 @@ export class PodManager implements AsyncDisposable {
     return undefined;
   }
 
-  /** The control plane has named everything it wants: end the rest. What fails is told, and tried by the next agent. */
+  /** The control plane has named everything it wants: the rest is ended, now and whenever something of it shows again. */
+  async keepClean(c: Ctx): Promise<void> {
+    for (;;) {
+      await this.removeUnwanted(c).catch((err: unknown) => {
+        c.signal.throwIfAborted();
+        this.#d.log.warn({ err }, 'what nobody wants could not be looked for');
+      });
+      await c.clock.sleep(SWEEP_MS, c.signal);
+    }
+  }
+
+  /** Once. Pods are looked for before workers are asked after: a worker is there before anything of its pod is. What fails is told. */
   async removeUnwanted(c: Ctx): Promise<void> {
-    const [onDisk, attached, volumes] = await Promise.all([
-      readdir(this.#d.settings.folder).catch(() => [] as string[]),
-      this.#d.network.attached(c),
-      this.#d.volumes.podsOnDisk(c),
-    ]);
-    const uids = new Set([...this.#adopted.keys(), ...onDisk, ...attached.map((a) => a.id as string), ...volumes]);
-    for (const uid of this.#d.userNamespaces.pods()) uids.add(uid);
+    const uids = new Set([...this.#adopted.keys(), ...(await podsPresent(this.#d, c))]);
     const remove = async (what: object, fn: () => Promise<void>): Promise<void> => {
       await fn().catch((err: unknown) => {
         c.signal.throwIfAborted();
@@ -126,8 +132,8 @@ export class PodManager implements AsyncDisposable {
     };
     for (const uid of uids) if (!this.#workers.has(uid)) await remove({ uid }, () => this.#removePod(uid, c));
     /* Left by starts that an earlier agent was killed in; no worker of this agent made them. */
-    for (const id of this.#orphanRoots.splice(0)) await remove({ root: id }, () => this.#d.images.removeRoot(id, c));
-    for (const id of this.#orphans.splice(0)) await remove({ container: id }, () => this.#discard(id, c));
+    for (const id of [...this.#orphanRoots]) await remove({ root: id }, () => this.#discardRoot(id, c));
+    for (const id of [...this.#orphans]) await remove({ container: id }, () => this.#discard(id, c));
     this.#adopted.clear();
   }
 
@@ -143,9 +149,12 @@ export class PodManager implements AsyncDisposable {
     this.#removing.set(uid, undefined);
     try {
       const adopted = this.#adopted.get(uid);
-      for (const id of adopted === undefined ? [] : idsOf(adopted)) await this.#discard(id, c);
-      await removeNamelessPod(this.#d, uid, c);
+      const ids = adopted === undefined ? [] : idsOf(adopted);
+      /* What cannot be removed now is left to the next look. */
+      this.#orphans.push(...ids);
       this.#adopted.delete(uid);
+      for (const id of ids) await this.#discard(id, c);
+      await removeNamelessPod(this.#d, uid, c);
     } finally {
       const wished = this.#removing.get(uid);
       this.#removing.delete(uid);
@@ -156,6 +165,12 @@ export class PodManager implements AsyncDisposable {
   async #discard(id: ContainerId, c: Ctx): Promise<void> {
     await this.#d.runtime.remove(id, c);
     await this.#d.images.removeRoot(id, c);
+    this.#orphans = this.#orphans.filter((x) => x !== id);
+  }
+
+  async #discardRoot(id: string, c: Ctx): Promise<void> {
+    await this.#d.images.removeRoot(id, c);
+    this.#orphanRoots = this.#orphanRoots.filter((x) => x !== id);
   }
 
   /** Stops the workers; containers run on. */

@@ -125,6 +125,7 @@ class RunningSession implements Session {
           continue;
         }
         const wasGood = this.#gateway !== undefined && clock.monotonic() - startedAt > GOOD_CONNECTION_MS;
+        if (this.#gateway !== undefined) this.#d.onLost?.();
         this.#gateway = undefined;
         failures = wasGood ? 0 : failures + 1;
         // Once per outage, not once per dial.

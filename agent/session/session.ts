@@ -82,6 +82,8 @@ export interface SessionDeps {
   onChange(changes: readonly DesiredChange[]): void;
   onSynced(from: 'disk' | 'gateway'): void;
   onWelcome?(info: ClusterInfo): void;
+  /** The connection has ended: what was said is not live any more, until the next `onSynced('gateway')`. */
+  onLost?(): void;
   /** Rejects with StatusError. `c.signal` aborts when the other end has gone. */
   serveStream(request: NodeStreamRequest, io: StreamIo, c: Ctx): Promise<{ exitCode: number }>;
   readonly clock: Clock;

@@ -218,4 +218,25 @@ describe('local storage', () => {
     await clock.advance(2_000);
     await expect.poll(() => said.at(-1)).toBe('erased pvc-1 uid-pvc-1');
   });
+
+  test('what failed is not tried again while there is no control plane to decide otherwise, and is once it is back', async () => {
+    await withData('pvc-1');
+    problem = new StatusError('Internal', 'input/output error');
+    storage.connected();
+    arrive(volume('pvc-1'));
+    await expect.poll(() => said.length).toBe(1);
+    storage.disconnected();
+    problem = undefined;
+    arrive(volume('pvc-2'));
+    await clock.advance(3_600_000);
+    expect(await readdir(folder)).toEqual(['pvc-1']);
+    expect(said).toHaveLength(1);
+    known = known.map((v) => ({ ...v, spec: { ...v.spec, persistentVolumeReclaimPolicy: 'Retain' } }));
+    storage.connected();
+    await clock.advance(100_000);
+    expect(await readdir(folder)).toEqual(['pvc-1']);
+    known = [volume('pvc-1')];
+    storage.connected();
+    await expect.poll(() => said.at(-1)).toBe('erased pvc-1 uid-pvc-1');
+  });
 });

@@ -80,6 +80,11 @@ export class LocalStorage implements AsyncDisposable {
     this.#eraseAll();
   }
 
+  /** It may decide otherwise where this node does not hear it: nothing more is begun, nor tried again. */
+  disconnected(): void {
+    this.#isLive = false;
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return this.#scope[Symbol.asyncDispose]();
   }
@@ -102,7 +107,7 @@ export class LocalStorage implements AsyncDisposable {
   async #erase(uid: string, c: Ctx): Promise<void> {
     for (let waitMs = RETRY_MS_MIN; ; waitMs = Math.min(2 * waitMs, RETRY_MS_MAX)) {
       const volume = this.#o.volumes.list().find((v) => v.metadata.uid === uid);
-      if (volume === undefined || !isToBeErased(volume)) return;
+      if (!this.#isLive || volume === undefined || !isToBeErased(volume)) return;
       const { name } = volume.metadata;
       try {
         await this.#remove(this.#ownPathOf(volume), c);

@@ -1,8 +1,8 @@
-import { chmod, mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { makePrivateFolder } from './files.ts';
+import { makePrivateFolder, removeDrafts } from './files.ts';
 
 test('a private folder is for its owner only, made now or found open', async () => {
   const base = await mkdtemp(join(tmpdir(), 'berth-files-'));
@@ -13,5 +13,17 @@ test('a private folder is for its owner only, made now or found open', async () 
     await makePrivateFolder(path);
     expect((await stat(path)).mode & 0o777).toBe(0o700);
   }
+  await rm(base, { recursive: true });
+});
+
+test('drafts of processes that are no more go; those of living ones and other files stay', async () => {
+  const base = await mkdtemp(join(tmpdir(), 'berth-files-'));
+  const [gone, living] = [0x7fffffff, process.ppid];
+  const stays = ['a.json', `.a.json.${living}.1.tmp`, `a.json.${gone}.1.tmp`, '.a.json.tmp'];
+  for (const name of [...stays, `.a.json.${gone}.7.tmp`, `.a.json.${process.pid}.9.tmp`])
+    await writeFile(join(base, name), '');
+  await removeDrafts(base);
+  await removeDrafts(join(base, 'absent'));
+  expect((await readdir(base)).sort()).toEqual(stays.sort());
   await rm(base, { recursive: true });
 });

@@ -1,5 +1,6 @@
 /** Files that others read or that must survive a crash: write a temporary file, fsync, rename, fsync the folder. */
-import { chmod, mkdir, open, rename, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { chmod, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 /**
@@ -27,6 +28,20 @@ export async function writeFileAtomic(
     throw e;
   }
   if (o.durable !== false) await syncPath(dirname(path));
+}
+
+const DRAFT = /^\..+\.(\d+)\.\d+\.tmp$/;
+
+/**
+ * Removes what processes that were killed inside `writeFileAtomic` left in a folder, not below it. No folder is fine. Call it
+ * before this process writes there: a draft under its own number is an earlier one's.
+ */
+export async function removeDrafts(folder: string): Promise<void> {
+  for (const name of await readdir(folder).catch(() => [])) {
+    const pid = DRAFT.exec(name)?.[1];
+    const isOver = pid !== undefined && (Number(pid) === process.pid || !existsSync(`/proc/${pid}`));
+    if (isOver) await rm(join(folder, name), { force: true });
+  }
 }
 
 /**

@@ -19,6 +19,7 @@ import {
   Kinds,
   type KubeObject,
   keyText,
+  type Node,
   nodeHost,
   type PersistentVolume,
   type PersistentVolumeClaim,
@@ -26,6 +27,7 @@ import {
 } from '#lib/api';
 import type { Informer, InformerFactory } from '#lib/controller';
 import { referencesOf } from './references.ts';
+import { isHostOfVolumes } from './volume-host.ts';
 
 export interface Change {
   readonly type: 'UPSERT' | 'REMOVE';
@@ -54,6 +56,7 @@ export class DesiredHub implements Disposable {
   readonly pods: Informer<Pod>;
   readonly #claims: Informer<PersistentVolumeClaim>;
   readonly #volumes: Informer<PersistentVolume>;
+  readonly #nodes: Informer<Node>;
   readonly #informers = new Map<string, Informer<KubeObject>>();
   readonly #subscriptions: Disposable[] = [];
   readonly #feeds = new Set<Feed>();
@@ -65,6 +68,7 @@ export class DesiredHub implements Disposable {
   constructor(factory: InformerFactory) {
     this.pods = factory.informer(Kinds.pods, { indexes: { [PODS_BY_NODE]: (p) => [p.spec?.nodeName ?? ''] } });
     this.#claims = factory.informer(Kinds.persistentvolumeclaims);
+    this.#nodes = factory.informer(Kinds.nodes);
     this.#volumes = factory.informer(Kinds.persistentvolumes, {
       indexes: { [ERASED_BY_HOST]: (v) => (isToBeErased(v) ? [hostOfVolume(v) ?? ''] : []) },
     });
@@ -86,6 +90,7 @@ export class DesiredHub implements Disposable {
     this.#subscriptions.push(
       this.#claims.subscribe((previous, next) => this.#onClaim(previous, next)),
       this.#volumes.subscribe((previous, next) => this.#onVolume(previous, next)),
+      this.#nodes.subscribe((previous, next) => this.#onNode(previous, next)),
     );
     this.#subscriptions.push(this.pods.subscribe((previous, next) => this.#onPod(previous, next)));
   }
@@ -188,12 +193,20 @@ export class DesiredHub implements Disposable {
     for (const feed of this.#feeds) this.#putErasures(feed);
   }
 
+  /** Whose volumes are whose changes with what nodes say their host is. */
+  #onNode(previous: DeepReadonly<Node> | undefined, next: DeepReadonly<Node> | undefined): void {
+    if (previous !== undefined && next !== undefined && nodeHost(previous) === nodeHost(next)) return;
+    for (const feed of this.#feeds) this.#putErasures(feed);
+  }
+
   #putErasures(feed: Feed): void {
-    const node = this.#informers.get('nodes')?.get({ namespace: '', name: feed.nodeName });
+    const node = this.#nodes.get({ namespace: '', name: feed.nodeName });
     const host = node === undefined ? feed.nodeName : nodeHost(node);
-    const ids = this.#volumes
-      .byIndex(ERASED_BY_HOST, host)
-      .map((v) => idOf(Kinds.persistentvolumes.resource, '', v.metadata.name));
+    const volumes = this.#volumes.byIndex(ERASED_BY_HOST, host);
+    // All nodes are looked at only where there is something to tell.
+    const isOurs =
+      volumes.length > 0 && (node === undefined || isHostOfVolumes(feed.nodeName, host, this.#nodes.list()));
+    const ids = (isOurs ? volumes : []).map((v) => idOf(Kinds.persistentvolumes.resource, '', v.metadata.name));
     this.#unneed(feed, this.#putReferences(feed, ERASURES, ids));
   }
 

@@ -3,10 +3,11 @@
  * a node speaks of its own volumes only. Repeatable: the finalizer goes after the deletion is marked, so that nobody puts it
  * back, and what is gone already is success.
  */
-import { hostOfVolume, isToBeErased, Kinds, nodeHost, PROVISIONER_FINALIZER } from '#lib/api';
+import { hostOfVolume, isToBeErased, Kinds, PROVISIONER_FINALIZER } from '#lib/api';
 import { type Ctx, isKind, messageOf, toStatusError } from '#lib/base';
 import type { Client } from '#lib/client';
 import type { Author, ReportResult } from './report.ts';
+import { isHostOfVolumes } from './volume-host.ts';
 
 const ATTEMPTS_MAX = 5;
 
@@ -40,11 +41,7 @@ export async function volumeErased(
   }
 }
 
-/** A node may label itself with any host name, so where two claim one it is that of the node so named, or of neither. */
 async function isHost(client: Client, nodeName: string, host: string | undefined, c: Ctx): Promise<boolean> {
-  const node = await client.get(Kinds.nodes, { namespace: '', name: nodeName }, c);
-  if (nodeHost(node) !== host) return false;
-  if (nodeName === host) return true;
   const { items } = await client.list(Kinds.nodes, {}, c);
-  return items.every((x) => x.metadata.name === nodeName || (x.metadata.name !== host && nodeHost(x) !== host));
+  return isHostOfVolumes(nodeName, host, items);
 }

@@ -247,7 +247,7 @@ export const STREAM_LINE: Line = {
       [
         [FLOOD, 'one that stands still costs nothing'],
         [PROCESSES, '200 at once; a reader that stands still'],
-        [RUNTIME, 'a slow client holds nothing up'],
+        [RUNTIME, 'who is slow gets every byte'],
       ],
       { note: 'of exec’s output: shown nowhere' },
     ),

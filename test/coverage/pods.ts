@@ -12,6 +12,7 @@ const RUNTIME = 'test/integration/runtime.test.ts';
 const PLAN = 'agent/pods/plan.test.ts';
 const KILLED = 'agent/pods/restart-of-agent.slow.test.ts';
 const USERS = 'test/node/user-namespaces.test.ts';
+const STEPS = 'test/faults/agent-steps.test.ts';
 
 export const POD_LIFE: Line = {
   title: '1 Pod life',
@@ -326,14 +327,9 @@ export const SURVIVAL: Line = {
       ['test/faults/kill.test.ts', 'kill -9 while 10 to 40 of 50 replicas are Running'],
       [PODS, 'an agent killed while pods serve'],
     ]),
-    unit(
-      'agent killed at any instant',
-      [
-        [KILLED, 'an agent killed at any step of a pod'],
-        ['agent/pods/reboot.test.ts', 'whenever the agent dies meanwhile'],
-      ],
-      { note: 'with real containers only where test/faults and test/e2e happen to hit' },
-    ),
+    real('agent killed at any instant', [[STEPS, 'lives of a pod']], {
+      note: 'a spread of some 1,200 points; all of them: test/long/agent-steps.test.ts. With a kernel that remembers, every call: agent/pods/restart-of-agent.slow.test.ts, reboot.test.ts',
+    }),
     real('supervisor killed at any instant of a start', [
       [RUNTIME, 'a supervisor killed at any instant of the start'],
       [RUNTIME, 'supervisor killed: still running, same pid'],
@@ -347,17 +343,38 @@ export const SURVIVAL: Line = {
     real('power loss: everything comes back', [['test/faults/reboot.test.ts', 'pods begin from their initial state']], {
       note: 'the boot is played: processes killed, mounts and links taken away',
     }),
-    real('no leaked IP', [['test/faults/hosts.test.ts', 'one of three hosts: replaced elsewhere in time']]),
-    real('no leaked mount', [['test/e2e/claims.test.ts', 'and leaves no mount when they end']]),
-    real('no leaked cgroup', [['test/e2e/resources.test.ts', 'a fork bomb ends at its limit']], {
-      note: 'and the leak check after each suite (tools/leak-check.ts). Cgroups that no record names stay',
-    }),
-    real('no leaked netns', [['test/e2e/up.test.ts', 'down --purge leaves nothing: no process']], {
-      note: 'and the leak check after each suite (tools/leak-check.ts)',
-    }),
-    real('no leaked lease', [[GIVEN, 'a node that is removed leaves no Lease']], {
-      note: 'the record of its session in kube-system stays',
-    }),
+    real('no leaked IP', [
+      [STEPS, 'lives of a pod'],
+      ['test/faults/hosts.test.ts', 'one of three hosts: replaced elsewhere in time'],
+    ]),
+    real('no leaked mount', [
+      [STEPS, 'lives of a pod'],
+      ['test/e2e/claims.test.ts', 'and leaves no mount when they end'],
+    ]),
+    real(
+      'no leaked cgroup',
+      [
+        [STEPS, 'what no pod owns goes'],
+        ['test/e2e/resources.test.ts', 'a fork bomb ends at its limit'],
+      ],
+      { note: 'and the leak check after each suite (tools/leak-check.ts)' },
+    ),
+    real(
+      'no leaked netns',
+      [
+        [STEPS, 'lives of a pod'],
+        ['test/e2e/up.test.ts', 'down --purge leaves nothing: no process'],
+      ],
+      { note: 'and the leak check after each suite (tools/leak-check.ts)' },
+    ),
+    real(
+      'no leaked lease',
+      [
+        [STEPS, 'lives of a pod'],
+        [GIVEN, 'a node that is removed leaves no Lease'],
+      ],
+      { note: 'of an address the ledger is as before; the record of a node’s session in kube-system stays' },
+    ),
     unit('a write-ahead intent precedes every allocation', [
       ['agent/network/ledger-file.test.ts', 'an address is on disk before it is given'],
       [KILLED, 'an agent killed at any step of a pod'],
@@ -366,22 +383,20 @@ export const SURVIVAL: Line = {
       'control plane away: pods run on',
       [['test/faults/away.test.ts', 'a control plane that was dead for a minute']],
       {
-        note: 'a minute, not an hour',
+        note: 'a minute; an hour in virtual time: agent/pods/away.slow.test.ts',
       },
     ),
-    real('control plane away: pods restart', [[LIFE, 'without a control plane: a static pod begins']], {
-      note: 'of a static pod',
+    real('control plane away: pods restart', [
+      [STEPS, 'what dies and what fails its probe runs again'],
+      [LIFE, 'without a control plane: a static pod begins'],
+    ]),
+    real('control plane away: pods are probed', [[STEPS, 'what dies and what fails its probe runs again']]),
+    real('on return statuses are reconciled', [
+      [STEPS, 'what dies and what fails its probe runs again'],
+      [LIFE, 'without a control plane: a static pod begins'],
+    ]),
+    real('a reconcile at start removes what no pod owns', [[STEPS, 'what no pod owns goes']], {
+      note: 'and again every five minutes: agent/pods/sweep.test.ts',
     }),
-    real('control plane away: pods are probed', [[NODE_PROBES, 'without a control plane containers are probed']]),
-    real('on return statuses are reconciled', [[LIFE, 'without a control plane: a static pod begins']], {
-      note: 'restartCount of a static pod’s mirror; what is kept meanwhile: agent/session/outbox.test.ts',
-    }),
-    unit(
-      'a reconcile at start removes what no pod owns',
-      [[KILLED, 'a pod that nobody wants any more is taken away']],
-      {
-        note: 'cgroups and links that no record names stay',
-      },
-    ),
   ],
 };

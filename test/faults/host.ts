@@ -42,7 +42,7 @@ export async function liveContainers(t: TestCluster): Promise<LiveContainer[]> {
   return out;
 }
 
-async function readContainer(node: string, folder: string, id: string): Promise<LiveContainer | undefined> {
+export async function readContainer(node: string, folder: string, id: string): Promise<LiveContainer | undefined> {
   try {
     const own = JSON.parse(await readFile(join(folder, id, 'container.json'), 'utf8')) as {
       labels: Record<string, string>;

@@ -122,3 +122,22 @@ test('released volumes are told to their node; its word, and no other node’s, 
     );
   }, 'it is let go');
 });
+
+test('a node that says it is another’s host hears nothing of its volumes', async () => {
+  await using agent = await TestAgent.create(nodeName);
+  await createNode('pretender', 78);
+  await using pretender = await TestAgent.create('pretender');
+  pretender.host = nodeName;
+  await volumeOn('pv-there', nodeName, 'gone');
+  await release('pv-there');
+  await Promise.all([agent.start(), pretender.start()]);
+  await eventually(() => pretender.synced.includes('gateway'), 'the pretender is synced');
+  await volumeOn('pv-later', nodeName, 'gone');
+  await release('pv-later');
+  for (const name of ['pv-there', 'pv-later'])
+    await eventually(() => agent.seen.has(`persistentvolumes//${name}`), `the node is told of ${name}`);
+  // What it would be told of is queued in the order of events: this comes after both.
+  await createPod('after', 'pretender');
+  await eventually(() => pretender.pod('after') !== undefined, 'it has heard all until now');
+  expect([...pretender.seen.keys()].filter((k) => k.startsWith('persistentvolumes/'))).toEqual([]);
+});

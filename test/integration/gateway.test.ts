@@ -216,6 +216,7 @@ describe('reports', () => {
     await eventually(() => agent.session.connected, 'it connects');
     await own[Symbol.asyncDispose]();
     await eventually(() => !agent.session.connected, 'it notices');
+    expect(agent.losses).toBe(1);
     agent.session.reportPodStatus(refOf(pod), { phase: 'Pending' });
     agent.session.reportPodStatus(refOf(pod), running);
     const back = await openGateway(port);

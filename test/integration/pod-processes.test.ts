@@ -253,6 +253,37 @@ describe('a connection into a network namespace', () => {
     expect((await server).stdout.toString()).toBe('201 true true\n');
   });
 
+  test('what a client had sent before it closed its end whole is not lost', async () => {
+    /* Reads nothing until the client is gone. */
+    const server = inside(`
+      let n = 0;
+      const s = require('net').createServer({ pauseOnConnect: true }, (k) => {
+        setTimeout(() => k.resume(), 1500);
+        k.on('error', () => {});
+        k.on('data', (d) => (n += d.length));
+        k.on('close', () => { console.log(n); s.close(); });
+      }).listen(7006, '127.0.0.1')`);
+    const socket = await dialled(7006);
+    let taken = 0;
+    const chunk = Buffer.alloc(1 << 16, 'x');
+    const more = (): void => {
+      socket.write(chunk, (e) => {
+        if (e) return;
+        taken += chunk.length;
+        more();
+      });
+    };
+    more();
+    for (let before = -1; before !== taken; ) {
+      before = taken;
+      await host.c.clock.sleep(200);
+    }
+    expect(taken).toBeGreaterThan(1 << 17);
+    const sent = taken;
+    socket.destroy();
+    expect(Number((await server).stdout.toString())).toBeGreaterThanOrEqual(sent);
+  });
+
   test('without a namespace: a port of the node', async () => {
     const server = createServer((s) => s.end('node')).listen(0, '127.0.0.1');
     await new Promise((resolve) => server.once('listening', resolve));

@@ -63,8 +63,12 @@ export class TestAgent implements AsyncDisposable {
   readonly changes: DesiredChange[] = [];
   readonly synced: string[] = [];
   welcomes = 0;
+  /** Connections that ended. */
+  losses = 0;
   certificateName: string | undefined;
   bootId = 'boot';
+  /** What it says its host name is. */
+  host: string | undefined;
   session!: Session;
   readonly #endpoints: readonly string[];
   #credentials: SessionCredentials | undefined;
@@ -101,9 +105,12 @@ export class TestAgent implements AsyncDisposable {
       folder: this.folder,
       bootId: this.bootId,
       agentVersion: 'test',
-      describeNode: async () => nodeObject(this.name),
+      describeNode: async () => nodeObject(this.name, this.host),
       onChange: (changes) => this.#apply(changes),
       onSynced: (from) => this.synced.push(from),
+      onLost: () => {
+        this.losses++;
+      },
       onWelcome: () => {
         this.welcomes++;
       },
@@ -139,11 +146,11 @@ export class TestAgent implements AsyncDisposable {
   }
 }
 
-export function nodeObject(name: string): Node {
+export function nodeObject(name: string, host = name): Node {
   return {
     apiVersion: 'v1',
     kind: 'Node',
-    metadata: { name, labels: { 'kubernetes.io/hostname': name } },
+    metadata: { name, labels: { 'kubernetes.io/hostname': host } },
     spec: {},
     status: {
       capacity: { cpu: '4', memory: '8Gi', pods: '250' },
