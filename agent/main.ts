@@ -45,7 +45,7 @@ import { NodeCgroups } from './resources/node-cgroups.ts';
 import type { NodeSettings } from './resources/node-settings.ts';
 import { nodeRuntimeHandlers } from './runtime/handlers.ts';
 import { openRuntime } from './runtime/open.ts';
-import { runtimeStateFolder } from './runtime-state.ts';
+import { openMemoryFolder, runtimeStateFolder, wishMemoryFolder } from './runtime-state.ts';
 import { startSession } from './session/client.ts';
 import { Reports } from './session/reports.ts';
 import type { Session, SessionCredentials } from './session/session.ts';
@@ -122,6 +122,8 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const configuration = await readNodeConfiguration(config.home);
   const { seccompDefault, allowedUnsafeSysctls } = config.settings;
   const kernel = scope.own(await openKernel({ helperPath: config.helperPath, environment: process.env, random }));
+  const stateFolder = runtimeStateFolder(config.instance);
+  await openMemoryFolder(stateFolder, kernel.mounts, c);
   const images = scope.own(
     await openImages({ kernel, folder: at('images'), clock, random, log, ...config.registries }, c),
   );
@@ -132,7 +134,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
         folder: at('containers'),
         runtime: config.runtime,
         handlers: configuration.runtimeHandlers,
-        stateFolder: runtimeStateFolder(config.instance),
+        stateFolder,
       },
       c,
     ),
@@ -176,7 +178,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
       storage,
       sources: {
         configMap: (ns, name) => objects.get('configmaps', ns, name),
-        secret: (ns, name) => objects.get('secrets', ns, name),
+        secret: (ns, name) => objects.secret(ns, name),
         claim: (ns, name) => objects.get('persistentvolumeclaims', ns, name),
         persistentVolume: (name) => objects.get('persistentvolumes', '', name),
         serviceAccountToken: ({ pod, ...o }, ctx) => {
@@ -283,6 +285,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
       credentials: () => credentials(config.home),
       saveCredentials: (made) => saveCredentials(config.home, made),
       folder: at('session'),
+      memoryFolder: wishMemoryFolder(config.instance),
       bootId: (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim(),
       agentVersion: config.version,
       describeNode: async () => describeNode(nodeOptions, await images.list(c), clock),

@@ -86,7 +86,7 @@ export class StaticPods implements AsyncDisposable {
   withoutMirrors(changes: readonly DesiredChange[]): readonly DesiredChange[] {
     return changes.filter((change) => {
       if (change.resource !== 'pods') return true;
-      if (change.type === 'remove') return !this.#mirrorGone(change.uid);
+      if (change.type !== 'upsert') return !this.#mirrorGone(change.uid);
       /* The session checks objects by the kind it asked for. */
       const pod = change.object as PodObject;
       if (!isMirror(pod)) return true;

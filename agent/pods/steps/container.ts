@@ -208,7 +208,7 @@ function envSources(d: PodDeps, pod: PodObject, sandbox: Sandbox): Omit<EnvSourc
   const namespace = pod.metadata.namespace ?? '';
   return {
     configMap: (name) => d.objects.get('configmaps', namespace, name),
-    secret: (name) => d.objects.get('secrets', namespace, name),
+    secret: (name) => d.objects.secret(namespace, name),
     services: d.objects
       .list('services')
       .filter(
