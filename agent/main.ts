@@ -24,6 +24,7 @@ import { ClusterFigures } from './cluster-figures.ts';
 import { NodePressure } from './eviction/node-pressure.ts';
 import { evictablePods, openEviction } from './eviction/open.ts';
 import { Follow } from './follow.ts';
+import { ImageAccess } from './images/access/access.ts';
 import { collectImages } from './images/collection/collector.ts';
 import type { Images } from './images/images.ts';
 import { type ImagesOptions, openImages } from './images/open.ts';
@@ -127,6 +128,15 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const images = scope.own(
     await openImages({ kernel, folder: at('images'), clock, random, log, ...config.registries }, c),
   );
+  const imageAccess = await ImageAccess.open(
+    {
+      folder: at('images/access'),
+      keyPath: join(stateFolder, 'image-access.key'),
+      settings: config.settings.imageVerification,
+      ...{ images, random, log },
+    },
+    c,
+  );
   const runtime = scope.own(
     await openRuntime(
       {
@@ -229,6 +239,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const pods: PodDeps = {
     kernel,
     images,
+    imageAccess,
     runtime,
     network,
     volumes,

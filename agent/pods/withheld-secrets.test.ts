@@ -14,17 +14,18 @@ function reading(uid: string, optional: boolean): PodObject {
 
 test('withheld secrets: who needs one waits, optional or not, and starts when it comes', async () => {
   await using node = await FakeNode.make();
-  const { deps, manager } = await node.agent();
-  const apply = (...changes: DesiredChange[]): void => {
-    for (const change of changes) deps.objects.apply(change);
-    manager.apply(changes);
+  const agent = await node.agent();
+  const apply = (change: DesiredChange): void => {
+    agent.deps.objects.apply(change);
+    agent.manager.apply([change]);
   };
   const pods = [
     reading('needs', false),
     reading('may', true),
     fakePod({ containers: [{ name: 'plain', image: 'i' }] }),
   ];
-  apply(withheld, ...pods.map((object): DesiredChange => ({ type: 'upsert', resource: 'pods', object })));
+  apply(withheld);
+  for (const pod of pods) agent.want(pod);
   await node.until(() => node.running.includes('plain/0'), 'the one without secrets runs');
   const waitingOf = (uid: string) => node.status(uid)?.containerStatuses?.[0]?.state?.waiting;
   for (const uid of ['needs', 'may']) {
@@ -45,12 +46,13 @@ test('withheld secrets: who needs one waits, optional or not, and starts when it
 
 test('withheld secrets: one that the control plane names no more is absent', async () => {
   await using node = await FakeNode.make();
-  const { deps, manager } = await node.agent();
-  const apply = (...changes: DesiredChange[]): void => {
-    for (const change of changes) deps.objects.apply(change);
-    manager.apply(changes);
+  const agent = await node.agent();
+  const apply = (change: DesiredChange): void => {
+    agent.deps.objects.apply(change);
+    agent.manager.apply([change]);
   };
-  apply(withheld, { type: 'upsert', resource: 'pods', object: reading('may', true) });
+  apply(withheld);
+  agent.want(reading('may', true));
   await node.until(
     () => node.status('may')?.containerStatuses?.[0]?.state?.waiting?.reason === 'CreateContainerConfigError',
   );

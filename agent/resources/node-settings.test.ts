@@ -30,6 +30,7 @@ singleProcessOOMKill: true
     cpuManagerPolicy: 'static',
     reservedSystemCPUs: undefined,
     imageGc: { ...DEFAULT_NODE_SETTINGS.imageGc, maximumAgeMs: 48 * 3_600_000 },
+    imageVerification: DEFAULT_NODE_SETTINGS.imageVerification,
     seccompDefault: false,
     allowedUnsafeSysctls: ['net.core.*', 'kernel.msgmax'],
     staticPodPath: '/etc/manifests',
