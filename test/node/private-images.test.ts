@@ -49,7 +49,7 @@ function pod(name: string, secret: string | undefined, policy = 'IfNotPresent'):
   return scriptPod({ name, namespace: NS, image, spec });
 }
 
-async function waitingOf(name: string): Promise<{ reason?: string; message?: string }> {
+async function waitingOf(name: string): Promise<{ reason?: string | undefined; message?: string | undefined }> {
   const { status } = await getPod(t, NS, name);
   return status?.containerStatuses?.[0]?.state?.waiting ?? {};
 }

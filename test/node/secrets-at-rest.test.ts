@@ -62,10 +62,10 @@ async function allRun(): Promise<void> {
   });
 }
 
-/** Files of the home that hold the secret, other file systems (of memory) left out. */
-async function filesWithSecret(): Promise<string> {
+/** Files that hold the secret, other file systems (of memory) left out. */
+async function filesWithSecret(folder = t.layout.home): Promise<string> {
   const grep = ['-exec', 'grep', '-lFf', patterns, '{}', '+'];
-  return (await run('find', [t.layout.home, '-xdev', '-type', 'f', ...grep], {}, 60_000)).stdout;
+  return (await run('find', [folder, '-xdev', '-type', 'f', ...grep], {}, 60_000)).stdout;
 }
 
 async function seenInside(): Promise<string[]> {
@@ -87,6 +87,8 @@ test('secrets at rest: env, arguments and volumes of running pods leave none on 
   /* exec's process, with its environment, lies there for a moment otherwise. */
   expect([...written].filter((name) => name?.startsWith('exec-') && name.endsWith('.json'))).toEqual([]);
   expect(await filesWithSecret()).toBe('');
+  /* The search does find them: where they are meant to be. */
+  expect(await filesWithSecret(runtimeStateFolder(t.layout.instance))).toMatch(/wish\/secrets\/default_db\.json/);
 });
 
 test('secrets at rest: an agent that was killed has them again from memory, and its containers run on', async () => {

@@ -13,6 +13,7 @@ import type { HostPort, SandboxId } from '../../network/network.ts';
 import type { PodDeps } from '../deps.ts';
 import { containersOf, type PodObject } from '../model.ts';
 import { podCgroupLimits, qosClassOf } from '../resources.ts';
+import type { Slots } from '../slots.ts';
 import { saveRuntimeHandler } from './runtime-class.ts';
 
 export interface Sandbox {
@@ -64,8 +65,31 @@ function checkHostname(pod: PodObject, hostname: string): void {
 /** A volume could not be made ready: the pod's event says FailedMount. */
 export class MountFailure extends StatusError {}
 
-/** Throws StatusError; nothing half-made needs undoing, since a later call or `removeSandbox` goes on from there. */
-export async function makeSandbox(d: PodDeps, pod: PodObject, c: Ctx): Promise<Sandbox> {
+/**
+ * Throws StatusError; nothing half-made needs undoing, since a later call or `removeSandbox` goes on from there. What costs this
+ * machine is done in one of the slots; volumes are begun there but may take their time outside: a storage that hangs would stop
+ * every start.
+ */
+export async function makeSandbox(d: PodDeps, pod: PodObject, slots: Slots, c: Ctx): Promise<Sandbox> {
+  let volumes: Promise<void> = Promise.resolve();
+  const onSaved = (): void => {
+    volumes = prepareVolumes(d, pod, c);
+    volumes.catch(() => undefined); // Awaited below, perhaps long after it has failed.
+  };
+  const parts = slots.use(() => makeParts(d, pod, onSaved, c), c);
+  const [sandbox] = await allEnded([
+    parts,
+    parts.then(
+      () => volumes,
+      () => volumes,
+    ),
+  ]);
+  await writeEtc(d, pod, sandbox);
+  return sandbox;
+}
+
+/** All but volumes and files of /etc. `onSaved`: on disk is whose all that comes will be. */
+async function makeParts(d: PodDeps, pod: PodObject, onSaved: () => void, c: Ctx): Promise<Sandbox> {
   /* PodSecurity lets root in a user namespace pass: it must not be root of the node. */
   if (pod.spec.hostUsers === false)
     throw new StatusError('Unimplemented', 'user namespaces (hostUsers: false) are not supported by this node');
@@ -77,6 +101,7 @@ export async function makeSandbox(d: PodDeps, pod: PodObject, c: Ctx): Promise<S
   await mkdir(join(folder, 'etc'), { recursive: true, mode: 0o755 });
   await savePod(d, pod);
   await saveRuntimeHandler(d, pod, folder);
+  onSaved();
   /* The mount table of a full node is long. */
   const mounted = new Set(isNew ? [] : await d.kernel.mounts.below(folder, c));
   const id = await sandboxId(d, pod, { folder, mounted });
@@ -85,9 +110,7 @@ export async function makeSandbox(d: PodDeps, pod: PodObject, c: Ctx): Promise<S
     joinNetwork(d, pod, { folder, hostname }, c),
     d.kernel.cgroups.ensure(cgroup, podCgroupLimits(pod, limitable(d)), c),
     shareMemory(d, { folder, mounted }, c),
-    prepareVolumes(d, pod, c),
   ]);
-  await writeEtc(d, pod, { folder, hostname, podIp });
   return { id, podIp, folder, cgroup, hostname };
 }
 
