@@ -5,25 +5,18 @@
  * Order at start matters: the network is configured from the figures saved on disk, containers are found, and only then
  * the session hands out pods (first those saved on disk, so that they run on without a control plane).
  */
-import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
-import {
-  type Clock,
-  type Ctx,
-  type Logger,
-  makePrivateFolder,
-  type Random,
-  Scope,
-  StatusError,
-  writeFileAtomic,
-} from '#lib/base';
+import { type Clock, type Ctx, type Logger, makePrivateFolder, type Random, Scope } from '#lib/base';
 import { ClusterFigures } from './cluster-figures.ts';
+import { credentials, saveCredentials } from './credentials.ts';
 import { NodePressure } from './eviction/node-pressure.ts';
 import { evictablePods, openEviction } from './eviction/open.ts';
 import { Follow } from './follow.ts';
+import { NodeHealth } from './health/node-health.ts';
+import { checkRuntime } from './health/runtime-check.ts';
 import { ImageAccess } from './images/access/access.ts';
 import { collectImages } from './images/collection/collector.ts';
 import type { Images } from './images/images.ts';
@@ -49,7 +42,7 @@ import { openRuntime } from './runtime/open.ts';
 import { openMemoryFolder, runtimeStateFolder, wishMemoryFolder } from './runtime-state.ts';
 import { startSession } from './session/client.ts';
 import { Reports } from './session/reports.ts';
-import type { Session, SessionCredentials } from './session/session.ts';
+import type { Session } from './session/session.ts';
 import { isHostStopping, NodeShutdown, SHUTDOWN_EVENT } from './shutdown/node-shutdown.ts';
 import { StaticPods } from './static-pods/static-pods.ts';
 import { LocalStorage } from './volumes/local-storage.ts';
@@ -155,6 +148,12 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const objects = new NodeObjects();
   const pressure = new NodePressure();
   const shutdown = new NodeShutdown();
+  const health = new NodeHealth({
+    runtime: (ctx) => checkRuntime(kernel.programs, runtime.defaultRuntime, ctx),
+    network: (ctx) => network.check(ctx),
+    onChange: () => scope.spawn('report health', () => reportNow()),
+    clock,
+  });
   const nodeOptions: NodeOptions = {
     name: config.nodeName,
     ip: config.nodeIp,
@@ -169,6 +168,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     runtimeHandlers: nodeRuntimeHandlers(runtime.handlers),
     pressure,
     shutdown,
+    health,
   };
   await refuseNodeSettings(nodeOptions);
   const allocation = await nodeAllocation(nodeOptions);
@@ -310,6 +310,9 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     }),
   );
   reports.attach(session);
+  const reportNow = async (): Promise<void> =>
+    session.reportNodeStatus(await nodeStatus(nodeOptions, await images.list(c), clock));
+  scope.spawn('health', (signal) => health.run({ ...c, signal }));
   scope.spawn('node status', (signal) => reportNode(session, nodeOptions, images, { ...c, signal }));
   scope.spawn('CPUs', async (signal) =>
     cpus?.run(kernel.cgroups, () => measuredContainers(pods, manager), { ...c, signal }),
@@ -323,11 +326,9 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const periods = config.settings.shutdownPeriods;
   return async () => {
     if (periods.length === 0 || !(await isHostStopping(kernel.programs, c))) return;
-    const reportNode = async (): Promise<void> =>
-      session.reportNodeStatus(await nodeStatus(nodeOptions, await images.list(c), clock));
     const options = { pods: () => evictablePods(pods, at('images'), manager), unstoredReports: () => session.unstored };
     const onSeen = (): void => session.event(nodeEvent(config.nodeName, SHUTDOWN_EVENT, clock));
-    await shutdown.run({ periods, reportNode, onSeen, ...options }, c);
+    await shutdown.run({ periods, reportNode: reportNow, onSeen, ...options }, c);
   };
 }
 
@@ -338,35 +339,6 @@ function controlPlaneOf(config: AgentConfig): { ip: string; port: number }[] {
     const [, ip = '', port = ''] = /^(?:tls:\/\/)?(.*):(\d+)$/.exec(text) ?? [];
     return isIP(ip) === 4 ? [{ ip, port: Number(port) }] : [];
   });
-}
-
-/**
- * PEM files below `<home>/pki`, written by `berth up` or `berth join`, or a later renewal, which is one file so that a crash
- * never leaves a certificate beside another one's key. Whichever lasts longer is taken.
- */
-async function credentials(home: string): Promise<SessionCredentials> {
-  const files = ['ca.crt', 'node.crt', 'node.key'].map((f) =>
-    readFile(join(home, 'pki', f), 'utf8').catch(() => undefined),
-  );
-  const [ca, cert, key] = await Promise.all(files);
-  const given = ca === undefined || cert === undefined || key === undefined ? undefined : { ca, cert, key };
-  const renewed = await readRenewed(home);
-  const best = [given, renewed].filter((x) => x !== undefined).sort((a, b) => validTo(b) - validTo(a))[0];
-  if (best === undefined) throw new StatusError('NotFound', `no node certificate below ${home}/pki: run berth join`);
-  return best;
-}
-
-async function readRenewed(home: string): Promise<SessionCredentials | undefined> {
-  const text = await readFile(join(home, 'pki/renewed.json'), 'utf8').catch(() => undefined);
-  return text === undefined ? undefined : (JSON.parse(text) as SessionCredentials);
-}
-
-function validTo(c: SessionCredentials): number {
-  return Date.parse(new X509Certificate(c.cert).validTo);
-}
-
-async function saveCredentials(home: string, made: SessionCredentials): Promise<void> {
-  await writeFileAtomic(join(home, 'pki/renewed.json'), JSON.stringify(made), { mode: 0o600 });
 }
 
 /** Reports when something other than the time changed, and every five minutes. */
