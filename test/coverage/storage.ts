@@ -9,6 +9,8 @@ const VOLUMES = 'agent/volumes/volumes.test.ts';
 const CLAIMS = 'test/e2e/claims.test.ts';
 const CLAIM_VOLUMES = 'agent/volumes/claim-volumes.test.ts';
 const IMAGE_VOLUMES = 'test/e2e/image-volumes.test.ts';
+const AT_REST = 'test/node/secrets-at-rest.test.ts';
+const PRIVATE = 'test/node/private-images.test.ts';
 const TOKENS = 'test/e2e/service-account.test.ts';
 
 export const IMAGE_LINE: Line = {
@@ -21,14 +23,16 @@ export const IMAGE_LINE: Line = {
       'imagePullPolicy Always, IfNotPresent',
       'missing test: that the one asks the registry again and the other does not',
     ),
-    unit(
-      'pull secrets: dockerconfigjson',
-      [
-        ['agent/images/keyring.test.ts', 'a name in full wins over a pattern'],
-        ['agent/pods/pull-secrets.test.ts', 'the secret comes: the image is pulled at once'],
-      ],
-      { note: 'no real pod pulls with one' },
-    ),
+    real('pull secrets: dockerconfigjson', [
+      [PRIVATE, 'who has none or a wrong secret is refused'],
+      ['agent/images/keyring.test.ts', 'a name in full wins over a pattern'],
+      ['agent/pods/pull-secrets.test.ts', 'the secret comes: the image is pulled at once'],
+    ]),
+    real('a private image is for who has shown that he may have it (KEP-2535)', [
+      [PRIVATE, 'who has none or a wrong secret is refused'],
+      [PRIVATE, 'the next agent knows it too'],
+      ['agent/images/access/policy.test.ts', 'image access: settings, by the kubelet’s names'],
+    ]),
     real('credentials per registry', [[REGISTRIES, 'credentials go to the place they are for']]),
     real('HTTP(S)_PROXY', [[REGISTRIES, 'https goes through the proxy by CONNECT']]),
     real('extra CAs', [
@@ -123,6 +127,14 @@ export const VOLUME_LINE: Line = {
       note: 'the page that is served is one',
       rows: ['ConfigMap should be consumable from pods in volume'],
     }),
+    real('what a Secret says is in no file of the disk', [
+      [AT_REST, 'leave none on the disk, nor does exec'],
+      [AT_REST, 'an agent that was killed has them again'],
+      ['agent/pods/withheld-secrets.test.ts', 'who needs one waits, optional or not'],
+    ]),
+    unit('slow volumes hold up no other pod', [
+      ['agent/pods/sandbox.test.ts', 'volumes that take their time hold no slot'],
+    ]),
     real('secret', [[MOUNTS, 'secrets lie on a tmpfs']], {
       note: 'real mount, no container',
       rows: ['Secrets should be consumable from pods in volume with defaultMode set'],
