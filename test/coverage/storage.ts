@@ -23,15 +23,12 @@ export const IMAGE_LINE: Line = {
       'imagePullPolicy Always, IfNotPresent',
       'missing test: that the one asks the registry again and the other does not',
     ),
-    real('pull secrets: dockerconfigjson', [
-      [PRIVATE, 'who has none or a wrong secret is refused'],
-      ['agent/images/keyring.test.ts', 'a name in full wins over a pattern'],
-      ['agent/pods/pull-secrets.test.ts', 'the secret comes: the image is pulled at once'],
-    ]),
+    real('pull secrets: dockerconfigjson', [[PRIVATE, 'who has none or a wrong secret is refused']], {
+      note: 'which of several: agent/images/keyring.test.ts; one that comes later: agent/pods/pull-secrets.test.ts',
+    }),
     real('a private image is for who has shown that he may have it (KEP-2535)', [
       [PRIVATE, 'who has none or a wrong secret is refused'],
       [PRIVATE, 'the next agent knows it too'],
-      ['agent/images/access/policy.test.ts', 'image access: settings, by the kubelet’s names'],
     ]),
     real('credentials per registry', [[REGISTRIES, 'credentials go to the place they are for']]),
     real('HTTP(S)_PROXY', [[REGISTRIES, 'https goes through the proxy by CONNECT']]),
@@ -130,7 +127,6 @@ export const VOLUME_LINE: Line = {
     real('what a Secret says is in no file of the disk', [
       [AT_REST, 'leave none on the disk, nor does exec'],
       [AT_REST, 'an agent that was killed has them again'],
-      ['agent/pods/withheld-secrets.test.ts', 'who needs one waits, optional or not'],
     ]),
     unit('slow volumes hold up no other pod', [
       ['agent/pods/sandbox.test.ts', 'volumes that take their time hold no slot'],
