@@ -4,7 +4,7 @@
  * so that a slow pull never delays a stop. All writes are idempotent: a crash between any two lines is healed by the next
  * agent, which finds containers, sandbox and pod.json on disk.
  */
-import { assertNever, type Ctx, Scope, timeText, toStatusError } from '#lib/base';
+import { assertNever, type Ctx, Scope, timeText, toStatusError, Wake } from '#lib/base';
 import type { ContainerId, ContainerState } from '../runtime/runtime.ts';
 import type { AdoptedPod } from './adopted.ts';
 import { ContainerActions } from './container-actions.ts';
@@ -29,7 +29,6 @@ import type { Slots } from './slots.ts';
 import { lastStateAttempt } from './status.ts';
 import { StatusReporter } from './status-reporter.ts';
 import { removePodFiles } from './steps/sandbox.ts';
-import { Wake } from './wake.ts';
 
 export interface WorkerOptions {
   readonly adopted?: AdoptedPod | undefined;
