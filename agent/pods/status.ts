@@ -21,6 +21,7 @@ import { conditionsOf, isContainerReady, phaseOf } from './phase.ts';
 import { resourcesInForce } from './resize-model.ts';
 import { qosClassOf } from './resources.ts';
 import { type RestartPolicy, restartDelayMs, restarts, runsAgain } from './restart.ts';
+import { mayRestartAll } from './restart-all.ts';
 
 export interface NodeFacts {
   readonly hostIp: string;
@@ -39,6 +40,7 @@ interface RestartFacts {
 
 interface StateFacts extends NodeFacts, RestartFacts {
   readonly initsDone: boolean;
+  readonly mayRestartAll: boolean;
   readonly podText: string;
 }
 
@@ -75,7 +77,10 @@ export function statusOf(pod: PodObject, seen: PodObservation, facts: NodeFacts)
     (c) => c.role !== 'init' || observationOf(seen, c.spec.name).latest?.state.phase === 'exited',
   );
   for (const { role, spec } of containersOf(pod)) {
-    const entry = containerStatus(role, spec, seen, { ...facts, policy, initsDone, podText: podText(pod) });
+    const entry = containerStatus(role, spec, seen, {
+      ...{ ...facts, policy, initsDone, podText: podText(pod) },
+      mayRestartAll: mayRestartAll(pod),
+    });
     lists[role === 'sidecar' ? 'init' : role].push(entry);
   }
   if (lists.init.length > 0) status.initContainerStatuses = lists.init;
@@ -144,7 +149,7 @@ function currentState(role: ContainerRole, spec: ContainerSpec, c: ContainerObse
   const state = stateNow(role, spec, c, o);
   const { previous } = c;
   /* An init container that runs again in a new sandbox: by the policy it has ended, and the API lets nothing leave that. */
-  const isHeld = role === 'init' && o.policy !== 'Always' && state.terminated === undefined;
+  const isHeld = role === 'init' && o.policy !== 'Always' && !o.mayRestartAll && state.terminated === undefined;
   if (!isHeld || previous?.state.phase !== 'exited' || previous.state.exitCode !== 0) return state;
   return { terminated: terminated(previous, o.terminationMessages) };
 }

@@ -255,7 +255,7 @@ export class PodWorker implements AsyncDisposable {
   }
 
   #observe(): PodObservation {
-    const containers = this.#containers.observe();
+    const containers = this.#containers.observe(this.#pod);
     const { terminal } = this.#reporter;
     return {
       sandbox: this.#sandbox.seen,
@@ -348,12 +348,18 @@ export class PodWorker implements AsyncDisposable {
     if (m === undefined || m.busy || found === undefined || sandbox === undefined || this.#phase !== 'sync') return;
     m.busy = true;
     const turn = this.#containers.turnOf(found, this.#pod);
+    const round = this.#containers.roundOf(this.#pod);
     const attemptOf = (container: string): Attempt | undefined => this.attempt(container);
     const begun = promiseWithResolve();
     m.begun = begun.promise;
     this.#scope.spawn(`start ${name}`, async () => {
       try {
-        await this.#actions.start(found, m, { attempt, sandbox, turn, attemptOf }, this.#ctx(this.#starting.signal));
+        await this.#actions.start(
+          found,
+          m,
+          { attempt, round, sandbox, turn, attemptOf },
+          this.#ctx(this.#starting.signal),
+        );
       } finally {
         m.busy = false;
         void Promise.race([m.hook, m.ended.promise]).then(() => begun.resolve());

@@ -55,7 +55,8 @@ async function waitingOf(name: string): Promise<{ reason?: string | undefined; m
 }
 
 async function eventsOf(name: string): Promise<string> {
-  return (await t.kubectl('get', 'events', '--field-selector', `involvedObject.name=${name}`, '-o', 'yaml')).stdout;
+  const messages = 'jsonpath={range .items[*]}{.message}{"\\n"}{end}';
+  return (await t.kubectl('get', 'events', '--field-selector', `involvedObject.name=${name}`, '-o', messages)).stdout;
 }
 
 test('private images: who has none or a wrong secret is refused; who has the same, another or his own one runs', async () => {
