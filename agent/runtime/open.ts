@@ -25,6 +25,7 @@ import { handlerOf, type KnownHandler, openHandlers, type RuntimeHandler } from 
 import { checkConfined } from './isolation/in-force.ts';
 import { withReadyFilter } from './isolation/seccomp.ts';
 import { type OciBinary, ociBinary } from './oci-binary.ts';
+import type { OciSpec } from './oci-spec.ts';
 import { probeRuntime, removeTrials } from './probe.ts';
 import type {
   ContainerId,
@@ -242,9 +243,20 @@ class OciRuntime implements OpenRuntime, ContainerHost {
     this.#containers.set(id, container);
     await hideBundle({ id, folder: container.folder, stateFolder: this.stateFolder });
     await container.adopt(c);
+    if (container.state?.phase === 'running') await this.#endUnconfined(container, container.state.pid, c);
     if (container.state !== undefined) return;
     this.#containers.delete(id);
     await this.kernel.removeTree(join(this.folder, id), c);
+  }
+
+  /** An agent may have died between a program's start and the look at its filter, which no program can take off later. */
+  async #endUnconfined(container: Container, pid: number, c: Ctx): Promise<void> {
+    const spec = await readJson<OciSpec>(join(container.folder, 'config.json'));
+    if (spec === undefined) return;
+    await checkConfined(spec, pid, container.file.runtime).catch(async (err: unknown) => {
+      c.log.error({ err, container: container.id }, 'an adopted container lacks its filter: it is ended');
+      await container.kill(constants.signals.SIGKILL, true, c);
+    });
   }
 
   async #start(

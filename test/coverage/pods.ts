@@ -75,9 +75,10 @@ export const POD_LIFE: Line = {
       { note: 'with real containers only over a reboot (test/faults/reboot.test.ts)' },
     ),
     real('restartPolicy Never', [[PODS, 'a job with a sidecar ends when its own containers have']]),
-    real('restartPolicyRules of a container', [[LIFE, 'rules let a container run again']], {
-      note: 'RestartAllContainers is not there',
-    }),
+    real('restartPolicyRules of a container', [
+      [LIFE, 'rules let a container run again'],
+      [LIFE, 'RestartAllContainers: the end of one begins all'],
+    ]),
     real('CrashLoopBackOff: the first wait', [[PODS, 'CrashLoopBackOff: what status']]),
     unit('CrashLoopBackOff: the curve and what resets it', [[PLAN, 'doubles from 10 s to 300 s']], {
       note: 'minutes with real containers',
