@@ -166,7 +166,7 @@ export function validatePodStatusUpdate(next: Pod, previous: Pod): FieldError[] 
   }
   if (old.qosClass !== undefined) errors.immutable('status.qosClass', status.qosClass, old.qosClass);
   /* A rule of one may start all again, whatever their own policy. */
-  const anyRestarts = [...(spec.initContainers ?? []), ...spec.containers].some((c) =>
+  const anyRestarts = [...(spec.initContainers ?? []), ...(spec.containers ?? [])].some((c) =>
     c.restartPolicyRules?.some((rule) => rule.action === 'RestartAllContainers'),
   );
   const restarts = (containers: readonly Container[] | undefined): Restarts => {
