@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from 'vitest';
-import { type Ctx, Scope, StatusError, silentLogger, VirtualClock } from '#lib/base';
+import { type Clock, type Ctx, Scope, StatusError, silentLogger, VirtualClock } from '#lib/base';
 import { aggregated, NodeHealth } from './node-health.ts';
 
 const scopes: Scope[] = [];
@@ -86,4 +86,35 @@ test('node health: a network that fails is told at once, beside the runtime', as
   await pass(11);
   expect(health.problems).toEqual([]);
   expect(changes.at(-1)).toBe('[]');
+});
+
+test('node health: an agent that stood still itself says nothing of the runtime', async () => {
+  const virtual = new VirtualClock();
+  let stoodMs = 0;
+  const clock: Clock = {
+    now: () => virtual.now(),
+    monotonic: () => virtual.monotonic() + stoodMs,
+    sleep: (ms, signal) => virtual.sleep(ms, signal),
+    after: (ms, fn) => virtual.after(ms, fn),
+  };
+  const scope = new Scope('test');
+  scopes.push(scope);
+  const changes: string[] = [];
+  let answered = 0;
+  const health = new NodeHealth({
+    runtime: async (c) => {
+      await c.clock.sleep(12_000, c.signal);
+      answered++;
+    },
+    network: fine,
+    onChange: () => changes.push(aggregated(health.problems)),
+    clock,
+  });
+  scope.spawn('health', () => health.run({ signal: scope.signal, clock, log: silentLogger }));
+  for (let s = 0; s < 15; s++) await virtual.advance(1_000);
+  /* As by SIGSTOP: its next sleep ends late, and an answer that has come meanwhile is heard a moment later. */
+  stoodMs = 60_000;
+  for (let s = 0; s < 30; s++) await virtual.advance(1_000);
+  expect(answered).toBeGreaterThan(1);
+  expect(changes).toEqual([]);
 });

@@ -23,7 +23,8 @@ const RUNTIME_WITHIN_MS = 30_000;
 interface Check {
   readonly ask: (c: Ctx) => Promise<void>;
   isUnderWay: boolean;
-  answeredAtMs: number;
+  /** Asked then, and not well answered since. */
+  unansweredSinceMs: number | undefined;
   why: string | undefined;
 }
 
@@ -33,10 +34,9 @@ export class NodeHealth {
   readonly #network: Check;
   #told = '';
 
-  /** Of the runtime: an agent that starts has just tried it. */
   constructor(o: NodeHealthOptions) {
     this.#o = o;
-    const fresh = { isUnderWay: false, answeredAtMs: o.clock.monotonic(), why: undefined };
+    const fresh = { isUnderWay: false, unansweredSinceMs: undefined, why: undefined };
     this.#runtime = { ask: o.runtime, ...fresh };
     this.#network = { ask: o.network, ...fresh };
   }
@@ -44,7 +44,8 @@ export class NodeHealth {
   /** What the node's condition says; none: it is ready. */
   get problems(): readonly string[] {
     const out: string[] = [];
-    if (this.#o.clock.monotonic() - this.#runtime.answeredAtMs >= RUNTIME_WITHIN_MS) {
+    const now = this.#o.clock.monotonic();
+    if (now - (this.#runtime.unansweredSinceMs ?? now) >= RUNTIME_WITHIN_MS) {
       const why = this.#runtime.why === undefined ? '' : `: ${this.#runtime.why}`;
       out.push(`container runtime is down${why}`);
     }
@@ -57,21 +58,30 @@ export class NodeHealth {
 
   async run(c: Ctx): Promise<void> {
     for (;;) {
+      const before = c.clock.monotonic();
       await c.clock.sleep(CHECK_EVERY_MS, c.signal);
+      this.#forgive(c.clock.monotonic() - before - CHECK_EVERY_MS);
       this.#begin(this.#runtime, c);
       this.#begin(this.#network, c);
       this.#tell(c);
     }
   }
 
+  /** For so long this process itself stood still, and could hear no answer. */
+  #forgive(ms: number): void {
+    for (const check of [this.#runtime, this.#network])
+      if (check.unansweredSinceMs !== undefined) check.unansweredSinceMs += ms;
+  }
+
   /** One that hangs is not asked again: its age speaks. */
   #begin(check: Check, c: Ctx): void {
     if (check.isUnderWay) return;
     check.isUnderWay = true;
+    check.unansweredSinceMs ??= c.clock.monotonic();
     const ended = (why: string | undefined): void => {
       check.isUnderWay = false;
       check.why = why;
-      if (why === undefined) check.answeredAtMs = c.clock.monotonic();
+      if (why === undefined) check.unansweredSinceMs = undefined;
       if (!c.signal.aborted) this.#tell(c);
     };
     check.ask(c).then(

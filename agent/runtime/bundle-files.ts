@@ -37,10 +37,12 @@ export async function hideBundle(p: BundlePlace): Promise<void> {
   await rename(link, path);
 }
 
-/** Those of containers that are gone. */
-export async function sweepBundles(stateFolder: string, isKnown: (id: string) => boolean): Promise<void> {
-  for (const id of await readdir(bundlesFolder(stateFolder)).catch(() => [] as string[]))
-    if (!isKnown(id)) await removeBundle({ stateFolder, id });
+/** Those of containers whose folder is gone. It is made before the bundle: another agent, that is just ending, may be starting one. */
+export async function sweepBundles(stateFolder: string, containers: string): Promise<void> {
+  for (const id of await readdir(bundlesFolder(stateFolder)).catch(() => [] as string[])) {
+    const folder = await lstat(join(containers, id)).catch(() => undefined);
+    if (folder === undefined) await removeBundle({ stateFolder, id });
+  }
 }
 
 async function writeText(p: BundlePlace, text: string): Promise<void> {

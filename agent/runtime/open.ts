@@ -134,7 +134,7 @@ class OciRuntime implements OpenRuntime, ContainerHost {
     const ids = (await readdir(this.folder)).filter((name) => ID.test(name)) as ContainerId[];
     for (let at = 0; at < ids.length; at += ADOPT_PARALLEL)
       await Promise.all(ids.slice(at, at + ADOPT_PARALLEL).map((id) => this.#adoptFolder(id, c)));
-    await sweepBundles(this.stateFolder, (id) => this.#containers.has(id as ContainerId));
+    await sweepBundles(this.stateFolder, this.folder);
   }
 
   async start(o: StartContainer, c: Ctx): Promise<ContainerState & { phase: 'running' }> {

@@ -3,7 +3,7 @@
  * agent was killed, when everything is down, and when it is up again.
  */
 import { existsSync, watch } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -18,6 +18,8 @@ const NS = 'default';
 /** Put together here, so that this file's own text holds neither. */
 const CLEAR = ['c0rrect', 'h0rse', 'at', 'rest'].join('-');
 const ENCODED = Buffer.from(CLEAR).toString('base64');
+/** statfs(2). */
+const TMPFS_MAGIC = 0x01021994;
 const PODS = ['by-env', 'by-argument', 'by-volume'];
 
 let t: TestCluster;
@@ -87,6 +89,7 @@ test('secrets at rest: env, arguments and volumes of running pods leave none on 
   /* exec's process, with its environment, lies there for a moment otherwise. */
   expect([...written].filter((name) => name?.startsWith('exec-') && name.endsWith('.json'))).toEqual([]);
   expect(await filesWithSecret()).toBe('');
+  expect((await statfs(runtimeStateFolder(t.layout.instance))).type).toBe(TMPFS_MAGIC);
   /* The search does find them: where they are meant to be. */
   expect(await filesWithSecret(runtimeStateFolder(t.layout.instance))).toMatch(/wish\/secrets\/default_db\.json/);
 });

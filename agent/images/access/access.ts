@@ -47,6 +47,8 @@ export class ImageAccess {
   readonly #o: ImageAccessOptions;
   readonly #key: string;
   readonly #grants = new Map<Digest, Map<string, Grant>>();
+  /** One after the other: an older text must not come to lie over a newer one. */
+  #writing: Promise<void> = Promise.resolve();
 
   private constructor(o: ImageAccessOptions, key: string) {
     this.#o = o;
@@ -101,8 +103,12 @@ export class ImageAccess {
     const merged = merge(names.get(name), grant);
     if (merged === names.get(name)) return;
     names.set(name, merged);
-    const text = JSON.stringify({ version: 1, names: Object.fromEntries(names) });
-    await writeFileAtomic(join(this.#o.folder, fileOf(id)), text, { mode: 0o600 });
+    const written = this.#writing.then(async () => {
+      const text = JSON.stringify({ version: 1, names: Object.fromEntries(names) });
+      await writeFileAtomic(join(this.#o.folder, fileOf(id)), text, { mode: 0o600 });
+    });
+    this.#writing = written.catch(() => undefined); // Told to who asked for it.
+    await written;
   }
 
   async #forgetGone(c: Ctx): Promise<void> {
