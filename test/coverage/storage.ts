@@ -104,6 +104,9 @@ export const VOLUME_LINE: Line = {
         'EmptyDir volumes volume on tmpfs should have the correct mode',
       ],
     }),
+    unit('emptyDir: huge pages', [['agent/volumes/hugepages.test.ts', 'an emptyDir of them is mounted']], {
+      note: 'this machine has no hugetlb',
+    }),
     real('emptyDir: memory', [
       [MOUNTS, 'a memory emptyDir is a tmpfs'],
       ['test/faults/eviction.test.ts', 'short of memory'],
