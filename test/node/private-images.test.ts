@@ -76,10 +76,11 @@ test('private images: who has none or a wrong secret is refused; who has the sam
     await eventually(`${name} is refused`, 30_000, async () =>
       ['ErrImagePull', 'ImagePullBackOff'].includes((await waitingOf(name)).reason ?? ''),
     );
-  expect(await waitingOf('never')).toEqual({
-    reason: 'ErrImageNeverPull',
-    message: `Container image "${image}" is not present with pull policy of Never`,
+  const never = await eventually('never is refused', 30_000, async () => {
+    const waiting = await waitingOf('never');
+    return waiting.reason === 'ErrImageNeverPull' && waiting;
   });
+  expect(never.message).toBe(`Container image "${image}" is not present with pull policy of Never`);
   expect(await eventsOf('none')).toMatch(/Failed to pull image .*(401|authentication required|[Uu]nauthorized)/s);
 });
 
