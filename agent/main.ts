@@ -5,26 +5,19 @@
  * Order at start matters: the network is configured from the figures saved on disk, containers are found, and only then
  * the session hands out pods (first those saved on disk, so that they run on without a control plane).
  */
-import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
-import {
-  type Clock,
-  type Ctx,
-  type Logger,
-  makePrivateFolder,
-  type Random,
-  removeDrafts,
-  Scope,
-  StatusError,
-  writeFileAtomic,
-} from '#lib/base';
+import { type Clock, type Ctx, type Logger, makePrivateFolder, type Random, removeDrafts, Scope } from '#lib/base';
 import { ClusterFigures } from './cluster-figures.ts';
+import { credentials, saveCredentials } from './credentials.ts';
 import { NodePressure } from './eviction/node-pressure.ts';
 import { evictablePods, openEviction } from './eviction/open.ts';
 import { Follow } from './follow.ts';
+import { NodeHealth } from './health/node-health.ts';
+import { checkRuntime } from './health/runtime-check.ts';
+import { ImageAccess } from './images/access/access.ts';
 import { collectImages } from './images/collection/collector.ts';
 import type { Images } from './images/images.ts';
 import { type ImagesOptions, openImages } from './images/open.ts';
@@ -47,10 +40,10 @@ import { NodeCgroups } from './resources/node-cgroups.ts';
 import type { NodeSettings } from './resources/node-settings.ts';
 import { nodeRuntimeHandlers } from './runtime/handlers.ts';
 import { openRuntime } from './runtime/open.ts';
-import { runtimeStateFolder } from './runtime-state.ts';
+import { openMemoryFolder, runtimeStateFolder, wishMemoryFolder } from './runtime-state.ts';
 import { startSession } from './session/client.ts';
 import { Reports } from './session/reports.ts';
-import type { Session, SessionCredentials } from './session/session.ts';
+import type { Session } from './session/session.ts';
 import { isHostStopping, NodeShutdown, SHUTDOWN_EVENT } from './shutdown/node-shutdown.ts';
 import { StaticPods } from './static-pods/static-pods.ts';
 import { RangeLedger } from './user-namespaces/ledger.ts';
@@ -131,8 +124,19 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const configuration = await readNodeConfiguration(config.home);
   const { seccompDefault, allowedUnsafeSysctls } = config.settings;
   const kernel = scope.own(await openKernel({ helperPath: config.helperPath, environment: process.env, random }));
+  const stateFolder = runtimeStateFolder(config.instance);
+  await openMemoryFolder(stateFolder, kernel.mounts, c);
   const images = scope.own(
     await openImages({ kernel, folder: at('images'), clock, random, log, ...config.registries }, c),
+  );
+  const imageAccess = await ImageAccess.open(
+    {
+      folder: at('images/access'),
+      keyPath: join(stateFolder, 'image-access.key'),
+      settings: config.settings.imageVerification,
+      ...{ images, random, log },
+    },
+    c,
   );
   const runtime = scope.own(
     await openRuntime(
@@ -141,7 +145,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
         folder: at('containers'),
         runtime: config.runtime,
         handlers: configuration.runtimeHandlers,
-        stateFolder: runtimeStateFolder(config.instance),
+        stateFolder,
       },
       c,
     ),
@@ -162,6 +166,12 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const objects = new NodeObjects();
   const pressure = new NodePressure();
   const shutdown = new NodeShutdown();
+  const health = new NodeHealth({
+    runtime: (ctx) => checkRuntime(kernel.programs, runtime.defaultRuntime, ctx),
+    network: (ctx) => network.check(ctx),
+    onChange: () => scope.spawn('report health', () => reportNow()),
+    clock,
+  });
   const nodeOptions: NodeOptions = {
     name: config.nodeName,
     ip: config.nodeIp,
@@ -176,6 +186,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     runtimeHandlers: nodeRuntimeHandlers(runtimeHandlers),
     pressure,
     shutdown,
+    health,
   };
   await refuseNodeSettings(nodeOptions);
   const allocation = await nodeAllocation(nodeOptions);
@@ -196,7 +207,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
       userNamespaceOf,
       sources: {
         configMap: (ns, name) => objects.get('configmaps', ns, name),
-        secret: (ns, name) => objects.get('secrets', ns, name),
+        secret: (ns, name) => objects.secret(ns, name),
         claim: (ns, name) => objects.get('persistentvolumeclaims', ns, name),
         persistentVolume: (name) => objects.get('persistentvolumes', '', name),
         serviceAccountToken: ({ pod, ...o }, ctx) => {
@@ -249,6 +260,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const pods: PodDeps = {
     kernel,
     images,
+    imageAccess,
     runtime,
     network,
     volumes,
@@ -307,6 +319,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
       credentials: () => credentials(config.home),
       saveCredentials: (made) => saveCredentials(config.home, made),
       folder: at('session'),
+      memoryFolder: wishMemoryFolder(config.instance),
       bootId: (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim(),
       agentVersion: config.version,
       describeNode: async () => describeNode(nodeOptions, await images.list(c), clock),
@@ -321,6 +334,9 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     }),
   );
   reports.attach(session);
+  const reportNow = async (): Promise<void> =>
+    session.reportNodeStatus(await nodeStatus(nodeOptions, await images.list(c), clock));
+  scope.spawn('health', (signal) => health.run({ ...c, signal }));
   scope.spawn('node status', (signal) => reportNode(session, nodeOptions, images, { ...c, signal }));
   scope.spawn('CPUs', async (signal) =>
     cpus?.run(kernel.cgroups, () => measuredContainers(pods, manager), { ...c, signal }),
@@ -334,11 +350,9 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const periods = config.settings.shutdownPeriods;
   return async () => {
     if (periods.length === 0 || !(await isHostStopping(kernel.programs, c))) return;
-    const reportNode = async (): Promise<void> =>
-      session.reportNodeStatus(await nodeStatus(nodeOptions, await images.list(c), clock));
     const options = { pods: () => evictablePods(pods, at('images'), manager), unstoredReports: () => session.unstored };
     const onSeen = (): void => session.event(nodeEvent(config.nodeName, SHUTDOWN_EVENT, clock));
-    await shutdown.run({ periods, reportNode, onSeen, ...options }, c);
+    await shutdown.run({ periods, reportNode: reportNow, onSeen, ...options }, c);
   };
 }
 
@@ -349,35 +363,6 @@ function controlPlaneOf(config: AgentConfig): { ip: string; port: number }[] {
     const [, ip = '', port = ''] = /^(?:tls:\/\/)?(.*):(\d+)$/.exec(text) ?? [];
     return isIP(ip) === 4 ? [{ ip, port: Number(port) }] : [];
   });
-}
-
-/**
- * PEM files below `<home>/pki`, written by `berth up` or `berth join`, or a later renewal, which is one file so that a crash
- * never leaves a certificate beside another one's key. Whichever lasts longer is taken.
- */
-async function credentials(home: string): Promise<SessionCredentials> {
-  const files = ['ca.crt', 'node.crt', 'node.key'].map((f) =>
-    readFile(join(home, 'pki', f), 'utf8').catch(() => undefined),
-  );
-  const [ca, cert, key] = await Promise.all(files);
-  const given = ca === undefined || cert === undefined || key === undefined ? undefined : { ca, cert, key };
-  const renewed = await readRenewed(home);
-  const best = [given, renewed].filter((x) => x !== undefined).sort((a, b) => validTo(b) - validTo(a))[0];
-  if (best === undefined) throw new StatusError('NotFound', `no node certificate below ${home}/pki: run berth join`);
-  return best;
-}
-
-async function readRenewed(home: string): Promise<SessionCredentials | undefined> {
-  const text = await readFile(join(home, 'pki/renewed.json'), 'utf8').catch(() => undefined);
-  return text === undefined ? undefined : (JSON.parse(text) as SessionCredentials);
-}
-
-function validTo(c: SessionCredentials): number {
-  return Date.parse(new X509Certificate(c.cert).validTo);
-}
-
-async function saveCredentials(home: string, made: SessionCredentials): Promise<void> {
-  await writeFileAtomic(join(home, 'pki/renewed.json'), JSON.stringify(made), { mode: 0o600 });
 }
 
 /** Reports when something other than the time changed, and every five minutes. */

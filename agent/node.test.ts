@@ -10,7 +10,7 @@ test('a node says that it heeds supplementalGroupsPolicy: pods that ask for Stri
   const o = { name: 'n', ip: '192.0.2.1', version: 'v', podsMax: 1, labels: {}, taints: [], folder: tmpdir() };
   const settings = DEFAULT_NODE_SETTINGS;
   const options = { ...o, settings, runtimeVersion: 'crun://1', runtimeHandlers, storageFolder: '/s' };
-  const more = { pressure: new NodePressure(), shutdown: { isUnderWay: false } };
+  const more = { pressure: new NodePressure(), shutdown: { isUnderWay: false }, health: { problems: [] } };
   const status = await nodeStatus({ ...options, ...more }, [], new VirtualClock());
   expect(status.features).toEqual({ supplementalGroupsPolicy: true });
   expect(status.runtimeHandlers).toEqual(runtimeHandlers);
@@ -20,4 +20,17 @@ test('a node says that it heeds supplementalGroupsPolicy: pods that ask for Stri
     ['PIDPressure', 'False', 'KubeletHasSufficientPID'],
     ['Ready', 'True', 'KubeletReady'],
   ]);
+});
+
+test('a node that cannot run pods is not Ready, and says all of why', async () => {
+  const o = { name: 'n', ip: '192.0.2.1', version: 'v', podsMax: 1, labels: {}, taints: [], folder: tmpdir() };
+  const fixed = { settings: DEFAULT_NODE_SETTINGS, runtimeVersion: '', runtimeHandlers: [], storageFolder: '/s' };
+  const health = { problems: ['container runtime is down'] };
+  const options = { ...o, ...fixed, pressure: new NodePressure(), shutdown: { isUnderWay: true }, health };
+  const ready = (await nodeStatus(options, [], new VirtualClock())).conditions?.find((x) => x.type === 'Ready');
+  expect(ready).toMatchObject({
+    status: 'False',
+    reason: 'KubeletNotReady',
+    message: '[container runtime is down, node is shutting down]',
+  });
 });

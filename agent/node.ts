@@ -13,6 +13,7 @@ import {
 } from '#lib/api';
 import { type Clock, timeText } from '#lib/base';
 import type { NodePressure } from './eviction/node-pressure.ts';
+import { aggregated, type NodeHealth } from './health/node-health.ts';
 import type { Image } from './images/images.ts';
 import { allocationOf, type NodeAllocation, refuseTooMuchReserved } from './resources/allocatable.ts';
 import { machineFigures } from './resources/machine.ts';
@@ -36,6 +37,7 @@ export interface NodeOptions {
   readonly runtimeHandlers: readonly NodeRuntimeHandler[];
   readonly pressure: NodePressure;
   readonly shutdown: Pick<NodeShutdown, 'isUnderWay'>;
+  readonly health: Pick<NodeHealth, 'problems'>;
 }
 
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64', arm: 'arm' };
@@ -112,9 +114,11 @@ export function nodeEvent(
 function conditions(o: NodeOptions, clock: Clock): NodeCondition[] {
   const now = timeText(clock.now());
   const times = { lastHeartbeatTime: now, lastTransitionTime: now };
-  const ready = o.shutdown.isUnderWay
-    ? { status: 'False', reason: 'KubeletNotReady', message: 'node is shutting down' }
-    : { status: 'True', reason: 'KubeletReady', message: 'kubelet is posting ready status' };
+  const problems = [...o.health.problems, ...(o.shutdown.isUnderWay ? ['node is shutting down'] : [])];
+  const ready =
+    problems.length > 0
+      ? { status: 'False', reason: 'KubeletNotReady', message: aggregated(problems) }
+      : { status: 'True', reason: 'KubeletReady', message: 'kubelet is posting ready status' };
   return [...o.pressure.conditions(now), { type: 'Ready', ...ready, ...times }];
 }
 

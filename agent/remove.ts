@@ -39,6 +39,7 @@ export async function removeNode(o: RemoveNodeOptions, c: Ctx): Promise<void> {
   await kernel.cgroups.remove(`/${o.instance}`, c);
   const programs = inNetns(kernel.programs, o.netns);
   await teardownNetwork({ kernel: { programs }, instance: o.instance }, c);
+  await kernel.mounts.unmount(runtimeStateFolder(o.instance), c);
   await rm(runtimeStateFolder(o.instance), { recursive: true, force: true });
   // The folders of all instances go with the last of them.
   await rmdir(dirname(runtimeStateFolder(o.instance)))

@@ -26,6 +26,7 @@ function record(name: string, o: Partial<ImageRecord> = {}): ImageRecord {
     manifestDigest: sha256(`m${name}`),
     layers: [{ digest: sha256(`blob ${name}`), chainId: sha256(`chain ${name}`) }],
     documents: [sha256(`m${name}`), sha256(name)],
+    isTracked: true,
     lastUsedMs: 0,
     ...o,
   };

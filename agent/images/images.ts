@@ -26,6 +26,8 @@ export interface Image {
   readonly repoDigest: string;
   readonly sizeBytes: number;
   readonly config: ImageConfig;
+  /** It was pulled by an agent that notes by what (access/access.ts). */
+  readonly isTracked?: boolean | undefined;
 }
 
 export interface RegistryCredentials {

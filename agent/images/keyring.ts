@@ -6,20 +6,28 @@
 import type { DeepReadonly, Secret } from '#lib/api';
 import type { RegistryCredentials } from './images.ts';
 
-/** `host` with its port, as in the image's reference; `repository` without it. */
+export interface Lookup {
+  readonly secret: DeepReadonly<Secret>;
+  readonly credentials: RegistryCredentials;
+}
+
+/** The best first. `host` with its port, as in the image's reference; `repository` without it. */
+export function lookup(secrets: readonly DeepReadonly<Secret>[], host: string, repository: string): readonly Lookup[] {
+  const found = secrets.flatMap((secret) =>
+    Object.entries(authsOf(secret)).flatMap(([server, credentials]) => {
+      const rank = rankOf(server, host, repository);
+      return rank === undefined ? [] : [{ rank, secret, credentials }];
+    }),
+  );
+  return found.sort((a, b) => b.rank - a.rank);
+}
+
 export function credentialsIn(
   secrets: readonly DeepReadonly<Secret>[],
   host: string,
   repository: string,
 ): RegistryCredentials | undefined {
-  let best: { rank: number; credentials: RegistryCredentials } | undefined;
-  for (const secret of secrets) {
-    for (const [server, credentials] of Object.entries(authsOf(secret))) {
-      const rank = rankOf(server, host, repository);
-      if (rank !== undefined && (best === undefined || rank > best.rank)) best = { rank, credentials };
-    }
-  }
-  return best?.credentials;
+  return lookup(secrets, host, repository)[0]?.credentials;
 }
 
 const EXACT_HOST_RANK = 1 << 20;

@@ -161,6 +161,6 @@ export class NodeImages implements Images {
 }
 
 function imageOf(r: ImageRecord): Image {
-  const { reference, id, repoDigest, sizeBytes, config } = r;
-  return { reference, id, repoDigest, sizeBytes, config };
+  const { reference, id, repoDigest, sizeBytes, config, isTracked } = r;
+  return { reference, id, repoDigest, sizeBytes, config, isTracked };
 }

@@ -205,6 +205,7 @@ function recordOf(ref: Reference, image: RemoteImage, layers: readonly LayerToPu
     repoDigest: `${ref.host}/${ref.repository}@${image.topDigest}`,
     sizeBytes: sizes.reduce((a, b) => a + b, 0),
     config: { user, env, entrypoint, cmd, workingDir, stopSignal, volumes, labels },
+    isTracked: true,
     topDigest: image.topDigest,
     manifestDigest: image.manifestDigest,
     layers: layers.map((l) => ({ digest: l.digest, chainId: l.chainId })),

@@ -107,6 +107,7 @@ function decode(bytes: Buffer, lastUsedMs: number): ImageRecord {
     repoDigest: asString(doc['repoDigest'], 'repoDigest'),
     sizeBytes: asSize(doc['sizeBytes'], 'sizeBytes'),
     config: decodeConfig(asObject(doc['config'], 'config')),
+    isTracked: doc['isTracked'] === true,
     topDigest: digest('topDigest'),
     manifestDigest: digest('manifestDigest'),
     layers: asArray(doc['layers'], 'layers').map((value) => {

@@ -1,5 +1,6 @@
 /* What keeps a container's folder (supervise.c) true: the lock and the exit record. All in the current folder. */
 #include "supervise.h"
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -40,4 +41,15 @@ bool write_exit(const struct bytes *record)
 	if (folder >= 0)
 		close(folder);
 	return ok;
+}
+
+void beside_bundle(char *path, size_t size, const char *name)
+{
+	char bundle[PATH_MAX];
+	ssize_t n = readlink("config.json", bundle, sizeof bundle - 1);
+	bundle[n > 0 ? n : 0] = 0;
+	char *slash = strrchr(bundle, '/');
+	int written = slash ? snprintf(path, size, "%.*s/%s", (int)(slash - bundle), bundle, name) : snprintf(path, size, "%s", name);
+	if (written < 0 || (size_t)written >= size)
+		refuse(ENAMETOOLONG, "%s", name);
 }

@@ -23,7 +23,7 @@ enum { FRAME_MAX = 64 << 20, FIELDS_MAX = 1 << 16, OUTPUT_MAX = 1 << 20, JOBS_MA
 
 static void (*const verbs[])(const struct fields *) = {
 	NULL,	     verb_run,	 verb_overlay, verb_bind,   verb_tmpfs,	  verb_unmount,
-	verb_pin,    verb_unpin, verb_remove,  verb_unpack, verb_session, verb_session,
+	verb_pin,    verb_unpin, verb_remove,  verb_unpack, verb_session, NULL,
 	verb_own,
 	[20] = verb_pause, [21] = verb_dial, [22] = verb_unpack_blob, [23] = verb_pin_user,
 	[24] = verb_overlay_mapped, [25] = verb_read_files, [26] = verb_pack,

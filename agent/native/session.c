@@ -10,6 +10,7 @@
  * The agent's reading speed is passed on: while its queue is long the process's output is not read.
  */
 #include "supervise.h"
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -193,8 +194,9 @@ static void reap(struct session *s)
 
 static void start(struct session *s, const struct config *c, const char *process, bool with_stdin)
 {
-	char json[64], pid_file[64], log[64], console[64];
-	snprintf(json, sizeof json, "exec-%d.json", (int)getpid());
+	char json[PATH_MAX], pid_file[64], log[64], console[64];
+	snprintf(log, sizeof log, "exec-%d.json", (int)getpid());
+	beside_bundle(json, sizeof json, log);
 	snprintf(pid_file, sizeof pid_file, "exec-%d.pid", (int)getpid());
 	snprintf(log, sizeof log, "exec-%d.log", (int)getpid());
 	snprintf(console, sizeof console, "exec-%d.console", (int)getpid());

@@ -76,6 +76,8 @@ int take_lock(int timeout_ms);
 void reserve_exit(void);
 /* Durable; false when it could not be written. */
 bool write_exit(const struct bytes *record);
+/* A file's path where the bundle really lies: in memory, as what holds an environment must. */
+void beside_bundle(char *path, size_t size, const char *name);
 
 /* log.c */
 struct line {

@@ -51,6 +51,8 @@ export interface Network extends AsyncDisposable {
   /** Sandboxes that hold an address here (on disk): for the reconcile at start. */
   attached(c: Ctx): Promise<readonly { id: SandboxId; ip: string }[]>;
   sync(t: ServiceTable, c: Ctx): Promise<void>;
+  /** Throws Unavailable when pods have no network here just now. Links that somebody took away are made again. */
+  check(c: Ctx): Promise<void>;
   /** nameserver for pods with dnsPolicy ClusterFirst. */
   readonly dnsServerIp: string;
 }

@@ -19,6 +19,7 @@ import { Zone } from './dns/zone.ts';
 import { acceptForwarding } from './forward-policy.ts';
 import { allocate, attachmentOf, hostPortConflict, release } from './ipam.ts';
 import { LedgerFile } from './ledger-file.ts';
+import { areLinksUp, mendLinks } from './links.ts';
 import type { NetworkNames } from './names.ts';
 import { networkNames, vethName } from './names.ts';
 import type { Attachment, HostPort, Network, NetworkConfig, SandboxId, ServiceTable } from './network.ts';
@@ -222,6 +223,17 @@ class NodeNetwork implements Network {
     this.#zone = new Zone(zoneOptions(running.config), t);
     await raceAbort(Promise.all([this.#applyTable(), this.#peerRuns.request()]), c.signal);
     await raceAbort(this.#flowRuns.request(), c.signal);
+  }
+
+  async check(c: Ctx): Promise<void> {
+    const running = this.#ready();
+    const { programs } = this.#o.kernel;
+    if (await areLinksUp(programs, running, c)) return;
+    this.#c.log.warn({}, 'links of the pod network are gone: they are made again');
+    const veths = [...this.#ledger.ledger.held.keys()].map((id) => vethName(this.#names, id));
+    if (await mendLinks(programs, running, veths, c)) this.#peers = undefined;
+    await writeSysctls(programs, { ownLinks: ownLinks(running.overlay), localnetLinks: [] }, c);
+    if (this.#isSynced) await raceAbort(this.#peerRuns.request(), c.signal);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -34,6 +34,7 @@ export function adoptable(
       attempt: Number(r.labels[LABELS.attempt] ?? 0),
       backOff: Number(r.labels[LABELS.backOff] ?? 0),
       sandbox: r.labels[LABELS.sandbox] ?? '',
+      round: Number(r.labels[LABELS.round] ?? 0),
       state: r.state,
       image: r.labels[LABELS.image] ?? '',
       imageId: r.labels[LABELS.imageId] ?? '',

@@ -39,7 +39,7 @@ export class ContainerActions {
   async start(
     c: RoledContainer,
     m: ContainerMemory,
-    o: Pick<StartRequest, 'attempt' | 'sandbox' | 'turn' | 'attemptOf'>,
+    o: Pick<StartRequest, 'attempt' | 'round' | 'sandbox' | 'turn' | 'attemptOf'>,
     ctx: Ctx,
   ): Promise<void> {
     const { events } = this.#host;

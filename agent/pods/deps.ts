@@ -1,5 +1,6 @@
 /** What the pod workers of a node need: the node's ports and its settings, made once in agent/main.ts. */
 import type { Clock, Logger, Random } from '#lib/base';
+import type { ImageAccess } from '../images/access/access.ts';
 import type { Images } from '../images/images.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Network } from '../network/network.ts';
@@ -45,6 +46,8 @@ export interface PodSettings {
 export interface PodDeps {
   readonly kernel: Kernel;
   readonly images: Images;
+  /** Absent: what is on the node is everybody's. */
+  readonly imageAccess?: Pick<ImageAccess, 'isOpenTo' | 'pulled'> | undefined;
   readonly runtime: Runtime;
   readonly network: Network;
   readonly volumes: Volumes;

@@ -277,6 +277,7 @@ export class FakeNode implements AsyncDisposable {
       detach: async (id) => void this.addresses.delete(id),
       attached: async () => [...this.addresses].map(([id, ip]) => ({ id: id as SandboxId, ip })),
       sync: async () => undefined,
+      check: async () => undefined,
       dnsServerIp: '10.0.0.1',
       [Symbol.asyncDispose]: async () => undefined,
     };

@@ -31,6 +31,8 @@ export interface Attempt {
   readonly stopSignal: string;
   /** Of its first process; absent = unknown, of an earlier version's record. */
   readonly user?: ProcessUser | undefined;
+  /** Rounds that the pod began by RestartAllContainers before it; absent: none. */
+  readonly round?: number | undefined;
   /** Set when the agent ended it (liveness, changed image, postStart failure): the message of the termination. */
   readonly killReason?: string | undefined;
   /** The agent ended it to run what the pod says now (a changed image). */

@@ -13,6 +13,7 @@ import {
   succeeded,
 } from './model.ts';
 import { type RestartPolicy, runsAgain } from './restart.ts';
+import { mayRestartAll, staleContainers } from './restart-all.ts';
 
 export type PodPhase = 'Pending' | 'Running' | 'Succeeded' | 'Failed';
 
@@ -86,6 +87,7 @@ export function conditionsOf(pod: PodObject, seen: PodObservation, phase: PodPha
       ? condition('ContainersReady', true)
       : condition('ContainersReady', false, 'ContainersNotReady', unreadyMessage);
   own.push(readyCondition(pod, containersReady), containersReady);
+  if (mayRestartAll(pod)) own.push(restartingCondition(pod, seen, terminal ? doneReason : undefined));
   if (terminal && seen.failure?.isDisruption)
     own.push(condition('DisruptionTarget', true, 'TerminationByKubelet', seen.failure.message));
   const resize = terminal ? [] : resizeConditions(seen.resize);
@@ -99,6 +101,19 @@ export function conditionsOf(pod: PodObject, seen: PodObservation, phase: PodPha
     withTime(scheduled ?? condition('PodScheduled', true), known, nowText, pod.metadata.generation),
     ...kept,
   ];
+}
+
+/** Source: KEP-5532, pkg/kubelet/status/generate.go (GenerateAllContainersRestartingCondition). */
+function restartingCondition(
+  pod: PodObject,
+  seen: PodObservation,
+  doneReason: string | undefined,
+): ReturnType<typeof condition> {
+  const type = 'AllContainersRestarting';
+  if (doneReason !== undefined) return condition(type, false, doneReason);
+  return staleContainers(pod, seen.containers).length === 0
+    ? condition(type, false)
+    : condition(type, true, 'RestartAllContainersStarted', 'container exited with restart policy rule');
 }
 
 const RESIZE_CONDITIONS = ['PodResizePending', 'PodResizeInProgress'] as const;

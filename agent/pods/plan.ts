@@ -17,6 +17,7 @@ import {
 } from './model.ts';
 import { resizeOf, resizeWork } from './resize-model.ts';
 import { type RestartPolicy, restartDelayMs, runsAgain } from './restart.ts';
+import { staleContainers } from './restart-all.ts';
 
 const DEFAULT_GRACE_S = 30;
 /** Added when preStop used up the grace, and the least a forced deletion gives (kubelet minimumGracePeriodInSeconds). */
@@ -58,6 +59,9 @@ function planRun(pod: PodObject, seen: PodObservation, nowMs: number): Plan {
       ? { actions: [{ do: 'makeSandbox' }] }
       : { actions: [], wakeAtMs: seen.sandbox.retryAtMs };
   }
+  const stale = staleContainers(pod, seen.containers);
+  if (stale.length > 0)
+    return { actions: stale.map((name) => stopToReplace(name, MINIMUM_GRACE_S, `Stopping container ${name}`)) };
   const resize = resizeWork(pod, seen);
   const retryAtMs = seen.resize?.retryAtMs ?? 0;
   const out = new Collector(graceOf(pod), resize.isDue && retryAtMs === 0);
@@ -172,6 +176,10 @@ function stopAction(container: string, graceSeconds: number, reason: string): St
   return { do: 'stop', container, graceSeconds, reason };
 }
 
+function stopToReplace(container: string, graceSeconds: number, reason: string): StopAction {
+  return { ...stopAction(container, graceSeconds, reason), replace: true };
+}
+
 type StopAction = Extract<Action, { do: 'stop' }>;
 
 class Collector {
@@ -203,7 +211,7 @@ class Collector {
 
   /** Ends it so that it starts again, whatever the policy. */
   replace(container: string, reason: string): void {
-    this.#actions.push({ ...stopAction(container, this.#graceSeconds, reason), replace: true });
+    this.#actions.push(stopToReplace(container, this.#graceSeconds, reason));
   }
 
   plan(): Plan {

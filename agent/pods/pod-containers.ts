@@ -2,6 +2,7 @@
 import type { AdoptedPod } from './adopted.ts';
 import { ContainerMemory, newMemory } from './container-memory.ts';
 import { type ContainerObservation, containersOf, type PodObject, type RoledContainer } from './model.ts';
+import { inRound, roundOf } from './restart-all.ts';
 
 export class PodContainers {
   readonly #all = new Map<string, ContainerMemory>();
@@ -26,7 +27,16 @@ export class PodContainers {
     return [...this.#all.values()].some((m) => m.busy);
   }
 
-  observe(): Readonly<Record<string, ContainerObservation>> {
+  observe(pod: PodObject): Readonly<Record<string, ContainerObservation>> {
+    return inRound(pod, this.#seen());
+  }
+
+  /** See restart-all.ts. */
+  roundOf(pod: PodObject): number {
+    return roundOf(pod, this.#seen());
+  }
+
+  #seen(): Readonly<Record<string, ContainerObservation>> {
     return Object.fromEntries([...this.#all].map(([name, m]) => [name, m.observe()]));
   }
 

@@ -3,6 +3,7 @@
  * immediate, then 10, 20, 40, ... 300 s, or up to what the node's configuration allows; ten minutes of running reset it.
  * Source: kubernetes pkg/kubelet/kubelet.go (newCrashLoopBackOff), KEP-4603, concepts/workloads/pods/pod-lifecycle.
  */
+import type { ContainerRestartRule, DeepReadonly } from '#lib/api';
 import { assertNever } from '#lib/base';
 import type { Attempt, ContainerSpec, RoledContainer } from './model.ts';
 
@@ -38,20 +39,26 @@ function policyOf(podPolicy: RestartPolicy, spec: ContainerSpec): RestartPolicy 
   return own === 'Always' || own === 'OnFailure' || own === 'Never' ? own : podPolicy;
 }
 
-/** The first rule that matches decides, if it is one to restart; any other leaves it to the policy. */
-function ruleRestarts(spec: ContainerSpec, exitCode: number): boolean {
+/** The first rule that matches decides. */
+export function ruleOf(spec: ContainerSpec, exitCode: number): DeepReadonly<ContainerRestartRule> | undefined {
   const rules = 'restartPolicyRules' in spec ? (spec.restartPolicyRules ?? []) : [];
-  const found = rules.find(({ exitCodes }) => {
+  return rules.find(({ exitCodes }) => {
     const isListed = exitCodes?.values?.includes(exitCode) === true;
     return (exitCodes?.operator === 'In' && isListed) || (exitCodes?.operator === 'NotIn' && !isListed);
   });
-  return found?.action === 'Restart';
+}
+
+const RESTARTING: readonly (string | undefined)[] = ['Restart', 'RestartAllContainers'];
+
+/** Without a rule that restarts it is left to the policy. */
+function ruleRestarts(spec: ContainerSpec, exitCode: number): boolean {
+  return RESTARTING.includes(ruleOf(spec, exitCode)?.action);
 }
 
 /** Whether any end of it may be followed by another attempt. Source: IsContainerRestartable, there. */
 function isRestartable(podPolicy: RestartPolicy, spec: ContainerSpec): boolean {
   const rules = 'restartPolicyRules' in spec ? (spec.restartPolicyRules ?? []) : [];
-  return rules.some((r) => r.action === 'Restart') || policyOf(podPolicy, spec) !== 'Never';
+  return rules.some((r) => RESTARTING.includes(r.action)) || policyOf(podPolicy, spec) !== 'Never';
 }
 
 /**

@@ -115,7 +115,7 @@ export class SandboxActions {
     const pod = this.#host.pod();
     this.#isRemoved = false;
     try {
-      const sandbox = await this.#host.slots.use(() => makeSandbox(this.#d, pod, c), c);
+      const sandbox = await makeSandbox(this.#d, pod, this.#host.slots, c);
       this.#sandbox = sandbox;
       this.#failures = 0;
       this.#host.onReady(sandbox);

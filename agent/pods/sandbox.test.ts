@@ -2,6 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
+import { realClock, StatusError } from '#lib/base';
+import type { Volumes } from '../volumes/volume.ts';
 import { FakeNode, fakePod } from './fake-node.ts';
 import type { PodObject } from './model.ts';
 
@@ -81,4 +83,49 @@ test('an ended pod gives its volumes back before its object is deleted', async (
   expect(cleaned).toEqual([]);
   await node.passUntil(() => node.status('u')?.phase === 'Succeeded' && cleaned.length > 0, 'they are gone');
   expect(node.removed).toEqual([]);
+});
+
+/** Volumes named `slow` are ready when `release` is called. */
+function slowStorage() {
+  let release: () => void = () => undefined;
+  const ready = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const prepare: Volumes['prepare'] = async ({ volumeName }) => {
+    if (volumeName === 'slow') await ready;
+    return { hostPath: '/volume', readOnly: false };
+  };
+  return { release, prepare };
+}
+
+test('volumes that take their time hold no slot: other pods start', async () => {
+  const { release, prepare } = slowStorage();
+  const node = await FakeNode.make({ volumes: { prepare }, startsMax: 2 });
+  nodes.push(node);
+  const agent = await node.agent();
+  const named = (uid: string, volume: string): PodObject =>
+    fakePod({ containers: [{ name: uid, image: 'i' }], volumes: [{ name: volume, emptyDir: {} }] }, { uid, name: uid });
+  const slow = ['s1', 's2', 's3', 's4'];
+  for (const uid of slow) agent.want(named(uid, 'slow'));
+  await node.until(() => node.addresses.size === slow.length, 'all but the volumes is made');
+  agent.want(named('quick', 'fast'));
+  await node.until(() => node.running.includes('quick/0'), 'the quick one runs');
+  expect(node.running).toEqual(['quick/0']);
+  release();
+  await node.until(() => node.running.length === 5, 'all run');
+});
+
+test('a volume that fails while the rest is being made is told as FailedMount', async () => {
+  const prepare: Volumes['prepare'] = async () => {
+    throw new StatusError('NotFound', 'no such thing');
+  };
+  const node = await FakeNode.make({ volumes: { prepare } });
+  nodes.push(node);
+  node.onAttach = () => realClock.sleep(30);
+  (await node.agent()).want(fakePod({ volumes: [{ name: 'v', emptyDir: {} }] }));
+  await node.until(() => node.events.length > 0);
+  expect(node.events[0]).toEqual({
+    reason: 'FailedMount',
+    message: 'MountVolume.SetUp failed for volume "v" : no such thing',
+  });
 });

@@ -21,6 +21,7 @@ import { conditionsOf, isContainerReady, phaseOf } from './phase.ts';
 import { resourcesInForce } from './resize-model.ts';
 import { qosClassOf } from './resources.ts';
 import { type RestartPolicy, restartDelayMs, restarts, runsAgain } from './restart.ts';
+import { mayRestartAll } from './restart-all.ts';
 
 export interface NodeFacts {
   readonly hostIp: string;
@@ -46,6 +47,7 @@ interface StateFacts extends NodeFacts, RestartFacts {
   /** Of a container that has not run yet. */
   readonly defaultReason: string;
   readonly restartDelayMaxMs: number | undefined;
+  readonly mayRestartAll: boolean;
   readonly podText: string;
 }
 
@@ -85,6 +87,7 @@ export function statusOf(pod: PodObject, seen: PodObservation, facts: NodeFacts)
       defaultReason: defaultWaitingReason(pod),
       podText: podText(pod),
       restartDelayMaxMs: seen.restartDelayMaxMs,
+      mayRestartAll: mayRestartAll(pod),
     });
     lists[role === 'sidecar' ? 'init' : role].push(entry);
   }
@@ -154,7 +157,7 @@ function currentState(role: ContainerRole, spec: ContainerSpec, c: ContainerObse
   const state = stateNow(role, spec, c, o);
   const { previous } = c;
   /* An init container that runs again in a new sandbox: by the policy it has ended, and the API lets nothing leave that. */
-  const isHeld = role === 'init' && o.policy !== 'Always' && state.terminated === undefined;
+  const isHeld = role === 'init' && o.policy !== 'Always' && !o.mayRestartAll && state.terminated === undefined;
   if (!isHeld || previous?.state.phase !== 'exited' || previous.state.exitCode !== 0) return state;
   return { terminated: terminated(previous, o.terminationMessages) };
 }

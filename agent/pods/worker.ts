@@ -4,7 +4,7 @@
  * so that a slow pull never delays a stop. All writes are idempotent: a crash between any two lines is healed by the next
  * agent, which finds containers, sandbox and pod.json on disk.
  */
-import { assertNever, type Ctx, Scope, timeText, toStatusError } from '#lib/base';
+import { assertNever, type Ctx, Scope, timeText, toStatusError, Wake } from '#lib/base';
 import type { ContainerId, ContainerState } from '../runtime/runtime.ts';
 import type { AdoptedPod } from './adopted.ts';
 import { ContainerActions } from './container-actions.ts';
@@ -29,7 +29,6 @@ import type { Slots } from './slots.ts';
 import { defaultWaitingReason, lastStateAttempt } from './status.ts';
 import { StatusReporter } from './status-reporter.ts';
 import { removePodFiles } from './steps/sandbox.ts';
-import { Wake } from './wake.ts';
 
 export interface WorkerOptions {
   readonly adopted?: AdoptedPod | undefined;
@@ -259,7 +258,7 @@ export class PodWorker implements AsyncDisposable {
   }
 
   #observe(): PodObservation {
-    const containers = this.#containers.observe();
+    const containers = this.#containers.observe(this.#pod);
     const { terminal } = this.#reporter;
     return {
       sandbox: this.#sandbox.seen,
@@ -353,12 +352,18 @@ export class PodWorker implements AsyncDisposable {
     if (m === undefined || m.busy || found === undefined || sandbox === undefined || this.#phase !== 'sync') return;
     m.busy = true;
     const turn = this.#containers.turnOf(found, this.#pod);
+    const round = this.#containers.roundOf(this.#pod);
     const attemptOf = (container: string): Attempt | undefined => this.attempt(container);
     const begun = promiseWithResolve();
     m.begun = begun.promise;
     this.#scope.spawn(`start ${name}`, async () => {
       try {
-        await this.#actions.start(found, m, { attempt, sandbox, turn, attemptOf }, this.#ctx(this.#starting.signal));
+        await this.#actions.start(
+          found,
+          m,
+          { attempt, round, sandbox, turn, attemptOf },
+          this.#ctx(this.#starting.signal),
+        );
       } finally {
         m.busy = false;
         void Promise.race([m.hook, m.ended.promise]).then(() => begun.resolve());

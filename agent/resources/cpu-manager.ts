@@ -6,10 +6,9 @@
  */
 import { readFile, rm } from 'node:fs/promises';
 import { milliValue, parseQuantity, qosClassOf } from '#lib/api';
-import { type Ctx, isKind, StatusError, writeFileAtomic } from '#lib/base';
+import { type Ctx, isKind, StatusError, Wake, writeFileAtomic } from '#lib/base';
 import type { Cgroups } from '../kernel/kernel.ts';
 import { type ContainerSpec, containersOf, type PodFailure, type PodObject } from '../pods/model.ts';
-import { Wake } from '../pods/wake.ts';
 import { type Cpu, formatCpuSet, parseCpuSet, takeCpus } from './cpu-set.ts';
 
 const RECONCILE_MS = 10_000;

@@ -3,10 +3,9 @@
  * below Guaranteed, whose weight is what its pods ask for: best effort weighs 2. Kept so while the agent runs.
  * Source: pkg/kubelet/cm/node_container_manager_linux.go, pkg/kubelet/cm/qos_container_manager_linux.go.
  */
-import { type Ctx, messageOf } from '#lib/base';
+import { type Ctx, messageOf, Wake } from '#lib/base';
 import type { CgroupLimits, Cgroups } from '../kernel/kernel.ts';
 import { cpuShares } from '../pods/resources.ts';
-import { Wake } from '../pods/wake.ts';
 import type { Allocations } from './allocations.ts';
 
 const KEEP_MS = 60_000;

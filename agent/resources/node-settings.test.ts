@@ -32,6 +32,7 @@ crashLoopBackOff: {maxContainerRestartPeriod: 1m30s}
     cpuManagerPolicy: 'static',
     reservedSystemCPUs: undefined,
     imageGc: { ...DEFAULT_NODE_SETTINGS.imageGc, maximumAgeMs: 48 * 3_600_000 },
+    imageVerification: DEFAULT_NODE_SETTINGS.imageVerification,
     seccompDefault: false,
     allowedUnsafeSysctls: ['net.core.*', 'kernel.msgmax'],
     restartDelayMaxMs: 90_000,

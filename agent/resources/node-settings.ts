@@ -8,6 +8,12 @@ import { isAbsolute } from 'node:path/posix';
 import { type FieldReader, type Fields, fieldErrors, readConfiguration } from '#lib/api';
 import { unsafeSysctlMistake } from '../admission/sysctls.ts';
 import {
+  DEFAULT_VERIFICATION,
+  readVerificationSettings,
+  VERIFICATION_FIELDS,
+  type VerificationSettings,
+} from '../images/access/policy.ts';
+import {
   DEFAULT_IMAGE_GC,
   IMAGE_GC_FIELDS,
   type ImageGcSettings,
@@ -47,6 +53,7 @@ export interface NodeSettings extends EvictionSettings, ShutdownSettings {
   /** CPUs that no container has for itself; absent = as many of the first as are reserved. */
   readonly reservedSystemCPUs: readonly number[] | undefined;
   readonly imageGc: ImageGcSettings;
+  readonly imageVerification: VerificationSettings;
   /** Who names no seccomp profile runs under RuntimeDefault. Here on by default. */
   readonly seccompDefault: boolean;
   /** Sysctls, or the beginnings of some with `*` behind, that pods may set besides the safe ones. */
@@ -73,6 +80,7 @@ export const DEFAULT_NODE_SETTINGS: NodeSettings = {
   cpuManagerPolicy: 'none',
   reservedSystemCPUs: undefined,
   imageGc: DEFAULT_IMAGE_GC,
+  imageVerification: DEFAULT_VERIFICATION,
   seccompDefault: true,
   allowedUnsafeSysctls: [],
   restartDelayMaxMs: RESTART_DELAY_MS.max,
@@ -99,6 +107,7 @@ function read(value: unknown, fields: FieldReader): NodeSettings {
     'cpuManagerPolicy',
     'reservedSystemCPUs',
     ...IMAGE_GC_FIELDS,
+    ...VERIFICATION_FIELDS,
     'seccompDefault',
     'allowedUnsafeSysctls',
     'staticPodPath',
@@ -117,6 +126,7 @@ function read(value: unknown, fields: FieldReader): NodeSettings {
     singleProcessOOMKill: fields.boolean(o['singleProcessOOMKill'], 'singleProcessOOMKill') === true,
     ...readCpuPolicy(o, fields),
     imageGc: imageGcSettings(o, fields.mistakes),
+    imageVerification: readVerificationSettings(o, fields),
     seccompDefault: fields.boolean(o['seccompDefault'], 'seccompDefault') ?? true,
     allowedUnsafeSysctls: readSysctls(o['allowedUnsafeSysctls'], fields),
     restartDelayMaxMs: readRestartDelay(o['crashLoopBackOff'], fields),

@@ -3,7 +3,7 @@
  *
  *   container.json  labels and how it was started: there before anything runs, synced before the container is told of
  *   config          for agent/native/supervise.c: key=value records, NUL behind each
- *   config.json     the OCI bundle
+ *   config.json     leads to the OCI bundle, which lies in memory (bundle-files.ts)
  *   started.json, exit.json, sock, stdout, stderr, pid, runtime.log: the supervisor's and the runtime's
  */
 import { readFile } from 'node:fs/promises';

@@ -18,12 +18,14 @@ import {
   readJson,
   supervisorConfig,
 } from './bundle.ts';
+import { hideBundle, removeBundle, sweepBundles, writeBundle } from './bundle-files.ts';
 import { Container, type ContainerHost } from './container.ts';
 import { startExec } from './exec.ts';
 import { handlerOf, type KnownHandler, openHandlers, type RuntimeHandler } from './handlers.ts';
 import { checkConfined } from './isolation/in-force.ts';
 import { withReadyFilter } from './isolation/seccomp.ts';
 import { type OciBinary, ociBinary } from './oci-binary.ts';
+import type { OciSpec } from './oci-spec.ts';
 import { probeRuntime, removeTrials } from './probe.ts';
 import type {
   ContainerId,
@@ -133,6 +135,7 @@ class OciRuntime implements OpenRuntime, ContainerHost {
     const ids = (await readdir(this.folder)).filter((name) => ID.test(name)) as ContainerId[];
     for (let at = 0; at < ids.length; at += ADOPT_PARALLEL)
       await Promise.all(ids.slice(at, at + ADOPT_PARALLEL).map((id) => this.#adoptFolder(id, c)));
+    await sweepBundles(this.stateFolder, this.folder);
   }
 
   async start(o: StartContainer, c: Ctx): Promise<ContainerState & { phase: 'running' }> {
@@ -184,7 +187,7 @@ class OciRuntime implements OpenRuntime, ContainerHost {
   async remove(id: ContainerId, c: Ctx): Promise<void> {
     if (!ID.test(id)) return;
     await (await this.#settled(id, c))?.end(c);
-    await this.kernel.removeTree(join(this.folder, id), c);
+    await this.#removeFolder(id, c);
     this.#containers.delete(id);
   }
 
@@ -239,10 +242,22 @@ class OciRuntime implements OpenRuntime, ContainerHost {
     }
     const container = new Container(this, id, file);
     this.#containers.set(id, container);
+    await hideBundle({ id, folder: container.folder, stateFolder: this.stateFolder });
     await container.adopt(c);
+    if (container.state?.phase === 'running') await this.#endUnconfined(container, container.state.pid, c);
     if (container.state !== undefined) return;
     this.#containers.delete(id);
     await this.kernel.removeTree(join(this.folder, id), c);
+  }
+
+  /** An agent may have died between a program's start and the look at its filter, which no program can take off later. */
+  async #endUnconfined(container: Container, pid: number, c: Ctx): Promise<void> {
+    const spec = await readJson<OciSpec>(join(container.folder, 'config.json'));
+    if (spec === undefined) return;
+    await checkConfined(spec, pid, container.file.runtime).catch(async (err: unknown) => {
+      c.log.error({ err, container: container.id }, 'an adopted container lacks its filter: it is ended');
+      await container.kill(constants.signals.SIGKILL, true, c);
+    });
   }
 
   async #start(
@@ -280,9 +295,10 @@ class OciRuntime implements OpenRuntime, ContainerHost {
     await mkdir(folder, { mode: 0o700 });
     await Promise.all([
       mkdir(dirname(o.log.path), { recursive: true }),
-      writeFile(join(folder, 'config.json'), JSON.stringify(binary.takesFilter ? withReadyFilter(spec) : spec), {
-        mode: 0o600,
-      }),
+      writeBundle(
+        { id: o.id, folder, stateFolder: this.stateFolder },
+        binary.takesFilter ? withReadyFilter(spec) : spec,
+      ),
       writeFile(join(folder, 'config'), config, { mode: 0o600 }),
     ]);
     await writeFileAtomic(join(folder, 'container.json'), JSON.stringify(file), { mode: 0o600, durable: false });
@@ -292,13 +308,18 @@ class OciRuntime implements OpenRuntime, ContainerHost {
   async #undoStart(container: Container, begun: boolean): Promise<void> {
     try {
       if (begun) await container.undoStart();
-      await this.kernel.removeTree(container.folder, this.c);
+      await this.#removeFolder(container.id, this.c);
       this.#containers.delete(container.id);
     } catch (e) {
       /* The folder stays and is found at the next open; until then it counts as exited. */
       this.c.log.warn({ container: container.id, err: e }, 'cannot undo the start of a container');
       container.state = exitedState(lostExit(container.file.createdAtMs, this.c.clock.now()));
     }
+  }
+
+  async #removeFolder(id: ContainerId, c: Ctx): Promise<void> {
+    await this.kernel.removeTree(join(this.folder, id), c);
+    await removeBundle({ stateFolder: this.stateFolder, id });
   }
 
   async #settled(id: ContainerId, c: Ctx): Promise<Container | undefined> {

@@ -32,7 +32,8 @@ const RENEWAL_AFTER_MS = 1_000;
 /** Resolves when the saved wish has been handed out; dials in the background. */
 export async function startSession(d: SessionDeps): Promise<Session> {
   await mkdir(d.folder, { recursive: true, mode: 0o700 });
-  const { store, changes } = await DesiredStore.open(join(d.folder, 'desired'), d.log);
+  const folders = { folder: join(d.folder, 'desired'), memoryFolder: d.memoryFolder };
+  const { store, changes } = await DesiredStore.open(folders, d.log);
   const session = new RunningSession(d, store, await readEpoch(d.folder));
   if (changes.length > 0) d.onChange(changes);
   d.onSynced('disk');

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -12,7 +12,8 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-const open = (): ReturnType<typeof DesiredStore.open> => DesiredStore.open(folder, silentLogger);
+const open = (): ReturnType<typeof DesiredStore.open> =>
+  DesiredStore.open({ folder, memoryFolder: join(folder, 'memory') }, silentLogger);
 
 function held(name: string, uid: string, extra: object = {}): Parameters<DesiredStore['upsert']>[0] {
   const object = { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: 'd', uid }, ...extra };
@@ -97,4 +98,61 @@ test('desired: the longest names that the API takes come back too', async () => 
   again.store.remove('pods', namespace, name);
   await again.store.flush();
   expect((await open()).changes).toEqual([]);
+});
+
+function secret(name: string, uid: string, text: string): Parameters<DesiredStore['upsert']>[0] {
+  const data = { password: Buffer.from(text).toString('base64') };
+  return { ...held(name, uid, { kind: 'Secret', data }), resource: 'secrets' };
+}
+
+async function onDisk(): Promise<string> {
+  const files = await readdir(join(folder, 'secrets'));
+  return (await Promise.all(files.map((f) => readFile(join(folder, 'secrets', f), 'utf8')))).join('\n');
+}
+
+test('desired: what a Secret says is never on the disk, and comes back from memory (ADR 22)', async () => {
+  const { store } = await open();
+  store.upsert(secret('db', '1', 'correct-horse'));
+  await store.flush();
+  expect(JSON.parse(await onDisk())).toEqual({ metadata: { name: 'db', namespace: 'd', uid: '1' } });
+  const { changes } = await open();
+  expect(changes).toMatchObject([{ type: 'upsert', object: { data: { password: expect.any(String) } } }]);
+});
+
+test('desired: after a restart of the machine a Secret is withheld until it is named again', async () => {
+  const { store } = await open();
+  store.upsert(secret('db', '1', 'correct-horse'));
+  store.upsert(secret('gone', '2', 'x'));
+  await store.flush();
+  await rm(join(folder, 'memory'), { recursive: true });
+  const again = await open();
+  expect(again.changes).toEqual([
+    { type: 'withheld', resource: 'secrets', namespace: 'd', name: 'db', uid: '1' },
+    { type: 'withheld', resource: 'secrets', namespace: 'd', name: 'gone', uid: '2' },
+  ]);
+  again.store.beginSync();
+  expect(again.store.upsert(secret('db', '1', 'correct-horse')).map(textOf)).toEqual(['+secrets db 1']);
+  expect(again.store.endSync().map(textOf)).toEqual(['-secrets gone 2']);
+  await again.store.flush();
+  expect((await open()).changes.map(textOf)).toEqual(['+secrets db 1']);
+});
+
+test('desired: a removed Secret leaves neither body nor mark', async () => {
+  const { store } = await open();
+  store.upsert(secret('db', '1', 'x'));
+  await store.flush();
+  store.remove('secrets', 'd', 'db');
+  await store.flush();
+  expect(await readdir(join(folder, 'secrets'))).toEqual([]);
+  expect(await readdir(join(folder, 'memory/secrets'))).toEqual([]);
+});
+
+test('desired: what an older agent kept on the disk is used, and taken off it', async () => {
+  await open();
+  await writeFile(join(folder, 'secrets', 'd_db.json'), secret('db', '1', 'correct-horse').bytes);
+  const { store, changes } = await open();
+  expect(changes.map(textOf)).toEqual(['+secrets db 1']);
+  await store.flush();
+  expect(await onDisk()).not.toContain('password');
+  expect((await open()).changes.map(textOf)).toEqual(['+secrets db 1']);
 });

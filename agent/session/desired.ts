@@ -2,20 +2,15 @@
  * The last known wish, in memory and on disk: what the control plane wants of this node, so that pods run on and come back
  * after a restart while it is away.
  *
- * One file per object, `<folder>/<resource>/<namespace>_<name>.json` (a hash when that is too long), 0600 (Secrets are among
- * them), replaced atomically. Not fsynced: it must survive a crash of the agent, and after a crash of the machine no
- * container runs on; a file that does not parse is skipped. Writes are coalesced per object and run behind; `flush` waits
- * for them.
+ * How it lies there: wish-files.ts. Writes are coalesced per object and run behind; `flush` waits for them.
  *
  * Invariants: `upsert` and `remove` give exactly the changes that consumers must hear: a repeated state gives none, an
  * object replaced under its name (another uid) gives a remove and an upsert. Between `beginSync` and `endSync` nothing is
  * removed that was merely not sent yet; endSync gives the removals of what the control plane no longer names.
  */
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import type { KubeObject } from '#lib/api';
-import { hexOf, type Logger, messageOf, sha256, writeFileAtomic } from '#lib/base';
+import { type Logger, messageOf } from '#lib/base';
 import type { DesiredChange, DesiredResource } from './session.ts';
+import { parseObject, WishFiles, type WishFolders } from './wish-files.ts';
 
 const RESOURCES: readonly DesiredResource[] = [
   'nodes',
@@ -41,11 +36,9 @@ interface Held {
 }
 
 const WRITES_AT_ONCE = 8;
-/** Of 255 bytes, with room for what an atomic write adds. */
-const FILE_NAME_MAX = 200;
 
 export class DesiredStore {
-  readonly #folder: string;
+  readonly #files: WishFiles;
   readonly #log: Logger;
   readonly #held = new Map<string, Held>();
   /** Not yet named again since beginSync; undefined = no sync is under way. */
@@ -53,14 +46,17 @@ export class DesiredStore {
   readonly #dirty = new Set<string>();
   #saving: Promise<void> | undefined;
 
-  private constructor(folder: string, log: Logger) {
-    this.#folder = folder;
+  private constructor(folders: WishFolders, log: Logger) {
+    this.#files = new WishFiles(folders, log);
     this.#log = log;
   }
 
-  static async open(folder: string, log: Logger): Promise<{ store: DesiredStore; changes: readonly DesiredChange[] }> {
-    const store = new DesiredStore(folder, log);
-    for (const resource of RESOURCES) await mkdir(join(folder, resource), { recursive: true, mode: 0o700 });
+  static async open(
+    folders: WishFolders,
+    log: Logger,
+  ): Promise<{ store: DesiredStore; changes: readonly DesiredChange[] }> {
+    const store = new DesiredStore(folders, log);
+    await store.#files.open(RESOURCES);
     const changes: DesiredChange[] = [];
     for (const resource of RESOURCES) changes.push(...(await store.#load(resource)));
     return { store, changes };
@@ -88,7 +84,7 @@ export class DesiredStore {
     this.#unseen?.delete(id);
     const before = this.#held.get(id);
     if (before?.bytes.equals(o.bytes)) return [];
-    const object = parse(o.bytes);
+    const object = parseObject(o.bytes);
     if (object === undefined) {
       this.#log.error(
         { kind: o.resource, namespace: o.namespace, name: o.name },
@@ -118,24 +114,15 @@ export class DesiredStore {
   }
 
   async #load(resource: DesiredResource): Promise<readonly DesiredChange[]> {
-    const folder = join(this.#folder, resource);
     const changes: DesiredChange[] = [];
-    for (const file of (await readdir(folder)).sort()) {
-      const path = join(folder, file);
-      if (file.endsWith('.tmp')) {
-        await rm(path, { force: true });
-        continue;
-      }
-      const bytes = await readFile(path);
-      const object = parse(bytes);
-      if (object === undefined) {
-        this.#log.warn({ path }, 'skipped an unreadable object of the saved wish');
-        continue;
-      }
+    for (const { object, bytes, isWithheld, isExposed } of await this.#files.load(resource)) {
       const { namespace = '', name, uid = '' } = object.metadata;
       const held = { resource, namespace, name, uid, bytes };
       this.#held.set(idOf(held), held);
-      changes.push({ type: 'upsert', resource, object });
+      if (isExposed) this.#save(idOf(held));
+      changes.push(
+        isWithheld ? { type: 'withheld', resource, namespace, name, uid } : { type: 'upsert', resource, object },
+      );
     }
     return changes;
   }
@@ -156,43 +143,19 @@ export class DesiredStore {
   }
 
   async #saveOne(id: string): Promise<void> {
-    const path = join(this.#folder, fileOf(id));
     try {
-      const held = this.#held.get(id);
-      if (held === undefined) await rm(path, { force: true });
-      else await writeFileAtomic(path, held.bytes, { mode: 0o600, durable: false });
+      await this.#files.save(id, this.#held.get(id));
     } catch (e) {
-      this.#log.error({ path, err: messageOf(e) }, 'the wish could not be saved: a restart would miss it');
+      this.#log.error({ id, err: messageOf(e) }, 'the wish could not be saved: a restart would miss it');
     }
   }
 }
 
+/** API names hold neither slashes nor underscores. */
 function idOf(o: { resource: string; namespace: string; name: string }): string {
   return `${o.resource}/${encodeURIComponent(o.namespace)}_${encodeURIComponent(o.name)}`;
 }
 
-/**
- * An object's file below the folder: API names hold neither slashes nor underscores. A namespace and a name may together be
- * longer than a file's name; what is in the file says whose it is.
- */
-function fileOf(id: string): string {
-  const [resource = '', file = ''] = id.split('/');
-  return join(resource, `${file.length <= FILE_NAME_MAX ? file : hexOf(sha256(id))}.json`);
-}
-
 function removal(held: Held): DesiredChange {
   return { type: 'remove', resource: held.resource, namespace: held.namespace, name: held.name, uid: held.uid };
-}
-
-function parse(bytes: Buffer): KubeObject | undefined {
-  try {
-    const value: unknown = JSON.parse(bytes.toString());
-    const isObject = typeof value === 'object' && value !== null && 'metadata' in value;
-    return isObject && typeof value.metadata === 'object' && value.metadata !== null
-      ? (value as KubeObject)
-      : undefined;
-  } catch {
-    // Told by the callers, who know where the bytes came from.
-    return undefined;
-  }
 }

@@ -28,7 +28,8 @@ export type DesiredResource =
 export type DesiredChange =
   | { readonly type: 'upsert'; readonly resource: DesiredResource; readonly object: KubeObject }
   | {
-      readonly type: 'remove';
+      /** `withheld`: it is wanted, but what it says went with the machine's memory (Secrets only; from disk only). */
+      readonly type: 'remove' | 'withheld';
       readonly resource: DesiredResource;
       readonly namespace: string;
       readonly name: string;
@@ -75,6 +76,8 @@ export interface SessionDeps {
   saveCredentials?(renewed: SessionCredentials): Promise<void>;
   /** For the wish, the epoch; made when absent, mode 0700. */
   readonly folder: string;
+  /** Lies in memory, for what must not be on a disk; made when absent, mode 0700. */
+  readonly memoryFolder: string;
   readonly bootId: string;
   readonly agentVersion: string;
   /** The Node as this node wants it: name, labels, addresses, capacity, nodeInfo, taints. Asked at each dial. */

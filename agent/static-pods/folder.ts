@@ -7,10 +7,9 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { constants, open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Clock, type Ctx, messageOf, StatusError } from '#lib/base';
+import { type Clock, type Ctx, messageOf, StatusError, Wake } from '#lib/base';
 import type { PodObject } from '../pods/model.ts';
 import { fullName } from './full-name.ts';
-import { Wake } from './wake.ts';
 
 export interface FolderDeps {
   readonly folder: string;
@@ -80,11 +79,12 @@ export class ManifestFolder {
         );
         if (inode !== watched) {
           watcher?.close();
-          watcher = this.#watch(() => events.wake());
+          watcher = this.#watch(() => events.kick());
           watched = watcher === undefined ? undefined : inode;
-          if (watcher !== undefined) events.wake();
+          if (watcher !== undefined) events.kick();
         }
-        await events.wait(watcher === undefined ? MISSING_CHECK_MS : CHECK_MS, c);
+        await events.sleepUntil(c.clock.now() + (watcher === undefined ? MISSING_CHECK_MS : CHECK_MS), c);
+        events.clear();
         await c.clock.sleep(SETTLE_MS, c.signal);
         await onChange();
       }

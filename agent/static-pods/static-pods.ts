@@ -7,7 +7,7 @@
  * Source: kubernetes pkg/kubelet/kubelet.go (HandlePodAdditions and on), pod_workers.go (allowStaticPodStart), pod/pod_manager.go.
  */
 import type { KubeObject, PodStatus } from '#lib/api';
-import { type Clock, type Ctx, type Logger, messageOf, Scope, timeText } from '#lib/base';
+import { type Clock, type Ctx, type Logger, messageOf, Scope, timeText, Wake } from '#lib/base';
 import type { PodObject } from '../pods/model.ts';
 import { graceOf } from '../pods/plan.ts';
 import type { SessionReports } from '../session/reports.ts';
@@ -15,7 +15,6 @@ import type { DesiredChange, PodRef } from '../session/session.ts';
 import { ManifestFolder } from './folder.ts';
 import { fullName } from './full-name.ts';
 import { isMirror, type MirrorAction, planMirrors, shows } from './mirrors.ts';
-import { Wake } from './wake.ts';
 
 export interface StaticPodsDeps {
   /** The kubelet's staticPodPath. It need not exist. */
@@ -79,14 +78,14 @@ export class StaticPods implements AsyncDisposable {
 
   /** There is a control plane (again). */
   connected(): void {
-    this.#mirrorWork.wake();
+    this.#mirrorWork.kick();
   }
 
   /** Keeps mirrors back; what it returns is for the workers. */
   withoutMirrors(changes: readonly DesiredChange[]): readonly DesiredChange[] {
     return changes.filter((change) => {
       if (change.resource !== 'pods') return true;
-      if (change.type === 'remove') return !this.#mirrorGone(change.uid);
+      if (change.type !== 'upsert') return !this.#mirrorGone(change.uid);
       /* The session checks objects by the kind it asked for. */
       const pod = change.object as PodObject;
       if (!isMirror(pod)) return true;
@@ -116,7 +115,7 @@ export class StaticPods implements AsyncDisposable {
     for (const [name, pod] of this.#running)
       if (this.#wanted.get(name)?.metadata.uid !== pod.metadata.uid) this.#end(name, pod);
     for (const [name, pod] of this.#wanted) if (!this.#running.has(name)) this.#begin(name, pod);
-    this.#mirrorWork.wake();
+    this.#mirrorWork.kick();
   }
 
   #begin(name: string, pod: PodObject): void {
@@ -183,14 +182,14 @@ export class StaticPods implements AsyncDisposable {
     this.#mirrors.set(name, mirror);
     const pod = this.#running.get(name);
     if (isNew && pod !== undefined) this.#passOn(pod);
-    this.#mirrorWork.wake();
+    this.#mirrorWork.kick();
   }
 
   #mirrorGone(uid: string): boolean {
     for (const [name, m] of this.#mirrors) {
       if (m.metadata.uid !== uid) continue;
       this.#mirrors.delete(name);
-      this.#mirrorWork.wake();
+      this.#mirrorWork.kick();
       return true;
     }
     return false;
@@ -199,10 +198,11 @@ export class StaticPods implements AsyncDisposable {
   /** One after the other, and what failed again after a pause. */
   async #mirrorForEver(c: Ctx): Promise<void> {
     for (;;) {
+      this.#mirrorWork.clear();
       let hasFailed = false;
       for (const action of planMirrors(new Map([...this.#running, ...this.#wanted]), this.#mirrors))
         if (!(await this.#mirror(action, c))) hasFailed = true;
-      await this.#mirrorWork.wait(hasFailed ? MIRROR_RETRY_MS : undefined, c);
+      await this.#mirrorWork.sleepUntil(hasFailed ? c.clock.now() + MIRROR_RETRY_MS : undefined, c);
     }
   }
 

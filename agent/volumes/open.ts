@@ -83,8 +83,8 @@ class NodeVolumes implements Volumes {
     if (volume.emptyDir !== undefined) {
       const hostPath = this.#diskPath(uid, volume.name);
       const memoryBytesMax = memoryLimit(o.pod);
-      const { mounts } = this.#o.kernel;
-      await prepareEmptyDir(hostPath, volume.emptyDir, { owner: this.#ownerOf(o.pod), memoryBytesMax, mounts }, c);
+      const place = { pod: o.pod, owner: this.#ownerOf(o.pod), memoryBytesMax, kernel: this.#o.kernel };
+      await prepareEmptyDir(hostPath, volume.emptyDir, place, c);
       return { hostPath, readOnly: false, hasPodIds: true };
     }
     return { hostPath: await this.#writeFiles(o.pod, volume, c), readOnly: true, hasPodIds: true };

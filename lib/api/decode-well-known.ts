@@ -1,12 +1,7 @@
 /** Decoders of the well-known types for schema.ts; forms and zero values: wellKnown in data/kubernetes-types.json. */
+import { durationText } from '#lib/base';
 import type { TypeName } from './type-table.ts';
-import {
-  canonicalMicroTime,
-  canonicalQuantity,
-  canonicalTime,
-  formatGoDuration,
-  parseGoDuration,
-} from './well-known.ts';
+import { canonicalMicroTime, canonicalQuantity, canonicalTime, parseGoDuration } from './well-known.ts';
 
 export interface WellKnownTools {
   /** Throws the decode error for a value of the wrong JSON type. */
@@ -33,7 +28,7 @@ export function decodeWellKnown(name: TypeName, t: WellKnownTools): (value: unkn
     case 'meta/v1.MicroTime':
       return (v, s) => (typeof v === 'string' ? canonicalMicroTime(v) : t.fail(v, 'string', s));
     case 'meta/v1.Duration':
-      return (v, s) => (typeof v === 'string' ? formatGoDuration(parseGoDuration(v)) : t.fail(v, 'string', s));
+      return (v, s) => (typeof v === 'string' ? durationText(parseGoDuration(v)) : t.fail(v, 'string', s));
     case 'resource.Quantity':
       return (v, s) =>
         typeof v === 'string' || typeof v === 'number' ? canonicalQuantity(String(v)) : t.fail(v, 'string', s);

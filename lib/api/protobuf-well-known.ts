@@ -2,9 +2,10 @@
  * Protobuf messages of the well-known types; their JSON forms are those of well-known.ts.
  * Source: wellKnown in data/kubernetes-types.json, k8s.io/apimachinery time_proto.go, quantity_proto.go, intstr generated.proto.
  */
+import { durationText } from '#lib/base';
 import { type BackWriter, BYTES, Reader, VARINT } from './protobuf-wire.ts';
 import type { TypeName } from './type-table.ts';
-import { formatGoDuration, parseGoDuration } from './well-known.ts';
+import { parseGoDuration } from './well-known.ts';
 
 const SCHEMA = 'apiextensions/v1.JSONSchemaProps';
 /** Seconds of a time that JSON can show. */
@@ -45,7 +46,7 @@ export function decodeWellKnownMessage(name: TypeName, r: Reader, t: DecodeTools
     case 'meta/v1.MicroTime':
       return isEmpty ? null : timeText(p, name === 'meta/v1.MicroTime');
     case 'meta/v1.Duration':
-      return formatGoDuration(p.ints.get(1) ?? 0n);
+      return durationText(p.ints.get(1) ?? 0n);
     case 'resource.Quantity':
       return text(1) === '' ? '0' : text(1);
     case 'intstr.IntOrString':

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { goDuration, parseGoDuration } from './duration.ts';
+import { durationText, goDuration, parseDurationNanos, parseGoDuration } from './duration.ts';
 
 test.each([
   [0, '0s'],
@@ -16,6 +16,26 @@ test.each([
   expect(parseGoDuration(text)).toBe(Math.floor(ms));
 });
 
-test.each(['', '3', 's', '-1s', '1d', '1s ', '1.s', `${'9'.repeat(80)}s`])('duration: %j is none', (text) => {
-  expect(parseGoDuration(text)).toBeUndefined();
+test.each(['', '3', 's', '-1s', '1d', '1s ', '.s', '1h-1m', `${'0'.repeat(200)}s`, `${'9'.repeat(80)}s`])(
+  'duration: %j is none',
+  (text) => {
+    expect(parseGoDuration(text)).toBeUndefined();
+  },
+);
+
+test.each<[string, bigint, string]>([
+  ['-1h2m3.5s', -3_723_500_000_000n, '-1h2m3.5s'],
+  ['1.s', 1_000_000_000n, '1s'],
+  ['.5ms', 500_000n, '500µs'],
+  ['+1us', 1_000n, '1µs'],
+  ['-0', 0n, '0s'],
+  ['9223372036854775807ns', (1n << 63n) - 1n, '2562047h47m16.854775807s'],
+  ['-9223372036854775808ns', -(1n << 63n), '-2562047h47m16.854775808s'],
+])('duration: %s, as time.ParseDuration and Duration.String have it', (text, nanos, again) => {
+  expect(parseDurationNanos(text)).toBe(nanos);
+  expect(durationText(nanos)).toBe(again);
+});
+
+test.each(['9223372036854775808ns', '-9223372036854775809ns', '2562048h'])('duration: %s does not fit', (text) => {
+  expect(parseDurationNanos(text)).toBeUndefined();
 });

@@ -12,3 +12,4 @@ export * from './random.ts';
 export * from './scope.ts';
 export * from './status.ts';
 export * from './time-limits.ts';
+export * from './wake.ts';

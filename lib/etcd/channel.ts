@@ -9,7 +9,7 @@ import { type Clock, messageOf, realClock, TimeLimits, type Timer } from '#lib/b
 import { Connection, type EtcdTls } from './connection.ts';
 import { Deframer, framed } from './frames.ts';
 import { Reply } from './reply.ts';
-import { CANCELLED, DEADLINE_EXCEEDED, INTERNAL, RpcError, UNAVAILABLE } from './rpc-error.ts';
+import { CANCELLED, DEADLINE_EXCEEDED, INTERNAL, isOfOneMember, RpcError, UNAVAILABLE } from './rpc-error.ts';
 
 export interface ChannelOptions {
   /** `http://host:port` or `https://host:port`. */
@@ -86,7 +86,7 @@ export class Channel {
       });
       reply.onEnd = () => {
         const failure = reply.failure();
-        if (failure?.code === UNAVAILABLE) this.#leave(connection);
+        if (failure !== undefined && isOfOneMember(failure)) this.#leave(connection);
         if (failure !== undefined) fail(failure);
         else if (answer === undefined) fail(new RpcError(INTERNAL, 'no message came with the answer'));
         else {
@@ -118,7 +118,7 @@ export class Channel {
     const reply = new Reply(stream);
     return {
       messages: messagesOf(stream, reply, ending, (e) => {
-        if (e.code === UNAVAILABLE) this.#leave(connection);
+        if (isOfOneMember(e)) this.#leave(connection);
       }),
       write: (message) => void stream.write(framed(message)),
       end: () => void stream.end(),

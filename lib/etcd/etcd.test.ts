@@ -143,6 +143,16 @@ describe('unary', () => {
     }
   });
 
+  test.each(['9', '14'])('a learner (it says %s) is left for a member that has a vote', async (status) => {
+    const message = 'etcdserver: rpc not supported for learner';
+    const learner = await serving((stream) => answer(stream, { status, message }));
+    const voter = await serving((stream) => answer(stream, { body: framed(Buffer.from('yes')) }));
+    const channel = opened([learner, voter]);
+    const e = await failureOf(channel.unary(METHOD, Buffer.alloc(0), 5_000));
+    expect(isRecoverable(e)).toBe(true);
+    expect((await channel.unary(METHOD, Buffer.alloc(0), 5_000)).toString()).toBe('yes');
+  });
+
   test('a closed client says so; what went on ends well', async () => {
     let finish: (() => void) | undefined;
     const asked = new Promise<void>((resolve) => {

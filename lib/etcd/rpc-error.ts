@@ -53,8 +53,18 @@ export function isRecoverable(e: unknown): boolean {
     case UNAVAILABLE:
       return true;
     default:
-      return /no leader|leader changed|server stopped/.test(e.message);
+      return isFromLearner(e) || /no leader|leader changed|server stopped/.test(e.message);
   }
+}
+
+/** The member that answered is of no use now, another one may be. */
+export function isOfOneMember(e: RpcError): boolean {
+  return e.code === UNAVAILABLE || isFromLearner(e);
+}
+
+/** It has no vote yet and refuses nearly all. Older ones say so as Unavailable (rpctypes/error.go, ErrGRPCNotSupportedForLearner). */
+function isFromLearner(e: RpcError): boolean {
+  return e.message.includes('rpc not supported for learner');
 }
 
 /** Of an answer without a grpc-status, by its HTTP status (doc/http-grpc-status-mapping.md). */

@@ -85,7 +85,11 @@ const ETCD_ERRORS: readonly (readonly [RegExp, ErrorKind, string])[] = [
   [/requested lease not found/, 'NotFound', 'the lease is gone'],
   [/permission denied/, 'Forbidden', 'etcd refuses this client'],
   [/DEADLINE_EXCEEDED|request timed out/, 'DeadlineExceeded', 'etcd did not answer in time'],
-  [/UNAVAILABLE|no leader|leader changed|server stopped|CANCELLED/, 'Unavailable', 'etcd cannot be reached'],
+  [
+    /UNAVAILABLE|no leader|leader changed|server stopped|not supported for learner|CANCELLED/,
+    'Unavailable',
+    'etcd cannot be reached',
+  ],
 ];
 
 export function storeError(what: string, e: unknown): StatusError {

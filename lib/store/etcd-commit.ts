@@ -10,7 +10,8 @@
  * index and stands alone.
  *
  * A lost answer: the group is sent again. A write that had already happened then fails its compare, but what is stored is
- * byte for byte what it wrote, which counts as success (the bytes hold a uid, so no other writer can have made them).
+ * byte for byte what it wrote, which counts as success (the bytes hold a uid, so no other writer can have made them). A removal
+ * that is repeated and finds nothing has happened too: whoever else may have removed that version, it is gone.
  */
 import { type Ctx, type Random, raceAbort, StatusError } from '#lib/base';
 import type { Compare, RequestOp, TxnRequest, TxnResponse } from '#lib/etcd';
@@ -100,8 +101,17 @@ export class Committer {
       success: [{ deleteKey: keys.bytes(key) }],
       failure: readBack(keys, key, [fence]),
     };
-    const answer = await call(`deleting ${key}`, () => clients.kv.txn(request), c, random);
-    if (!answer.succeeded) throw refusal(answer, { key, expected, fence, guard: undefined });
+    let attempts = 0;
+    const send = (attempt: number): Promise<TxnResponse> => {
+      attempts = attempt;
+      return clients.kv.txn(request);
+    };
+    const answer = await call(`deleting ${key}`, send, c, random);
+    if (!answer.succeeded) {
+      const isGone = attempts > 0 && answer.responses[0]?.range?.kvs.length === 0;
+      if (!isGone || (fence !== undefined && isLost(answer, fence, 1)))
+        throw refusal(answer, { key, expected, fence, guard: undefined });
+    }
     return toRevision(answer.revision, 0);
   }
 
@@ -240,11 +250,13 @@ function readBack(keys: KeySpace, key: string, held: Held): RequestOp[] {
 }
 
 function refusal(answer: TxnResponse, w: Pick<PutWrite, 'key' | 'expected' | 'fence' | 'guard'>): StatusError {
-  const isLost = (held: Fence, at: number): boolean => {
-    const kv = answer.responses[at]?.range?.kvs[0];
-    return kv === undefined || kv.createRevision !== held.createRevision;
-  };
-  if (w.fence !== undefined && isLost(w.fence, 1)) return fenced(w.fence);
-  if (w.guard !== undefined && isLost(w.guard, w.fence === undefined ? 1 : 2)) return guardLost(w.guard);
+  if (w.fence !== undefined && isLost(answer, w.fence, 1)) return fenced(w.fence);
+  if (w.guard !== undefined && isLost(answer, w.guard, w.fence === undefined ? 1 : 2)) return guardLost(w.guard);
   return w.expected === undefined ? exists(w.key) : conflict(w.key);
+}
+
+/** `at`: which of the answer's reads is of its key. */
+function isLost(answer: TxnResponse, held: Fence, at: number): boolean {
+  const kv = answer.responses[at]?.range?.kvs[0];
+  return kv === undefined || kv.createRevision !== held.createRevision;
 }

@@ -280,14 +280,12 @@ export const NODE_LINE: Line = {
   title: '10 Node',
   clauses: [
     real('status: capacity, allocatable', [[RESOURCES, 'what is reserved is not allocatable']]),
-    real(
-      'status: conditions',
-      [
-        [EVICTION, 'short of memory'],
-        ['test/e2e/shutdown.test.ts', 'with the host, pods end by their priority'],
-      ],
-      { note: 'Ready does not look at the runtime and the network' },
-    ),
+    real('status: conditions', [
+      [EVICTION, 'short of memory'],
+      ['test/e2e/shutdown.test.ts', 'with the host, pods end by their priority'],
+      ['test/node/node-health.test.ts', 'a helper that hangs makes the node not Ready'],
+      ['test/node/node-health.test.ts', 'links that somebody took away are made again'],
+    ]),
     none('status: images', 'missing test with real images: test/integration/gateway.test.ts passes a list on'),
     none('status: nodeInfo', 'missing test'),
     none('status: addresses', 'missing test'),

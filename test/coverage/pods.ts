@@ -61,9 +61,10 @@ export const POD_LIFE: Line = {
     real('restartPolicy Always', [[PODS, 'CrashLoopBackOff: what status']]),
     real('restartPolicy OnFailure', [[NODE_LIFE, 'restartPolicy OnFailure: what failed']]),
     real('restartPolicy Never', [[PODS, 'a job with a sidecar ends when its own containers have']]),
-    real('restartPolicyRules of a container', [[LIFE, 'rules let a container run again']], {
-      note: 'RestartAllContainers is not there',
-    }),
+    real('restartPolicyRules of a container', [
+      [LIFE, 'rules let a container run again'],
+      [LIFE, 'RestartAllContainers: the end of one begins all'],
+    ]),
     real('CrashLoopBackOff: the first wait', [[PODS, 'CrashLoopBackOff: what status']]),
     real('CrashLoopBackOff: the curve, and its end by the node’s configuration', [
       [NODE_LIFE, 'CrashLoopBackOff: the wait doubles'],

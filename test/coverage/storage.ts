@@ -10,6 +10,8 @@ const VOLUMES = 'agent/volumes/volumes.test.ts';
 const CLAIMS = 'test/e2e/claims.test.ts';
 const CLAIM_VOLUMES = 'agent/volumes/claim-volumes.test.ts';
 const IMAGE_VOLUMES = 'test/e2e/image-volumes.test.ts';
+const AT_REST = 'test/node/secrets-at-rest.test.ts';
+const PRIVATE = 'test/node/private-images.test.ts';
 const TOKENS = 'test/e2e/service-account.test.ts';
 
 export const IMAGE_LINE: Line = {
@@ -22,14 +24,13 @@ export const IMAGE_LINE: Line = {
       'imagePullPolicy Always, IfNotPresent',
       'missing test: that the one asks the registry again and the other does not',
     ),
-    unit(
-      'pull secrets: dockerconfigjson',
-      [
-        ['agent/images/keyring.test.ts', 'a name in full wins over a pattern'],
-        ['agent/pods/pull-secrets.test.ts', 'the secret comes: the image is pulled at once'],
-      ],
-      { note: 'no real pod pulls with one' },
-    ),
+    real('pull secrets: dockerconfigjson', [[PRIVATE, 'who has none or a wrong secret is refused']], {
+      note: 'which of several: agent/images/keyring.test.ts; one that comes later: agent/pods/pull-secrets.test.ts',
+    }),
+    real('a private image is for who has shown that he may have it (KEP-2535)', [
+      [PRIVATE, 'who has none or a wrong secret is refused'],
+      [PRIVATE, 'the next agent knows it too'],
+    ]),
     real('credentials per registry', [[REGISTRIES, 'credentials go to the place they are for']]),
     real('HTTP(S)_PROXY', [[REGISTRIES, 'https goes through the proxy by CONNECT']]),
     real('extra CAs', [
@@ -104,6 +105,9 @@ export const VOLUME_LINE: Line = {
         'EmptyDir volumes volume on tmpfs should have the correct mode',
       ],
     }),
+    unit('emptyDir: huge pages', [['agent/volumes/hugepages.test.ts', 'an emptyDir of them is mounted']], {
+      note: 'this machine has no hugetlb',
+    }),
     real('emptyDir: memory', [
       [MOUNTS, 'a memory emptyDir is a tmpfs'],
       ['test/faults/eviction.test.ts', 'short of memory'],
@@ -137,6 +141,13 @@ export const VOLUME_LINE: Line = {
       [TOKENS, 'a user alone may read its token'],
       [GIVEN, 'files of ConfigMaps, Secrets and more'],
       [GIVEN, 'a projected volume follows its sources'],
+    ]),
+    real('what a Secret says is in no file of the disk', [
+      [AT_REST, 'leave none on the disk, nor does exec'],
+      [AT_REST, 'an agent that was killed has them again'],
+    ]),
+    unit('slow volumes hold up no other pod', [
+      ['agent/pods/sandbox.test.ts', 'volumes that take their time hold no slot'],
     ]),
     real('service account token rotated', [[TOKENS, 'the token is renewed, and it is good']], {
       note: 'by an agent that begins; at 80 % of its life by a unit test',

@@ -131,6 +131,39 @@ describe('the life of pods on a node (root)', () => {
     expect(existsSync(join(nodeHome(cluster.layout, node), 'pods', uid))).toBe(false);
   });
 
+  test('RestartAllContainers: the end of one begins all of the pod again, init containers first, at the same address', async () => {
+    const mounts = { volumeMounts: [{ name: 'v', mountPath: '/v' }] };
+    const rule = { action: 'RestartAllContainers', exitCodes: { operator: 'In', values: [42] } };
+    const watch = 'if test -e /v/again; then sleep 3600; fi; touch /v/again; sleep 1; exit 42';
+    await applyOk(
+      cluster,
+      scriptPod({
+        name: 'restart-all',
+        namespace: NS,
+        image,
+        spec: {
+          volumes: [{ name: 'v', emptyDir: {} }],
+          initContainers: [sh('init', 'echo init >> /v/log', mounts)],
+          containers: [
+            sh('watcher', watch, { ...mounts, restartPolicy: 'Never', restartPolicyRules: [rule] }),
+            sh('worker', 'echo worker >> /v/log; sleep 3600', mounts),
+          ],
+        },
+      }),
+    );
+    const ip = (await podInPhase(cluster, NS, 'restart-all', 'Running')).status?.podIP;
+    const pod = await eventually('all run again', 40_000, async () => {
+      const now = await getPod(cluster, NS, 'restart-all');
+      const { containerStatuses = [], initContainerStatuses = [] } = now.status ?? {};
+      const isAgain = [...containerStatuses, ...initContainerStatuses].every((s) => s.restartCount === 1);
+      return isAgain && containerStatuses.every((s) => s.state?.running !== undefined) && now;
+    });
+    expect(pod.status?.podIP).toBe(ip);
+    expect(pod.status?.conditions?.find((x) => x.type === 'AllContainersRestarting')?.status).toBe('False');
+    const log = await cluster.kubectl('exec', 'restart-all', '-c', 'worker', '--', 'cat', '/v/log');
+    expect(log.stdout).toBe('init\nworker\ninit\nworker\n');
+  });
+
   test('rules let a container run again where its pod would not; a file of one container is the environment of another', async () => {
     const rules = [{ action: 'Restart', exitCodes: { operator: 'In', values: [42] } }];
     const mounts = { volumeMounts: [{ name: 'v', mountPath: '/v' }] };

@@ -49,10 +49,11 @@ async function loseThePower(): Promise<void> {
     return ids.length === 0;
   });
   const table = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n').map((l) => l.split(' ')[4] ?? '');
-  const mounts = table.filter((p) => p.startsWith(t.layout.home)).sort((a, b) => b.length - a.length);
+  const state = runtimeStateFolder(t.layout.instance);
+  const isOurs = (p: string): boolean => p.startsWith(t.layout.home) || p === state;
+  const mounts = table.filter(isOurs).sort((a, b) => b.length - a.length);
   for (const mount of mounts) await run('umount', ['--lazy', mount], {}, 10_000);
-  for (const folder of [runFolder(t.layout.instance), runtimeStateFolder(t.layout.instance)])
-    await rm(folder, { recursive: true, force: true });
+  for (const folder of [runFolder(t.layout.instance), state]) await rm(folder, { recursive: true, force: true });
 }
 
 /** An init container that takes a moment, and a container, each of which says when it began. */

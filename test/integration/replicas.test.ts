@@ -158,6 +158,7 @@ async function connectNode(): Promise<void> {
     nodeName: 'n1',
     credentials: async () => ({ ca: ca.certPem, cert: pair.certPem, key: pair.keyPem }),
     folder: join(folder, 'node'),
+    memoryFolder: join(folder, 'node/memory'),
     bootId: 'boot',
     agentVersion: 'test',
     describeNode: async () => nodeObject('n1'),

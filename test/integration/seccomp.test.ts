@@ -3,7 +3,7 @@
  * container's program and in what is exec'd into it, and what no_new_privs takes away.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { arch, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -14,7 +14,7 @@ import { compileSeccomp } from '../../agent/runtime/isolation/seccomp-bpf.ts';
 import { runtimeDefaultSeccomp, SECCOMP_CAPABILITIES } from '../../agent/runtime/isolation/seccomp-default.ts';
 import { defaultIsolation } from '../../agent/runtime/isolation/settings.ts';
 import { answerText, runFilter } from '../../agent/runtime/isolation/testing/bpf.ts';
-import type { OciSeccomp } from '../../agent/runtime/oci-spec.ts';
+import type { OciSeccomp, OciSpec } from '../../agent/runtime/oci-spec.ts';
 import type { StartContainer } from '../../agent/runtime/runtime.ts';
 import { RuntimeHost } from './runtime-host.ts';
 
@@ -185,6 +185,21 @@ for (const program of ['crun', 'runc'])
       o.spec.process.capabilities.effective = [];
       o.spec.process.capabilities.permitted = [];
       expect(shown(await run(o))).toMatch(/^NoNewPrivs:0 Seccomp:2 .*denied$/);
+    });
+
+    test('one that an agent finds running without the filter it is to have is ended', async () => {
+      const o = await container('sleep 1000', { privileged: true });
+      const confined = await container('sleep 1000');
+      await h.runtime.start(o, h.c);
+      await h.runtime.start(confined, h.c);
+      const path = join(h.containers, o.id, 'config.json');
+      const spec = JSON.parse(readFileSync(path, 'utf8')) as OciSpec;
+      const seccomp = { defaultAction: 'SCMP_ACT_ALLOW' };
+      writeFileSync(path, JSON.stringify({ ...spec, linux: { ...spec.linux, seccomp } }));
+      await h.restartAgent();
+      await expect.poll(async () => (await h.runtime.state(o.id, h.c))?.phase).toBe('exited');
+      expect((await h.runtime.state(confined.id, h.c))?.phase).toBe('running');
+      for (const { id } of [o, confined]) await h.runtime.remove(id, h.c);
     });
 
     test('a capability opens the calls that belong to it', async () => {

@@ -37,6 +37,8 @@ export interface StartRequest {
   readonly spec: ContainerSpec;
   readonly attempt: number;
   readonly backOff: number;
+  /** See restart-all.ts. */
+  readonly round: number;
   readonly sandbox: Sandbox;
   readonly events: PodEvents;
   /** Resolves when the containers before it in the spec have been started. */
@@ -51,6 +53,7 @@ export const LABELS = {
   container: 'berth.container',
   attempt: 'berth.attempt',
   backOff: 'berth.back-off',
+  round: 'berth.round',
   sandbox: 'berth.sandbox',
   image: 'berth.image',
   imageId: 'berth.image-id',
@@ -143,6 +146,7 @@ async function createAndStart(
     [LABELS.container]: spec.name,
     [LABELS.attempt]: String(r.attempt),
     [LABELS.backOff]: String(r.backOff),
+    [LABELS.round]: String(r.round),
     [LABELS.sandbox]: sandbox.id,
     [LABELS.image]: spec.image ?? '',
     [LABELS.imageId]: o.image.repoDigest,
@@ -171,10 +175,10 @@ async function createAndStart(
     });
   await pid?.check(c);
   r.events.normal('Started', `Started container ${spec.name}`, spec.name);
-  const { attempt, backOff } = r;
+  const { attempt, backOff, round } = r;
   const ran = { image: spec.image ?? '', imageId: o.image.repoDigest };
   const { resources = {} } = spec;
-  return { id: o.id, attempt, backOff, sandbox: sandbox.id, state, ...ran, stopSignal, user, resources };
+  return { id: o.id, attempt, backOff, round, sandbox: sandbox.id, state, ...ran, stopSignal, user, resources };
 }
 
 function cgroupHost(d: PodDeps, pod: PodObject, spec: ContainerSpec): CgroupHost {
@@ -213,7 +217,7 @@ function envSources(d: PodDeps, pod: PodObject, sandbox: Sandbox): Omit<EnvSourc
   const namespace = pod.metadata.namespace ?? '';
   return {
     configMap: (name) => d.objects.get('configmaps', namespace, name),
-    secret: (name) => d.objects.get('secrets', namespace, name),
+    secret: (name) => d.objects.secret(namespace, name),
     services: d.objects
       .list('services')
       .filter(

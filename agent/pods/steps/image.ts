@@ -1,10 +1,14 @@
 /**
  * The image of a container by its pull policy, told as events in the kubelet's words.
+ * An image that is here may still be pulled again: who has not shown that he may have it (agent/images/access/access.ts).
  * Source: kubernetes pkg/kubelet/images/image_manager.go; credentials: agent/images/keyring.ts.
  */
+import type { DeepReadonly, Secret } from '#lib/api';
 import { type Ctx, goDuration, isKind, messageOf, StatusError, type Timer } from '#lib/base';
+import { parseReference } from '#lib/oci';
+import type { PullSecret } from '../../images/access/access.ts';
 import type { Image, RegistryCredentials } from '../../images/images.ts';
-import { credentialsIn } from '../../images/keyring.ts';
+import { type Lookup, lookup } from '../../images/keyring.ts';
 import { PullProgress } from '../../images/progress.ts';
 import type { PodDeps } from '../deps.ts';
 import type { ContainerSpec, PodObject } from '../model.ts';
@@ -49,8 +53,12 @@ export async function pullByPolicy(d: PodDeps, w: WantedImage, c: Ctx): Promise<
   const { reference, events, container } = w;
   const quoted = `"${reference}"`;
   const local = await findLocal(d, reference, c);
-  if (local !== undefined && w.policy !== 'Always') {
-    events.normal('Pulled', `Container image ${quoted} already present on machine`, container);
+  if (local !== undefined && w.policy !== 'Always' && (await isOpenTo(d, w, local))) {
+    events.normal(
+      'Pulled',
+      `Container image ${quoted} already present on machine and can be accessed by the pod`,
+      container,
+    );
     return local;
   }
   if (w.policy === 'Never') {
@@ -73,7 +81,7 @@ export async function pullByPolicy(d: PodDeps, w: WantedImage, c: Ctx): Promise<
     if (isKind(e, 'Cancelled')) throw e;
     if (isKind(e, 'BadRequest'))
       throw new StartFailure('InvalidImageName', `Failed to apply default image tag ${quoted}: ${messageOf(e)}`, e);
-    const message = `Failed to pull image ${quoted}: ${messageOf(e)}`;
+    const message = `Failed to pull image ${quoted}: ${messageOf(e)}${lostSecrets(d, w.pod)}`;
     events.warning('Failed', message, container);
     throw new StartFailure('ErrImagePull', message, e);
   }
@@ -83,8 +91,12 @@ export async function pullByPolicy(d: PodDeps, w: WantedImage, c: Ctx): Promise<
 async function pullTold(d: PodDeps, w: WantedImage, c: Ctx): Promise<Image> {
   const { pod, reference, events, container } = w;
   const progress = new PullProgress();
-  const credentials = (host: string, repository: string): RegistryCredentials | undefined =>
-    credentialsFor(d, pod, host, repository);
+  const used: PullSecret[] = [];
+  const credentials = (host: string, repository: string): RegistryCredentials | undefined => {
+    const [best] = lookup(knownSecrets(d, pod), host, repository);
+    if (best !== undefined) used.push(pullSecretOf(best));
+    return best?.credentials;
+  };
   let timer: Timer | undefined;
   let told = 0;
   const tellAfter = (delayMs: number): void => {
@@ -99,7 +111,9 @@ async function pullTold(d: PodDeps, w: WantedImage, c: Ctx): Promise<Image> {
   };
   tellAfter(PROGRESS_AFTER_MS);
   try {
-    return await d.images.pull(reference, { credentials, onProgress: (p) => progress.update(p) }, c);
+    const image = await d.images.pull(reference, { credentials, onProgress: (p) => progress.update(p) }, c);
+    await d.imageAccess?.pulled(image, reference, used, c);
+    return image;
   } finally {
     timer?.cancel();
   }
@@ -115,12 +129,33 @@ async function findLocal(d: PodDeps, reference: string, c: Ctx): Promise<Image |
   }
 }
 
-function credentialsFor(d: PodDeps, pod: PodObject, host: string, repository: string): RegistryCredentials | undefined {
+async function isOpenTo(d: PodDeps, { pod, reference }: WantedImage, image: Image): Promise<boolean> {
+  if (d.imageAccess === undefined) return true;
+  const { host, repository } = parseReference(reference);
   const namespace = pod.metadata.namespace ?? '';
-  const secrets = (pod.spec.imagePullSecrets ?? []).map((ref) => d.objects.get('secrets', namespace, ref.name ?? ''));
-  return credentialsIn(
-    secrets.filter((secret) => secret !== undefined),
-    host,
-    repository,
-  );
+  const withheld = (pod.spec.imagePullSecrets ?? []).flatMap(({ name = '' }): PullSecret[] => {
+    const uid = d.objects.withheldSecret(namespace, name);
+    return uid === undefined ? [] : [{ namespace, name, uid }];
+  });
+  const own = lookup(knownSecrets(d, pod), host, repository).map(pullSecretOf);
+  return await d.imageAccess.isOpenTo(image, reference, [...own, ...withheld]);
+}
+
+/** One that is not there is passed over, as by the kubelet: the image may be public. */
+function knownSecrets(d: PodDeps, pod: PodObject): readonly DeepReadonly<Secret>[] {
+  const namespace = pod.metadata.namespace ?? '';
+  const found = (pod.spec.imagePullSecrets ?? []).map((ref) => d.objects.get('secrets', namespace, ref.name ?? ''));
+  return found.filter((secret) => secret !== undefined);
+}
+
+function pullSecretOf({ secret, credentials }: Lookup): PullSecret {
+  const { namespace = '', name, uid = '' } = secret.metadata;
+  return { namespace, name, uid, credentials };
+}
+
+function lostSecrets(d: PodDeps, pod: PodObject): string {
+  const namespace = pod.metadata.namespace ?? '';
+  const names = (pod.spec.imagePullSecrets ?? []).map((ref) => ref.name ?? '');
+  const lost = names.filter((name) => d.objects.withheldSecret(namespace, name) !== undefined);
+  return lost.length === 0 ? '' : ` (pull secrets that wait for the control plane: ${lost.join(', ')})`;
 }

@@ -14,6 +14,7 @@ import type { UserNamespace } from '../../user-namespaces/ranges.ts';
 import type { PodDeps } from '../deps.ts';
 import { containersOf, type PodObject } from '../model.ts';
 import { podCgroupLimits, qosClassOf } from '../resources.ts';
+import type { Slots } from '../slots.ts';
 import { saveRuntimeHandler } from './runtime-class.ts';
 import { giveToPod, userNamespaceOf } from './user-namespace.ts';
 
@@ -69,8 +70,31 @@ function checkHostname(pod: PodObject, hostname: string): void {
 /** A volume could not be made ready: the pod's event says FailedMount. */
 export class MountFailure extends StatusError {}
 
-/** Throws StatusError; nothing half-made needs undoing, since a later call or `removeSandbox` goes on from there. */
-export async function makeSandbox(d: PodDeps, pod: PodObject, c: Ctx): Promise<Sandbox> {
+/**
+ * Throws StatusError; nothing half-made needs undoing, since a later call or `removeSandbox` goes on from there. What costs this
+ * machine is done in one of the slots; volumes are begun there but may take their time outside: a storage that hangs would stop
+ * every start.
+ */
+export async function makeSandbox(d: PodDeps, pod: PodObject, slots: Slots, c: Ctx): Promise<Sandbox> {
+  let volumes: Promise<void> = Promise.resolve();
+  const onSaved = (): void => {
+    volumes = prepareVolumes(d, pod, c);
+    volumes.catch(() => undefined); // Awaited below, perhaps long after it has failed.
+  };
+  const parts = slots.use(() => makeParts(d, pod, onSaved, c), c);
+  const [sandbox] = await allEnded([
+    parts,
+    parts.then(
+      () => volumes,
+      () => volumes,
+    ),
+  ]);
+  await writeEtc(d, pod, sandbox);
+  return sandbox;
+}
+
+/** All but volumes and files of /etc. `onSaved`: on disk is whose all that comes will be. */
+async function makeParts(d: PodDeps, pod: PodObject, onSaved: () => void, c: Ctx): Promise<Sandbox> {
   const uid = pod.metadata.uid ?? '';
   const folder = podFolder(d, uid);
   const hostname = podHostname(d, pod);
@@ -80,6 +104,7 @@ export async function makeSandbox(d: PodDeps, pod: PodObject, c: Ctx): Promise<S
   await savePod(d, pod);
   await saveRuntimeHandler(d, pod, folder);
   const userNamespace = await userNamespaceOf(d, pod, folder);
+  onSaved();
   /* The mount table of a full node is long. */
   const mounted = new Set(isNew ? [] : await d.kernel.mounts.below(folder, c));
   const id = await sandboxId(d, pod, { folder, mounted });
@@ -88,9 +113,7 @@ export async function makeSandbox(d: PodDeps, pod: PodObject, c: Ctx): Promise<S
     joinNetwork(d, pod, { folder, hostname, userNamespace }, c),
     d.kernel.cgroups.ensure(cgroup, podCgroupLimits(pod, limitable(d)), c),
     shareMemory(d, { folder, mounted, userNamespace }, c),
-    prepareVolumes(d, pod, c),
   ]);
-  await writeEtc(d, pod, { folder, hostname, podIp, userNamespace });
   return { id, podIp, folder, cgroup, hostname, userNamespace };
 }
 
@@ -173,7 +196,7 @@ async function prepareVolumes(d: PodDeps, pod: PodObject, c: Ctx): Promise<void>
 async function writeEtc(
   d: PodDeps,
   pod: PodObject,
-  o: { folder: string; hostname: string; podIp: string; userNamespace: UserNamespace | undefined },
+  o: Pick<Sandbox, 'folder' | 'hostname' | 'podIp' | 'userNamespace'>,
 ): Promise<void> {
   const clusterDomain = d.settings.clusterDomain();
   const etc = join(o.folder, 'etc');

@@ -2,10 +2,11 @@
 import { readFile } from 'node:fs/promises';
 import { StatusError } from '#lib/base';
 import type { OciSpec } from '../oci-spec.ts';
+import { wantsFilter } from './seccomp.ts';
 
 /** Throws Internal when the program of `pid` lacks its filter. One that has ended needs none. Source: proc(5), status. */
 export async function checkConfined(spec: OciSpec, pid: number, runtime: string): Promise<void> {
-  if (spec.linux.seccomp === undefined) return;
+  if (!wantsFilter(spec)) return;
   const status = await readFile(`/proc/${pid}/status`, 'latin1').catch(() => '');
   if (/^Seccomp:\s*0$/m.test(status) && !/^State:\s*[ZX]/m.test(status))
     throw new StatusError('Internal', `the seccomp profile is not in force: ${runtime} does not apply it`);

@@ -47,7 +47,14 @@ export function withReadyFilter(spec: OciSpec): OciSpec {
   const { seccomp, ...linux } = spec.linux;
   const filter = seccomp === undefined ? undefined : readyFilter(seccomp);
   if (filter === undefined) return spec;
-  return { ...spec, linux, annotations: { ...spec.annotations, 'run.oci.seccomp_bpf_data': filter } };
+  return { ...spec, linux, annotations: { ...spec.annotations, [READY_FILTER]: filter } };
+}
+
+const READY_FILTER = 'run.oci.seccomp_bpf_data';
+
+/** In whichever form. */
+export function wantsFilter(spec: OciSpec): boolean {
+  return spec.linux.seccomp !== undefined || spec.annotations?.[READY_FILTER] !== undefined;
 }
 
 /** RuntimeDefault, made once for each set of capabilities that makes a difference. */

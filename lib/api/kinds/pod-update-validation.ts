@@ -165,8 +165,13 @@ export function validatePodStatusUpdate(next: Pod, previous: Pod): FieldError[] 
       errors.add(forbidden('status.nominatedNodeName', 'may not be set on pods that are already bound to a node'));
   }
   if (old.qosClass !== undefined) errors.immutable('status.qosClass', status.qosClass, old.qosClass);
+  /* A rule of one may start all again, whatever their own policy. */
+  const anyRestarts = [...(spec.initContainers ?? []), ...(spec.containers ?? [])].some((c) =>
+    c.restartPolicyRules?.some((rule) => rule.action === 'RestartAllContainers'),
+  );
   const restarts = (containers: readonly Container[] | undefined): Restarts => {
     return (name, exitCode) =>
+      anyRestarts ||
       mayRestart(
         containers?.find((c) => c.name === name),
         spec.restartPolicy,

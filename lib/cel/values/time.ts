@@ -2,6 +2,7 @@
  * Timestamps and durations with the ranges of google.protobuf.Timestamp (years 1 to 9999) and Go's time.Duration (int64 nanoseconds),
  * RFC 3339 text, Go's duration text, and calendar fields in a zone (an IANA name or an offset `+02:00`).
  */
+import { parseDurationNanos } from '#lib/base';
 import type { Meter } from '../regex/regex.ts';
 
 export const NANOS_PER_SECOND = 1_000_000_000n;
@@ -88,35 +89,10 @@ function fractionText(nanos: bigint): string {
   return nanos === 0n ? '' : `.${nanos.toString().padStart(9, '0').replace(/0+$/, '')}`;
 }
 
-const UNITS: Readonly<Record<string, bigint>> = {
-  ns: 1n,
-  us: 1000n,
-  µs: 1000n,
-  μs: 1000n,
-  ms: 1_000_000n,
-  s: NANOS_PER_SECOND,
-  m: 60n * NANOS_PER_SECOND,
-  h: 3600n * NANOS_PER_SECOND,
-};
-
 /** Go's time.ParseDuration; undefined when the text is no duration or does not fit. */
 export function parseDuration(text: string): Duration | undefined {
-  if (text.length > 200) return undefined;
-  const negative = text.startsWith('-');
-  let rest = negative || text.startsWith('+') ? text.slice(1) : text;
-  if (rest === '0') return new Duration(0n);
-  if (rest === '') return undefined;
-  let total = 0n;
-  while (rest !== '') {
-    const m = /^(\d*)(?:\.(\d*))?(ns|us|µs|μs|ms|s|m|h)/.exec(rest);
-    if (m === null || ((m[1] ?? '') === '' && (m[2] ?? '') === '')) return undefined;
-    const unit = UNITS[m[3] ?? ''] ?? 1n;
-    const fraction = m[2] ?? '';
-    total += BigInt(m[1] === '' ? '0' : (m[1] ?? '0')) * unit;
-    if (fraction !== '') total += (BigInt(fraction) * unit) / 10n ** BigInt(fraction.length);
-    rest = rest.slice(m[0].length);
-  }
-  return makeDuration(negative ? -total : total);
+  const nanos = parseDurationNanos(text);
+  return nanos === undefined ? undefined : makeDuration(nanos);
 }
 
 /** `string(duration)` of cel-go: decimal seconds, `3600s`, `1.5s`. */

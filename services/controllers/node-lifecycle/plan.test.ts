@@ -8,7 +8,14 @@ import { plan } from './plan.ts';
 const NOW = instant(1_700_000_000_000);
 
 function node(
-  o: { ready?: string; message?: string; taints?: Taint[]; pressure?: boolean; cordoned?: boolean } = {},
+  o: {
+    ready?: string;
+    message?: string;
+    sinceMs?: number;
+    taints?: Taint[];
+    pressure?: boolean;
+    cordoned?: boolean;
+  } = {},
 ): DeepReadonly<Node> {
   return {
     apiVersion: 'v1',
@@ -17,7 +24,16 @@ function node(
     spec: { taints: o.taints ?? [], ...(o.cordoned ? { unschedulable: true } : {}) },
     status: {
       conditions: [
-        ...(o.ready ? [{ type: 'Ready', status: o.ready, ...(o.message ? { message: o.message } : {}) }] : []),
+        ...(o.ready
+          ? [
+              {
+                type: 'Ready',
+                status: o.ready,
+                ...(o.message ? { message: o.message } : {}),
+                ...(o.sinceMs === undefined ? {} : { lastTransitionTime: instant(o.sinceMs).text }),
+              },
+            ]
+          : []),
         { type: 'MemoryPressure', status: o.pressure ? 'True' : 'False' },
         { type: 'NetworkUnavailable', status: 'False' },
       ],
@@ -46,7 +62,14 @@ describe('node plan', () => {
 
   test('not ready, never heard, pressure, cordon', () => {
     const of = (n: DeepReadonly<Node>) => texts(plan({ node: n, isSilent: false, isCutOff: false }, NOW).taints);
-    expect(of(node({ ready: 'False' }))).toEqual(['not-ready:NoSchedule', 'not-ready:NoExecute']);
+    expect(of(node({ ready: 'False' }))).toEqual(['not-ready:NoSchedule']);
+    expect(of(node({ ready: 'False', sinceMs: NOW.ms - 299_000 }))).toEqual(['not-ready:NoSchedule']);
+    expect(of(node({ ready: 'False', sinceMs: NOW.ms - 300_000 }))).toEqual([
+      'not-ready:NoSchedule',
+      'not-ready:NoExecute',
+    ]);
+    const message = '[container runtime is down, node is shutting down]';
+    expect(of(node({ ready: 'False', message, sinceMs: NOW.ms - 300_000 }))).toEqual(['not-ready:NoSchedule']);
     expect(of(node())).toEqual(['not-ready:NoSchedule']);
     expect(of(node({ ready: 'False', message: 'node is shutting down' }))).toEqual(['not-ready:NoSchedule']);
     expect(of(node({ ready: 'True', pressure: true, cordoned: true }))).toEqual([

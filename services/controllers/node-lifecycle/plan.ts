@@ -3,7 +3,8 @@
  *
  * A silent node: Ready and the pressure conditions become Unknown, its pods not ready, and it is tainted unreachable. While
  * more than half of all nodes are silent it is rather us who are cut off: then nothing is marked NoExecute, so that nothing is
- * evicted. A node that is heard speaks for itself: its Ready is left alone.
+ * evicted. A node that is heard speaks for itself: its Ready is left alone. While it says that it is not ready it gets no pods, and
+ * keeps those it has for as long as Kubernetes' default toleration: they run on, and here pods tolerate NotReady for seconds only.
  * Source: kubernetes pkg/controller/nodelifecycle/node_lifecycle_controller.go.
  */
 import type { DeepReadonly, Node, NodeCondition, Taint } from '#lib/api';
@@ -15,6 +16,9 @@ export const UNREACHABLE = 'node.kubernetes.io/unreachable';
 
 /** A node that says so ends its pods itself, in an order that evictions would break: here pods tolerate NotReady for seconds only. */
 const SHUTTING_DOWN = 'node is shutting down';
+
+/** Source: kubernetes plugin/pkg/admission/defaulttolerationseconds. */
+const UNREADY_TOLERATED_MS = 300_000;
 
 const REPORTED = ['Ready', 'MemoryPressure', 'DiskPressure', 'PIDPressure'];
 const PRESSURES: Readonly<Record<string, string>> = {
@@ -74,7 +78,7 @@ function silenced(before: readonly NodeCondition[], now: Instant): readonly Node
 
 function taintsOf(seen: Observed, conditions: readonly NodeCondition[], now: Instant): readonly Taint[] | undefined {
   const before = seen.node.spec?.taints ?? [];
-  const wanted = wantedTaints(seen, conditions);
+  const wanted = wantedTaints(seen, conditions, now);
   const isManaged = (t: DeepReadonly<Taint>): boolean =>
     MANAGED.has(t.key) && (t.effect === 'NoSchedule' || (t.effect === 'NoExecute' && isCondition(t.key)));
   const kept = before.filter((t) => !isManaged(t) || wanted.some((w) => isSame(w, t)));
@@ -85,14 +89,16 @@ function taintsOf(seen: Observed, conditions: readonly NodeCondition[], now: Ins
   return [...kept.map((t) => ({ ...t })), ...added];
 }
 
-function wantedTaints(seen: Observed, conditions: readonly NodeCondition[]): Taint[] {
-  const { status: ready, message } = getCondition(conditions, 'Ready') ?? {};
+function wantedTaints(seen: Observed, conditions: readonly NodeCondition[], now: Instant): Taint[] {
+  const { status: ready, message = '', lastTransitionTime } = getCondition(conditions, 'Ready') ?? {};
   const wanted: Taint[] = [];
   // Before its first word a node is not ready; nothing runs there that could be evicted.
   if (ready === undefined) wanted.push({ key: NOT_READY, effect: 'NoSchedule' });
   if (ready === 'False') {
     wanted.push({ key: NOT_READY, effect: 'NoSchedule' });
-    if (message !== SHUTTING_DOWN) wanted.push({ key: NOT_READY, effect: 'NoExecute' });
+    const sinceMs = lastTransitionTime === undefined ? now.ms : Date.parse(lastTransitionTime);
+    if (!message.includes(SHUTTING_DOWN) && now.ms - sinceMs >= UNREADY_TOLERATED_MS)
+      wanted.push({ key: NOT_READY, effect: 'NoExecute' });
   }
   if (ready === 'Unknown') {
     wanted.push({ key: UNREACHABLE, effect: 'NoSchedule' });

@@ -103,6 +103,7 @@ export class TestAgent implements AsyncDisposable {
       nodeName: this.name,
       credentials: async () => own,
       folder: this.folder,
+      memoryFolder: join(this.folder, 'memory'),
       bootId: this.bootId,
       agentVersion: 'test',
       describeNode: async () => nodeObject(this.name, this.host),
@@ -137,7 +138,7 @@ export class TestAgent implements AsyncDisposable {
   #apply(changes: readonly DesiredChange[]): void {
     for (const change of changes) {
       this.changes.push(change);
-      if (change.type === 'remove') this.seen.delete(`${change.resource}/${change.namespace}/${change.name}`);
+      if (change.type !== 'upsert') this.seen.delete(`${change.resource}/${change.namespace}/${change.name}`);
       else {
         const { namespace = '', name } = change.object.metadata;
         this.seen.set(`${change.resource}/${namespace}/${name}`, change.object);

@@ -1,5 +1,8 @@
-/** What lets a loop sleep until something happens: a kick that comes while it works is not lost. */
-import type { Ctx } from '#lib/base';
+/**
+ * What lets a loop sleep until something happens: a kick that comes while it works is not lost. It begins kicked. A loop clears it,
+ * looks at what there is, and sleeps.
+ */
+import type { Ctx } from './scope.ts';
 
 export class Wake {
   #isKicked = true;
