@@ -34,10 +34,12 @@ import { measuredContainers, nodePages } from './metrics/serve.ts';
 import { openNetwork } from './network/open.ts';
 import { describeNode, type NodeOptions, nodeAllocation, nodeEvent, nodeStatus, refuseNodeSettings } from './node.ts';
 import { readNodeConfiguration } from './node-configuration.ts';
+import { NodePlugins } from './plugins/open.ts';
 import type { PodDeps } from './pods/deps.ts';
 import { PodManager } from './pods/manager.ts';
 import { NodeObjects } from './pods/objects.ts';
 import { serveStream } from './pods/streams.ts';
+import type { Wake } from './pods/wake.ts';
 import { startRegistryProxy } from './registry-proxy.ts';
 import { Allocations } from './resources/allocations.ts';
 import { openCpuPolicy } from './resources/cpu-policy.ts';
@@ -53,6 +55,7 @@ import { isHostStopping, NodeShutdown, SHUTDOWN_EVENT } from './shutdown/node-sh
 import { StaticPods } from './static-pods/static-pods.ts';
 import { LocalStorage } from './volumes/local-storage.ts';
 import { openVolumes } from './volumes/open.ts';
+import type { VolumeSources } from './volumes/volume.ts';
 
 export interface AgentConfig {
   /** Names everything global: links, nft table, cgroup parent. */
@@ -81,6 +84,8 @@ export interface AgentConfig {
   readonly version: string;
   readonly nodePortRange: readonly [number, number];
   readonly settings: NodeSettings;
+  /** What drivers know as the kubelet's folder; absent = `kubelet` below the home. */
+  readonly kubeletRoot?: string | undefined;
   /** Folder of manifests of static pods; absent = `manifests` below the home. */
   readonly staticPodPath?: string | undefined;
 }
@@ -143,6 +148,14 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const objects = new NodeObjects();
   const pressure = new NodePressure();
   const shutdown = new NodeShutdown();
+  const reports = new Reports();
+  const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+  const root = config.kubeletRoot ?? at('kubelet');
+  const fromApi = volumeSources(objects, reports);
+  const plugins = await NodePlugins.open(
+    { ...config, kernel, root, bootId, objects, sources: fromApi, session: reports, random },
+    c,
+  );
   const nodeOptions: NodeOptions = {
     name: config.nodeName,
     ip: config.nodeIp,
@@ -157,10 +170,10 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     runtimeHandlers: nodeRuntimeHandlers(runtime.handlers),
     pressure,
     shutdown,
+    plugins: plugins.node,
   };
   await refuseNodeSettings(nodeOptions);
   const allocation = await nodeAllocation(nodeOptions);
-  const reports = new Reports();
   const allocations = new Allocations(allocation.allocatable);
   const cpus = await openCpuPolicy(at('cpu_manager_state'), config.settings, allocation.reservedMilliCpu);
   const known = { list: () => objects.list('persistentvolumes') };
@@ -174,18 +187,8 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
       folder: at('volumes'),
       images,
       storage,
-      sources: {
-        configMap: (ns, name) => objects.get('configmaps', ns, name),
-        secret: (ns, name) => objects.get('secrets', ns, name),
-        claim: (ns, name) => objects.get('persistentvolumeclaims', ns, name),
-        persistentVolume: (name) => objects.get('persistentvolumes', '', name),
-        serviceAccountToken: ({ pod, ...o }, ctx) => {
-          const { namespace = '', name, uid = '' } = pod.metadata;
-          const serviceAccount = pod.spec?.serviceAccountName ?? 'default';
-          return reports.serviceAccountToken({ ...o, pod: { namespace, name, uid }, serviceAccount }, ctx);
-        },
-        nodeAllocatable: () => allocation.allocatable,
-      },
+      csi: plugins.csi,
+      sources: { ...fromApi, nodeAllocatable: () => allocation.allocatable },
     },
     c,
   );
@@ -275,7 +278,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     home: config.home,
     more: () => eviction.metrics(),
   });
-  const follow = new Follow({ objects, manager, statics, network, cpus, storage, scope, c });
+  const follow = new Follow({ objects, manager, statics, network, cpus, storage, plugins, scope, c });
   const session = scope.own(
     await startSession({
       endpoints: config.gateways,
@@ -283,7 +286,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
       credentials: () => credentials(config.home),
       saveCredentials: (made) => saveCredentials(config.home, made),
       folder: at('session'),
-      bootId: (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim(),
+      bootId,
       agentVersion: config.version,
       describeNode: async () => describeNode(nodeOptions, await images.list(c), clock),
       onChange: (changes) => follow.apply(changes),
@@ -296,7 +299,10 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     }),
   );
   reports.attach(session);
-  scope.spawn('node status', (signal) => reportNode(session, nodeOptions, images, { ...c, signal }));
+  plugins.start(scope, c);
+  scope.spawn('node status', (signal) =>
+    reportNode(session, nodeOptions, { images, due: plugins.statusDue }, { ...c, signal }),
+  );
   scope.spawn('CPUs', async (signal) =>
     cpus?.run(kernel.cgroups, () => measuredContainers(pods, manager), { ...c, signal }),
   );
@@ -355,15 +361,38 @@ async function saveCredentials(home: string, made: SessionCredentials): Promise<
   await writeFileAtomic(join(home, 'pki/renewed.json'), JSON.stringify(made), { mode: 0o600 });
 }
 
+/** What the session brought. */
+function volumeSources(objects: NodeObjects, reports: Reports): Omit<VolumeSources, 'nodeAllocatable'> {
+  return {
+    configMap: (ns, name) => objects.get('configmaps', ns, name),
+    secret: (ns, name) => objects.get('secrets', ns, name),
+    claim: (ns, name) => objects.get('persistentvolumeclaims', ns, name),
+    persistentVolume: (name) => objects.get('persistentvolumes', '', name),
+    serviceAccountToken: ({ pod, ...o }, c) => {
+      const { namespace = '', name, uid = '' } = pod.metadata;
+      const serviceAccount = pod.spec?.serviceAccountName ?? 'default';
+      return reports.serviceAccountToken({ ...o, pod: { namespace, name, uid }, serviceAccount }, c);
+    },
+  };
+}
+
 /** Reports when something other than the time changed, and every five minutes. */
-async function reportNode(session: Session, o: NodeOptions, images: Images, c: Ctx): Promise<void> {
+async function reportNode(
+  session: Session,
+  o: NodeOptions,
+  { images, due }: { readonly images: Images; readonly due: Wake },
+  c: Ctx,
+): Promise<void> {
   let last = '';
-  for (let sinceMs = 0; ; sinceMs += STATUS_INTERVAL_MS) {
-    await c.clock.sleep(STATUS_INTERVAL_MS, c.signal);
+  let toldAt = c.clock.monotonic();
+  for (;;) {
+    await due.sleepUntil(c.clock.now() + STATUS_INTERVAL_MS, c);
+    due.clear();
     const status = await nodeStatus(o, await images.list(c), c.clock);
     const text = JSON.stringify({ ...status, conditions: status.conditions?.map((x) => [x.type, x.status]) });
-    if (text === last && sinceMs % STATUS_REPEAT_MS !== 0) continue;
+    if (text === last && c.clock.monotonic() - toldAt < STATUS_REPEAT_MS) continue;
     last = text;
+    toldAt = c.clock.monotonic();
     session.reportNodeStatus(status);
   }
 }

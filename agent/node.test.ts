@@ -11,7 +11,14 @@ test('a node says that it heeds supplementalGroupsPolicy: pods that ask for Stri
   const settings = DEFAULT_NODE_SETTINGS;
   const options = { ...o, settings, runtimeVersion: 'crun://1', runtimeHandlers, storageFolder: '/s' };
   const more = { pressure: new NodePressure(), shutdown: { isUnderWay: false } };
-  const status = await nodeStatus({ ...options, ...more }, [], new VirtualClock());
+  const devices = { 'example.com/gpu': '2' };
+  const plugins = {
+    volumesInUse: () => ['kubernetes.io/csi/d^v'],
+    devices: () => ({ capacity: devices, allocatable: devices }),
+  };
+  const status = await nodeStatus({ ...options, ...more, plugins }, [], new VirtualClock());
+  expect(status.volumesInUse).toEqual(['kubernetes.io/csi/d^v']);
+  expect(status.allocatable).toMatchObject(devices);
   expect(status.features).toEqual({ supplementalGroupsPolicy: true });
   expect(status.runtimeHandlers).toEqual(runtimeHandlers);
   expect(status.conditions?.map((x) => [x.type, x.status, x.reason])).toEqual([

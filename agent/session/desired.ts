@@ -23,6 +23,8 @@ const RESOURCES: readonly DesiredResource[] = [
   'services',
   'endpointslices',
   'runtimeclasses',
+  'csidrivers',
+  'volumeattachments',
   'serviceaccounts',
   'configmaps',
   'secrets',

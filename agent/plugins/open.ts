@@ -1,0 +1,148 @@
+/**
+ * What plugins add to a node, put together: the folder they know, their registration, volumes of CSI drivers.
+ * See docs/adr/0023-plugins-of-a-node.md.
+ */
+import type { DeepReadonly, Event, Pod } from '#lib/api';
+import { type Ctx, messageOf, type Random, type Scope, timeText } from '#lib/base';
+import { CsiDrivers } from '../csi/drivers.ts';
+import { CsiExpansion } from '../csi/expansion.ts';
+import { CsiVolumes } from '../csi/volumes.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import type { NodeOptions } from '../node.ts';
+import type { NodeObjects } from '../pods/objects.ts';
+import { Wake } from '../pods/wake.ts';
+import type { SessionReports } from '../session/reports.ts';
+import type { DesiredChange, DesiredResource } from '../session/session.ts';
+import type { VolumeSources } from '../volumes/volume.ts';
+import { PluginRegistry } from './registry.ts';
+import { openPluginRoot } from './root.ts';
+
+export interface NodePluginsOptions {
+  readonly kernel: Pick<Kernel, 'programs' | 'ownTree'>;
+  readonly home: string;
+  readonly root: string;
+  readonly nodeName: string;
+  readonly bootId: string;
+  readonly objects: NodeObjects;
+  readonly sources: Pick<VolumeSources, 'claim' | 'persistentVolume' | 'secret' | 'serviceAccountToken'>;
+  readonly session: SessionReports;
+  readonly random: Random;
+}
+
+const CLEAN_RETRY_MS = 10_000;
+/** Of which a volume may be waiting for a change. */
+const WAITED_FOR: ReadonlySet<DesiredResource> = new Set([
+  'nodes',
+  'secrets',
+  'persistentvolumes',
+  'persistentvolumeclaims',
+  'csidrivers',
+  'volumeattachments',
+]);
+
+export class NodePlugins {
+  readonly csi: CsiVolumes;
+  /** What the node says of itself has changed. */
+  readonly statusDue = new Wake();
+  readonly #drivers: CsiDrivers;
+  readonly #expansion: CsiExpansion;
+  readonly #registry: PluginRegistry;
+  readonly #unused = new Wake();
+
+  private constructor(o: NodePluginsOptions, folders: Awaited<ReturnType<typeof openPluginRoot>>, c: Ctx) {
+    const { objects, nodeName, session } = o;
+    this.#drivers = new CsiDrivers({
+      report: (driver, ctx) => session.putCsiDriver(driver, ctx),
+      onChange: () => this.csi.changes.tell(),
+    });
+    const sources = {
+      ...o.sources,
+      csiDriver: (name: string) => objects.get('csidrivers', '', name),
+      attachment: (name: string) => objects.get('volumeattachments', '', name),
+      volumesInUse: () => objects.get('nodes', '', nodeName)?.status?.volumesInUse ?? [],
+    };
+    this.csi = new CsiVolumes({
+      ...{ kernel: o.kernel, folders, drivers: this.#drivers, sources, nodeName, bootId: o.bootId },
+      onUse: () => this.statusDue.kick(),
+    });
+    this.#expansion = new CsiExpansion({
+      volumes: this.csi,
+      sources,
+      claimResized: (claim, storage, ctx) => session.claimResized(claim, storage, ctx),
+      event: (pod, type, reason, message) =>
+        session.event(podEvent(pod, { type, reason, message }, { nodeName, now: timeText(c.clock.now()) })),
+      random: o.random,
+    });
+    this.#registry = new PluginRegistry({
+      ...folders,
+      folder: folders.registry,
+      handlers: { CSIPlugin: this.#drivers },
+    });
+  }
+
+  static async open(o: NodePluginsOptions, c: Ctx): Promise<NodePlugins> {
+    const plugins = new NodePlugins(o, await openPluginRoot(o, c), c);
+    await plugins.csi.open(c);
+    return plugins;
+  }
+
+  /** For agent/node.ts. */
+  get node(): NodeOptions['plugins'] {
+    return { volumesInUse: () => this.csi.volumesInUse(), devices: () => ({ capacity: {}, allocatable: {} }) };
+  }
+
+  start(scope: Scope, c: Ctx): void {
+    scope.spawn('plugins', (signal) => this.#registry.run({ ...c, signal }));
+    scope.spawn('CSI drivers', (signal) => this.#drivers.run({ ...c, signal }));
+    scope.spawn('CSI expansion', (signal) => this.#expansion.run({ ...c, signal }));
+    scope.spawn('CSI volumes', (signal) => this.#removeUnused({ ...c, signal }));
+    scope.own(this.#drivers);
+  }
+
+  apply(changes: readonly DesiredChange[]): void {
+    if (changes.some((x) => WAITED_FOR.has(x.resource))) this.csi.changes.tell();
+  }
+
+  connected(): void {
+    this.#drivers.connected();
+  }
+
+  /** Pods that nobody wants have gone: what is left belongs to none. */
+  cleaned(): void {
+    this.#unused.kick();
+  }
+
+  async #removeUnused(c: Ctx): Promise<void> {
+    this.#unused.clear();
+    for (let isDone = true; ; ) {
+      await this.#unused.sleepUntil(isDone ? undefined : c.clock.now() + CLEAN_RETRY_MS, c);
+      this.#unused.clear();
+      isDone = await this.csi.removeUnused(c).then(
+        () => true,
+        (e: unknown) => {
+          c.signal.throwIfAborted();
+          c.log.warn({ err: messageOf(e) }, 'a volume that no pod uses could not be unstaged');
+          return false;
+        },
+      );
+    }
+  }
+}
+
+function podEvent(
+  pod: DeepReadonly<Pod>,
+  what: { readonly type: 'Normal' | 'Warning'; readonly reason: string; readonly message: string },
+  o: { readonly nodeName: string; readonly now: string },
+): Parameters<SessionReports['event']>[0] {
+  const { namespace = '', name, uid = '' } = pod.metadata;
+  const about: Event['involvedObject'] = { apiVersion: 'v1', kind: 'Pod', namespace, name, uid };
+  return {
+    metadata: { namespace },
+    involvedObject: about,
+    ...what,
+    source: { component: 'berth-agent', host: o.nodeName },
+    firstTimestamp: o.now,
+    lastTimestamp: o.now,
+    count: 1,
+  };
+}
