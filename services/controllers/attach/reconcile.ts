@@ -260,5 +260,10 @@ function factsOf(node: DeepReadonly<Node> | undefined): object | undefined {
   if (node === undefined) return undefined;
   const { volumesInUse, volumesAttached, conditions } = node.status ?? {};
   const isReady = conditions?.find((x) => x.type === 'Ready')?.status;
-  return { volumesInUse: volumesInUse ?? [], volumesAttached: volumesAttached ?? [], isReady, taints: node.spec?.taints ?? [] };
+  return {
+    volumesInUse: volumesInUse ?? [],
+    volumesAttached: volumesAttached ?? [],
+    isReady,
+    taints: node.spec?.taints ?? [],
+  };
 }
