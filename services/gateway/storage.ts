@@ -40,7 +40,7 @@ export async function putCsiDriver(
 function driverOf(r: CsiDriverRequest__Output): CSINodeDriver {
   try {
     const spec = { drivers: [parseObject(r.driver)] };
-    const node = decodeType('storage.k8s.io/v1.CSINode', { spec }).object as CSINode;
+    const node = decodeType('storage/v1.CSINode', { spec }).object as CSINode;
     const [driver] = node.spec.drivers;
     if (driver?.name !== r.name) throw new StatusError('Invalid', 'it has another name');
     return driver;

@@ -20,7 +20,6 @@ import { tellWhenFailed } from '../harness/diagnosis.ts';
 const NS = 'default';
 const DRIVER = 'folders.test.berth.dev';
 const MAIN = fileURLToPath(new URL('../csi-driver/main.ts', import.meta.url));
-const TSX = fileURLToPath(new URL('../../node_modules/.bin/tsx', import.meta.url));
 
 interface Call {
   readonly nodeId: string;
@@ -40,7 +39,7 @@ describe('volumes of a CSI driver (root)', () => {
   const rootOf = (node: string): string => join(nodeHome(t.layout, node), 'kubelet');
   const nodes = (): string[] => t.layout.nodes.map((n) => n.name);
   const startDriver = async (node: string): Promise<void> => {
-    const child = spawn(TSX, [MAIN, DRIVER, `id-${node}`, rootOf(node), store], {
+    const child = spawn(process.execPath, ['--import', 'tsx', MAIN, DRIVER, `id-${node}`, rootOf(node), store], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     drivers.set(node, child);
