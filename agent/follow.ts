@@ -53,7 +53,9 @@ export class Follow {
     this.#o.statics.connected();
     if (this.#isCleaned) return;
     this.#isCleaned = true;
-    this.#o.cpus?.retain(new Set([...this.#o.manager.workers()].map((w) => w.uid)));
+    const uids = new Set([...this.#o.manager.workers()].map((w) => w.uid));
+    this.#o.cpus?.retain(uids);
+    this.#o.plugins.retain(uids);
     this.#o.scope.spawn('remove unwanted', async () => {
       await this.#o.manager.removeUnwanted(this.#o.c);
       this.#o.plugins.cleaned();

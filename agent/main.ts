@@ -237,6 +237,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     session: statics.session,
     allocations,
     cpus,
+    devices: plugins.devices,
     admit: (pod) => shutdown.admit() ?? pressure.admit(pod),
     settings,
     clock,

@@ -86,14 +86,16 @@ export class DeviceAllocations {
   }
 
   #save(): Promise<void> {
-    const own = this.#saving.catch(() => undefined).then(() => {
-      const state: StateFile = {
-        version: 1,
-        resources: [...this.#resources].sort(),
-        pods: Object.fromEntries(this.#pods),
-      };
-      return writeFileAtomic(this.#path, JSON.stringify(state), { mode: 0o600 });
-    });
+    const own = this.#saving
+      .catch(() => undefined)
+      .then(() => {
+        const state: StateFile = {
+          version: 1,
+          resources: [...this.#resources].sort(),
+          pods: Object.fromEntries(this.#pods),
+        };
+        return writeFileAtomic(this.#path, JSON.stringify(state), { mode: 0o600 });
+      });
     this.#saving = own;
     return own;
   }

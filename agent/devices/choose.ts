@@ -43,7 +43,11 @@ export interface Choice {
 }
 
 /** Reusable ones first; what else is to be had, of which so many are to be added. Throws in the kubelet's words. */
-export function available(c: Choice): { readonly kept: readonly string[]; readonly free: readonly string[]; readonly missing: number } {
+export function available(c: Choice): {
+  readonly kept: readonly string[];
+  readonly free: readonly string[];
+  readonly missing: number;
+} {
   const { resource, count } = c.need;
   if (c.healthy.size === 0)
     throw new StatusError('Conflict', `no healthy devices present; cannot allocate unhealthy devices ${resource}`);

@@ -7,6 +7,7 @@ import type { Stats } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StatusError } from '#lib/base';
+import { deviceNumbers } from '../runtime/isolation/host-devices.ts';
 import type { OciDevice, OciResources } from '../runtime/oci-spec.ts';
 import type { BindMount } from '../runtime/spec.ts';
 import type { ContainerAllocation } from './protocol.ts';
@@ -77,17 +78,9 @@ async function nodesAt(host: string, container: string): Promise<OciDevice[]> {
 function nodeOf(found: Stats, host: string, path: string): OciDevice {
   const isBlock = found.isBlockDevice();
   if (!isBlock && !found.isCharacterDevice()) throw new StatusError('Invalid', `${host} is not a device`);
-  const { major, minor } = numbersOf(found.rdev);
+  const { major, minor } = deviceNumbers(BigInt(found.rdev));
   const { mode, uid, gid } = found;
   return { path, type: isBlock ? 'b' : 'c', major, minor, fileMode: mode & 0o777, uid, gid };
-}
-
-/** Source: gnu_dev_major(3). */
-export function numbersOf(rdev: number): { readonly major: number; readonly minor: number } {
-  const n = BigInt(rdev);
-  const major = ((n >> 8n) & 0xfffn) | ((n >> 32n) & 0xfffff000n);
-  const minor = (n & 0xffn) | ((n >> 12n) & 0xffffff00n);
-  return { major: Number(major), minor: Number(minor) };
 }
 
 function checkedPath(path: string): string {

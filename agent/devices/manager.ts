@@ -116,8 +116,7 @@ export class DeviceManager {
     if (this.#allocations.of(uid) !== undefined) return undefined;
     const needs = deviceNeeds(pod, (r) => this.#plugins.has(r) || this.#allocations.isKnown(r));
     if (needs.length === 0) return undefined;
-    for (const { resource } of needs)
-      await this.#changes.until(() => this.#healthy(resource).size > 0, PLUGIN_MS, c);
+    for (const { resource } of needs) await this.#changes.until(() => this.#healthy(resource).size > 0, PLUGIN_MS, c);
     try {
       await this.#lock.run('', async () => this.#allocations.put(uid, await this.#allocateAll(uid, needs, c)), c);
       return undefined;
@@ -157,14 +156,20 @@ export class DeviceManager {
     const before = this.#allocations.of(uid);
     if (before !== undefined) return before;
     const out: Record<string, Allocation[]> = {};
-    const ofPod = (resource: string): Allocation[] => Object.values(out).flat().filter((a) => a.resource === resource);
+    const ofPod = (resource: string): Allocation[] =>
+      Object.values(out)
+        .flat()
+        .filter((a) => a.resource === resource);
     for (const need of needs) {
       const { resource, container } = need;
       const plugin = this.#plugins.get(resource);
       if (plugin === undefined) throw new StatusError('Conflict', `cannot allocate unregistered device ${resource}`);
       const inPod = ofPod(resource);
       const held = inPod.filter((a) => !a.isReusable).flatMap((a) => a.ids);
-      const reusable = inPod.filter((a) => a.isReusable).flatMap((a) => a.ids).filter((id) => !held.includes(id));
+      const reusable = inPod
+        .filter((a) => a.isReusable)
+        .flatMap((a) => a.ids)
+        .filter((id) => !held.includes(id));
       const taken = new Set([...this.#allocations.taken(resource), ...inPod.flatMap((a) => a.ids)]);
       const choice = available({ need, healthy: this.#healthy(resource), taken, reusable });
       const ids = chosen(choice, await this.#preferred(plugin, choice, need.count, c));
@@ -172,7 +177,9 @@ export class DeviceManager {
       const { container_responses } = await plugin.client.call(this.#service.Allocate, request, CALL_MS, c);
       const [given] = container_responses;
       if (given === undefined) throw new StatusError('Internal', 'no containers return in allocation response');
-      (out[container] ??= []).push({ resource, ids, isReusable: need.role === 'init', given });
+      const own = out[container] ?? [];
+      own.push({ resource, ids, isReusable: need.role === 'init', given });
+      out[container] = own;
     }
     return out;
   }
@@ -207,8 +214,7 @@ export class DeviceManager {
         'Invalid',
         `requested API version "${version}" is not supported by kubelet. Supported version is ["${VERSION}"]`,
       );
-    if (!isExtendedResource(resource))
-      throw new StatusError('Invalid', `the ResourceName "${resource}" is invalid`);
+    if (!isExtendedResource(resource)) throw new StatusError('Invalid', `the ResourceName "${resource}" is invalid`);
     if (!/^[^/]+$/.test(endpoint) || endpoint.startsWith('.') || endpoint === 'kubelet.sock')
       throw new StatusError('Invalid', `the endpoint "${endpoint}" is not the name of a socket`);
     if (!this.#plugins.has(resource) && this.#plugins.size >= PLUGINS_MAX)

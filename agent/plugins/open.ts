@@ -1,12 +1,14 @@
 /**
- * What plugins add to a node, put together: the folder they know, their registration, volumes of CSI drivers.
+ * What plugins add to a node, put together: the folder they know, their registration, volumes of CSI drivers, devices.
  * See docs/adr/0023-plugins-of-a-node.md.
  */
+import { join } from 'node:path';
 import type { DeepReadonly, Event, Pod } from '#lib/api';
 import { type Ctx, messageOf, type Random, type Scope, timeText } from '#lib/base';
 import { CsiDrivers } from '../csi/drivers.ts';
 import { CsiExpansion } from '../csi/expansion.ts';
 import { CsiVolumes } from '../csi/volumes.ts';
+import { DeviceManager } from '../devices/manager.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { NodeOptions } from '../node.ts';
 import type { NodeObjects } from '../pods/objects.ts';
@@ -15,7 +17,7 @@ import type { SessionReports } from '../session/reports.ts';
 import type { DesiredChange, DesiredResource } from '../session/session.ts';
 import type { VolumeSources } from '../volumes/volume.ts';
 import { PluginRegistry } from './registry.ts';
-import { openPluginRoot } from './root.ts';
+import { openPluginRoot, type PluginFolders } from './root.ts';
 
 export interface NodePluginsOptions {
   readonly kernel: Pick<Kernel, 'programs' | 'ownTree'>;
@@ -42,15 +44,26 @@ const WAITED_FOR: ReadonlySet<DesiredResource> = new Set([
 
 export class NodePlugins {
   readonly csi: CsiVolumes;
+  readonly devices: DeviceManager;
   /** What the node says of itself has changed. */
-  readonly statusDue = new Wake();
+  readonly statusDue: Wake;
   readonly #drivers: CsiDrivers;
   readonly #expansion: CsiExpansion;
   readonly #registry: PluginRegistry;
   readonly #unused = new Wake();
 
-  private constructor(o: NodePluginsOptions, folders: Awaited<ReturnType<typeof openPluginRoot>>, c: Ctx) {
+  readonly #clock: Ctx['clock'];
+
+  private constructor(
+    o: NodePluginsOptions,
+    parts: { readonly folders: PluginFolders; readonly devices: DeviceManager; readonly statusDue: Wake },
+    c: Ctx,
+  ) {
     const { objects, nodeName, session } = o;
+    this.#clock = c.clock;
+    const { folders } = parts;
+    this.devices = parts.devices;
+    this.statusDue = parts.statusDue;
     this.#drivers = new CsiDrivers({
       report: (driver, ctx) => session.putCsiDriver(driver, ctx),
       onChange: () => this.csi.changes.tell(),
@@ -81,14 +94,18 @@ export class NodePlugins {
   }
 
   static async open(o: NodePluginsOptions, c: Ctx): Promise<NodePlugins> {
-    const plugins = new NodePlugins(o, await openPluginRoot(o, c), c);
+    const folders = await openPluginRoot(o, c);
+    const statusDue = new Wake();
+    const deviceOptions = { folder: folders.devicePlugins, path: join(o.home, 'devices.json') };
+    const devices = await DeviceManager.open({ ...deviceOptions, onChange: () => statusDue.kick() }, c);
+    const plugins = new NodePlugins(o, { folders, devices, statusDue }, c);
     await plugins.csi.open(c);
     return plugins;
   }
 
   /** For agent/node.ts. */
   get node(): NodeOptions['plugins'] {
-    return { volumesInUse: () => this.csi.volumesInUse(), devices: () => ({ capacity: {}, allocatable: {} }) };
+    return { volumesInUse: () => this.csi.volumesInUse(), devices: () => this.devices.status(this.#clock.now()) };
   }
 
   start(scope: Scope, c: Ctx): void {
@@ -96,6 +113,7 @@ export class NodePlugins {
     scope.spawn('CSI drivers', (signal) => this.#drivers.run({ ...c, signal }));
     scope.spawn('CSI expansion', (signal) => this.#expansion.run({ ...c, signal }));
     scope.spawn('CSI volumes', (signal) => this.#removeUnused({ ...c, signal }));
+    scope.spawn('device plugins', (signal) => this.devices.run({ ...c, signal }));
     scope.own(this.#drivers);
   }
 
@@ -105,6 +123,11 @@ export class NodePlugins {
 
   connected(): void {
     this.#drivers.connected();
+  }
+
+  /** These pods there are; others have nothing any more. */
+  retain(uids: ReadonlySet<string>): void {
+    this.devices.retain(uids);
   }
 
   /** Pods that nobody wants have gone: what is left belongs to none. */

@@ -81,7 +81,7 @@ export function isBelow(path: string, folder: string): boolean {
 
 /** Unmounts what volumes of drivers left there and the root's own mount, for a node's removal. Idempotent. */
 export async function teardownPluginRoot(
-  o: { readonly kernel: Pick<Kernel, 'mounts'>; readonly home: string },
+  o: { readonly kernel: Pick<Kernel, 'mounts' | 'removeTree'>; readonly home: string },
   c: Ctx,
 ): Promise<void> {
   const [root = '', mark] = (await readFile(join(o.home, RECORD), 'utf8').catch(() => '')).split('\n');
@@ -89,6 +89,8 @@ export async function teardownPluginRoot(
   const { pods, plugins } = pluginFolders(root);
   for (const folder of [pods, join(plugins, 'kubernetes.io')])
     for (const point of await o.kernel.mounts.below(folder, c)) await o.kernel.mounts.unmount(point, c);
+  /* Throws where something is mounted still: what follows may remove the home, and must not remove what is in a volume. */
+  for (const folder of [pods, join(plugins, 'kubernetes.io')]) await o.kernel.removeTree(folder, c);
   if (mark === OUR_MOUNT && (await o.kernel.mounts.below(root, c)).includes(root))
     await o.kernel.mounts.unmount(root, c);
 }

@@ -5,7 +5,7 @@
 import type { DeepReadonly, SecurityContext } from '#lib/api';
 import type { ImageConfig } from '../images/images.ts';
 import type { ContainerSpec, PodObject } from '../pods/model.ts';
-import type { OciCapabilities, OciMount, OciResources, OciSpec } from './oci-spec.ts';
+import type { OciCapabilities, OciDevice, OciMount, OciResources, OciSpec } from './oci-spec.ts';
 
 export interface SpecInput {
   readonly pod: PodObject;
@@ -31,6 +31,12 @@ export interface SpecInput {
   readonly hasCgroupNamespace: boolean;
   readonly oomScoreAdj: number;
   readonly hostname: string;
+  /** Of device plugins. */
+  readonly devices?: {
+    readonly devices: readonly OciDevice[];
+    readonly rules: NonNullable<OciResources['devices']>;
+    readonly annotations: Readonly<Record<string, string>>;
+  };
 }
 
 export interface BindMount {
@@ -148,11 +154,13 @@ export function ociSpecOf(i: SpecInput): OciSpec {
       oomScoreAdj: i.oomScoreAdj,
     },
     mounts: [...standardMounts(privileged), ...bindMounts(i.binds)],
+    ...(Object.keys(i.devices?.annotations ?? {}).length === 0 ? {} : { annotations: { ...i.devices?.annotations } }),
     linux: {
       namespaces: namespacesOf(i),
       cgroupsPath: i.cgroupPath,
+      ...(i.devices === undefined || i.devices.devices.length === 0 ? {} : { devices: [...i.devices.devices] }),
       resources: {
-        devices: privileged ? [{ allow: true, access: 'rwm' }] : DEVICES,
+        devices: privileged ? [{ allow: true, access: 'rwm' }] : [...DEVICES, ...(i.devices?.rules ?? [])],
         ...i.resources,
       },
       ...(privileged || security?.procMount === 'Unmasked'
