@@ -111,7 +111,7 @@ describe('device plugins (root)', () => {
     const forced = await podInPhase(t, NS, 'forced', 'Failed');
     expect(forced.status).toMatchObject({
       reason: 'UnexpectedAdmissionError',
-      message: `Pod was rejected: Allocate failed due to requested number of devices unavailable for ${RESOURCE}. Requested: 1, Available: 0, which is unexpected`,
+      message: `Allocate failed due to requested number of devices unavailable for ${RESOURCE}. Requested: 1, Available: 0, which is unexpected`,
     });
     await writeFile(`${folder()}.sick`, '');
     await eventually('3 devices', 20_000, async () => (await amounts()) === '3 of 3');
