@@ -9,6 +9,7 @@ const VOLUMES = 'agent/volumes/volumes.test.ts';
 const CLAIMS = 'test/e2e/claims.test.ts';
 const CLAIM_VOLUMES = 'agent/volumes/claim-volumes.test.ts';
 const IMAGE_VOLUMES = 'test/e2e/image-volumes.test.ts';
+const CSI = 'test/node/csi.test.ts';
 const TOKENS = 'test/e2e/service-account.test.ts';
 
 export const IMAGE_LINE: Line = {
@@ -212,6 +213,20 @@ export const VOLUME_LINE: Line = {
     unit('NFS', [[CLAIM_VOLUMES, 'NFS is mounted by the host’s mount(8)']], {
       note: 'the command alone: this kernel has no client',
     }),
-    none('CSI', 'not there (docs/plan/issue-4.md)'),
+    real('CSI: registration socket', [
+      [CSI, 'a driver registers by its socket'],
+      [CSI, 'a driver that goes is taken from the CSINode'],
+    ]),
+    real('CSI: attached, staged, published, grown', [[CSI, 'a volume is made, attached, staged, published']]),
+    real('CSI: moves between nodes', [[CSI, 'it moves: another node’s pod waits']]),
+    real('CSI: driver or agent killed in the middle', [
+      [CSI, 'a driver that is killed in the middle of staging'],
+      [CSI, 'an agent that is killed between stage and publish'],
+    ]),
+    real('CSI: volumes in the pod’s own spec', [[CSI, 'an agent that is killed between stage and publish']], {
+      rows: ['CSIInlineVolumes should support CSIVolumeSource in Pod API'],
+    }),
+    real('CSI: nothing is left', [[CSI, 'with the pods and claims all goes']]),
+    none('CSI: volumeMode Block, statistics of volumes', 'not there (docs/plan/issue-4.md)'),
   ],
 };
