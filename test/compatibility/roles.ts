@@ -56,7 +56,7 @@ export const ROLES: Readonly<Partial<Record<KindName, Role>>> = {
   rolebindings: acted(`${RBAC}/binding-index.ts`, 'who may do what'),
   roles: acted(`${RBAC}/rbac.ts`, 'who may do what'),
   csidrivers: acted(
-    `${CONTROLLERS}/attach/reconcile.ts`,
+    `${CONTROLLERS}/attach/observe.ts`,
     'say how nodes mount their volumes, and whether these are attached',
   ),
   csinodes: acted('services/gateway/storage.ts', 'made of the drivers that nodes have'),
