@@ -300,7 +300,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     }),
   );
   reports.attach(session);
-  plugins.start(scope, c);
+  await plugins.start(scope, cpus, c);
   scope.spawn('node status', (signal) =>
     reportNode(session, nodeOptions, { images, due: plugins.statusDue }, { ...c, signal }),
   );

@@ -6,11 +6,13 @@ import { join } from 'node:path';
 import { Server, ServerCredentials, type ServerWritableStream, type ServiceDefinition } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Ctx, realClock, silentLogger } from '#lib/base';
-import { PluginClient } from '../plugins/client.ts';
+import { type Method, PluginClient } from '../plugins/client.ts';
+import { servePlugins } from '../plugins/server.ts';
 import { fakePod } from '../pods/fake-node.ts';
 import type { PodObject } from '../pods/model.ts';
 import { containerDevices } from './container-devices.ts';
 import { DeviceManager } from './manager.ts';
+import { podResourcesAnswers, podResourcesService } from './pod-resources.ts';
 import { type ContainerAllocation, type Device, deviceServices } from './protocol.ts';
 
 const RESOURCE = 'example.com/zero';
@@ -178,6 +180,45 @@ describe('allocation', () => {
       expect(await m.allocate(fakePod({ initContainers, containers: [one('app')] }, { uid: 'u' }), c)).toBeUndefined();
       const of = async (name: string): Promise<string | undefined> => (await m.given('u', name, c))[0]?.envs['ZERO'];
       expect(await Promise.all(['init', 'sidecar', 'app'].map(of))).toEqual(['a', 'a', 'b']);
+    });
+  });
+});
+
+test('pod-resources: which pod has which devices and CPUs', async () => {
+  await withManager(async (m) => {
+    const topology = { nodes: [{ ID: 1 }] };
+    await plugin('p.sock', [{ ID: 'a', health: 'Healthy', topology }, ...healthy('b')]);
+    await register({ endpoint: 'p.sock' });
+    await expect.poll(() => status(m)).toBe('2 of 2');
+    const own = asking('u', 1);
+    await m.allocate(own, c);
+    const answers = podResourcesAnswers({
+      pods: () => [own],
+      devicesOf: (uid, container) => m.devicesOf(uid, container),
+      allocatableDevices: () => m.allocatableDevices(),
+      cpusOf: () => [3],
+      allocatableCpus: () => [2, 3],
+    });
+    const socket = join(folder, 'r.sock');
+    const service = podResourcesService();
+    await using _ = await servePlugins({ socket, service, answers }, c);
+    using client = new PluginClient(socket);
+    const ask = (call: string, request: object): Promise<object> =>
+      client.call(
+        (service as Record<string, Method<object, object>>)[call] as Method<object, object>,
+        request,
+        5_000,
+        c,
+      );
+    const a = { resource_name: RESOURCE, device_ids: ['a'], topology };
+    const containers = [{ name: 'a', devices: [a], cpu_ids: [3] }];
+    const shown = { name: 'p', namespace: 'n', containers };
+    expect(await ask('List', {})).toEqual({ pod_resources: [shown] });
+    expect(await ask('Get', { pod_name: 'p', pod_namespace: 'n' })).toEqual({ pod_resources: shown });
+    await expect(ask('Get', { pod_name: 'x', pod_namespace: 'n' })).rejects.toThrow('pod x in namespace n not found');
+    expect(await ask('GetAllocatableResources', {})).toEqual({
+      devices: [a, { resource_name: RESOURCE, device_ids: ['b'], topology: null }],
+      cpu_ids: [2, 3],
     });
   });
 });

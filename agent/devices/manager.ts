@@ -14,6 +14,7 @@ import { servePlugins } from '../plugins/server.ts';
 import type { PodFailure, PodObject } from '../pods/model.ts';
 import { type Allocation, DeviceAllocations, type PodDevices } from './allocations.ts';
 import { available, chosen, type DeviceNeed, deviceNeeds } from './choose.ts';
+import type { ResourceDevices } from './pod-resources.ts';
 import {
   type ContainerAllocation,
   type Device,
@@ -150,6 +151,20 @@ export class DeviceManager {
         });
     }
     return own.map((a) => a.given);
+  }
+
+  /** For agent/devices/pod-resources.ts. */
+  devicesOf(uid: string, container: string): readonly ResourceDevices[] {
+    return (this.#allocations.of(uid)?.[container] ?? []).flatMap(({ resource, ids }) =>
+      ids.map((id) => ({ resource, id, topology: this.#plugins.get(resource)?.devices.get(id)?.topology })),
+    );
+  }
+
+  /** That may be given, whether they are or not. */
+  allocatableDevices(): readonly ResourceDevices[] {
+    return [...this.#plugins].flatMap(([resource, plugin]) =>
+      [...this.#healthy(resource)].sort().map((id) => ({ resource, id, topology: plugin.devices.get(id)?.topology })),
+    );
   }
 
   async #allocateAll(uid: string, needs: readonly DeviceNeed[], c: Ctx): Promise<PodDevices> {

@@ -9,15 +9,19 @@ import { CsiDrivers } from '../csi/drivers.ts';
 import { CsiExpansion } from '../csi/expansion.ts';
 import { CsiVolumes } from '../csi/volumes.ts';
 import { DeviceManager } from '../devices/manager.ts';
+import { podResourcesAnswers, podResourcesService } from '../devices/pod-resources.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { NodeOptions } from '../node.ts';
+import type { PodObject } from '../pods/model.ts';
 import type { NodeObjects } from '../pods/objects.ts';
 import { Wake } from '../pods/wake.ts';
+import type { CpuManager } from '../resources/cpu-manager.ts';
 import type { SessionReports } from '../session/reports.ts';
 import type { DesiredChange, DesiredResource } from '../session/session.ts';
 import type { VolumeSources } from '../volumes/volume.ts';
 import { PluginRegistry } from './registry.ts';
 import { openPluginRoot, type PluginFolders } from './root.ts';
+import { servePlugins } from './server.ts';
 
 export interface NodePluginsOptions {
   readonly kernel: Pick<Kernel, 'programs' | 'ownTree'>;
@@ -53,6 +57,8 @@ export class NodePlugins {
   readonly #unused = new Wake();
 
   readonly #clock: Ctx['clock'];
+  readonly #objects: NodeObjects;
+  readonly #folders: PluginFolders;
 
   private constructor(
     o: NodePluginsOptions,
@@ -63,6 +69,8 @@ export class NodePlugins {
     this.#clock = c.clock;
     const { folders } = parts;
     this.devices = parts.devices;
+    this.#objects = objects;
+    this.#folders = folders;
     this.statusDue = parts.statusDue;
     this.#drivers = new CsiDrivers({
       report: (driver, ctx) => session.putCsiDriver(driver, ctx),
@@ -108,7 +116,16 @@ export class NodePlugins {
     return { volumesInUse: () => this.csi.volumesInUse(), devices: () => this.devices.status(this.#clock.now()) };
   }
 
-  start(scope: Scope, c: Ctx): void {
+  async start(scope: Scope, cpus: CpuManager | undefined, c: Ctx): Promise<void> {
+    const answers = podResourcesAnswers({
+      pods: () => this.#objects.list('pods').filter((p) => !hasEnded(p)),
+      devicesOf: (uid, container) => this.devices.devicesOf(uid, container),
+      allocatableDevices: () => this.devices.allocatableDevices(),
+      cpusOf: (uid, container) => cpus?.exclusiveCpusOf(uid, container) ?? [],
+      allocatableCpus: () => cpus?.allocatable ?? [],
+    });
+    const socket = join(this.#folders.podResources, 'kubelet.sock');
+    scope.own(await servePlugins({ socket, service: podResourcesService(), answers }, c));
     scope.spawn('plugins', (signal) => this.#registry.run({ ...c, signal }));
     scope.spawn('CSI drivers', (signal) => this.#drivers.run({ ...c, signal }));
     scope.spawn('CSI expansion', (signal) => this.#expansion.run({ ...c, signal }));
@@ -150,6 +167,10 @@ export class NodePlugins {
       );
     }
   }
+}
+
+function hasEnded({ status }: PodObject): boolean {
+  return status?.phase === 'Succeeded' || status?.phase === 'Failed';
 }
 
 function podEvent(

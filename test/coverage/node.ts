@@ -299,7 +299,7 @@ export const NODE_LINE: Line = {
     real('device plugins: over deaths of agent and plugin', [
       [DEVICES, 'a container that is started anew has its devices again'],
     ]),
-    none('device plugins: CDI, NUMA, pod-resources API', 'not there (docs/plan/issue-4.md)'),
+    none('device plugins: CDI, NUMA', 'not there (docs/plan/issue-4.md)'),
   ],
 };
 

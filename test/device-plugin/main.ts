@@ -1,6 +1,7 @@
 /**
  * A device plugin for tests, as a process that can be killed: `main.ts FOLDER COUNT`. It has COUNT devices `d0`, `d1`, ... of
- * resource test.berth.dev/zero, each /dev/zero under another name; registers when it starts and whenever kubelet.sock is made
+ * resource test.berth.dev/zero, each /dev/zero under another name, and /dev/fuse beside it, which containers may not have by
+ * themselves and here only read; registers when it starts and whenever kubelet.sock is made
  * anew; a file FOLDER.sick holds the ids of those that are not healthy. Says "ready" when it has registered.
  */
 import { watch } from 'node:fs';
@@ -38,7 +39,10 @@ async function serve(): Promise<void> {
     Allocate: (({ request }: Allocate, done: (e: unknown, r: object) => void) => {
       const container_responses = request.container_requests.map(({ devices_ids: own }) => ({
         envs: { ZERO_DEVICES: own.join(','), GREETING: 'of the plugin' },
-        devices: own.map((id) => ({ host_path: '/dev/zero', container_path: `/dev/zero-${id}`, permissions: 'r' })),
+        devices: own.flatMap((id) => [
+          { host_path: '/dev/zero', container_path: `/dev/zero-${id}`, permissions: 'rw' },
+          { host_path: '/dev/fuse', container_path: `/dev/pipe-${id}`, permissions: 'r' },
+        ]),
         mounts: [{ host_path: '/etc/hostname', container_path: '/etc/of-the-host', read_only: true }],
         annotations: { 'test.berth.dev/devices': own.join(',') },
       }));

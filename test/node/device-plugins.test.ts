@@ -4,11 +4,13 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Kinds } from '#lib/api';
+import { podResourcesService } from '../../agent/devices/pod-resources.ts';
+import { type Method, PluginClient } from '../../agent/plugins/client.ts';
 import { nodeHome } from '../../cli/layout.ts';
 import { applyOk, getPod, podInPhase, pushHello, scriptPod } from '../e2e/workload.ts';
 import { liveContainers, notTheSame, signal } from '../faults/host.ts';
@@ -17,6 +19,12 @@ import { tellWhenFailed } from '../harness/diagnosis.ts';
 
 const NS = 'default';
 const RESOURCE = 'test.berth.dev/zero';
+interface Resources {
+  readonly pod_resources: {
+    readonly containers: readonly { readonly devices: readonly { readonly device_ids: readonly string[] }[] }[];
+  };
+}
+
 const MAIN = fileURLToPath(new URL('../device-plugin/main.ts', import.meta.url));
 
 describe('device plugins (root)', () => {
@@ -50,6 +58,13 @@ describe('device plugins (root)', () => {
       (await t.client.get(Kinds.nodes, { namespace: '', name: node }, t.ctx)).status ?? {};
     return `${allocatable?.[RESOURCE] ?? '-'} of ${capacity?.[RESOURCE] ?? '-'}`;
   };
+  /** As the node says to programs beside it. */
+  const devicesOf = async (name: string): Promise<string[]> => {
+    using client = new PluginClient(join(folder(), '../pod-resources/kubelet.sock'));
+    const { Get } = podResourcesService() as { Get: Method<object, Resources> };
+    const { pod_resources: found } = await client.call(Get, { pod_name: name, pod_namespace: NS }, 5_000, t.ctx);
+    return found.containers.flatMap((x) => x.devices.flatMap((d) => d.device_ids));
+  };
   const kubectl = async (...args: string[]): Promise<string> => {
     const r = await t.kubectl(...args);
     expect(r, `kubectl ${args.join(' ')}`).toMatchObject({ code: 0 });
@@ -82,22 +97,22 @@ describe('device plugins (root)', () => {
   test('devices are counted; a container gets as many as it asks for, with all that the plugin gives, and no others', async () => {
     await eventually('3 devices', 20_000, async () => (await amounts()) === '3 of 3');
     const script =
-      'ls /dev | grep zero-; echo $ZERO_DEVICES $GREETING; head -c 4 /dev/zero-* | wc -c; cat /etc/of-the-host; ' +
-      'echo x > $(ls /dev/zero-* | head -1) || echo read only; sleep 1000';
+      'ls /dev | grep zero-; echo $ZERO_DEVICES $GREETING; head -c 4 /dev/zero-d1 | wc -c; cat /etc/of-the-host; ' +
+      '(exec 3</dev/pipe-d0) && echo read; (exec 3>/dev/pipe-d0) 2>/dev/null || echo not written; sleep 1000';
+    const without = 'ls /dev | grep zero-; mknod /tmp/pipe c 10 229 2>/dev/null || echo not made; sleep 1000';
     await applyOk(
       t,
       pod('two', 2, script, { env: [{ name: 'GREETING', value: 'of the pod' }] }),
-      scriptPod({ name: 'none', namespace: NS, image, script: 'ls /dev | grep zero-; sleep 1000' }),
+      scriptPod({ name: 'none', namespace: NS, image, script: without }),
       pod('many', 2, 'true'),
     );
     await podInPhase(t, NS, 'two', 'Running');
     await podInPhase(t, NS, 'none', 'Running');
-    const said = await eventually('its word', 10_000, async () => {
-      const log = await kubectl('logs', 'two');
-      return log.includes('read only') && log;
-    });
-    expect(said).toMatch(/^zero-d0\nzero-d1\nd0,d1 of the pod\n/);
-    expect(await kubectl('logs', 'none')).toBe('');
+    const hostName = await readFile('/etc/hostname', 'utf8');
+    const wanted = `zero-d0\nzero-d1\nd0,d1 of the pod\n4\n${hostName.trimEnd()}\nread\nnot written\n`;
+    await expect.poll(() => kubectl('logs', 'two')).toBe(wanted);
+    await expect.poll(() => kubectl('logs', 'none')).toBe('not made\n');
+    expect(await devicesOf('two')).toEqual(['d0', 'd1']);
     await eventually('it waits', 10_000, async () =>
       new RegExp(`Insufficient ${RESOURCE}`).test(await kubectl('describe', 'pod', 'many')),
     );
