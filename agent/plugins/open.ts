@@ -125,12 +125,17 @@ export class NodePlugins {
       allocatableCpus: () => cpus?.allocatable ?? [],
     });
     const socket = join(this.#folders.podResources, 'kubelet.sock');
-    scope.own(await servePlugins({ socket, service: podResourcesService(), answers }, c));
+    await this.#orWithout('pod-resources', c, async () => {
+      scope.own(await servePlugins({ socket, service: podResourcesService(), answers }, c));
+    });
     scope.spawn('plugins', (signal) => this.#registry.run({ ...c, signal }));
     scope.spawn('CSI drivers', (signal) => this.#drivers.run({ ...c, signal }));
     scope.spawn('CSI expansion', (signal) => this.#expansion.run({ ...c, signal }));
     scope.spawn('CSI volumes', (signal) => this.#removeUnused({ ...c, signal }));
-    scope.spawn('device plugins', (signal) => this.devices.run({ ...c, signal }));
+    scope.spawn('device plugins', (signal) => {
+      const own = { ...c, signal };
+      return this.#orWithout('device plugins', own, () => this.devices.run(own));
+    });
     scope.own(this.#drivers);
   }
 
@@ -150,6 +155,16 @@ export class NodePlugins {
   /** Pods that nobody wants have gone: what is left belongs to none. */
   cleaned(): void {
     this.#unused.kick();
+  }
+
+  /** A socket that cannot be made, as where the home's path is too long for one, must not stop the node. */
+  async #orWithout(what: string, c: Ctx, fn: () => Promise<void>): Promise<void> {
+    try {
+      await fn();
+    } catch (e) {
+      c.signal.throwIfAborted();
+      c.log.error({ err: messageOf(e) }, `this node is without ${what}`);
+    }
   }
 
   async #removeUnused(c: Ctx): Promise<void> {

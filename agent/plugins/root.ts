@@ -4,7 +4,7 @@
  */
 import { mkdir, readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Ctx, StatusError, writeFileAtomic } from '#lib/base';
+import { type Ctx, writeFileAtomic } from '#lib/base';
 import type { Kernel } from '../kernel/kernel.ts';
 
 export interface PluginFolders {
@@ -56,8 +56,10 @@ export async function openPluginRoot(
     ['mount', '--make-shared', real],
   ]) {
     const done = await o.kernel.programs.run(argv, { timeoutMs: MOUNT_MS }, c);
-    if (done.code !== 0)
-      throw new StatusError('Internal', `${argv.join(' ')}: ${done.stderr.toString('utf8').trim() || done.code}`);
+    if (done.code === 0) continue;
+    const err = `${argv.join(' ')}: ${done.stderr.toString('utf8').trim() || done.code}`;
+    c.log.warn({ err }, 'what drivers mount in their containers will not be seen on this node');
+    break;
   }
   return folders;
 }
