@@ -8,8 +8,9 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StatusError } from '#lib/base';
 import { deviceNumbers } from '../runtime/isolation/host-devices.ts';
-import type { OciDevice, OciResources } from '../runtime/oci-spec.ts';
+import type { OciDevice, OciHooks, OciResources } from '../runtime/oci-spec.ts';
 import type { BindMount } from '../runtime/spec.ts';
+import { CDI_FOLDERS, cdiEdits } from './cdi.ts';
 import type { ContainerAllocation } from './protocol.ts';
 
 export interface ContainerDevices {
@@ -19,6 +20,9 @@ export interface ContainerDevices {
   /** Of the cgroup. */
   readonly rules: NonNullable<OciResources['devices']>;
   readonly annotations: Readonly<Record<string, string>>;
+  readonly hooks: OciHooks;
+  /** Supplementary. */
+  readonly groups: readonly number[];
 }
 
 export const NO_DEVICES: ContainerDevices = {
@@ -27,17 +31,22 @@ export const NO_DEVICES: ContainerDevices = {
   devices: [],
   rules: [],
   annotations: {},
+  hooks: {},
+  groups: [],
 };
 /** In a folder that is given as a device. */
 const NODES_MAX = 512;
 
-export async function containerDevices(given: readonly ContainerAllocation[]): Promise<ContainerDevices> {
-  if (given.length === 0) return NO_DEVICES;
+export async function containerDevices(
+  own: readonly ContainerAllocation[],
+  cdiFolders: readonly string[] = CDI_FOLDERS,
+): Promise<ContainerDevices> {
+  if (own.length === 0) return NO_DEVICES;
+  const names = own.flatMap((g) => g.cdi_devices.map((d) => d.name));
+  const cdi = names.length === 0 ? undefined : await cdiEdits(names, cdiFolders);
+  const given = cdi === undefined ? own : [...own, cdi.allocation];
   const environment = new Map(given.flatMap((g) => Object.entries(g.envs)));
   const annotations = Object.fromEntries(given.flatMap((g) => Object.entries(g.annotations)));
-  const cdi = given.flatMap((g) => g.cdi_devices.map((d) => d.name));
-  if (cdi.length > 0)
-    throw new StatusError('Unimplemented', `CDI devices are not supported by this node: ${cdi.join(', ')}`);
   const binds = given
     .flatMap((g) => g.mounts)
     .map((m) => ({
@@ -56,7 +65,8 @@ export async function containerDevices(given: readonly ContainerAllocation[]): P
       rules.push({ allow: true, type: node.type, major: node.major, minor: node.minor, access });
     }
   }
-  return { environment, binds, devices: [...devices.values()], rules, annotations };
+  const { hooks = {}, groups = [] } = cdi ?? {};
+  return { environment, binds, devices: [...devices.values()], rules, annotations, hooks, groups };
 }
 
 async function nodesAt(host: string, container: string): Promise<OciDevice[]> {

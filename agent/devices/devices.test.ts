@@ -1,6 +1,6 @@
 /** Device plugins on real sockets: what a node has of them, what a container gets, and what is remembered. */
 import { setMaxListeners } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Server, ServerCredentials, type ServerWritableStream, type ServiceDefinition } from '@grpc/grpc-js';
@@ -253,8 +253,41 @@ describe('what a container gets', () => {
     [{ devices: [{ host_path: '/dev/zero', container_path: '/dev/x', permissions: 'rwx' }] }, 'permissions "rwx"'],
     [{ devices: [{ host_path: '/dev/zero', container_path: '../x', permissions: '' }] }, 'is not absolute'],
     [{ mounts: [{ host_path: '/a/../b', container_path: '/x', read_only: false }] }, 'is not absolute'],
-    [{ cdi_devices: [{ name: 'v.com/c=x' }] }, 'CDI devices are not supported by this node: v.com/c=x'],
+    [
+      { cdi_devices: [{ name: 'v.com/c=none' }, { name: 'nonsense' }] },
+      'unresolvable CDI devices v.com/c=none, nonsense',
+    ],
   ])('%j is refused', async (more, why) => {
-    await expect(containerDevices(given(more))).rejects.toThrow(why);
+    await expect(containerDevices(given(more), [folder])).rejects.toThrow(why);
+  });
+
+  test('a CDI device: what its file says, and what the file says for all of its devices, once; the later folder counts', async () => {
+    const [etc, run] = [join(folder, 'etc'), join(folder, 'run')];
+    await Promise.all([etc, run].map((f) => mkdir(f)));
+    const hook = { hookName: 'createContainer', path: '/usr/bin/hook', args: ['hook', 'x'], timeout: 5 };
+    const spec = (variable: string) => ({
+      cdiVersion: '0.6.0',
+      kind: 'v.com/c',
+      containerEdits: { env: [variable], hooks: [hook] },
+      devices: [
+        {
+          name: 'x',
+          containerEdits: { deviceNodes: [{ path: '/dev/x', hostPath: '/dev/zero' }], additionalGids: [44] },
+        },
+        { name: 'y', containerEdits: { mounts: [{ hostPath: '/a', containerPath: '/b', options: ['ro', 'nosuid'] }] } },
+      ],
+    });
+    await writeFile(join(etc, 'v.json'), JSON.stringify(spec('OF=etc')));
+    await writeFile(join(run, 'v.yaml'), JSON.stringify(spec('OF=run')));
+    await writeFile(join(run, 'bad.yaml'), 'kind: [');
+    await writeFile(join(run, 'other.json'), '{"kind": "v.com/c", "devices": "x"}');
+    const cdi_devices = ['v.com/c=x', 'v.com/c=y', 'v.com/c=x'].map((name) => ({ name }));
+    const made = await containerDevices(given({ cdi_devices }), [etc, run]);
+    expect(made.devices).toMatchObject([{ path: '/dev/x', major: 1, minor: 5 }]);
+    expect(made.rules).toEqual([{ allow: true, type: 'c', major: 1, minor: 5, access: 'rwm' }]);
+    expect(made.binds).toEqual([{ source: '/a', target: '/b', readOnly: true, propagation: 'rprivate' }]);
+    expect([...made.environment]).toEqual([['OF', 'run']]);
+    expect(made.groups).toEqual([44]);
+    expect(made.hooks).toEqual({ createContainer: [{ path: '/usr/bin/hook', args: ['hook', 'x'], timeout: 5 }] });
   });
 });

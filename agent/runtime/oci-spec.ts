@@ -62,6 +62,17 @@ export interface OciDevice {
   gid: number;
 }
 
+export interface OciHook {
+  path: string;
+  args?: string[];
+  env?: string[];
+  timeout?: number;
+}
+
+export type OciHooks = Partial<
+  Record<'prestart' | 'createRuntime' | 'createContainer' | 'startContainer' | 'poststart' | 'poststop', OciHook[]>
+>;
+
 export interface OciLinux {
   namespaces: { type: 'pid' | 'network' | 'ipc' | 'uts' | 'mount' | 'cgroup' | 'user'; path?: string }[];
   cgroupsPath: string;
@@ -83,4 +94,5 @@ export interface OciSpec {
   mounts: OciMount[];
   linux: OciLinux;
   annotations?: Record<string, string>;
+  hooks?: OciHooks;
 }

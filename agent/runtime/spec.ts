@@ -5,7 +5,7 @@
 import type { DeepReadonly, SecurityContext } from '#lib/api';
 import type { ImageConfig } from '../images/images.ts';
 import type { ContainerSpec, PodObject } from '../pods/model.ts';
-import type { OciCapabilities, OciDevice, OciMount, OciResources, OciSpec } from './oci-spec.ts';
+import type { OciCapabilities, OciDevice, OciHooks, OciMount, OciResources, OciSpec } from './oci-spec.ts';
 
 export interface SpecInput {
   readonly pod: PodObject;
@@ -36,6 +36,9 @@ export interface SpecInput {
     readonly devices: readonly OciDevice[];
     readonly rules: NonNullable<OciResources['devices']>;
     readonly annotations: Readonly<Record<string, string>>;
+    readonly hooks: OciHooks;
+    /** Supplementary. */
+    readonly groups: readonly number[];
   };
 }
 
@@ -144,7 +147,11 @@ export function ociSpecOf(i: SpecInput): OciSpec {
     ...(i.namespaces.uts === undefined && !i.pod.spec.hostNetwork ? { hostname: i.hostname } : {}),
     process: {
       terminal,
-      user: { uid: i.user.uid, gid: i.user.gid, additionalGids: [...i.user.additionalGids] },
+      user: {
+        uid: i.user.uid,
+        gid: i.user.gid,
+        additionalGids: [...new Set([...i.user.additionalGids, ...(i.devices?.groups ?? [])])],
+      },
       args: [...i.args],
       env: environmentList(i, terminal),
       cwd: i.container.workingDir || i.image.workingDir || '/',
@@ -155,6 +162,7 @@ export function ociSpecOf(i: SpecInput): OciSpec {
     },
     mounts: [...standardMounts(privileged), ...bindMounts(i.binds)],
     ...(Object.keys(i.devices?.annotations ?? {}).length === 0 ? {} : { annotations: { ...i.devices?.annotations } }),
+    ...(Object.keys(i.devices?.hooks ?? {}).length === 0 ? {} : { hooks: { ...i.devices?.hooks } }),
     linux: {
       namespaces: namespacesOf(i),
       cgroupsPath: i.cgroupPath,

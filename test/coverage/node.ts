@@ -299,7 +299,8 @@ export const NODE_LINE: Line = {
     real('device plugins: over deaths of agent and plugin', [
       [DEVICES, 'a container that is started anew has its devices again'],
     ]),
-    none('device plugins: CDI, NUMA', 'not there (docs/plan/issue-4.md)'),
+    unit('device plugins: CDI devices', [['agent/devices/devices.test.ts', 'a CDI device: what its file says']]),
+    none('device plugins: NUMA alignment', 'not there (docs/plan/issue-4.md)'),
   ],
 };
 
