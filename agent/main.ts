@@ -277,7 +277,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const pages = nodePages({
     ...{ pods, manager, sampler, cgroup, scope },
     home: config.home,
-    more: () => eviction.metrics(),
+    more: () => [...eviction.metrics(), ...plugins.metrics()],
   });
   const follow = new Follow({ objects, manager, statics, network, cpus, storage, plugins, scope, c });
   const session = scope.own(

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { attachmentName, type CSIDriver, type PersistentVolume, type Pod } from '#lib/api';
-import { type Ctx, realClock, silentLogger } from '#lib/base';
+import { type Ctx, expositionText, realClock, Scope, silentLogger } from '#lib/base';
 import { registrationService } from '../plugins/protocol.ts';
 import { PluginRegistry } from '../plugins/registry.ts';
 import { isOnSharedMount, pluginFolders } from '../plugins/root.ts';
@@ -14,6 +14,7 @@ import type { CsiDriverReport } from '../session/session.ts';
 import { CsiDrivers, nodeDriver } from './drivers.ts';
 import { nodeService } from './protocol.ts';
 import { capability, isGroupOurs, persistentVolume, refuseLifecycle } from './request.ts';
+import { CsiStats } from './stats.ts';
 import { CsiVolumes } from './volumes.ts';
 
 const DRIVER = 'd.example';
@@ -40,7 +41,15 @@ beforeEach(async () => {
     const code = failing.get(call);
     if (code !== undefined) throw Object.assign(new Error('told so'), { code });
     if (call === 'NodeGetInfo') return { node_id: 'id' };
-    if (call === 'NodeGetCapabilities') return { capabilities: [{ rpc: { type: 'STAGE_UNSTAGE_VOLUME' } }] };
+    if (call === 'NodeGetCapabilities')
+      return { capabilities: ['STAGE_UNSTAGE_VOLUME', 'GET_VOLUME_STATS'].map((type) => ({ rpc: { type } })) };
+    if (call === 'NodeGetVolumeStats')
+      return {
+        usage: [
+          { unit: 'BYTES', total: 100, used: 40, available: 60 },
+          { unit: 'INODES', total: 10, used: 1, available: 9 },
+        ],
+      };
     if (call === 'NodePublishVolume') await mkdir(String(request['target_path']), { recursive: true });
     if (call === 'NodeUnpublishVolume') await rmdir(String(request['target_path'])).catch(() => undefined);
     return {};
@@ -199,6 +208,35 @@ describe('volumes', () => {
     expect(calls).toHaveLength(2);
     await a.volumes.cleanup('u1', c);
     expect(a.uses.at(-1)).toEqual([]);
+  });
+
+  test('how full a claim’s volume is, in the kubelet’s metrics; a driver that does not say hides no other', async () => {
+    await using scope = new Scope('test');
+    const a = await agent();
+    await prepare(a, 'u1');
+    const stats = new CsiStats(a.volumes, scope, c);
+    const shownNow = (): string[] =>
+      expositionText(stats.metrics())
+        .split('\n')
+        .filter((l) => !l.startsWith('#') && l !== '');
+    expect(shownNow()).toEqual([]);
+    const labels = '{namespace="n",persistentvolumeclaim="c"}';
+    await expect
+      .poll(shownNow)
+      .toEqual([
+        `kubelet_volume_stats_available_bytes${labels} 60`,
+        `kubelet_volume_stats_capacity_bytes${labels} 100`,
+        `kubelet_volume_stats_used_bytes${labels} 40`,
+        `kubelet_volume_stats_inodes${labels} 10`,
+        `kubelet_volume_stats_inodes_free${labels} 9`,
+        `kubelet_volume_stats_inodes_used${labels} 1`,
+      ]);
+    expect(calls.filter((x) => x.startsWith('NodeGetVolumeStats'))).toHaveLength(1);
+    failing.set('NodeGetVolumeStats', 13);
+    const others = new CsiStats(a.volumes, scope, c);
+    expect([...others.metrics()].flatMap((f) => [...f.samples])).toEqual([]);
+    await expect.poll(() => calls.filter((x) => x.startsWith('NodeGetVolumeStats')).length).toBe(2);
+    expect([...others.metrics()].flatMap((f) => [...f.samples])).toEqual([]);
   });
 
   test('a mount point that the driver leaves full is not removed, and says so', async () => {

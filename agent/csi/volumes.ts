@@ -183,6 +183,11 @@ export class CsiVolumes {
     return await this.#locks.run(keyOf(volume), () => fn(this.#o.drivers.get(volume.driver)), c);
   }
 
+  /** undefined while it is not registered. */
+  driver(name: string): CsiDriver | undefined {
+    return this.#hasDriver(name) ? this.#o.drivers.get(name) : undefined;
+  }
+
   async call<Q, A>(driver: CsiDriver, method: Method<Q, A>, request: Q, c: Ctx): Promise<A> {
     return await driver.client.call(method, request, CALL_MS, c);
   }

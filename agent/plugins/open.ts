@@ -4,9 +4,10 @@
  */
 import { join } from 'node:path';
 import type { DeepReadonly, Event, Pod } from '#lib/api';
-import { type Ctx, messageOf, type Random, type Scope, timeText } from '#lib/base';
+import { type Ctx, type MetricFamily, messageOf, type Random, type Scope, timeText } from '#lib/base';
 import { CsiDrivers } from '../csi/drivers.ts';
 import { CsiExpansion } from '../csi/expansion.ts';
+import { CsiStats } from '../csi/stats.ts';
 import { CsiVolumes } from '../csi/volumes.ts';
 import { DeviceManager } from '../devices/manager.ts';
 import { podResourcesAnswers, podResourcesService } from '../devices/pod-resources.ts';
@@ -55,6 +56,7 @@ export class NodePlugins {
   readonly #expansion: CsiExpansion;
   readonly #registry: PluginRegistry;
   readonly #unused = new Wake();
+  #stats: CsiStats | undefined;
 
   readonly #clock: Ctx['clock'];
   readonly #objects: NodeObjects;
@@ -136,7 +138,13 @@ export class NodePlugins {
       const own = { ...c, signal };
       return this.#orWithout('device plugins', own, () => this.devices.run(own));
     });
+    this.#stats = new CsiStats(this.csi, scope, c);
     scope.own(this.#drivers);
+  }
+
+  /** How full volumes are. */
+  metrics(): readonly MetricFamily[] {
+    return this.#stats?.metrics() ?? [];
   }
 
   apply(changes: readonly DesiredChange[]): void {

@@ -227,6 +227,7 @@ export const VOLUME_LINE: Line = {
       rows: ['CSIInlineVolumes should support CSIVolumeSource in Pod API'],
     }),
     real('CSI: nothing is left', [[CSI, 'with the pods and claims all goes']]),
-    none('CSI: volumeMode Block, statistics of volumes', 'not there (docs/plan/issue-4.md)'),
+    unit('CSI: statistics of volumes', [['agent/csi/csi.test.ts', 'how full a claim’s volume is']]),
+    none('CSI: volumeMode Block', 'not there (docs/plan/issue-4.md)'),
   ],
 };
