@@ -339,6 +339,8 @@ describe('registration', () => {
           ['', undefined],
           [DRIVER, 'id'],
         ]);
+      drivers.connected();
+      await expect.poll(() => reports.slice(2).map((r) => r.name)).toEqual(['', DRIVER]);
       const wrong = [
         await announce('type.sock', { type: 'Other' }),
         await announce('version.sock', { endpoint, supported_versions: ['0.3.0'] }),

@@ -37,8 +37,10 @@ export class CsiDrivers implements PluginHandler {
   readonly #o: CsiDriversOptions;
   readonly #service = nodeService();
   readonly #drivers = new Map<string, CsiDriver>();
-  /** What the control plane is still to hear, by driver; '' = that there is this node. */
-  readonly #untold = new Map<string, CsiDriverReport>([['', { name: '', driver: undefined, topology: {} }]]);
+  /** Of those that are here; '' = that there is this node. */
+  readonly #reports = new Map<string, CsiDriverReport>([['', { name: '', driver: undefined, topology: {} }]]);
+  /** What the control plane is still to hear, by driver. */
+  readonly #untold = new Map(this.#reports);
   readonly #wake = new Wake();
 
   constructor(o: CsiDriversOptions) {
@@ -83,8 +85,9 @@ export class CsiDrivers implements PluginHandler {
     this.#tell({ name, driver: undefined, topology: {} });
   }
 
-  /** There is a connection: what could not be told is told now. */
+  /** There is a connection. The Node may be another one than before, and its CSINode gone with the old one: all is told again. */
   connected(): void {
+    for (const [name, report] of this.#reports) if (!this.#untold.has(name)) this.#untold.set(name, report);
     this.#wake.kick();
   }
 
@@ -114,6 +117,8 @@ export class CsiDrivers implements PluginHandler {
   }
 
   #tell(report: CsiDriverReport): void {
+    if (report.driver === undefined) this.#reports.delete(report.name);
+    else this.#reports.set(report.name, report);
     this.#untold.set(report.name, report);
     this.#wake.kick();
   }
