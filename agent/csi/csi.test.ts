@@ -96,7 +96,9 @@ interface Agent {
 }
 
 /** An agent's start on this disk, its driver registered. `attachRequired` false: no control plane has to attach. */
-async function agent(o: { bootId?: string; attachRequired?: boolean; attached?: () => boolean } = {}): Promise<Agent> {
+async function agent(
+  o: { bootId?: string; attachRequired?: boolean; attached?: () => boolean; stored?: () => boolean } = {},
+): Promise<Agent> {
   const drivers = new CsiDrivers({ report: async () => undefined, onChange: () => volumes.changes.tell() });
   const uses: string[][] = [];
   const object = {
@@ -120,7 +122,7 @@ async function agent(o: { bootId?: string; attachRequired?: boolean; attached?: 
         n === name && o.attached?.() === true
           ? ({ metadata: { name }, status: { attached: true, attachmentMetadata: { a: 'b' } } } as never)
           : undefined,
-      volumesInUse: () => volumes.volumesInUse(),
+      volumesInUse: () => (o.stored?.() === false ? [] : volumes.volumesInUse()),
     },
     onUse: () => uses.push([...volumes.volumesInUse()]),
   });
@@ -194,15 +196,19 @@ describe('volumes', () => {
     expect(await readdir(join(root, STAGED))).toEqual([]);
   });
 
-  test('nothing is asked before it is attached; from then until it is unstaged the node says that it uses it', async () => {
-    let isAttached = false;
-    const a = await agent({ attachRequired: true, attached: () => isAttached });
+  test('nothing is asked before it is attached and the control plane knows of the use; from then until it is unstaged the node says that it uses it', async () => {
+    let [isAttached, isStored] = [false, false];
+    const a = await agent({ attachRequired: true, attached: () => isAttached, stored: () => isStored });
     const done = prepare(a, 'u1');
     await expect.poll(() => a.uses).toEqual([['kubernetes.io/csi/d.example^h']]);
     expect(calls).toEqual([]);
     const again = await agent({ attachRequired: true });
     expect(again.volumes.volumesInUse()).toEqual(['kubernetes.io/csi/d.example^h']);
     isAttached = true;
+    a.volumes.changes.tell();
+    await realClock.sleep(50);
+    expect(calls).toEqual([]);
+    isStored = true;
     a.volumes.changes.tell();
     await done;
     expect(calls).toHaveLength(2);
