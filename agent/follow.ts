@@ -1,6 +1,7 @@
 /** What the session says of the node's wishes, brought to those whom it concerns. */
 import type { Ctx, Scope } from '#lib/base';
 import type { Network } from './network/network.ts';
+import type { NodePlugins } from './plugins/open.ts';
 import type { PodManager } from './pods/manager.ts';
 import type { NodeObjects } from './pods/objects.ts';
 import type { CpuManager } from './resources/cpu-manager.ts';
@@ -14,6 +15,7 @@ export interface FollowOptions {
   readonly statics: StaticPods;
   readonly network: Network;
   readonly storage: LocalStorage;
+  readonly plugins: NodePlugins;
   readonly cpus: CpuManager | undefined;
   readonly scope: Scope;
   readonly c: Ctx;
@@ -31,10 +33,11 @@ export class Follow {
   }
 
   apply(changes: readonly DesiredChange[]): void {
-    const { objects, manager, statics, storage } = this.#o;
+    const { objects, manager, statics, storage, plugins } = this.#o;
     for (const change of changes) objects.apply(change);
     manager.apply(statics.withoutMirrors(changes));
     storage.apply(changes);
+    plugins.apply(changes);
     if (changes.some((x) => x.resource === 'services' || x.resource === 'endpointslices' || x.resource === 'nodes'))
       this.#sync();
   }
@@ -46,11 +49,15 @@ export class Follow {
     if (from !== 'gateway') return;
     this.#o.manager.connected();
     this.#o.storage.connected();
+    this.#o.plugins.connected();
     this.#o.statics.connected();
     if (this.#isCleaned) return;
     this.#isCleaned = true;
-    this.#o.cpus?.retain(new Set([...this.#o.manager.workers()].map((w) => w.uid)));
-    this.#o.scope.spawn('remove unwanted', (signal) => this.#o.manager.keepClean({ ...this.#o.c, signal }));
+    const uids = new Set([...this.#o.manager.workers()].map((w) => w.uid));
+    this.#o.cpus?.retain(uids);
+    this.#o.plugins.retain(uids);
+    const onSwept = (): void => this.#o.plugins.cleaned();
+    this.#o.scope.spawn('remove unwanted', (signal) => this.#o.manager.keepClean({ ...this.#o.c, signal }, onSwept));
   }
 
   /** There is no control plane any more that would say otherwise. */

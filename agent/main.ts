@@ -9,7 +9,16 @@ import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
-import { type Clock, type Ctx, type Logger, makePrivateFolder, type Random, removeDrafts, Scope } from '#lib/base';
+import {
+  type Clock,
+  type Ctx,
+  type Logger,
+  makePrivateFolder,
+  type Random,
+  removeDrafts,
+  Scope,
+  type Wake,
+} from '#lib/base';
 import { ClusterFigures } from './cluster-figures.ts';
 import { credentials, saveCredentials } from './credentials.ts';
 import { NodePressure } from './eviction/node-pressure.ts';
@@ -28,6 +37,7 @@ import { measuredContainers, nodePages } from './metrics/serve.ts';
 import { openNetwork } from './network/open.ts';
 import { describeNode, type NodeOptions, nodeAllocation, nodeEvent, nodeStatus, refuseNodeSettings } from './node.ts';
 import { readNodeConfiguration } from './node-configuration.ts';
+import { NodePlugins } from './plugins/open.ts';
 import type { PodDeps } from './pods/deps.ts';
 import { PodManager } from './pods/manager.ts';
 import { NodeObjects } from './pods/objects.ts';
@@ -50,6 +60,7 @@ import { RangeLedger } from './user-namespaces/ledger.ts';
 import { idPool } from './user-namespaces/pool.ts';
 import type { UserNamespace } from './user-namespaces/ranges.ts';
 import { supportedHandlers } from './user-namespaces/support.ts';
+import { volumeSources } from './volume-sources.ts';
 import { LocalStorage } from './volumes/local-storage.ts';
 import { openVolumes } from './volumes/open.ts';
 
@@ -80,6 +91,8 @@ export interface AgentConfig {
   readonly version: string;
   readonly nodePortRange: readonly [number, number];
   readonly settings: NodeSettings;
+  /** What drivers know as the kubelet's folder; absent = `kubelet` below the home. */
+  readonly kubeletRoot?: string | undefined;
   /** Folder of manifests of static pods; absent = `manifests` below the home. */
   readonly staticPodPath?: string | undefined;
 }
@@ -172,6 +185,14 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     onChange: () => scope.spawn('report health', () => reportNow()),
     clock,
   });
+  const reports = new Reports();
+  const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+  const root = config.kubeletRoot ?? at('kubelet');
+  const fromApi = volumeSources(objects, reports);
+  const plugins = await NodePlugins.open(
+    { ...config, kernel, root, bootId, objects, sources: fromApi, session: reports, random },
+    c,
+  );
   const nodeOptions: NodeOptions = {
     name: config.nodeName,
     ip: config.nodeIp,
@@ -187,10 +208,10 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     pressure,
     shutdown,
     health,
+    plugins: plugins.node,
   };
   await refuseNodeSettings(nodeOptions);
   const allocation = await nodeAllocation(nodeOptions);
-  const reports = new Reports();
   const allocations = new Allocations(allocation.allocatable);
   const cpus = await openCpuPolicy(at('cpu_manager_state'), config.settings, allocation.reservedMilliCpu);
   const known = { list: () => objects.list('persistentvolumes') };
@@ -205,18 +226,8 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
       images,
       storage,
       userNamespaceOf,
-      sources: {
-        configMap: (ns, name) => objects.get('configmaps', ns, name),
-        secret: (ns, name) => objects.secret(ns, name),
-        claim: (ns, name) => objects.get('persistentvolumeclaims', ns, name),
-        persistentVolume: (name) => objects.get('persistentvolumes', '', name),
-        serviceAccountToken: ({ pod, ...o }, ctx) => {
-          const { namespace = '', name, uid = '' } = pod.metadata;
-          const serviceAccount = pod.spec?.serviceAccountName ?? 'default';
-          return reports.serviceAccountToken({ ...o, pod: { namespace, name, uid }, serviceAccount }, ctx);
-        },
-        nodeAllocatable: () => allocation.allocatable,
-      },
+      csi: plugins.csi,
+      sources: { ...fromApi, nodeAllocatable: () => allocation.allocatable },
     },
     c,
   );
@@ -269,6 +280,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     allocations,
     userNamespaces,
     cpus,
+    devices: plugins.devices,
     admit: (pod) => shutdown.admit() ?? pressure.admit(pod),
     settings,
     clock,
@@ -309,9 +321,9 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const pages = nodePages({
     ...{ pods, manager, sampler, cgroup, scope },
     home: config.home,
-    more: () => eviction.metrics(),
+    more: () => [...eviction.metrics(), ...plugins.metrics()],
   });
-  const follow = new Follow({ objects, manager, statics, network, cpus, storage, scope, c });
+  const follow = new Follow({ objects, manager, statics, network, cpus, storage, plugins, scope, c });
   const session = scope.own(
     await startSession({
       endpoints: config.gateways,
@@ -320,7 +332,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
       saveCredentials: (made) => saveCredentials(config.home, made),
       folder: at('session'),
       memoryFolder: wishMemoryFolder(config.instance),
-      bootId: (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim(),
+      bootId,
       agentVersion: config.version,
       describeNode: async () => describeNode(nodeOptions, await images.list(c), clock),
       onChange: (changes) => follow.apply(changes),
@@ -337,7 +349,10 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const reportNow = async (): Promise<void> =>
     session.reportNodeStatus(await nodeStatus(nodeOptions, await images.list(c), clock));
   scope.spawn('health', (signal) => health.run({ ...c, signal }));
-  scope.spawn('node status', (signal) => reportNode(session, nodeOptions, images, { ...c, signal }));
+  await plugins.start(scope, cpus, c);
+  scope.spawn('node status', (signal) =>
+    reportNode(session, nodeOptions, { images, due: plugins.statusDue }, { ...c, signal }),
+  );
   scope.spawn('CPUs', async (signal) =>
     cpus?.run(kernel.cgroups, () => measuredContainers(pods, manager), { ...c, signal }),
   );
@@ -366,14 +381,22 @@ function controlPlaneOf(config: AgentConfig): { ip: string; port: number }[] {
 }
 
 /** Reports when something other than the time changed, and every five minutes. */
-async function reportNode(session: Session, o: NodeOptions, images: Images, c: Ctx): Promise<void> {
+async function reportNode(
+  session: Session,
+  o: NodeOptions,
+  { images, due }: { readonly images: Images; readonly due: Wake },
+  c: Ctx,
+): Promise<void> {
   let last = '';
-  for (let sinceMs = 0; ; sinceMs += STATUS_INTERVAL_MS) {
-    await c.clock.sleep(STATUS_INTERVAL_MS, c.signal);
+  let toldAt = c.clock.monotonic();
+  for (;;) {
+    await due.sleepUntil(c.clock.now() + STATUS_INTERVAL_MS, c);
+    due.clear();
     const status = await nodeStatus(o, await images.list(c), c.clock);
     const text = JSON.stringify({ ...status, conditions: status.conditions?.map((x) => [x.type, x.status]) });
-    if (text === last && sinceMs % STATUS_REPEAT_MS !== 0) continue;
+    if (text === last && c.clock.monotonic() - toldAt < STATUS_REPEAT_MS) continue;
     last = text;
+    toldAt = c.clock.monotonic();
     session.reportNodeStatus(status);
   }
 }

@@ -11,7 +11,14 @@ test('a node says that it heeds supplementalGroupsPolicy: pods that ask for Stri
   const settings = DEFAULT_NODE_SETTINGS;
   const options = { ...o, settings, runtimeVersion: 'crun://1', runtimeHandlers, storageFolder: '/s' };
   const more = { pressure: new NodePressure(), shutdown: { isUnderWay: false }, health: { problems: [] } };
-  const status = await nodeStatus({ ...options, ...more }, [], new VirtualClock());
+  const devices = { 'example.com/gpu': '2' };
+  const plugins = {
+    volumesInUse: () => ['kubernetes.io/csi/d^v'],
+    devices: () => ({ capacity: devices, allocatable: devices }),
+  };
+  const status = await nodeStatus({ ...options, ...more, plugins }, [], new VirtualClock());
+  expect(status.volumesInUse).toEqual(['kubernetes.io/csi/d^v']);
+  expect(status.allocatable).toMatchObject(devices);
   expect(status.features).toEqual({ supplementalGroupsPolicy: true });
   expect(status.runtimeHandlers).toEqual(runtimeHandlers);
   expect(status.conditions?.map((x) => [x.type, x.status, x.reason])).toEqual([
@@ -26,7 +33,8 @@ test('a node that cannot run pods is not Ready, and says all of why', async () =
   const o = { name: 'n', ip: '192.0.2.1', version: 'v', podsMax: 1, labels: {}, taints: [], folder: tmpdir() };
   const fixed = { settings: DEFAULT_NODE_SETTINGS, runtimeVersion: '', runtimeHandlers: [], storageFolder: '/s' };
   const health = { problems: ['container runtime is down'] };
-  const options = { ...o, ...fixed, pressure: new NodePressure(), shutdown: { isUnderWay: true }, health };
+  const plugins = { volumesInUse: () => [], devices: () => ({ capacity: {}, allocatable: {} }) };
+  const options = { ...o, ...fixed, pressure: new NodePressure(), shutdown: { isUnderWay: true }, health, plugins };
   const ready = (await nodeStatus(options, [], new VirtualClock())).conditions?.find((x) => x.type === 'Ready');
   expect(ready).toMatchObject({
     status: 'False',

@@ -38,6 +38,16 @@ export interface NodeOptions {
   readonly pressure: NodePressure;
   readonly shutdown: Pick<NodeShutdown, 'isUnderWay'>;
   readonly health: Pick<NodeHealth, 'problems'>;
+  /** What plugins add to the node. */
+  readonly plugins: {
+    /** By drivers, attached or about to be. */
+    volumesInUse(): readonly string[];
+    /** Devices, by resource; those that may be used. */
+    devices(): {
+      readonly capacity: Readonly<Record<string, string>>;
+      readonly allocatable: Readonly<Record<string, string>>;
+    };
+  };
 }
 
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64', arm: 'arm' };
@@ -75,13 +85,14 @@ export async function describeNode(o: NodeOptions, images: readonly Image[], clo
 
 export async function nodeStatus(o: NodeOptions, images: readonly Image[], clock: Clock): Promise<NodeStatus> {
   const { capacity, allocatable } = await nodeAllocation(o);
+  const devices = o.plugins.devices();
   return {
     addresses: [
       { type: 'InternalIP', address: o.ip },
       { type: 'Hostname', address: o.name },
     ],
-    capacity: { ...capacity },
-    allocatable: { ...allocatable },
+    capacity: { ...capacity, ...devices.capacity },
+    allocatable: { ...allocatable, ...devices.allocatable },
     conditions: conditions(o, clock),
     nodeInfo: await nodeInfo(o),
     images: images
@@ -90,6 +101,7 @@ export async function nodeStatus(o: NodeOptions, images: readonly Image[], clock
     daemonEndpoints: { kubeletEndpoint: { Port: 0 } },
     features: { supplementalGroupsPolicy: true },
     runtimeHandlers: [...o.runtimeHandlers],
+    volumesInUse: [...o.plugins.volumesInUse()],
   };
 }
 

@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { type Ctx, realRandom } from '#lib/base';
 import { openKernel } from './kernel/linux/open.ts';
 import { teardownNetwork } from './network/teardown.ts';
+import { teardownPluginRoot } from './plugins/root.ts';
 import { LABELS } from './pods/steps/container.ts';
 import { openRuntime } from './runtime/open.ts';
 import { STAGE } from './runtime/stage.ts';
@@ -35,6 +36,7 @@ export async function removeNode(o: RemoveNodeOptions, c: Ctx): Promise<void> {
   const uids = new Set(records.map((r) => r.labels[LABELS.uid] ?? ''));
   for (let i = 0; i < records.length; i += AT_ONCE)
     await Promise.all(records.slice(i, i + AT_ONCE).map((r) => runtime.remove(r.id, c)));
+  await teardownPluginRoot({ kernel, home: o.home }, c);
   for (const mount of await kernel.mounts.below(o.home, c)) await kernel.mounts.unmount(mount, c);
   await kernel.cgroups.remove(`/${o.instance}`, c);
   const programs = inNetns(kernel.programs, o.netns);

@@ -5,7 +5,10 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StatusError, writeFileAtomic } from '#lib/base';
-import { isSameFolder, nodeHome, readRecord, runFolder } from './layout.ts';
+import { DEFAULT_INSTANCE, isSameFolder, nodeHome, readRecord, runFolder } from './layout.ts';
+
+/** What the manifests of drivers name. A second cluster's node on the same machine keeps out of it. */
+const KUBELET_ROOT = '/var/lib/kubelet';
 
 export interface JoinedNode {
   readonly version: 1;
@@ -74,6 +77,7 @@ export function agentFlags(n: JoinedNode): string[] {
     n.networkMode,
     '--runtime',
     n.runtime,
+    ...(n.instance === DEFAULT_INSTANCE ? ['--root-dir', KUBELET_ROOT] : []),
     '--log-folder',
     n.logFolder,
     '--max-pods',

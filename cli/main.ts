@@ -92,6 +92,7 @@ function addServiceCommands(berth: Command): void {
     .option('--registry-upstream <host:port>', 'where the registry really is')
     .option('--certs-dir <folder>', 'settings of registries: REGISTRY/hosts.toml', '/etc/berth/certs.d')
     .option('--log-folder <folder>', 'pods/ and containers/ are made below it', '/var/log')
+    .option('--root-dir <folder>', 'what drivers know as /var/lib/kubelet; default: kubelet below the home')
     .option('--static-pod-path <folder>', 'manifests of static pods; default: manifests below the home')
     .option('--max-pods <count>', '', '250')
     .option('--config <file>', 'KubeletConfiguration (default kubelet.yaml in the home, where it is there)')

@@ -18,6 +18,7 @@ export interface NodeOptions {
   readonly registryUpstream?: string | undefined;
   readonly certsDir?: string | undefined;
   readonly logFolder?: string | undefined;
+  readonly rootDir?: string | undefined;
   readonly maxPods?: string | undefined;
   readonly label?: readonly string[] | undefined;
   readonly taint?: readonly string[] | undefined;
@@ -53,6 +54,7 @@ export function refuseNodeMistakes(o: NodeOptions): void {
   const upstream = (v: string): boolean => isEndpoint(v.replace(/^(tls|tcp):\/\//, ''));
   check('--registry-upstream', o.registryUpstream, upstream, 'HOST:PORT, or tls://HOST:PORT');
   check('--certs-dir', o.certsDir, (v) => v.startsWith('/'), 'an absolute path');
+  check('--root-dir', o.rootDir, (v) => v.startsWith('/'), 'an absolute path');
   check('--log-folder', o.logFolder, (v) => v.startsWith('/'), 'an absolute path');
   check('--max-pods', o.maxPods, (v) => isWhole(v, PODS_MAX), `a whole number from 1 to ${PODS_MAX}`);
   for (const l of o.label ?? []) check('--label', l, isLabel, 'write it as KEY=VALUE, with signs that labels may hold');

@@ -40,6 +40,14 @@ test('proto/load: finds the files beside itself, in a proto folder, and in a fol
 
 test('proto/load: both services are there', () => {
   const proto = loadAgentProto();
-  expect(Object.keys(proto.Gateway.service)).toEqual(['Join', 'Renew', 'Session', 'IssueToken', 'MirrorPod']);
+  expect(Object.keys(proto.Gateway.service)).toEqual([
+    'Join',
+    'Renew',
+    'Session',
+    'IssueToken',
+    'MirrorPod',
+    'PutCsiDriver',
+    'ClaimResized',
+  ]);
   expect(Object.keys(proto.Streams.service)).toEqual(['Open', 'Relay']);
 });

@@ -42,7 +42,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   pino: ['lib/base'],
   undici: ['lib/client', 'lib/oci'],
   ws: ['lib/http'],
-  '@grpc/grpc-js': ['services/gateway', 'agent/session', 'proto', 'lib/kms'],
+  '@grpc/grpc-js': ['services/gateway', 'agent/session', 'agent/plugins', 'proto', 'lib/kms'],
   'dns-packet': ['agent/network'],
   'smol-toml': ['agent/images'],
   commander: ['cli'],

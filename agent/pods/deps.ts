@@ -1,5 +1,6 @@
 /** What the pod workers of a node need: the node's ports and its settings, made once in agent/main.ts. */
 import type { Clock, Logger, Random } from '#lib/base';
+import type { DeviceManager } from '../devices/manager.ts';
 import type { ImageAccess } from '../images/access/access.ts';
 import type { Images } from '../images/images.ts';
 import type { Kernel } from '../kernel/kernel.ts';
@@ -57,6 +58,8 @@ export interface PodDeps {
   readonly userNamespaces: UserNamespaceRanges;
   /** Present with the static CPU policy. */
   readonly cpus?: CpuManager | undefined;
+  /** Of device plugins. */
+  readonly devices?: Pick<DeviceManager, 'allocate' | 'release' | 'given'> | undefined;
   /** Why the node does not take a pod that is new to it. */
   readonly admit?: (pod: PodObject) => PodFailure | undefined;
   readonly settings: PodSettings;

@@ -312,6 +312,7 @@ function fakeVolumes(): Volumes {
     throw new StatusError('NotFound', 'no such volume');
   };
   return {
+    prepareRemote: async () => undefined,
     prepare: async () => none(),
     subPath: async () => none(),
     update: async () => undefined,

@@ -111,9 +111,9 @@ export class PodManager implements AsyncDisposable {
   }
 
   /** The control plane has named everything it wants: the rest is ended, now and whenever something of it shows again. */
-  async keepClean(c: Ctx): Promise<void> {
+  async keepClean(c: Ctx, onSwept: () => void = () => undefined): Promise<void> {
     for (;;) {
-      await this.removeUnwanted(c).catch((err: unknown) => {
+      await this.removeUnwanted(c).then(onSwept, (err: unknown) => {
         c.signal.throwIfAborted();
         this.#d.log.warn({ err }, 'what nobody wants could not be looked for');
       });

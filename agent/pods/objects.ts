@@ -1,6 +1,7 @@
 /** The API objects this node was given, by resource. One writer (the session), many readers; objects are never mutated. */
 import type {
   ConfigMap,
+  CSIDriver,
   DeepReadonly,
   EndpointSlice,
   KubeObject,
@@ -12,6 +13,7 @@ import type {
   Secret,
   Service,
   ServiceAccount,
+  VolumeAttachment,
 } from '#lib/api';
 import { StatusError } from '#lib/base';
 import type { DesiredChange, DesiredResource } from '../session/session.ts';
@@ -28,6 +30,8 @@ interface ByResource {
   persistentvolumeclaims: PersistentVolumeClaim;
   namespaces: KubeObject;
   runtimeclasses: RuntimeClass;
+  csidrivers: CSIDriver;
+  volumeattachments: VolumeAttachment;
 }
 
 export class NodeObjects {

@@ -3,16 +3,17 @@
  * remembered and tried again later. What the worker's plan sees of it is `seen`.
  */
 import { type Ctx, isKind, messageOf, type Scope, toStatusError } from '#lib/base';
+import { MountFailure } from '../volumes/volume.ts';
 import type { PodDeps } from './deps.ts';
 import type { PodObject, SandboxObservation } from './model.ts';
 import type { PodEvents } from './pod-events.ts';
 import type { Slots } from './slots.ts';
 import {
-  MountFailure,
   makeSandbox,
   podCgroup,
   podFolder,
   podHostname,
+  prepareRemoteVolumes,
   removeSandbox,
   type Sandbox,
 } from './steps/sandbox.ts';
@@ -115,6 +116,7 @@ export class SandboxActions {
     const pod = this.#host.pod();
     this.#isRemoved = false;
     try {
+      await prepareRemoteVolumes(this.#d, pod, c);
       const sandbox = await makeSandbox(this.#d, pod, this.#host.slots, c);
       this.#sandbox = sandbox;
       this.#failures = 0;

@@ -307,12 +307,14 @@ export class PodWorker implements AsyncDisposable {
   #release(): void {
     this.#d.allocations.release(this.uid);
     this.#d.cpus?.release(this.uid);
+    this.#d.devices?.release(this.uid);
   }
 
   async #makeSandbox(): Promise<void> {
-    const failure = await this.#d.cpus?.allocate(this.#pod);
+    const starting = this.#ctx(this.#starting.signal);
+    const failure = (await this.#d.cpus?.allocate(this.#pod)) ?? (await this.#d.devices?.allocate(this.#pod, starting));
     if (failure !== undefined) return void this.fail(failure);
-    const isReady = await this.#sandbox.make(this.#ctx(this.#starting.signal));
+    const isReady = await this.#sandbox.make(starting);
     if (isReady && this.podIp !== undefined) this.#probeAdopted(this.podIp);
   }
 

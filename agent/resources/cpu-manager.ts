@@ -67,6 +67,16 @@ export class CpuManager {
     return own === undefined ? this.shared : formatCpuSet(own);
   }
 
+  /** That it has for itself alone. */
+  exclusiveCpusOf(uid: string, container: string): readonly number[] {
+    return this.#assigned.get(uid)?.get(container) ?? [];
+  }
+
+  /** That containers may have for themselves, whether one has them or not. */
+  get allocatable(): readonly number[] {
+    return this.#o.cpus.map((c) => c.id).filter((id) => !this.#o.reserved.includes(id));
+  }
+
   /** Before the pod's first container; again is fine. A pod that cannot have what it asks for must fail. */
   async allocate(pod: PodObject): Promise<PodFailure | undefined> {
     const uid = pod.metadata.uid ?? '';

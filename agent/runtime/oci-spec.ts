@@ -71,6 +71,17 @@ export interface OciDevice {
   gid: number;
 }
 
+export interface OciHook {
+  path: string;
+  args?: string[];
+  env?: string[];
+  timeout?: number;
+}
+
+export type OciHooks = Partial<
+  Record<'prestart' | 'createRuntime' | 'createContainer' | 'startContainer' | 'poststart' | 'poststop', OciHook[]>
+>;
+
 export interface OciLinux {
   namespaces: { type: 'pid' | 'network' | 'ipc' | 'uts' | 'mount' | 'cgroup' | 'user'; path?: string }[];
   uidMappings?: OciIdMapping[];
@@ -94,4 +105,5 @@ export interface OciSpec {
   mounts: OciMount[];
   linux: OciLinux;
   annotations?: Record<string, string>;
+  hooks?: OciHooks;
 }

@@ -6,7 +6,15 @@ import type { DeepReadonly, SecurityContext } from '#lib/api';
 import type { ImageConfig } from '../images/images.ts';
 import type { ContainerSpec, PodObject } from '../pods/model.ts';
 import type { UserNamespace } from '../user-namespaces/ranges.ts';
-import type { OciCapabilities, OciIdMapping, OciMount, OciResources, OciSpec } from './oci-spec.ts';
+import type {
+  OciCapabilities,
+  OciDevice,
+  OciHooks,
+  OciIdMapping,
+  OciMount,
+  OciResources,
+  OciSpec,
+} from './oci-spec.ts';
 
 export interface SpecInput {
   readonly pod: PodObject;
@@ -34,6 +42,15 @@ export interface SpecInput {
   readonly hasCgroupNamespace: boolean;
   readonly oomScoreAdj: number;
   readonly hostname: string;
+  /** Of device plugins. */
+  readonly devices?: {
+    readonly devices: readonly OciDevice[];
+    readonly rules: NonNullable<OciResources['devices']>;
+    readonly annotations: Readonly<Record<string, string>>;
+    readonly hooks: OciHooks;
+    /** Supplementary. */
+    readonly groups: readonly number[];
+  };
 }
 
 export interface BindMount {
@@ -144,7 +161,11 @@ export function ociSpecOf(i: SpecInput): OciSpec {
     ...(i.namespaces.uts === undefined && !i.pod.spec.hostNetwork ? { hostname: i.hostname } : {}),
     process: {
       terminal,
-      user: { uid: i.user.uid, gid: i.user.gid, additionalGids: [...i.user.additionalGids] },
+      user: {
+        uid: i.user.uid,
+        gid: i.user.gid,
+        additionalGids: [...new Set([...i.user.additionalGids, ...(i.devices?.groups ?? [])])],
+      },
       args: [...i.args],
       env: environmentList(i, terminal),
       cwd: i.container.workingDir || i.image.workingDir || '/',
@@ -154,12 +175,15 @@ export function ociSpecOf(i: SpecInput): OciSpec {
       oomScoreAdj: i.oomScoreAdj,
     },
     mounts: [...standardMounts(privileged), ...bindMounts(i.binds, mappings)],
+    ...(Object.keys(i.devices?.annotations ?? {}).length === 0 ? {} : { annotations: { ...i.devices?.annotations } }),
+    ...(Object.keys(i.devices?.hooks ?? {}).length === 0 ? {} : { hooks: { ...i.devices?.hooks } }),
     linux: {
       namespaces: namespacesOf(i),
       ...(mappings === undefined ? {} : { uidMappings: mappings, gidMappings: mappings }),
       cgroupsPath: i.cgroupPath,
+      ...(i.devices === undefined || i.devices.devices.length === 0 ? {} : { devices: [...i.devices.devices] }),
       resources: {
-        devices: privileged ? [{ allow: true, access: 'rwm' }] : DEVICES,
+        devices: privileged ? [{ allow: true, access: 'rwm' }] : [...DEVICES, ...(i.devices?.rules ?? [])],
         ...i.resources,
       },
       ...(privileged || security?.procMount === 'Unmasked'

@@ -17,6 +17,7 @@ import { isRenewalDue, renewCertificate } from './join.ts';
 import { sendMirrorPod } from './mirror.ts';
 import { Outbox } from './outbox.ts';
 import type { PodRef, PodToken, PodTokenRequest, Session, SessionCredentials, SessionDeps } from './session.ts';
+import { sendClaimResized, sendCsiDriver } from './storage.ts';
 import { requestToken } from './tokens.ts';
 
 export type * from './session.ts';
@@ -95,13 +96,24 @@ class RunningSession implements Session {
   }
 
   async serviceAccountToken(o: PodTokenRequest, c: Ctx): Promise<PodToken> {
-    if (this.#gateway === undefined) throw new StatusError('Unavailable', 'no session with the control plane');
-    return await requestToken(this.#gateway, o, c);
+    return await requestToken(this.#connectedGateway(), o, c);
   }
 
   async mirrorPod(...[pod, source, c]: Parameters<Session['mirrorPod']>): Promise<void> {
+    await sendMirrorPod(this.#connectedGateway(), { pod, source }, c);
+  }
+
+  async putCsiDriver(...[report, c]: Parameters<Session['putCsiDriver']>): Promise<void> {
+    await sendCsiDriver(this.#connectedGateway(), report, c);
+  }
+
+  async claimResized(...[claim, storage, c]: Parameters<Session['claimResized']>): Promise<void> {
+    await sendClaimResized(this.#connectedGateway(), { claim, storage }, c);
+  }
+
+  #connectedGateway(): GatewayClient {
     if (this.#gateway === undefined) throw new StatusError('Unavailable', 'no session with the control plane');
-    await sendMirrorPod(this.#gateway, { pod, source }, c);
+    return this.#gateway;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

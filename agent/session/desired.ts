@@ -18,6 +18,8 @@ const RESOURCES: readonly DesiredResource[] = [
   'services',
   'endpointslices',
   'runtimeclasses',
+  'csidrivers',
+  'volumeattachments',
   'serviceaccounts',
   'configmaps',
   'secrets',

@@ -12,6 +12,8 @@ test('what is said before the session is open reaches it, in order, once', async
     reportVolumeErased: ({ name }) => heard.push(`erased ${name}`),
     serviceAccountToken: async ({ serviceAccount }) => ({ token: `of ${serviceAccount}`, expiresAtMs: 1 }),
     mirrorPod: async (p, source) => void heard.push(`mirror ${p.name} ${source === undefined}`),
+    putCsiDriver: async ({ name }) => void heard.push(`driver ${name}`),
+    claimResized: async ({ name }, storage) => void heard.push(`resized ${name} ${storage}`),
     event: (e) => heard.push(`event ${e.reason}`),
   };
   const reports = new Reports();

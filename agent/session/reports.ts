@@ -10,7 +10,14 @@ import type { PodToken, Session } from './session.ts';
 
 export type SessionReports = Pick<
   Session,
-  'reportPodStatus' | 'reportPodRemoved' | 'reportVolumeErased' | 'event' | 'serviceAccountToken' | 'mirrorPod'
+  | 'reportPodStatus'
+  | 'reportPodRemoved'
+  | 'reportVolumeErased'
+  | 'event'
+  | 'serviceAccountToken'
+  | 'mirrorPod'
+  | 'putCsiDriver'
+  | 'claimResized'
 >;
 
 export class Reports implements SessionReports {
@@ -45,6 +52,16 @@ export class Reports implements SessionReports {
   async mirrorPod(...a: Parameters<Session['mirrorPod']>): Promise<void> {
     if (this.#session === undefined) throw new StatusError('Unavailable', 'no session with the control plane');
     await this.#session.mirrorPod(...a);
+  }
+
+  async putCsiDriver(...a: Parameters<Session['putCsiDriver']>): Promise<void> {
+    if (this.#session === undefined) throw new StatusError('Unavailable', 'no session with the control plane');
+    await this.#session.putCsiDriver(...a);
+  }
+
+  async claimResized(...a: Parameters<Session['claimResized']>): Promise<void> {
+    if (this.#session === undefined) throw new StatusError('Unavailable', 'no session with the control plane');
+    await this.#session.claimResized(...a);
   }
 
   event(...a: Parameters<Session['event']>): void {

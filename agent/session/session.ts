@@ -8,7 +8,7 @@
  * calling `reportPodStatus` never waits and never fails; only the latest status of a pod is kept.
  */
 import type { Readable, Writable } from 'node:stream';
-import type { DeepReadonly, Event, KubeObject, Node, NodeStatus, Pod, PodStatus } from '#lib/api';
+import type { CSINodeDriver, DeepReadonly, Event, KubeObject, Node, NodeStatus, Pod, PodStatus } from '#lib/api';
 import type { Clock, Ctx, Logger, Random } from '#lib/base';
 import type { NodeStreamRequest } from '#lib/client';
 
@@ -23,7 +23,9 @@ export type DesiredResource =
   | 'persistentvolumes'
   | 'persistentvolumeclaims'
   | 'namespaces'
-  | 'runtimeclasses';
+  | 'runtimeclasses'
+  | 'csidrivers'
+  | 'volumeattachments';
 
 export type DesiredChange =
   | { readonly type: 'upsert'; readonly resource: DesiredResource; readonly object: KubeObject }
@@ -37,6 +39,19 @@ export type DesiredChange =
     };
 
 export interface PodRef {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+}
+
+/** A CSI driver of this node as the control plane is to have it; `driver` undefined = it has gone, name '' = none in particular. */
+export interface CsiDriverReport {
+  readonly name: string;
+  readonly driver: CSINodeDriver | undefined;
+  readonly topology: Readonly<Record<string, string>>;
+}
+
+export interface ClaimRef {
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;
@@ -117,6 +132,10 @@ export interface Session extends AsyncDisposable {
    * (`pod.uid`: its own). Rejects at once (Unavailable) while there is no connection.
    */
   mirrorPod(pod: PodRef, source: DeepReadonly<Pod> | undefined, c: Ctx): Promise<void>;
+  /** Written as the node. Rejects at once (Unavailable) while there is no connection. */
+  putCsiDriver(report: CsiDriverReport, c: Ctx): Promise<void>;
+  /** The volume of the claim has been grown here. Rejects at once (Unavailable) while there is no connection. */
+  claimResized(claim: ClaimRef, storage: string, c: Ctx): Promise<void>;
   /** Reports of pods that the gateway has not stored yet. */
   readonly unstored: number;
   reportPodStatus(pod: PodRef, status: PodStatus): void;

@@ -16,11 +16,14 @@ import { ManifestFolder } from './folder.ts';
 import { fullName } from './full-name.ts';
 import { isMirror, type MirrorAction, planMirrors, shows } from './mirrors.ts';
 
+/** None of a static pod's business. */
+type VolumeReports = 'reportVolumeErased' | 'putCsiDriver' | 'claimResized';
+
 export interface StaticPodsDeps {
   /** The kubelet's staticPodPath. It need not exist. */
   readonly folder: string;
   readonly nodeName: string;
-  readonly reports: Omit<SessionReports, 'reportVolumeErased'>;
+  readonly reports: Omit<SessionReports, VolumeReports>;
   /** Hands pods to their workers, as the session's changes. */
   apply(changes: readonly DesiredChange[]): void;
   readonly clock: Clock;
@@ -31,7 +34,7 @@ const MIRROR_RETRY_MS = 10_000;
 
 export class StaticPods implements AsyncDisposable {
   /** For the pod workers, in place of the session. */
-  readonly session: Omit<SessionReports, 'mirrorPod' | 'reportVolumeErased'>;
+  readonly session: Omit<SessionReports, 'mirrorPod' | VolumeReports>;
   readonly #d: StaticPodsDeps;
   readonly #folder: ManifestFolder;
   readonly #scope = new Scope('static pods');

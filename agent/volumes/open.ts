@@ -11,7 +11,8 @@ import { join } from 'node:path';
 import type { DeepReadonly, Pod, Volume } from '#lib/api';
 import { parseQuantity, quantityToNumber } from '#lib/api';
 import type { Ctx } from '#lib/base';
-import { isKind, makePrivateFolder, StatusError } from '#lib/base';
+import { allEnded, isKind, makePrivateFolder, StatusError } from '#lib/base';
+import type { CsiVolumes } from '../csi/volumes.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { UserNamespace } from '../user-namespaces/ranges.ts';
 import { hasPayload, writePayload } from './atomic-writer.ts';
@@ -28,7 +29,7 @@ import { projectedPayload } from './projected.ts';
 import { secretPayload } from './secret.ts';
 import { openInside } from './subpath.ts';
 import { TokenCache } from './tokens.ts';
-import type { PreparedVolume, SubPathRequest, VolumeSources, Volumes } from './volume.ts';
+import { type PreparedVolume, type SubPathRequest, setUpFailure, type VolumeSources, type Volumes } from './volume.ts';
 
 export interface VolumesOptions {
   readonly kernel: Pick<Kernel, 'mounts' | 'programs' | 'removeTree' | 'ownTree'>;
@@ -36,6 +37,8 @@ export interface VolumesOptions {
   readonly folder: string;
   readonly sources: VolumeSources;
   readonly storage: ClaimVolumesOptions['storage'];
+  /** Absent: volumes of CSI drivers are refused. */
+  readonly csi?: CsiVolumes;
   /** Absent: image volumes are refused. */
   readonly images?: ImageStore;
   /** Of a pod that has one; absent: none has. */
@@ -68,6 +71,20 @@ class NodeVolumes implements Volumes {
     this.#claims = new ClaimVolumes({ ...o, pathOf: (uid, name) => this.#diskPath(uid, name) });
   }
 
+  async prepareRemote(pod: DeepReadonly<Pod>, c: Ctx): Promise<void> {
+    const { csi } = this.#o;
+    if (csi === undefined) return;
+    const prepare = async (volume: DeepReadonly<Volume>): Promise<void> => {
+      try {
+        const remote = csi.volumeOf(pod, volume);
+        if (remote !== undefined) await csi.prepare(pod, volume.name, remote, c);
+      } catch (e) {
+        throw setUpFailure(volume.name, e);
+      }
+    };
+    await allEnded((pod.spec?.volumes ?? []).map(prepare));
+  }
+
   async prepare(o: { pod: DeepReadonly<Pod>; volumeName: string }, c: Ctx): Promise<PreparedVolume> {
     const volume = (o.pod.spec?.volumes ?? []).find((v) => v.name === o.volumeName);
     if (volume === undefined) throw new StatusError('Invalid', `the pod has no volume "${o.volumeName}"`);
@@ -79,6 +96,9 @@ class NodeVolumes implements Volumes {
       return { hostPath: await mountImageVolume(this.#o.images, o, c), readOnly: true, hasPodIds: true };
     }
     if (volume.hostPath !== undefined) return { hostPath: await prepareHostPath(volume.hostPath), readOnly: false };
+    const remote = this.#o.csi?.volumeOf(o.pod, volume);
+    if (remote !== undefined && this.#o.csi !== undefined)
+      return await this.#o.csi.prepare(o.pod, volume.name, remote, c);
     if (this.#claims.isOurs(volume)) return await this.#claims.prepare(o.pod, volume, c);
     if (volume.emptyDir !== undefined) {
       const hostPath = this.#diskPath(uid, volume.name);
@@ -126,6 +146,8 @@ class NodeVolumes implements Volumes {
         failure ??= e;
       }
     }
+    if ((this.#o.csi?.nextRefreshAtMs(pod) ?? Number.POSITIVE_INFINITY) <= c.clock.now())
+      await this.#o.csi?.refresh(pod, c);
     if (failure !== undefined) throw failure;
   }
 
@@ -139,7 +161,10 @@ class NodeVolumes implements Volumes {
   }
 
   nextUpdateAtMs(pod: DeepReadonly<Pod>): number | undefined {
-    return this.#tokens.nextRefreshAtMs(pod);
+    const dueAtMs = [this.#tokens.nextRefreshAtMs(pod), this.#o.csi?.nextRefreshAtMs(pod)].filter(
+      (x) => x !== undefined,
+    );
+    return dueAtMs.length === 0 ? undefined : Math.min(...dueAtMs);
   }
 
   emptyDirs(pod: DeepReadonly<Pod>): readonly { readonly name: string; readonly path: string }[] {
@@ -153,6 +178,7 @@ class NodeVolumes implements Volumes {
     // What is being written now would be left behind.
     await Promise.allSettled([...this.#writing].filter(([key]) => key.startsWith(`${podUid}/`)).map(([, w]) => w));
     await this.#claims.forget(podUid);
+    await this.#o.csi?.cleanup(podUid, c);
     const { mounts, removeTree } = this.#ports();
     const folder = this.#podFolder(podUid);
     for (const point of await mounts.below(folder, c)) await mounts.unmount(point, c);
@@ -163,7 +189,8 @@ class NodeVolumes implements Volumes {
   }
 
   async podsOnDisk(): Promise<readonly string[]> {
-    const lists = await Promise.all([namesIn(join(this.#o.folder, 'pods')), namesIn(this.#memoryFolder())]);
+    const ofDrivers = this.#o.csi?.records.pods() ?? [];
+    const lists = await Promise.all([namesIn(join(this.#o.folder, 'pods')), namesIn(this.#memoryFolder()), ofDrivers]);
     return [...new Set(lists.flat())].sort();
   }
 

@@ -12,7 +12,17 @@
  * Source: kubernetes pkg/volume/*, pkg/kubelet/volumemanager.
  */
 import type { ConfigMap, DeepReadonly, PersistentVolume, PersistentVolumeClaim, Pod, Secret } from '#lib/api';
-import type { Ctx } from '#lib/base';
+import { type Ctx, StatusError, toStatusError } from '#lib/base';
+
+/** A volume could not be made ready: the pod's event says FailedMount. */
+export class MountFailure extends StatusError {}
+
+/** In the kubelet's words; a cancel stays one. */
+export function setUpFailure(volumeName: string, e: unknown): unknown {
+  const { kind, message } = toStatusError(e);
+  if (kind === 'Cancelled') return e;
+  return new MountFailure(kind, `MountVolume.SetUp failed for volume "${volumeName}" : ${message}`, { cause: e });
+}
 
 /** Where file volumes take their contents from; the agent's caches implement it. */
 export interface VolumeSources {
@@ -49,6 +59,11 @@ export interface SubPathRequest {
 }
 
 export interface Volumes {
+  /**
+   * Makes those ready that wait for others than this node (volumes of CSI drivers), which may take minutes: to be called where
+   * that keeps nobody else waiting. Their `prepare` comes after it, and does not wait. Idempotent.
+   */
+  prepareRemote(pod: DeepReadonly<Pod>, c: Ctx): Promise<void>;
   /** Makes the volume `volumeName` of `pod.spec.volumes` ready. Idempotent. */
   prepare(o: { pod: DeepReadonly<Pod>; volumeName: string }, c: Ctx): Promise<PreparedVolume>;
   /** A path inside a prepared volume, pinned by a bind mount so that a later symlink cannot lead out of the volume. */

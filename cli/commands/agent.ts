@@ -24,6 +24,7 @@ export interface AgentOptions {
   readonly certsDir?: string;
   readonly logFolder?: string;
   readonly staticPodPath?: string;
+  readonly rootDir?: string;
   readonly maxPods?: string;
   readonly label?: readonly string[];
   readonly taint?: readonly string[];
@@ -61,6 +62,7 @@ export async function runAgent(o: AgentOptions): Promise<void> {
       registries: { certsFolder: o.certsDir ?? DEFAULT_CERTS_FOLDER, proxy: proxiesOf(process.env) },
       logFolder: o.logFolder ?? '/var/log',
       staticPodPath: o.staticPodPath,
+      kubeletRoot: o.rootDir,
       podsMax: Number(o.maxPods ?? 250),
       labels: Object.fromEntries((o.label ?? []).map((l) => [l.split('=', 1)[0] ?? '', l.slice(l.indexOf('=') + 1)])),
       taints: (o.taint ?? []).map(parseTaint).filter((t) => t !== undefined),

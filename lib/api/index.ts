@@ -80,7 +80,14 @@ export type {
   RoleRef,
   Subject,
 } from './gen/types/rbac-v1.ts';
-export type { CSIDriver, StorageClass, VolumeAttributesClass } from './gen/types/storage-v1.ts';
+export type {
+  CSIDriver,
+  CSINode,
+  CSINodeDriver,
+  StorageClass,
+  VolumeAttachment,
+  VolumeAttributesClass,
+} from './gen/types/storage-v1.ts';
 export { isJsonWithinDepth, isValueWithinDepth, JSON_DEPTH_MAX } from './json-depth.ts';
 export { findDuplicateFields } from './json-duplicates.ts';
 export { type JsonPath, parseJsonPath } from './jsonpath.ts';
@@ -178,6 +185,7 @@ export {
   StorageAnnotations,
   withClaim,
 } from './storage/claims.ts';
+export { attachmentName, hexOfVolume, isAttachRequired, uniqueVolumeName } from './storage/csi.ts';
 export { findVolume, isReachableFrom, isSameMode, type MatchOptions, mismatchOf } from './storage/match.ts';
 export { matchesNodeSelector, matchesNodeTerm, type SelectableNode } from './storage/node-selector.ts';
 export { prepareCreate, prepareUpdate } from './strategy.ts';

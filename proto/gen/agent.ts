@@ -3,6 +3,10 @@ import type { MessageTypeDefinition } from '@grpc/proto-loader';
 
 import type { Ack as _berth_agent_v1_Ack, Ack__Output as _berth_agent_v1_Ack__Output } from './berth/agent/v1/Ack.ts';
 import type { AgentMessage as _berth_agent_v1_AgentMessage, AgentMessage__Output as _berth_agent_v1_AgentMessage__Output } from './berth/agent/v1/AgentMessage.ts';
+import type { ClaimResizedReply as _berth_agent_v1_ClaimResizedReply, ClaimResizedReply__Output as _berth_agent_v1_ClaimResizedReply__Output } from './berth/agent/v1/ClaimResizedReply.ts';
+import type { ClaimResizedRequest as _berth_agent_v1_ClaimResizedRequest, ClaimResizedRequest__Output as _berth_agent_v1_ClaimResizedRequest__Output } from './berth/agent/v1/ClaimResizedRequest.ts';
+import type { CsiDriverReply as _berth_agent_v1_CsiDriverReply, CsiDriverReply__Output as _berth_agent_v1_CsiDriverReply__Output } from './berth/agent/v1/CsiDriverReply.ts';
+import type { CsiDriverRequest as _berth_agent_v1_CsiDriverRequest, CsiDriverRequest__Output as _berth_agent_v1_CsiDriverRequest__Output } from './berth/agent/v1/CsiDriverRequest.ts';
 import type { EventReport as _berth_agent_v1_EventReport, EventReport__Output as _berth_agent_v1_EventReport__Output } from './berth/agent/v1/EventReport.ts';
 import type { GatewayClient as _berth_agent_v1_GatewayClient, GatewayDefinition as _berth_agent_v1_GatewayDefinition } from './berth/agent/v1/Gateway.ts';
 import type { GatewayMessage as _berth_agent_v1_GatewayMessage, GatewayMessage__Output as _berth_agent_v1_GatewayMessage__Output } from './berth/agent/v1/GatewayMessage.ts';
@@ -36,6 +40,10 @@ export interface ProtoGrpcType {
       v1: {
         Ack: MessageTypeDefinition<_berth_agent_v1_Ack, _berth_agent_v1_Ack__Output>
         AgentMessage: MessageTypeDefinition<_berth_agent_v1_AgentMessage, _berth_agent_v1_AgentMessage__Output>
+        ClaimResizedReply: MessageTypeDefinition<_berth_agent_v1_ClaimResizedReply, _berth_agent_v1_ClaimResizedReply__Output>
+        ClaimResizedRequest: MessageTypeDefinition<_berth_agent_v1_ClaimResizedRequest, _berth_agent_v1_ClaimResizedRequest__Output>
+        CsiDriverReply: MessageTypeDefinition<_berth_agent_v1_CsiDriverReply, _berth_agent_v1_CsiDriverReply__Output>
+        CsiDriverRequest: MessageTypeDefinition<_berth_agent_v1_CsiDriverRequest, _berth_agent_v1_CsiDriverRequest__Output>
         EventReport: MessageTypeDefinition<_berth_agent_v1_EventReport, _berth_agent_v1_EventReport__Output>
         Gateway: SubtypeConstructor<typeof grpc.Client, _berth_agent_v1_GatewayClient> & { service: _berth_agent_v1_GatewayDefinition }
         GatewayMessage: MessageTypeDefinition<_berth_agent_v1_GatewayMessage, _berth_agent_v1_GatewayMessage__Output>

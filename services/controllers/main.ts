@@ -6,6 +6,7 @@ import type { Clock, Logger, Random } from '#lib/base';
 import { Scope } from '#lib/base';
 import type { Client } from '#lib/client';
 import { ClientEventRecorder, InformerFactory, type WorkQueueMetrics } from '#lib/controller';
+import { startAttachController } from './attach/reconcile.ts';
 import { startCertificatesController } from './certificates/reconcile.ts';
 import { startClusterRoleAggregationController } from './clusterrole-aggregation/reconcile.ts';
 import { CustomKinds } from './custom-kinds.ts';
@@ -74,6 +75,7 @@ export async function startControllers(o: ControllersOptions): Promise<AsyncDisp
   scope.own(startVolumeProtection(deps));
   scope.own(startClassProtection(deps));
   scope.own(startVolumeControllers(deps));
+  scope.own(startAttachController(deps));
   scope.own(startNamespaceController(deps));
   scope.own(startGarbageCollector(deps));
   scope.own(startClusterRoleAggregationController(deps));

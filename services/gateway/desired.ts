@@ -1,7 +1,7 @@
 /**
  * What each node needs to know, from one set of informers for all nodes: its own pods, the ConfigMaps, Secrets and
  * ServiceAccounts those pods name, their claims and volumes, released volumes whose data it is to erase, and all Services,
- * EndpointSlices, Nodes, Namespaces and RuntimeClasses. Secrets therefore reach only the nodes
+ * EndpointSlices, Nodes, Namespaces, RuntimeClasses and CSIDrivers. Secrets therefore reach only the nodes
  * whose pods name them.
  *
  * Each session has a `Feed`: the changes still to be sent, one per object and always its newest state, so a slow node costs
@@ -25,7 +25,7 @@ import {
   type PersistentVolumeClaim,
   type Pod,
 } from '#lib/api';
-import type { Informer, InformerFactory } from '#lib/controller';
+import { type Informer, type InformerFactory, isEqualJson } from '#lib/controller';
 import { referencesOf } from './references.ts';
 import { isHostOfVolumes } from './volume-host.ts';
 
@@ -38,13 +38,21 @@ export interface Change {
   readonly object: Buffer;
 }
 
-const BROADCAST = [Kinds.nodes, Kinds.namespaces, Kinds.services, Kinds.endpointslices, Kinds.runtimeclasses] as const;
+const BROADCAST = [
+  Kinds.nodes,
+  Kinds.namespaces,
+  Kinds.services,
+  Kinds.endpointslices,
+  Kinds.runtimeclasses,
+  Kinds.csidrivers,
+] as const;
 const REFERENCED = [
   Kinds.configmaps,
   Kinds.secrets,
   Kinds.serviceaccounts,
   Kinds.persistentvolumes,
   Kinds.persistentvolumeclaims,
+  Kinds.volumeattachments,
 ] as const;
 const NONE = Buffer.alloc(0);
 export const PODS_BY_NODE = 'nodeName';
@@ -72,7 +80,7 @@ export class DesiredHub implements Disposable {
     this.#volumes = factory.informer(Kinds.persistentvolumes, {
       indexes: { [ERASED_BY_HOST]: (v) => (isToBeErased(v) ? [hostOfVolume(v) ?? ''] : []) },
     });
-    for (const kind of [...BROADCAST, ...REFERENCED]) this.#open(factory, kind);
+    for (const kind of [...BROADCAST, ...REFERENCED]) this.#open<KubeObject>(factory, kind);
   }
 
   /** To be called once, when all informers are synced. */
@@ -151,10 +159,11 @@ export class DesiredHub implements Disposable {
 
   #referencesOf(pod: DeepReadonly<Pod>): string[] {
     const namespace = pod.metadata.namespace ?? '';
-    const references = referencesOf(pod, (name) => this.#claims.get({ namespace, name }));
-    return references.map(({ resource, name }) =>
-      idOf(resource, resource === 'persistentvolumes' ? '' : namespace, name),
-    );
+    const references = referencesOf(pod, {
+      claim: (name) => this.#claims.get({ namespace, name }),
+      volume: (name) => this.#volumes.get({ namespace: '', name }),
+    });
+    return references.map((r) => idOf(r.resource, r.namespace, r.name));
   }
 
   /** What is new is queued; gives what is needed no more. */
@@ -176,7 +185,11 @@ export class DesiredHub implements Disposable {
   ): void {
     const claim = next ?? previous;
     if (claim === undefined || previous?.spec.volumeName === next?.spec.volumeName) return;
-    const id = idOf(Kinds.persistentvolumeclaims.resource, claim.metadata.namespace ?? '', claim.metadata.name);
+    this.#putAgain(idOf(Kinds.persistentvolumeclaims.resource, claim.metadata.namespace ?? '', claim.metadata.name));
+  }
+
+  /** What this object names has changed: whose pods need it gets that too. */
+  #putAgain(id: string): void {
     for (const feed of [...(this.#needs.get(id) ?? [])])
       for (const pod of this.pods.byIndex(PODS_BY_NODE, feed.nodeName)) {
         const ids = this.#referencesOf(pod);
@@ -188,6 +201,9 @@ export class DesiredHub implements Disposable {
     previous: DeepReadonly<PersistentVolume> | undefined,
     next: DeepReadonly<PersistentVolume> | undefined,
   ): void {
+    const volume = next ?? previous;
+    if (volume?.spec.csi !== undefined && !isEqualJson(previous?.spec.csi, next?.spec.csi))
+      this.#putAgain(idOf(Kinds.persistentvolumes.resource, '', volume.metadata.name));
     const isWanted = (v: DeepReadonly<PersistentVolume> | undefined): boolean => v !== undefined && isToBeErased(v);
     if (isWanted(previous) === isWanted(next)) return;
     for (const feed of this.#feeds) this.#putErasures(feed);

@@ -37,7 +37,7 @@ test('referencesOf: every place of a pod that can name another object', () => {
     },
   };
   expect(
-    referencesOf(pod, () => undefined)
+    referencesOf(pod, { claim: () => undefined, volume: () => undefined })
       .map((r) => `${r.resource}/${r.name}`)
       .sort(),
   ).toEqual([

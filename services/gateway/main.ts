@@ -9,6 +9,10 @@ import { Subjects } from '#lib/bus';
 import type { NodeStream, NodeStreamRequest } from '#lib/client';
 import { ClientEventRecorder, InformerFactory } from '#lib/controller';
 import type { KeyPair } from '#lib/pki';
+import type { ClaimResizedReply } from '#proto/gen/berth/agent/v1/ClaimResizedReply.ts';
+import type { ClaimResizedRequest__Output } from '#proto/gen/berth/agent/v1/ClaimResizedRequest.ts';
+import type { CsiDriverReply } from '#proto/gen/berth/agent/v1/CsiDriverReply.ts';
+import type { CsiDriverRequest__Output } from '#proto/gen/berth/agent/v1/CsiDriverRequest.ts';
 import type { Hello__Output } from '#proto/gen/berth/agent/v1/Hello.ts';
 import type { IssueTokenReply } from '#proto/gen/berth/agent/v1/IssueTokenReply.ts';
 import type { IssueTokenRequest__Output } from '#proto/gen/berth/agent/v1/IssueTokenRequest.ts';
@@ -34,6 +38,7 @@ import { Reporter } from './report.ts';
 import { OtherServers } from './servers.ts';
 import { failCall, serviceError } from './service-error.ts';
 import { NodeSession, parseObject, type SessionCall, type SessionDeps, type SessionSettings } from './session.ts';
+import { claimResized, putCsiDriver } from './storage.ts';
 
 export type { Gateway, GatewayDeps, SessionInfo, TokenVerifier } from './gateway.ts';
 
@@ -185,6 +190,22 @@ class RunningGateway implements Gateway {
           const nodeName = nodeOf(call);
           const clients = { nodeName, node: this.#d.clientAs(nodeUser(nodeName)), gateway: this.#d.client };
           await mirrorPod(clients, call.request, this.#c);
+          return {};
+        }),
+      PutCsiDriver: (
+        call: ServerUnaryCall<CsiDriverRequest__Output, CsiDriverReply>,
+        done: sendUnaryData<CsiDriverReply>,
+      ) =>
+        this.#unary('a CSI driver', done, async () => {
+          await putCsiDriver(this.#d.clientAs(nodeUser(nodeOf(call))), nodeOf(call), call.request, this.#c);
+          return {};
+        }),
+      ClaimResized: (
+        call: ServerUnaryCall<ClaimResizedRequest__Output, ClaimResizedReply>,
+        done: sendUnaryData<ClaimResizedReply>,
+      ) =>
+        this.#unary('the size of a claim', done, async () => {
+          await claimResized(this.#d.clientAs(nodeUser(nodeOf(call))), call.request, this.#c);
           return {};
         }),
       Session: (call: SessionCall) => this.#onSession(call),

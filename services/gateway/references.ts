@@ -1,11 +1,14 @@
 /**
- * Which ConfigMaps, Secrets, ServiceAccounts and claims a pod names, and the volumes of those claims. Pure.
+ * Which ConfigMaps, Secrets, ServiceAccounts and claims a pod names, the volumes of those claims, and what its node needs for the
+ * volumes of CSI drivers. Pure.
  * Source: kubernetes pkg/api/v1/pod/util.go, Visit*Names.
  */
 import {
+  attachmentName,
   type Container,
   claimNameOf,
   type DeepReadonly,
+  type PersistentVolume,
   type PersistentVolumeClaim,
   type Pod,
   type Volume,
@@ -16,22 +19,27 @@ export type ReferenceResource =
   | 'secrets'
   | 'serviceaccounts'
   | 'persistentvolumeclaims'
-  | 'persistentvolumes';
+  | 'persistentvolumes'
+  | 'volumeattachments';
 
 export interface Reference {
   readonly resource: ReferenceResource;
+  /** '' for what is in none. */
+  readonly namespace: string;
   readonly name: string;
 }
 
-/** A claim of the pod's namespace by its name. */
-export type ClaimLookup = (name: string) => DeepReadonly<PersistentVolumeClaim> | undefined;
+export interface StorageLookup {
+  /** A claim of the pod's namespace. */
+  claim(name: string): DeepReadonly<PersistentVolumeClaim> | undefined;
+  volume(name: string): DeepReadonly<PersistentVolume> | undefined;
+}
 
-/** Each once, in no promised order; all in the pod's own namespace, but for volumes. */
-export function referencesOf(pod: DeepReadonly<Pod>, claimOf: ClaimLookup): readonly Reference[] {
+/** Each once, in no promised order. */
+export function referencesOf(pod: DeepReadonly<Pod>, storage: StorageLookup): readonly Reference[] {
   const found = new Map<string, Reference>();
-  const add = (resource: ReferenceResource, name: string | undefined): void => {
-    if (name !== undefined && name !== '') found.set(`${resource}/${name}`, { resource, name });
-  };
+  const put = (r: Reference): void => void (r.name !== '' && found.set(`${r.resource}/${r.namespace}/${r.name}`, r));
+  const add: Add = (resource, name = '') => put({ resource, namespace: pod.metadata.namespace ?? '', name });
   const spec = pod.spec;
   if (spec === undefined) return [];
   add('serviceaccounts', spec.serviceAccountName);
@@ -40,11 +48,30 @@ export function referencesOf(pod: DeepReadonly<Pod>, claimOf: ClaimLookup): read
     addVolume(v, add);
     const claim = claimNameOf(pod, v);
     add('persistentvolumeclaims', claim);
-    if (claim !== undefined) add('persistentvolumes', claimOf(claim)?.spec.volumeName);
+    const volumeName = claim === undefined ? undefined : storage.claim(claim)?.spec.volumeName;
+    if (volumeName === undefined || volumeName === '') continue;
+    put({ resource: 'persistentvolumes', namespace: '', name: volumeName });
+    for (const r of volumeReferences(storage.volume(volumeName), spec.nodeName ?? '')) put(r);
   }
   const containers = [...(spec.initContainers ?? []), ...(spec.containers ?? []), ...(spec.ephemeralContainers ?? [])];
   for (const c of containers) addContainer(c, add);
   return [...found.values()];
+}
+
+/** The Secrets by which a driver's volume is mounted, and the object by which it is attached to the node. */
+export function volumeReferences(
+  volume: DeepReadonly<PersistentVolume> | undefined,
+  nodeName: string,
+): readonly Reference[] {
+  const csi = volume?.spec.csi;
+  if (csi === undefined || nodeName === '') return [];
+  const secrets = [csi.nodeStageSecretRef, csi.nodePublishSecretRef, csi.nodeExpandSecretRef];
+  return [
+    { resource: 'volumeattachments', namespace: '', name: attachmentName(csi, nodeName) },
+    ...secrets.flatMap((s) =>
+      s?.name === undefined ? [] : [{ resource: 'secrets' as const, namespace: s.namespace ?? '', name: s.name }],
+    ),
+  ];
 }
 
 type Add = (resource: ReferenceResource, name: string | undefined) => void;
@@ -52,6 +79,7 @@ type Add = (resource: ReferenceResource, name: string | undefined) => void;
 function addVolume(v: DeepReadonly<Volume>, add: Add): void {
   add('configmaps', v.configMap?.name);
   add('secrets', v.secret?.secretName);
+  add('secrets', v.csi?.nodePublishSecretRef?.name);
   for (const source of v.projected?.sources ?? []) {
     add('configmaps', source.configMap?.name);
     add('secrets', source.secret?.name);

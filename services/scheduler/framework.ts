@@ -29,6 +29,8 @@ export interface StorageView {
   storageClass(name: string): DeepReadonly<StorageClass> | undefined;
   /** Where the claim's volume is going to be made. */
   selectedNode(claim: DeepReadonly<PersistentVolumeClaim>): string | undefined;
+  /** How many volumes of a driver the node takes, as its CSINode says. */
+  volumesMax(nodeName: string, driver: string): number | undefined;
   /** Promised to another claim. */
   isTaken(volume: DeepReadonly<PersistentVolume>, claim: DeepReadonly<PersistentVolumeClaim>): boolean;
 }

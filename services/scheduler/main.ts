@@ -40,6 +40,7 @@ export async function startScheduler(o: SchedulerStartOptions): Promise<AsyncDis
         claims: informers.informer(Kinds.persistentvolumeclaims),
         volumes: informers.informer(Kinds.persistentvolumes),
         classes: informers.informer(Kinds.storageclasses),
+        csiNodes: informers.informer(Kinds.csinodes),
       }),
       binder: new Binder(o.client, events),
       profile: DEFAULT_PROFILE,

@@ -7,6 +7,7 @@
  * Source: kubernetes plugins/volumebinding/binder.go (AssumePodVolumes, BindPodVolumes, checkBindings).
  */
 import {
+  type CSINode,
   type DeepReadonly,
   isFullyBound,
   isReachableFrom,
@@ -42,6 +43,7 @@ export interface StorageCaches {
   readonly claims: Informer<PersistentVolumeClaim>;
   readonly volumes: Informer<PersistentVolume>;
   readonly classes: Informer<StorageClass>;
+  readonly csiNodes: Informer<CSINode>;
 }
 
 export class PodVolumes implements StorageView, Disposable {
@@ -63,7 +65,7 @@ export class PodVolumes implements StorageView, Disposable {
 
   /** `onChange`: something changed that a pod may be waiting for. */
   start(onChange: () => void): void {
-    const { claims, volumes, classes } = this.#caches;
+    const { claims, volumes, classes, csiNodes } = this.#caches;
     this.#subscriptions.push(
       claims.subscribe((previous, next) => {
         const claim = next ?? previous;
@@ -73,6 +75,7 @@ export class PodVolumes implements StorageView, Disposable {
       }),
       volumes.subscribe(onChange),
       classes.subscribe(onChange),
+      csiNodes.subscribe(onChange),
     );
   }
 
@@ -94,6 +97,11 @@ export class PodVolumes implements StorageView, Disposable {
 
   storageClass(name: string): DeepReadonly<StorageClass> | undefined {
     return this.#caches.classes.get({ namespace: '', name });
+  }
+
+  volumesMax(nodeName: string, driver: string): number | undefined {
+    const node = this.#caches.csiNodes.get({ namespace: '', name: nodeName });
+    return node?.spec.drivers?.find((d) => d.name === driver)?.allocatable?.count;
   }
 
   selectedNode(claim: Claim): string | undefined {

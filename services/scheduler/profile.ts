@@ -11,6 +11,7 @@ import { spread, spreadScore } from './plugins/spread.ts';
 import { taintScore, taints } from './plugins/taints.ts';
 import { unschedulable } from './plugins/unschedulable.ts';
 import { volumeBinding } from './plugins/volume-binding.ts';
+import { volumeLimits } from './plugins/volume-limits.ts';
 import { volumeRestrictions } from './plugins/volume-restrictions.ts';
 
 export const DEFAULT_PROFILE: Profile = {
@@ -22,6 +23,7 @@ export const DEFAULT_PROFILE: Profile = {
     ports,
     fit,
     volumeRestrictions,
+    volumeLimits,
     volumeBinding,
     spread,
     interPod,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type {
+  CSINode,
   DeepReadonly,
   Namespace,
   Node,
@@ -191,6 +192,44 @@ describe('where a pod with claims may run', () => {
     );
     w.snapshot.removePod('uid-p');
     expect(place(w, pod('q', 'c'))).toBe('a');
+  });
+});
+
+describe('volumes of a driver', () => {
+  const driver = 'd.example';
+  const csiNode = (name: string, count: number | undefined): CSINode => ({
+    apiVersion: 'storage.k8s.io/v1',
+    kind: 'CSINode',
+    metadata: { name },
+    spec: { drivers: [{ name: driver, nodeID: name, topologyKeys: [], allocatable: { count } }] },
+  });
+  const disk = (name: string): PersistentVolume => ({
+    apiVersion: 'v1',
+    kind: 'PersistentVolume',
+    metadata: { name },
+    spec: { csi: { driver, volumeHandle: name } },
+  });
+
+  test('no more than the driver takes on a node; one that is shared counts once', () => {
+    const w = world([node('a')]);
+    w.csiNodes.put(csiNode('a', 2));
+    for (const name of ['one', 'two', 'three']) {
+      w.claims.put(boundClaim(name, name));
+      w.volumes.put(disk(name));
+    }
+    w.classes.put({ ...local, metadata: { name: 'disks' }, provisioner: driver });
+    w.claims.put(claim('new', { storageClassName: 'disks' }));
+    const first = pod('p', 'one', 'two');
+    w.snapshot.setPod({ ...first, spec: { ...first.spec, nodeName: 'a' } });
+    expect(place(w, pod('q', 'two', 'one'))).toBe('a');
+    const why = '0/1 nodes are available: 1 node(s) exceed max volume count.';
+    expect(place(w, pod('q', 'three'))).toBe(why);
+    expect(place(w, pod('q', 'new'))).toBe(why);
+    w.csiNodes.put(csiNode('a', 3));
+    expect(place(w, pod('q', 'three'))).toBe('a');
+    expect(place(w, pod('q', 'three', 'new'))).toBe(why);
+    w.csiNodes.put(csiNode('a', undefined));
+    expect(place(w, pod('q', 'three', 'new'))).toBe('a');
   });
 });
 

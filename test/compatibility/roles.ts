@@ -55,9 +55,16 @@ export const ROLES: Readonly<Partial<Record<KindName, Role>>> = {
   clusterroles: acted(`${RBAC}/rbac.ts`, 'who may do what'),
   rolebindings: acted(`${RBAC}/binding-index.ts`, 'who may do what'),
   roles: acted(`${RBAC}/rbac.ts`, 'who may do what'),
-  csidrivers: read(`${ADMISSION}/node-token-audiences.ts`, 'nodes may ask for the tokens they name'),
+  csidrivers: acted(
+    `${CONTROLLERS}/attach/observe.ts`,
+    'say how nodes mount their volumes, and whether these are attached',
+  ),
+  csinodes: acted('services/gateway/storage.ts', 'made of the drivers that nodes have'),
   storageclasses: acted(`${ADMISSION}/storage.ts`, 'the default one is given to claims; berth.dev/local makes volumes'),
-  volumeattachments: read('services/apiserver/authz/node/node-authorizer.ts', 'a node may read its own'),
+  volumeattachments: acted(
+    `${CONTROLLERS}/attach/reconcile.ts`,
+    'made for what pods use of drivers, waited for by nodes',
+  ),
   volumeattributesclasses: acted(`${CONTROLLERS}/storage-protection/reconcile.ts`, 'kept while claims name them'),
   mutatingadmissionpolicies: acted(`${ADMISSION}/policy/mutating.ts`, 'change what is written'),
   mutatingadmissionpolicybindings: acted(`${ADMISSION}/policy/mutating.ts`, 'say where policies count'),

@@ -1,6 +1,7 @@
 /** Lines 6 to 10 and hostile input: resources, isolation, streams, metrics, the node. */
 import { type Line, none, real, unit } from './clause.ts';
 
+const DEVICES = 'test/node/device-plugins.test.ts';
 const RESOURCES = 'test/e2e/resources.test.ts';
 const LIMITS = 'test/integration/limits.test.ts';
 const EVICTION = 'test/faults/eviction.test.ts';
@@ -299,7 +300,15 @@ export const NODE_LINE: Line = {
       note: 'by systemd’s stop; not logind’s inhibitor',
     }),
     real('drain', [['test/e2e/nodes.test.ts', 'a drained one gives its pods away']]),
-    none('device plugins', 'not there (docs/plan/issue-4.md)'),
+    real('device plugins: counted, given, refused', [
+      [DEVICES, 'a container gets as many as it asks for'],
+      [DEVICES, 'a pod that comes past the scheduler is refused'],
+    ]),
+    real('device plugins: over deaths of agent and plugin', [
+      [DEVICES, 'a container that is started anew has its devices again'],
+    ]),
+    unit('device plugins: CDI devices', [['agent/devices/devices.test.ts', 'a CDI device: what its file says']]),
+    none('device plugins: NUMA alignment', 'not there (docs/plan/issue-4.md)'),
   ],
 };
 

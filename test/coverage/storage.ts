@@ -12,6 +12,7 @@ const CLAIM_VOLUMES = 'agent/volumes/claim-volumes.test.ts';
 const IMAGE_VOLUMES = 'test/e2e/image-volumes.test.ts';
 const AT_REST = 'test/node/secrets-at-rest.test.ts';
 const PRIVATE = 'test/node/private-images.test.ts';
+const CSI = 'test/node/csi.test.ts';
 const TOKENS = 'test/e2e/service-account.test.ts';
 
 export const IMAGE_LINE: Line = {
@@ -230,6 +231,21 @@ export const VOLUME_LINE: Line = {
     unit('NFS', [[CLAIM_VOLUMES, 'NFS is mounted by the host’s mount(8)']], {
       note: 'the command alone: this kernel has no client',
     }),
-    none('CSI', 'not there (docs/plan/issue-4.md)'),
+    real('CSI: registration socket', [
+      [CSI, 'a driver registers by its socket'],
+      [CSI, 'a driver that goes is taken from the CSINode'],
+    ]),
+    real('CSI: attached, staged, published, grown', [[CSI, 'a volume is made, attached, staged, published']]),
+    real('CSI: moves between nodes', [[CSI, 'it moves: another node’s pod waits']]),
+    real('CSI: driver or agent killed in the middle', [
+      [CSI, 'a driver that is killed in the middle of staging'],
+      [CSI, 'an agent that is killed between stage and publish'],
+    ]),
+    real('CSI: volumes in the pod’s own spec', [[CSI, 'an agent that is killed between stage and publish']], {
+      rows: ['CSIInlineVolumes should support CSIVolumeSource in Pod API'],
+    }),
+    real('CSI: nothing is left', [[CSI, 'with the pods and claims all goes']]),
+    unit('CSI: statistics of volumes', [['agent/csi/csi.test.ts', 'how full a claim’s volume is']]),
+    none('CSI: volumeMode Block', 'not there (docs/plan/issue-4.md)'),
   ],
 };

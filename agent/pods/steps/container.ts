@@ -7,6 +7,7 @@
 import { chmod, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { allEnded, type Ctx, isKind, messageOf, raceAbort } from '#lib/base';
+import { containerDevices } from '../../devices/container-devices.ts';
 import type { Image } from '../../images/images.ts';
 import { isolate } from '../../runtime/isolation/isolate.ts';
 import { type CgroupHost, ociResourcesOf } from '../../runtime/oci-resources.ts';
@@ -93,9 +94,11 @@ async function createAndStart(
   const { spec, sandbox } = r;
   const pod = r.pod();
   d.kernel.cgroups.expectMove();
+  const devices = await containerDevices((await d.devices?.given(pod.metadata.uid ?? '', spec.name, c)) ?? []);
   const environment = await orConfigError(async () => {
     const fileValues = await envFileValues(d, pod, spec, c);
-    return environmentOf(pod, spec, { ...envSources(d, pod, sandbox), fileValues });
+    const own = environmentOf(pod, spec, { ...envSources(d, pod, sandbox), fileValues });
+    return new Map([...devices.environment, ...own]);
   });
   const [rootfs, path, volumes] = await allEnded([
     d.images.mountRoot(o.id, o.image, c, sandbox.userNamespace),
@@ -105,7 +108,8 @@ async function createAndStart(
   const { image } = o;
   const { userNamespace } = sandbox;
   const own = await orConfigError(() => imageConfigVolumes(d, { rootfs, image, taken: volumes, userNamespace }, c));
-  const binds = [...own, ...volumes];
+  const taken = new Set([...own, ...volumes].map((b) => b.target));
+  const binds = [...own, ...volumes, ...devices.binds.filter((b) => !taken.has(b.target))];
   const [user] = await allEnded([
     orConfigError(() => resolveUser(rootfs, o.image.config.user, pod.spec.securityContext, spec.securityContext)),
     makeMountParents(
@@ -136,6 +140,7 @@ async function createAndStart(
     hasCgroupNamespace: d.kernel.cgroups.version === 'v2',
     oomScoreAdj: oomScoreAdj(pod, spec, d.settings.memoryBytes),
     hostname: sandbox.hostname,
+    devices,
   });
   const oci = await isolate(plain, { pod, container: spec }, d.settings.isolation);
   const handler = await runtimeHandlerOf(d, pod, sandbox.folder);

@@ -5,12 +5,13 @@
  */
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { allEnded, type Ctx, StatusError, toStatusError, writeFileAtomic } from '#lib/base';
+import { allEnded, type Ctx, StatusError, writeFileAtomic } from '#lib/base';
 import { dottedSysctl } from '../../admission/sysctls.ts';
 import type { PinnedNamespace } from '../../kernel/kernel.ts';
 import { hostsText, kernelHostname, resolvConfText } from '../../network/hosts.ts';
 import type { HostPort, SandboxId } from '../../network/network.ts';
 import type { UserNamespace } from '../../user-namespaces/ranges.ts';
+import { setUpFailure } from '../../volumes/volume.ts';
 import type { PodDeps } from '../deps.ts';
 import { containersOf, type PodObject } from '../model.ts';
 import { podCgroupLimits, qosClassOf } from '../resources.ts';
@@ -67,8 +68,15 @@ function checkHostname(pod: PodObject, hostname: string): void {
   );
 }
 
-/** A volume could not be made ready: the pod's event says FailedMount. */
-export class MountFailure extends StatusError {}
+/** What waits for others than this node, before the sandbox and outside the slots of starts. The pod's folder names the owner first. */
+export async function prepareRemoteVolumes(d: PodDeps, pod: PodObject, c: Ctx): Promise<void> {
+  const { volumes = [] } = pod.spec;
+  if (!volumes.some((v) => v.csi !== undefined || v.persistentVolumeClaim !== undefined || v.ephemeral !== undefined))
+    return;
+  await mkdir(podFolder(d, pod.metadata.uid ?? ''), { recursive: true, mode: 0o755 });
+  await savePod(d, pod);
+  await d.volumes.prepareRemote(pod, c);
+}
 
 /**
  * Throws StatusError; nothing half-made needs undoing, since a later call or `removeSandbox` goes on from there. What costs this
@@ -184,9 +192,7 @@ async function prepareVolumes(d: PodDeps, pod: PodObject, c: Ctx): Promise<void>
     try {
       await d.volumes.prepare({ pod, volumeName: name }, c);
     } catch (e) {
-      const { kind, message } = toStatusError(e);
-      if (kind === 'Cancelled') throw e;
-      throw new MountFailure(kind, `MountVolume.SetUp failed for volume "${name}" : ${message}`, { cause: e });
+      throw setUpFailure(name, e);
     }
   };
   /* Images are pulled before their containers, outside the slots of starts. */

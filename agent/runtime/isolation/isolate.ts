@@ -4,7 +4,7 @@
  * Source: kubernetes pkg/kubelet/kuberuntime/security_context.go; pod.spec.containers[].securityContext of the API.
  */
 import type { ContainerSpec, PodObject } from '../../pods/model.ts';
-import type { OciCapabilities, OciSpec } from '../oci-spec.ts';
+import type { OciCapabilities, OciDevice, OciSpec } from '../oci-spec.ts';
 import { appArmorOf } from './apparmor.ts';
 import { hostDevices } from './host-devices.ts';
 import { seccompOf } from './seccomp.ts';
@@ -36,11 +36,17 @@ export async function isolate(
     linux: {
       ...spec.linux,
       ...(seccomp === undefined ? {} : { seccomp }),
-      ...(isPrivileged ? { devices: await hostDevices() } : {}),
+      ...(isPrivileged ? { devices: await allDevices(spec.linux.devices ?? []) } : {}),
       ...(maskedPaths === undefined ? {} : { maskedPaths: [...maskedPaths, ...s.host.maskedPaths] }),
       ...(label === undefined ? {} : { mountLabel: label.mount }),
     },
   };
+}
+
+/** Those that plugins gave it stand where they say. */
+async function allDevices(own: readonly OciDevice[]): Promise<OciDevice[]> {
+  const paths = new Set(own.map((d) => d.path));
+  return [...(await hostDevices()).filter((d) => !paths.has(d.path)), ...own];
 }
 
 /** All are those that the agent has itself; one that is asked for by name and that it lacks is the runtime's to refuse. */

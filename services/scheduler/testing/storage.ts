@@ -1,5 +1,12 @@
 /** Storage of scheduler tests: none, or what a test puts there. */
-import type { DeepReadonly, KubeObject, PersistentVolume, PersistentVolumeClaim, StorageClass } from '#lib/api';
+import type {
+  CSINode,
+  DeepReadonly,
+  KubeObject,
+  PersistentVolume,
+  PersistentVolumeClaim,
+  StorageClass,
+} from '#lib/api';
 import { keyOf, keyText } from '#lib/api';
 import type { Client } from '#lib/client';
 import type { Informer, Listener } from '#lib/controller';
@@ -51,10 +58,16 @@ export interface TestStorage {
   readonly claims: PutInformer<PersistentVolumeClaim>;
   readonly volumes: PutInformer<PersistentVolume>;
   readonly classes: PutInformer<StorageClass>;
+  readonly csiNodes: PutInformer<CSINode>;
 }
 
 export function testStorage(): TestStorage {
-  return { claims: new PutInformer(), volumes: new PutInformer(), classes: new PutInformer() };
+  return {
+    claims: new PutInformer(),
+    volumes: new PutInformer(),
+    classes: new PutInformer(),
+    csiNodes: new PutInformer(),
+  };
 }
 
 export function podVolumes(s: TestStorage = testStorage(), client: Partial<Client> = {}): PodVolumes {
@@ -62,6 +75,7 @@ export function podVolumes(s: TestStorage = testStorage(), client: Partial<Clien
     claims: s.claims.asInformer(),
     volumes: s.volumes.asInformer(),
     classes: s.classes.asInformer(),
+    csiNodes: s.csiNodes.asInformer(),
   });
 }
 

@@ -1,0 +1,8 @@
+// Original file: proto/agent.proto
+
+
+export interface CsiDriverReply {
+}
+
+export interface CsiDriverReply__Output {
+}
