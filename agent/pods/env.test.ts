@@ -110,3 +110,12 @@ describe('expand', () => {
     expect(expand(text, new Map([['A', 'a']]))).toBe(wanted);
   });
 });
+
+test('subPathExpr: a variable that is missing or empty is told, and never leaves the whole volume', () => {
+  const variables = new Map([
+    ['A', 'a'],
+    ['EMPTY', ''],
+  ]);
+  expect(expandSubPath('x/$(A)/$$(B)', variables)).toBe('x/a/$(B)');
+  expect(() => expandSubPath('$(Z)$(EMPTY)$(B)$(Z)', variables)).toThrow('missing value for B, EMPTY, Z');
+});
