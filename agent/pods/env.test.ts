@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type EnvSources, environmentOf, expand } from './env.ts';
+import { type EnvSources, environmentOf, expand, expandSubPath } from './env.ts';
 import type { ContainerSpec, PodObject } from './model.ts';
 
 const pod = {
