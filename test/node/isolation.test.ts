@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { tellWhenFailed } from '../harness/diagnosis.ts';
-import { NodePods } from './node-pods.ts';
+import { IDLES, NodePods } from './node-pods.ts';
 
 /** By their numbers: include/uapi/linux/capability.h. */
 const CHOWN = 0;
@@ -105,6 +105,8 @@ describe('who a program is, and what it may (root)', () => {
       t.pod('best-effort', score),
       t.pod('burstable', score, memory('1Gi'), { initContainers: [sidecar] }),
       t.pod('guaranteed', score, { resources: { limits: { cpu: '10m', memory: '64Mi' } } }),
+      t.pod('victim', 'mkdir /w; echo mine >/w/index.html; exec httpd -f -p 8080 -h /w'),
+      t.pod('thief', IDLES),
       t.pod('killed', 'kill -9 $$$$; sleep 1000', memory('32Mi', '64Mi'), { shareProcessNamespace: true }),
       ...[
         'ghost',
@@ -121,6 +123,17 @@ describe('who a program is, and what it may (root)', () => {
     );
   });
   afterAll(() => t?.cluster.stop());
+
+  test('a program with the default capabilities cannot claim the address of another pod', async () => {
+    const { podIP = '' } = (await t.ready('victim')).status ?? {};
+    await t.ready('thief');
+    const page = 'busybox wget -T 5 -q -O - http://';
+    expect(await t.exec('thief', `${page}${podIP}:8080/`)).toBe('mine\n');
+    const claims = await t.exec('thief', `busybox arping -U -c 2 -w 2 -I eth0 ${podIP}`);
+    expect(claims).toMatch(/Sent 2 probe/);
+    await t.apply(t.pod('asks', `${page}${podIP}:8080/`));
+    expect(await t.said('asks')).toBe('mine');
+  });
 
   const refusal = (name: string) => t.waiting(name, /Error$/);
 
