@@ -32,7 +32,7 @@ test('no clause stands twice, each has its tests or its reason, real ones are te
   const key = (c: { line: string; clause: string }): string => `${c.line}: ${c.clause}`;
   expect(clauses.map(key).filter((k, i, all) => all.indexOf(k) !== i)).toEqual([]);
   expect(clauses.filter((c) => (c.kind === 'none' ? c.note === undefined : c.tests.length === 0)).map(key)).toEqual([]);
-  const isReal = (file: string): boolean => /^test\/(integration|e2e|faults)\//.test(file);
+  const isReal = (file: string): boolean => /^test\/(integration|e2e|node|faults)\//.test(file);
   expect(clauses.filter((c) => c.kind === 'real' && !c.tests.every((t) => isReal(t.file))).map(key)).toEqual([]);
 });
 

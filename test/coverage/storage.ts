@@ -3,32 +3,27 @@ import { type Line, none, real, unit } from './clause.ts';
 
 const IMAGES = 'test/integration/images.test.ts';
 const REGISTRIES = 'test/integration/registries.test.ts';
-const PULL = 'agent/images/pull.test.ts';
 const MOUNTS = 'test/integration/volumes.test.ts';
 const VOLUMES = 'agent/volumes/volumes.test.ts';
 const CLAIMS = 'test/e2e/claims.test.ts';
 const CLAIM_VOLUMES = 'agent/volumes/claim-volumes.test.ts';
 const IMAGE_VOLUMES = 'test/e2e/image-volumes.test.ts';
+const PULLS = 'test/node/images.test.ts';
+const PROGRAMS = 'test/node/volumes.test.ts';
+const HOST = 'test/node/host.test.ts';
 const TOKENS = 'test/e2e/service-account.test.ts';
 
 export const IMAGE_LINE: Line = {
   title: '3 Images',
   clauses: [
-    real('imagePullPolicy Never', [[IMAGE_VOLUMES, 'a pull that fails keeps the container waiting']], {
-      note: 'of an image volume; of a container: agent/pods/pull-progress.test.ts',
+    real('imagePullPolicy Never', [
+      [PULLS, 'IfNotPresent asks the registry once'],
+      [IMAGE_VOLUMES, 'a pull that fails keeps the container waiting'],
+    ]),
+    real('imagePullPolicy Always, IfNotPresent', [[PULLS, 'IfNotPresent asks the registry once']]),
+    real('pull secrets: dockerconfigjson', [[PULLS, 'pull secrets: the right one among others']], {
+      note: 'the best of those that are for the registry is tried, not each of them as by the kubelet',
     }),
-    none(
-      'imagePullPolicy Always, IfNotPresent',
-      'missing test: that the one asks the registry again and the other does not',
-    ),
-    unit(
-      'pull secrets: dockerconfigjson',
-      [
-        ['agent/images/keyring.test.ts', 'a name in full wins over a pattern'],
-        ['agent/pods/pull-secrets.test.ts', 'the secret comes: the image is pulled at once'],
-      ],
-      { note: 'no real pod pulls with one' },
-    ),
     real('credentials per registry', [[REGISTRIES, 'credentials go to the place they are for']]),
     real('HTTP(S)_PROXY', [[REGISTRIES, 'https goes through the proxy by CONNECT']]),
     real('extra CAs', [
@@ -39,24 +34,12 @@ export const IMAGE_LINE: Line = {
       ['test/e2e/registry.test.ts', 'an image that does not exist: reason, event'],
       [IMAGE_VOLUMES, 'a pull that fails keeps the container waiting'],
     ]),
-    unit(
-      'ImagePullBackOff: the curve',
-      [['agent/pods/pull-secrets.test.ts', 'one that does not help begins the back-off anew']],
-      {
-        note: 'its beginning; the doubling up to five minutes is shown for containers alone',
-      },
-    ),
-    unit('parallel pulls', [
-      ['agent/pods/worker.test.ts', 'images are pulled side by side'],
-      [PULL, 'pull: many callers of one image'],
-    ]),
-    unit('single flight', [
-      [PULL, 'pull: many callers of one image'],
-      ['agent/images/single-flight.test.ts', 'single flight: callers at the same time share one run'],
-    ]),
-    unit('progress seen as events', [
-      ['agent/pods/pull-progress.test.ts', 'a pull says how far it is after ten seconds'],
-    ]),
+    real('ImagePullBackOff: the curve', [[PULLS, 'one that fails is tried again after 10 s']], {
+      note: 'its first two waits; the doubling up to five minutes is shown for containers alone',
+    }),
+    real('parallel pulls', [[PULLS, 'three images come side by side']]),
+    real('single flight', [[PULLS, 'six pods of one image pull it once']]),
+    real('progress seen as events', [[PULLS, 'a pull that lasts tells how far it is']]),
     real(
       'a pull seen in `kubectl describe`',
       [[IMAGE_VOLUMES, 'a container sees the image, whose links mean its own files']],
@@ -97,7 +80,7 @@ export const VOLUME_LINE: Line = {
     real('emptyDir: disk', [['test/e2e/pod-life.test.ts', 'a file of one container is the environment of another']], {
       rows: ['EmptyDir volumes pod should support shared volumes between containers'],
     }),
-    unit('emptyDir: its mode', [[VOLUMES, 'emptyDir: 0777, kept by a second prepare']], {
+    real('emptyDir: its mode', [[PROGRAMS, 'emptyDir: open to all']], {
       rows: [
         'EmptyDir volumes volume on default medium should have the correct mode',
         'EmptyDir volumes volume on tmpfs should have the correct mode',
@@ -111,23 +94,35 @@ export const VOLUME_LINE: Line = {
       [MOUNTS, 'a memory emptyDir is a tmpfs'],
       ['test/faults/eviction.test.ts', 'limits of local storage'],
     ]),
-    unit(
-      'hostPath with types',
-      [
-        [VOLUMES, 'hostPath %s of %s: refused'],
-        [VOLUMES, 'hostPath …OrCreate makes what is missing'],
+    real('hostPath with types', [[HOST, 'hostPath: each type is what it says or is made']]),
+    real('configMap', [[PROGRAMS, 'configMap and secret: items, modes, bytes']], {
+      rows: [
+        'ConfigMap should be consumable from pods in volume',
+        'ConfigMap should be consumable from pods in volume with defaultMode set',
+        'ConfigMap should be consumable from pods in volume as non-root',
       ],
-      { note: 'DirectoryOrCreate with a real pod: test/e2e/claims.test.ts, volumes by hand' },
+    }),
+    real(
+      'secret',
+      [
+        [PROGRAMS, 'configMap and secret: items, modes, bytes'],
+        [MOUNTS, 'secrets lie on a tmpfs'],
+      ],
+      {
+        rows: [
+          'Secrets should be consumable from pods in volume',
+          'Secrets should be consumable from pods in volume with defaultMode set',
+        ],
+      },
     ),
-    real('configMap', [['test/e2e/kubectl-streams.test.ts', 'port-forward: to a pod and to a service']], {
-      note: 'the page that is served is one',
-      rows: ['ConfigMap should be consumable from pods in volume'],
-    }),
-    real('secret', [[MOUNTS, 'secrets lie on a tmpfs']], {
-      note: 'real mount, no container',
-      rows: ['Secrets should be consumable from pods in volume with defaultMode set'],
-    }),
-    real('projected', [[TOKENS, 'a user alone may read its token']]),
+    real(
+      'projected',
+      [
+        [PROGRAMS, 'projected: files of all sources below one folder'],
+        [TOKENS, 'a user alone may read its token'],
+      ],
+      { rows: ['Projected combined should project all components that make up the projection API'] },
+    ),
     real('service account token rotated', [[TOKENS, 'the token is renewed, and it is good']], {
       note: 'by an agent that begins; at 80 % of its life by a unit test',
     }),
@@ -135,25 +130,19 @@ export const VOLUME_LINE: Line = {
       [VOLUMES, 'the token renewed when 80 %'],
       ['agent/pods/tokens.test.ts', 'a running pod is refreshed when its token is due'],
     ]),
-    unit(
-      'downwardAPI',
-      [
-        [VOLUMES, 'downwardAPI: labels quoted as Go does'],
-        ['agent/pods/downward.test.ts', '%s: files are written again'],
+    real('downwardAPI', [[PROGRAMS, 'downwardAPI: the pod’s own fields and amounts']], {
+      rows: [
+        'Downward API volume should provide podname only',
+        'Downward API volume should update labels on modification',
+        'Downward API volume should update annotations on modification',
+        "Downward API volume should provide container's cpu limit",
+        'Downward API volume should provide node allocatable (memory) as default memory limit if the limit is not set',
       ],
-      {
-        rows: [
-          'Downward API volume should update labels on modification',
-          'Downward API volume should update annotations on modification',
-          "Downward API volume should provide container's cpu limit",
-          'Downward API volume should provide node allocatable (memory) as default memory limit if the limit is not set',
-        ],
-      },
-    ),
+    }),
     real('subPath', [[MOUNTS, 'subPath: a key of a ConfigMap stays']], {
       rows: ['Subpath Atomic writer volumes should support subpaths with configmap pod'],
     }),
-    none('subPathExpr', 'missing test', {
+    real('subPathExpr', [[PROGRAMS, 'subPathExpr: by variables']], {
       rows: [
         'Variable Expansion should allow substituting values in a volume subpath',
         'Variable Expansion should fail substituting values in a volume subpath with absolute path',
@@ -164,32 +153,31 @@ export const VOLUME_LINE: Line = {
     }),
     real('subPath safe against symlinks', [[MOUNTS, 'subPath under attack']]),
     real('readOnly recursive', [['test/e2e/isolation.test.ts', 'recursiveReadOnly on']]),
-    none('mountPropagation', 'missing test: only that it and recursiveReadOnly exclude each other'),
-    unit('defaultMode/items', [[VOLUMES, 'items choose keys, paths and modes']], {
-      note: 'defaultMode with a real mount: test/integration/volumes.test.ts',
+    real('mountPropagation', [[HOST, 'mountPropagation: what is mounted later, on either side']]),
+    real('defaultMode/items', [[PROGRAMS, 'configMap and secret: items, modes, bytes']], {
       rows: [
         'ConfigMap should be consumable from pods in volume with mappings',
         'ConfigMap should be consumable from pods in volume with mappings and Item mode set',
         'ConfigMap binary data should be reflected in volume',
       ],
     }),
-    unit('optional sources', [[VOLUMES, 'an optional source may appear and disappear later']], {
-      rows: [
-        'ConfigMap optional updates should be reflected in volume',
-        'Secrets optional updates should be reflected in volume',
-      ],
-    }),
-    unit(
-      'atomic updates (`..data`)',
+    real(
+      'optional sources',
       [
-        [VOLUMES, 'show every key behind the ..data link'],
-        [VOLUMES, 'a crash between any two steps of a write'],
+        [PROGRAMS, 'an optional source that is missing is an empty folder'],
+        [PROGRAMS, 'one that is needed keeps its pod waiting with words'],
       ],
       {
-        note: 'on real files without a container',
-        rows: ['ConfigMap updates should be reflected in volume'],
+        rows: [
+          'ConfigMap optional updates should be reflected in volume',
+          'Secrets optional updates should be reflected in volume',
+        ],
       },
     ),
+    real('atomic updates (`..data`)', [[PROGRAMS, 'a ConfigMap that changes is seen by a running program']], {
+      note: 'a crash between any two steps: agent/volumes/volumes.test.ts',
+      rows: ['ConfigMap updates should be reflected in volume'],
+    }),
     real(
       'fsGroup',
       [

@@ -10,7 +10,7 @@ numbered lines, and hostile input), with the tests that turn red when it breaks:
 there. To write it anew: \`${REWRITE}\`. At the end of a whole \`npm test\` each test named under *real* must have passed in that
 run, or it is told as a failure; one that was skipped for what the machine lacks is told, too.
 
-- **real**: with real containers, mounts, cgroups or registries (test/integration, test/e2e, test/faults).
+- **real**: with real containers, mounts, cgroups or registries (test/integration, test/e2e, test/node, test/faults).
 - **unit**: only by unit tests, or by the agent with a kernel that remembers.
 - **none**: by nothing; why.
 

@@ -225,7 +225,7 @@ describe('pulls (root)', () => {
     const sent = new Set(front.of('private/others', 'manifests').map((a) => a.authorization));
     expect(sent).toEqual(new Set([undefined, `Basic ${btoa(`${USER}:guessed`)}`]));
     await t.waiting('later', /^(ErrImagePull|ImagePullBackOff)$/);
-    await t.apply(login('comes', { [host]: { username: USER, password: PASSWORD } }));
+    await t.apply(login('comes', { [host]: { auth: btoa(`${USER}:${PASSWORD}`) } }));
     expect(await t.said('later')).toBe('private, later');
   });
 
