@@ -17,6 +17,7 @@ const BLOB = 'test/integration/unpack-blob.test.ts';
 const IMAGES = 'test/integration/images.test.ts';
 const WHO = 'test/node/isolation.test.ts';
 const HOST = 'test/node/host.test.ts';
+const NUMBERS = 'test/node/eviction.test.ts';
 const CGROUPS = 'test/integration/cgroups.test.ts';
 
 export const RESOURCE_LINE: Line = {
@@ -57,9 +58,7 @@ export const RESOURCE_LINE: Line = {
     }),
     real('ephemeral-storage', [[EVICTION, 'limits of local storage']]),
     real('node allocatable with reservations', [[RESOURCES, 'what is reserved is not allocatable']]),
-    unit('system reservation beside that of the agent', [
-      ['agent/resources/allocatable.test.ts', 'what is reserved is added up'],
-    ]),
+    real('system reservation beside that of the agent', [[NUMBERS, 'what is kept back for the system counts']]),
     real('OOMKilled', [
       [RESOURCES, 'a hog of memory is killed'],
       [RUNTIME, 'oom: the kernel killed it'],
@@ -76,10 +75,14 @@ export const RESOURCE_LINE: Line = {
     ]),
     real('eviction: memory', [[EVICTION, 'short of memory']]),
     real('eviction: disk', [[EVICTION, 'short of disk']]),
-    unit('eviction: inodes', [['agent/eviction/ranking.test.ts', 'inodes']]),
-    unit('eviction: pids', [['agent/eviction/ranking.test.ts', 'processes: by priority']]),
+    real('eviction: inodes', [[NUMBERS, 'inodes: the pod with the most files goes']]),
+    real('eviction: pids', [[NUMBERS, 'inodes: the pod with the most files goes']], {
+      note: 'by priority first: agent/eviction/ranking.test.ts',
+    }),
     real('thresholds: hard', [[EVICTION, 'short of memory']]),
-    unit('thresholds: soft', [['agent/eviction/thresholds.test.ts', 'a soft threshold says its condition at once']]),
+    real('thresholds: soft', [[NUMBERS, 'a soft threshold: the pod that fills the disk goes']], {
+      note: 'exact times: agent/eviction/manager.test.ts and thresholds.test.ts',
+    }),
     real('node conditions and taints', [
       [EVICTION, 'short of memory'],
       [EVICTION, 'short of disk'],

@@ -92,12 +92,15 @@ evictionPressureTransitionPeriod: 5s
     await t.event(t.node, /^NodeHasInsufficientPID /);
   });
 
-  test('a soft threshold: the condition at once, the pod after its grace, with a grace of its own that is no longer than allowed', async () => {
+  test('a soft threshold: the pod that fills the disk goes, not before the grace is over; others stay', async () => {
     const { status } = await failed('keeps');
     expect(status).toMatchObject({
       reason: 'Evicted',
       message: expect.stringMatching(/^The node was low on resource: ephemeral-storage\. Threshold quantity: /),
     });
+    const times = status?.containerStatuses?.[0]?.state?.terminated;
+    const lived = Date.parse(times?.finishedAt ?? '') - Date.parse(times?.startedAt ?? '');
+    expect(lived).toBeGreaterThan(SOFT_GRACE_S * 1000);
     expect((await t.read('stays')).status?.phase).toBe('Running');
     await eventually('the node recovers', PATIENCE_MS, async () => {
       const all = await Promise.all([condition('DiskPressure'), condition('PIDPressure')]);
