@@ -90,6 +90,7 @@ evictionPressureTransitionPeriod: 5s
       ),
     });
     await t.event(t.node, /^NodeHasInsufficientPID /);
+    expect((await t.read('stays')).status?.phase).toBe('Running');
   });
 
   test('a soft threshold: the pod that fills the disk goes, not before the grace is over; others stay', async () => {
