@@ -277,6 +277,21 @@ test('short of disk: when reclaiming is not enough, the pod with the most files 
   expect(evicted(rig)).toEqual(['big', 'little']);
 });
 
+test('short of inodes: when reclaiming is enough no pod goes for it, although disk is short too and not due yet', async () => {
+  const rig = await setUp({
+    evictionSoft: { 'nodefs.available': '10Gi' },
+    evictionSoftGracePeriodMs: { 'nodefs.available': 120_000 },
+  });
+  rig.volumeMi.set('innocent', 5);
+  await run(rig, pod('innocent', { volumes: [{ name: 'v', emptyDir: {} }] }));
+  rig.seen.set('nodefs.available', { available: 8 * GI, capacity: 20 * GI });
+  rig.seen.set('nodefs.inodesFree', { available: 1, capacity: 1000 });
+  rig.reclaims.push(() => rig.seen.set('nodefs.inodesFree', { available: 900, capacity: 1000 }));
+  await rig.node.pass(60_000, 5_000);
+  expect(rig.resources).toEqual(['inodes']);
+  expect(evicted(rig)).toEqual([]);
+});
+
 test('admission under pressure: best effort is refused under memory pressure, all but critical ones under disk pressure', async () => {
   const rig = await setUp();
   lowMemory(rig, 60);

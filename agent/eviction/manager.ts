@@ -119,15 +119,19 @@ export class EvictionManager {
     return this.#evictOne(urgent, seen, c);
   }
 
-  /** True when that was enough. With a disk of its own for images, that of pods has nothing that could go. */
-  async #reclaimed({ signal }: Threshold, c: Ctx): Promise<boolean> {
+  /**
+   * True when that was enough for this threshold: no pod may go for another one, which the next look is for. With a disk of its
+   * own for images, that of pods has nothing that could go.
+   */
+  async #reclaimed(urgent: Threshold, c: Ctx): Promise<boolean> {
+    const { signal } = urgent;
     const isImages = signal.startsWith('imagefs.');
     if (!isImages && !(signal.startsWith('nodefs.') && !this.#o.hasDedicatedImageFs)) return false;
     await this.#o.reclaimDisk(c).catch((e: unknown) => {
       c.signal.throwIfAborted();
       c.log.warn({ err: messageOf(e) }, 'making room on the disk failed');
     });
-    return thresholdsMet(this.#o.thresholds, await this.#o.observe(c), { withReclaim: true }).length === 0;
+    return thresholdsMet([urgent], await this.#o.observe(c), { withReclaim: true }).length === 0;
   }
 
   async #evictOne(urgent: Threshold, seen: Observations, c: Ctx): Promise<EvictablePod | undefined> {

@@ -6,7 +6,7 @@
 import { setMaxListeners } from 'node:events';
 import { mkdir } from 'node:fs/promises';
 import type { Ctx, Random } from '#lib/base';
-import { assert, messageOf, raceAbort, Scope, StatusError } from '#lib/base';
+import { allEnded, assert, messageOf, raceAbort, Scope, StatusError } from '#lib/base';
 import type { Programs } from '../kernel/kernel.ts';
 import { contains, formatCidr, formatIpv4, gatewayOf, parseCidr, parseIpv4 } from './addresses.ts';
 import type { BridgeView, PodLink } from './bridge.ts';
@@ -35,11 +35,12 @@ import {
 } from './overlay.ts';
 import { hostPortRules } from './services/host-ports.ts';
 import type { FilterView } from './services/nft.ts';
-import { rulesetOf } from './services/nft.ts';
+import { rulesetOf, SERVICES_WITNESS } from './services/nft.ts';
 import { UdpFlows, udpPaths } from './services/stale-udp.ts';
 import type { Backend, RuleMemo } from './services/table.ts';
 import { serviceRules } from './services/table.ts';
 import { TableWriter } from './services/table-writer.ts';
+import { guardRuleset, SourceGuard } from './source-guard.ts';
 import { StrayLinks } from './stray-links.ts';
 import { localnetMarker, ownsLocalnet, writeSysctls } from './sysctls.ts';
 
@@ -88,6 +89,7 @@ class NodeNetwork implements Network {
   readonly #scope: Scope;
   readonly #c: Ctx;
   readonly #writer: TableWriter;
+  readonly #guard: SourceGuard;
   readonly #peerRuns = new Coalesced(() => this.#writePeers());
   readonly #flowRuns = new Coalesced(() => this.#forgetFlows());
   readonly #flows: UdpFlows;
@@ -114,6 +116,7 @@ class NodeNetwork implements Network {
     setMaxListeners(0, this.#scope.signal);
     this.#c = { ...c, signal: this.#scope.signal };
     this.#writer = new TableWriter(o.kernel.programs, () => this.#ruleset(), this.#c);
+    this.#guard = new SourceGuard(o.kernel.programs, () => guardRuleset(this.#names, ledger.ledger), this.#c);
     this.#flows = new UdpFlows(o.kernel.programs, (ip) => this.#isPod(ip));
     this.#scope.spawn('heal', () => this.#heal());
     const strays = new StrayLinks(o.kernel.programs, this.#names);
@@ -154,8 +157,10 @@ class NodeNetwork implements Network {
     const dns = before?.dns ?? (await this.#startDns(config, views.bridge.gateway));
     this.#running = { config, ...views, filter: { ...views.filter, dnsPort: dns.port }, dns };
     // The table of an earlier agent serves until this one knows the services: an empty one would cut them all off.
-    this.#keepsTable = !this.#isSynced && (await this.#writer.exists(this.#names.table));
-    await this.#applyTable();
+    this.#keepsTable =
+      !this.#isSynced &&
+      (await this.#writer.exists({ family: 'ip', table: this.#names.table, witness: SERVICES_WITNESS }));
+    await allEnded([this.#applyTable(), this.#guard.apply()]);
     for (const wake of this.#waiting.splice(0)) wake();
     // Before the first table is known, peers that an earlier agent left must stay: running pods talk to them.
     if (this.#isSynced) await this.#peerRuns.request();
@@ -182,7 +187,7 @@ class NodeNetwork implements Network {
     try {
       const isWhole = known !== undefined && (await isConnected(programs, bridge, link, c));
       if (known !== undefined && !isWhole) await disconnectPod(programs, link.veth, c);
-      if (!isWhole) await connectPod(programs, bridge, link, c);
+      await allEnded([isWhole ? undefined : connectPod(programs, bridge, link, c), this.#guard.apply()]);
       if (o.hostPorts.length > 0 || (known?.hostPorts.length ?? 0) > 0) await this.#applyHostPorts(c);
     } catch (e) {
       // Known ones stay for the caller's detach.
@@ -208,6 +213,8 @@ class NodeNetwork implements Network {
     const known = ledger.ledger.held.get(id);
     if (known === undefined) return;
     await ledger.change((l) => ({ ledger: release(l, id) }));
+    // A name that is gone does no harm; what failed is tried again by `heal`.
+    if (this.#running !== undefined) await this.#guard.apply().catch(() => undefined);
     if (known.hostPorts.length > 0 && this.#running !== undefined) await this.#applyHostPorts(c);
   }
 
@@ -357,9 +364,11 @@ class NodeNetwork implements Network {
       await this.#c.clock.sleep(RETRY_EVERY_MS, this.#c.signal);
       if (this.#running === undefined) continue;
       const isBehind = this.#isSynced && this.#peers === undefined;
-      if (tick % TICKS_A_CHECK !== 0 && !this.#writer.isFailed && !isBehind) continue;
+      const isFailed = this.#writer.isFailed || this.#guard.isFailed;
+      if (tick % TICKS_A_CHECK !== 0 && !isFailed && !isBehind) continue;
       try {
         await this.#writer.heal();
+        await this.#guard.heal();
         if (isBehind) await this.#peerRuns.request();
         if (tick % TICKS_A_CHECK !== 0) continue;
         // Docker may have been started since, and with it its DROP policy.

@@ -1,5 +1,5 @@
 /**
- * Removes everything of an instance from the kernel, from its id alone: links (bridge, vxlan, every veth), its nft table, its
+ * Removes everything of an instance from the kernel, from its id alone: links (bridge, vxlan, every veth), its nft tables, its
  * routes, its accept rules. Used by `berth down`; the address file goes with the state folder. net.ipv4.ip_forward stays as
  * it is: other software may have come to need it.
  */
@@ -8,6 +8,7 @@ import type { Programs } from '../kernel/kernel.ts';
 import { withdrawForwarding } from './forward-policy.ts';
 import { GONE, ipJson, runBatch } from './iproute.ts';
 import { networkNames } from './names.ts';
+import { removeGuard } from './source-guard.ts';
 import { restoreLocalnet } from './sysctls.ts';
 
 const TIMEOUT_MS = 20_000;
@@ -33,5 +34,6 @@ export async function teardownNetwork(o: { kernel: { programs: Programs }; insta
   // add + delete: deleting alone fails when it is gone already.
   const stdin = `add table ip ${names.table}\ndelete table ip ${names.table}\n`;
   await programs.run(['nft', '-f', '-'], { stdin, timeoutMs: TIMEOUT_MS }, c);
+  await removeGuard(programs, names, c);
   await withdrawForwarding(programs, names.comment, c);
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type EnvSources, environmentOf, expand } from './env.ts';
+import { type EnvSources, environmentOf, expand, expandSubPath } from './env.ts';
 import type { ContainerSpec, PodObject } from './model.ts';
 
 const pod = {
@@ -109,4 +109,13 @@ describe('expand', () => {
   ])('%s -> %s', (text, wanted) => {
     expect(expand(text, new Map([['A', 'a']]))).toBe(wanted);
   });
+});
+
+test('subPathExpr: a variable that is missing or empty is told, and never leaves the whole volume', () => {
+  const variables = new Map([
+    ['A', 'a'],
+    ['EMPTY', ''],
+  ]);
+  expect(expandSubPath('x/$(A)/$$(B)', variables)).toBe('x/a/$(B)');
+  expect(() => expandSubPath('$(Z)$(EMPTY)$(B)$(Z)', variables)).toThrow('missing value for B, EMPTY, Z');
 });

@@ -45,6 +45,14 @@ export function expand(text: string, env: ReadonlyMap<string, string>): string {
   });
 }
 
+/** As `expand`, for a path: throws Invalid where a name is unknown or empty. Source: pkg/kubelet/container/helpers.go. */
+export function expandSubPath(text: string, env: ReadonlyMap<string, string>): string {
+  const names = [...text.matchAll(/\$\$|\$\(([^()]*)\)/g)].flatMap((m) => m[1] ?? []);
+  const missing = [...new Set(names.filter((name) => (env.get(name) ?? '') === ''))].sort();
+  if (missing.length > 0) throw new StatusError('Invalid', `missing value for ${missing.join(', ')}`);
+  return expand(text, env);
+}
+
 function serviceVariables(s: DeepReadonly<Service>): [string, string][] {
   const ip = s.spec.clusterIP;
   const ports = s.spec.ports ?? [];

@@ -51,6 +51,11 @@ test('names of the image are looked up, unknown ones and root against runAsNonRo
   await expect(resolveUser(root, 'web', { runAsNonRoot: true }, undefined)).rejects.toThrow('non-numeric user (web)');
 });
 
+test('a user of an image that is longer than any is refused, and not repeated whole', async () => {
+  const failed = resolveUser(await image(), 'x'.repeat(5_000_000), undefined, undefined);
+  await expect(failed).rejects.toThrow(/^unable to find user x{64}…: no matching entries in the image$/);
+});
+
 test('a passwd file that is a link out of the root is not read', async () => {
   const root = await image();
   await rm(join(root, 'etc/passwd'));

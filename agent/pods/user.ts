@@ -29,6 +29,8 @@ export function parseUser(text: string | undefined): ProcessUser | undefined {
 
 const FILE_BYTES_MAX = 1 << 20;
 const ID_MAX = 0xffff_fffe;
+/** Longer than any that a system knows; what an image says is repeated in errors. */
+const USER_CHARS_MAX = 1024;
 
 /** Throws Invalid with the kubelet's words when runAsNonRoot is not met or a name is unknown. */
 export async function resolveUser(
@@ -39,6 +41,11 @@ export async function resolveUser(
 ): Promise<ProcessUser> {
   const runAsUser = container?.runAsUser ?? pod?.runAsUser;
   const runAsGroup = container?.runAsGroup ?? pod?.runAsGroup;
+  if (imageUser.length > USER_CHARS_MAX)
+    throw new StatusError(
+      'Invalid',
+      `unable to find user ${imageUser.slice(0, 64)}…: no matching entries in the image`,
+    );
   const nonRoot = container?.runAsNonRoot ?? pod?.runAsNonRoot ?? false;
   const [userText = '', groupText = ''] = runAsUser === undefined ? imageUser.split(':', 2) : [String(runAsUser), ''];
   if (nonRoot && runAsUser === undefined && userText !== '' && !/^\d+$/.test(userText)) {

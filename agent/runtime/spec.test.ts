@@ -40,6 +40,14 @@ test('capabilities: dropping all and adding one back; none held by another user 
   expect([other.bounding, other.effective, other.ambient]).toEqual([['CAP_NET_BIND_SERVICE'], [], []]);
 });
 
+test('capabilities: one that is on both lists is dropped', () => {
+  const container = {
+    securityContext: { capabilities: { drop: ['CAP_SYS_TIME', 'KILL'], add: ['SYS_TIME', 'SYSLOG'] } },
+  };
+  const { bounding } = ociSpecOf(input({ container })).process.capabilities;
+  expect(['CAP_SYS_TIME', 'CAP_KILL', 'CAP_SYSLOG'].filter((name) => bounding.includes(name))).toEqual(['CAP_SYSLOG']);
+});
+
 test('only privileged containers get every device and unmasked paths', () => {
   const plain = ociSpecOf(input());
   expect(plain.linux.resources.devices?.[0]).toEqual({ allow: false, access: 'rwm' });

@@ -280,8 +280,9 @@ function capabilitiesOf(security: DeepReadonly<SecurityContext> | undefined, uid
   const drop = (security?.capabilities?.drop ?? []).map(full);
   if (add.includes('CAP_ALL')) for (const c of ALL_CAPABILITIES) set.add(c);
   if (drop.includes('CAP_ALL')) set.clear();
-  for (const c of drop) set.delete(c);
   for (const c of add) if (c !== 'CAP_ALL') set.add(c);
+  /* Whoever names one on both lists does without it, as on containerd and CRI-O. */
+  for (const c of drop) set.delete(c);
   const list = [...set].sort();
   const held = uid === 0 ? list : [];
   return { bounding: list, effective: held, permitted: held, inheritable: [], ambient: [] };

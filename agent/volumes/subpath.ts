@@ -17,8 +17,10 @@ const MODE_MASK = 0o2777;
 
 /** Relative, without "..": throws Invalid. */
 export function checkedSubPath(subPath: string): string {
-  if (subPath.startsWith('/')) throw new StatusError('Invalid', `subPath "${subPath}" must not be an absolute path`);
-  if (subPath.split('/').includes('..')) throw new StatusError('Invalid', `subPath "${subPath}" must not contain ".."`);
+  if (subPath.startsWith('/'))
+    throw new StatusError('Invalid', `error SubPath \`${subPath}\` must not be an absolute path`);
+  if (subPath.split('/').includes('..'))
+    throw new StatusError('Invalid', `unable to provision SubPath \`${subPath}\`: must not contain '..'`);
   return subPath
     .split('/')
     .filter((part) => part !== '' && part !== '.')

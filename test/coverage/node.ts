@@ -8,29 +8,35 @@ const EVICTION = 'test/faults/eviction.test.ts';
 const ISOLATION = 'test/e2e/isolation.test.ts';
 const SECCOMP = 'test/integration/seccomp.test.ts';
 const HOSTILE = 'test/integration/hostile-container.test.ts';
-const USER = 'agent/pods/user.test.ts';
-const SPEC = 'agent/runtime/spec.test.ts';
 const RUNTIME = 'test/integration/runtime.test.ts';
 const KUBECTL = 'test/e2e/kubectl-streams.test.ts';
 const FLOOD = 'test/integration/logs.test.ts';
-const LOG_FILE = 'agent/pods/log-file.test.ts';
 const PROCESSES = 'test/integration/pod-processes.test.ts';
 const METRICS = 'test/e2e/metrics.test.ts';
 const UNPACK = 'test/integration/unpack.test.ts';
 const BLOB = 'test/integration/unpack-blob.test.ts';
 const IMAGES = 'test/integration/images.test.ts';
+const WHO = 'test/node/isolation.test.ts';
+const HOST = 'test/node/host.test.ts';
+const NUMBERS = 'test/node/eviction.test.ts';
 const CGROUPS = 'test/integration/cgroups.test.ts';
 const USERS = 'test/node/user-namespaces.test.ts';
 
 export const RESOURCE_LINE: Line = {
   title: '6 Resources',
   clauses: [
-    real('QoS classes', [[RESOURCES, 'hogs of best effort leave']], {
-      note: 'by the weights of their cgroups; status.qosClass is looked at nowhere here',
-      rows: [
-        'Pods Extended Pods Set QOS Class should be set on Pods with matching resource requests and limits for memory and cpu',
+    real(
+      'QoS classes',
+      [
+        [RESOURCES, 'hogs of best effort leave'],
+        [WHO, 'oom_score_adj by QoS class'],
       ],
-    }),
+      {
+        rows: [
+          'Pods Extended Pods Set QOS Class should be set on Pods with matching resource requests and limits for memory and cpu',
+        ],
+      },
+    ),
     real('cgroup v1 or v2, as this machine has it', [
       [CGROUPS, 'memory with swap, quota and shares'],
       ['test/integration/kernel.test.ts', 'limits, usage, children, removal'],
@@ -54,26 +60,31 @@ export const RESOURCE_LINE: Line = {
     }),
     real('ephemeral-storage', [[EVICTION, 'limits of local storage']]),
     real('node allocatable with reservations', [[RESOURCES, 'what is reserved is not allocatable']]),
-    unit('system reservation beside that of the agent', [
-      ['agent/resources/allocatable.test.ts', 'what is reserved is added up'],
-    ]),
+    real('system reservation beside that of the agent', [[NUMBERS, 'what is kept back for the system counts']]),
     real('OOMKilled', [
       [RESOURCES, 'a hog of memory is killed'],
       [RUNTIME, 'oom: the kernel killed it'],
     ]),
-    real('OOMKilled told from another end', [[RUNTIME, 'oom: the kernel killed it']], {
-      note: 'of an exit by 9; that a SIGKILL (137) is no OOMKilled is demanded nowhere',
+    real('OOMKilled told from another end', [
+      [RUNTIME, 'oom: the kernel killed it'],
+      [WHO, 'a SIGKILL is no OOMKilled'],
+    ]),
+    real('oom_score_adj', [[WHO, 'oom_score_adj by QoS class']], {
+      note: 'of Guaranteed pods as low as this host allows: -997 by agent/pods/resources.test.ts',
     }),
-    unit('oom_score_adj', [['agent/pods/resources.test.ts', 'oom_score_adj: by memory asked for']]),
     real('oom_score_adj clamped where it may not be lowered', [
       [RUNTIME, 'limits that this host does not allow are clamped'],
     ]),
     real('eviction: memory', [[EVICTION, 'short of memory']]),
     real('eviction: disk', [[EVICTION, 'short of disk']]),
-    unit('eviction: inodes', [['agent/eviction/ranking.test.ts', 'inodes']]),
-    unit('eviction: pids', [['agent/eviction/ranking.test.ts', 'processes: by priority']]),
+    real('eviction: inodes', [[NUMBERS, 'inodes: the pod with the most files goes']]),
+    real('eviction: pids', [[NUMBERS, 'inodes: the pod with the most files goes']], {
+      note: 'by priority first: agent/eviction/ranking.test.ts',
+    }),
     real('thresholds: hard', [[EVICTION, 'short of memory']]),
-    unit('thresholds: soft', [['agent/eviction/thresholds.test.ts', 'a soft threshold says its condition at once']]),
+    real('thresholds: soft', [[NUMBERS, 'a soft threshold: the pod that fills the disk goes']], {
+      note: 'exact times: agent/eviction/manager.test.ts and thresholds.test.ts',
+    }),
     real('node conditions and taints', [
       [EVICTION, 'short of memory'],
       [EVICTION, 'short of disk'],
@@ -87,25 +98,19 @@ export const RESOURCE_LINE: Line = {
 export const ISOLATION_LINE: Line = {
   title: '7 Isolation',
   clauses: [
-    real('runAsUser, runAsGroup', [['test/e2e/pod-life.test.ts', 'rules let a container run again']], {
-      note: 'as the status says it; a token that only its user may read: test/e2e/service-account.test.ts',
+    real('runAsUser, runAsGroup', [[WHO, 'runAsNonRoot: root is refused with words']], {
       rows: [
         'Security Context should support pod.Spec.SecurityContext.RunAsUser And pod.Spec.SecurityContext.RunAsGroup',
         'Security Context When creating a container with runAsUser should run the container with uid 65534',
       ],
     }),
-    unit('runAsNonRoot', [[USER, 'unknown ones and root against runAsNonRoot are refused']]),
-    real('supplementalGroups', [['test/e2e/pod-life.test.ts', 'rules let a container run again']], {
-      note: 'as the status says it; the policies: agent/pods/user.test.ts',
+    real('runAsNonRoot', [[WHO, 'runAsNonRoot: root is refused with words']]),
+    real('supplementalGroups', [[WHO, 'supplementalGroupsPolicy: Merge has the groups']]),
+    real('supplementalGroupsPolicy', [[WHO, 'supplementalGroupsPolicy: Merge has the groups']]),
+    real('capabilities: add', [[WHO, 'capabilities: the default set, in force for root alone']], {
+      note: 'that the filter opens its calls: test/integration/seccomp.test.ts',
     }),
-    unit('supplementalGroupsPolicy', [
-      [USER, 'Merge, the default'],
-      [USER, 'Strict: only those of the pod'],
-    ]),
-    unit('capabilities: add', [[SPEC, 'capabilities: dropping all and adding one back']], {
-      note: 'that the filter opens its calls, with a container: test/integration/seccomp.test.ts',
-    }),
-    unit('capabilities: drop', [[SPEC, 'capabilities: dropping all and adding one back']]),
+    real('capabilities: drop', [[WHO, 'capabilities: the default set, in force for root alone']]),
     real(
       'privileged',
       [
@@ -168,9 +173,7 @@ export const ISOLATION_LINE: Line = {
       [HOSTILE, 'gains nothing by a set-uid program'],
     ]),
     real('by default: masked and read-only paths', [[HOSTILE, 'does not get out by any of the ways']]),
-    unit('by default: capability set', [[SPEC, 'capabilities: dropping all and adding one back']], {
-      note: 'what is held after drop and add; the default list itself is compared nowhere',
-    }),
+    real('by default: capability set', [[WHO, 'capabilities: the default set, in force for root alone']]),
     real('user namespace per pod (idmapped mounts)', [
       [USERS, 'with every capability it is not root of the node'],
       [USERS, 'on the node its processes are of its range'],
@@ -197,9 +200,7 @@ export const STREAM_LINE: Line = {
     real('logs: tail, timestamps, limitBytes, several containers', [[KUBECTL, 'logs: by container, tail']], {
       rows: ['Kubelet when scheduling a busybox command in a pod should print the output to logs'],
     }),
-    unit('logs: since', [[LOG_FILE, 'since leaves out older lines']], {
-      note: 'the title in test/e2e/kubectl-streams.test.ts names it, its body does not ask for it',
-    }),
+    real('logs: since', [[HOST, 'logs since a time']]),
     real('logs: previous', [['test/e2e/pods.test.ts', 'CrashLoopBackOff: what status']]),
     real('logs rotated by size and count', [
       [RUNTIME, 'log: only the newest files are kept'],
@@ -287,15 +288,15 @@ export const NODE_LINE: Line = {
       ['test/node/node-health.test.ts', 'a helper that hangs makes the node not Ready'],
       ['test/node/node-health.test.ts', 'links that somebody took away are made again'],
     ]),
-    none('status: images', 'missing test with real images: test/integration/gateway.test.ts passes a list on'),
-    none('status: nodeInfo', 'missing test'),
-    none('status: addresses', 'missing test'),
+    real('status: images', [[HOST, 'status: the facts and addresses of the machine']]),
+    real('status: nodeInfo', [[HOST, 'status: the facts and addresses of the machine']]),
+    real('status: addresses', [[HOST, 'status: the facts and addresses of the machine']]),
     real('status: runtimeHandlers', [[ISOLATION, 'node.yaml: a second runtime']]),
-    unit('status: features', [['agent/node.test.ts', 'a node says that it heeds supplementalGroupsPolicy']]),
+    real('status: features', [[HOST, 'status: the facts and addresses of the machine']]),
     real('lease', [['test/integration/gateway.test.ts', 'the lease is renewed while the node is heard']], {
       note: 'real etcd and session, an agent without containers; what the cluster makes of silence: test/faults/hosts.test.ts',
     }),
-    none('heartbeats without writing to etcd each time', 'missing test: nothing counts the writes'),
+    real('heartbeats without writing to etcd each time', [[HOST, 'a node that is heard every second']]),
     real('graceful node shutdown', [['test/e2e/shutdown.test.ts', 'with the host, pods end by their priority']], {
       note: 'by systemd’s stop; not logind’s inhibitor',
     }),
@@ -344,12 +345,13 @@ export const HOSTILE_LINE: Line = {
       ],
       { note: 'a descriptor whose size is another than the blob’s is not looked at alone' },
     ),
-    unit('image configs with nonsense users', [[USER, 'unknown ones and root against runAsNonRoot']]),
-    unit(
-      'image configs with nonsense working directories',
-      [['agent/runtime/spec-fuzz.test.ts', 'spec: the laws of a specification']],
-      { note: 'that no law is broken; what the user is told is shown nowhere' },
-    ),
+    real('image configs with nonsense users', [[WHO, 'a user that the image does not know']]),
+    real('image configs with nonsense working directories', [[WHO, 'a working directory that is a file is told']]),
+    real('pods against each other on the network', [
+      ['test/integration/network-spoofing.test.ts', 'it cannot claim another’s address on the bridge'],
+      ['test/integration/network-spoofing.test.ts', 'its own address is heard'],
+      [WHO, 'cannot claim the address of another pod'],
+    ]),
     real('pods with paths that leave their volume', [
       ['test/integration/volumes.test.ts', 'subPath under attack'],
       ['test/e2e/image-volumes.test.ts', 'subPath shows a part'],

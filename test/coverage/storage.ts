@@ -2,9 +2,7 @@
 import { type Line, none, real, unit } from './clause.ts';
 
 const IMAGES = 'test/integration/images.test.ts';
-const GIVEN = 'test/node/environment.test.ts';
 const REGISTRIES = 'test/integration/registries.test.ts';
-const PULL = 'agent/images/pull.test.ts';
 const MOUNTS = 'test/integration/volumes.test.ts';
 const VOLUMES = 'agent/volumes/volumes.test.ts';
 const CLAIMS = 'test/e2e/claims.test.ts';
@@ -13,20 +11,21 @@ const IMAGE_VOLUMES = 'test/e2e/image-volumes.test.ts';
 const AT_REST = 'test/node/secrets-at-rest.test.ts';
 const PRIVATE = 'test/node/private-images.test.ts';
 const CSI = 'test/node/csi.test.ts';
+const PULLS = 'test/node/images.test.ts';
+const PROGRAMS = 'test/node/volumes.test.ts';
+const HOST = 'test/node/host.test.ts';
 const TOKENS = 'test/e2e/service-account.test.ts';
 
 export const IMAGE_LINE: Line = {
   title: '3 Images',
   clauses: [
-    real('imagePullPolicy Never', [[IMAGE_VOLUMES, 'a pull that fails keeps the container waiting']], {
-      note: 'of an image volume; of a container: agent/pods/pull-progress.test.ts',
-    }),
-    none(
-      'imagePullPolicy Always, IfNotPresent',
-      'missing test: that the one asks the registry again and the other does not',
-    ),
-    real('pull secrets: dockerconfigjson', [[PRIVATE, 'who has none or a wrong secret is refused']], {
-      note: 'which of several: agent/images/keyring.test.ts; one that comes later: agent/pods/pull-secrets.test.ts',
+    real('imagePullPolicy Never', [
+      [PULLS, 'IfNotPresent asks the registry once'],
+      [IMAGE_VOLUMES, 'a pull that fails keeps the container waiting'],
+    ]),
+    real('imagePullPolicy Always, IfNotPresent', [[PULLS, 'IfNotPresent asks the registry once']]),
+    real('pull secrets: dockerconfigjson', [[PULLS, 'pull secrets: the right one among others']], {
+      note: 'the best of those that are for the registry is tried, not each of them as by the kubelet',
     }),
     real('a private image is for who has shown that he may have it (KEP-2535)', [
       [PRIVATE, 'who has none or a wrong secret is refused'],
@@ -42,24 +41,12 @@ export const IMAGE_LINE: Line = {
       ['test/e2e/registry.test.ts', 'an image that does not exist: reason, event'],
       [IMAGE_VOLUMES, 'a pull that fails keeps the container waiting'],
     ]),
-    unit(
-      'ImagePullBackOff: the curve',
-      [['agent/pods/pull-secrets.test.ts', 'one that does not help begins the back-off anew']],
-      {
-        note: 'its beginning; the doubling up to five minutes is shown for containers alone',
-      },
-    ),
-    unit('parallel pulls', [
-      ['agent/pods/worker.test.ts', 'images are pulled side by side'],
-      [PULL, 'pull: many callers of one image'],
-    ]),
-    unit('single flight', [
-      [PULL, 'pull: many callers of one image'],
-      ['agent/images/single-flight.test.ts', 'single flight: callers at the same time share one run'],
-    ]),
-    unit('progress seen as events', [
-      ['agent/pods/pull-progress.test.ts', 'a pull says how far it is after ten seconds'],
-    ]),
+    real('ImagePullBackOff: the curve', [[PULLS, 'one that fails is tried again after 10 s']], {
+      note: 'its first two waits; the doubling up to five minutes is shown for containers alone',
+    }),
+    real('parallel pulls', [[PULLS, 'three images come side by side']]),
+    real('single flight', [[PULLS, 'six pods of one image pull it once']]),
+    real('progress seen as events', [[PULLS, 'a pull that lasts tells how far it is']]),
     real(
       'a pull seen in `kubectl describe`',
       [[IMAGE_VOLUMES, 'a container sees the image, whose links mean its own files']],
@@ -100,7 +87,7 @@ export const VOLUME_LINE: Line = {
     real('emptyDir: disk', [['test/e2e/pod-life.test.ts', 'a file of one container is the environment of another']], {
       rows: ['EmptyDir volumes pod should support shared volumes between containers'],
     }),
-    real('emptyDir: its mode', [[GIVEN, 'files of ConfigMaps, Secrets and more']], {
+    real('emptyDir: its mode', [[PROGRAMS, 'emptyDir: open to all']], {
       rows: [
         'EmptyDir volumes volume on default medium should have the correct mode',
         'EmptyDir volumes volume on tmpfs should have the correct mode',
@@ -117,32 +104,35 @@ export const VOLUME_LINE: Line = {
       [MOUNTS, 'a memory emptyDir is a tmpfs'],
       ['test/faults/eviction.test.ts', 'limits of local storage'],
     ]),
-    unit(
-      'hostPath with types',
-      [
-        [VOLUMES, 'hostPath %s of %s: refused'],
-        [VOLUMES, 'hostPath …OrCreate makes what is missing'],
+    real('hostPath with types', [[HOST, 'hostPath: each type is what it says or is made']]),
+    real('configMap', [[PROGRAMS, 'configMap and secret: items, modes, bytes']], {
+      rows: [
+        'ConfigMap should be consumable from pods in volume',
+        'ConfigMap should be consumable from pods in volume with defaultMode set',
+        'ConfigMap should be consumable from pods in volume as non-root',
       ],
-      { note: 'DirectoryOrCreate with a real pod: test/e2e/claims.test.ts, volumes by hand' },
-    ),
-    real('configMap', [[GIVEN, 'files of ConfigMaps, Secrets and more']], {
-      rows: ['ConfigMap should be consumable from pods in volume'],
     }),
     real(
       'secret',
       [
+        [PROGRAMS, 'configMap and secret: items, modes, bytes'],
         [MOUNTS, 'secrets lie on a tmpfs'],
-        [GIVEN, 'files of ConfigMaps, Secrets and more'],
       ],
       {
-        rows: ['Secrets should be consumable from pods in volume with defaultMode set'],
+        rows: [
+          'Secrets should be consumable from pods in volume',
+          'Secrets should be consumable from pods in volume with defaultMode set',
+        ],
       },
     ),
-    real('projected', [
-      [TOKENS, 'a user alone may read its token'],
-      [GIVEN, 'files of ConfigMaps, Secrets and more'],
-      [GIVEN, 'a projected volume follows its sources'],
-    ]),
+    real(
+      'projected',
+      [
+        [PROGRAMS, 'projected: files of all sources below one folder'],
+        [TOKENS, 'a user alone may read its token'],
+      ],
+      { rows: ['Projected combined should project all components that make up the projection API'] },
+    ),
     real('what a Secret says is in no file of the disk', [
       [AT_REST, 'leave none on the disk, nor does exec'],
       [AT_REST, 'an agent that was killed has them again'],
@@ -157,23 +147,19 @@ export const VOLUME_LINE: Line = {
       [VOLUMES, 'the token renewed when 80 %'],
       ['agent/pods/tokens.test.ts', 'a running pod is refreshed when its token is due'],
     ]),
-    real('downwardAPI', [[GIVEN, 'the downward API as files']], {
+    real('downwardAPI', [[PROGRAMS, 'downwardAPI: the pod’s own fields and amounts']], {
       rows: [
+        'Downward API volume should provide podname only',
         'Downward API volume should update labels on modification',
         'Downward API volume should update annotations on modification',
         "Downward API volume should provide container's cpu limit",
         'Downward API volume should provide node allocatable (memory) as default memory limit if the limit is not set',
       ],
     }),
-    real(
-      'subPath',
-      [
-        [MOUNTS, 'subPath: a key of a ConfigMap stays'],
-        [GIVEN, 'files of ConfigMaps, Secrets and more'],
-      ],
-      { rows: ['Subpath Atomic writer volumes should support subpaths with configmap pod'] },
-    ),
-    none('subPathExpr', 'missing test', {
+    real('subPath', [[MOUNTS, 'subPath: a key of a ConfigMap stays']], {
+      rows: ['Subpath Atomic writer volumes should support subpaths with configmap pod'],
+    }),
+    real('subPathExpr', [[PROGRAMS, 'subPathExpr: by variables']], {
       rows: [
         'Variable Expansion should allow substituting values in a volume subpath',
         'Variable Expansion should fail substituting values in a volume subpath with absolute path',
@@ -184,31 +170,31 @@ export const VOLUME_LINE: Line = {
     }),
     real('subPath safe against symlinks', [[MOUNTS, 'subPath under attack']]),
     real('readOnly recursive', [['test/e2e/isolation.test.ts', 'recursiveReadOnly on']]),
-    none('mountPropagation', 'missing test: only that it and recursiveReadOnly exclude each other'),
-    real('defaultMode/items', [[GIVEN, 'files of ConfigMaps, Secrets and more']], {
+    real('mountPropagation', [[HOST, 'mountPropagation: what is mounted later, on either side']]),
+    real('defaultMode/items', [[PROGRAMS, 'configMap and secret: items, modes, bytes']], {
       rows: [
         'ConfigMap should be consumable from pods in volume with mappings',
         'ConfigMap should be consumable from pods in volume with mappings and Item mode set',
         'ConfigMap binary data should be reflected in volume',
       ],
     }),
-    unit('optional sources', [[VOLUMES, 'an optional source may appear and disappear later']], {
-      rows: [
-        'ConfigMap optional updates should be reflected in volume',
-        'Secrets optional updates should be reflected in volume',
-      ],
-    }),
-    unit(
-      'atomic updates (`..data`)',
+    real(
+      'optional sources',
       [
-        [VOLUMES, 'show every key behind the ..data link'],
-        [VOLUMES, 'a crash between any two steps of a write'],
+        [PROGRAMS, 'an optional source that is missing is an empty folder'],
+        [PROGRAMS, 'one that is needed keeps its pod waiting with words'],
       ],
       {
-        note: 'on real files without a container',
-        rows: ['ConfigMap updates should be reflected in volume'],
+        rows: [
+          'ConfigMap optional updates should be reflected in volume',
+          'Secrets optional updates should be reflected in volume',
+        ],
       },
     ),
+    real('atomic updates (`..data`)', [[PROGRAMS, 'a ConfigMap that changes is seen by a running program']], {
+      note: 'a crash between any two steps: agent/volumes/volumes.test.ts',
+      rows: ['ConfigMap updates should be reflected in volume'],
+    }),
     real(
       'fsGroup',
       [

@@ -6,18 +6,14 @@ const ELEMENTS_A_LINE = 200;
 
 /** Replaces the table, whatever it holds, in one transaction. */
 export function renderFull(r: Ruleset): string {
-  const empty: Ruleset = { table: r.table, chains: new Map(), collections: new Map(), affinitySets: new Map() };
-  return [
-    `table ip ${r.table} {}`,
-    `delete table ip ${r.table}`,
-    `table ip ${r.table} {}`,
-    renderChange(empty, r),
-  ].join('\n');
+  const empty: Ruleset = { ...r, chains: new Map(), collections: new Map(), affinitySets: new Map() };
+  const t = `${r.family} ${r.table}`;
+  return [`table ${t} {}`, `delete table ${t}`, `table ${t} {}`, renderChange(empty, r)].join('\n');
 }
 
 /** From `prev`, which the kernel holds, to `next`, in one transaction; '' when nothing differs. */
 export function renderChange(prev: Ruleset, next: Ruleset): string {
-  const t = `ip ${next.table}`;
+  const t = `${next.family} ${next.table}`;
   const lines: string[] = [];
   for (const [name, seconds] of next.affinitySets)
     if (prev.affinitySets.get(name) === undefined) lines.push(affinitySet(t, name, seconds));

@@ -19,7 +19,10 @@ import type { HostPortRule } from './host-ports.ts';
 import type { Backend, L4Protocol, ServiceRule } from './table.ts';
 
 export interface Ruleset {
+  readonly family: 'ip' | 'bridge';
   readonly table: string;
+  /** A chain that is there, and has this text, when the table is. */
+  readonly witness: { readonly chain: string; readonly text: string };
   /** Base chains (with a hook) and ordinary ones: name -> declaration and rules. */
   readonly chains: ReadonlyMap<string, Chain>;
   /** Named sets and maps whose elements are ours. */
@@ -64,6 +67,7 @@ const MARK = `meta mark set meta mark or ${MASQUERADE_MARK}`;
 
 const SERVICE_KEY = 'ipv4_addr . inet_proto . inet_service';
 const API_SERVICE = 'default/kubernetes/tcp/';
+export const SERVICES_WITNESS = { chain: 'dispatch', text: '@services' } as const;
 const PORT_KEY = 'inet_proto . inet_service';
 
 export function rulesetOf(
@@ -99,7 +103,8 @@ export function rulesetOf(
   ]);
   for (const name of view.markers) draft.chains.set(name, { hook: undefined, rules: [] });
   for (const [name, chain] of [...natChains(view), ...filterChains(view)]) draft.chains.set(name, chain);
-  return { table: view.table, chains: draft.chains, collections, affinitySets: draft.affinitySets };
+  const { chains, affinitySets } = draft;
+  return { family: 'ip', table: view.table, witness: SERVICES_WITNESS, chains, collections, affinitySets };
 }
 
 interface Draft {

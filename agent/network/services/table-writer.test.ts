@@ -9,7 +9,9 @@ const c: Ctx = { signal: new AbortController().signal, clock: realClock, log: si
 
 function ruleset(rule: string): Ruleset {
   return {
+    family: 'ip',
     table: 't',
+    witness: { chain: 'a', text: 'one' },
     chains: new Map([['a', { hook: undefined, rules: [rule] }]]),
     collections: new Map(),
     affinitySets: new Map(),

@@ -35,10 +35,10 @@ export class TableWriter {
   }
 
   /** Whether the kernel has the table, whoever wrote it. */
-  async exists(table: string): Promise<boolean> {
-    const argv = ['nft', 'list', 'chain', 'ip', table, 'dispatch'];
+  async exists({ family, table, witness }: Pick<Ruleset, 'family' | 'table' | 'witness'>): Promise<boolean> {
+    const argv = ['nft', 'list', 'chain', family, table, witness.chain];
     const result = await this.#programs.run(argv, { timeoutMs: TIMEOUT_MS }, this.#c);
-    return result.code === 0 && result.stdout.includes('@services');
+    return result.code === 0 && result.stdout.includes(witness.text);
   }
 
   /** The last run failed: what is wanted is not in the kernel. */
@@ -51,7 +51,7 @@ export class TableWriter {
     if (this.#isFailed) return this.#runs.request();
     const held = this.#inKernel;
     if (held === undefined) return;
-    if (await this.exists(held.table)) return;
+    if (await this.exists(held)) return;
     this.#c.log.warn({ table: held.table }, 'the packet filter table was gone: it is written again');
     if (this.#inKernel === held) this.#inKernel = undefined;
     await this.#runs.request();

@@ -15,7 +15,7 @@ import type { ContainerId } from '../../runtime/runtime.ts';
 import { type BindMount, ociSpecOf } from '../../runtime/spec.ts';
 import { isRecursiveReadOnly } from '../../volumes/recursive-read-only.ts';
 import type { PodDeps } from '../deps.ts';
-import { type EnvSources, environmentOf, expand } from '../env.ts';
+import { type EnvSources, environmentOf, expand, expandSubPath } from '../env.ts';
 import { envFileValues } from '../env-file.ts';
 import type { Attempt, ContainerRole, ContainerSpec, PodObject } from '../model.ts';
 import type { PodEvents } from '../pod-events.ts';
@@ -274,7 +274,7 @@ async function bindsOf(d: PodDeps, r: StartRequest, env: ReadonlyMap<string, str
     /* An older one could undo a refresh of its files. */
     const pod = r.pod();
     const subPath =
-      m.subPathExpr !== undefined && m.subPathExpr !== '' ? expand(m.subPathExpr, env) : (m.subPath ?? '');
+      m.subPathExpr !== undefined && m.subPathExpr !== '' ? expandSubPath(m.subPathExpr, env) : (m.subPath ?? '');
     const request = { pod, volumeName: m.name, containerName: spec.name, mountIndex, subPath };
     const prepare = subPath === '' ? d.volumes.prepare({ pod, volumeName: m.name }, c) : d.volumes.subPath(request, c);
     const volume = await prepare.catch((e: unknown) => {

@@ -17,13 +17,15 @@ import type { PodEvents } from '../pod-events.ts';
 const PROGRESS_AFTER_MS = 10_000;
 /** The last one after more than an hour and a half. */
 const PROGRESS_EVENTS_MAX = 10;
+/** As long as a termination message: an image or a registry chooses the words, and each goes into the pod's status. */
+const MESSAGE_CHARS_MAX = 4096;
 
 /** A failure with the waiting reason it shows. */
 export class StartFailure extends Error {
   readonly reason: string;
 
   constructor(reason: string, message: string, cause?: unknown) {
-    super(message, { cause });
+    super(message.slice(0, MESSAGE_CHARS_MAX), { cause });
     this.name = 'StartFailure';
     this.reason = reason;
   }

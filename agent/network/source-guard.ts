@@ -1,0 +1,90 @@
+/**
+ * A pod speaks only as itself: what enters the bridge by the port of a pod is that pod's link address with its own IPv4 address,
+ * or an ARP message of both; all else (another's address, IPv6 with its router advertisements, VLANs) is dropped before the
+ * bridge learns of it or the host reads it. One look-up in a set for each frame of a pod, none for others.
+ * Source: CVE-2020-10749; the bridge plugin of CNI (macspoofchk), Cilium and Calico do the same (docs/adr/0025).
+ */
+import type { Ctx } from '#lib/base';
+import type { Programs } from '../kernel/kernel.ts';
+import type { Ledger } from './ipam.ts';
+import { macOf, type NetworkNames, vethName } from './names.ts';
+import type { Ruleset } from './services/nft.ts';
+import { renderFull } from './services/nft-text.ts';
+import { TableWriter } from './services/table-writer.ts';
+
+const TIMEOUT_MS = 20_000;
+/** Before whatever translates on the bridge (NF_BR_PRI_NAT_DST_BRIDGED), and before frames are looked at as packets. */
+const PRIORITY = -310;
+
+/** Pure. */
+export function guardRuleset(names: NetworkNames, { held }: Pick<Ledger, 'held'>): Ruleset {
+  const pods = [...held].map(([id, { ip }]) => [`"${vethName(names, id)}" . ${macOf('pod', ip)} . ${ip}`, ''] as const);
+  const isPods = (address: string): string => `iifname . ${address} @pods`;
+  const rules = [
+    `iifname != "${names.vethPrefix}*" accept`,
+    `ether type ip ${isPods('ether saddr . ip saddr')} accept`,
+    `ether type arp ${isPods('ether saddr . arp saddr ip')} ${isPods('arp saddr ether . arp saddr ip')} accept`,
+    'counter drop',
+  ];
+  return {
+    family: 'bridge',
+    table: names.table,
+    chains: new Map([['guard', { hook: `type filter hook prerouting priority ${PRIORITY}`, rules }]]),
+    collections: new Map([
+      ['pods', { declaration: 'set', type: 'ifname . ether_addr . ipv4_addr', elements: new Map(pods) }],
+    ]),
+    affinitySets: new Map(),
+    witness: { chain: 'guard', text: '@pods' },
+  };
+}
+
+export class SourceGuard {
+  readonly #programs: Programs;
+  readonly #wanted: () => Ruleset;
+  readonly #writer: TableWriter;
+  readonly #c: Ctx;
+  /** Whether this kernel and its nft can filter on bridges; undefined = not asked yet. */
+  #isThere: Promise<boolean> | undefined;
+
+  /** `wanted` is asked at the start of each run. */
+  constructor(programs: Programs, wanted: () => Ruleset, c: Ctx) {
+    this.#programs = programs;
+    this.#wanted = wanted;
+    this.#writer = new TableWriter(programs, wanted, c);
+    this.#c = c;
+  }
+
+  /** Resolves when the kernel lets the pods of now speak, or something newer. Where there is no guard, all may: told once. */
+  async apply(): Promise<void> {
+    this.#isThere ??= this.#ask();
+    if (await this.#isThere) await this.#writer.apply();
+  }
+
+  get isFailed(): boolean {
+    return this.#writer.isFailed;
+  }
+
+  heal(): Promise<void> {
+    return this.#writer.heal();
+  }
+
+  /** The kernel checks the table and does not take it. */
+  async #ask(): Promise<boolean> {
+    const stdin = renderFull(this.#wanted());
+    const { code, stderr } = await this.#programs.run(
+      ['nft', '-c', '-f', '-'],
+      { stdin, timeoutMs: TIMEOUT_MS },
+      this.#c,
+    );
+    if (code === 0) return true;
+    const problem = stderr.toString().slice(0, 2000).trim();
+    this.#c.log.warn({ problem }, 'nftables cannot filter on bridges here: pods may speak under addresses of others');
+    return false;
+  }
+}
+
+/** Idempotent; a kernel without such tables has none. */
+export async function removeGuard(programs: Programs, names: NetworkNames, c: Ctx): Promise<void> {
+  const stdin = `add table bridge ${names.table}\ndelete table bridge ${names.table}\n`;
+  await programs.run(['nft', '-f', '-'], { stdin, timeoutMs: TIMEOUT_MS }, c);
+}
