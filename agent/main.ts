@@ -9,16 +9,7 @@ import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
-import {
-  type Clock,
-  type Ctx,
-  type Logger,
-  makePrivateFolder,
-  type Random,
-  removeDrafts,
-  Scope,
-  type Wake,
-} from '#lib/base';
+import { type Clock, type Ctx, type Logger, makePrivateFolder, type Random, removeDrafts, Scope } from '#lib/base';
 import { ClusterFigures } from './cluster-figures.ts';
 import { credentials, saveCredentials } from './credentials.ts';
 import { NodePressure } from './eviction/node-pressure.ts';
@@ -28,7 +19,6 @@ import { NodeHealth } from './health/node-health.ts';
 import { checkRuntime } from './health/runtime-check.ts';
 import { ImageAccess } from './images/access/access.ts';
 import { collectImages } from './images/collection/collector.ts';
-import type { Images } from './images/images.ts';
 import { type ImagesOptions, openImages } from './images/open.ts';
 import { cgroupDetails } from './kernel/linux/cgroup-details.ts';
 import { openKernel } from './kernel/linux/open.ts';
@@ -37,6 +27,7 @@ import { measuredContainers, nodePages } from './metrics/serve.ts';
 import { openNetwork } from './network/open.ts';
 import { describeNode, type NodeOptions, nodeAllocation, nodeEvent, nodeStatus, refuseNodeSettings } from './node.ts';
 import { readNodeConfiguration } from './node-configuration.ts';
+import { reportNode } from './node-report.ts';
 import { NodePlugins } from './plugins/open.ts';
 import type { PodDeps } from './pods/deps.ts';
 import { PodManager } from './pods/manager.ts';
@@ -106,8 +97,6 @@ export interface AgentDeps {
 const LOG_BYTES_MAX = 10 << 20;
 const LOG_FILES_MAX = 5;
 const STARTS_MAX = 8;
-const STATUS_INTERVAL_MS = 10_000;
-const STATUS_REPEAT_MS = 300_000;
 /** Below the home: where files are replaced; those of pods and containers go with their folders. */
 const DRAFTED_FOLDERS = ['', 'pki', 'network', 'session', 'images', 'images/images'];
 
@@ -378,25 +367,4 @@ function controlPlaneOf(config: AgentConfig): { ip: string; port: number }[] {
     const [, ip = '', port = ''] = /^(?:tls:\/\/)?(.*):(\d+)$/.exec(text) ?? [];
     return isIP(ip) === 4 ? [{ ip, port: Number(port) }] : [];
   });
-}
-
-/** Reports when something other than the time changed, and every five minutes. */
-async function reportNode(
-  session: Session,
-  o: NodeOptions,
-  { images, due }: { readonly images: Images; readonly due: Wake },
-  c: Ctx,
-): Promise<void> {
-  let last = '';
-  let toldAt = c.clock.monotonic();
-  for (;;) {
-    await due.sleepUntil(c.clock.now() + STATUS_INTERVAL_MS, c);
-    due.clear();
-    const status = await nodeStatus(o, await images.list(c), c.clock);
-    const text = JSON.stringify({ ...status, conditions: status.conditions?.map((x) => [x.type, x.status]) });
-    if (text === last && c.clock.monotonic() - toldAt < STATUS_REPEAT_MS) continue;
-    last = text;
-    toldAt = c.clock.monotonic();
-    session.reportNodeStatus(status);
-  }
 }
