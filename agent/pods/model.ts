@@ -185,3 +185,8 @@ export function podText(pod: PodObject): string {
   const { name, namespace, uid } = pod.metadata;
   return `${name}_${namespace ?? ''}(${uid ?? ''})`;
 }
+
+/** What people write beside a spec, and what variables and files may be made of. */
+export function wordsOf({ metadata: { labels = {}, annotations = {} } }: PodObject): string {
+  return JSON.stringify([labels, annotations]);
+}

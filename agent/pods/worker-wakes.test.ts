@@ -1,5 +1,5 @@
 /** What makes a pod's worker look again, and what does not: on a full node each needless look is made two hundred times. */
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { StatusError } from '#lib/base';
 import { FakeNode, fakePod } from './fake-node.ts';
 
@@ -48,4 +48,26 @@ test.each([
     await node.pass(10);
   }
   expect(count).toBe(tries);
+});
+
+test('a container that waits for its configuration is tried at once when labels change, which it may be made of', async () => {
+  const node = await FakeNode.make();
+  nodes.push(node);
+  const agent = await node.agent();
+  const begun = vi.spyOn(agent.deps.kernel.cgroups, 'expectMove');
+  const valueFrom = { configMapKeyRef: { name: 'missing', key: 'k' } };
+  const spec = { containers: [{ name: 'one', image: 'i', env: [{ name: 'K', valueFrom }] }] as never };
+  const reason = () => node.status('u')?.containerStatuses?.[0]?.state?.waiting?.reason;
+  agent.want(fakePod(spec, { generation: 1 }));
+  await node.passUntil(() => reason() === 'CreateContainerConfigError', 'it waits');
+  await node.pass(20_000);
+  const tries = async (labels: Record<string, string>): Promise<number> => {
+    const before = begun.mock.calls.length;
+    agent.want(fakePod(spec, { generation: 1, labels }));
+    for (let i = 0; i < 20; i++) await node.pass(0.01);
+    return begun.mock.calls.length - before;
+  };
+  expect(await tries({})).toBe(0);
+  expect(await tries({ a: 'b' })).toBe(1);
+  expect(await tries({ a: 'b' })).toBe(0);
 });

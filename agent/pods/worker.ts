@@ -18,6 +18,7 @@ import {
   type PodObject,
   type PodObservation,
   type Resources,
+  wordsOf,
 } from './model.ts';
 import { MINIMUM_GRACE_S, plan, remainingGrace } from './plan.ts';
 import { PodContainers } from './pod-containers.ts';
@@ -93,10 +94,11 @@ export class PodWorker implements AsyncDisposable {
     );
   }
 
-  /** A newer version of the API object. One whose spec is the same (a status of ours, a label) is no reason to try again now. */
+  /** A newer version of the API object. A status of ours in it is no reason to try again now; labels are one for variables made of them. */
   update(wanted: PodObject): void {
     const { generation } = wanted.metadata;
     const isSame = generation !== undefined && generation === this.#pod.metadata.generation;
+    if (isSame && wordsOf(wanted) !== wordsOf(this.#pod)) this.#containers.retryConfig();
     const pod = this.#resize.update(wanted);
     this.#allocated(pod);
     if (pod.metadata.deletionTimestamp !== undefined) {
