@@ -1,17 +1,29 @@
 /**
- * The image registry: OCI distribution spec 1.1 over node:http, content-addressed on disk, crash-safe. It runs in a process
- * of its own (main.ts), because hashing blobs must not delay the API, and imports little, because it mostly idles.
+ * The image registry: OCI distribution spec 1.1 over node:http, content-addressed on disk, crash-safe (docs/registry.md). It runs in
+ * a process of its own (main.ts), because hashing blobs must not delay the API, and imports little, because it mostly idles.
  */
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import type { Clock, Logger, Random } from '#lib/base';
-import { StatusError } from '#lib/base';
+import { type Clock, type Ctx, type Logger, type Random, Scope } from '#lib/base';
 import { FolderContentStore } from '#lib/oci';
+import { Caller, type Door } from './access/caller.ts';
+import type { Identity } from './access/identity.ts';
+import { requireRight } from './access/require.ts';
+import { RegistryTokens } from './access/tokens.ts';
+import { Collector } from './collection/collector.ts';
+import { collectRoute } from './collection/command.ts';
+import { Leases } from './collection/leases.ts';
+import { Maintenance } from './collection/maintenance.ts';
+import { Retention } from './collection/retention.ts';
+import type { Needed } from './collection/retention-plan.ts';
+import { Doors, type DoorTls } from './doors.ts';
 import { sendError } from './errors.ts';
 import type { RegistryState } from './exchange.ts';
+import { Quotas } from './quotas.ts';
 import { Repositories } from './repository.ts';
 import { route } from './routes.ts';
+import { DEFAULT_SETTINGS, type RegistrySettings } from './settings.ts';
 import { Uploads } from './uploads.ts';
 
 export interface RegistryOptions {
@@ -21,8 +33,19 @@ export interface RegistryOptions {
   readonly log: Logger;
   readonly clock: Clock;
   readonly random: Random;
-  /** PEM; absent = plain http. */
-  readonly tls?: { readonly key: string; readonly cert: string } | undefined;
+  /** Absent = plain http. */
+  readonly tls?: DoorTls | undefined;
+  /** Read at every request. */
+  readonly settings?: (() => RegistrySettings) | undefined;
+  /** Of the doors beside loopback (doors.ts); absent = there are none. */
+  readonly socketsFolder?: string | undefined;
+  /** The cluster whose users may log in, and whose images retention keeps; absent = there is none. */
+  readonly cluster?: RegistryCluster | undefined;
+}
+
+export interface RegistryCluster {
+  readonly identity: Identity;
+  readonly needed: (c: Ctx) => Promise<Needed>;
 }
 
 export interface Registry extends AsyncDisposable {
@@ -30,78 +53,87 @@ export interface Registry extends AsyncDisposable {
   readonly url: string;
   /** host:port, as it stands at the head of an image reference. */
   readonly host: string;
+  readonly maintenance: Maintenance;
 }
 
-/** A connection without a byte for so long is cut. */
-const IDLE_MS = 5 * 60 * 1000;
-/** How long requests may take to end when the registry stops; then their connections are cut. */
-const CLOSE_MS = 3000;
+const NOTHING_NEEDED: Needed = { digests: new Set(), tags: new Set() };
+
+interface Parts {
+  readonly state: RegistryState;
+  readonly identity: Identity | undefined;
+  readonly maintenance: Maintenance;
+  readonly ctx: Ctx;
+  readonly isTls: boolean;
+}
 
 /** Resolves when the socket listens. Unavailable when the port is taken. */
 export async function startRegistry(o: RegistryOptions): Promise<Registry> {
+  const { clock, log, random } = o;
+  const scope = new Scope('registry');
+  const ctx: Ctx = { signal: scope.signal, clock, log };
+  const settings = o.settings ?? (() => DEFAULT_SETTINGS);
   const content = await FolderContentStore.open(join(o.folder, 'content'), { keepIngests: true });
   const repositories = await Repositories.open(join(o.folder, 'repositories'));
-  const { clock, random, log } = o;
-  const uploads = new Uploads({ content, clock, random, log });
-  const state: RegistryState = { content, repositories, uploads, clock, random, log };
-  const listener = (req: IncomingMessage, res: ServerResponse): void => {
-    answer(state, req, res).catch((e: unknown) => log.error({ err: e }, 'a request could not be answered'));
+  const leases = new Leases(clock);
+  const needed = o.cluster?.needed ?? (() => Promise.resolve(NOTHING_NEEDED));
+  const maintenance = new Maintenance({
+    collector: new Collector({ content, repositories, leases, clock, log }),
+    retention: new Retention({ content, repositories, needed }),
+    settings,
+  });
+  const uploads = scope.own(new Uploads({ content, clock, random, log }));
+  const state: RegistryState = {
+    ...{ content, repositories, uploads, leases, settings, clock, random, log },
+    quotas: new Quotas({ content, repositories, settings, clock }),
+    tokens: new RegistryTokens({ random, clock }),
   };
-  const limits = { requestTimeout: 0, headersTimeout: 60_000, keepAliveTimeout: 75_000, highWaterMark: 256 * 1024 };
-  const server = o.tls
-    ? (await import('node:https')).createServer({ ...limits, ...o.tls }, listener)
-    : createServer(limits, listener);
-  server.setTimeout(IDLE_MS); // a client that stalls in the middle of a chunk must not hold its upload for ever
+  const parts: Parts = { state, identity: o.cluster?.identity, maintenance, ctx, isTls: o.tls !== undefined };
+  const listener = (door: Door, req: IncomingMessage, res: ServerResponse): void => {
+    answer(parts, door, req, res).catch((e: unknown) => log.error({ err: e }, 'a request could not be answered'));
+  };
+  const doors = scope.own(new Doors({ clock, listener }));
+  let port: number;
   try {
-    await listen(server, o.listen.host, o.listen.port);
+    port = await doors.openLoopback(o.listen, o.tls);
+    if (o.socketsFolder !== undefined) await doors.openSockets(o.socketsFolder);
   } catch (e) {
-    await uploads[Symbol.asyncDispose]();
-    const text = `the registry cannot listen on ${o.listen.host}:${o.listen.port}: ${String(e)}`;
-    throw new StatusError('Unavailable', text, { cause: e });
+    await scope[Symbol.asyncDispose]();
+    throw e;
   }
-  const host = `${o.listen.host.includes(':') ? `[${o.listen.host}]` : o.listen.host}:${portOf(server)}`;
-  let closing: Promise<void> | undefined;
+  scope.spawn('maintenance', (signal) => maintenance.run({ ...ctx, signal }));
+  const host = `${o.listen.host.includes(':') ? `[${o.listen.host}]` : o.listen.host}:${port}`;
   return {
     url: `${o.tls ? 'https' : 'http'}://${host}`,
     host,
-    [Symbol.asyncDispose]: () => {
-      closing ??= close(server, clock).then(() => uploads[Symbol.asyncDispose]());
-      return closing;
-    },
+    maintenance,
+    [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
   };
 }
 
-async function answer(state: RegistryState, req: IncomingMessage, res: ServerResponse): Promise<void> {
+async function answer(parts: Parts, door: Door, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const { state, ctx, isTls } = parts;
   res.setHeader('docker-distribution-api-version', 'registry/2.0');
   try {
     const method = req.method ?? 'GET';
     const url = new URL(req.url ?? '/', 'http://registry');
-    const { name, reference, handler } = route(method, url.pathname);
-    const repository = state.repositories.get(name);
-    await handler({ ...state, req, res, method, query: url.searchParams, repository, reference });
+    if (door === 'admin' && (await collectRoute(parts.maintenance, url, { ctx, req, res }))) return;
+    const { name, reference, handler, right } = route(method, url.pathname);
+    const callerWith = (authorization: string | undefined): Caller =>
+      new Caller({
+        ...{ door, authorization, identity: parts.identity },
+        settings: state.settings(),
+        tokens: state.tokens,
+      });
+    const x = {
+      ...state,
+      ...{ req, res, method, reference, ctx, isTls, callerWith },
+      caller: callerWith(req.headers.authorization),
+      query: url.searchParams,
+      repository: state.repositories.get(name),
+    };
+    if (right !== undefined) await requireRight(x, right);
+    await handler(x);
   } catch (e) {
     sendError(req, res, e, state.log);
   }
-}
-
-function listen(server: Server, host: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ host, port }, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
-}
-
-function portOf(server: Server): number {
-  const address = server.address();
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
-
-async function close(server: Server, clock: Clock): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  server.closeIdleConnections();
-  using _cut = clock.after(CLOSE_MS, () => server.closeAllConnections());
-  await closed;
 }

@@ -19,6 +19,11 @@ export interface ManifestLink {
   readonly subject?: AnyDigest | undefined;
 }
 
+export interface KnownManifest extends ManifestLink {
+  /** When it was pushed last, wall ms. */
+  readonly pushedMs: number;
+}
+
 export class Repositories {
   readonly #folder: string;
   readonly #locks = new Map<string, Promise<void>>();
@@ -85,7 +90,6 @@ export class Repository {
 
   async linkBlob(digest: AnyDigest): Promise<void> {
     const path = this.#path('_layers', fileName(digest));
-    if (await isThere(path)) return;
     await ensureFolder(dirname(path));
     const file = await open(path, 'w');
     await file.close();
@@ -100,9 +104,10 @@ export class Repository {
     return this.#digests('_layers');
   }
 
-  async manifest(digest: AnyDigest): Promise<ManifestLink | undefined> {
-    const text = await read(this.#path('_manifests', fileName(digest)));
-    if (text === undefined) return undefined;
+  async manifest(digest: AnyDigest): Promise<KnownManifest | undefined> {
+    const found = await readDated(this.#path('_manifests', fileName(digest)));
+    if (found === undefined) return undefined;
+    const { text, modifiedMs: pushedMs } = found;
     const value: unknown = JSON.parse(text);
     const field = (key: string): string | undefined => {
       const v: unknown = typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined;
@@ -112,6 +117,7 @@ export class Repository {
     return {
       mediaType: field('mediaType') ?? '',
       subject: subject !== undefined && isAnyDigest(subject) ? subject : undefined,
+      pushedMs,
     };
   }
 
@@ -130,6 +136,14 @@ export class Repository {
   async tag(tag: string): Promise<AnyDigest | undefined> {
     const text = await read(this.#path('_tags', tag));
     return text !== undefined && isAnyDigest(text) ? text : undefined;
+  }
+
+  /** With when it was pushed last, wall ms. */
+  async tagged(tag: string): Promise<{ readonly digest: AnyDigest; readonly pushedMs: number } | undefined> {
+    const found = await readDated(this.#path('_tags', tag));
+    return found !== undefined && isAnyDigest(found.text)
+      ? { digest: found.text, pushedMs: found.modifiedMs }
+      : undefined;
   }
 
   setTag(tag: string, digest: AnyDigest): Promise<void> {
@@ -210,6 +224,16 @@ async function remove(path: string): Promise<boolean> {
 async function read(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8');
+  } catch (e) {
+    if (isMissing(e)) return undefined;
+    throw e;
+  }
+}
+
+async function readDated(path: string): Promise<{ text: string; modifiedMs: number } | undefined> {
+  try {
+    await using file = await open(path, 'r');
+    return { text: await file.readFile('utf8'), modifiedMs: (await file.stat()).mtimeMs };
   } catch (e) {
     if (isMissing(e)) return undefined;
     throw e;
