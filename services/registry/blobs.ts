@@ -159,18 +159,20 @@ function isInOrder(x: Exchange, ingest: Ingest): boolean {
 
 /** A body that says beforehand that it is too large for the quota is not read. */
 async function requireRoom(x: Exchange): Promise<void> {
-  const length = Number(x.req.headers['content-length'] ?? 0);
-  const room = await x.quotas.room(x.repository.name);
-  if (room < Math.max(length, 1)) throw await x.quotas.refusal(x.repository.name);
+  const wanted = Math.max(Number(x.req.headers['content-length'] ?? 0), 1);
+  if ((await x.quotas.room(x.repository.name, wanted)) < wanted) throw await x.quotas.refusal(x.repository.name);
 }
 
 /** What came before a lost connection stays, for the client to go on; after a failure of the disk the upload is gone. */
 async function receive(x: Exchange, ingest: Ingest): Promise<void> {
-  const room = await x.quotas.room(x.repository.name);
+  const { name } = x.repository;
+  let room = await x.quotas.room(name, ingest.offset + 1);
   for await (const piece of x.req) {
     if (!Buffer.isBuffer(piece)) continue;
     await kept(x, ingest, async () => {
-      if (ingest.offset + piece.length > room) throw await x.quotas.refusal(x.repository.name);
+      const wanted = ingest.offset + piece.length;
+      if (wanted > room) room = await x.quotas.room(name, wanted);
+      if (wanted > room) throw await x.quotas.refusal(name);
       await ingest.write(piece);
     });
   }

@@ -34,10 +34,10 @@ export class Quotas {
     this.#o = o;
   }
 
-  /** How many more bytes the repository may take, Infinity without a quota. */
-  async room(repository: string): Promise<number> {
+  /** How many more bytes the repository may take, Infinity without a quota; counted anew when that is less than `wanted`. */
+  async room(repository: string, wanted: number): Promise<number> {
     let room = Number.POSITIVE_INFINITY;
-    for (const q of this.#of(repository)) room = Math.min(room, q.bytes - (await this.#used(q, 1)).bytes);
+    for (const q of this.#of(repository)) room = Math.min(room, q.bytes - (await this.#used(q, wanted)).bytes);
     return room;
   }
 
@@ -52,13 +52,14 @@ export class Quotas {
     }
   }
 
-  /** DENIED for a repository whose room is not enough. */
+  /** DENIED, by the quota with the least room. */
   async refusal(repository: string): Promise<Error> {
-    for (const q of this.#of(repository)) {
-      const { bytes } = await this.#used(q, 0);
-      return denied(repository, q, bytes);
+    let least: { readonly quota: Quota; readonly used: number } | undefined;
+    for (const quota of this.#of(repository)) {
+      const used = (await this.#used(quota, 0)).bytes;
+      if (least === undefined || quota.bytes - used < least.quota.bytes - least.used) least = { quota, used };
     }
-    return registryError('DENIED');
+    return least === undefined ? registryError('DENIED') : denied(repository, least.quota, least.used);
   }
 
   #of(repository: string): readonly Quota[] {
