@@ -50,7 +50,9 @@ export function sendError(req: IncomingMessage, res: ServerResponse, e: unknown,
   const { status, code, message } = describe(e);
   if (status >= 500 && status !== 503) log.error({ err: e, method: req.method, url: req.url }, 'request failed');
   const body = Buffer.from(JSON.stringify({ errors: [{ code, message }] }));
-  res.writeHead(status, { 'content-type': 'application/json', 'content-length': body.length });
+  const wait = e instanceof StatusError ? e.details.retryAfterSeconds : undefined;
+  const headers = { 'content-type': 'application/json', 'content-length': body.length };
+  res.writeHead(status, wait === undefined ? headers : { ...headers, 'retry-after': String(wait) });
   res.end(req.method === 'HEAD' ? undefined : body);
   req.resume(); // what the client still sends is dropped, so that the connection stays usable
 }

@@ -1,16 +1,13 @@
 /**
  * Manifests and indexes: stored byte for byte, read by tag or digest, never converted (spec.md "Pulling manifests", "Pushing
- * Manifests", "Deleting Manifests"). Order of writing: content, referrer entry, link, tag; a crash between any two leaves
- * nothing visible that is not whole. A manifest's config and layers must be here; a subject and an index's children need not.
+ * Manifests", "Deleting Manifests"). A manifest's config and layers must be here; a subject and an index's children need not.
  */
 import { isKind } from '#lib/base';
 import {
   type AnyDigest,
   algorithmOf,
   type Descriptor,
-  descriptorJson,
   digestBytes,
-  type Index,
   isNonDistributable,
   isTag,
   MANIFEST_BYTES_MAX,
@@ -20,6 +17,7 @@ import {
 import { requireRight } from './access/require.ts';
 import { invalidAs, registryError } from './errors.ts';
 import { digestParameter, type Exchange, readBody, reply, replyBytes } from './exchange.ts';
+import { type NewManifest, storeManifest } from './manifest-store.ts';
 import { removeManifest } from './removal.ts';
 
 export async function getManifest(x: Exchange): Promise<void> {
@@ -58,23 +56,11 @@ export async function putManifest(x: Exchange): Promise<void> {
   });
 }
 
-interface NewManifest {
-  readonly manifest: Manifest | Index;
-  readonly digest: AnyDigest;
-  readonly bytes: Buffer;
-  readonly tags: readonly string[];
-}
-
 async function keepManifest(x: Exchange, { manifest, digest, bytes, tags }: NewManifest): Promise<void> {
   if (manifest.type === 'manifest') await requireBlobs(x, manifest);
   for (const tag of tags) await requireMove(x, tag, digest);
   await x.quotas.take(x.repository.name, digest, bytes.length);
-  await store(x, digest, bytes);
-  const subject = manifest.subject?.digest;
-  if (subject !== undefined)
-    await x.repository.addReferrer(subject, digest, JSON.stringify(referrerOf(manifest, digest, bytes.length)));
-  await x.repository.linkManifest(digest, { mediaType: manifest.mediaType, subject });
-  for (const tag of tags) await x.repository.setTag(tag, digest);
+  await storeManifest(x, { manifest, digest, bytes, tags });
 }
 
 /** A tag alone, or a digest with every tag that stands for it. */
@@ -110,16 +96,4 @@ async function requireBlobs(x: Exchange, manifest: Manifest): Promise<void> {
 
 async function isHeld(x: Exchange, d: Descriptor): Promise<boolean> {
   return (await x.repository.hasBlob(d.digest)) && (await x.content.stat(d.digest)) !== undefined;
-}
-
-async function store(x: Exchange, digest: AnyDigest, bytes: Buffer): Promise<void> {
-  const ingest = await x.content.begin(`manifest-${x.random.uuid()}`, { algorithm: algorithmOf(digest) });
-  await ingest.write(bytes);
-  await ingest.commit({ digest, sizeBytes: bytes.length });
-}
-
-/** The descriptor listed by the referrers API (spec.md "Listing Referrers"). */
-function referrerOf(m: Manifest | Index, digest: AnyDigest, sizeBytes: number): object {
-  const artifactType = m.artifactType || (m.type === 'manifest' ? m.config.mediaType : undefined);
-  return descriptorJson({ mediaType: m.mediaType, digest, sizeBytes, artifactType, annotations: m.annotations });
 }

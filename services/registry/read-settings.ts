@@ -7,10 +7,13 @@ import {
   readConfiguration,
   tryParseQuantity,
 } from '#lib/api';
-import { DEFAULT_SETTINGS, type Quota, type RegistrySettings, type RetentionRule } from './settings.ts';
+import { DEFAULT_SETTINGS, type Quota, type RegistrySettings, type RetentionRule, type Upstream } from './settings.ts';
 
 const YEAR_MINUTES = 365 * 24 * 60;
 const DAY_MINUTES = 24 * 60;
+const REVALIDATE_SECONDS = 60;
+/** Also a component of the repositories' names here. */
+const UPSTREAM_HOST = /^[a-z0-9]+(?:[.-][a-z0-9]+)*(?::\d{1,5})?$/;
 const COUNT_MAX = 1_000_000;
 const PATTERN_CHARACTERS_MAX = 256;
 
@@ -24,7 +27,7 @@ export async function parseSettings(text: string): Promise<RegistrySettings> {
 
 /** An absent one has the defaults. */
 export function readSettings(value: unknown, at: string, fields: FieldReader): RegistrySettings {
-  const known = ['anonymous', 'publicRead', 'collection', 'quotas', 'retention'];
+  const known = ['anonymous', 'publicRead', 'collection', 'quotas', 'retention', 'upstreams'];
   const o = fields.optionalObject(value, at, known) ?? {};
   return {
     anonymous: readAnonymous(o['anonymous'], `${at}.anonymous`, fields),
@@ -34,6 +37,9 @@ export function readSettings(value: unknown, at: string, fields: FieldReader): R
     retention: fields
       .list(o['retention'], `${at}.retention`)
       .map((v, i) => readRule(v, `${at}.retention[${i}]`, fields)),
+    upstreams: fields
+      .list(o['upstreams'], `${at}.upstreams`)
+      .map((v, i) => readUpstream(v, `${at}.upstreams[${i}]`, fields)),
   };
 }
 
@@ -86,6 +92,26 @@ function readRule(value: unknown, at: string, fields: FieldReader): RetentionRul
   if (rule.keepTags === undefined && rule.keepDays === undefined && rule.untaggedDays === undefined)
     fields.mistakes.push(`${at}: must have keepTags, keepDays or untaggedDays`);
   return rule;
+}
+
+function readUpstream(value: unknown, at: string, fields: FieldReader): Upstream {
+  const o = fields.object(value, at, ['host', 'url', 'username', 'passwordFile', 'caFile', 'revalidateSeconds']);
+  const text = (name: string): string | undefined => fields.optionalString(o[name], `${at}.${name}`);
+  const host = text('host') ?? '';
+  if (!UPSTREAM_HOST.test(host)) fields.add(fieldErrors.invalid(`${at}.host`, host, 'must be a host, as docker.io'));
+  const url = text('url');
+  if (url !== undefined && !/^https?:$/.test(URL.canParse(url) ? new URL(url).protocol : ''))
+    fields.add(fieldErrors.invalid(`${at}.url`, url, 'must be an address of https or http'));
+  for (const name of ['passwordFile', 'caFile'])
+    if (text(name)?.startsWith('/') === false)
+      fields.add(fieldErrors.invalid(`${at}.${name}`, text(name), 'must be an absolute path'));
+  if ((o['username'] === undefined) !== (o['passwordFile'] === undefined))
+    fields.mistakes.push(`${at}: username and passwordFile go together`);
+  const seconds = fields.integer(o['revalidateSeconds'], `${at}.revalidateSeconds`, { min: 0, max: YEAR_MINUTES * 60 });
+  return {
+    ...{ host, url, username: text('username'), passwordFile: text('passwordFile'), caFile: text('caFile') },
+    revalidateSeconds: seconds ?? REVALIDATE_SECONDS,
+  };
 }
 
 function readPatterns(value: unknown, at: string, fields: FieldReader): readonly string[] {

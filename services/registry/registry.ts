@@ -18,13 +18,14 @@ import { Maintenance } from './collection/maintenance.ts';
 import { Retention } from './collection/retention.ts';
 import type { Needed } from './collection/retention-plan.ts';
 import { Doors, type DoorTls } from './doors.ts';
-import { sendError } from './errors.ts';
+import { registryError, sendError } from './errors.ts';
 import type { RegistryState } from './exchange.ts';
 import { Quotas } from './quotas.ts';
 import { Repositories } from './repository.ts';
 import { route } from './routes.ts';
 import { DEFAULT_SETTINGS, type RegistrySettings } from './settings.ts';
 import { Uploads } from './uploads.ts';
+import { Upstreams } from './upstream/upstreams.ts';
 
 export interface RegistryOptions {
   readonly listen: { readonly host: string; readonly port: number };
@@ -62,6 +63,7 @@ interface Parts {
   readonly state: RegistryState;
   readonly identity: Identity | undefined;
   readonly maintenance: Maintenance;
+  readonly upstreams: Upstreams;
   readonly ctx: Ctx;
   readonly isTls: boolean;
 }
@@ -87,7 +89,9 @@ export async function startRegistry(o: RegistryOptions): Promise<Registry> {
     quotas: new Quotas({ content, repositories, settings, clock }),
     tokens: new RegistryTokens({ random, clock }),
   };
-  const parts: Parts = { state, identity: o.cluster?.identity, maintenance, ctx, isTls: o.tls !== undefined };
+  const upstreams = scope.own(new Upstreams({ content, repositories, leases, settings, random }));
+  const isTls = o.tls !== undefined;
+  const parts: Parts = { state, identity: o.cluster?.identity, maintenance, upstreams, ctx, isTls };
   const listener = (door: Door, req: IncomingMessage, res: ServerResponse): void => {
     answer(parts, door, req, res).catch((e: unknown) => log.error({ err: e }, 'a request could not be answered'));
   };
@@ -117,7 +121,8 @@ async function answer(parts: Parts, door: Door, req: IncomingMessage, res: Serve
     const method = req.method ?? 'GET';
     const url = new URL(req.url ?? '/', 'http://registry');
     if (door === 'admin' && (await collectRoute(parts.maintenance, url, { ctx, req, res }))) return;
-    const { name, reference, handler, right } = route(method, url.pathname);
+    const { name, reference, handler, right, content } = route(method, url.pathname);
+    const target = parts.upstreams.targetOf(name, url.searchParams.get('ns'));
     const callerWith = (authorization: string | undefined): Caller =>
       new Caller({
         ...{ door, authorization, identity: parts.identity },
@@ -129,9 +134,15 @@ async function answer(parts: Parts, door: Door, req: IncomingMessage, res: Serve
       ...{ req, res, method, reference, ctx, isTls, callerWith },
       caller: callerWith(req.headers.authorization),
       query: url.searchParams,
-      repository: state.repositories.get(name),
+      repository: state.repositories.get(target?.localName ?? name),
     };
     if (right !== undefined) await requireRight(x, right);
+    if (target !== undefined && (right === 'create' || right === 'update'))
+      throw registryError(
+        'DENIED',
+        `${x.repository.name} is kept from ${target.upstream.host}: nothing is pushed there`,
+      );
+    if (target !== undefined && content !== undefined) await parts.upstreams.bring(target, content, reference, ctx);
     await handler(x);
   } catch (e) {
     sendError(req, res, e, state.log);

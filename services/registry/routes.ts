@@ -22,12 +22,11 @@ export interface Route {
   readonly handler: Handler;
   /** What the caller must be allowed; undefined = the handler asks itself. */
   readonly right: Right | undefined;
+  /** What is read, of that which an upstream may have. */
+  readonly content?: 'manifest' | 'blob' | undefined;
 }
 
-interface Method {
-  readonly handler: Handler;
-  readonly right: Right | undefined;
-}
+type Method = Pick<Route, 'handler' | 'right' | 'content'>;
 
 interface Row {
   readonly clause: string;
@@ -61,13 +60,13 @@ const ROWS: readonly Row[] = [
   {
     clause: 'end-2, 10',
     path: /^\/v2\/(?<name>.+)\/blobs\/(?<reference>[^/]+)$/,
-    methods: { ...both(getBlob, 'get'), DELETE: allowed(deleteBlob, 'delete') },
+    methods: { ...both(getBlob, 'get', 'blob'), DELETE: allowed(deleteBlob, 'delete') },
   },
   {
     clause: 'end-3, 7, 9',
     path: /^\/v2\/(?<name>.+)\/manifests\/(?<reference>[^/]+)$/,
     methods: {
-      ...both(getManifest, 'get'),
+      ...both(getManifest, 'get', 'manifest'),
       PUT: allowed(putManifest, 'create'),
       DELETE: allowed(deleteManifest, 'delete'),
     },
@@ -105,8 +104,12 @@ async function ping(x: Exchange): Promise<void> {
   throw registryError('UNAUTHORIZED');
 }
 
-function both(handler: Handler, right: Right | undefined): Readonly<Record<string, Method>> {
-  return { GET: { handler, right }, HEAD: { handler, right } };
+function both(
+  handler: Handler,
+  right: Right | undefined,
+  content?: Route['content'],
+): Readonly<Record<string, Method>> {
+  return { GET: { handler, right, content }, HEAD: { handler, right, content } };
 }
 
 function allowed(handler: Handler, right: Right | undefined): Method {

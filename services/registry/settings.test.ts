@@ -17,6 +17,7 @@ registry:
   quotas: [{prefix: team/, bytes: 10Gi}, {prefix: '', bytes: 5}]
   retention:
   - {repositories: ['team/**'], tags: [pr-*], keepTags: 3, keepDays: 14, untaggedDays: 1}
+  upstreams: [{host: docker.io, username: me, passwordFile: /etc/hub}]
 `;
 
 describe('settings of the registry', () => {
@@ -30,6 +31,12 @@ describe('settings of the registry', () => {
         { prefix: '', bytes: 5 },
       ],
       retention: [{ repositories: ['team/**'], tags: ['pr-*'], keepTags: 3, keepDays: 14, untaggedDays: 1 }],
+      upstreams: [
+        {
+          ...{ host: 'docker.io', username: 'me', passwordFile: '/etc/hub', revalidateSeconds: 60 },
+          ...{ url: undefined, caFile: undefined },
+        },
+      ],
     });
     expect(await parseSettings('kind: ServerConfiguration\n')).toEqual(DEFAULT_SETTINGS);
   });
@@ -41,6 +48,7 @@ describe('settings of the registry', () => {
   color: red
   collection: {graceMinutes: 0}
   quotas: [{prefix: a, bytes: much}]
+  upstreams: [{host: A_B, url: ftp://x, passwordFile: x}]
   retention: [{repositories: []}, {repositories: [''], keepTags: -1}]
 `;
     const told = await parseSettings(text).catch((e: unknown) => String(e));
@@ -50,6 +58,10 @@ describe('settings of the registry', () => {
       'registry.publicRead: Invalid value: must be a boolean',
       'registry.collection.graceMinutes: Invalid value: 0: must be between 1 and 1440',
       'registry.quotas[0].bytes: Invalid value: "much": must be a number of bytes',
+      'registry.upstreams[0].host: Invalid value: "A_B"',
+      'registry.upstreams[0].url: Invalid value: "ftp://x"',
+      'registry.upstreams[0].passwordFile: Invalid value: "x": must be an absolute path',
+      'registry.upstreams[0]: username and passwordFile go together',
       'registry.retention[0].repositories: Required value',
       'registry.retention[0]: must have keepTags, keepDays or untaggedDays',
       'registry.retention[1].repositories[0]: Invalid value: ""',

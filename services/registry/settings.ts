@@ -9,6 +9,21 @@ export interface RegistrySettings {
   readonly quotas: readonly Quota[];
   /** Of several rules for a repository the first counts. */
   readonly retention: readonly RetentionRule[];
+  /** Registries whose images are kept here when they were asked for. */
+  readonly upstreams: readonly Upstream[];
+}
+
+export interface Upstream {
+  /** As image names say it: docker.io. */
+  readonly host: string;
+  /** Absent = where registries of that name are. */
+  readonly url: string | undefined;
+  readonly username: string | undefined;
+  readonly passwordFile: string | undefined;
+  /** PEM; absent = the authorities that the machine trusts. */
+  readonly caFile: string | undefined;
+  /** For how long a tag that was compared is not compared again. */
+  readonly revalidateSeconds: number;
 }
 
 /** Distinct bytes of all repositories whose name begins with `prefix`. */
@@ -35,6 +50,7 @@ export const DEFAULT_SETTINGS: RegistrySettings = {
   collection: { intervalMinutes: 60, graceMinutes: 60 },
   quotas: [],
   retention: [],
+  upstreams: [],
 };
 
 /** `pattern`: `*` is anything but `/`, `**` anything; all else stands for itself. Time: both lengths multiplied, whatever the stars. */

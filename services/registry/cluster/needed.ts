@@ -55,8 +55,10 @@ function addImage(text: string, { digests, tags }: { digests: Set<string>; tags:
   const digest = text.slice(text.lastIndexOf('@') + 1);
   if (isAnyDigest(digest)) digests.add(digest);
   try {
-    const { repository, tag, digest: named } = parseReference(text);
-    if (tag !== undefined || named === undefined) tags.add(`${repository}:${tag ?? 'latest'}`);
+    const { host, repository, tag, digest: named } = parseReference(text);
+    if (tag === undefined && named !== undefined) return;
+    // Of another registry it is kept under that one's name (services/registry/upstream/).
+    for (const name of [repository, `${host.replace(':', '_')}/${repository}`]) tags.add(`${name}:${tag ?? 'latest'}`);
   } catch {
     // Not an image's name: a pod that cannot start needs nothing.
   }

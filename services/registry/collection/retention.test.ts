@@ -138,7 +138,14 @@ describe('what the cluster needs', () => {
       },
     };
     const needed = await neededImages(api, c);
-    expect([...needed.tags].sort()).toEqual(['data:latest', 'team/app:v1', 'team/old:latest']);
+    expect([...needed.tags].sort()).toEqual([
+      'data:latest',
+      'docker.io/team/old:latest',
+      'h_5000/data:latest',
+      'localhost_5000/team/app:v1',
+      'team/app:v1',
+      'team/old:latest',
+    ]);
     expect([...needed.digests].sort()).toEqual([sha, d('rev')].sort());
     expect(asked).toContain('/apis/batch/v1/cronjobs?limit=250');
     const broken = { call: () => Promise.reject(new StatusError('Unavailable', 'down')) };
