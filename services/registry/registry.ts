@@ -119,10 +119,10 @@ async function answer(parts: Parts, door: Door, req: IncomingMessage, res: Serve
   res.setHeader('docker-distribution-api-version', 'registry/2.0');
   try {
     const method = req.method ?? 'GET';
-    const url = new URL(req.url ?? '/', 'http://registry');
-    if (door === 'admin' && (await collectRoute(parts.maintenance, url, { ctx, req, res }))) return;
-    const { name, reference, handler, right, content } = route(method, url.pathname);
-    const target = parts.upstreams.targetOf(name, url.searchParams.get('ns'));
+    const { path, query } = addressOf(req.url ?? '/');
+    if (door === 'admin' && (await collectRoute(parts.maintenance, { path, query }, { ctx, req, res }))) return;
+    const { name, reference, handler, right, content } = route(method, path);
+    const target = parts.upstreams.targetOf(name, query.get('ns'));
     const callerWith = (authorization: string | undefined): Caller =>
       new Caller({
         ...{ door, authorization, identity: parts.identity },
@@ -133,7 +133,7 @@ async function answer(parts: Parts, door: Door, req: IncomingMessage, res: Serve
       ...state,
       ...{ req, res, method, reference, ctx, isTls, callerWith },
       caller: callerWith(req.headers.authorization),
-      query: url.searchParams,
+      query,
       repository: state.repositories.get(target?.localName ?? name),
     };
     if (right !== undefined) await requireRight(x, right);
@@ -147,4 +147,12 @@ async function answer(parts: Parts, door: Door, req: IncomingMessage, res: Serve
   } catch (e) {
     sendError(req, res, e, state.log);
   }
+}
+
+/** The path as it came: a URL's parser would take `..`, `%2e%2e` and backslashes out of it, and so make one name of another. */
+function addressOf(url: string): { readonly path: string; readonly query: URLSearchParams } {
+  const relative = url.replace(/^https?:\/\/[^/?]*/, '');
+  const mark = relative.indexOf('?');
+  const path = mark < 0 ? relative : relative.slice(0, mark);
+  return { path, query: new URLSearchParams(mark < 0 ? '' : relative.slice(mark + 1)) };
 }

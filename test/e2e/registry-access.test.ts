@@ -170,6 +170,25 @@ test('anonymous: pull. A push to localhost:5000 needs a login, the pods need non
   await podInPhase(t, 'default', 'reads', 'Succeeded');
 });
 
+test('pull-through: a pod names another registry, the node asks ours, ours asks that one once', async () => {
+  const host = `up-${t.layout.instance}.test`;
+  // The upstream is this registry itself, by its own names.
+  const upstream = `{host: ${host}, url: 'http://127.0.0.1:${t.layout.registryPort}', revalidateSeconds: 86400}`;
+  await settings(`registry: {upstreams: [${upstream}]}`);
+  const certs = join('/etc/berth/certs.d', host);
+  await mkdir(certs, { recursive: true });
+  try {
+    await writeFile(join(certs, 'hosts.toml'), `[host."http://${t.registry}"]\n  capabilities = ["pull", "resolve"]\n`);
+    const image = `${host}/berth/hello:1`;
+    await applyOk(t, scriptPod({ name: 'through', namespace: 'default', image, script: 'echo through' }));
+    await podInPhase(t, 'default', 'through', 'Succeeded');
+    const kept = await ok(run('skopeo', ['list-tags', '--tls-verify=false', local(`${host}/berth/hello`)], {}, 60_000));
+    expect(JSON.parse(kept.stdout).Tags).toEqual(['1']);
+  } finally {
+    await rm(certs, { recursive: true });
+  }
+});
+
 function settings(text: string): Promise<void> {
   const head = 'apiVersion: config.berth.dev/v1\nkind: ServerConfiguration\n';
   return writeFile(serverConfigurationPath(t.layout), `${head}${text}\n`);
