@@ -23,7 +23,7 @@ export type DoorListener = (door: Door, req: IncomingMessage, res: ServerRespons
 const IDLE_MS = 5 * 60 * 1000;
 /** How long requests may take to end when the registry stops; then their connections are cut. */
 const CLOSE_MS = 3000;
-const LIMITS = { requestTimeout: 0, headersTimeout: 60_000, keepAliveTimeout: 75_000, highWaterMark: 256 * 1024 };
+const LIMITS = { requestTimeout: 0, headersTimeout: 60_000, keepAliveTimeout: 75_000, highWaterMark: 64 * 1024 };
 
 export class Doors implements AsyncDisposable {
   readonly #clock: Clock;

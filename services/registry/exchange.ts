@@ -8,6 +8,7 @@ import type { RegistryTokens } from './access/tokens.ts';
 import type { Leases } from './collection/leases.ts';
 import { registryError } from './errors.ts';
 import type { Quotas } from './quotas.ts';
+import type { Recent } from './recent.ts';
 import type { Repositories, Repository } from './repository.ts';
 import type { RegistrySettings } from './settings.ts';
 import type { Uploads } from './uploads.ts';
@@ -17,6 +18,8 @@ export interface RegistryState {
   readonly quotas: Quotas;
   readonly tokens: RegistryTokens;
   readonly content: ContentStore;
+  /** Bytes of manifests, by digest. */
+  readonly recentManifests: Recent<Buffer>;
   readonly repositories: Repositories;
   readonly uploads: Uploads;
   readonly leases: Leases;

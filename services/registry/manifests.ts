@@ -25,9 +25,12 @@ export async function getManifest(x: Exchange): Promise<void> {
   const link = digest && (await x.repository.manifest(digest));
   if (!digest || !link)
     throw registryError('MANIFEST_UNKNOWN', `manifest unknown: ${x.repository.name} ${x.reference}`);
-  const bytes = await x.content.readAll(digest, MANIFEST_BYTES_MAX).catch((e: unknown) => {
-    throw isKind(e, 'NotFound') ? registryError('MANIFEST_UNKNOWN') : e;
-  });
+  const bytes = await x.recentManifests
+    .read(digest, () => x.content.readAll(digest, MANIFEST_BYTES_MAX))
+    .catch((e: unknown) => {
+      throw isKind(e, 'NotFound') ? registryError('MANIFEST_UNKNOWN') : e;
+    });
+  if (bytes === undefined) throw registryError('MANIFEST_UNKNOWN');
   replyBytes(x, bytes, {
     'content-type': link.mediaType,
     'docker-content-digest': digest,

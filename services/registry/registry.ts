@@ -21,6 +21,7 @@ import { Doors, type DoorTls } from './doors.ts';
 import { registryError, sendError } from './errors.ts';
 import type { RegistryState } from './exchange.ts';
 import { Quotas } from './quotas.ts';
+import { Recent } from './recent.ts';
 import { Repositories } from './repository.ts';
 import { route } from './routes.ts';
 import { DEFAULT_SETTINGS, type RegistrySettings } from './settings.ts';
@@ -57,6 +58,7 @@ export interface Registry extends AsyncDisposable {
   readonly maintenance: Maintenance;
 }
 
+const RECENT_MANIFEST_BYTES = 16 * 1024 * 1024;
 const NOTHING_NEEDED: Needed = { digests: new Set(), tags: new Set() };
 
 interface Parts {
@@ -86,6 +88,7 @@ export async function startRegistry(o: RegistryOptions): Promise<Registry> {
   const uploads = scope.own(new Uploads({ content, clock, random, log }));
   const state: RegistryState = {
     ...{ content, repositories, uploads, leases, settings, clock, random, log },
+    recentManifests: new Recent<Buffer>({ sizeMax: RECENT_MANIFEST_BYTES, sizeOf: (b) => b.length }),
     quotas: new Quotas({ content, repositories, settings, clock }),
     tokens: new RegistryTokens({ random, clock }),
   };

@@ -13,6 +13,7 @@ import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { syncPath, writeFileAtomic } from '#lib/base';
 import { type AnyDigest, isAnyDigest, isTag } from '#lib/oci';
+import { Recent } from './recent.ts';
 
 export interface ManifestLink {
   readonly mediaType: string;
@@ -24,8 +25,12 @@ export interface KnownManifest extends ManifestLink {
   readonly pushedMs: number;
 }
 
+/** Characters of links and tags that are kept in memory. */
+const RECENT_MAX = 4 * 1024 * 1024;
+
 export class Repositories {
   readonly #folder: string;
+  readonly #recent = new Recent<string>({ sizeMax: RECENT_MAX, sizeOf: (text) => text.length + 200 });
   readonly #locks = new Map<string, Promise<void>>();
 
   private constructor(folder: string) {
@@ -39,7 +44,7 @@ export class Repositories {
 
   /** The caller has checked the name. */
   get(name: string): Repository {
-    return new Repository(name, join(this.#folder, name));
+    return new Repository(name, join(this.#folder, name), this.#recent);
   }
 
   /** Names of all repositories that hold anything, sorted. */
@@ -74,10 +79,13 @@ export class Repositories {
 export class Repository {
   readonly name: string;
   readonly #folder: string;
+  /** Of texts by path; this process alone writes them. */
+  readonly #recent: Recent<string>;
 
-  constructor(name: string, folder: string) {
+  constructor(name: string, folder: string, recent: Recent<string>) {
     this.name = name;
     this.#folder = folder;
+    this.#recent = recent;
   }
 
   async exists(): Promise<boolean> {
@@ -104,10 +112,9 @@ export class Repository {
     return this.#digests('_layers');
   }
 
-  async manifest(digest: AnyDigest): Promise<KnownManifest | undefined> {
-    const found = await readDated(this.#path('_manifests', fileName(digest)));
-    if (found === undefined) return undefined;
-    const { text, modifiedMs: pushedMs } = found;
+  async manifest(digest: AnyDigest): Promise<ManifestLink | undefined> {
+    const text = await this.#read(this.#path('_manifests', fileName(digest)));
+    if (text === undefined) return undefined;
     const value: unknown = JSON.parse(text);
     const field = (key: string): string | undefined => {
       const v: unknown = typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined;
@@ -117,16 +124,22 @@ export class Repository {
     return {
       mediaType: field('mediaType') ?? '',
       subject: subject !== undefined && isAnyDigest(subject) ? subject : undefined,
-      pushedMs,
     };
   }
 
+  /** With when it was pushed last. */
+  async datedManifest(digest: AnyDigest): Promise<KnownManifest | undefined> {
+    const link = await this.manifest(digest);
+    const dated = link && (await readDated(this.#path('_manifests', fileName(digest))));
+    return dated && { ...link, pushedMs: dated.modifiedMs };
+  }
+
   linkManifest(digest: AnyDigest, link: ManifestLink): Promise<void> {
-    return write(this.#path('_manifests', fileName(digest)), JSON.stringify(link));
+    return this.#write(this.#path('_manifests', fileName(digest)), JSON.stringify(link));
   }
 
   unlinkManifest(digest: AnyDigest): Promise<boolean> {
-    return remove(this.#path('_manifests', fileName(digest)));
+    return this.#remove(this.#path('_manifests', fileName(digest)));
   }
 
   manifests(): Promise<readonly AnyDigest[]> {
@@ -134,7 +147,7 @@ export class Repository {
   }
 
   async tag(tag: string): Promise<AnyDigest | undefined> {
-    const text = await read(this.#path('_tags', tag));
+    const text = await this.#read(this.#path('_tags', tag));
     return text !== undefined && isAnyDigest(text) ? text : undefined;
   }
 
@@ -147,11 +160,11 @@ export class Repository {
   }
 
   setTag(tag: string, digest: AnyDigest): Promise<void> {
-    return write(this.#path('_tags', tag), digest);
+    return this.#write(this.#path('_tags', tag), digest);
   }
 
   removeTag(tag: string): Promise<boolean> {
-    return remove(this.#path('_tags', tag));
+    return this.#remove(this.#path('_tags', tag));
   }
 
   /** Sorted by code unit. */
@@ -177,6 +190,28 @@ export class Repository {
       if (text !== undefined) out.push(text);
     }
     return out;
+  }
+
+  #read(path: string): Promise<string | undefined> {
+    return this.#recent.read(path, () => read(path));
+  }
+
+  async #write(path: string, text: string): Promise<void> {
+    this.#recent.forget(path);
+    try {
+      await write(path, text);
+    } finally {
+      this.#recent.forget(path);
+    }
+  }
+
+  async #remove(path: string): Promise<boolean> {
+    this.#recent.forget(path);
+    try {
+      return await remove(path);
+    } finally {
+      this.#recent.forget(path);
+    }
   }
 
   #path(...parts: string[]): string {

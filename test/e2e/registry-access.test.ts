@@ -175,6 +175,10 @@ test('pull-through: a pod names another registry, the node asks ours, ours asks 
   // The upstream is this registry itself, by its own names.
   const upstream = `{host: ${host}, url: 'http://127.0.0.1:${t.layout.registryPort}', revalidateSeconds: 86400}`;
   await settings(`registry: {upstreams: [${upstream}]}`);
+  await eventually('the setting is taken up', 30_000, async () => {
+    const answer = await fetch(`http://${t.registry}/v2/${host}/none/manifests/x`);
+    return (await answer.text()).includes('the upstream says') ? true : undefined;
+  });
   const certs = join('/etc/berth/certs.d', host);
   await mkdir(certs, { recursive: true });
   try {

@@ -67,7 +67,7 @@ export class Retention {
   ): Promise<{ tags: readonly HeldTag[]; manifests: readonly HeldManifest[] } | undefined> {
     const manifests: HeldManifest[] = [];
     for (const digest of await repository.manifests()) {
-      const link = await repository.manifest(digest);
+      const link = await repository.datedManifest(digest);
       if (link === undefined) continue;
       const parts = await this.#parts(digest, link.mediaType);
       if (parts === undefined) return undefined;

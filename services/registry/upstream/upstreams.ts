@@ -71,14 +71,20 @@ export class Upstreams implements AsyncDisposable {
     this.#client = new DistributionClient({ random: o.random, attempts: ATTEMPTS });
   }
 
-  /** undefined: the repository is one of our own. */
+  /**
+   * undefined: the repository is one of our own. Throws NAME_UNKNOWN for a registry that is none of the upstreams, so that its
+   * images are not taken for ours of the same name; without upstreams `ns` says nothing.
+   */
   targetOf(name: string, ns: string | null): Target | undefined {
-    for (const upstream of this.#o.settings().upstreams) {
+    const { upstreams } = this.#o.settings();
+    for (const upstream of upstreams) {
       const folder = folderOf(upstream);
       if (ns === upstream.host) return { upstream, remoteName: name, localName: `${folder}/${name}` };
       if (ns === null && name.startsWith(`${folder}/`))
         return { upstream, remoteName: name.slice(folder.length + 1), localName: name };
     }
+    if (ns !== null && upstreams.length > 0)
+      throw registryError('NAME_UNKNOWN', `${ns.slice(0, 200)} is none of the upstreams of this registry`);
     return undefined;
   }
 
