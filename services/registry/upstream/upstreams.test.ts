@@ -6,7 +6,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type Clock, realClock, realRandom, silentLogger } from '#lib/base';
-import { ALL_CAPABILITIES, DistributionClient, packImage, parseAnyDigest, pushPacked, registryItself } from '#lib/oci';
+import {
+  ALL_CAPABILITIES,
+  DistributionClient,
+  MEDIA_TYPES,
+  packImage,
+  parseAnyDigest,
+  pushPacked,
+  registryItself,
+} from '#lib/oci';
 import { type Registry, startRegistry } from '../registry.ts';
 import { DEFAULT_SETTINGS, type RegistrySettings } from '../settings.ts';
 
@@ -28,7 +36,7 @@ beforeAll(async () => {
   upstream = await startRegistry({ ...common, clock: realClock, folder: join(folder, 'upstream') });
   door = createServer((req, res) => {
     const path = req.url ?? '';
-    seen.push(`${req.method} ${path.replace(/sha256:[0-9a-f]{64}/, 'DIGEST').replace(/\?.*/, '')}`);
+    seen.push(`${req.method} ${path.replace(/sha256:[0-9a-f]{64}/, 'DIGEST')}`);
     if (fault?.(res, path) === true) return;
     const onward = request(`${upstream.url}${path}`, { method: req.method, headers: req.headers }, (answer) => {
       res.writeHead(answer.statusCode ?? 500, answer.headers);
@@ -192,6 +200,22 @@ describe('pull-through', () => {
     await expect(pull('library/liar', 'v1')).rejects.toMatchObject({ kind: 'Unavailable' });
     fault = undefined;
     await pull('library/liar', 'v1');
+  });
+
+  test('an upstream that is this registry itself gives its own images under that name', async () => {
+    const before = settings;
+    const [first] = settings.upstreams;
+    if (first === undefined) throw new Error('no upstream');
+    settings = { ...settings, upstreams: [{ ...first, host: 'itself.example', url: cache.url }] };
+    const body = JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests: [] });
+    const headers = { 'content-type': MEDIA_TYPES.ociIndex };
+    await fetch(`${cache.url}/v2/own/app/manifests/v1`, { method: 'PUT', body, headers });
+    for (const [name, status] of [
+      ['own/app', 200],
+      ['own/none', 404],
+    ] as const)
+      expect((await fetch(`${cache.url}/v2/${name}/manifests/v1?ns=itself.example`)).status).toBe(status);
+    settings = before;
   });
 
   test('nothing is pushed over what is kept; a blob that no manifest names is not fetched; other names are our own', async () => {

@@ -211,7 +211,8 @@ export class Upstreams implements AsyncDisposable {
       ...(ca !== undefined && { tls: { ca: [ca], client: [], skipVerify: false } }),
     };
     const credentials = u.username === undefined ? undefined : { username: u.username, password };
-    const remote = this.#client.repository(u.host, remoteName, { at, credentials, attempts: ATTEMPTS });
+    // By the name of where it is: a mirror would be told `ns`, and one that is this registry itself would ask itself for ever.
+    const remote = this.#client.repository(new URL(at.url).host, remoteName, { at, credentials, attempts: ATTEMPTS });
     const [oldest] = this.#remotes.keys();
     if (this.#remotes.size >= REMOTES_MAX && oldest !== undefined) this.#remotes.delete(oldest);
     this.#remotes.set(key, remote);
