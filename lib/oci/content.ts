@@ -62,8 +62,9 @@ export interface Ingest extends AsyncDisposable {
 const ALGORITHMS: readonly DigestAlgorithm[] = ['sha256', 'sha512'];
 const WRITE_BYTES = 256 * 1024;
 const PENDING_BYTES_MAX = 2 * 1024 * 1024;
-/** Of all ingests of a store together, while each has room for one write. */
-const PENDING_ALL = 16 * 1024 * 1024;
+/** Of all ingests of a store together, while each has a little. */
+const PENDING_ALL = 8 * 1024 * 1024;
+const PENDING_BYTES_MIN = 64 * 1024;
 const FLUSH_EVERY_BYTES = 8 * 1024 * 1024;
 const READ_BYTES = 256 * 1024;
 
@@ -140,7 +141,7 @@ export class FolderContentStore implements ContentStore {
         algorithm: o.algorithm ?? 'sha256',
         isDurable: this.#isDurable,
         target: (d) => this.pathOf(d),
-        pendingBytesMax: () => Math.max(WRITE_BYTES, Math.min(PENDING_BYTES_MAX, PENDING_ALL / this.#open.size)),
+        pendingBytesMax: () => Math.max(PENDING_BYTES_MIN, Math.min(PENDING_BYTES_MAX, PENDING_ALL / this.#open.size)),
         released: () => this.#open.delete(ref),
       });
       await ingest.rehash();
