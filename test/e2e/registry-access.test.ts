@@ -1,5 +1,5 @@
 /** The built-in registry as a team uses it: rights by RBAC, `kubectl create token` as the password, retention that knows what runs. */
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, rmdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -190,6 +190,8 @@ test('pull-through: a pod names another registry, the node asks ours, ours asks 
     expect(JSON.parse(kept.stdout).Tags).toEqual(['1']);
   } finally {
     await rm(certs, { recursive: true });
+    // Only when this test has made them: what is not empty stays.
+    for (const made of ['/etc/berth/certs.d', '/etc/berth']) await rmdir(made).catch(() => undefined);
   }
 });
 
