@@ -69,7 +69,7 @@ test('certificates: API server, gateway, registry door, etcd and kubeconfig have
   await using door = await openRegistryDoor({
     host: '127.0.0.1',
     port: 0,
-    registryPort: 1,
+    sockets: home,
     tls: first,
     caPem: ca.certPem,
     log: silentLogger,

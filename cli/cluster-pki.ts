@@ -51,6 +51,15 @@ export class ClusterPki {
     });
   }
 
+  /** What the registry shows to the API server. */
+  registry(): Promise<KeyPair> {
+    return this.#authority.ensure('registry', {
+      commonName: 'system:berth-registry',
+      usages: ['client'],
+      days: this.#days,
+    });
+  }
+
   admin(): Promise<KeyPair> {
     return this.#authority.ensure('admin', {
       commonName: 'admin',

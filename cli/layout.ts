@@ -145,6 +145,11 @@ export function tendFolder(layout: Pick<ClusterLayout, 'home'>): string {
   return join(layout.home, 'tend');
 }
 
+/** The registry's doors beside loopback (services/registry/doors.ts). */
+export function registrySockets(layout: Pick<ClusterLayout, 'instance'>): string {
+  return join(runFolder(layout.instance), 'registry');
+}
+
 export function tendSocket(layout: Pick<ClusterLayout, 'instance'>): string {
   return join(runFolder(layout.instance), 'tend.sock');
 }

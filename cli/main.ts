@@ -17,6 +17,7 @@ function program(): Command {
     .exitOverride();
   addClusterCommands(berth);
   addServiceCommands(berth);
+  addRegistryCommands(berth);
   addSecretsCommands(berth);
   addClientCommands(berth);
   return berth;
@@ -100,6 +101,23 @@ function addServiceCommands(berth: Command): void {
     .option('--taint <key=value:Effect>', 'of the Node when it registers; repeatable', collect)
     .option('--log-level <level>', 'debug, info, warn or error', 'info')
     .action(async (o) => (await import('./commands/agent.ts')).runAgent(o));
+}
+
+function addRegistryCommands(berth: Command): void {
+  berth
+    .command('registry')
+    .description('the built-in registry (on its host: the first server)')
+    .command('collect-garbage')
+    .description('apply the retention rules and remove what no manifest names, while the registry serves')
+    .option('--instance <id>')
+    .option('--home <folder>')
+    .option(
+      '--grace <duration>',
+      'spare what was used so lately (default: as server.yaml says; 0: only when nobody pushes)',
+    )
+    .action(async (o) => {
+      process.exitCode = await (await import('./commands/registry.ts')).collectGarbageCommand(o);
+    });
 }
 
 function addSecretsCommands(berth: Command): void {

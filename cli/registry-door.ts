@@ -1,17 +1,19 @@
 /**
- * The cluster's registry for other machines: the registry itself listens on loopback only and asks nobody who he is, so what
- * comes from outside must show a certificate of the cluster's CA (a node's) before a byte reaches it. Agents that joined dial
- * here (`--registry-upstream tls://…`) and answer on their own loopback (agent/registry-proxy.ts).
+ * The cluster's registry for other machines, by TLS of the cluster's authority. Who shows a node's certificate comes to the
+ * registry's `node.sock`, anybody else to `outside.sock`, where he must log in (docs/adr/0026-who-may-use-the-registry.md). Agents
+ * that joined dial here (`--registry-upstream tls://…`) and answer on their own loopback (agent/registry-proxy.ts).
  */
 import { connect, type Socket } from 'node:net';
-import { createServer, type SecureContextOptions } from 'node:tls';
+import { join } from 'node:path';
+import { createServer, type SecureContextOptions, type TLSSocket } from 'node:tls';
 import { type Logger, StatusError } from '#lib/base';
+import { NODE_GROUP, NODE_PREFIX } from '../services/gateway/subjects.ts';
 
 export interface RegistryDoorOptions {
   readonly host: string;
   readonly port: number;
-  /** Of the registry on this machine's loopback. */
-  readonly registryPort: number;
+  /** The folder of the registry's sockets on this machine. */
+  readonly sockets: string;
   readonly tls: { readonly certPem: string; readonly keyPem: string };
   readonly caPem: string;
   readonly log: Logger;
@@ -34,11 +36,11 @@ export async function openRegistryDoor(o: RegistryDoorOptions): Promise<Registry
     {
       ...contextOf(o.tls),
       requestCert: true,
-      rejectUnauthorized: true,
+      rejectUnauthorized: false, // who shows none of ours must log in
       handshakeTimeout: HANDSHAKE_MS,
     },
     (far) => {
-      const near = connect({ host: '127.0.0.1', port: o.registryPort });
+      const near = connect(join(o.sockets, isNode(far) ? 'node.sock' : 'outside.sock'));
       for (const s of [near, far]) {
         open.add(s);
         s.on('close', () => open.delete(s));
@@ -75,4 +77,12 @@ export async function openRegistryDoor(o: RegistryDoorOptions): Promise<Registry
         server.close(() => resolve());
       }),
   };
+}
+
+/** By a certificate of the cluster's authority, which TLS has verified. */
+export function isNode(peer: Pick<TLSSocket, 'authorized' | 'getPeerCertificate'>): boolean {
+  if (!peer.authorized) return false;
+  const { subject } = peer.getPeerCertificate();
+  const groups = [subject?.O ?? []].flat();
+  return groups.includes(NODE_GROUP) && [subject?.CN ?? ''].flat().every((name) => name.startsWith(NODE_PREFIX));
 }

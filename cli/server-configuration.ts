@@ -13,6 +13,7 @@ import {
   parseServerConfiguration,
   type ServerConfiguration,
 } from '../services/apiserver/main.ts';
+import { readSettings } from '../services/registry/read-settings.ts';
 import type { ClusterLayout } from './layout.ts';
 
 type Place = Pick<ClusterLayout, 'home' | 'clusterDomain'>;
@@ -111,10 +112,15 @@ export class ServerConfigurationKeeper {
   }
 }
 
+/** With the fields of all parts of the server. `disallowedIssuers`: those of the cluster's own tokens. */
+export function parseServerText(text: string, disallowedIssuers: readonly string[]): Promise<ServerConfiguration> {
+  return parseServerConfiguration(text, { disallowedIssuers, others: { registry: readSettings } });
+}
+
 async function parsed(layout: Place, text: string | undefined): Promise<ServerConfiguration> {
   if (text === undefined) return DEFAULT_CONFIGURATION;
   try {
-    return await parseServerConfiguration(text, [tokenIssuer(layout)]);
+    return await parseServerText(text, [tokenIssuer(layout)]);
   } catch (e) {
     if (!isKind(e, 'BadRequest')) throw e;
     throw new StatusError('BadRequest', `${serverConfigurationPath(layout)}: ${messageOf(e)}`, { cause: e });

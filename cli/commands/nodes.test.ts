@@ -4,6 +4,7 @@ import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { connect as connectTls } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Kinds, type Node } from '#lib/api';
 import { realClock, silentLogger } from '#lib/base';
@@ -153,14 +154,20 @@ describe('status', () => {
 
 describe('the registry for joined hosts', () => {
   let ca: KeyPair;
-  let registry: Server;
+  let sockets: string;
+  const registries: Server[] = [];
   beforeAll(async () => {
     ca = await createCa('test');
-    registry = createServer((req, res) => res.end(`you asked for ${req.url ?? ''}`));
-    await new Promise<void>((resolve) => registry.listen(0, '127.0.0.1', resolve));
+    sockets = await mkdtemp(join(tmpdir(), 'berth-door-'));
+    for (const who of ['node', 'outside']) {
+      const registry = createServer((req, res) => res.end(`a ${who} asked for ${req.url ?? ''}`));
+      await new Promise<void>((resolve) => registry.listen(join(sockets, `${who}.sock`), resolve));
+      registries.push(registry);
+    }
   });
-  afterAll(() => {
-    registry.close();
+  afterAll(async () => {
+    for (const r of registries) r.close();
+    await rm(sockets, { recursive: true, force: true });
   });
 
   const door = async (): ReturnType<typeof openRegistryDoor> => {
@@ -170,24 +177,27 @@ describe('the registry for joined hosts', () => {
       usages: ['server'],
       days: 1,
     });
-    const { port } = registry.address() as AddressInfo;
     return await openRegistryDoor({
       host: '127.0.0.1',
       port: 0,
-      registryPort: port,
+      sockets,
       tls,
       caPem: ca.certPem,
       log: silentLogger,
     });
   };
-  const proxy = async (upstream: string, signer: KeyPair): Promise<{ port: number } & AsyncDisposable> => {
+  const proxy = async (
+    upstream: string,
+    signer: KeyPair,
+    organizations = ['system:nodes'],
+  ): Promise<{ port: number } & AsyncDisposable> => {
     const free = createServer();
     await new Promise<void>((resolve) => free.listen(0, '127.0.0.1', resolve));
     const { port } = free.address() as AddressInfo;
     await new Promise((resolve) => free.close(resolve));
     const pair = await issue(signer, {
       commonName: 'system:node:n1',
-      organizations: ['system:nodes'],
+      organizations,
       usages: ['client'],
       days: 1,
     });
@@ -195,20 +205,26 @@ describe('the registry for joined hosts', () => {
     return Object.assign(await startRegistryProxy({ port, upstream, credentials, log: silentLogger }), { port });
   };
 
-  test("a node's certificate opens it, and its own loopback answers", async () => {
+  test.each([
+    ["a node's certificate", 'node', ['system:nodes'], undefined],
+    ["a user's certificate", 'outside', ['developers'], undefined],
+    ['a certificate of another authority', 'outside', ['system:nodes'], 'other'],
+  ])('%s: its bearer is taken for somebody who comes as %s', async (_what, who, groups, other) => {
     await using d = await door();
-    await using p = await proxy(`tls://127.0.0.1:${d.port}`, ca);
+    const signer = other === undefined ? ca : await createCa(other);
+    await using p = await proxy(`tls://127.0.0.1:${d.port}`, signer, groups);
     const answer = await fetch(`http://127.0.0.1:${p.port}/v2/`);
-    expect(await answer.text()).toBe('you asked for /v2/');
+    expect(await answer.text()).toBe(`a ${who} asked for /v2/`);
   });
 
-  test('a certificate of another authority, or none, does not', async () => {
+  test('without a certificate one is from outside, without TLS nobody', async () => {
     await using d = await door();
-    await using p = await proxy(`tls://127.0.0.1:${d.port}`, await createCa('other'));
-    await expect(fetch(`http://127.0.0.1:${p.port}/v2/`)).rejects.toThrow('fetch failed');
+    const secure = connectTls({ host: '127.0.0.1', port: d.port, ca: ca.certPem });
+    secure.write('GET /v2/ HTTP/1.0\r\n\r\n');
+    expect(await text(secure)).toContain('a outside asked');
     const plain = connect({ host: '127.0.0.1', port: d.port });
     plain.write('GET /v2/ HTTP/1.0\r\n\r\n');
-    expect(await text(plain).catch(() => '')).not.toContain('you asked');
+    expect(await text(plain).catch(() => '')).not.toContain('asked');
   });
 });
 

@@ -20,7 +20,7 @@ import { CertificateKeeper, type CertificateUser, RenewedPair } from '../certifi
 import { ClusterPki } from '../cluster-pki.ts';
 import { ensureEtcdPki, etcdAccess } from '../etcd-access.ts';
 import { findCluster } from '../instance.ts';
-import { type ClusterLayout, pkiFolder } from '../layout.ts';
+import { type ClusterLayout, pkiFolder, registrySockets } from '../layout.ts';
 import { natsAccess } from '../nats-access.ts';
 import { refuseNodeMistakes } from '../node-options.ts';
 import { untilStopped } from '../process.ts';
@@ -147,11 +147,13 @@ async function startServer(layout: ClusterLayout, scope: Scope, c: Ctx): Promise
   // The registry is the first server's.
   if (!layout.serverIp.startsWith('127.') && layout.role === undefined) {
     const { registryPort, serverIp } = layout;
-    const door = { host: serverIp, port: registryPort, registryPort, tls, caPem: ca.certPem, log };
+    const sockets = registrySockets(layout);
+    const door = { host: serverIp, port: registryPort, sockets, tls, caPem: ca.certPem, log };
     users.push(scope.own(await openRegistryDoor(door)));
   }
   const renewEtcd = etcdCertificateUser(layout, etcd, [plain, maintenance]);
-  const also = [renewEtcd, () => frontProxy.renew(), () => serverClient.renew()];
+  const registryClient = await RenewedPair.of(() => pki.registry());
+  const also = [renewEtcd, () => frontProxy.renew(), () => serverClient.renew(), () => registryClient.renew()];
   const certificates = new CertificateKeeper({ layout, pki, names, users, first: tls, also, random });
   scope.spawn('certificates', (signal) => certificates.run({ ...c, signal }));
   const tokenSigner = api.serviceAccountTokens;

@@ -7,8 +7,8 @@ import { messageOf } from '#lib/base';
 import { defaultNodeConfiguration } from '../../agent/node-configuration.ts';
 import { parseNodeConfiguration } from '../../agent/node-configuration-text.ts';
 import { parseNodeSettings } from '../../agent/resources/node-settings.ts';
-import { parseServerConfiguration } from '../../services/apiserver/main.ts';
 import { nodeConfigurationPath } from '../node-configuration.ts';
+import { parseServerText } from '../server-configuration.ts';
 import type { Host } from './host.ts';
 
 export interface Finding {
@@ -353,7 +353,7 @@ async function configuration(h: Host, w: Wanted): Promise<readonly Finding[]> {
   const text = w.controlPlane ? await h.read(path) : '';
   if (text === '') return [];
   try {
-    await parseServerConfiguration(text, w.tokenIssuer === undefined ? [] : [w.tokenIssuer]);
+    await parseServerText(text, w.tokenIssuer === undefined ? [] : [w.tokenIssuer]);
     return [ok('settings', path)];
   } catch (e) {
     return [fail('settings', `${path}: ${messageOf(e)}`, 'mend the file (docs/howto/configure-the-server.md)')];

@@ -1,8 +1,9 @@
 /** The processes of a cluster on this host, in the order they start. The native helper's `tend` keeps them running. */
 import { join } from 'node:path';
 import { etcdServerFiles, etcdUrls } from '../etcd-access.ts';
-import { type ClusterLayout, nodeHome } from '../layout.ts';
+import { type ClusterLayout, nodeHome, pkiFolder, registrySockets } from '../layout.ts';
 import { natsConfigPath } from '../nats-access.ts';
+import { serverConfigurationPath } from '../server-configuration.ts';
 
 export interface ManagedProcess {
   readonly name: string;
@@ -33,18 +34,7 @@ export function processesOf(layout: ClusterLayout, program: Programs): ManagedPr
   const out: ManagedProcess[] = [];
   if (layout.etcdEndpoints === undefined) out.push({ name: 'etcd', argv: etcdArguments(layout), env: { GOGC: '50' } });
   if (layout.natsUrl === undefined) out.push({ name: 'nats', argv: ['nats-server', '-c', natsConfigPath(layout)] });
-  out.push({
-    name: 'registry',
-    argv: [
-      ...program.registry,
-      '--folder',
-      join(layout.home, 'registry'),
-      '--host',
-      '127.0.0.1',
-      '--port',
-      String(layout.registryPort),
-    ],
-  });
+  out.push(registryProcess(layout, program.registry));
   out.push(serverProcess(layout, program.server));
   for (const n of layout.nodes)
     out.push({
@@ -54,6 +44,19 @@ export function processesOf(layout: ClusterLayout, program: Programs): ManagedPr
       stopMs: AGENT_STOP_MS,
     });
   return out;
+}
+
+function registryProcess(layout: ClusterLayout, registry: readonly string[]): ManagedProcess {
+  const flags: readonly (readonly [string, string])[] = [
+    ['--folder', join(layout.home, 'registry')],
+    ['--host', '127.0.0.1'],
+    ['--port', String(layout.registryPort)],
+    ['--settings', serverConfigurationPath(layout)],
+    ['--sockets', registrySockets(layout)],
+    ['--api', `https://127.0.0.1:${layout.apiPort}`],
+    ['--pki', pkiFolder(layout)],
+  ];
+  return { name: 'registry', argv: [...registry, ...flags.flat()] };
 }
 
 function serverProcess(layout: ClusterLayout, berth: readonly string[]): ManagedProcess {

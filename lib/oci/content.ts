@@ -62,6 +62,9 @@ export interface Ingest extends AsyncDisposable {
 const ALGORITHMS: readonly DigestAlgorithm[] = ['sha256', 'sha512'];
 const WRITE_BYTES = 256 * 1024;
 const PENDING_BYTES_MAX = 2 * 1024 * 1024;
+/** Of all ingests of a store together, while each has a little. */
+const PENDING_ALL = 8 * 1024 * 1024;
+const PENDING_BYTES_MIN = 64 * 1024;
 const FLUSH_EVERY_BYTES = 8 * 1024 * 1024;
 const READ_BYTES = 256 * 1024;
 
@@ -138,6 +141,7 @@ export class FolderContentStore implements ContentStore {
         algorithm: o.algorithm ?? 'sha256',
         isDurable: this.#isDurable,
         target: (d) => this.pathOf(d),
+        pendingBytesMax: () => Math.max(PENDING_BYTES_MIN, Math.min(PENDING_BYTES_MAX, PENDING_ALL / this.#open.size)),
         released: () => this.#open.delete(ref),
       });
       await ingest.rehash();
@@ -197,15 +201,20 @@ export class FolderContentStore implements ContentStore {
   }
 }
 
+interface IngestOptions {
+  readonly algorithm: DigestAlgorithm;
+  readonly isDurable: boolean;
+  readonly target: (digest: AnyDigest) => string;
+  readonly pendingBytesMax: () => number;
+  readonly released: () => void;
+}
+
 /** Appends in pieces of 256 KB with at most one write in flight; the next pieces gather meanwhile. */
 class FolderIngest implements Ingest {
   readonly ref: string;
   readonly #path: string;
   readonly #file: FileHandle;
-  readonly #algorithm: DigestAlgorithm;
-  readonly #isDurable: boolean;
-  readonly #target: (digest: AnyDigest) => string;
-  readonly #released: () => void;
+  readonly #o: IngestOptions;
   #hash: Hash;
   #offset = 0;
   #pending: Uint8Array[] = [];
@@ -216,19 +225,11 @@ class FolderIngest implements Ingest {
   #failure: unknown;
   #phase: 'open' | 'closed' = 'open';
 
-  constructor(
-    ref: string,
-    path: string,
-    file: FileHandle,
-    o: { algorithm: DigestAlgorithm; isDurable: boolean; target: (d: AnyDigest) => string; released: () => void },
-  ) {
+  constructor(ref: string, path: string, file: FileHandle, o: IngestOptions) {
     this.ref = ref;
     this.#path = path;
     this.#file = file;
-    this.#algorithm = o.algorithm;
-    this.#isDurable = o.isDurable;
-    this.#target = o.target;
-    this.#released = o.released;
+    this.#o = o;
     this.#hash = createHash(o.algorithm);
   }
 
@@ -238,7 +239,7 @@ class FolderIngest implements Ingest {
 
   /** Takes up the bytes that an earlier owner of the ref has left. */
   async rehash(): Promise<void> {
-    this.#hash = createHash(this.#algorithm);
+    this.#hash = createHash(this.#o.algorithm);
     this.#offset = await hashFile(this.#file, this.#hash);
   }
 
@@ -250,7 +251,7 @@ class FolderIngest implements Ingest {
     this.#pending.push(chunk);
     this.#pendingBytes += chunk.length;
     if (this.#pendingBytes >= WRITE_BYTES) this.#startWriting();
-    if (this.#pendingBytes >= PENDING_BYTES_MAX) await this.#drain();
+    if (this.#pendingBytes >= this.#o.pendingBytesMax()) await this.#drain();
   }
 
   flush(): Promise<void> {
@@ -261,7 +262,7 @@ class FolderIngest implements Ingest {
     await this.#drain();
     await this.#file.truncate(0);
     this.#offset = 0;
-    this.#hash = createHash(this.#algorithm);
+    this.#hash = createHash(this.#o.algorithm);
   }
 
   async commit(expected: { digest: AnyDigest; sizeBytes?: number | undefined }): Promise<BlobInfo> {
@@ -274,11 +275,11 @@ class FolderIngest implements Ingest {
         throw sizeMismatch(expected.digest, expected.sizeBytes, this.#offset);
       const actual = await this.#digest(algorithmOf(expected.digest));
       if (actual !== expected.digest) throw digestMismatch(expected.digest, actual);
-      if (this.#isDurable) await this.#file.sync();
+      if (this.#o.isDurable) await this.#file.sync();
       const { mtimeMs } = await this.#file.stat();
-      const target = this.#target(expected.digest);
+      const target = this.#o.target(expected.digest);
       await rename(this.#path, target);
-      if (this.#isDurable) await syncPath(join(target, '..'));
+      if (this.#o.isDurable) await syncPath(join(target, '..'));
       return { digest: expected.digest, sizeBytes: this.#offset, modifiedMs: mtimeMs };
     } catch (e) {
       await rm(this.#path, { force: true });
@@ -303,11 +304,11 @@ class FolderIngest implements Ingest {
     this.#phase = 'closed';
     await this.#flushing;
     await this.#file.close();
-    this.#released();
+    this.#o.released();
   }
 
   async #digest(algorithm: DigestAlgorithm): Promise<AnyDigest> {
-    if (algorithm === this.#algorithm) return digestOf(algorithm, this.#hash);
+    if (algorithm === this.#o.algorithm) return digestOf(algorithm, this.#hash);
     const hash = createHash(algorithm);
     await hashFile(this.#file, hash);
     return digestOf(algorithm, hash);
@@ -347,7 +348,7 @@ class FolderIngest implements Ingest {
       if (skip < piece.length) await this.#file.appendFile(piece.subarray(skip));
     }
     this.#unflushed += bytes;
-    if (this.#unflushed < FLUSH_EVERY_BYTES || this.#flushing !== undefined || !this.#isDurable) return;
+    if (this.#unflushed < FLUSH_EVERY_BYTES || this.#flushing !== undefined || !this.#o.isDurable) return;
     this.#unflushed = 0;
     this.#flushing = this.#file
       .datasync()

@@ -3,6 +3,7 @@
  * chunks by PATCH with or without Content-Range, mount from another repository (spec.md "Pulling blobs", "Pushing Blobs").
  * A blob is readable through a repository only when that repository has it. 201 is said only when everything is on disk.
  */
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { isKind } from '#lib/base';
 import { type AnyDigest, type BlobInfo, type Ingest, isRepositoryName } from '#lib/oci';
@@ -14,7 +15,7 @@ const OCTETS = 'application/octet-stream';
 
 export async function getBlob(x: Exchange): Promise<void> {
   const digest = digestParameter(x.reference);
-  const info = await blobOf(x, x.repository, digest);
+  const info = await x.leases.hold([digest], () => blobOf(x, x.repository, digest));
   if (!info) throw registryError('BLOB_UNKNOWN');
   const headers = {
     'content-type': OCTETS,
@@ -33,13 +34,22 @@ export async function getBlob(x: Exchange): Promise<void> {
     return;
   }
   const { start, end } = range ?? { start: 0, end: info.sizeBytes };
+  const bytes = x.method === 'HEAD' ? undefined : await readBlob(x, digest, { start, end });
   x.res.writeHead(range ? 206 : 200, {
     ...headers,
     'content-length': end - start,
     ...(range && { 'content-range': `bytes ${start}-${end - 1}/${info.sizeBytes}` }),
   });
-  if (x.method === 'HEAD') x.res.end();
-  else await pipeline(await x.content.read(digest, { start, end }), x.res);
+  if (bytes === undefined) x.res.end();
+  else await pipeline(bytes, x.res);
+}
+
+async function readBlob(x: Exchange, digest: AnyDigest, range: { start: number; end: number }): Promise<Readable> {
+  try {
+    return await x.content.read(digest, range);
+  } catch (e) {
+    throw isKind(e, 'NotFound') ? registryError('BLOB_UNKNOWN') : e;
+  }
 }
 
 export async function deleteBlob(x: Exchange): Promise<void> {
@@ -56,6 +66,7 @@ export async function startUpload(x: Exchange): Promise<void> {
   const algorithm = x.query.get('digest-algorithm');
   if (algorithm !== null && algorithm !== 'sha256' && algorithm !== 'sha512')
     throw registryError('DIGEST_INVALID', `the digest algorithm "${algorithm.slice(0, 40)}" is not supported`);
+  await requireRoom(x);
   const whole = x.query.get('digest');
   const expected = whole === null ? undefined : digestParameter(whole);
   const id = await x.uploads.start(x.repository.name);
@@ -106,14 +117,28 @@ export async function blobOf(x: Exchange, repository: Repository, digest: AnyDig
   return (await repository.hasBlob(digest)) ? x.content.stat(digest) : undefined;
 }
 
-/** Links a blob of the repository `from`; without `from` nothing is mounted, since that would tell what other repositories hold. */
+/** Links a blob of the repository `from`, which the caller must be allowed to pull from; without `from`, of any. */
 async function tryMount(x: Exchange, digest: AnyDigest): Promise<boolean> {
+  const isMounted = await x.leases.hold([digest], async () => {
+    const info = await mountable(x, digest);
+    if (!info) return false;
+    await x.quotas.take(x.repository.name, digest, info.sizeBytes);
+    await x.repository.linkBlob(digest);
+    return true;
+  });
+  if (isMounted) reply(x, 201, blobHeaders(x, digest));
+  return isMounted;
+}
+
+async function mountable(x: Exchange, digest: AnyDigest): Promise<BlobInfo | undefined> {
   const from = x.query.get('from');
-  if (from === null || !isRepositoryName(from)) return false;
-  if (!(await blobOf(x, x.repositories.get(from), digest))) return false;
-  await x.repository.linkBlob(digest);
-  reply(x, 201, blobHeaders(x, digest));
-  return true;
+  // `list` on the registry as a whole stands for all repositories: who may see them all learns nothing by a mount.
+  if (from === null) {
+    const asked = { right: 'list', repository: '' } as const;
+    return (await x.caller.may(asked, x.ctx)) ? x.content.stat(digest) : undefined;
+  }
+  if (!isRepositoryName(from) || !(await x.caller.may({ right: 'get', repository: from }, x.ctx))) return undefined;
+  return blobOf(x, x.repositories.get(from), digest);
 }
 
 /** A chunk must begin where the last one ended; else 416 says where that is. */
@@ -132,10 +157,24 @@ function isInOrder(x: Exchange, ingest: Ingest): boolean {
   return false;
 }
 
+/** A body that says beforehand that it is too large for the quota is not read. */
+async function requireRoom(x: Exchange): Promise<void> {
+  const wanted = Math.max(Number(x.req.headers['content-length'] ?? 0), 1);
+  if ((await x.quotas.room(x.repository.name, wanted)) < wanted) throw await x.quotas.refusal(x.repository.name);
+}
+
 /** What came before a lost connection stays, for the client to go on; after a failure of the disk the upload is gone. */
 async function receive(x: Exchange, ingest: Ingest): Promise<void> {
+  const { name } = x.repository;
+  let room = await x.quotas.room(name, ingest.offset + 1);
   for await (const piece of x.req) {
-    if (Buffer.isBuffer(piece)) await kept(x, ingest, () => ingest.write(piece));
+    if (!Buffer.isBuffer(piece)) continue;
+    await kept(x, ingest, async () => {
+      const wanted = ingest.offset + piece.length;
+      if (wanted > room) room = await x.quotas.room(name, wanted);
+      if (wanted > room) throw await x.quotas.refusal(name);
+      await ingest.write(piece);
+    });
   }
 }
 
@@ -152,13 +191,17 @@ async function kept(x: Exchange, ingest: Ingest, work: () => Promise<void>): Pro
 async function finish(x: Exchange, ingest: Ingest, digest: AnyDigest): Promise<void> {
   await receive(x, ingest);
   x.uploads.forget(ingest);
-  try {
-    await ingest.commit({ digest });
-  } catch (e) {
-    if (isKind(e, 'Invalid')) throw registryError('DIGEST_INVALID', e.message, e);
-    throw e;
-  }
-  await x.repository.linkBlob(digest);
+  await x.leases.hold([digest], async () => {
+    try {
+      await x.quotas.take(x.repository.name, digest, ingest.offset);
+      await ingest.commit({ digest });
+    } catch (e) {
+      await ingest.abort();
+      if (isKind(e, 'Invalid')) throw registryError('DIGEST_INVALID', e.message, e);
+      throw e;
+    }
+    await x.repository.linkBlob(digest);
+  });
   reply(x, 201, blobHeaders(x, digest));
 }
 
@@ -175,7 +218,7 @@ function uploadHeaders(x: Exchange, id: string, offset: number): Record<string, 
   };
 }
 
-/** [start, end); undefined for no range, several ranges or another unit, which are answered in full (RFC 9110 §14.2). */
+/** [start, end); undefined for no range, several ranges or another unit, which are answered in full (RFC 9110 §14.2). One that ends before it begins is refused. */
 function parseRange(
   header: string | undefined,
   size: number,
@@ -188,6 +231,5 @@ function parseRange(
   }
   const start = Number(m[1]);
   const end = m[2] === '' ? size : Math.min(Number(m[2]) + 1, size);
-  if (m[2] !== '' && Number(m[2]) < start) return undefined;
-  return start >= size ? 'unsatisfiable' : { start, end };
+  return start >= size || end <= start ? 'unsatisfiable' : { start, end };
 }

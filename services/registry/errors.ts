@@ -16,6 +16,9 @@ const CODES = {
   MANIFEST_UNKNOWN: { http: 404, kind: 'NotFound', text: 'manifest unknown to registry' },
   NAME_INVALID: { http: 400, kind: 'BadRequest', text: 'invalid repository name' },
   NAME_UNKNOWN: { http: 404, kind: 'NotFound', text: 'repository name not known to registry' },
+  UNAUTHORIZED: { http: 401, kind: 'Unauthorized', text: 'authentication required' },
+  DENIED: { http: 403, kind: 'Forbidden', text: 'requested access to the resource is denied' },
+  TOOMANYREQUESTS: { http: 429, kind: 'TooManyRequests', text: 'too many requests' },
   SIZE_INVALID: { http: 400, kind: 'BadRequest', text: 'provided length did not match content length' },
   UNSUPPORTED: { http: 405, kind: 'MethodNotAllowed', text: 'the operation is unsupported' },
 } as const satisfies Record<string, { http: number; kind: ErrorKind; text: string }>;
@@ -45,9 +48,11 @@ export function sendError(req: IncomingMessage, res: ServerResponse, e: unknown,
     return;
   }
   const { status, code, message } = describe(e);
-  if (status >= 500) log.error({ err: e, method: req.method, url: req.url }, 'request failed');
+  if (status >= 500 && status !== 503) log.error({ err: e, method: req.method, url: req.url }, 'request failed');
   const body = Buffer.from(JSON.stringify({ errors: [{ code, message }] }));
-  res.writeHead(status, { 'content-type': 'application/json', 'content-length': body.length });
+  const wait = e instanceof StatusError ? e.details.retryAfterSeconds : undefined;
+  const headers = { 'content-type': 'application/json', 'content-length': body.length };
+  res.writeHead(status, wait === undefined ? headers : { ...headers, 'retry-after': String(wait) });
   res.end(req.method === 'HEAD' ? undefined : body);
   req.resume(); // what the client still sends is dropped, so that the connection stays usable
 }
@@ -60,5 +65,6 @@ function describe(e: unknown): { status: number; code: string; message: string }
   if (isKind(e, 'TooLarge')) return { status: 413, code: 'SIZE_INVALID', message: e.message };
   const isFull = e instanceof Error && 'code' in e && (e.code === 'ENOSPC' || e.code === 'EDQUOT');
   if (isFull) return { status: 507, code: 'UNKNOWN', message: 'no space left on the registry (ENOSPC)' };
+  if (isKind(e, 'Unavailable')) return { status: 503, code: 'UNAVAILABLE', message: e.message };
   return { status: 500, code: 'UNKNOWN', message: 'the registry failed; its log says why' };
 }

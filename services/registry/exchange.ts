@@ -1,22 +1,39 @@
 /** One request with its answer: what every handler gets, and the small things all of them do. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Clock, Logger, Random } from '#lib/base';
+import type { Clock, Ctx, Logger, Random } from '#lib/base';
 import { StatusError } from '#lib/base';
-import { type AnyDigest, type FolderContentStore, isAnyDigest } from '#lib/oci';
+import { type AnyDigest, type ContentStore, isAnyDigest } from '#lib/oci';
+import type { Caller } from './access/caller.ts';
+import type { RegistryTokens } from './access/tokens.ts';
+import type { Leases } from './collection/leases.ts';
 import { registryError } from './errors.ts';
+import type { Quotas } from './quotas.ts';
+import type { Recent } from './recent.ts';
 import type { Repositories, Repository } from './repository.ts';
+import type { RegistrySettings } from './settings.ts';
 import type { Uploads } from './uploads.ts';
 
 export interface RegistryState {
-  readonly content: FolderContentStore;
+  readonly settings: () => RegistrySettings;
+  readonly quotas: Quotas;
+  readonly tokens: RegistryTokens;
+  readonly content: ContentStore;
+  /** Bytes of manifests, by digest. */
+  readonly recentManifests: Recent<Buffer>;
   readonly repositories: Repositories;
   readonly uploads: Uploads;
+  readonly leases: Leases;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
 }
 
 export interface Exchange extends RegistryState {
+  readonly caller: Caller;
+  /** The same, with other credentials than the request's. */
+  readonly callerWith: (authorization: string) => Caller;
+  readonly ctx: Ctx;
+  readonly isTls: boolean;
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
   readonly method: string;

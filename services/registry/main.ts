@@ -1,13 +1,29 @@
 /**
  * The registry as a process: `main.ts --folder PATH [--host 127.0.0.1] [--port 5000] [--tls-key FILE --tls-cert FILE]
- * [--log-level info]`; each flag also as BERTH_REGISTRY_<NAME>. Prints one line of JSON when it listens, ends on SIGTERM.
+ * [--settings FILE] [--sockets FOLDER] [--api https://HOST:PORT --pki FOLDER] [--log-level info]`; each flag also as
+ * BERTH_REGISTRY_<NAME>. Prints one line of JSON when it listens, ends on SIGTERM.
  */
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { createLogger, messageOf, realClock, realRandom } from '#lib/base';
-import { startRegistry } from './registry.ts';
+import { type Ctx, createLogger, messageOf, realClock, realRandom, Scope } from '#lib/base';
+import { ClusterApi } from './cluster/api.ts';
+import { ClusterIdentity } from './cluster/identity.ts';
+import { neededImages } from './cluster/needed.ts';
+import { type RegistryCluster, startRegistry } from './registry.ts';
+import { SettingsFile } from './settings-file.ts';
 
-const FLAGS = ['folder', 'host', 'port', 'tls-key', 'tls-cert', 'log-level'] as const;
+const FLAGS = [
+  'folder',
+  'host',
+  'port',
+  'tls-key',
+  'tls-cert',
+  'settings',
+  'sockets',
+  'api',
+  'pki',
+  'log-level',
+] as const;
 const LEVELS: readonly string[] = ['debug', 'info', 'warn', 'error'];
 type Settings = Partial<Record<(typeof FLAGS)[number], string>>;
 
@@ -29,6 +45,7 @@ function mistakes(s: Settings): readonly string[] {
     ...(LEVELS.includes(level) ? [] : [`--log-level ${level}: one of ${LEVELS.join(', ')}`]),
     ...(s.folder ? [] : ['--folder is missing: where the registry keeps images']),
     ...(Number.isInteger(port) && port >= 0 && port <= 65535 ? [] : [`--port ${s.port} is not a port number`]),
+    ...((s.api === undefined) === (s.pki === undefined) ? [] : ['--api and --pki go together']),
     ...((s['tls-key'] === undefined) === (s['tls-cert'] === undefined) ? [] : ['--tls-key and --tls-cert go together']),
   ];
 }
@@ -45,22 +62,34 @@ async function main(): Promise<void> {
   const [key, cert] = await Promise.all(
     [s['tls-key'], s['tls-cert']].map((f) => (f === undefined ? undefined : readFile(f, 'utf8'))),
   );
-  const registry = await startRegistry({
-    listen: { host: s.host ?? '127.0.0.1', port: Number(s.port ?? 5000) },
-    folder: s.folder ?? '',
-    log,
-    clock: realClock,
-    random: realRandom,
-    tls: key !== undefined && cert !== undefined ? { key, cert } : undefined,
-  });
+  await using scope = new Scope('registry process');
+  const settings = s.settings === undefined ? undefined : await SettingsFile.open(s.settings);
+  const c: Ctx = { signal: scope.signal, clock: realClock, log };
+  if (settings !== undefined) scope.spawn('settings', (signal) => settings.run({ ...c, signal }));
+  const registry = scope.own(
+    await startRegistry({
+      listen: { host: s.host ?? '127.0.0.1', port: Number(s.port ?? 5000) },
+      folder: s.folder ?? '',
+      log,
+      clock: realClock,
+      random: realRandom,
+      tls: key !== undefined && cert !== undefined ? { key, cert } : undefined,
+      settings: settings && (() => settings.now),
+      socketsFolder: s.sockets,
+      cluster: s.api !== undefined && s.pki !== undefined ? clusterOf(s.api, s.pki, scope) : undefined,
+    }),
+  );
   log.info({ url: registry.url }, 'registry listens');
-  const stop = (): void => {
-    Promise.resolve(registry[Symbol.asyncDispose]()).catch((e: unknown) =>
-      log.error({ err: e }, 'registry did not stop cleanly'),
-    );
-  };
-  process.once('SIGTERM', stop);
-  process.once('SIGINT', stop);
+  await new Promise<void>((resolve) => {
+    process.once('SIGTERM', resolve);
+    process.once('SIGINT', resolve);
+  });
+}
+
+function clusterOf(server: string, pkiFolder: string, scope: Scope): RegistryCluster {
+  const api = new ClusterApi({ server, pkiFolder });
+  scope.defer(() => api[Symbol.dispose]());
+  return { identity: new ClusterIdentity(api, realClock), needed: (c) => neededImages(api, c) };
 }
 
 main().catch((e: unknown) => {

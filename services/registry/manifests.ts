@@ -1,33 +1,36 @@
 /**
  * Manifests and indexes: stored byte for byte, read by tag or digest, never converted (spec.md "Pulling manifests", "Pushing
- * Manifests", "Deleting Manifests"). Order of writing: content, referrer entry, link, tag; a crash between any two leaves
- * nothing visible that is not whole. A manifest's config and layers must be here; a subject and an index's children need not.
+ * Manifests", "Deleting Manifests"). A manifest's config and layers must be here; a subject and an index's children need not.
  */
 import { isKind } from '#lib/base';
 import {
   type AnyDigest,
   algorithmOf,
   type Descriptor,
-  descriptorJson,
   digestBytes,
-  type Index,
   isNonDistributable,
   isTag,
   MANIFEST_BYTES_MAX,
   type Manifest,
   parseManifest,
 } from '#lib/oci';
+import { requireRight } from './access/require.ts';
 import { invalidAs, registryError } from './errors.ts';
 import { digestParameter, type Exchange, readBody, reply, replyBytes } from './exchange.ts';
+import { type NewManifest, storeManifest } from './manifest-store.ts';
+import { removeManifest } from './removal.ts';
 
 export async function getManifest(x: Exchange): Promise<void> {
   const digest = await resolve(x);
   const link = digest && (await x.repository.manifest(digest));
   if (!digest || !link)
     throw registryError('MANIFEST_UNKNOWN', `manifest unknown: ${x.repository.name} ${x.reference}`);
-  const bytes = await x.content.readAll(digest, MANIFEST_BYTES_MAX).catch((e: unknown) => {
-    throw isKind(e, 'NotFound') ? registryError('MANIFEST_UNKNOWN') : e;
-  });
+  const bytes = await x.recentManifests
+    .read(digest, () => x.content.readAll(digest, MANIFEST_BYTES_MAX))
+    .catch((e: unknown) => {
+      throw isKind(e, 'NotFound') ? registryError('MANIFEST_UNKNOWN') : e;
+    });
+  if (bytes === undefined) throw registryError('MANIFEST_UNKNOWN');
   replyBytes(x, bytes, {
     'content-type': link.mediaType,
     'docker-content-digest': digest,
@@ -45,15 +48,9 @@ export async function putManifest(x: Exchange): Promise<void> {
   if (wanted !== undefined && digest !== wanted)
     throw registryError('DIGEST_INVALID', `the manifest's digest is ${digest}, not ${wanted}`);
   const manifest = await invalidAs('MANIFEST_INVALID', () => parseManifest(bytes, x.req.headers['content-type']));
-  await x.repositories.lock(x.repository.name, async () => {
-    if (manifest.type === 'manifest') await requireBlobs(x, manifest);
-    await store(x, digest, bytes);
-    const subject = manifest.subject?.digest;
-    if (subject !== undefined)
-      await x.repository.addReferrer(subject, digest, JSON.stringify(referrerOf(manifest, digest, bytes.length)));
-    await x.repository.linkManifest(digest, { mediaType: manifest.mediaType, subject });
-    for (const tag of tags) await x.repository.setTag(tag, digest);
-  });
+  const named = manifest.type === 'manifest' ? [manifest.config, ...manifest.layers].map((d) => d.digest) : [];
+  const change = (): Promise<void> => keepManifest(x, { manifest, digest, bytes, tags });
+  await x.repositories.lock(x.repository.name, () => x.leases.hold([digest, ...named], change));
   reply(x, 201, {
     location: `/v2/${x.repository.name}/manifests/${wanted ?? x.reference}`,
     'docker-content-digest': digest,
@@ -62,17 +59,18 @@ export async function putManifest(x: Exchange): Promise<void> {
   });
 }
 
+async function keepManifest(x: Exchange, { manifest, digest, bytes, tags }: NewManifest): Promise<void> {
+  if (manifest.type === 'manifest') await requireBlobs(x, manifest);
+  for (const tag of tags) await requireMove(x, tag, digest);
+  await x.quotas.take(x.repository.name, digest, bytes.length);
+  await storeManifest(x, { manifest, digest, bytes, tags });
+}
+
 /** A tag alone, or a digest with every tag that stands for it. */
 export async function deleteManifest(x: Exchange): Promise<void> {
   const removed = await x.repositories.lock(x.repository.name, async () => {
     if (!x.reference.includes(':')) return isTag(x.reference) && x.repository.removeTag(x.reference);
-    const digest = digestParameter(x.reference);
-    const link = await x.repository.manifest(digest);
-    if (!link) return false;
-    for (const tag of await x.repository.tags())
-      if ((await x.repository.tag(tag)) === digest) await x.repository.removeTag(tag);
-    if (link.subject !== undefined) await x.repository.removeReferrer(link.subject, digest);
-    return x.repository.unlinkManifest(digest);
+    return removeManifest(x.repository, digestParameter(x.reference));
   });
   if (!removed) throw registryError('MANIFEST_UNKNOWN');
   reply(x, 202, {});
@@ -81,6 +79,12 @@ export async function deleteManifest(x: Exchange): Promise<void> {
 async function resolve(x: Exchange): Promise<AnyDigest | undefined> {
   if (x.reference.includes(':')) return digestParameter(x.reference);
   return isTag(x.reference) ? x.repository.tag(x.reference) : undefined;
+}
+
+/** To give an existing tag another meaning needs a right of its own: who may only create cannot replace what runs. */
+async function requireMove(x: Exchange, tag: string, digest: AnyDigest): Promise<void> {
+  const now = await x.repository.tag(tag);
+  if (now !== undefined && now !== digest) await requireRight(x, 'update');
 }
 
 async function requireBlobs(x: Exchange, manifest: Manifest): Promise<void> {
@@ -95,16 +99,4 @@ async function requireBlobs(x: Exchange, manifest: Manifest): Promise<void> {
 
 async function isHeld(x: Exchange, d: Descriptor): Promise<boolean> {
   return (await x.repository.hasBlob(d.digest)) && (await x.content.stat(d.digest)) !== undefined;
-}
-
-async function store(x: Exchange, digest: AnyDigest, bytes: Buffer): Promise<void> {
-  const ingest = await x.content.begin(`manifest-${x.random.uuid()}`, { algorithm: algorithmOf(digest) });
-  await ingest.write(bytes);
-  await ingest.commit({ digest, sizeBytes: bytes.length });
-}
-
-/** The descriptor listed by the referrers API (spec.md "Listing Referrers"). */
-function referrerOf(m: Manifest | Index, digest: AnyDigest, sizeBytes: number): object {
-  const artifactType = m.artifactType || (m.type === 'manifest' ? m.config.mediaType : undefined);
-  return descriptorJson({ mediaType: m.mediaType, digest, sizeBytes, artifactType, annotations: m.annotations });
 }

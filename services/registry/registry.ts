@@ -1,18 +1,32 @@
 /**
- * The image registry: OCI distribution spec 1.1 over node:http, content-addressed on disk, crash-safe. It runs in a process
- * of its own (main.ts), because hashing blobs must not delay the API, and imports little, because it mostly idles.
+ * The image registry: OCI distribution spec 1.1 over node:http, content-addressed on disk, crash-safe (docs/registry.md). It runs in
+ * a process of its own (main.ts), because hashing blobs must not delay the API, and imports little, because it mostly idles.
  */
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import type { Clock, Logger, Random } from '#lib/base';
-import { StatusError } from '#lib/base';
+import { type Clock, type Ctx, type Logger, type Random, Scope } from '#lib/base';
 import { FolderContentStore } from '#lib/oci';
-import { sendError } from './errors.ts';
+import { Caller, type Door } from './access/caller.ts';
+import type { Identity } from './access/identity.ts';
+import { requireRight } from './access/require.ts';
+import { RegistryTokens } from './access/tokens.ts';
+import { Collector } from './collection/collector.ts';
+import { collectRoute } from './collection/command.ts';
+import { Leases } from './collection/leases.ts';
+import { Maintenance } from './collection/maintenance.ts';
+import { Retention } from './collection/retention.ts';
+import type { Needed } from './collection/retention-plan.ts';
+import { Doors, type DoorTls } from './doors.ts';
+import { registryError, sendError } from './errors.ts';
 import type { RegistryState } from './exchange.ts';
+import { Quotas } from './quotas.ts';
+import { Recent } from './recent.ts';
 import { Repositories } from './repository.ts';
 import { route } from './routes.ts';
+import { DEFAULT_SETTINGS, type RegistrySettings } from './settings.ts';
 import { Uploads } from './uploads.ts';
+import { Upstreams } from './upstream/upstreams.ts';
 
 export interface RegistryOptions {
   readonly listen: { readonly host: string; readonly port: number };
@@ -21,8 +35,19 @@ export interface RegistryOptions {
   readonly log: Logger;
   readonly clock: Clock;
   readonly random: Random;
-  /** PEM; absent = plain http. */
-  readonly tls?: { readonly key: string; readonly cert: string } | undefined;
+  /** Absent = plain http. */
+  readonly tls?: DoorTls | undefined;
+  /** Read at every request. */
+  readonly settings?: (() => RegistrySettings) | undefined;
+  /** Of the doors beside loopback (doors.ts); absent = there are none. */
+  readonly socketsFolder?: string | undefined;
+  /** The cluster whose users may log in, and whose images retention keeps; absent = there is none. */
+  readonly cluster?: RegistryCluster | undefined;
+}
+
+export interface RegistryCluster {
+  readonly identity: Identity;
+  readonly needed: (c: Ctx) => Promise<Needed>;
 }
 
 export interface Registry extends AsyncDisposable {
@@ -30,78 +55,107 @@ export interface Registry extends AsyncDisposable {
   readonly url: string;
   /** host:port, as it stands at the head of an image reference. */
   readonly host: string;
+  readonly maintenance: Maintenance;
 }
 
-/** A connection without a byte for so long is cut. */
-const IDLE_MS = 5 * 60 * 1000;
-/** How long requests may take to end when the registry stops; then their connections are cut. */
-const CLOSE_MS = 3000;
+const RECENT_MANIFEST_BYTES = 16 * 1024 * 1024;
+const NOTHING_NEEDED: Needed = { digests: new Set(), tags: new Set() };
+
+interface Parts {
+  readonly state: RegistryState;
+  readonly identity: Identity | undefined;
+  readonly maintenance: Maintenance;
+  readonly upstreams: Upstreams;
+  readonly ctx: Ctx;
+  readonly isTls: boolean;
+}
 
 /** Resolves when the socket listens. Unavailable when the port is taken. */
 export async function startRegistry(o: RegistryOptions): Promise<Registry> {
+  const { clock, log, random } = o;
+  const scope = new Scope('registry');
+  const ctx: Ctx = { signal: scope.signal, clock, log };
+  const settings = o.settings ?? (() => DEFAULT_SETTINGS);
   const content = await FolderContentStore.open(join(o.folder, 'content'), { keepIngests: true });
   const repositories = await Repositories.open(join(o.folder, 'repositories'));
-  const { clock, random, log } = o;
-  const uploads = new Uploads({ content, clock, random, log });
-  const state: RegistryState = { content, repositories, uploads, clock, random, log };
-  const listener = (req: IncomingMessage, res: ServerResponse): void => {
-    answer(state, req, res).catch((e: unknown) => log.error({ err: e }, 'a request could not be answered'));
+  const leases = new Leases(clock);
+  const needed = o.cluster?.needed ?? (() => Promise.resolve(NOTHING_NEEDED));
+  const maintenance = new Maintenance({
+    collector: new Collector({ content, repositories, leases, clock, log }),
+    retention: new Retention({ content, repositories, needed }),
+    settings,
+  });
+  const uploads = scope.own(new Uploads({ content, clock, random, log }));
+  const state: RegistryState = {
+    ...{ content, repositories, uploads, leases, settings, clock, random, log },
+    recentManifests: new Recent<Buffer>({ sizeMax: RECENT_MANIFEST_BYTES, sizeOf: (b) => b.length }),
+    quotas: new Quotas({ content, repositories, settings, clock }),
+    tokens: new RegistryTokens({ random, clock }),
   };
-  const limits = { requestTimeout: 0, headersTimeout: 60_000, keepAliveTimeout: 75_000, highWaterMark: 256 * 1024 };
-  const server = o.tls
-    ? (await import('node:https')).createServer({ ...limits, ...o.tls }, listener)
-    : createServer(limits, listener);
-  server.setTimeout(IDLE_MS); // a client that stalls in the middle of a chunk must not hold its upload for ever
+  const upstreams = scope.own(new Upstreams({ content, repositories, leases, settings, random }));
+  const isTls = o.tls !== undefined;
+  const parts: Parts = { state, identity: o.cluster?.identity, maintenance, upstreams, ctx, isTls };
+  const listener = (door: Door, req: IncomingMessage, res: ServerResponse): void => {
+    answer(parts, door, req, res).catch((e: unknown) => log.error({ err: e }, 'a request could not be answered'));
+  };
+  const doors = scope.own(new Doors({ clock, listener }));
+  let port: number;
   try {
-    await listen(server, o.listen.host, o.listen.port);
+    port = await doors.openLoopback(o.listen, o.tls);
+    if (o.socketsFolder !== undefined) await doors.openSockets(o.socketsFolder);
   } catch (e) {
-    await uploads[Symbol.asyncDispose]();
-    const text = `the registry cannot listen on ${o.listen.host}:${o.listen.port}: ${String(e)}`;
-    throw new StatusError('Unavailable', text, { cause: e });
+    await scope[Symbol.asyncDispose]();
+    throw e;
   }
-  const host = `${o.listen.host.includes(':') ? `[${o.listen.host}]` : o.listen.host}:${portOf(server)}`;
-  let closing: Promise<void> | undefined;
+  scope.spawn('maintenance', (signal) => maintenance.run({ ...ctx, signal }));
+  const host = `${o.listen.host.includes(':') ? `[${o.listen.host}]` : o.listen.host}:${port}`;
   return {
     url: `${o.tls ? 'https' : 'http'}://${host}`,
     host,
-    [Symbol.asyncDispose]: () => {
-      closing ??= close(server, clock).then(() => uploads[Symbol.asyncDispose]());
-      return closing;
-    },
+    maintenance,
+    [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
   };
 }
 
-async function answer(state: RegistryState, req: IncomingMessage, res: ServerResponse): Promise<void> {
+async function answer(parts: Parts, door: Door, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const { state, ctx, isTls } = parts;
   res.setHeader('docker-distribution-api-version', 'registry/2.0');
   try {
     const method = req.method ?? 'GET';
-    const url = new URL(req.url ?? '/', 'http://registry');
-    const { name, reference, handler } = route(method, url.pathname);
-    const repository = state.repositories.get(name);
-    await handler({ ...state, req, res, method, query: url.searchParams, repository, reference });
+    const { path, query } = addressOf(req.url ?? '/');
+    if (door === 'admin' && (await collectRoute(parts.maintenance, { path, query }, { ctx, req, res }))) return;
+    const { name, reference, handler, right, content } = route(method, path);
+    const target = parts.upstreams.targetOf(name, query.get('ns'));
+    const callerWith = (authorization: string | undefined): Caller =>
+      new Caller({
+        ...{ door, authorization, identity: parts.identity },
+        settings: state.settings(),
+        tokens: state.tokens,
+      });
+    const x = {
+      ...state,
+      ...{ req, res, method, reference, ctx, isTls, callerWith },
+      caller: callerWith(req.headers.authorization),
+      query,
+      repository: state.repositories.get(target?.localName ?? name),
+    };
+    if (right !== undefined) await requireRight(x, right);
+    if (target !== undefined && (right === 'create' || right === 'update'))
+      throw registryError(
+        'DENIED',
+        `${x.repository.name} is kept from ${target.upstream.host}: nothing is pushed there`,
+      );
+    if (target !== undefined && content !== undefined) await parts.upstreams.bring(target, content, reference, ctx);
+    await handler(x);
   } catch (e) {
     sendError(req, res, e, state.log);
   }
 }
 
-function listen(server: Server, host: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ host, port }, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
-}
-
-function portOf(server: Server): number {
-  const address = server.address();
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
-
-async function close(server: Server, clock: Clock): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  server.closeIdleConnections();
-  using _cut = clock.after(CLOSE_MS, () => server.closeAllConnections());
-  await closed;
+/** The path as it came: a URL's parser would take `..`, `%2e%2e` and backslashes out of it, and so make one name of another. */
+function addressOf(url: string): { readonly path: string; readonly query: URLSearchParams } {
+  const relative = url.replace(/^https?:\/\/[^/?]*/, '');
+  const mark = relative.indexOf('?');
+  const path = mark < 0 ? relative : relative.slice(0, mark);
+  return { path, query: new URLSearchParams(mark < 0 ? '' : relative.slice(mark + 1)) };
 }

@@ -13,14 +13,24 @@ import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { syncPath, writeFileAtomic } from '#lib/base';
 import { type AnyDigest, isAnyDigest, isTag } from '#lib/oci';
+import { Recent } from './recent.ts';
 
 export interface ManifestLink {
   readonly mediaType: string;
   readonly subject?: AnyDigest | undefined;
 }
 
+export interface KnownManifest extends ManifestLink {
+  /** When it was pushed last, wall ms. */
+  readonly pushedMs: number;
+}
+
+/** Characters of links and tags that are kept in memory. */
+const RECENT_MAX = 4 * 1024 * 1024;
+
 export class Repositories {
   readonly #folder: string;
+  readonly #recent = new Recent<string>({ sizeMax: RECENT_MAX, sizeOf: (text) => text.length + 200 });
   readonly #locks = new Map<string, Promise<void>>();
 
   private constructor(folder: string) {
@@ -34,7 +44,7 @@ export class Repositories {
 
   /** The caller has checked the name. */
   get(name: string): Repository {
-    return new Repository(name, join(this.#folder, name));
+    return new Repository(name, join(this.#folder, name), this.#recent);
   }
 
   /** Names of all repositories that hold anything, sorted. */
@@ -69,10 +79,13 @@ export class Repositories {
 export class Repository {
   readonly name: string;
   readonly #folder: string;
+  /** Of texts by path; this process alone writes them. */
+  readonly #recent: Recent<string>;
 
-  constructor(name: string, folder: string) {
+  constructor(name: string, folder: string, recent: Recent<string>) {
     this.name = name;
     this.#folder = folder;
+    this.#recent = recent;
   }
 
   async exists(): Promise<boolean> {
@@ -85,7 +98,6 @@ export class Repository {
 
   async linkBlob(digest: AnyDigest): Promise<void> {
     const path = this.#path('_layers', fileName(digest));
-    if (await isThere(path)) return;
     await ensureFolder(dirname(path));
     const file = await open(path, 'w');
     await file.close();
@@ -101,7 +113,7 @@ export class Repository {
   }
 
   async manifest(digest: AnyDigest): Promise<ManifestLink | undefined> {
-    const text = await read(this.#path('_manifests', fileName(digest)));
+    const text = await this.#read(this.#path('_manifests', fileName(digest)));
     if (text === undefined) return undefined;
     const value: unknown = JSON.parse(text);
     const field = (key: string): string | undefined => {
@@ -115,12 +127,19 @@ export class Repository {
     };
   }
 
+  /** With when it was pushed last. */
+  async datedManifest(digest: AnyDigest): Promise<KnownManifest | undefined> {
+    const link = await this.manifest(digest);
+    const dated = link && (await readDated(this.#path('_manifests', fileName(digest))));
+    return dated && { ...link, pushedMs: dated.modifiedMs };
+  }
+
   linkManifest(digest: AnyDigest, link: ManifestLink): Promise<void> {
-    return write(this.#path('_manifests', fileName(digest)), JSON.stringify(link));
+    return this.#write(this.#path('_manifests', fileName(digest)), JSON.stringify(link));
   }
 
   unlinkManifest(digest: AnyDigest): Promise<boolean> {
-    return remove(this.#path('_manifests', fileName(digest)));
+    return this.#remove(this.#path('_manifests', fileName(digest)));
   }
 
   manifests(): Promise<readonly AnyDigest[]> {
@@ -128,16 +147,24 @@ export class Repository {
   }
 
   async tag(tag: string): Promise<AnyDigest | undefined> {
-    const text = await read(this.#path('_tags', tag));
+    const text = await this.#read(this.#path('_tags', tag));
     return text !== undefined && isAnyDigest(text) ? text : undefined;
   }
 
+  /** With when it was pushed last, wall ms. */
+  async tagged(tag: string): Promise<{ readonly digest: AnyDigest; readonly pushedMs: number } | undefined> {
+    const found = await readDated(this.#path('_tags', tag));
+    return found !== undefined && isAnyDigest(found.text)
+      ? { digest: found.text, pushedMs: found.modifiedMs }
+      : undefined;
+  }
+
   setTag(tag: string, digest: AnyDigest): Promise<void> {
-    return write(this.#path('_tags', tag), digest);
+    return this.#write(this.#path('_tags', tag), digest);
   }
 
   removeTag(tag: string): Promise<boolean> {
-    return remove(this.#path('_tags', tag));
+    return this.#remove(this.#path('_tags', tag));
   }
 
   /** Sorted by code unit. */
@@ -163,6 +190,28 @@ export class Repository {
       if (text !== undefined) out.push(text);
     }
     return out;
+  }
+
+  #read(path: string): Promise<string | undefined> {
+    return this.#recent.read(path, () => read(path));
+  }
+
+  async #write(path: string, text: string): Promise<void> {
+    this.#recent.forget(path);
+    try {
+      await write(path, text);
+    } finally {
+      this.#recent.forget(path);
+    }
+  }
+
+  async #remove(path: string): Promise<boolean> {
+    this.#recent.forget(path);
+    try {
+      return await remove(path);
+    } finally {
+      this.#recent.forget(path);
+    }
   }
 
   #path(...parts: string[]): string {
@@ -210,6 +259,16 @@ async function remove(path: string): Promise<boolean> {
 async function read(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8');
+  } catch (e) {
+    if (isMissing(e)) return undefined;
+    throw e;
+  }
+}
+
+async function readDated(path: string): Promise<{ text: string; modifiedMs: number } | undefined> {
+  try {
+    await using file = await open(path, 'r');
+    return { text: await file.readFile('utf8'), modifiedMs: (await file.stat()).mtimeMs };
   } catch (e) {
     if (isMissing(e)) return undefined;
     throw e;

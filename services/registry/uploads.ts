@@ -5,7 +5,7 @@
  * are kept open. One request at a time works on an upload. What nobody continued for a day is removed.
  */
 import { type Clock, type Logger, type Random, sha256 } from '#lib/base';
-import type { FolderContentStore, Ingest } from '#lib/oci';
+import type { ContentStore, Ingest } from '#lib/oci';
 import { registryError } from './errors.ts';
 
 const OPEN_UPLOADS_MAX = 64;
@@ -14,7 +14,7 @@ const SWEEP_EVERY_MS = 60 * 60 * 1000;
 const ID = /^[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}$/;
 
 export interface UploadsOptions {
-  readonly content: FolderContentStore;
+  readonly content: ContentStore;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;

@@ -3,8 +3,8 @@ import { type ClusterRole, type ClusterRoleBinding, Kinds, type KubeObject, type
 import { realClock } from '#lib/base';
 import { MemoryStore } from '#lib/store';
 import { testContext as c, startTestServer } from '../testing/server.ts';
-import { RBAC_DEFAULTS } from './gen/rbac-defaults.ts';
 import { ensureRbacDefaults } from './rbac.ts';
+import { RBAC_DEFAULTS } from './rbac-defaults.ts';
 import { newBinding, newRole, reconciledBinding, reconciledRole } from './rbac-reconcile.ts';
 
 const key = (name: string): { namespace: string; name: string } => ({ namespace: '', name });

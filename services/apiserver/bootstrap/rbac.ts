@@ -17,7 +17,7 @@ import {
 import { type Ctx, isKind } from '#lib/base';
 import type { Client } from '#lib/client';
 import type { Rule } from '../authz/rbac/rule-matching.ts';
-import { RBAC_DEFAULTS } from './gen/rbac-defaults.ts';
+import { RBAC_DEFAULTS } from './rbac-defaults.ts';
 import { newBinding, newRole, reconciledBinding, reconciledRole } from './rbac-reconcile.ts';
 
 /** Writes on their way at once: they are committed in groups. */

@@ -7,7 +7,7 @@ const OWN = 'https://kubernetes.default.svc.cluster.local';
 
 async function mistakes(text: string): Promise<string[]> {
   try {
-    await parseServerConfiguration(HEAD + text, [OWN]);
+    await parseServerConfiguration(HEAD + text, { disallowedIssuers: [OWN] });
     return [];
   } catch (e) {
     const prefix = 'the server configuration is not valid: ';
@@ -65,7 +65,7 @@ jwt:
       expect.stringContaining('jwt[0].claimMappings.username.expression: Invalid value: "claims.email"'),
     ]);
     const sound = text.replace("'claims.email_verified'", "'claims.email_verified == true'");
-    const read = await parseServerConfiguration(HEAD + sound, [OWN]);
+    const read = await parseServerConfiguration(HEAD + sound, { disallowedIssuers: [OWN] });
     expect(read).toMatchObject({ defaultTolerationSeconds: 0, maxRequestsInFlight: 50, shutdownDelaySeconds: 5 });
     expect(read.jwt).toMatchObject([
       {
@@ -73,7 +73,7 @@ jwt:
         claimMappings: { groups: { claim: 'groups', prefix: 'id:' }, uid: { claim: 'sub' } },
       },
     ]);
-    expect(await parseServerConfiguration(HEAD, [])).toEqual(DEFAULT_CONFIGURATION);
+    expect(await parseServerConfiguration(HEAD, { disallowedIssuers: [] })).toEqual(DEFAULT_CONFIGURATION);
   });
 
   test('every mistake at once, by its field', async () => {
@@ -157,7 +157,7 @@ jwt:
   });
 
   test('no such file at all', async () => {
-    const read = (text: string) => parseServerConfiguration(text, []);
+    const read = (text: string) => parseServerConfiguration(text, { disallowedIssuers: [] });
     await expect(read('')).rejects.toThrow('must be an object');
     await expect(read('kind: Policy')).rejects.toThrow('must be config.berth.dev/v1 ServerConfiguration');
     await expect(read('a: [')).rejects.toThrow('not YAML');

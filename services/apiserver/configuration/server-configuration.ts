@@ -38,19 +38,26 @@ const REQUESTS_MAX = 100_000;
 /** The parent of a server ends it 15 s after it was asked to stop (agent/native/tend.c). */
 const SHUTDOWN_DELAY_SECONDS_MAX = 10;
 
-/** Throws BadRequest that names every mistake by its field. `disallowedIssuers`: those of the cluster's own tokens. */
-export async function parseServerConfiguration(
-  text: string,
-  disallowedIssuers: readonly string[],
-): Promise<ServerConfiguration> {
-  return await readConfiguration(text, 'the server configuration', (value, fields) =>
-    read(value, fields, disallowedIssuers),
-  );
+/** Checks one field of the file that another part of the cluster reads. */
+export type FieldCheck = (value: unknown, at: string, fields: FieldReader) => unknown;
+
+export interface ConfigurationReading {
+  /** Issuers of the cluster's own tokens. */
+  readonly disallowedIssuers: readonly string[];
+  /** Fields that are others' to read, by name. */
+  readonly others?: Readonly<Record<string, FieldCheck>> | undefined;
 }
 
-function read(value: unknown, fields: FieldReader, disallowedIssuers: readonly string[]): ServerConfiguration {
-  const known = ['apiVersion', 'kind', 'jwt', 'defaultTolerationSeconds', ...AT_START];
+/** Throws BadRequest that names every mistake by its field. */
+export async function parseServerConfiguration(text: string, o: ConfigurationReading): Promise<ServerConfiguration> {
+  return await readConfiguration(text, 'the server configuration', (value, fields) => read(value, fields, o));
+}
+
+function read(value: unknown, fields: FieldReader, r: ConfigurationReading): ServerConfiguration {
+  const { disallowedIssuers, others = {} } = r;
+  const known = ['apiVersion', 'kind', 'jwt', 'defaultTolerationSeconds', ...AT_START, ...Object.keys(others)];
   const o = fields.object(value, '', known);
+  for (const [name, check] of Object.entries(others)) check(o[name], name, fields);
   if (o['apiVersion'] !== API_VERSION || o['kind'] !== KIND)
     fields.mistakes.push(`apiVersion, kind: must be ${API_VERSION} ${KIND}`);
   const integer = (name: string, min: number, max: number): number | undefined =>
