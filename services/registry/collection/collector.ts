@@ -1,5 +1,5 @@
 /**
- * Garbage collection while the registry serves: mark and sweep, repository by repository, no pause (docs/registry.md, ADR 0025).
+ * Garbage collection while the registry serves: mark and sweep, repository by repository, no pause (docs/registry.md, ADR 0024).
  *
  * 1. Of each repository: a blob that none of its manifests names is unlinked.
  * 2. Content that no repository links is removed.
