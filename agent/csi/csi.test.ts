@@ -2,14 +2,16 @@
 import { setMaxListeners } from 'node:events';
 import { mkdir, mkdtemp, readdir, readFile, rm, rmdir, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { attachmentName, type CSIDriver, type PersistentVolume, type Pod } from '#lib/api';
 import { type Ctx, expositionText, realClock, Scope, silentLogger } from '#lib/base';
+import type { Kernel } from '../kernel/kernel.ts';
 import { registrationService } from '../plugins/protocol.ts';
 import { PluginRegistry } from '../plugins/registry.ts';
 import { isOnSharedMount, pluginFolders } from '../plugins/root.ts';
+import { teardownPluginRoot } from '../plugins/teardown.ts';
 import type { CsiDriverReport } from '../session/session.ts';
 import { CsiDrivers, nodeDriver } from './drivers.ts';
 import { nodeService } from './protocol.ts';
@@ -243,6 +245,36 @@ describe('volumes', () => {
     expect([...others.metrics()].flatMap((f) => [...f.samples])).toEqual([]);
     await expect.poll(() => calls.filter((x) => x.startsWith('NodeGetVolumeStats')).length).toBe(2);
     expect([...others.metrics()].flatMap((f) => [...f.samples])).toEqual([]);
+  });
+
+  test('a kubelet’s pods and volumes below the same root are nobody’s here: neither swept, nor unstaged, nor removed with the node', async () => {
+    const foreign = { driverName: DRIVER, volumeHandle: 'theirs', specVolID: 'pv', volumeLifecycleMode: 'Persistent' };
+    const theirs = [
+      join(root, 'pods/theirs/volumes/kubernetes.io~csi/pv/vol_data.json'),
+      join(root, STAGED, 'ab'.repeat(32), 'vol_data.json'),
+      join(root, 'pods/theirs/volumes/kubernetes.io~empty-dir/cache/data'),
+    ];
+    for (const path of theirs) {
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, JSON.stringify(foreign));
+    }
+    const a = await agent();
+    await prepare(a, 'u1');
+    expect(await a.volumes.records.pods()).toEqual(['u1']);
+    calls.length = 0;
+    await (await agent()).volumes.removeUnused(c);
+    expect(calls).toEqual([]);
+    const home = await mkdtemp(join(tmpdir(), 'bcsi-home-'));
+    await writeFile(join(home, 'plugin-root'), root);
+    const kernel = {
+      mounts: { below: async () => [] } as unknown as Kernel['mounts'],
+      removeTree: (path: string) => rm(path, { recursive: true }),
+    };
+    await teardownPluginRoot({ kernel, home }, c);
+    await rm(home, { recursive: true });
+    expect(await readdir(join(root, 'pods'))).toEqual(['theirs']);
+    expect(await readdir(join(root, STAGED))).toEqual(['ab'.repeat(32)]);
+    for (const path of theirs) expect(JSON.parse(await readFile(path, 'utf8'))).toEqual(foreign);
   });
 
   test('a mount point that the driver leaves full is not removed, and says so', async () => {
