@@ -1,6 +1,6 @@
 /** Volumes of a driver that is no more than a list of calls, on a real socket; the agent dies between any two of them. */
 import { setMaxListeners } from 'node:events';
-import { mkdir, mkdtemp, readdir, readFile, rm, rmdir, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, rmdir, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
@@ -105,11 +105,16 @@ async function agent(
   const uses: string[][] = [];
   const object = {
     metadata: { name: DRIVER },
-    spec: { attachRequired: o.attachRequired ?? false },
+    spec: { attachRequired: o.attachRequired ?? false, fsGroupPolicy: 'File' },
   } as unknown as CSIDriver;
   const name = attachmentName({ driver: DRIVER, volumeHandle: 'h' }, 'node');
   const volumes: CsiVolumes = new CsiVolumes({
-    kernel: { ownTree: async () => undefined },
+    kernel: {
+      ownTree: async (path) => {
+        calls.push(`ownTree ${path.slice(root.length)}`);
+        await chmod(path, 0o2770);
+      },
+    },
     folders: pluginFolders(root),
     drivers,
     nodeName: 'node',
@@ -314,6 +319,26 @@ describe('what a driver is asked', () => {
     [{}, { fsType: 'ext4', accessModes: ['ReadWriteMany'] }, [], false],
   ])('policy %j, volume %j, driver can %j: the group is ours to set: %s', (spec, more, can, is) => {
     expect(isGroupOurs({ ...v, ...more }, driver(spec), new Set(can))).toBe(is);
+  });
+
+  test('the group of a pod gets a volume each time, with OnRootMismatch only when its root is not the group’s', async () => {
+    const fsGroup = process.getgid?.() ?? 0;
+    const prepareAs = async (a: Agent, uid: string, fsGroupChangePolicy?: string): Promise<string[]> => {
+      const own = pod(uid);
+      const asked = { ...own, spec: { ...own.spec, securityContext: { fsGroup, fsGroupChangePolicy } } } as Pod;
+      calls.length = 0;
+      await a.volumes.prepare(asked, 'data', persistentVolume(volume, false), c);
+      return calls.filter((x) => x.startsWith('ownTree'));
+    };
+    const owned = [`ownTree ${targetOf('u1')}`];
+    expect(await prepareAs(await agent(), 'u1', 'OnRootMismatch')).toEqual(owned);
+    expect(await prepareAs(await agent({ bootId: 'b2' }), 'u1', 'OnRootMismatch')).toEqual([]);
+    expect(await prepareAs(await agent({ bootId: 'b3' }), 'u1')).toEqual(owned);
+  });
+
+  test('nothing for a raw device: to mount it would make a file system over its data', () => {
+    const raw = { ...volume, spec: { ...volume.spec, volumeMode: 'Block' } } as unknown as PersistentVolume;
+    expect(() => persistentVolume(raw, false)).toThrow('volume pv has volumeMode Block, which is not supported');
   });
 
   test('a volume of the pod’s own needs a driver that allows it', () => {

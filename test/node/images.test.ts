@@ -178,7 +178,7 @@ describe('pulls (root)', () => {
       pod('none', `${host}/none/app:1`),
       pod('first', shared),
       pod('never', `${host}/none/never:1`, 'Never'),
-      pod('known', secret, 'IfNotPresent', withSecrets('elsewhere', 'good')),
+      pod('known', secret, 'IfNotPresent', withSecrets('elsewhere', 'wrong', 'good')),
       pod('unknown', others),
       pod('guessed', others, 'IfNotPresent', withSecrets('wrong', 'elsewhere')),
       pod('later', later, 'IfNotPresent', withSecrets('comes')),

@@ -347,9 +347,16 @@ describe('user namespaces of pods (root)', () => {
       30_000,
       async () => (await handlers())['old'] === false || undefined,
     );
-    /* The agent's restart: the range is remembered, and programs can still be run beside the others. */
+    /* The agent's restart: the range is remembered, and programs can still be run beside the others, by the same ids. */
     expect(await rangeOf('full-crun')).toBe(before);
     expect((await cluster.kubectl('exec', 'full-crun', '--', 'id', '-u')).stdout).toBe('0\n');
+    const late = ['debug', 'full-crun', `--image=${image}`, '--container=late', '--', 'cat', '/proc/self/uid_map'];
+    await cluster.kubectl(...late);
+    const map = await eventually('what begins later', 30_000, async () => {
+      const { stdout } = await cluster.kubectl('logs', 'full-crun', '-c', 'late');
+      return stdout === '' ? undefined : stdout;
+    });
+    expect(map.trim().split(/\s+/)).toEqual(['0', String(before), '65536']);
   });
 
   test('gone pods leave no range, no mount, no file', async () => {
