@@ -36,7 +36,9 @@ function userNamespaceAt(folder: string, ids: IdRange): UserNamespace {
 }
 
 /** Throws Invalid for a user or group that the pod's namespace has not; a runtime would say "invalid argument". */
-export function checkUser(userNamespace: UserNamespace | undefined, user: ProcessUser): void {
+export function checkUser(pod: PodObject, userNamespace: UserNamespace | undefined, user: ProcessUser): void {
+  if (pod.spec.hostUsers === false && userNamespace === undefined)
+    throw new StatusError('Internal', 'the user namespace of the pod is not known');
   hostId(userNamespace?.ids, user.uid, 'user');
   for (const gid of [user.gid, ...user.additionalGids]) hostId(userNamespace?.ids, gid, 'group');
 }
