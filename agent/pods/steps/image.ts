@@ -117,8 +117,10 @@ async function pullTold(d: PodDeps, w: WantedImage, c: Ctx): Promise<Image> {
   }
 }
 
+type OnProgress = NonNullable<PullOptions['onProgress']>;
+
 /** By each of the pod's accounts at a registry, the nearest first, until one may have it. Source: image_manager.go (pullImage). */
-async function pullByAny(d: PodDeps, w: WantedImage, onProgress: PullOptions['onProgress'], c: Ctx): Promise<Image> {
+async function pullByAny(d: PodDeps, w: WantedImage, onProgress: OnProgress, c: Ctx): Promise<Image> {
   const { pod, reference } = w;
   for (let tries = 1; ; tries++) {
     let hasMore = false;
