@@ -297,8 +297,7 @@ export class CsiVolumes {
     await this.call(driver, driver.service.NodePublishVolume, request, c);
     const groupId = groupOf(pod);
     const isOurs = groupId !== undefined && isGroupOurs(volume, driverObject, driver.can);
-    if (isOurs && !(await isLeftToGroup(pod, target, groupId)))
-      await this.#o.kernel.ownTree(target, groupId, c);
+    if (isOurs && !(await isLeftToGroup(pod, target, groupId))) await this.#o.kernel.ownTree(target, groupId, c);
   }
 
   async #unpublish(folder: string, record: VolumeRecord, c: Ctx): Promise<void> {

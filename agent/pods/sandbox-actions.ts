@@ -66,7 +66,7 @@ export class SandboxActions {
     const folder = podFolder(this.#d, pod.metadata.uid ?? '');
     const userNamespace = adoptedUserNamespace(this.#d, pod, folder);
     /* Nothing more may run in it: it would be the node's root. Its making anew says what is wrong. */
-    if (pod.spec.hostUsers === false && userNamespace === undefined) return this.adoptRemains();
+    if (pod.spec.hostUsers === false && userNamespace === undefined) return void this.adoptRemains();
     const cgroup = podCgroup(this.#d, pod);
     this.#sandbox = { id, podIp, folder, cgroup, hostname: podHostname(this.#d, pod), userNamespace };
     this.#host.onReady(this.#sandbox);
