@@ -53,10 +53,13 @@ export class Follow {
     this.#o.statics.connected();
     if (this.#isCleaned) return;
     this.#isCleaned = true;
-    const uids = new Set([...this.#o.manager.workers()].map((w) => w.uid));
-    this.#o.cpus?.retain(uids);
-    this.#o.plugins.retain(uids);
-    const onSwept = (): void => this.#o.plugins.cleaned();
+    const onSwept = (): void => {
+      /* Not before: what nobody wants any more runs on until its end, on its CPUs and devices, and has a worker for it by now. */
+      const uids = new Set([...this.#o.manager.workers()].map((w) => w.uid));
+      this.#o.cpus?.retain(uids);
+      this.#o.plugins.retain(uids);
+      this.#o.plugins.cleaned();
+    };
     this.#o.scope.spawn('remove unwanted', (signal) => this.#o.manager.keepClean({ ...this.#o.c, signal }, onSwept));
   }
 

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { type Ctx, realRandom } from '#lib/base';
 import { openKernel } from './kernel/linux/open.ts';
 import { teardownNetwork } from './network/teardown.ts';
-import { teardownPluginRoot } from './plugins/root.ts';
+import { teardownPluginRoot } from './plugins/teardown.ts';
 import { LABELS } from './pods/steps/container.ts';
 import { openRuntime } from './runtime/open.ts';
 import { STAGE } from './runtime/stage.ts';

@@ -1,15 +1,17 @@
 /** Volumes of a driver that is no more than a list of calls, on a real socket; the agent dies between any two of them. */
 import { setMaxListeners } from 'node:events';
-import { mkdir, mkdtemp, readdir, readFile, rm, rmdir, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, rmdir, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { attachmentName, type CSIDriver, type PersistentVolume, type Pod } from '#lib/api';
 import { type Ctx, expositionText, realClock, Scope, silentLogger } from '#lib/base';
+import type { Kernel } from '../kernel/kernel.ts';
 import { registrationService } from '../plugins/protocol.ts';
 import { PluginRegistry } from '../plugins/registry.ts';
 import { isOnSharedMount, pluginFolders } from '../plugins/root.ts';
+import { teardownPluginRoot } from '../plugins/teardown.ts';
 import type { CsiDriverReport } from '../session/session.ts';
 import { CsiDrivers, nodeDriver } from './drivers.ts';
 import { nodeService } from './protocol.ts';
@@ -103,11 +105,16 @@ async function agent(
   const uses: string[][] = [];
   const object = {
     metadata: { name: DRIVER },
-    spec: { attachRequired: o.attachRequired ?? false },
+    spec: { attachRequired: o.attachRequired ?? false, fsGroupPolicy: 'File' },
   } as unknown as CSIDriver;
   const name = attachmentName({ driver: DRIVER, volumeHandle: 'h' }, 'node');
   const volumes: CsiVolumes = new CsiVolumes({
-    kernel: { ownTree: async () => undefined },
+    kernel: {
+      ownTree: async (path) => {
+        calls.push(`ownTree ${path.slice(root.length)}`);
+        await chmod(path, 0o2770);
+      },
+    },
     folders: pluginFolders(root),
     drivers,
     nodeName: 'node',
@@ -245,6 +252,36 @@ describe('volumes', () => {
     expect([...others.metrics()].flatMap((f) => [...f.samples])).toEqual([]);
   });
 
+  test('a kubelet’s pods and volumes below the same root are nobody’s here: neither swept, nor unstaged, nor removed with the node', async () => {
+    const foreign = { driverName: DRIVER, volumeHandle: 'theirs', specVolID: 'pv', volumeLifecycleMode: 'Persistent' };
+    const theirs = [
+      join(root, 'pods/theirs/volumes/kubernetes.io~csi/pv/vol_data.json'),
+      join(root, STAGED, 'ab'.repeat(32), 'vol_data.json'),
+      join(root, 'pods/theirs/volumes/kubernetes.io~empty-dir/cache/data'),
+    ];
+    for (const path of theirs) {
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, JSON.stringify(foreign));
+    }
+    const a = await agent();
+    await prepare(a, 'u1');
+    expect(await a.volumes.records.pods()).toEqual(['u1']);
+    calls.length = 0;
+    await (await agent()).volumes.removeUnused(c);
+    expect(calls).toEqual([]);
+    const home = await mkdtemp(join(tmpdir(), 'bcsi-home-'));
+    await writeFile(join(home, 'plugin-root'), root);
+    const kernel = {
+      mounts: { below: async () => [] } as unknown as Kernel['mounts'],
+      removeTree: (path: string) => rm(path, { recursive: true }),
+    };
+    await teardownPluginRoot({ kernel, home }, c);
+    await rm(home, { recursive: true });
+    expect(await readdir(join(root, 'pods'))).toEqual(['theirs']);
+    expect(await readdir(join(root, STAGED))).toEqual(['ab'.repeat(32)]);
+    for (const path of theirs) expect(JSON.parse(await readFile(path, 'utf8'))).toEqual(foreign);
+  });
+
   test('a mount point that the driver leaves full is not removed, and says so', async () => {
     const a = await agent();
     const { hostPath } = await prepare(a, 'u1');
@@ -282,6 +319,26 @@ describe('what a driver is asked', () => {
     [{}, { fsType: 'ext4', accessModes: ['ReadWriteMany'] }, [], false],
   ])('policy %j, volume %j, driver can %j: the group is ours to set: %s', (spec, more, can, is) => {
     expect(isGroupOurs({ ...v, ...more }, driver(spec), new Set(can))).toBe(is);
+  });
+
+  test('the group of a pod gets a volume each time, with OnRootMismatch only when its root is not the group’s', async () => {
+    const fsGroup = process.getgid?.() ?? 0;
+    const prepareAs = async (a: Agent, uid: string, fsGroupChangePolicy?: string): Promise<string[]> => {
+      const own = pod(uid);
+      const asked = { ...own, spec: { ...own.spec, securityContext: { fsGroup, fsGroupChangePolicy } } } as Pod;
+      calls.length = 0;
+      await a.volumes.prepare(asked, 'data', persistentVolume(volume, false), c);
+      return calls.filter((x) => x.startsWith('ownTree'));
+    };
+    const owned = [`ownTree ${targetOf('u1')}`];
+    expect(await prepareAs(await agent(), 'u1', 'OnRootMismatch')).toEqual(owned);
+    expect(await prepareAs(await agent({ bootId: 'b2' }), 'u1', 'OnRootMismatch')).toEqual([]);
+    expect(await prepareAs(await agent({ bootId: 'b3' }), 'u1')).toEqual(owned);
+  });
+
+  test('nothing for a raw device: to mount it would make a file system over its data', () => {
+    const raw = { ...volume, spec: { ...volume.spec, volumeMode: 'Block' } } as unknown as PersistentVolume;
+    expect(() => persistentVolume(raw, false)).toThrow('volume pv has volumeMode Block, which is not supported');
   });
 
   test('a volume of the pod’s own needs a driver that allows it', () => {

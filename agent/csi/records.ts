@@ -6,7 +6,8 @@
  *     pods/UID/volumes/kubernetes.io~csi/NAME/mount                   published
  *     pods/UID/volumes/kubernetes.io~csi/NAME/vol_data.json
  *
- * Two keys are ours: how far it has come, and in which boot, after which no mount is left.
+ * Two keys are ours: how far it has come, and in which boot, after which no mount is left. A record without them is a kubelet's,
+ * which has or had the same root: its pods and volumes are none of ours, and stay as they are.
  * Source: kubernetes pkg/volume/csi/csi_util.go (saveVolumeData), csi_attacher.go (makeDeviceMountPath).
  */
 import { lstat, mkdir, readdir, readFile, rm, rmdir, unlink } from 'node:fs/promises';
@@ -29,6 +30,7 @@ export interface VolumeRecord {
 }
 
 const FILE = 'vol_data.json';
+const PHASE = 'berthPhase';
 const FILE_BYTES_MAX = 64 << 10;
 
 export class VolumeRecords {
@@ -64,7 +66,7 @@ export class VolumeRecords {
       nodeName: r.nodeName,
       volumeLifecycleMode: r.lifecycle,
       attachmentID: r.attachment,
-      berthPhase: r.phase,
+      [PHASE]: r.phase,
       berthBootId: r.bootId,
     };
     await writeFileAtomic(join(folder, FILE), JSON.stringify(data), { mode: 0o600 });
@@ -110,18 +112,34 @@ export class VolumeRecords {
     return out;
   }
 
+  /** Those that have a volume of a driver by this node. */
   async pods(): Promise<readonly string[]> {
-    return await namesIn(this.#folders.pods);
+    const out: string[] = [];
+    for (const uid of await namesIn(this.#folders.pods)) if ((await this.#publishedByUs(uid)).length > 0) out.push(uid);
+    return out;
+  }
+
+  /** What this node has published and staged. */
+  async folders(): Promise<readonly string[]> {
+    const published: string[] = [];
+    for (const uid of await namesIn(this.#folders.pods)) published.push(...(await this.#publishedByUs(uid)));
+    return [...published, ...(await this.#stagedByUs())];
   }
 
   async staged(): Promise<readonly { readonly folder: string; readonly record: VolumeRecord | undefined }[]> {
     const out: { folder: string; record: VolumeRecord | undefined }[] = [];
-    for (const driver of await namesIn(this.#stagingRoot()))
-      for (const hash of await namesIn(join(this.#stagingRoot(), driver))) {
-        const folder = join(this.#stagingRoot(), driver, hash);
-        out.push({ folder, record: await this.load(folder) });
-      }
+    for (const folder of await this.#stagedByUs()) out.push({ folder, record: await this.load(folder) });
     return out;
+  }
+
+  async #publishedByUs(podUid: string): Promise<readonly string[]> {
+    return await ours(await foldersIn(this.#podFolder(podUid)));
+  }
+
+  async #stagedByUs(): Promise<readonly string[]> {
+    const folders: string[] = [];
+    for (const driver of await foldersIn(this.#stagingRoot())) folders.push(...(await ours(await foldersIn(driver))));
+    return folders;
   }
 
   #podFolder(podUid: string): string {
@@ -143,7 +161,7 @@ function parseRecord(text: string, path: string): VolumeRecord {
     throw damaged(e);
   }
   const read = (key: string): string => (typeof data[key] === 'string' ? data[key] : '');
-  const phase = read('berthPhase');
+  const phase = read(PHASE);
   if (read('driverName') === '' || read('volumeHandle') === '') throw damaged();
   return {
     driver: read('driverName'),
@@ -173,6 +191,16 @@ async function removeEmpty(path: string): Promise<void> {
     const code = e instanceof Error && 'code' in e ? e.code : undefined;
     if (code !== 'ENOENT' && code !== 'ENOTEMPTY') throw e;
   });
+}
+
+async function foldersIn(folder: string): Promise<readonly string[]> {
+  return (await namesIn(folder)).map((name) => join(folder, name));
+}
+
+/** Damaged ones too, as far as that can be told. */
+async function ours(folders: readonly string[]): Promise<readonly string[]> {
+  const texts = await Promise.all(folders.map((f) => readFile(join(f, FILE), 'utf8').catch(() => '')));
+  return folders.filter((_, i) => texts[i]?.includes(`"${PHASE}"`) === true);
 }
 
 async function namesIn(folder: string): Promise<readonly string[]> {

@@ -33,8 +33,14 @@ export interface SecretRef {
 type CsiDriverObject = DeepReadonly<CSIDriver> | undefined;
 type DriverCan = ReadonlySet<string>;
 
+/** Throws Unimplemented for a raw device: a driver that is asked to mount one makes a file system on it, over what is there. */
 export function persistentVolume(volume: DeepReadonly<PersistentVolume>, isReadOnly: boolean): CsiVolume {
-  const { csi, accessModes = [], mountOptions = [] } = volume.spec;
+  const { csi, accessModes = [], mountOptions = [], volumeMode } = volume.spec;
+  if (volumeMode === 'Block')
+    throw new StatusError(
+      'Unimplemented',
+      `volume ${volume.metadata.name} has volumeMode Block, which is not supported`,
+    );
   if (csi === undefined) throw new StatusError('Internal', `volume ${volume.metadata.name} is not of a CSI driver`);
   return {
     specName: volume.metadata.name,

@@ -24,6 +24,7 @@ import type { Method } from '../plugins/client.ts';
 import { KeyedLock } from '../plugins/keyed-lock.ts';
 import type { PluginFolders } from '../plugins/root.ts';
 import { claimedVolume } from '../volumes/claim.ts';
+import { isLeftToGroup } from '../volumes/group.ts';
 import type { PreparedVolume, VolumeSources } from '../volumes/volume.ts';
 import { Changes } from './changes.ts';
 import type { CsiDriver, CsiDrivers } from './drivers.ts';
@@ -295,8 +296,8 @@ export class CsiVolumes {
     };
     await this.call(driver, driver.service.NodePublishVolume, request, c);
     const groupId = groupOf(pod);
-    if (groupId !== undefined && isGroupOurs(volume, driverObject, driver.can))
-      await this.#o.kernel.ownTree(target, groupId, c);
+    const isOurs = groupId !== undefined && isGroupOurs(volume, driverObject, driver.can);
+    if (isOurs && !(await isLeftToGroup(pod, target, groupId))) await this.#o.kernel.ownTree(target, groupId, c);
   }
 
   async #unpublish(folder: string, record: VolumeRecord, c: Ctx): Promise<void> {

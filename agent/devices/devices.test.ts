@@ -121,6 +121,20 @@ describe('registration', () => {
     });
   });
 
+  test('a plugin that says something all the time is heard at its pace no more; what it said last counts', async () => {
+    await withManager(async (m, changes) => {
+      const p = await plugin('p.sock', healthy('a', 'b'));
+      await register({ endpoint: 'p.sock' });
+      await expect.poll(() => status(m)).toBe('2 of 2');
+      for (let i = 0; i < 50; i++) p.say(i % 2 === 0 ? healthy('a') : healthy('a', 'b', 'c'));
+      await realClock.sleep(500);
+      expect(changes()).toBeLessThanOrEqual(41);
+      await expect.poll(changes, { timeout: 10_000 }).toBe(51);
+      expect(status(m)).toBe('3 of 3');
+      p.end();
+    });
+  });
+
   test.each([
     [{ endpoint: '../p.sock' }, 'is not the name of a socket'],
     [{ endpoint: 'kubelet.sock' }, 'is not the name of a socket'],

@@ -14,6 +14,7 @@ import { servePlugins } from '../plugins/server.ts';
 import type { PodFailure, PodObject } from '../pods/model.ts';
 import { type Allocation, DeviceAllocations, type PodDevices } from './allocations.ts';
 import { available, chosen, type DeviceNeed, deviceNeeds } from './choose.ts';
+import { Pace } from './pace.ts';
 import type { ResourceDevices } from './pod-resources.ts';
 import {
   type ContainerAllocation,
@@ -52,6 +53,8 @@ const PLUGIN_MS = 30_000;
 /** Then its resource is none of the node's any more. */
 const ENDED_MS = 300_000;
 const DEVICES_MAX = 4_096;
+/** What a plugin says in a second without waiting: each message may change the node's status. */
+const MESSAGES_PER_SECOND = 20;
 const PLUGINS_MAX = 100;
 const NO_OPTIONS: DevicePluginOptions = { pre_start_required: false, get_preferred_allocation_available: false };
 
@@ -254,12 +257,14 @@ export class DeviceManager {
     const { resource, client, stop } = plugin;
     using _ = client;
     const signal = AbortSignal.any([c.signal, stop.signal]);
+    const pace = new Pace(MESSAGES_PER_SECOND);
     try {
       for await (const { devices } of client.follow(this.#service.ListAndWatch, {}, { ...c, signal })) {
         if (devices.length > DEVICES_MAX)
           throw new StatusError('Invalid', `it has ${devices.length} devices; ${DEVICES_MAX} are allowed`);
         plugin.devices = new Map(devices.map((d) => [d.ID, d]));
         this.#tell();
+        await pace.step({ ...c, signal });
       }
       throw new StatusError('Unavailable', 'ListAndWatch ended');
     } catch (e) {

@@ -73,12 +73,37 @@ test('node health: a runtime that fails says why; a moment of it says nothing', 
   expect(health.problems).toEqual(['container runtime is down: no crun']);
 });
 
-test('node health: a network that fails is told at once, beside the runtime', async () => {
+test('node health: a network that was never there is told at once; one that hangs or fails once is not, as of a busy machine', async () => {
+  let release: (why: string) => void = () => undefined;
+  const hangs: Answer = () =>
+    new Promise<void>((_, no) => (release = (why) => no(new StatusError('Unavailable', why))));
+  const answers = { runtime: fine, network: fails('this node has no pod block') };
+  const { health, pass } = begin(answers);
+  await pass(10);
+  expect(health.problems).toEqual([expect.stringContaining('message:this node has no pod block')]);
+  answers.network = fine;
+  await pass(10);
+  expect(health.problems).toEqual([]);
+  for (let i = 0; i < 3; i++) {
+    answers.network = hangs;
+    await pass(20);
+    release('ip link show dev b failed: it did not end within 10000 ms');
+    answers.network = fine;
+    await pass(9);
+    expect(health.problems).toEqual([]);
+    await pass(1);
+  }
+  answers.network = hangs;
+  await pass(40);
+  expect(health.problems).toEqual([expect.stringContaining('message:no answer')]);
+});
+
+test('node health: a network that goes on failing is told, beside the runtime', async () => {
   const answers = { runtime: fails('no crun'), network: fine };
   const { health, changes, pass } = begin(answers);
   await pass(35);
   answers.network = fails('no bridge');
-  await pass(10);
+  await pass(50);
   const network =
     'container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:no bridge';
   expect(aggregated(health.problems)).toBe(`[container runtime is down: no crun, ${network}]`);

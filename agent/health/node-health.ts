@@ -1,6 +1,8 @@
 /**
  * Whether this node could run a pod: asked every ten seconds of what it needs for one, the OCI runtime (by way of the helper) and
- * the pod network. What does not answer makes the node not Ready, and it is Ready again once all answer; nothing is restarted here.
+ * the pod network. What does not answer for a while makes the node not Ready, and it is Ready again once all answer; nothing is
+ * restarted here. Each time the node is not Ready its pods leave their services: one answer that failed or came late, as on a busy
+ * machine, must not do that. The kubelet looks at a file to know its network; this one asks programs.
  * Source: kubernetes pkg/kubelet/kubelet.go (updateRuntimeUp, maxWaitForContainerRuntime), pkg/kubelet/runtime.go (runtimeErrors),
  * pkg/kubelet/nodestatus/setters.go (ReadyCondition).
  */
@@ -17,8 +19,8 @@ export interface NodeHealthOptions {
 
 /** Each costs a program or two. */
 const CHECK_EVERY_MS = 10_000;
-/** The kubelet's: a busy machine may be slow to answer. */
-const RUNTIME_WITHIN_MS = 30_000;
+/** The kubelet's, of its runtime: a busy machine may be slow to answer. */
+const ANSWER_WITHIN_MS = 30_000;
 
 interface Check {
   readonly ask: (c: Ctx) => Promise<void>;
@@ -26,6 +28,8 @@ interface Check {
   /** Asked then, and not well answered since. */
   unansweredSinceMs: number | undefined;
   why: string | undefined;
+  /** It was well once: until then, as on a node that has no pod block yet, what it says is told at once. */
+  wasWell: boolean;
 }
 
 export class NodeHealth {
@@ -36,7 +40,7 @@ export class NodeHealth {
 
   constructor(o: NodeHealthOptions) {
     this.#o = o;
-    const fresh = { isUnderWay: false, unansweredSinceMs: undefined, why: undefined };
+    const fresh = { isUnderWay: false, unansweredSinceMs: undefined, why: undefined, wasWell: false };
     this.#runtime = { ask: o.runtime, ...fresh };
     this.#network = { ask: o.network, ...fresh };
   }
@@ -44,16 +48,20 @@ export class NodeHealth {
   /** What the node's condition says; none: it is ready. */
   get problems(): readonly string[] {
     const out: string[] = [];
-    const now = this.#o.clock.monotonic();
-    if (now - (this.#runtime.unansweredSinceMs ?? now) >= RUNTIME_WITHIN_MS) {
+    if (this.#isLate(this.#runtime)) {
       const why = this.#runtime.why === undefined ? '' : `: ${this.#runtime.why}`;
       out.push(`container runtime is down${why}`);
     }
-    if (this.#network.why !== undefined)
+    const { wasWell, why } = this.#network;
+    if (this.#isLate(this.#network) || (!wasWell && why !== undefined))
       out.push(
-        `container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:${this.#network.why}`,
+        `container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:${why ?? 'no answer'}`,
       );
     return out;
+  }
+
+  #isLate({ unansweredSinceMs }: Check): boolean {
+    return unansweredSinceMs !== undefined && this.#o.clock.monotonic() - unansweredSinceMs >= ANSWER_WITHIN_MS;
   }
 
   async run(c: Ctx): Promise<void> {
@@ -81,7 +89,10 @@ export class NodeHealth {
     const ended = (why: string | undefined): void => {
       check.isUnderWay = false;
       check.why = why;
-      if (why === undefined) check.unansweredSinceMs = undefined;
+      if (why === undefined) {
+        check.unansweredSinceMs = undefined;
+        check.wasWell = true;
+      }
       if (!c.signal.aborted) this.#tell(c);
     };
     check.ask(c).then(

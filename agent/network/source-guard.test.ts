@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { type Ctx, realClock, silentLogger } from '#lib/base';
+import { type Ctx, realClock, StatusError, silentLogger } from '#lib/base';
 import { RecordingKernel } from '../kernel/recording.ts';
 import { allocate, emptyLedger, release } from './ipam.ts';
 import { networkNames, vethName } from './names.ts';
@@ -39,4 +39,23 @@ test('where nft cannot filter on bridges there is no guard, and it is asked once
   await guard.apply();
   await guard.heal();
   expect([asked, guard.isFailed]).toEqual([['nft -c -f -'], false]);
+});
+
+test('a question that has no answer, as from a helper that dies, is asked again: pods can start', async () => {
+  let isAway = true;
+  const asked: string[] = [];
+  const kernel = new RecordingKernel({
+    run: (argv) => {
+      if (isAway) throw new StatusError('Unavailable', 'the helper has ended');
+      asked.push(argv.join(' '));
+      return { code: 0 };
+    },
+  });
+  const guard = new SourceGuard(kernel.programs, () => guardRuleset(names, one), c);
+  await expect(guard.apply()).rejects.toThrow('the helper has ended');
+  expect(guard.isFailed).toBe(true);
+  isAway = false;
+  await guard.heal();
+  expect([asked, guard.isFailed]).toEqual([['nft -c -f -', 'nft -f -'], false]);
+  await guard.apply();
 });

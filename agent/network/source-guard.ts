@@ -45,6 +45,8 @@ export class SourceGuard {
   readonly #c: Ctx;
   /** Whether this kernel and its nft can filter on bridges; undefined = not asked yet. */
   #isThere: Promise<boolean> | undefined;
+  /** There was no answer: the pods of now may have no guard. */
+  #isUnanswered = false;
 
   /** `wanted` is asked at the start of each run. */
   constructor(programs: Programs, wanted: () => Ruleset, c: Ctx) {
@@ -56,16 +58,23 @@ export class SourceGuard {
 
   /** Resolves when the kernel lets the pods of now speak, or something newer. Where there is no guard, all may: told once. */
   async apply(): Promise<void> {
-    this.#isThere ??= this.#ask();
-    if (await this.#isThere) await this.#writer.apply();
+    this.#isThere ??= this.#ask().catch((e: unknown) => {
+      /* A helper that was just dying, or a busy machine: the next one asks again. */
+      this.#isThere = undefined;
+      this.#isUnanswered = true;
+      throw e;
+    });
+    const isThere = await this.#isThere;
+    this.#isUnanswered = false;
+    if (isThere) await this.#writer.apply();
   }
 
   get isFailed(): boolean {
-    return this.#writer.isFailed;
+    return this.#isUnanswered || this.#writer.isFailed;
   }
 
   heal(): Promise<void> {
-    return this.#writer.heal();
+    return this.#isUnanswered ? this.apply() : this.#writer.heal();
   }
 
   /** The kernel checks the table and does not take it. */

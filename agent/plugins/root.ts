@@ -19,8 +19,8 @@ export interface PluginFolders {
 }
 
 /** In a node's home: where its root is, for `berth down` and `berth leave`; a second line where its mount is ours. */
-const RECORD = 'plugin-root';
-const OUR_MOUNT = 'mounted';
+export const RECORD = 'plugin-root';
+export const OUR_MOUNT = 'mounted';
 const MOUNT_MS = 10_000;
 
 export function pluginFolders(root: string): PluginFolders {
@@ -79,20 +79,4 @@ export function isOnSharedMount(mountinfo: string, path: string): boolean {
 /** `path` is `folder` or something in it. */
 export function isBelow(path: string, folder: string): boolean {
   return path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`);
-}
-
-/** Unmounts what volumes of drivers left there and the root's own mount, for a node's removal. Idempotent. */
-export async function teardownPluginRoot(
-  o: { readonly kernel: Pick<Kernel, 'mounts' | 'removeTree'>; readonly home: string },
-  c: Ctx,
-): Promise<void> {
-  const [root = '', mark] = (await readFile(join(o.home, RECORD), 'utf8').catch(() => '')).split('\n');
-  if (root === '') return;
-  const { pods, plugins } = pluginFolders(root);
-  for (const folder of [pods, join(plugins, 'kubernetes.io')])
-    for (const point of await o.kernel.mounts.below(folder, c)) await o.kernel.mounts.unmount(point, c);
-  /* Throws where something is mounted still: what follows may remove the home, and must not remove what is in a volume. */
-  for (const folder of [pods, join(plugins, 'kubernetes.io')]) await o.kernel.removeTree(folder, c);
-  if (mark === OUR_MOUNT && (await o.kernel.mounts.below(root, c)).includes(root))
-    await o.kernel.mounts.unmount(root, c);
 }

@@ -21,6 +21,8 @@ import { PodWorker } from './worker.ts';
 
 /** A token lives on for a fifth of its life, two minutes at least, once it is due. */
 const TOKEN_CHECK_MS = 60_000;
+/** A driver that hangs has two minutes for each call. */
+const REFRESH_WAIT_MS = 1_000;
 const SWEEP_MS = 300_000;
 
 export class PodManager implements AsyncDisposable {
@@ -34,6 +36,8 @@ export class PodManager implements AsyncDisposable {
   #orphanRoots: string[] = [];
   /** Pods being removed because nobody wanted them, and what was wished for since: it begins when nothing is left. */
   readonly #removing = new Map<string, PodObject | undefined>();
+  /** Pods whose due volumes are being written. */
+  readonly #refreshing = new Set<string>();
 
   constructor(d: PodDeps) {
     this.#d = d;
@@ -250,11 +254,25 @@ export class PodManager implements AsyncDisposable {
     }
   }
 
-  /** One pod after the other: a node full of pods of one age must not ask for all tokens at once. */
+  /** One pod after the other: a node full of pods of one age must not ask for all tokens at once. Who takes long keeps no other. */
   async #refreshTokens(signal: AbortSignal): Promise<void> {
     for (const w of [...this.#workers.values()]) {
+      signal.throwIfAborted();
       const dueAtMs = this.#d.volumes.nextUpdateAtMs(w.pod);
-      if (dueAtMs !== undefined && dueAtMs <= this.#d.clock.now()) await this.#refresh(w, signal);
+      if (dueAtMs === undefined || dueAtMs > this.#d.clock.now() || this.#refreshing.has(w.uid)) continue;
+      this.#refreshing.add(w.uid);
+      let next: () => void = () => undefined;
+      const isNext = new Promise<void>((resolve) => {
+        next = resolve;
+      });
+      using _timer = this.#d.clock.after(REFRESH_WAIT_MS, next);
+      this.#scope.spawn('refresh volumes', (s) =>
+        this.#refresh(w, s).finally(() => {
+          this.#refreshing.delete(w.uid);
+          next();
+        }),
+      );
+      await isNext;
     }
   }
 }

@@ -1,8 +1,11 @@
 /** A pull secret that comes or changes is tried at once, by the pods that name it. */
 import { afterEach, expect, test } from 'vitest';
 import type { KubeObject } from '#lib/api';
-import { StatusError } from '#lib/base';
+import { type Ctx, StatusError, silentLogger, VirtualClock } from '#lib/base';
+import type { Image, PullOptions } from '../images/images.ts';
+import type { PodDeps } from './deps.ts';
 import { FakeNode, fakePod } from './fake-node.ts';
+import { pullByPolicy } from './steps/image.ts';
 
 const nodes: FakeNode[] = [];
 
@@ -57,4 +60,47 @@ test('a secret that the pod does not name, or of another namespace, changes noth
   apply(secret('registry', 'elsewhere'));
   await node.pass(5_000, 1_000);
   expect(pulls(node)).toBe(before);
+});
+
+/** A pod with these accounts at one registry, which lets in who is named and answers others with `refusal`. */
+async function pullWith(accounts: readonly string[], allowed: string, refusal: StatusError) {
+  const clock = new VirtualClock();
+  const c: Ctx = { signal: new AbortController().signal, clock, log: silentLogger };
+  const tried: (string | undefined)[] = [];
+  const noted: string[] = [];
+  const images = {
+    find: async () => undefined,
+    pull: async (_reference: string, o: PullOptions) => {
+      const username = o.credentials?.('r.io', 'a')?.username;
+      tried.push(username);
+      if (username !== allowed) throw refusal;
+      return { sizeBytes: 1 } as Image;
+    },
+  };
+  const imageAccess = {
+    pulled: async (_i: Image, _r: string, secrets: readonly { name: string }[]) =>
+      void noted.push(...secrets.map((s) => s.name)),
+  };
+  const get = (_resource: string, namespace: string, name: string) => {
+    const auths = { 'r.io': { username: name, password: 'p' } };
+    const data = { '.dockerconfigjson': Buffer.from(JSON.stringify({ auths })).toString('base64') };
+    return { ...secret(name, namespace), type: 'kubernetes.io/dockerconfigjson', data };
+  };
+  const d = { clock, images, imageAccess, objects: { get, withheldSecret: () => undefined } } as unknown as PodDeps;
+  const pod = fakePod({ imagePullSecrets: accounts.map((name) => ({ name })) });
+  const events = { normal: () => undefined, warning: () => undefined };
+  const end = await pullByPolicy(d, { pod, reference: 'r.io/a:1', policy: 'IfNotPresent', events }, c).then(
+    () => 'pulled',
+    (e: Error) => e.message,
+  );
+  return { tried, noted, end };
+}
+
+test('of several accounts at one registry each is tried until one may have the image, which is noted', async () => {
+  const denied = new StatusError('Forbidden', 'denied');
+  expect(await pullWith(['a', 'b', 'c'], 'b', denied)).toEqual({ tried: ['a', 'b'], noted: ['b'], end: 'pulled' });
+  expect(await pullWith(['a', 'b'], 'nobody', denied)).toMatchObject({ tried: ['a', 'b'], noted: [] });
+  expect(await pullWith(['a', 'b'], 'b', new StatusError('Unavailable', 'away'))).toMatchObject({ tried: ['a'] });
+  const many = Array.from({ length: 40 }, (_, i) => `m${i}`);
+  expect((await pullWith(many, 'nobody', denied)).tried).toHaveLength(16);
 });

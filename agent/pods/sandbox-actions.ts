@@ -17,6 +17,7 @@ import {
   removeSandbox,
   type Sandbox,
 } from './steps/sandbox.ts';
+import { adoptedUserNamespace } from './steps/user-namespace.ts';
 
 const RETRY_MAX_MS = 60_000;
 
@@ -63,10 +64,13 @@ export class SandboxActions {
   adopt(id: string, podIp: string): void {
     const pod = this.#host.pod();
     const folder = podFolder(this.#d, pod.metadata.uid ?? '');
-    this.#sandbox = { id, podIp, folder, cgroup: podCgroup(this.#d, pod), hostname: podHostname(this.#d, pod) };
+    const userNamespace = adoptedUserNamespace(this.#d, pod, folder);
+    /* Nothing more may run in it: it would be the node's root. Its making anew says what is wrong. */
+    if (pod.spec.hostUsers === false && userNamespace === undefined) return void this.adoptRemains();
+    const cgroup = podCgroup(this.#d, pod);
+    this.#sandbox = { id, podIp, folder, cgroup, hostname: podHostname(this.#d, pod), userNamespace };
     this.#host.onReady(this.#sandbox);
     this.#seen = { phase: 'ready', podIp, readyAtMs: this.#d.clock.now() };
-    const { cgroup } = this.#sandbox;
     this.task('limitProcesses', () => this.#limitProcesses(cgroup));
   }
 

@@ -78,3 +78,23 @@ test('a pod that waits for its token starts when the control plane is back; an a
   next.manager.connected();
   await node.until(() => updates === 1);
 });
+
+test('a volume whose driver hangs does not keep the tokens of other pods', async () => {
+  const refreshed: string[] = [];
+  const node = await setUp({
+    volumes: {
+      prepare: async () => ({ hostPath: '/v', readOnly: true }),
+      nextUpdateAtMs: () => 0,
+      update: async (pod, c) => {
+        refreshed.push(pod.metadata.uid ?? '');
+        if (pod.metadata.uid === 'hangs') await c.clock.sleep(1e9, c.signal);
+      },
+    },
+  });
+  const agent = await node.agent();
+  for (const uid of ['hangs', 'other']) agent.want(fakePod(mount as never, { uid, name: uid }));
+  await node.until(() => node.running.length === 2);
+  await node.pass(190_000, 1_000);
+  expect(refreshed.filter((uid) => uid === 'hangs')).toHaveLength(1);
+  expect(refreshed.filter((uid) => uid === 'other').length).toBeGreaterThanOrEqual(2);
+});

@@ -1,5 +1,5 @@
 /** Pods with `hostUsers: false` on a machine that only remembers: what is made in which order, and whose ids live how long. */
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { FakeAgent } from './fake-agent.ts';
@@ -78,6 +78,41 @@ describe('a pod with a user namespace', () => {
     await next.manager.removeUnwanted(node.c);
     await node.until(() => next.manager.count === 1);
     expect(await held()).toEqual(before);
+  });
+
+  test('what the next agent starts in a pod that it found is in its user namespace, and not the node’s root', async () => {
+    node = await FakeNode.make({ userNamespaces: true });
+    const first = await node.agent();
+    const pod = fakePod({ hostUsers: false });
+    await start(first, pod);
+    await first[Symbol.asyncDispose]();
+    const next = await node.agent();
+    next.want(pod);
+    node.host.exit(node.id('a'), 1);
+    await node.passUntil(() => node.running.includes('a/1'), 'it runs again');
+    const mapping = [{ containerID: 0, hostID: 65_536, size: 65_536 }];
+    expect(startOf().spec.linux).toMatchObject({
+      uidMappings: mapping,
+      gidMappings: mapping,
+      namespaces: expect.arrayContaining([{ type: 'user', path: join(node.folder, 'pods/u/ns/user') }]),
+    });
+  });
+
+  test('a pod that was found and whose ids nobody knows any more starts nothing', async () => {
+    node = await FakeNode.make({ userNamespaces: true });
+    const first = await node.agent();
+    const pod = fakePod({ hostUsers: false });
+    await start(first, pod);
+    await first[Symbol.asyncDispose]();
+    await rm(join(node.folder, 'user-namespaces.json'));
+    node.onKernel = ({ name }) => {
+      if (name === 'namespaces.pinUser') throw new Error('another range is pinned');
+    };
+    const next = await node.agent();
+    next.want(pod);
+    node.host.exit(node.id('a'), 1);
+    await node.pass(60_000, 1_000);
+    expect(node.running).toEqual([]);
   });
 
   test('another pod has another range; one with the node’s ids has none', async () => {

@@ -9,6 +9,7 @@ import { isLocalVolume } from '#lib/api';
 import { type Ctx, StatusError } from '#lib/base';
 import type { Kernel } from '../kernel/kernel.ts';
 import { claimedVolume } from './claim.ts';
+import { isLeftToGroup } from './group.ts';
 import { prepareHostPath } from './hostpath.ts';
 import type { PreparedVolume, VolumeSources } from './volume.ts';
 
@@ -27,7 +28,6 @@ interface Place {
 
 /** A server that does not answer must not hold a start for as long as mount(8) would wait. */
 const NFS_MOUNT_MS = 30_000;
-const FOLDER_MODE = 0o2770;
 
 export class ClaimVolumes {
   readonly #o: ClaimVolumesOptions;
@@ -103,20 +103,12 @@ export class ClaimVolumes {
     const source = isLocalVolume(volume)
       ? await this.#o.storage.folderOf(volume)
       : await existingFolder(volume.spec.local?.path ?? '');
-    const context = pod.spec?.securityContext;
-    if (context?.fsGroup !== undefined && !readOnly)
-      await this.#own(source, context.fsGroup, context.fsGroupChangePolicy, c);
+    const groupId = pod.spec?.securityContext?.fsGroup;
+    if (groupId !== undefined && !readOnly && !(await isLeftToGroup(pod, source, groupId)))
+      await this.#o.kernel.ownTree(await realpath(source), groupId, c);
     await mkdir(target, { recursive: true, mode: 0o750 });
     await this.#o.kernel.mounts.bind(source, target, { readOnly, recursive: true }, c);
     return { hostPath: target, readOnly };
-  }
-
-  async #own(path: string, groupId: number, policy: string | undefined, c: Ctx): Promise<void> {
-    if (policy === 'OnRootMismatch') {
-      const { gid, mode } = await stat(path);
-      if (gid === groupId && (mode & FOLDER_MODE) === FOLDER_MODE) return;
-    }
-    await this.#o.kernel.ownTree(await realpath(path), groupId, c);
   }
 
   async #nfs(

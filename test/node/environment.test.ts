@@ -267,6 +267,7 @@ describe('what a program in a pod is given (root)', () => {
 
   function namedPods(): unknown[] {
     const tells = `hostname; echo "HOSTNAME=$HOSTNAME"; for f in hostname hosts resolv.conf; do echo "-- $f"; cat /etc/$f; done`;
+    const looks = `${NAMESPACES}; ls /dev/shm; echo end; ls -d /proc/${process.pid}`;
     const label = { labels: { part: 'named' } };
     const named = { hostname: 'h', subdomain: 'sub' };
     const dnsConfig = {
@@ -295,13 +296,9 @@ describe('what a program in a pod is given (root)', () => {
         hostAliases: aliases,
       }),
       once('onhostdns', tells, {}, { hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet' }),
-      once('apart', `${NAMESPACES}; ls /dev/shm; echo end; ls -d /proc/${process.pid}`),
-      once(
-        'shares',
-        `${NAMESPACES}; ls /dev/shm; echo end; ls -d /proc/${process.pid}`,
-        {},
-        { hostPID: true, hostIPC: true },
-      ),
+      once('apart', looks),
+      once('hostspid', looks, {}, { hostPID: true }),
+      once('hostsipc', looks, {}, { hostIPC: true }),
     ];
   }
 
@@ -541,16 +538,22 @@ describe('what a program in a pod is given (root)', () => {
 
   test('hostPID and hostIPC: the host’s processes and its shared memory, or neither', async () => {
     const ns = (name: string): string => readlinkSync(`/proc/self/ns/${name}`);
-    const shares = await said('shares');
-    expect(shares.slice(0, 2)).toEqual([ns('pid'), ns('ipc')]);
-    expect(shares).toContain(SHARED);
-    expect(shares).toContain(`/proc/${process.pid}`);
-    const apart = await said('apart');
     const own = ['pid', 'ipc', 'net', 'uts'].map(ns);
-    expect(apart.slice(0, 4).filter((n) => own.includes(n))).toEqual([]);
-    expect(apart.slice(4, 5)).toEqual(['end']);
-    expect(apart).not.toContain(`/proc/${process.pid}`);
-    expect(shares.slice(2, 4).filter((n) => own.includes(n))).toEqual([]);
+    const shares: [name: string, namespaces: string[], memory: boolean, processes: boolean][] = [
+      ['apart', [], false, false],
+      ['hostspid', [ns('pid')], false, true],
+      ['hostsipc', [ns('ipc')], true, false],
+    ];
+    for (const [name, namespaces, memory, processes] of shares) {
+      const lines = await said(name);
+      const seen = [lines.includes(SHARED), lines.includes(`/proc/${process.pid}`)];
+      expect([lines.slice(0, 4).filter((n) => own.includes(n)), ...seen], name).toEqual([
+        namespaces,
+        memory,
+        processes,
+      ]);
+      expect(lines).toContain('end');
+    }
   });
 
   test('a node that is removed leaves no Lease', async () => {

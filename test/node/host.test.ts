@@ -22,6 +22,9 @@ const COUNTED_MS = 12_000;
 const WRONG = [
   ['Directory', 'file', 'directory'],
   ['File', 'folder', 'file'],
+  ['File', 'socket', 'file'],
+  ['Directory', 'null', 'directory'],
+  ['Socket', 'folder', 'socket file'],
   ['Socket', 'file', 'socket file'],
   ['CharDevice', 'file', 'character device'],
   ['BlockDevice', 'null', 'block device'],
@@ -95,7 +98,7 @@ describe('the machine in the node and in its pods (root)', () => {
     const kinds = ['d', 'f', 'S', 'c', 'd', 'f', 'd', 'b'];
     await t.apply(
       withPaths('right', right.map((_, i) => `[ -${kinds[i]} /v${i} ] && echo ${i}`).join('; '), right),
-      ...WRONG.map(([type, there]) => withPaths(`wrong-${type.toLowerCase()}`, 'true', [[type, at(there)]])),
+      ...WRONG.map(([type, there], i) => withPaths(`wrong-${i}`, 'true', [[type, at(there)]])),
       withPaths('no-folder', 'true', [['FileOrCreate', at('none/file')]]),
       withPaths('late', 'ls /v0', [['Directory', at('late')]]),
       propagating('sees', ['None', 'HostToContainer'], false),
@@ -120,8 +123,8 @@ describe('the machine in the node and in its pods (root)', () => {
     expect(right).toEqual((block === '' ? '0123456' : '01234567').split(''));
     const mode = (path: string): string => (statSync(path).mode & 0o7777).toString(8);
     expect([mode(at('made/folder')), mode(at('folder/made')), mode(at('made/too'))]).toEqual(['755', '644', '755']);
-    for (const [type, there, what] of WRONG)
-      expect(await t.event(`wrong-${type.toLowerCase()}`, /^FailedMount /)).toBe(
+    for (const [i, [, there, what]] of WRONG.entries())
+      expect(await t.event(`wrong-${i}`, /^FailedMount /)).toBe(
         `FailedMount MountVolume.SetUp failed for volume "v0" : hostPath type check failed: ${at(there)} is not a ${what}`,
       );
     expect(await t.event('no-folder', /^FailedMount /)).toContain('hostPath type check failed');

@@ -347,9 +347,16 @@ describe('user namespaces of pods (root)', () => {
       30_000,
       async () => (await handlers())['old'] === false || undefined,
     );
-    /* The agent's restart: the range is remembered, and programs can still be run beside the others. */
+    /* The agent's restart: the range is remembered, and programs can still be run beside the others, by the same ids. */
     expect(await rangeOf('full-crun')).toBe(before);
     expect((await cluster.kubectl('exec', 'full-crun', '--', 'id', '-u')).stdout).toBe('0\n');
+    const late = ['debug', 'full-crun', `--image=${image}`, '--container=late', '--', 'cat', '/proc/self/uid_map'];
+    await cluster.kubectl(...late);
+    const map = await eventually('what begins later', 30_000, async () => {
+      const { stdout } = await cluster.kubectl('logs', 'full-crun', '-c', 'late');
+      return stdout === '' ? undefined : stdout;
+    });
+    expect(map.trim().split(/\s+/)).toEqual(['0', String(before), '65536']);
   });
 
   test('gone pods leave no range, no mount, no file', async () => {
@@ -360,9 +367,10 @@ describe('user namespaces of pods (root)', () => {
     for (const folder of ['pods', 'images/snapshots/roots', 'volumes/pods', 'volumes/memory'])
       expect(await readdir(join(home, folder)).catch(() => [])).toEqual([]);
     const table = await readFile('/proc/self/mountinfo', 'utf8');
-    /* The node’s own: the tmpfs of Secrets, and the shared folder of drivers. */
-    const isOfNode = (line: string): boolean => /\/(volumes\/memory|kubelet) /.test(line);
-    expect(table.split('\n').filter((l) => l.includes(home) && !isOfNode(l))).toEqual([]);
+    /* The node's own: where volumes in memory lie, and the folder that drivers know. */
+    const own = [join(home, 'volumes/memory'), join(home, 'kubelet')];
+    const mounts = table.split('\n').filter((l) => l.includes(home) && !own.includes(l.split(' ')[4] ?? ''));
+    expect(mounts).toEqual([]);
     expect(table).not.toContain('/run/berth-stage');
   });
 });

@@ -118,7 +118,7 @@ async function createAndStart(
       userNamespace?.ids.first,
     ),
   ]);
-  await orConfigError(async () => checkUser(userNamespace, user));
+  await orConfigError(async () => checkUser(pod, userNamespace, user));
   const args = argumentsOf(spec, o.image, environment);
   /* It came after the sandbox: an agent that finds it running must know of it. */
   if (r.role === 'ephemeral') await savePod(d, pod);

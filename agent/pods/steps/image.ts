@@ -7,7 +7,7 @@ import type { DeepReadonly, Secret } from '#lib/api';
 import { type Ctx, goDuration, isKind, messageOf, StatusError, type Timer } from '#lib/base';
 import { parseReference } from '#lib/oci';
 import type { PullSecret } from '../../images/access/access.ts';
-import type { Image, RegistryCredentials } from '../../images/images.ts';
+import type { Image, PullOptions, RegistryCredentials } from '../../images/images.ts';
 import { type Lookup, lookup } from '../../images/keyring.ts';
 import { PullProgress } from '../../images/progress.ts';
 import type { PodDeps } from '../deps.ts';
@@ -17,6 +17,10 @@ import type { PodEvents } from '../pod-events.ts';
 const PROGRESS_AFTER_MS = 10_000;
 /** The last one after more than an hour and a half. */
 const PROGRESS_EVENTS_MAX = 10;
+/** Of one registry that a pull is tried by. */
+const ACCOUNTS_MAX = 16;
+/** Another account may have what this one may not; some registries say only that there is no such thing. */
+const REFUSALS = ['Unauthorized', 'Forbidden', 'NotFound'] as const;
 /** As long as a termination message: an image or a registry chooses the words, and each goes into the pod's status. */
 const MESSAGE_CHARS_MAX = 4096;
 
@@ -91,14 +95,8 @@ export async function pullByPolicy(d: PodDeps, w: WantedImage, c: Ctx): Promise<
 
 /** A pull that lasts says by events how far it is: after ten seconds, then after twice as long each time. */
 async function pullTold(d: PodDeps, w: WantedImage, c: Ctx): Promise<Image> {
-  const { pod, reference, events, container } = w;
+  const { reference, events, container } = w;
   const progress = new PullProgress();
-  const used: PullSecret[] = [];
-  const credentials = (host: string, repository: string): RegistryCredentials | undefined => {
-    const [best] = lookup(knownSecrets(d, pod), host, repository);
-    if (best !== undefined) used.push(pullSecretOf(best));
-    return best?.credentials;
-  };
   let timer: Timer | undefined;
   let told = 0;
   const tellAfter = (delayMs: number): void => {
@@ -113,11 +111,34 @@ async function pullTold(d: PodDeps, w: WantedImage, c: Ctx): Promise<Image> {
   };
   tellAfter(PROGRESS_AFTER_MS);
   try {
-    const image = await d.images.pull(reference, { credentials, onProgress: (p) => progress.update(p) }, c);
-    await d.imageAccess?.pulled(image, reference, used, c);
-    return image;
+    return await pullByAny(d, w, (p) => progress.update(p), c);
   } finally {
     timer?.cancel();
+  }
+}
+
+type OnProgress = NonNullable<PullOptions['onProgress']>;
+
+/** By each of the pod's accounts at a registry, the nearest first, until one may have it. Source: image_manager.go (pullImage). */
+async function pullByAny(d: PodDeps, w: WantedImage, onProgress: OnProgress, c: Ctx): Promise<Image> {
+  const { pod, reference } = w;
+  for (let tries = 1; ; tries++) {
+    let hasMore = false;
+    const used: PullSecret[] = [];
+    const credentials = (host: string, repository: string): RegistryCredentials | undefined => {
+      const found = lookup(knownSecrets(d, pod), host, repository);
+      hasMore ||= found.length > tries;
+      const own = found[Math.min(tries, found.length) - 1];
+      if (own !== undefined) used.push(pullSecretOf(own));
+      return own?.credentials;
+    };
+    try {
+      const image = await d.images.pull(reference, { credentials, onProgress }, c);
+      await d.imageAccess?.pulled(image, reference, used, c);
+      return image;
+    } catch (e) {
+      if (!hasMore || tries >= ACCOUNTS_MAX || !REFUSALS.some((kind) => isKind(e, kind))) throw e;
+    }
   }
 }
 

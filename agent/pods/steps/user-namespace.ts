@@ -5,7 +5,7 @@
 import { chown } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StatusError } from '#lib/base';
-import { hostId, type UserNamespace } from '../../user-namespaces/ranges.ts';
+import { hostId, type IdRange, type UserNamespace } from '../../user-namespaces/ranges.ts';
 import type { PodDeps } from '../deps.ts';
 import type { PodObject } from '../model.ts';
 import type { ProcessUser } from '../user.ts';
@@ -22,12 +22,23 @@ export async function userNamespaceOf(d: PodDeps, pod: PodObject, folder: string
       `can't set \`spec.hostUsers: false\`, ${what} does not support user namespaces`,
     );
   }
-  const ids = await d.userNamespaces.allocate(pod.metadata.uid ?? '');
+  return userNamespaceAt(folder, await d.userNamespaces.allocate(pod.metadata.uid ?? ''));
+}
+
+/** Of a pod whose sandbox an earlier agent made. */
+export function adoptedUserNamespace(d: PodDeps, pod: PodObject, folder: string): UserNamespace | undefined {
+  const ids = pod.spec.hostUsers === false ? d.userNamespaces.rangeOf(pod.metadata.uid ?? '') : undefined;
+  return ids && userNamespaceAt(folder, ids);
+}
+
+function userNamespaceAt(folder: string, ids: IdRange): UserNamespace {
   return { path: join(folder, 'ns', 'user'), ids };
 }
 
 /** Throws Invalid for a user or group that the pod's namespace has not; a runtime would say "invalid argument". */
-export function checkUser(userNamespace: UserNamespace | undefined, user: ProcessUser): void {
+export function checkUser(pod: PodObject, userNamespace: UserNamespace | undefined, user: ProcessUser): void {
+  if (pod.spec.hostUsers === false && userNamespace === undefined)
+    throw new StatusError('Internal', 'the user namespace of the pod is not known');
   hostId(userNamespace?.ids, user.uid, 'user');
   for (const gid of [user.gid, ...user.additionalGids]) hostId(userNamespace?.ids, gid, 'group');
 }

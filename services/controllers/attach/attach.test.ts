@@ -133,3 +133,13 @@ test('a driver that needs no attachment gets none', async () => {
   await realClock.sleep(200);
   expect(await attachedTo()).toEqual([]);
 });
+
+test('two nodes that want a volume of one node at the same moment: one gets it, the other is told', async () => {
+  for (let round = 0; round < 5; round++) {
+    await Promise.all([pod(`a${round}`, 'n1'), pod(`b${round}`, 'n2')]);
+    await expect.poll(() => told.filter((x) => /Multi-Attach/.test(x))).toHaveLength(round + 1);
+    expect(await attachedTo()).toHaveLength(1);
+    await Promise.all([remove(`a${round}`), remove(`b${round}`)]);
+    await expect.poll(attachedTo).toEqual([]);
+  }
+});

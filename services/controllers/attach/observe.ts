@@ -43,8 +43,8 @@ export class Observed {
     });
   }
 
-  /** Keys are nodes. */
-  sources(): readonly Source[] {
+  /** Keys are nodes. `onAttachment`: by this name one is in the cache. */
+  sources(onAttachment: (name: string) => void): readonly Source[] {
     return [
       changesOf(this.#pods, (previous, next) =>
         claimKeysOf(next ?? previous).length === 0 || isSamePod(previous, next) ? [] : nodesOf(previous, next),
@@ -59,6 +59,7 @@ export class Observed {
         isEqualJson(factsOf(previous), factsOf(next)) ? [] : [(next ?? previous)?.metadata.name ?? ''],
       ),
       changesOf(this.#attachments, (previous, next) => {
+        if (next !== undefined) onAttachment(next.metadata.name);
         const { spec } = next ?? previous ?? {};
         const volume = this.#volumes.get({ namespace: '', name: spec?.source.persistentVolumeName ?? '' });
         return [spec?.nodeName ?? '', ...this.#nodesOfVolume(volume)];

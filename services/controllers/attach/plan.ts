@@ -123,7 +123,7 @@ function attachmentOfUnique(name: string, nodeName: string): string {
 }
 
 /** Source: pkg/controller/volume/attachdetach/util IsMultiAttachAllowed. */
-function isShared({ spec }: DeepReadonly<PersistentVolume>): boolean {
+export function isShared({ spec }: DeepReadonly<PersistentVolume>): boolean {
   const modes = spec.accessModes ?? [];
   return modes.length === 0 || modes.some((m) => m === 'ReadWriteMany' || m === 'ReadOnlyMany');
 }

@@ -4,23 +4,24 @@
  * Source: kubernetes pkg/controller/volume/attachdetach.
  */
 import { type DeepReadonly, Kinds, type VolumeAttachment } from '#lib/api';
-import { type Ctx, isKind } from '#lib/base';
+import { type Ctx, isKind, StatusError } from '#lib/base';
 import type { Controller, EventRecorder, Outcome } from '#lib/controller';
 import { DONE, startController } from '#lib/controller';
 import type { Deps } from '../deps.ts';
 import { Observed } from './observe.ts';
-import { type AttachAction, planAttachments, type WantedVolume } from './plan.ts';
+import { type AttachAction, isShared, planAttachments, type WantedVolume } from './plan.ts';
 
 const WORKERS = 4;
 
 export function startAttachController(deps: Deps): Controller {
   const observed = new Observed(deps.informers);
   const told = new Told(deps.recorder('attachdetach-controller'));
+  const making: Making = new Map();
   return startController({
     ...deps,
     name: 'attachdetach',
     workers: WORKERS,
-    sources: observed.sources(),
+    sources: observed.sources((attachment) => making.delete(attachment)),
     reconciler: {
       async reconcile(nodeName, c): Promise<Outcome> {
         const wanted = observed.wantedOn(nodeName);
@@ -33,16 +34,18 @@ export function startAttachController(deps: Deps): Controller {
         });
         told.waiting(nodeName, plan.waiting, c.clock.now());
         told.outcomes(wanted, attachments);
-        for (const action of plan.actions) await act(deps, told, { nodeName, action }, c);
+        for (const action of plan.actions) await act({ ...deps, told, making }, { nodeName, action }, c);
         return plan.afterMs === undefined ? DONE : { afterMs: plan.afterMs };
       },
     },
   });
 }
 
+/** Attachment -> its volume: those that are being made, and that the cache does not have yet. */
+type Making = Map<string, string>;
+
 async function act(
-  { client }: Deps,
-  told: Told,
+  { client, told, making }: Pick<Deps, 'client'> & { readonly told: Told; readonly making: Making },
   { nodeName, action }: { readonly nodeName: string; readonly action: AttachAction },
   c: Ctx,
 ): Promise<void> {
@@ -50,11 +53,16 @@ async function act(
     case 'attach': {
       const { name, driver, wanted } = action;
       const source = { persistentVolumeName: wanted.volume.metadata.name };
+      /* Nodes are looked at side by side: two must not both find it free. The next look says who has it. */
+      if (!isShared(wanted.volume) && [...making.values()].includes(source.persistentVolumeName))
+        throw new StatusError('Conflict', `volume ${source.persistentVolumeName} is being attached`);
+      making.set(name, source.persistentVolumeName);
       told.attaching(name);
       try {
         const made = { metadata: { name }, spec: { attacher: driver, nodeName, source } };
         await client.create<VolumeAttachment>(Kinds.volumeattachments, made, c);
       } catch (e) {
+        making.delete(name);
         // The cache is behind.
         if (!isKind(e, 'AlreadyExists')) throw e;
       }
