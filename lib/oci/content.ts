@@ -39,6 +39,8 @@ export interface ContentStore {
   removeIngest(ref: string): Promise<void>;
 }
 
+type ExpectedBlob = { readonly digest?: AnyDigest; readonly sizeBytes?: number | undefined };
+
 /** Disposing closes the file and keeps the bytes, so that `begin` with the same ref goes on where this one ended. */
 export interface Ingest extends AsyncDisposable {
   readonly ref: string;
@@ -52,9 +54,9 @@ export interface Ingest extends AsyncDisposable {
   reset(): Promise<void>;
   /**
    * Makes the blob visible, durably. Throws Invalid, reason SizeMismatch or DigestMismatch, when the bytes are not what was
-   * expected; the ingest is then gone.
+   * expected; the ingest is then gone. Without a digest it is what its bytes make it.
    */
-  commit(expected: { readonly digest: AnyDigest; readonly sizeBytes?: number | undefined }): Promise<BlobInfo>;
+  commit(expected: ExpectedBlob): Promise<BlobInfo>;
   /** Forgets the bytes; safe after any other call. */
   abort(): Promise<void>;
 }
@@ -147,6 +149,11 @@ export class FolderContentStore implements ContentStore {
       this.#open.delete(ref);
       throw e;
     }
+  }
+
+  /** Takes a file of this file system over, whose digest its maker has told; not synced. */
+  async adopt(path: string, digest: AnyDigest): Promise<void> {
+    await rename(path, this.pathOf(digest));
   }
 
   async remove(digest: AnyDigest): Promise<boolean> {
@@ -264,22 +271,23 @@ class FolderIngest implements Ingest {
     this.#hash = createHash(this.#algorithm);
   }
 
-  async commit(expected: { digest: AnyDigest; sizeBytes?: number | undefined }): Promise<BlobInfo> {
+  async commit(expected: ExpectedBlob): Promise<BlobInfo> {
     assert(this.#phase === 'open', `ingest ${this.ref} is closed`);
     try {
       await this.#drain();
       await this.#flushing;
       if (this.#failure !== undefined) throw this.#failure;
       if (expected.sizeBytes !== undefined && expected.sizeBytes !== this.#offset)
-        throw sizeMismatch(expected.digest, expected.sizeBytes, this.#offset);
-      const actual = await this.#digest(algorithmOf(expected.digest));
-      if (actual !== expected.digest) throw digestMismatch(expected.digest, actual);
+        throw sizeMismatch(expected.digest ?? this.ref, expected.sizeBytes, this.#offset);
+      const algorithm = expected.digest === undefined ? this.#algorithm : algorithmOf(expected.digest);
+      const digest = await this.#digest(algorithm);
+      if (expected.digest !== undefined && digest !== expected.digest) throw digestMismatch(expected.digest, digest);
       if (this.#isDurable) await this.#file.sync();
       const { mtimeMs } = await this.#file.stat();
-      const target = this.#target(expected.digest);
+      const target = this.#target(digest);
       await rename(this.#path, target);
       if (this.#isDurable) await syncPath(join(target, '..'));
-      return { digest: expected.digest, sizeBytes: this.#offset, modifiedMs: mtimeMs };
+      return { digest, sizeBytes: this.#offset, modifiedMs: mtimeMs };
     } catch (e) {
       await rm(this.#path, { force: true });
       throw e;
@@ -360,7 +368,7 @@ class FolderIngest implements Ingest {
   }
 }
 
-export function sizeMismatch(digest: AnyDigest, expected: number, actual: number): StatusError {
+export function sizeMismatch(digest: string, expected: number, actual: number): StatusError {
   const text = `size mismatch: ${digest} should have ${expected} bytes, but ${actual} came`;
   return new StatusError('Invalid', text, { reason: 'SizeMismatch' });
 }

@@ -78,8 +78,8 @@ export class MemoryWorker implements BuildWorker {
     return found;
   }
 
-  async hasLayer(chainId: Digest): Promise<boolean> {
-    return this.#roots.has(chainId);
+  async hasLayer(layer: Pick<Layer, 'chainId'>): Promise<boolean> {
+    return this.#roots.has(layer.chainId);
   }
 
   async root(layers: readonly Layer[]): Promise<StepRoot> {
