@@ -11,5 +11,5 @@ export * from './reference.ts';
 export * from './registry-host.ts';
 export * from './tar.ts';
 export * from './tar-header.ts';
-export type { TransportOptions } from './transport.ts';
+export { discard, Transport, type TransportOptions } from './transport.ts';
 export type { BlobSource, UploadOptions } from './upload.ts';

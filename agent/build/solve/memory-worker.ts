@@ -114,6 +114,13 @@ export class MemoryWorker implements BuildWorker {
     return this.#layer(below, files, sha256(JSON.stringify(seen)));
   }
 
+  /** Files that begin with `archive:` name the text of the one file `inside`. */
+  async archive(tree: SourceTree, path: string, c: Ctx): Promise<SourceTree | undefined> {
+    let text = '';
+    for await (const piece of tree.read(path, c)) text += Buffer.from(piece).toString();
+    return text.startsWith('archive:') ? new MemoryTree(new Map([['inside', file(text.slice(8))]])) : undefined;
+  }
+
   async fetch(url: string): Promise<FetchedFile> {
     const text = this.urls.get(url);
     if (text === undefined) throw new StatusError('NotFound', `${url}: 404`);

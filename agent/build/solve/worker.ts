@@ -86,7 +86,9 @@ export interface BuildWorker {
   root(layers: readonly Layer[], c: Ctx): Promise<StepRoot>;
   /** A tar as a layer over `below`. */
   addLayer(below: readonly Layer[], tar: AsyncIterable<Uint8Array>, c: Ctx): Promise<Layer>;
-  /** For ADD: a file that was fetched, or an archive unpacked, as a tree that is gone with the build. */
+  /** For ADD: what is in the archive (tar, plain or compressed) at `path`; undefined: it is none. Gone with the build. */
+  archive(tree: SourceTree, path: string, c: Ctx): Promise<SourceTree | undefined>;
+  /** For ADD: a file that was fetched; gone with the build. */
   fetch(url: string, o: { readonly checksum: string | undefined }, c: Ctx): Promise<FetchedFile>;
 }
 
