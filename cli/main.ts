@@ -17,6 +17,7 @@ function program(): Command {
     .exitOverride();
   addClusterCommands(berth);
   addServiceCommands(berth);
+  addBuildCommand(berth);
   addSecretsCommands(berth);
   addClientCommands(berth);
   return berth;
@@ -100,6 +101,32 @@ function addServiceCommands(berth: Command): void {
     .option('--taint <key=value:Effect>', 'of the Node when it registers; repeatable', collect)
     .option('--log-level <level>', 'debug, info, warn or error', 'info')
     .action(async (o) => (await import('./commands/agent.ts')).runAgent(o));
+}
+
+function addBuildCommand(berth: Command): void {
+  berth
+    .command('build <folder>')
+    .description('build an image from a Dockerfile and the files of a folder')
+    .option('-t, --tag <name>', 'NAME[:TAG] of the image; repeatable', collect)
+    .option('-f, --file <path>', 'the Dockerfile, - is the standard input (default FOLDER/Dockerfile)')
+    .option('--target <stage>', 'the stage to build (default: the last)')
+    .option('--build-arg <key=value>', 'a value for ARG; without a value that of the environment; repeatable', collect)
+    .option('--label <key=value>', 'of the image; repeatable', collect)
+    .option('--no-cache', 'run every step, whatever was built before')
+    .option('--pull', 'ask registries for base images that are here already')
+    .option('--secret <id=,src=>', 'id=ID,src=FILE or id=ID,env=NAME, for RUN --mount=type=secret; repeatable', collect)
+    .option('--platform <platform>', "os/architecture: this machine's alone")
+    .option('--network <mode>', 'of RUNs: default, none or host', 'default')
+    .option('-o, --output <type=,dest=>', 'type=oci or docker, dest=FILE; tar=false for a folder; repeatable', collect)
+    .option('--push', 'push every tag to its registry')
+    .option('-q, --quiet', 'print the id of the image alone')
+    .option('--instance <id>')
+    .option('--home <folder>', 'where images and the cache of builds are kept (default: build below the home)')
+    .option('--runtime <name>', 'auto, crun, runc or a path', 'auto')
+    .option('--certs-dir <folder>', 'settings of registries: REGISTRY/hosts.toml', '/etc/berth/certs.d')
+    .action(async (folder, o) => {
+      process.exitCode = await (await import('./commands/build.ts')).buildCommand(folder, o);
+    });
 }
 
 function addSecretsCommands(berth: Command): void {
