@@ -170,7 +170,7 @@ function addSecretsCommands(berth: Command): void {
 }
 
 /** What they began is not left half-made because nobody reads on. */
-const GO_ON = ['up', 'down', 'join', 'leave', 'apply', 'delete', 'server', 'agent'];
+const GO_ON = ['up', 'down', 'join', 'leave', 'apply', 'delete', 'server', 'agent', 'build'];
 
 /** `berth get pods | head -1`: the reader has gone, which is no error. */
 function allowClosedOutput(): void {

@@ -1,6 +1,6 @@
 /** Builds on real parts: overlay roots, containers, the store of images. Needs root and crun or runc. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createReadStream, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -34,7 +34,7 @@ afterAll(async () => {
 async function contents(image: FinishedImage, layer: number): Promise<Record<string, string>> {
   const path = image.layers.at(layer)?.path ?? '';
   const out: Record<string, string> = {};
-  for await (const { header, body } of readTar([readFileSync(path)] as unknown as AsyncIterable<Buffer>)) {
+  for await (const { header, body } of readTar(createReadStream(path) as AsyncIterable<Buffer>)) {
     const pieces: Buffer[] = [];
     for await (const piece of body) pieces.push(piece);
     out[header.path] = `${header.type} ${header.uid}:${header.gid} ${Buffer.concat(pieces).toString().slice(0, 40)}`;
