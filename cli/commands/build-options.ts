@@ -6,8 +6,8 @@ import { text } from 'node:stream/consumers';
 import { messageOf, StatusError } from '#lib/base';
 import { parseReference } from '#lib/oci';
 import { DOCKERFILE_BYTES_MAX } from '../../agent/build/dockerfile/lines.ts';
-import { credentialsIn } from '../../agent/images/keyring.ts';
 import type { PullOptions } from '../../agent/images/images.ts';
+import { credentialsIn } from '../../agent/images/keyring.ts';
 
 const SECRET_BYTES_MAX = 500 * 1024;
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -55,8 +55,12 @@ export async function readSecrets(list: readonly string[], environment: Environm
     if (type !== undefined && type !== 'file' && type !== 'env') throw refused(`type ${type} is not supported`);
     if (id === undefined || id === '') throw refused('id is missing');
     const file = src ?? source;
-    const variable = env ?? (type === 'env' ? (file ?? id) : file === undefined && environment[id] !== undefined ? id : undefined);
-    out.set(id, variable === undefined ? await secretFile(file ?? id, refused) : variableOf(variable, environment, refused));
+    const variable =
+      env ?? (type === 'env' ? (file ?? id) : file === undefined && environment[id] !== undefined ? id : undefined);
+    out.set(
+      id,
+      variable === undefined ? await secretFile(file ?? id, refused) : variableOf(variable, environment, refused),
+    );
   }
   return out;
 }
@@ -87,7 +91,10 @@ export interface BuildFile {
 
 export async function readBuildFile(folder: string, file: string | undefined): Promise<BuildFile> {
   if (folder === '-' || /^(https?|git|ssh):\/\/|^git@/.test(folder))
-    throw new StatusError('Invalid', `${folder}: a context is a folder of this machine; archives and URLs are not supported`);
+    throw new StatusError(
+      'Invalid',
+      `${folder}: a context is a folder of this machine; archives and URLs are not supported`,
+    );
   const info = await stat(folder).catch(() => undefined);
   if (info?.isDirectory() !== true) throw new StatusError('Invalid', `${folder} is not a folder`);
   const common = await optionalText(join(folder, '.dockerignore'));
@@ -115,7 +122,8 @@ export async function savedCredentials(environment: Environment): Promise<PullOp
   const folder = environment['DOCKER_CONFIG'] ?? join(homedir(), '.docker');
   const saved = await readFile(join(folder, 'config.json')).catch(() => undefined);
   if (saved === undefined) return undefined;
-  const secret = { data: { '.dockerconfigjson': saved.toString('base64') } };
+  const meta = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'docker-config' } };
+  const secret = { ...meta, data: { '.dockerconfigjson': saved.toString('base64') } };
   return (host, repository) => credentialsIn([secret], host, repository);
 }
 

@@ -13,8 +13,8 @@ import { Builder, type BuildRequest, isPlatform } from '../../agent/build/node/b
 import type { FinishedImage } from '../../agent/build/node/finish.ts';
 import { parseOutput, writeArchive } from '../../agent/build/output/archive.ts';
 import { pushImage } from '../../agent/build/output/push.ts';
-import { CertsFolder } from '../../agent/images/registries/certs-folder.ts';
 import type { PullOptions } from '../../agent/images/images.ts';
+import { CertsFolder } from '../../agent/images/registries/certs-folder.ts';
 import { DEFAULT_INSTANCE, defaultHome } from '../layout.ts';
 import { BuildProgress } from '../output/build-progress.ts';
 import { helperPath } from '../process.ts';
@@ -105,7 +105,10 @@ async function requestOf(
 ): Promise<Omit<BuildRequest, 'outputs'>> {
   const own = localPlatform();
   if (o.platform !== undefined && !isPlatform(o.platform, own))
-    throw new StatusError('Invalid', `--platform ${o.platform}: this machine builds for ${own.os}/${own.architecture} alone`);
+    throw new StatusError(
+      'Invalid',
+      `--platform ${o.platform}: this machine builds for ${own.os}/${own.architecture} alone`,
+    );
   const network = o.network ?? 'default';
   if (network !== 'default' && network !== 'none' && network !== 'host')
     throw new StatusError('Invalid', `--network ${network}: default, none or host`);

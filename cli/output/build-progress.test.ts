@@ -32,7 +32,11 @@ test('build progress: a failure shows its last output and the lines of the file'
   for (let n = 0; n < 30; n++) p.on({ kind: 'output', step, data: Buffer.from(`line ${n}\n`) });
   p.on({ kind: 'step-ends', step, outcome: 'failed', durationMs: 1, chainId: undefined });
   const file = 'FROM base\nRUN true\n\nRUN make\nCMD x\n';
-  const text = p.failure(new StepFailed({ start: 4, end: 4 }, "The command 'make' returned a non-zero code: 2"), file, 'Dockerfile');
+  const text = p.failure(
+    new StepFailed({ start: 4, end: 4 }, "The command 'make' returned a non-zero code: 2"),
+    file,
+    'Dockerfile',
+  );
   expect(text).not.toContain('> line 9\n');
   expect(text).toContain('> line 10\n');
   expect(text).toContain('Dockerfile:4\n');

@@ -109,8 +109,7 @@ EOF
   expect(host.printed).toContain('400:0\n444:1000\n39\n');
   expect(host.printed).toContain('here\ndocument\n');
   expect(readFileSync(join(host.context, 'src/one'), 'utf8')).toBe('from the context');
-  for (let n = -8; n < 0; n++)
-    expect(Object.keys(await contents(image, n)).filter((p) => p !== 'etc')).toEqual([]);
+  for (let n = -8; n < 0; n++) expect(Object.keys(await contents(image, n)).filter((p) => p !== 'etc')).toEqual([]);
   await host.build(text(2), o);
   expect(host.printed).toContain('1000:700\n2\n');
   const found = spawnSync('grep', ['-rlaF', '--', secret, host.folder, `/run/berth-runtime/${host.instance}-build`]);
@@ -192,7 +191,9 @@ ADD --checksum=${sha256('net')} ${url} /n/
     expect(await contents(image, -3)).toMatchObject({ 'y/in/f': 'file 7:8 hi' });
     expect(Object.keys(await contents(image, -2))).toEqual(['z', 'z/text.gz']);
     expect(await contents(image, -1)).toMatchObject({ 'n/file': 'file 0:0 net' });
-    await expect(host.build(`FROM base\nADD --checksum=${sha256('x')} ${url} /n/\n`)).rejects.toThrow('digest mismatch');
+    await expect(host.build(`FROM base\nADD --checksum=${sha256('x')} ${url} /n/\n`)).rejects.toThrow(
+      'digest mismatch',
+    );
   } finally {
     server.close();
   }
@@ -262,7 +263,8 @@ RUN echo 1 >/r && rm /t1/g && chown 1000:1001 /t1 && chmod 1777 /w
 `;
   const base = (await import('./build-host.ts')).BASE.replace('FROM scratch', 'FROM scratch AS base');
   host.file('Dockerfile.tree', `${base}${text}`);
-  const listing = 'find / -xdev ! -path "/proc*" ! -path "/sys*" ! -path "/dev*" | sort | while read -r f; do stat -c "%n %F %a %u %g" "$f"; done';
+  const listing =
+    'find / -xdev ! -path "/proc*" ! -path "/sys*" ! -path "/dev*" | sort | while read -r f; do stat -c "%n %F %a %u %g" "$f"; done';
   await host.build(`${base}${text}RUN ${listing.replace('sort', 'cat')}\n`);
   const ours = linesOf(host.printed);
   const storage = ['--root', join(host.folder, 'buildah/root'), '--runroot', join(host.folder, 'buildah/run')];

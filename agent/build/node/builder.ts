@@ -194,6 +194,7 @@ async function openBuilder(
   const name = `${o.instance}-build`;
   const stateFolder = runtimeStateFolder(name);
   await openMemoryFolder(stateFolder, kernel.mounts, c);
+  scope.own({ [Symbol.asyncDispose]: () => closeMemoryFolder(kernel, stateFolder, c) });
   const runtime = scope.own(
     await openRuntime({ kernel, folder: at('containers'), runtime: o.runtime, stateFolder }, c),
   );
@@ -210,6 +211,13 @@ async function openBuilder(
   const isolation = defaultIsolation({ seccompFolder: at('seccomp'), host: await hostSecurity() });
   const transport = scope.own(new Transport({ proxy: o.registries.proxy }));
   return make({ images, cache, transport, bootId, step: { kernel, runtime, isolation, cgroupParent, random } });
+}
+
+/** Nothing of a build runs on: what its containers had in memory goes with it. */
+async function closeMemoryFolder(kernel: LinuxKernel, folder: string, c: Ctx): Promise<void> {
+  const own = { ...c, signal: new AbortController().signal };
+  for (const point of await kernel.mounts.below(folder, own)) await kernel.mounts.unmount(point, own);
+  await kernel.removeTree(folder, own);
 }
 
 /** What runs here is what is built here: there is no emulation. */

@@ -102,7 +102,10 @@ async function* entriesOf(
   for (const path of ['blobs', 'blobs/sha256']) yield { header: tarHeader({ type: 'folder', path }), body: [] };
   for (const { path, sizeBytes, content } of parts) {
     const header = tarHeader({ type: 'file', path, sizeBytes, mode: 0o644 });
-    yield { header, body: typeof content === 'string' ? (createReadStream(content) as AsyncIterable<Buffer>) : [content] };
+    yield {
+      header,
+      body: typeof content === 'string' ? (createReadStream(content) as AsyncIterable<Buffer>) : [content],
+    };
   }
 }
 

@@ -55,7 +55,7 @@ export async function copyStep(i: Copy, view: StageView, c: Ctx): Promise<{ resu
     const intoFolder = lexical || (await isFolderAt(below, w.destination, own));
     const landed = intoFolder === lexical ? parts : await partsOf(w, intoFolder, view, own);
     const o: LayerOptions = { ...layerBase(w, view), below, owner: await ownerOf(w, root, own), latestMs };
-    return worker.addLayer(view.layers, await layerOf(landed, o, own), own);
+    return await worker.addLayer(view.layers, await layerOf(landed, o, own), own);
   };
   const title = i.original.trim();
   const result = await cachedLayer({ key, title, make: (own) => named(i, () => make(own)) }, view, c);

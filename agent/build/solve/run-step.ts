@@ -71,7 +71,7 @@ export async function runStep(
       const code = await root.run(process, own);
       own.signal.throwIfAborted();
       if (code !== 0) throw new CommandFailed(i.lines, command.argv.join(' '), code);
-      return root.commit({ latestMs }, own);
+      return await root.commit({ latestMs }, own);
     }, own);
   const result = await cachedLayer({ key, title: i.original.trim(), make }, view, c);
   return { result, history: historyOf(scope.argsInEffect, command.argv) };
