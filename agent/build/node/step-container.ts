@@ -70,7 +70,8 @@ export async function runStepContainer(host: StepHost, r: StepRun, c: Ctx): Prom
     );
     const told = await runtime.state(id, c);
     if (told?.phase === 'exited') exit.tell(told);
-    const ended = exit.state.then(() => undefined);
+    // A last line without a newline is written after the exit is told, when the supervisor ends.
+    const ended = exit.state.then(() => runtime.remove(id, { ...c, signal: new AbortController().signal }));
     const [state] = await raceAbort(
       Promise.all([exit.state, printed({ path, follow: true, ended }, r.process.onOutput, c)]),
       c.signal,
