@@ -82,7 +82,7 @@ describe('berth build', () => {
     const started = await t.kubectl('run', 'built', `--image=${name}`, '--restart=Never');
     expect(started.code, started.stderr).toBe(0);
     await podInPhase(t, NS, 'built', 'Succeeded');
-    expect((await t.kubectl('logs', 'built')).stdout).toBe('from the build');
+    expect((await t.kubectl('logs', 'built')).stdout.trim()).toBe('from the build');
     await writeFile(join(folder, 'Dockerfile'), `FROM ${image}\nUSER root\nRUN echo before; exit 3\n`);
     const failed = await run('bin/berth', ['build', ...home, folder], {}, 120_000);
     expect(failed.code).toBe(1);
