@@ -87,7 +87,7 @@ function clipped(title: string): string {
 }
 
 function excerpt(text: string, { start, end }: LineRange, fileName: string): string {
-  const lines = text.split('\n');
+  const lines = text.replace(/\n$/, '').split('\n');
   const from = Math.max(1, start - AROUND);
   const to = Math.min(lines.length, end + AROUND);
   const width = String(to).length;
