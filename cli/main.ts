@@ -18,6 +18,7 @@ function program(): Command {
   addClusterCommands(berth);
   addServiceCommands(berth);
   addRegistryCommands(berth);
+  addBuildCommand(berth);
   addSecretsCommands(berth);
   addClientCommands(berth);
   return berth;
@@ -120,6 +121,32 @@ function addRegistryCommands(berth: Command): void {
     });
 }
 
+function addBuildCommand(berth: Command): void {
+  berth
+    .command('build <folder>')
+    .description('build an image from a Dockerfile and the files of a folder')
+    .option('-t, --tag <name>', 'NAME[:TAG] of the image; repeatable', collect)
+    .option('-f, --file <path>', 'the Dockerfile, - is the standard input (default FOLDER/Dockerfile)')
+    .option('--target <stage>', 'the stage to build (default: the last)')
+    .option('--build-arg <key=value>', 'a value for ARG; without a value that of the environment; repeatable', collect)
+    .option('--label <key=value>', 'of the image; repeatable', collect)
+    .option('--no-cache', 'run every step, whatever was built before')
+    .option('--pull', 'ask registries for base images that are here already')
+    .option('--secret <id=,src=>', 'id=ID,src=FILE or id=ID,env=NAME, for RUN --mount=type=secret; repeatable', collect)
+    .option('--platform <platform>', "os/architecture: this machine's alone")
+    .option('--network <mode>', 'of RUNs: default, none or host', 'default')
+    .option('-o, --output <type=,dest=>', 'type=oci or docker, dest=FILE; tar=false for a folder; repeatable', collect)
+    .option('--push', 'push every tag to its registry')
+    .option('-q, --quiet', 'print the id of the image alone')
+    .option('--instance <id>')
+    .option('--home <folder>', 'where images and the cache of builds are kept (default: build below the home)')
+    .option('--runtime <name>', 'auto, crun, runc or a path', 'auto')
+    .option('--certs-dir <folder>', 'settings of registries: REGISTRY/hosts.toml', '/etc/berth/certs.d')
+    .action(async (folder, o) => {
+      process.exitCode = await (await import('./commands/build.ts')).buildCommand(folder, o);
+    });
+}
+
 function addSecretsCommands(berth: Command): void {
   const secrets = berth
     .command('secrets')
@@ -161,7 +188,7 @@ function addSecretsCommands(berth: Command): void {
 }
 
 /** What they began is not left half-made because nobody reads on. */
-const GO_ON = ['up', 'down', 'join', 'leave', 'apply', 'delete', 'server', 'agent'];
+const GO_ON = ['up', 'down', 'join', 'leave', 'apply', 'delete', 'server', 'agent', 'build'];
 
 /** `berth get pods | head -1`: the reader has gone, which is no error. */
 function allowClosedOutput(): void {

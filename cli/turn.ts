@@ -3,7 +3,7 @@
  * is a listening socket of Linux' abstract names: it ends with its process however that ends, and leaves no file.
  */
 import { connect, createServer } from 'node:net';
-import { type Ctx, realClock, StatusError } from '#lib/base';
+import { type Ctx, realClock, StatusError, sha256 } from '#lib/base';
 
 const ASK_LIMIT_MS = 1_000;
 /** No instance is named so: none holds a space. */
@@ -19,6 +19,17 @@ export async function takeTurn(instance: string, verb: 'up' | 'down'): Promise<A
     'Unavailable',
     `${await holderOf(path)} is at work on instance "${instance}": wait until it is done, or end it and try again`,
   );
+}
+
+/** One builder of a home at a time: waits until it is free. `onWait` hears once who has it. */
+export async function waitForBuilder(home: string, onWait: (holder: string) => void, c: Ctx): Promise<AsyncDisposable> {
+  const path = `\0berth/build/${sha256(home)}`;
+  for (let asked = false; ; asked = true) {
+    const turn = await tryTurn(path, 'build');
+    if (turn !== undefined) return turn;
+    if (!asked) onWait(await holderOf(path));
+    await c.clock.sleep(CHOICE_POLL_MS, c.signal);
+  }
 }
 
 /**

@@ -15,12 +15,25 @@ export function planCollect(
     .sort((a, b) => a.lastUsedMs - b.lastUsedMs || (a.reference < b.reference ? -1 : 1));
 }
 
+/** What others than images need of layers and blobs: the cache of builds. */
+export interface Held {
+  readonly layers: Iterable<Digest>;
+  readonly blobs: Iterable<Digest>;
+}
+
+export const NOTHING_HELD: Held = { layers: [], blobs: [] };
+
 /** Chain ids that some record or root needs. */
-export function layersInUse(records: readonly ImageRecord[], roots: readonly RootSource[]): ReadonlySet<Digest> {
-  return new Set([...records.flatMap((r) => r.layers.map((l) => l.chainId)), ...roots.flatMap((r) => r.layers)]);
+export function layersInUse(
+  records: readonly ImageRecord[],
+  roots: readonly RootSource[],
+  held: Held = NOTHING_HELD,
+): ReadonlySet<Digest> {
+  const ofRecords = records.flatMap((r) => r.layers.map((l) => l.chainId));
+  return new Set([...ofRecords, ...roots.flatMap((r) => r.layers), ...held.layers]);
 }
 
 /** Blobs that some record needs: documents and stored layers. */
-export function blobsInUse(records: readonly ImageRecord[]): ReadonlySet<string> {
-  return new Set(records.flatMap((r) => [...r.documents, ...r.layers.map((l) => l.digest)]));
+export function blobsInUse(records: readonly ImageRecord[], held: Held = NOTHING_HELD): ReadonlySet<string> {
+  return new Set([...records.flatMap((r) => [...r.documents, ...r.layers.map((l) => l.digest)]), ...held.blobs]);
 }

@@ -55,6 +55,8 @@ export interface CollectRequest {
 
 /** Roots of image volumes are named so; ids of containers are hex digits. */
 export const VOLUME_ROOT = 'volume-';
+/** And those of steps of a build. */
+export const BUILD_ROOT = 'build-';
 
 export interface Images {
   /** The local image, without any network. */

@@ -3,8 +3,8 @@ import { statfs } from 'node:fs/promises';
 import { allEnded, type Clock, type Ctx, type Digest, StatusError } from '#lib/base';
 import { type FolderContentStore, formatReference, parseReference } from '#lib/oci';
 import type { UserNamespace } from '../user-namespaces/ranges.ts';
-import { blobsInUse, layersInUse, planCollect } from './gc.ts';
-import { type CollectRequest, type Image, type Images, type PullOptions, VOLUME_ROOT } from './images.ts';
+import { blobsInUse, type Held, layersInUse, planCollect } from './gc.ts';
+import { BUILD_ROOT, type CollectRequest, type Image, type Images, type PullOptions, VOLUME_ROOT } from './images.ts';
 import type { Pins } from './pins.ts';
 import type { Puller } from './pull.ts';
 import type { ImageRecord, Records } from './records.ts';
@@ -19,6 +19,7 @@ export interface NodeImagesParts {
   readonly clock: Clock;
   /** Whose file system `collect` makes room on. */
   readonly folder: string;
+  readonly held?: (() => Held) | undefined;
 }
 
 export class NodeImages implements Images {
@@ -30,7 +31,7 @@ export class NodeImages implements Images {
 
   async find(reference: string, c: Ctx): Promise<Image | undefined> {
     c.signal.throwIfAborted();
-    const record = this.#record(reference);
+    const record = this.record(reference);
     return record && imageOf(record);
   }
 
@@ -48,14 +49,14 @@ export class NodeImages implements Images {
   }
 
   async remove(reference: string, c: Ctx): Promise<void> {
-    const record = this.#record(reference);
+    const record = this.record(reference);
     if (!record) throw new StatusError('NotFound', `image ${reference} is not on this node`);
     const others = this.#parts.records.all().filter((r) => r.id === record.id && r.reference !== record.reference);
     const user = (await this.#parts.snapshots.roots()).find((r) => r.source?.imageId === record.id);
     if (user && others.length === 0)
       throw new StatusError('Conflict', `image ${record.reference} is used by container ${user.containerId}`);
     await this.#parts.records.remove(record.reference);
-    await this.#sweep(c);
+    await this.sweep(c);
   }
 
   async mountRoot(containerId: string, image: Image, c: Ctx, userNamespace?: UserNamespace): Promise<string> {
@@ -80,7 +81,7 @@ export class NodeImages implements Images {
   async roots(c: Ctx): Promise<readonly string[]> {
     c.signal.throwIfAborted();
     const ids = (await this.#parts.snapshots.roots()).map((r) => r.containerId);
-    return ids.filter((id) => !id.startsWith(VOLUME_ROOT));
+    return ids.filter((id) => !id.startsWith(VOLUME_ROOT) && !id.startsWith(BUILD_ROOT));
   }
 
   async collect(o: CollectRequest, c: Ctx): Promise<number> {
@@ -91,7 +92,7 @@ export class NodeImages implements Images {
     const isOld = (r: ImageRecord): boolean => o.unusedForMs !== undefined && nowMs - r.lastUsedMs > o.unusedForMs;
     const candidates = planCollect(records.all(), await this.#sources(), { nowMs, minAgeMs: o.minAgeMs });
     let freed = 0;
-    if (!(await this.#hasFree(o))) freed += await this.#sweep(c);
+    if (!(await this.#hasFree(o))) freed += await this.sweep(c);
     for (const candidate of candidates) {
       if (!isOld(candidate) && (await this.#hasFree(o))) continue;
       /* Used or pulled again since the plan was made: it stays. */
@@ -100,7 +101,7 @@ export class NodeImages implements Images {
       if (isUsed || now?.lastUsedMs !== candidate.lastUsedMs) continue;
       await records.remove(candidate.reference);
       c.log.info({ image: candidate.reference }, isOld(candidate) ? 'old image removed' : 'image removed to make room');
-      freed += await this.#sweep(c);
+      freed += await this.sweep(c);
     }
     return freed;
   }
@@ -115,7 +116,7 @@ export class NodeImages implements Images {
   }
 
   /** By the reference as it is, else by digest: an image pulled by tag is also there under its digests. */
-  #record(reference: string): ImageRecord | undefined {
+  record(reference: string): ImageRecord | undefined {
     const ref = parseReference(reference);
     const { records } = this.#parts;
     const exact = records.get(formatReference(ref));
@@ -127,13 +128,13 @@ export class NodeImages implements Images {
   }
 
   /** Removes layers and blobs that nothing needs; gives the bytes. */
-  async #sweep(c: Ctx): Promise<number> {
-    const { content, pins, records, snapshots } = this.#parts;
+  async sweep(c: Ctx): Promise<number> {
+    const { content, held, pins, records, snapshots } = this.#parts;
     let freed = 0;
     /* Roots are read once for all layers, and again for each that is about to go. */
     const isLayerUsed = async (chainId: Digest): Promise<boolean> =>
-      layersInUse(records.all(), await this.#sources()).has(chainId);
-    const used = layersInUse(records.all(), await this.#sources());
+      layersInUse(records.all(), await this.#sources(), held?.()).has(chainId);
+    const used = layersInUse(records.all(), await this.#sources(), held?.());
     for (const { chainId, bytes } of await snapshots.layers()) {
       if (used.has(chainId)) continue;
       const remove = async (): Promise<boolean> => {
@@ -144,7 +145,8 @@ export class NodeImages implements Images {
       if (await pins.removeUnlessPinned(chainId, remove)) freed += bytes;
     }
     for await (const { digest, sizeBytes } of content.list()) {
-      const remove = async (): Promise<boolean> => !blobsInUse(records.all()).has(digest) && content.remove(digest);
+      const remove = async (): Promise<boolean> =>
+        !blobsInUse(records.all(), held?.()).has(digest) && content.remove(digest);
       if (await pins.removeUnlessPinned(digest, remove)) freed += sizeBytes;
     }
     return freed;

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { type Clock, type Ctx, type Logger, makePrivateFolder, type Random } from '#lib/base';
 import { DistributionClient, FolderContentStore, type ProxyChoice } from '#lib/oci';
 import type { Kernel } from '../kernel/kernel.ts';
+import { BuildStore } from './build-store.ts';
 import { copyFormat } from './copy.ts';
+import type { Held } from './gc.ts';
 import type { Images } from './images.ts';
 import { NodeImages } from './node-images.ts';
 import { overlayFormat, overlayWorks } from './overlay.ts';
@@ -28,6 +30,13 @@ export interface ImagesOptions {
   readonly proxy?: ProxyChoice | undefined;
   /** `auto` takes overlayfs where it works, else plain copies. Default auto. */
   readonly snapshotter?: 'auto' | 'overlay' | 'copy';
+  /** Layers and blobs that are not to be collected though no image has them. */
+  readonly held?: (() => Held) | undefined;
+}
+
+export interface OpenImages extends Images, AsyncDisposable {
+  /** What builds do with them. */
+  readonly builds: BuildStore;
 }
 
 const OVERLAY_FOLDER = 'snapshots';
@@ -36,8 +45,8 @@ const OVERLAY_FOLDER = 'snapshots';
  * Removes what a crash left half-made (unfinished blobs and layers), and is then ready. Container roots stay; those that are
  * no longer mounted (a reboot) are mounted again by `mountRoot`.
  */
-export async function openImages(o: ImagesOptions, c: Ctx): Promise<Images & AsyncDisposable> {
-  const { kernel, clock, random, log } = o;
+export async function openImages(o: ImagesOptions, c: Ctx): Promise<OpenImages> {
+  const { kernel, clock, random, log, held } = o;
   await makePrivateFolder(o.folder);
   const content = await FolderContentStore.open(join(o.folder, 'content'), { keepIngests: false, durable: false });
   const records = await Records.open(join(o.folder, 'images'), clock, log);
@@ -47,9 +56,10 @@ export async function openImages(o: ImagesOptions, c: Ctx): Promise<Images & Asy
   await mkdir(snapshotFolder, { recursive: true, mode: 0o700 });
   const snapshots = await FolderSnapshotter.open({ folder: snapshotFolder, format, kernel, random }, c);
   await dropIncomplete(records, snapshots, log);
-  await removeUnsynced({ folder: o.folder, content, records, snapshots }, c);
+  await removeUnsynced({ folder: o.folder, content, records, snapshots, held }, c);
   const pins = new Pins();
   const client = new DistributionClient({ random, proxy: o.proxy });
+  const scratch = join(snapshotFolder, 'trash', 'scratch');
   const puller = new Puller({
     registries: { client, hosts: new CertsFolder(o.certsFolder, log) },
     content,
@@ -58,10 +68,14 @@ export async function openImages(o: ImagesOptions, c: Ctx): Promise<Images & Asy
     pins,
     kernel,
     folder: o.folder,
-    scratch: join(snapshotFolder, 'trash', 'scratch'),
+    scratch,
   });
-  const images = new NodeImages({ puller, records, content, snapshots, pins, clock, folder: o.folder });
-  return Object.assign(images, { [Symbol.asyncDispose]: () => client[Symbol.asyncDispose]() });
+  const images = new NodeImages({ puller, records, content, snapshots, pins, clock, folder: o.folder, held });
+  const layers = { kernel, content, records, snapshots, pins, clock, random, folder: o.folder, scratch };
+  return Object.assign(images, {
+    builds: new BuildStore({ ...layers, images }),
+    [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
+  });
 }
 
 /**

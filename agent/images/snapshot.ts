@@ -72,6 +72,14 @@ export interface Snapshotter {
   roots(): Promise<readonly { containerId: string; source: RootSource | undefined }[]>;
 }
 
+/** A root's own folder as a layer: with overlayfs alone, whose upper folder has a layer's form already. */
+export interface RootCommits {
+  /** Undoes the root's mounts, which no process may use; where that lies which was written. */
+  settle(containerId: string, c: Ctx): Promise<string>;
+  /** That folder becomes the layer as it is, and the root is gone. Not on disk before the file system is synced. */
+  promote(containerId: string, o: LayerSize & { readonly chainId: Digest }, c: Ctx): Promise<void>;
+}
+
 /** How a format turns layers into a root: overlay.ts, copy.ts. */
 export interface RootFormat {
   readonly name: 'overlay' | 'copy';
@@ -85,7 +93,7 @@ export interface RootFormat {
 
 const CONTAINER_ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$/;
 
-export class FolderSnapshotter implements Snapshotter {
+export class FolderSnapshotter implements Snapshotter, RootCommits {
   readonly #folder: string;
   readonly #format: RootFormat;
   readonly #kernel: Kernel;
@@ -162,6 +170,28 @@ export class FolderSnapshotter implements Snapshotter {
     if (!(await isThere(root))) return;
     await this.#format.dismantle(root, c);
     await this.#discard(root, c);
+  }
+
+  async settle(containerId: string, c: Ctx): Promise<string> {
+    if (this.#format.name !== 'overlay')
+      throw new StatusError('Unavailable', 'overlayfs does not work here: what a root holds cannot become a layer');
+    await this.#format.dismantle(this.#root(containerId), c);
+    return join(this.#root(containerId), 'upper');
+  }
+
+  async promote(containerId: string, o: LayerSize & { readonly chainId: Digest }, c: Ctx): Promise<void> {
+    const upper = await this.settle(containerId, c);
+    const { chainId, entries, bytes } = o;
+    const temporary = this.#trash();
+    try {
+      await mkdir(temporary);
+      await rename(upper, join(temporary, 'fs'));
+      await writeFileAtomic(join(temporary, 'layer.json'), JSON.stringify({ entries, bytes }), { durable: false });
+      await renameUnlessThere(temporary, this.#layer(chainId));
+    } finally {
+      if (await isThere(temporary)) await this.#remove(temporary, c);
+    }
+    await this.removeRoot(containerId, c);
   }
 
   async roots(): Promise<readonly { containerId: string; source: RootSource | undefined }[]> {

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Ctx, writeFileAtomic } from '#lib/base';
 import type { FolderContentStore } from '#lib/oci';
-import { blobsInUse, layersInUse } from './gc.ts';
+import { blobsInUse, type Held, layersInUse } from './gc.ts';
 import type { Records } from './records.ts';
 import type { Snapshotter } from './snapshot.ts';
 
@@ -17,6 +17,7 @@ export interface Unsynced {
   readonly content: FolderContentStore;
   readonly records: Records;
   readonly snapshots: Snapshotter;
+  readonly held?: (() => Held) | undefined;
 }
 
 /** Before anything is pulled. */
@@ -26,10 +27,10 @@ export async function removeUnsynced(o: Unsynced, c: Ctx): Promise<void> {
   const before = await readFile(path, 'utf8').catch(() => ''); // the first start
   if (before === now) return;
   const sources = (await o.snapshots.roots()).flatMap((r) => (r.source ? [r.source] : []));
-  const layers = layersInUse(o.records.all(), sources);
+  const layers = layersInUse(o.records.all(), sources, o.held?.());
   for (const { chainId } of await o.snapshots.layers())
     if (!layers.has(chainId)) await o.snapshots.removeLayer(chainId, c);
-  const blobs = blobsInUse(o.records.all());
+  const blobs = blobsInUse(o.records.all(), o.held?.());
   for await (const { digest } of o.content.list()) if (!blobs.has(digest)) await o.content.remove(digest);
   await writeFileAtomic(path, now);
 }

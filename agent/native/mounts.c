@@ -14,6 +14,8 @@
 
 #define OVERLAY_MAGIC 0x794c7630
 #define TMPFS_MAGIC 0x01021994
+/* Upper folders become layers as they are: nothing in one may point into another. */
+#define OVERLAY_FEATURES "index=off,metacopy=off,redirect_dir=off,"
 enum { OPTIONS_MAX = 4095, LOWER_MAX = 500 };
 
 static bool is_mounted(const char *target, long type)
@@ -57,7 +59,7 @@ static void append_escaped(struct bytes *b, const char *path)
 static void overlay_options(struct bytes *b, const struct fields *f, size_t skip, bool by_descriptor)
 {
 	b->size = 0;
-	bytes_print(b, "index=off,metacopy=off,lowerdir=");
+	bytes_print(b, OVERLAY_FEATURES "lowerdir=");
 	for (size_t i = 3; i < f->count; i++) {
 		if (i > 3)
 			bytes_append(b, ":", 1);
@@ -149,7 +151,7 @@ void verb_overlay_mapped(const struct fields *f)
 	struct bytes options = {0};
 	char name[24];
 	remove_lowers(count);
-	bytes_print(&options, "index=off,metacopy=off,lowerdir=");
+	bytes_print(&options, OVERLAY_FEATURES "lowerdir=");
 	for (size_t i = 0; i < count; i++) {
 		int tree = idmapped_tree(field_text(f, FIRST + 3 + i), false, userns);
 		lower_name(name, i);

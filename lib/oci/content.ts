@@ -8,13 +8,13 @@
  * Life of an ingest: begin -> write* -> commit | abort. Two ingests of the same digest may run side by side; both succeed.
  * While bytes arrive they are flushed to disk in the background, so that the sync at commit has little left to do.
  */
-import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, opendir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { assert, StatusError, syncPath } from '#lib/base';
-import { type AnyDigest, algorithmOf, type DigestAlgorithm, digestOf, encodedOf, isAnyDigest } from './digest.ts';
+import { assert, StatusError } from '#lib/base';
+import { type AnyDigest, algorithmOf, type DigestAlgorithm, encodedOf, isAnyDigest } from './digest.ts';
+import { FolderIngest } from './ingest.ts';
 
 export interface BlobInfo {
   readonly digest: AnyDigest;
@@ -39,6 +39,8 @@ export interface ContentStore {
   removeIngest(ref: string): Promise<void>;
 }
 
+export type ExpectedBlob = { readonly digest?: AnyDigest; readonly sizeBytes?: number | undefined };
+
 /** Disposing closes the file and keeps the bytes, so that `begin` with the same ref goes on where this one ended. */
 export interface Ingest extends AsyncDisposable {
   readonly ref: string;
@@ -52,20 +54,18 @@ export interface Ingest extends AsyncDisposable {
   reset(): Promise<void>;
   /**
    * Makes the blob visible, durably. Throws Invalid, reason SizeMismatch or DigestMismatch, when the bytes are not what was
-   * expected; the ingest is then gone.
+   * expected; the ingest is then gone. Without a digest it is what its bytes make it.
    */
-  commit(expected: { readonly digest: AnyDigest; readonly sizeBytes?: number | undefined }): Promise<BlobInfo>;
+  commit(expected: ExpectedBlob): Promise<BlobInfo>;
   /** Forgets the bytes; safe after any other call. */
   abort(): Promise<void>;
 }
 
 const ALGORITHMS: readonly DigestAlgorithm[] = ['sha256', 'sha512'];
-const WRITE_BYTES = 256 * 1024;
 const PENDING_BYTES_MAX = 2 * 1024 * 1024;
 /** Of all ingests of a store together, while each has a little. */
 const PENDING_ALL = 8 * 1024 * 1024;
 const PENDING_BYTES_MIN = 64 * 1024;
-const FLUSH_EVERY_BYTES = 8 * 1024 * 1024;
 const READ_BYTES = 256 * 1024;
 
 export class FolderContentStore implements ContentStore {
@@ -153,6 +153,11 @@ export class FolderContentStore implements ContentStore {
     }
   }
 
+  /** Takes a file of this file system over, whose digest its maker has told; not synced. */
+  async adopt(path: string, digest: AnyDigest): Promise<void> {
+    await rename(path, this.pathOf(digest));
+  }
+
   async remove(digest: AnyDigest): Promise<boolean> {
     try {
       await rm(this.pathOf(digest));
@@ -201,191 +206,8 @@ export class FolderContentStore implements ContentStore {
   }
 }
 
-interface IngestOptions {
-  readonly algorithm: DigestAlgorithm;
-  readonly isDurable: boolean;
-  readonly target: (digest: AnyDigest) => string;
-  readonly pendingBytesMax: () => number;
-  readonly released: () => void;
-}
-
-/** Appends in pieces of 256 KB with at most one write in flight; the next pieces gather meanwhile. */
-class FolderIngest implements Ingest {
-  readonly ref: string;
-  readonly #path: string;
-  readonly #file: FileHandle;
-  readonly #o: IngestOptions;
-  #hash: Hash;
-  #offset = 0;
-  #pending: Uint8Array[] = [];
-  #pendingBytes = 0;
-  #writing: Promise<void> | undefined;
-  #flushing: Promise<void> | undefined;
-  #unflushed = 0;
-  #failure: unknown;
-  #phase: 'open' | 'closed' = 'open';
-
-  constructor(ref: string, path: string, file: FileHandle, o: IngestOptions) {
-    this.ref = ref;
-    this.#path = path;
-    this.#file = file;
-    this.#o = o;
-    this.#hash = createHash(o.algorithm);
-  }
-
-  get offset(): number {
-    return this.#offset;
-  }
-
-  /** Takes up the bytes that an earlier owner of the ref has left. */
-  async rehash(): Promise<void> {
-    this.#hash = createHash(this.#o.algorithm);
-    this.#offset = await hashFile(this.#file, this.#hash);
-  }
-
-  async write(chunk: Uint8Array): Promise<void> {
-    assert(this.#phase === 'open', `ingest ${this.ref} is closed`);
-    if (this.#failure !== undefined) throw this.#failure;
-    this.#hash.update(chunk);
-    this.#offset += chunk.length;
-    this.#pending.push(chunk);
-    this.#pendingBytes += chunk.length;
-    if (this.#pendingBytes >= WRITE_BYTES) this.#startWriting();
-    if (this.#pendingBytes >= this.#o.pendingBytesMax()) await this.#drain();
-  }
-
-  flush(): Promise<void> {
-    return this.#drain();
-  }
-
-  async reset(): Promise<void> {
-    await this.#drain();
-    await this.#file.truncate(0);
-    this.#offset = 0;
-    this.#hash = createHash(this.#o.algorithm);
-  }
-
-  async commit(expected: { digest: AnyDigest; sizeBytes?: number | undefined }): Promise<BlobInfo> {
-    assert(this.#phase === 'open', `ingest ${this.ref} is closed`);
-    try {
-      await this.#drain();
-      await this.#flushing;
-      if (this.#failure !== undefined) throw this.#failure;
-      if (expected.sizeBytes !== undefined && expected.sizeBytes !== this.#offset)
-        throw sizeMismatch(expected.digest, expected.sizeBytes, this.#offset);
-      const actual = await this.#digest(algorithmOf(expected.digest));
-      if (actual !== expected.digest) throw digestMismatch(expected.digest, actual);
-      if (this.#o.isDurable) await this.#file.sync();
-      const { mtimeMs } = await this.#file.stat();
-      const target = this.#o.target(expected.digest);
-      await rename(this.#path, target);
-      if (this.#o.isDurable) await syncPath(join(target, '..'));
-      return { digest: expected.digest, sizeBytes: this.#offset, modifiedMs: mtimeMs };
-    } catch (e) {
-      await rm(this.#path, { force: true });
-      throw e;
-    } finally {
-      await this.#close();
-    }
-  }
-
-  async abort(): Promise<void> {
-    await this[Symbol.asyncDispose]();
-    await rm(this.#path, { force: true });
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#phase === 'closed') return;
-    await this.#drain().catch(() => undefined); // the failure was, or will be, seen by the writer
-    await this.#close();
-  }
-
-  async #close(): Promise<void> {
-    this.#phase = 'closed';
-    await this.#flushing;
-    await this.#file.close();
-    this.#o.released();
-  }
-
-  async #digest(algorithm: DigestAlgorithm): Promise<AnyDigest> {
-    if (algorithm === this.#o.algorithm) return digestOf(algorithm, this.#hash);
-    const hash = createHash(algorithm);
-    await hashFile(this.#file, hash);
-    return digestOf(algorithm, hash);
-  }
-
-  async #drain(): Promise<void> {
-    while (this.#writing || this.#pendingBytes > 0) {
-      this.#startWriting();
-      await this.#writing;
-    }
-    if (this.#failure !== undefined) throw this.#failure;
-  }
-
-  #startWriting(): void {
-    if (this.#writing || this.#pendingBytes === 0) return;
-    const pieces = this.#pending;
-    const bytes = this.#pendingBytes;
-    this.#pending = [];
-    this.#pendingBytes = 0;
-    this.#writing = this.#append(pieces, bytes)
-      .catch((e: unknown) => {
-        this.#failure ??= e;
-      })
-      .finally(() => {
-        this.#writing = undefined;
-        if (this.#pendingBytes >= WRITE_BYTES) this.#startWriting();
-      });
-  }
-
-  /** writev may write less than asked for; the file is opened for appending, so the rest simply follows. */
-  async #append(pieces: readonly Uint8Array[], bytes: number): Promise<void> {
-    if (this.#failure !== undefined) return;
-    let { bytesWritten } = await this.#file.writev(pieces as Uint8Array[]);
-    for (const piece of bytesWritten === bytes ? [] : pieces) {
-      const skip = Math.min(bytesWritten, piece.length);
-      bytesWritten -= skip;
-      if (skip < piece.length) await this.#file.appendFile(piece.subarray(skip));
-    }
-    this.#unflushed += bytes;
-    if (this.#unflushed < FLUSH_EVERY_BYTES || this.#flushing !== undefined || !this.#o.isDurable) return;
-    this.#unflushed = 0;
-    this.#flushing = this.#file
-      .datasync()
-      .catch((e: unknown) => {
-        this.#failure ??= e;
-      })
-      .finally(() => {
-        this.#flushing = undefined;
-      });
-  }
-}
-
-export function sizeMismatch(digest: AnyDigest, expected: number, actual: number): StatusError {
-  const text = `size mismatch: ${digest} should have ${expected} bytes, but ${actual} came`;
-  return new StatusError('Invalid', text, { reason: 'SizeMismatch' });
-}
-
-export function digestMismatch(expected: string, actual: string): StatusError {
-  return new StatusError('Invalid', `digest mismatch: expected ${expected}, but the content is ${actual}`, {
-    reason: 'DigestMismatch',
-  });
-}
-
 function notHere(digest: AnyDigest): StatusError {
   return new StatusError('NotFound', `blob ${digest} is not in the content store`);
-}
-
-/** Feeds the whole file to `hash`; gives its length. */
-async function hashFile(file: FileHandle, hash: Hash): Promise<number> {
-  const buffer = Buffer.allocUnsafe(READ_BYTES);
-  let position = 0;
-  for (;;) {
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
-    if (bytesRead === 0) return position;
-    hash.update(buffer.subarray(0, bytesRead));
-    position += bytesRead;
-  }
 }
 
 function isMissing(e: unknown): boolean {

@@ -7,9 +7,10 @@
 import type { BackoffPolicy, Ctx, Random } from '#lib/base';
 import { retry, StatusError } from '#lib/base';
 import { Authorizer, type Credentials } from './authorizer.ts';
-import { type ContentStore, digestMismatch, type Ingest, sizeMismatch } from './content.ts';
+import type { ContentStore, Ingest } from './content.ts';
 import { type AnyDigest, algorithmOf, digestBytes, isAnyDigest } from './digest.ts';
 import { type Descriptor, type Index, MANIFEST_BYTES_MAX, MEDIA_TYPES, parseManifest } from './image.ts';
+import { digestMismatch, sizeMismatch } from './ingest.ts';
 import { asArray, asStrings, optional, parseJsonObject } from './json.ts';
 import { ALL_CAPABILITIES, isMirrorOf, type RegistryHost, registryItself } from './registry-host.ts';
 import type { TransportOptions } from './transport.ts';

@@ -7,7 +7,7 @@ import { createReadStream } from 'node:fs';
 import { mkdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Ctx, isKind, StatusError, writeFileAtomic } from '#lib/base';
-import { digestMismatch, FolderContentStore, sizeMismatch } from './content.ts';
+import { FolderContentStore } from './content.ts';
 import { algorithmOf, digestBytes, encodedOf } from './digest.ts';
 import type { RemoteManifest, RemoteRepository } from './distribution.ts';
 import {
@@ -22,6 +22,7 @@ import {
   MEDIA_TYPES,
   parseManifest,
 } from './image.ts';
+import { digestMismatch, sizeMismatch } from './ingest.ts';
 import { asString, parseJsonObject } from './json.ts';
 
 const NAME = 'org.opencontainers.image.ref.name';

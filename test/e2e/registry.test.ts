@@ -63,6 +63,33 @@ describe('skopeo', () => {
   });
 });
 
+describe('berth build', () => {
+  test('builds on the image of the sample, pushes, and the cluster runs it; a second push sends nothing', async () => {
+    const name = `${t.registry}/team/built:1`;
+    await writeFile(join(folder, 'word'), 'from the build');
+    await writeFile(
+      join(folder, 'Dockerfile'),
+      `FROM ${image}\nUSER root\nCOPY word /word\nRUN cat /word >/out && echo ran\nENTRYPOINT []\nCMD ["cat","/out"]\n`,
+    );
+    const home = ['--home', join(folder, 'builder'), '--instance', t.layout.instance];
+    const build = () => run('bin/berth', ['build', '-t', name, '--push', ...home, folder], {}, 120_000);
+    const first = await build();
+    expect(first.code, first.stderr).toBe(0);
+    expect(first.stderr).toContain('| ran\n');
+    const second = await build();
+    expect(second.stderr).toContain('CACHED');
+    expect(second.stdout).toBe(first.stdout);
+    const started = await t.kubectl('run', 'built', `--image=${name}`, '--restart=Never');
+    expect(started.code, started.stderr).toBe(0);
+    await podInPhase(t, NS, 'built', 'Succeeded');
+    expect((await t.kubectl('logs', 'built')).stdout.trim()).toBe('from the build');
+    await writeFile(join(folder, 'Dockerfile'), `FROM ${image}\nUSER root\nRUN echo before; exit 3\n`);
+    const failed = await run('bin/berth', ['build', ...home, folder], {}, 120_000);
+    expect(failed.code).toBe(1);
+    expect(failed.stderr).toMatch(/>>> RUN echo before; exit 3\nERROR: The command .* returned a non-zero code: 3\n$/);
+  });
+});
+
 describe('images that are wrong', () => {
   test('an image that does not exist: reason, event, and it starts once it is there', async () => {
     const late = `${t.registry}/team/late:1`;

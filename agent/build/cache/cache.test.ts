@@ -43,7 +43,7 @@ test('what was put is found, also by the next agent, and its layer is held', asy
     title: 'RUN a',
   });
   expect(await cache.find(sha256('other'))).toBeUndefined();
-  expect([...cache.held()]).toEqual([sha256('chain a')]);
+  expect([...cache.held().layers]).toEqual([sha256('chain a')]);
 });
 
 test('after a power loss only what was synced is there', async () => {
@@ -97,5 +97,5 @@ test('a step whose layer is gone is forgotten', async () => {
   const key = await put(cache, 'a');
   await cache.forget(key);
   expect(await cache.find(key)).toBeUndefined();
-  expect([...cache.held()]).toEqual([]);
+  expect([...cache.held().layers]).toEqual([]);
 });

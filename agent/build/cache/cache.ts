@@ -97,9 +97,10 @@ export class BuildCache {
     await writeFileAtomic(join(this.#folder, 'synced'), `${bootId} ${sinceMs}`);
   }
 
-  /** Chain ids that must not be collected. */
-  held(): ReadonlySet<Digest> {
-    return new Set([...this.#byKey.values()].map((s) => s.chainId));
+  /** Layers and their tars that must not be collected. */
+  held(): { readonly layers: ReadonlySet<Digest>; readonly blobs: ReadonlySet<Digest> } {
+    const steps = [...this.#byKey.values()];
+    return { layers: new Set(steps.map((s) => s.chainId)), blobs: new Set(steps.map((s) => s.diffId)) };
   }
 
   /** Most recently used first. */

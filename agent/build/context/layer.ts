@@ -31,6 +31,8 @@ interface Planned {
 export interface Part {
   readonly tree: SourceTree;
   readonly selected: readonly Selected[];
+  /** Whoever the copies belong to otherwise: an archive's own owners. */
+  readonly keepsOwners?: boolean;
 }
 
 /** Whether copies go into the destination: it ends in a slash, or is a folder already. */
@@ -43,10 +45,11 @@ export async function isFolderAt(below: SourceTree, destination: string, c: Ctx)
 /** The paths and contents that a key of the build cache is made of: no times, and the owner only as it lands. */
 export async function contentKey(part: Part, s: Selected, o: LayerOptions, c: Ctx): Promise<string> {
   const { entry } = s;
+  const own = part.keepsOwners === true ? undefined : o.owner;
   const content = entry.type === 'file' ? await part.tree.contentOf(s.source, c) : entry.linkPath;
   const xattrs = [...entry.xattrs].map(([k, v]) => [k, v.toString('base64')]).sort();
   const device = [entry.deviceMajor, entry.deviceMinor];
-  return sha256(JSON.stringify([entry.type, modeOf(entry, o), ownerOf(entry, o), content, device, xattrs]));
+  return sha256(JSON.stringify([entry.type, modeOf(entry, o), ownerOf(entry, own), content, device, xattrs]));
 }
 
 /** Throws Conflict where a folder would stand on a file, or a file on a folder. */
@@ -87,7 +90,8 @@ async function plan(
     return;
   }
   const source = s.entry.type === 'file' ? { tree: part.tree, path: s.source } : undefined;
-  planned.set(path, { header: headerOf(path, s.entry, o), source });
+  const owner = part.keepsOwners === true ? undefined : o.owner;
+  planned.set(path, { header: headerOf(path, s.entry, { ...o, owner }), source });
 }
 
 /** Those that are missing are made by root, 0755. */
@@ -114,7 +118,7 @@ function folderAsIs(path: string, e: Entry): Planned {
 }
 
 function headerOf(path: string, e: Entry, o: LayerOptions): TarHeader {
-  const [uid, gid] = ownerOf(e, o);
+  const [uid, gid] = ownerOf(e, o.owner);
   const latest = latestNs(o);
   const mtimeNs = latest !== undefined && e.mtimeNs > latest ? latest : e.mtimeNs;
   const { type, sizeBytes, linkPath, deviceMajor, deviceMinor, xattrs } = e;
@@ -137,8 +141,8 @@ function modeOf(e: Entry, o: LayerOptions): number {
   return o.mode === undefined || e.type === 'symlink' ? e.mode : o.mode(e.mode, e.type === 'folder');
 }
 
-function ownerOf(e: Entry, o: LayerOptions): readonly [number, number] {
-  return o.owner === undefined ? [e.uid, e.gid] : [o.owner.uid, o.owner.gid];
+function ownerOf(e: Entry, owner: LayerOptions['owner']): readonly [number, number] {
+  return owner === undefined ? [e.uid, e.gid] : [owner.uid, owner.gid];
 }
 
 function owned(o: LayerOptions): { uid?: number; gid?: number } {

@@ -22,23 +22,26 @@ const PENDING_BYTES_MAX = 1024 * 1024;
 /** Life: `receive` → reads → dispose, which removes the file. */
 export class TarTree implements SourceTree, AsyncDisposable {
   readonly #path: string;
+  /** Of an archive that is unpacked; a client's own ids mean nothing here: what it sends is root's. */
+  readonly #keepsOwners: boolean;
   readonly #root: Node = { entry: folderEntry(0o755), data: undefined, children: new Map() };
   readonly #pending: Buffer[] = [];
   #pendingBytes = 0;
   #entries = 0;
   #bytes = 0;
 
-  private constructor(path: string) {
+  private constructor(path: string, keepsOwners: boolean) {
     this.#path = path;
+    this.#keepsOwners = keepsOwners;
   }
 
   /** Reads `tar` (plain) to its end; bodies go to the file `path`. Throws Invalid for damage, TooLarge above `bytesMax`. */
   static async receive(
     tar: AsyncIterable<Uint8Array>,
-    o: { readonly path: string; readonly bytesMax: number },
+    o: { readonly path: string; readonly bytesMax: number; readonly keepsOwners?: boolean },
     c: Ctx,
   ): Promise<TarTree> {
-    const tree = new TarTree(o.path);
+    const tree = new TarTree(o.path, o.keepsOwners ?? false);
     try {
       const file = await open(o.path, 'wx', 0o600);
       try {
@@ -116,7 +119,7 @@ export class TarTree implements SourceTree, AsyncDisposable {
       this.#put(path, target);
       return;
     }
-    const entry = entryOf(header);
+    const entry = entryOf(header, this.#keepsOwners);
     if (entry.type === 'folder') {
       const known = this.#node(path)?.children;
       this.#put(path, { entry, data: undefined, children: known ?? new Map() });
@@ -173,11 +176,11 @@ export class TarTree implements SourceTree, AsyncDisposable {
   }
 }
 
-function entryOf(h: TarHeader): Entry {
+function entryOf(h: TarHeader, keepsOwners: boolean): Entry {
   const { type, mode, mtimeNs, sizeBytes, linkPath, deviceMajor, deviceMinor, xattrs } = h;
   if (type === 'hardlink') throw new StatusError('Internal', 'a hard link is no entry of its own');
-  // What a client sends belongs to root: its own ids mean nothing here.
-  return { type, mode, uid: 0, gid: 0, mtimeNs, sizeBytes, linkPath, deviceMajor, deviceMinor, xattrs };
+  const [uid, gid] = keepsOwners ? [h.uid, h.gid] : [0, 0];
+  return { type, mode, uid, gid, mtimeNs, sizeBytes, linkPath, deviceMajor, deviceMinor, xattrs };
 }
 
 function folderEntry(mode: number): Entry {

@@ -16,6 +16,14 @@ export class DockerfileError extends StatusError {
   }
 }
 
+/** What went wrong when it was done, not how it is written. */
+export class StepFailed extends DockerfileError {
+  constructor(lines: LineRange, message: string, cause?: unknown) {
+    super(lines, message, cause);
+    this.message = message;
+  }
+}
+
 /** Runs `read`; what it throws is told with the lines. */
 export function at<T>(lines: LineRange, read: () => T): T {
   try {

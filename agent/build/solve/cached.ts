@@ -13,7 +13,7 @@ export async function cachedLayer(
   const uncached = isUncached(view.planned.title);
   if (!uncached) {
     const found = await cache.find(o.key);
-    if (found !== undefined && (await worker.hasLayer(found.chainId))) {
+    if (found !== undefined && (await worker.hasLayer(found))) {
       const { diffId, chainId, bytes, createdMs } = found;
       return { layer: { diffId, chainId, bytes }, createdMs: latestMs ?? createdMs, outcome: 'cached' };
     }

@@ -55,7 +55,7 @@ export async function copyStep(i: Copy, view: StageView, c: Ctx): Promise<{ resu
     const intoFolder = lexical || (await isFolderAt(below, w.destination, own));
     const landed = intoFolder === lexical ? parts : await partsOf(w, intoFolder, view, own);
     const o: LayerOptions = { ...layerBase(w, view), below, owner: await ownerOf(w, root, own), latestMs };
-    return worker.addLayer(view.layers, await layerOf(landed, o, own), own);
+    return await worker.addLayer(view.layers, await layerOf(landed, o, own), own);
   };
   const title = i.original.trim();
   const result = await cachedLayer({ key, title, make: (own) => named(i, () => make(own)) }, view, c);
@@ -122,7 +122,10 @@ async function partsOf(w: Wanted, intoFolder: boolean, view: StageView, c: Ctx):
   if (local.length > 0) {
     const tree = await treeOf(i, view);
     const o = { parents: i.parents, exclude: w.exclude, intoFolder };
-    parts.push({ tree, selected: await named(i, () => select(tree, local, o, c)) });
+    const selected = await named(i, () => select(tree, local, o, c));
+    const archives = i.kind === 'ADD' && i.unpack !== false ? directFiles(selected) : [];
+    const unpacked = await named(i, () => unpack(w, archives, tree, view, c));
+    parts.push({ tree, selected: selected.filter((s) => !unpacked.has(s)) }, ...unpacked.values());
   }
   for (const url of w.sources.filter((s) => !local.includes(s))) parts.push(await fetched(w, url, intoFolder, view, c));
   if (i.inline.length > 0) parts.push(await inlinePart(i, intoFolder, view));
@@ -134,6 +137,30 @@ async function treeOf(i: Copy, view: StageView): Promise<SourceTree> {
   const { context } = view.build.options;
   if (context === undefined) throw new DockerfileError(i.lines, `${i.kind}: this build was sent no context`);
   return context;
+}
+
+/** Files that a source names itself, not those in a folder that one names. */
+function directFiles(selected: readonly Selected[]): readonly Selected[] {
+  const folders = selected.filter((s) => s.entry.type === 'folder').map((s) => (s.source === '' ? '' : `${s.source}/`));
+  return selected.filter((s) => s.entry.type === 'file' && !folders.some((f) => s.source.startsWith(f)));
+}
+
+/** What archives hold goes into the destination, which is a folder then. */
+async function unpack(
+  w: Wanted,
+  files: readonly Selected[],
+  tree: SourceTree,
+  view: StageView,
+  c: Ctx,
+): Promise<ReadonlyMap<Selected, Part>> {
+  const out = new Map<Selected, Part>();
+  const o = { parents: false, exclude: IgnorePatterns.of([]), intoFolder: true };
+  for (const s of files) {
+    const archive = await view.build.options.worker.archive(tree, s.source, c);
+    if (archive !== undefined)
+      out.set(s, { tree: archive, selected: await select(archive, ['.'], o, c), keepsOwners: w.chown === '' });
+  }
+  return out;
 }
 
 /** A file of mode 0600, named after the URL's last part where the destination is a folder. */

@@ -14,7 +14,7 @@ export async function folderLayer(path: string, key: Digest, view: StageView, c:
   const real = await resolveIn(root.tree, clipped(path), { last: true }, c);
   if ((await root.tree.stat(real, c)) !== undefined) return undefined;
   const below = root.tree;
-  return cachedLayer(
+  return await cachedLayer(
     {
       key,
       title: `WORKDIR ${path}`,

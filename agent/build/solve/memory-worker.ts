@@ -78,8 +78,8 @@ export class MemoryWorker implements BuildWorker {
     return found;
   }
 
-  async hasLayer(chainId: Digest): Promise<boolean> {
-    return this.#roots.has(chainId);
+  async hasLayer(layer: Pick<Layer, 'chainId'>): Promise<boolean> {
+    return this.#roots.has(layer.chainId);
   }
 
   async root(layers: readonly Layer[]): Promise<StepRoot> {
@@ -112,6 +112,13 @@ export class MemoryWorker implements BuildWorker {
       seen.push([header.path, header.type, header.mode, header.uid, header.gid, data.toString()]);
     }
     return this.#layer(below, files, sha256(JSON.stringify(seen)));
+  }
+
+  /** Files that begin with `archive:` name the text of the one file `inside`. */
+  async archive(tree: SourceTree, path: string, c: Ctx): Promise<SourceTree | undefined> {
+    let text = '';
+    for await (const piece of tree.read(path, c)) text += Buffer.from(piece).toString();
+    return text.startsWith('archive:') ? new MemoryTree(new Map([['inside', file(text.slice(8))]])) : undefined;
   }
 
   async fetch(url: string): Promise<FetchedFile> {

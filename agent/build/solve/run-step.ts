@@ -2,7 +2,7 @@
 import type { Ctx } from '#lib/base';
 import { clipped, resolveIn } from '../context/tree.ts';
 import { treeKey } from '../context/tree-key.ts';
-import { at, DockerfileError, invalid, type LineRange } from '../dockerfile/error.ts';
+import { at, DockerfileError, invalid, type LineRange, StepFailed } from '../dockerfile/error.ts';
 import type { RunInstruction } from '../dockerfile/instructions.ts';
 import { parseMount, type RunMount } from '../dockerfile/mount.ts';
 import { runKey } from '../stage/keys.ts';
@@ -14,7 +14,7 @@ import type { StageView } from './stage.ts';
 import type { StepMount, StepProcess } from './worker.ts';
 
 /** The command of a RUN ended with another code than 0. */
-export class CommandFailed extends DockerfileError {
+export class CommandFailed extends StepFailed {
   readonly exitCode: number;
 
   constructor(lines: LineRange, command: string, exitCode: number) {
@@ -71,7 +71,7 @@ export async function runStep(
       const code = await root.run(process, own);
       own.signal.throwIfAborted();
       if (code !== 0) throw new CommandFailed(i.lines, command.argv.join(' '), code);
-      return root.commit({ latestMs }, own);
+      return await root.commit({ latestMs }, own);
     }, own);
   const result = await cachedLayer({ key, title: i.original.trim(), make }, view, c);
   return { result, history: historyOf(scope.argsInEffect, command.argv) };

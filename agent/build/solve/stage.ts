@@ -1,6 +1,6 @@
 /** One stage: its base, then its instructions one after the other. */
-import { type Ctx, timeText } from '#lib/base';
-import { at, DockerfileError } from '../dockerfile/error.ts';
+import { type Ctx, StatusError, timeText } from '#lib/base';
+import { at, DockerfileError, StepFailed } from '../dockerfile/error.ts';
 import type { BuildInstruction } from '../dockerfile/instructions.ts';
 import { parseInstruction } from '../dockerfile/parse.ts';
 import { EMPTY_CONFIG, type HistoryEntry, readBuildConfig, readHistory } from '../stage/config.ts';
@@ -75,7 +75,8 @@ async function oneStep(i: BuildInstruction, running: Running, place: Place, c: C
     ends(await effectOf(i, running, place, c));
   } catch (e) {
     ends('failed');
-    throw e;
+    if (e instanceof DockerfileError || !(e instanceof StatusError) || e.kind === 'Cancelled') throw e;
+    throw new StepFailed(i.lines, e.message, e);
   }
 }
 

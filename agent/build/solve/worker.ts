@@ -1,5 +1,5 @@
 /**
- * What the solver asks of the node: images, layers, containers of RUN steps. ./node-worker.ts does it; tests have one in memory.
+ * What the solver asks of the node: images, layers, containers of RUN steps. ../node/worker.ts does it; tests have one in memory.
  * Every call is safe to repeat; what a call has begun is undone when it fails or is cancelled.
  */
 import type { Ctx, Digest } from '#lib/base';
@@ -82,11 +82,13 @@ export interface StepRoot extends AsyncDisposable {
 export interface BuildWorker {
   /** By a reference as users write it; pulled when it is not here, or with `pull`. NotFound names it. */
   image(name: string, o: { readonly platform: Platform; readonly pull: boolean }, c: Ctx): Promise<BaseImage>;
-  hasLayer(chainId: Digest): Promise<boolean>;
+  hasLayer(layer: Pick<Layer, 'chainId' | 'diffId'>): Promise<boolean>;
   root(layers: readonly Layer[], c: Ctx): Promise<StepRoot>;
   /** A tar as a layer over `below`. */
   addLayer(below: readonly Layer[], tar: AsyncIterable<Uint8Array>, c: Ctx): Promise<Layer>;
-  /** For ADD: a file that was fetched, or an archive unpacked, as a tree that is gone with the build. */
+  /** For ADD: what is in the archive (tar, plain or compressed) at `path`; undefined: it is none. Gone with the build. */
+  archive(tree: SourceTree, path: string, c: Ctx): Promise<SourceTree | undefined>;
+  /** For ADD: a file that was fetched; gone with the build. */
   fetch(url: string, o: { readonly checksum: string | undefined }, c: Ctx): Promise<FetchedFile>;
 }
 

@@ -1,0 +1,157 @@
+/**
+ * `berth build`: without a daemon, as root; one builder of a home at a time. An interrupt ends the running steps and leaves
+ * what was finished in the cache. Exit codes as docker's: 1 when a step fails, whatever it returned; 130 after an interrupt.
+ */
+import { join, resolve } from 'node:path';
+import { type Ctx, createLogger, realClock, realRandom, StatusError } from '#lib/base';
+import { DistributionClient, localPlatform, parseReference, proxiesOf } from '#lib/oci';
+import { FolderTree } from '../../agent/build/context/folder-tree.ts';
+import { IgnoringTree } from '../../agent/build/context/ignoring-tree.ts';
+import { IgnorePatterns } from '../../agent/build/context/patterns.ts';
+import { DockerfileError } from '../../agent/build/dockerfile/error.ts';
+import { Builder, type BuildRequest, isPlatform } from '../../agent/build/node/builder.ts';
+import type { FinishedImage } from '../../agent/build/node/finish.ts';
+import { parseOutput, writeArchive } from '../../agent/build/output/archive.ts';
+import { pushImage } from '../../agent/build/output/push.ts';
+import type { PullOptions } from '../../agent/images/images.ts';
+import { CertsFolder } from '../../agent/images/registries/certs-folder.ts';
+import { DEFAULT_INSTANCE, defaultHome } from '../layout.ts';
+import { BuildProgress } from '../output/build-progress.ts';
+import { helperPath } from '../process.ts';
+import { waitForBuilder } from '../turn.ts';
+import {
+  checkTags,
+  latestOf,
+  parseBuildArgs,
+  parseLabels,
+  readBuildFile,
+  readSecrets,
+  savedCredentials,
+} from './build-options.ts';
+
+export interface BuildCommandOptions {
+  readonly tag?: readonly string[];
+  readonly file?: string;
+  readonly target?: string;
+  readonly buildArg?: readonly string[];
+  readonly label?: readonly string[];
+  /** False with --no-cache. */
+  readonly cache?: boolean;
+  readonly pull?: boolean;
+  readonly secret?: readonly string[];
+  readonly platform?: string;
+  readonly network?: string;
+  readonly output?: readonly string[];
+  readonly push?: boolean;
+  readonly quiet?: boolean;
+  readonly instance?: string;
+  readonly home?: string;
+  readonly runtime?: string;
+  readonly certsDir?: string;
+}
+
+const DEFAULT_CERTS_FOLDER = '/etc/berth/certs.d';
+
+export async function buildCommand(folder: string, o: BuildCommandOptions): Promise<number> {
+  if (process.getuid?.() !== 0)
+    throw new StatusError('Invalid', 'berth build needs root: it makes mounts and namespaces. Run it with sudo.');
+  const instance = o.instance ?? DEFAULT_INSTANCE;
+  const home = o.home ?? join(defaultHome(instance), 'build');
+  const log = createLogger({ component: 'build', level: 'error' });
+  const stop = new AbortController();
+  const interrupt = (): void => stop.abort(new StatusError('Cancelled', 'the build was interrupted'));
+  process.once('SIGINT', interrupt);
+  process.once('SIGTERM', interrupt);
+  const c: Ctx = { signal: stop.signal, clock: realClock, log };
+  const say = (text: string): void => void process.stderr.write(text);
+  const progress = new BuildProgress(o.quiet === true ? () => undefined : say);
+  const file = await readBuildFile(folder, o.file);
+  const asked = await requestOf(folder, file, o, progress);
+  try {
+    await using _turn = await waitForBuilder(home, (holder) => say(`waiting for ${holder}\n`), c);
+    const registries = { certsFolder: o.certsDir ?? DEFAULT_CERTS_FOLDER, proxy: proxiesOf(process.env) };
+    await using builder = await Builder.open(
+      {
+        ...{ folder: home, instance, registries, log, clock: realClock, random: realRandom },
+        ...{ helperPath: helperPath(), runtime: o.runtime ?? 'auto', platform: localPlatform() },
+      },
+      c,
+    );
+    await using client = new DistributionClient({ random: realRandom, proxy: registries.proxy });
+    const outputs = outputsOf(o, { client, home, certsFolder: registries.certsFolder, say, ...asked });
+    const image = await builder.build({ ...asked, outputs }, c);
+    await builder.tidy(c);
+    process.stdout.write(`${image.id}\n`);
+    return 0;
+  } catch (e) {
+    if (stop.signal.aborted) {
+      say('ERROR: the build was interrupted\n');
+      return 130;
+    }
+    if (!(e instanceof DockerfileError)) throw e;
+    say(progress.failure(e, file.text, file.name));
+    return 1;
+  } finally {
+    process.off('SIGINT', interrupt);
+    process.off('SIGTERM', interrupt);
+  }
+}
+
+async function requestOf(
+  folder: string,
+  file: Awaited<ReturnType<typeof readBuildFile>>,
+  o: BuildCommandOptions,
+  progress: BuildProgress,
+): Promise<Omit<BuildRequest, 'outputs'>> {
+  const own = localPlatform();
+  if (o.platform !== undefined && !isPlatform(o.platform, own))
+    throw new StatusError(
+      'Invalid',
+      `--platform ${o.platform}: this machine builds for ${own.os}/${own.architecture} alone`,
+    );
+  const network = o.network ?? 'default';
+  if (network !== 'default' && network !== 'none' && network !== 'host')
+    throw new StatusError('Invalid', `--network ${network}: default, none or host`);
+  const tags = checkTags(o.tag ?? []);
+  if (o.push === true && tags.length === 0) throw new StatusError('Invalid', '--push needs a name: add -t');
+  const buildArgs = parseBuildArgs(o.buildArg ?? [], process.env);
+  return {
+    ...{ dockerfile: file.text, target: o.target ?? '', buildArgs, tags, network },
+    context: new IgnoringTree(new FolderTree(resolve(folder)), IgnorePatterns.parse(file.ignore)),
+    labels: parseLabels(o.label ?? []),
+    noCache: o.cache === false,
+    pull: o.pull === true,
+    secrets: await readSecrets(o.secret ?? [], process.env),
+    latestMs: latestOf(buildArgs, process.env),
+    credentials: await savedCredentials(process.env),
+    onEvent: (e) => progress.on(e),
+  };
+}
+
+interface OutputParts {
+  readonly client: DistributionClient;
+  readonly home: string;
+  readonly certsFolder: string;
+  readonly credentials?: PullOptions['credentials'];
+  readonly say: (text: string) => void;
+}
+
+function outputsOf(o: BuildCommandOptions, parts: OutputParts): BuildRequest['outputs'] {
+  const archives = (o.output ?? []).map(parseOutput).map((output) => async (image: FinishedImage, c: Ctx) => {
+    await writeArchive(image, { ...output, random: realRandom }, c);
+    parts.say(`written ${output.dest}\n`);
+  });
+  return o.push === true ? [...archives, (image, c) => pushAll(image, parts, c)] : archives;
+}
+
+async function pushAll(image: FinishedImage, p: OutputParts, c: Ctx): Promise<void> {
+  const hosts = new CertsFolder(p.certsFolder, c.log);
+  for (const text of image.references) {
+    const { host, repository, tag } = parseReference(text);
+    const at = (await hosts.hostsOf(host)).at(-1);
+    const to = p.client.repository(host, repository, { credentials: p.credentials?.(host, repository), at });
+    const folder = join(p.home, 'pushed');
+    const digest = await pushImage(image, { to, tag: tag ?? 'latest', folder, random: realRandom }, c);
+    p.say(`pushed ${host}/${repository}@${digest}\n`);
+  }
+}
