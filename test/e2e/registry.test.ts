@@ -64,7 +64,7 @@ describe('skopeo', () => {
 });
 
 describe('berth build', () => {
-  test('builds on the image of the sample, pushes, and the cluster runs it; a second push sends nothing', async () => {
+  test('builds on the image of the sample, pushes, and the cluster runs it; a second build is the same, from the cache', async () => {
     const name = `${t.registry}/team/built:1`;
     await writeFile(join(folder, 'word'), 'from the build');
     await writeFile(

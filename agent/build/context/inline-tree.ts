@@ -1,6 +1,6 @@
 /** Files that stand in the Dockerfile itself (here-documents of COPY and ADD): mode 0644, root's. */
 import { type Ctx, type Digest, StatusError, sha256 } from '#lib/base';
-import { byBytes, type Entry, type SourceTree } from './tree.ts';
+import { byBytes, type Entry, plainEntry, type SourceTree } from './tree.ts';
 
 export class InlineTree implements SourceTree {
   readonly #files: ReadonlyMap<string, Buffer>;
@@ -12,8 +12,7 @@ export class InlineTree implements SourceTree {
   async stat(path: string): Promise<Entry | undefined> {
     const bytes = this.#files.get(path);
     if (bytes === undefined) return undefined;
-    const plain = { uid: 0, gid: 0, mtimeNs: 0n, linkPath: '', deviceMajor: 0, deviceMinor: 0, xattrs: new Map() };
-    return { type: 'file', mode: 0o644, sizeBytes: bytes.length, ...plain };
+    return plainEntry('file', 0o644, bytes.length);
   }
 
   async list(): Promise<readonly string[]> {

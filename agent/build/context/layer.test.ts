@@ -117,6 +117,11 @@ describe('a layer of COPY', () => {
     );
   });
 
+  test('a name that would be read as the removal of another file is refused', async () => {
+    await put(source, { 'd/.wh.other': '' });
+    await expect(copied(['d'], options('/app/'))).rejects.toThrow(/app\/\.wh\.other: names that begin with \.wh\./);
+  });
+
   test('a key knows content, mode and owner as they land, and no time', async () => {
     await put(source, { a: 'A', b: 'A', d: 'D' });
     const tree = new FolderTree(source);

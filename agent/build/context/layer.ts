@@ -74,6 +74,9 @@ async function plan(
   c: Ctx,
 ): Promise<void> {
   if (path === '') return;
+  // A layer's reader takes such a name for the removal of another file (image-spec layer.md).
+  if (path.split('/').some((name) => name.startsWith('.wh.')))
+    throw new StatusError('Invalid', `/${path}: names that begin with .wh. cannot be kept in an image`);
   await planParents(planned, path, o, c);
   const there = await o.below.stat(path, c);
   const isFolder = s.entry.type === 'folder';

@@ -24,11 +24,6 @@ export class PathPattern {
     this.#tokens = tokensOf(text, o.deep);
   }
 
-  /** No wildcard: it names one path. */
-  get isLiteral(): boolean {
-    return this.#tokens.every((t) => t.kind === 'literal');
-  }
-
   matches(path: string): boolean {
     let states = this.#enter(new Set(), 0);
     for (const ch of path) {

@@ -7,7 +7,7 @@ import { createReadStream } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { type Ctx, type Digest, parseDigest, StatusError, sha256 } from '#lib/base';
 import { readTar, type TarHeader } from '#lib/oci';
-import { byBytes, clipped, type Entry, type SourceTree } from './tree.ts';
+import { byBytes, clipped, type Entry, plainEntry, type SourceTree } from './tree.ts';
 
 interface Node {
   readonly entry: Entry;
@@ -24,7 +24,7 @@ export class TarTree implements SourceTree, AsyncDisposable {
   readonly #path: string;
   /** Of an archive that is unpacked; a client's own ids mean nothing here: what it sends is root's. */
   readonly #keepsOwners: boolean;
-  readonly #root: Node = { entry: folderEntry(0o755), data: undefined, children: new Map() };
+  readonly #root: Node = { entry: plainEntry('folder', 0o755), data: undefined, children: new Map() };
   readonly #pending: Buffer[] = [];
   #pendingBytes = 0;
   #entries = 0;
@@ -167,7 +167,7 @@ export class TarTree implements SourceTree, AsyncDisposable {
     for (const part of parts) {
       let next = folder.children?.get(part);
       if (next?.children === undefined) {
-        next = { entry: folderEntry(0o755), data: undefined, children: new Map() };
+        next = { entry: plainEntry('folder', 0o755), data: undefined, children: new Map() };
         folder.children?.set(part, next);
       }
       folder = next;
@@ -181,19 +181,4 @@ function entryOf(h: TarHeader, keepsOwners: boolean): Entry {
   if (type === 'hardlink') throw new StatusError('Internal', 'a hard link is no entry of its own');
   const [uid, gid] = keepsOwners ? [h.uid, h.gid] : [0, 0];
   return { type, mode, uid, gid, mtimeNs, sizeBytes, linkPath, deviceMajor, deviceMinor, xattrs };
-}
-
-function folderEntry(mode: number): Entry {
-  return {
-    type: 'folder',
-    mode,
-    uid: 0,
-    gid: 0,
-    mtimeNs: 0n,
-    sizeBytes: 0,
-    linkPath: '',
-    deviceMajor: 0,
-    deviceMinor: 0,
-    xattrs: new Map(),
-  };
 }

@@ -23,6 +23,12 @@ export interface Entry {
   readonly xattrs: ReadonlyMap<string, Buffer>;
 }
 
+/** Root's, of 1970, with nothing that a file of a build need not have. */
+export function plainEntry(type: EntryType, mode: number, sizeBytes = 0): Entry {
+  const plain = { uid: 0, gid: 0, mtimeNs: 0n, linkPath: '', deviceMajor: 0, deviceMinor: 0, xattrs: new Map() };
+  return { type, mode, sizeBytes, ...plain };
+}
+
 export interface SourceTree {
   /** The entry itself, its parents without links among them. Undefined: not there. */
   stat(path: string, c: Ctx): Promise<Entry | undefined>;

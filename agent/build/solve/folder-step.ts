@@ -1,7 +1,7 @@
 /** The folder of a WORKDIR, made by root where it is not there. */
 import type { Ctx, Digest } from '#lib/base';
 import { layerOf } from '../context/layer.ts';
-import { clipped, resolveIn } from '../context/tree.ts';
+import { clipped, plainEntry, resolveIn } from '../context/tree.ts';
 import { cachedLayer } from './cached.ts';
 import type { StepResult } from './options.ts';
 import type { StageView } from './stage.ts';
@@ -19,7 +19,7 @@ export async function folderLayer(path: string, key: Digest, view: StageView, c:
       key,
       title: `WORKDIR ${path}`,
       make: async (own) => {
-        const selected = [{ source: '', landing: '', entry: FOLDER }];
+        const selected = [{ source: '', landing: '', entry: plainEntry('folder', 0o755) }];
         const o = { below, destination: path, owner: { uid: 0, gid: 0 }, mode: undefined, latestMs };
         return worker.addLayer(view.layers, await layerOf([{ tree: below, selected }], o, own), own);
       },
@@ -28,16 +28,3 @@ export async function folderLayer(path: string, key: Digest, view: StageView, c:
     c,
   );
 }
-
-const FOLDER = {
-  type: 'folder',
-  mode: 0o755,
-  uid: 0,
-  gid: 0,
-  mtimeNs: 0n,
-  sizeBytes: 0,
-  linkPath: '',
-  deviceMajor: 0,
-  deviceMinor: 0,
-  xattrs: new Map<string, Buffer>(),
-} as const;

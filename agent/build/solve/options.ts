@@ -1,5 +1,5 @@
 /** What one build is asked for, and what it gives. Types alone. */
-import type { Clock, Digest } from '#lib/base';
+import type { Clock } from '#lib/base';
 import type { Platform } from '#lib/oci';
 import type { SingleFlight } from '../../images/single-flight.ts';
 import type { Slots } from '../../pods/slots.ts';
@@ -62,4 +62,3 @@ export interface StepResult {
 
 /** How a step is made when the cache has nothing. */
 export type MakeLayer = () => Promise<Layer>;
-export type { Digest };
