@@ -169,8 +169,9 @@ test('ADD: archives unpacked with their owners, a compressed file that is none, 
   const tar = await tarBytes([
     { header: tarHeader({ type: 'folder', path: 'in', uid: 7, gid: 8 }), data: new Uint8Array() },
     { header: tarHeader({ type: 'file', path: 'in/f', sizeBytes: 2, uid: 7, gid: 8 }), data: Buffer.from('hi') },
-    { header: tarHeader({ type: 'file', path: 'in/.wh.f', sizeBytes: 0 }), data: new Uint8Array() },
   ]);
+  const removal = { header: tarHeader({ type: 'file', path: '.wh.f', sizeBytes: 0 }), data: new Uint8Array() };
+  writeFileSync(join(host.context, 'removal.tar'), await tarBytes([removal]));
   writeFileSync(join(host.context, 'a.tgz'), gzipSync(tar));
   writeFileSync(join(host.context, 'a.tar'), tar);
   execFileSync('xz', ['-kf', join(host.context, 'a.tar')]);
@@ -194,6 +195,7 @@ ADD --checksum=${sha256('net')} ${url} /n/
     await expect(host.build(`FROM base\nADD --checksum=${sha256('x')} ${url} /n/\n`)).rejects.toThrow(
       'digest mismatch',
     );
+    await expect(host.build('FROM base\nADD removal.tar /x\n')).rejects.toThrow('names that begin with .wh.');
   } finally {
     server.close();
   }
