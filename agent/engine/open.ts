@@ -16,6 +16,7 @@ import type { RuntimeHandler } from '../runtime/handlers.ts';
 import type { IsolationSettings } from '../runtime/isolation/settings.ts';
 import { openRuntime } from '../runtime/open.ts';
 import { openMemoryFolder, runtimeStateFolder } from '../runtime-state.ts';
+import type { Events } from './events/events.ts';
 import { openEvents } from './events/open.ts';
 import { EngineServer } from './http/server.ts';
 import type { EngineHost, EnginePart } from './parts.ts';
@@ -42,6 +43,7 @@ export interface EngineOptions {
 }
 
 export interface Engine extends AsyncDisposable {
+  readonly events: Events;
   /** A connection whose listener allows half-open ones; nothing was read of it. */
   accept(socket: Socket, o: { readonly isTls: boolean }): void;
 }
@@ -49,8 +51,9 @@ export interface Engine extends AsyncDisposable {
 export async function openEngine(o: EngineOptions, c: Ctx): Promise<Engine> {
   const scope = new Scope('engine');
   try {
-    const server = await openParts(o, scope, { ...c, signal: scope.signal });
+    const { events, server } = await openParts(o, scope, { ...c, signal: scope.signal });
     return {
+      events,
       accept: (socket, how) => server.accept(socket, how),
       [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
     };
@@ -64,17 +67,18 @@ export function engineCgroups(instance: string): string {
   return `/${instance}-docker`;
 }
 
-async function openParts(o: EngineOptions, scope: Scope, c: Ctx): Promise<EngineServer> {
+async function openParts(o: EngineOptions, scope: Scope, c: Ctx): Promise<{ events: Events; server: EngineServer }> {
   const host = await openHost(o, scope, c);
   const parts: EnginePart[] = [];
   const add = <T extends EnginePart>(part: T): T => {
     parts.push(part);
     return part;
   };
-  add(openEvents(host));
-  add(await openSystem(host));
+  const { events } = add(openEvents(host));
+  add(scope.own(await openSystem(host, { events, parts })));
   const routes = parts.flatMap((p) => p.routes);
-  return scope.own(new EngineServer({ routes, version: o.version, tls: o.tls, clock: o.clock, log: o.log }));
+  const { version, tls, clock, log } = o;
+  return { events, server: scope.own(new EngineServer({ routes, version, tls, clock, log })) };
 }
 
 async function openHost(o: EngineOptions, scope: Scope, c: Ctx): Promise<EngineHost> {

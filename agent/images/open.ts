@@ -37,6 +37,8 @@ export interface ImagesOptions {
 export interface OpenImages extends Images, AsyncDisposable {
   /** What builds do with them. */
   readonly builds: BuildStore;
+  /** How roots are made. */
+  readonly format: RootFormat['name'];
 }
 
 const OVERLAY_FOLDER = 'snapshots';
@@ -74,6 +76,7 @@ export async function openImages(o: ImagesOptions, c: Ctx): Promise<OpenImages> 
   const layers = { kernel, content, records, snapshots, pins, clock, random, folder: o.folder, scratch };
   return Object.assign(images, {
     builds: new BuildStore({ ...layers, images }),
+    format: format.name,
     [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
   });
 }

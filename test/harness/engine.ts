@@ -100,6 +100,10 @@ export class TestEngine {
     return engine;
   }
 
+  get events(): Engine['events'] {
+    return this.engine.events;
+  }
+
   get folder(): string {
     return join(this.home, 'engine');
   }
