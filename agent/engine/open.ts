@@ -16,6 +16,7 @@ import type { RuntimeHandler } from '../runtime/handlers.ts';
 import type { IsolationSettings } from '../runtime/isolation/settings.ts';
 import { openRuntime } from '../runtime/open.ts';
 import { openMemoryFolder, runtimeStateFolder } from '../runtime-state.ts';
+import { engineCgroups } from './cgroups.ts';
 import type { Events } from './events/events.ts';
 import { openEvents } from './events/open.ts';
 import { EngineServer } from './http/server.ts';
@@ -61,10 +62,6 @@ export async function openEngine(o: EngineOptions, c: Ctx): Promise<Engine> {
     await scope[Symbol.asyncDispose]();
     throw e;
   }
-}
-
-export function engineCgroups(instance: string): string {
-  return `/${instance}-docker`;
 }
 
 async function openParts(o: EngineOptions, scope: Scope, c: Ctx): Promise<{ events: Events; server: EngineServer }> {

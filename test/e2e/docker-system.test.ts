@@ -27,7 +27,7 @@ test('an old client is served by its version, one that is too old is told so', a
     engine.program('env', [`DOCKER_API_VERSION=${version}`, 'docker', ...args]);
   const info = ['info', '--format', '{{.ServerVersion}}'];
   expect(await run('1.24', ...info)).toMatchObject({ code: 0, stdout: '0.0.0-test\n' });
-  const old = await run('1.23', 'ps');
+  const old = await run('1.23', 'events', '--until', '1');
   expect(old.code).toBe(1);
   expect(old.stderr).toContain('client version 1.23 is too old. Minimum supported API version is 1.24');
 });
