@@ -33,6 +33,7 @@ import { reportNode } from './node-report.ts';
 import { NodePlugins } from './plugins/open.ts';
 import type { PodDeps } from './pods/deps.ts';
 import { PodManager } from './pods/manager.ts';
+import { nodeContainers } from './pods/node-containers.ts';
 import { NodeObjects } from './pods/objects.ts';
 import { serveStream } from './pods/streams.ts';
 import { startRegistryProxy } from './registry-proxy.ts';
@@ -343,7 +344,9 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const { registries, version, runtime: program } = config;
   const { runtimeHandlers: handlers, isolation } = configuration;
   const shared = { kernel, images, folder: at('engine'), instance, registries, version, clock, random, log };
-  await openAgentDoor(config.docker, { ...shared, runtime: program, runtimeHandlers: handlers, isolation }, scope, c);
+  const podContainers = (ctx: Ctx): ReturnType<typeof nodeContainers> => nodeContainers(pods, manager, ctx);
+  const served = { ...shared, runtime: program, runtimeHandlers: handlers, isolation, pods: podContainers };
+  await openAgentDoor(configuration.dockerApi ? config.docker : undefined, served, scope, c);
   const reportNow = async (): Promise<void> =>
     session.reportNodeStatus(await nodeStatus(nodeOptions, await images.list(c), clock));
   scope.spawn('health', (signal) => health.run({ ...c, signal }));

@@ -4,7 +4,7 @@
  * (restart policies), networks and all. Once open it stays.
  */
 import type { Socket } from 'node:net';
-import { type Ctx, messageOf, Scope } from '#lib/base';
+import { type Ctx, holderOf, messageOf, Scope, StatusError, sha256, tryTurn } from '#lib/base';
 import { engineContainerIds } from './container-folders.ts';
 import { type Listener, listenTcp, listenUnix } from './http/listen.ts';
 import type { Engine, EngineOptions } from './open.ts';
@@ -25,6 +25,8 @@ export interface DoorTls {
 export type DoorEngine = Omit<EngineOptions, 'tls'>;
 
 export interface Door extends AsyncDisposable {
+  /** Opens the engine now, for who would rather know. */
+  open(): Promise<void>;
   /** Of TCP; undefined without it. */
   readonly port: number | undefined;
 }
@@ -35,6 +37,7 @@ const REFUSAL_MS = 2_000;
 export async function openDoor(settings: DoorSettings, engine: DoorEngine, c: Ctx): Promise<Door> {
   const scope = new Scope('engine door');
   try {
+    await takeTurns(engine, scope);
     const hall = scope.own(new Hall(settings, engine, { ...c, signal: scope.signal }));
     /* Opened before anybody can connect: what runs is found first. */
     if ((await engineContainerIds(engine.folder)).size > 0)
@@ -44,10 +47,29 @@ export async function openDoor(settings: DoorSettings, engine: DoorEngine, c: Ct
     const { tcp } = settings;
     const port = tcp && own(await listenTcp(tcp, (s) => hall.enter(s, { isTls: true }))).port;
     c.log.info({ socket: settings.socket, port }, 'the Docker API listens');
-    return { port, [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose]() };
+    const open = async (): Promise<void> => void (await hall.open());
+    return { port, open, [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose]() };
   } catch (e) {
     await scope[Symbol.asyncDispose]();
     throw e;
+  }
+}
+
+/** Cgroups, links and tables are the instance's, records are the folder's: two engines of either would undo each other's work. */
+async function takeTurns({ instance, folder }: DoorEngine, scope: Scope): Promise<void> {
+  const holder = `process ${process.pid}`;
+  const names = [
+    [`berth/engine/${instance}`, `instance "${instance}"`],
+    [`berth/engine-folder/${sha256(folder)}`, folder],
+  ] as const;
+  for (const [name, what] of names) {
+    const turn = await tryTurn(name, holder);
+    if (turn === undefined)
+      throw new StatusError(
+        'Unavailable',
+        `the Docker API of ${what} is served by ${await holderOf(name)} already: use that one, or another instance and home`,
+      );
+    scope.own(turn);
   }
 }
 

@@ -11,6 +11,7 @@ import { type Clock, type Ctx, type Logger, makePrivateFolder, type Random, Scop
 import type { TlsOptions } from '#lib/http';
 import type { ImagesOptions, OpenImages } from '../images/open.ts';
 import type { LinuxKernel } from '../kernel/linux/open.ts';
+import type { NodeContainer } from '../pods/node-containers.ts';
 import { cgroupClaim } from '../resources/cgroup-claim.ts';
 import type { RuntimeHandler } from '../runtime/handlers.ts';
 import type { IsolationSettings } from '../runtime/isolation/settings.ts';
@@ -35,6 +36,8 @@ export interface EngineOptions {
   readonly runtimeHandlers: readonly RuntimeHandler[];
   readonly isolation: IsolationSettings;
   readonly registries: Pick<ImagesOptions, 'certsFolder' | 'proxy'>;
+  /** Of the node, beside this engine's; absent where there are no pods. */
+  readonly pods?: ((c: Ctx) => Promise<readonly NodeContainer[]>) | undefined;
   readonly version: string;
   /** For clients that come by TCP. */
   readonly tls?: TlsOptions | undefined;
@@ -72,14 +75,15 @@ async function openParts(o: EngineOptions, scope: Scope, c: Ctx): Promise<{ even
     return part;
   };
   const { events } = add(openEvents(host));
-  add(scope.own(await openSystem(host, { events, parts })));
+  add(scope.own(await openSystem(host, { events, parts, pods: o.pods })));
   const routes = parts.flatMap((p) => p.routes);
-  const { version, tls, clock, log } = o;
-  return { events, server: scope.own(new EngineServer({ routes, version, tls, clock, log })) };
+  const { tls, clock, log } = o;
+  return { events, server: scope.own(new EngineServer({ routes, version: host.version, tls, clock, log })) };
 }
 
 async function openHost(o: EngineOptions, scope: Scope, c: Ctx): Promise<EngineHost> {
-  const { kernel, images, folder, instance, isolation, registries, version, clock, random, log } = o;
+  const { kernel, images, folder, instance, isolation, registries, clock, random, log } = o;
+  const version = o.version.replace(/^v/, '');
   await makePrivateFolder(folder);
   const stateFolder = runtimeStateFolder(`${instance}-docker`);
   await openMemoryFolder(stateFolder, kernel.mounts, c);

@@ -69,7 +69,7 @@ export interface TestEngineOptions {
 
 export class TestEngine {
   readonly home = mkdtempSync(join(tmpdir(), 'berth-engine-'));
-  readonly instance = `bt${realRandom.hex(4)}`;
+  readonly instance = `bt${realRandom.hex(3)}`;
   readonly socket = join(this.home, 'docker.sock');
   readonly c: Ctx;
   readonly #o: TestEngineOptions;

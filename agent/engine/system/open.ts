@@ -1,9 +1,10 @@
 /** What a client asks of the engine as a whole: ping, version, info, disk usage, login, and what there is not. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Random, writeFileAtomic } from '#lib/base';
+import { type Ctx, type Random, writeFileAtomic } from '#lib/base';
 import { Transport } from '#lib/oci';
 import { CertsFolder } from '../../images/registries/certs-folder.ts';
+import type { NodeContainer } from '../../pods/node-containers.ts';
 import type { Events } from '../events/events.ts';
 import type { EngineRoute } from '../http/contract.ts';
 import type { EngineContainers, EngineHost, EnginePart } from '../parts.ts';
@@ -12,11 +13,14 @@ import { buildkitRoutes } from './buildkit.ts';
 import { diskUsageRoute } from './disk-usage.ts';
 import { engineInfo } from './info.ts';
 import { pingRoutes } from './ping.ts';
+import { podsRoute } from './pods.ts';
 import { refusalRoutes } from './refusals.ts';
 
 export interface SystemPorts {
   readonly events: Events;
   readonly containers?: Pick<EngineContainers, 'list'> | undefined;
+  /** Of the node; undefined = it has none. */
+  readonly pods?: ((c: Ctx) => Promise<readonly NodeContainer[]>) | undefined;
   /** All of the engine's, in the end. */
   readonly parts: readonly EnginePart[];
 }
@@ -24,7 +28,7 @@ export interface SystemPorts {
 const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export async function openSystem(host: EngineHost, ports: SystemPorts): Promise<EnginePart & AsyncDisposable> {
-  const { events, containers, parts } = ports;
+  const { events, containers, parts, pods } = ports;
   const id = await engineId(join(host.folder, 'engine-id'), host.random);
   const transport = new Transport({ proxy: host.registries.proxy });
   const hosts = new CertsFolder(host.registries.certsFolder, host.log);
@@ -40,6 +44,7 @@ export async function openSystem(host: EngineHost, ports: SystemPorts): Promise<
       authRoute({ transport, hosts }),
       diskUsageRoute(parts),
       ...buildkitRoutes(),
+      podsRoute(pods),
       ...refusalRoutes(),
     ],
     [Symbol.asyncDispose]: () => transport[Symbol.asyncDispose](),
