@@ -36,6 +36,7 @@ import { PodManager } from './pods/manager.ts';
 import { nodeContainers } from './pods/node-containers.ts';
 import { NodeObjects } from './pods/objects.ts';
 import { serveStream } from './pods/streams.ts';
+import { SteadyProber } from './probes/steady-prober.ts';
 import { startRegistryProxy } from './registry-proxy.ts';
 import { Allocations } from './resources/allocations.ts';
 import { cgroupClaim } from './resources/cgroup-claim.ts';
@@ -276,6 +277,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     cpus,
     devices: plugins.devices,
     rootsOfOthers: () => engineContainerIds(at('engine')),
+    steadyProber: scope.own(new SteadyProber(() => kernel.openProber(c))),
     admit: (pod) => shutdown.admit() ?? pressure.admit(pod),
     settings,
     clock,

@@ -87,13 +87,33 @@ async function openHost(o: EngineOptions, scope: Scope, c: Ctx): Promise<EngineH
   await makePrivateFolder(folder);
   const stateFolder = runtimeStateFolder(`${instance}-docker`);
   await openMemoryFolder(stateFolder, kernel.mounts, c);
+  const cgroupParent = engineCgroups(instance);
+  /* Closed last, when the signal of all else has gone off: its cleaning up is not to be cancelled. */
+  const own: Ctx = { ...c, signal: new AbortController().signal };
+  let isIdle = false;
+  scope.defer(async () => {
+    if (isIdle) await removeIdle({ kernel, cgroupParent, stateFolder }, own);
+  });
   const { runtime: program, runtimeHandlers: handlers } = o;
   const runtime = scope.own(
     await openRuntime({ kernel, folder: join(folder, 'runtime'), runtime: program, handlers, stateFolder }, c),
   );
-  const cgroupParent = engineCgroups(instance);
+  scope.defer(async () => {
+    isIdle = (await runtime.list(own)).every((r) => r.state.phase !== 'running');
+  });
   const claim = await cgroupClaim(join(folder, 'cgroup-claim'), random);
   await kernel.cgroups.ensure(`${cgroupParent}/${claim}`, {}, c);
   const shared = { kernel, images, runtime, isolation, registries };
   return { ...shared, folder, instance, cgroupParent, version, clock, random, log };
+}
+
+/** Nothing runs on: what is there for that goes too. */
+async function removeIdle(
+  o: { readonly kernel: LinuxKernel; readonly cgroupParent: string; readonly stateFolder: string },
+  c: Ctx,
+): Promise<void> {
+  const { kernel, cgroupParent, stateFolder } = o;
+  await kernel.cgroups.remove(cgroupParent, c);
+  await kernel.mounts.unmount(stateFolder, c);
+  await kernel.removeTree(stateFolder, c);
 }

@@ -17,7 +17,6 @@ import { join, resolve } from 'node:path';
 import { expect } from 'vitest';
 import { type Ctx, createLogger, realClock, realRandom } from '#lib/base';
 import { tarBytes, tarHeader } from '#lib/oci';
-import { engineCgroups } from '../../agent/engine/cgroups.ts';
 import { type Listener, listenUnix } from '../../agent/engine/http/listen.ts';
 import { type Engine, openEngine } from '../../agent/engine/open.ts';
 import { type OpenImages, openImages } from '../../agent/images/open.ts';
@@ -251,12 +250,6 @@ export class TestEngine {
     try {
       await this.#removeAll();
       await this.stop();
-      const cgroups = engineCgroups(this.instance);
-      const claims = (await this.kernel.cgroups.children(cgroups, this.c)).filter((n) => n.startsWith('node-'));
-      for (const claim of claims) await this.kernel.cgroups.remove(`${cgroups}/${claim}`, this.c);
-      expect(await this.kernel.cgroups.children(cgroups, this.c)).toEqual([]);
-      await this.kernel.cgroups.remove(cgroups, this.c);
-      await this.kernel.mounts.unmount(runtimeStateFolder(`${this.instance}-docker`), this.c);
       await this.kernel[Symbol.asyncDispose]();
       await this.images[Symbol.asyncDispose]();
       await this.until('nothing left', async () => ((await this.remains()).length === 0 ? true : undefined)).catch(
