@@ -45,7 +45,7 @@ export interface EndpointRecord {
 export interface SandboxRecord {
   readonly containerId: string;
   readonly sandboxId: string;
-  readonly phase: 'open' | 'closed';
+  readonly phase: 'open' | 'closing' | 'closed';
   readonly name: string;
   readonly hostname: string;
   readonly domainname: string;
