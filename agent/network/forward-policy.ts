@@ -63,9 +63,7 @@ function acceptRule(v: ForwardView, direction: '-s' | '-d'): string[] {
 export async function isUsed(programs: Programs, variant: Variant, c: Ctx): Promise<boolean> {
   const isNft = variant.endsWith('-nft');
   const ip = variant.startsWith('ip6') ? 'ip6' : 'ip';
-  const argv = isNft
-    ? ['nft', 'list', 'chain', ip, 'filter', 'FORWARD']
-    : ['cat', `/proc/net/${ip}_tables_names`];
+  const argv = isNft ? ['nft', 'list', 'chain', ip, 'filter', 'FORWARD'] : ['cat', `/proc/net/${ip}_tables_names`];
   const probe = await programs.run(argv, { timeoutMs: TIMEOUT_MS }, c);
   if (probe.code !== 0) return false;
   return isNft || /^filter$/m.test(probe.stdout.toString());

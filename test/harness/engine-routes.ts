@@ -42,6 +42,7 @@ export async function callRoute(
       },
       stream: (): Writable => refuse(),
       hijack: refuse,
+      webSocket: refuse,
       isBegun: false,
     };
     const get = (name: string): string | undefined => o.query?.[name];

@@ -43,7 +43,9 @@ export function readCreate(body: JsonObject, version: number): CreateRequest {
   const ipam = field(body, 'IPAM', asObject) ?? {};
   const driver = field(ipam, 'Driver', asString) ?? '';
   if (driver !== '' && driver !== 'default') throw notFound(`plugin "${driver}" not found`);
-  const requests = (field(ipam, 'Config', asArray) ?? []).map((c) => poolRequest(wrapped(() => asObject(c, 'IPAM.Config'))));
+  const requests = (field(ipam, 'Config', asArray) ?? []).map((c) =>
+    poolRequest(wrapped(() => asObject(c, 'IPAM.Config'))),
+  );
   return {
     name,
     isInternal: flag(body, 'Internal') ?? false,
@@ -53,7 +55,10 @@ export function readCreate(body: JsonObject, version: number): CreateRequest {
     labels: field(body, 'Labels', asStringMap) ?? {},
     options,
     ipamOptions: field(ipam, 'Options', asStringMap) ?? {},
-    pools: poolsOf(requests.filter((r) => r.subnet !== ''), { ipv4: hasIpv4, ipv6: hasIpv6 }),
+    pools: poolsOf(
+      requests.filter((r) => r.subnet !== ''),
+      { ipv4: hasIpv4, ipv6: hasIpv6 },
+    ),
   };
 }
 
@@ -64,7 +69,7 @@ function checkDriver(driver: string): void {
   if (driver === 'overlay')
     throw new EngineError(
       503,
-      'This node is not a swarm manager. Networks over several nodes are the cluster\'s own: use kubectl',
+      "This node is not a swarm manager. Networks over several nodes are the cluster's own: use kubectl",
     );
   throw notFound(`could not find plugin ${driver} in v1 plugin registry: plugin "${driver}" not found`);
 }

@@ -6,14 +6,14 @@ import { type Ctx, messageOf, StatusError } from '#lib/base';
 import type { Programs } from '../../kernel/kernel.ts';
 import { Coalesced } from '../../network/coalesced.ts';
 import { GONE, ipJson, runBatch } from '../../network/iproute.ts';
-import { TableWriter } from '../../network/services/table-writer.ts';
 import { UdpFlows, udpPaths } from '../../network/services/stale-udp.ts';
+import { TableWriter } from '../../network/services/table-writer.ts';
 import { syncForwarding } from './forwarding.ts';
 import { type Block, parseBlock } from './ipam/blocks.ts';
 import { bridgeLines, gatewayLines, insideLines, outsideLines } from './links.ts';
 import { type EngineNames, vethName } from './names.ts';
 import { type EndpointRecord, gatewayEndpoint, type NetworkRecord, type SandboxRecord } from './record.ts';
-import { engineRuleset, type PublishedPort } from './rules.ts';
+import { engineRuleset, isOff, OPTION, type PublishedPort } from './rules.ts';
 import type { NetworkState } from './state.ts';
 
 const TIMEOUT_MS = 10_000;
@@ -89,7 +89,10 @@ export class Fabric {
       { timeoutMs: TIMEOUT_MS },
       this.#c,
     );
-    const paths = learning.toString().split('\n').filter((p) => p.startsWith('/proc/'));
+    const paths = learning
+      .toString()
+      .split('\n')
+      .filter((p) => p.startsWith('/proc/'));
     if (paths.length > 0) await this.#write('2', paths);
     await this.#write('1', [all]);
   }
@@ -108,7 +111,9 @@ export class Fabric {
       return network !== undefined && endpoint.link !== '' ? [{ endpoint, network }] : [];
     });
     if (pairs.length === 0) return;
-    const outside = pairs.flatMap((p) => outsideLines(p.network, p.endpoint, { names: this.#names, netns }));
+    const isBridgeFiltered = pairs.some((p) => isOff(p.network, OPTION.icc)) && (await this.#isBridgeFiltered());
+    const how = { names: this.#names, netns, isBridgeFiltered };
+    const outside = pairs.flatMap((p) => outsideLines(p.network, p.endpoint, how));
     await runBatch(this.#programs, { program: 'ip', lines: outside }, c);
     // New links have none by the namespace's default: see `sandboxSysctls`.
     const ipv6 = pairs.filter((p) => p.endpoint.ipv6 !== '').map((p) => p.endpoint.link);
@@ -136,6 +141,13 @@ export class Fabric {
     const links = (await ipJson(this.#programs, ['link', 'show', 'type', 'veth'], {}, c)) ?? [];
     const there = new Set(links.map((l) => l['ifname']));
     return s.endpoints.every((e) => e.link === '' || there.has(vethName(this.#names, e.endpointId)));
+  }
+
+  /** Bridged packets pass the packet filter of IP: the module br_netfilter, which dockerd loads and switches on. */
+  async #isBridgeFiltered(): Promise<boolean> {
+    const argv = ['cat', '/proc/sys/net/bridge/bridge-nf-call-iptables'];
+    const { code, stdout } = await this.#programs.run(argv, { timeoutMs: TIMEOUT_MS }, this.#c);
+    return code === 0 && stdout.toString().trim() === '1';
   }
 
   #routes(s: SandboxRecord): readonly string[] {
@@ -247,5 +259,7 @@ export class Fabric {
 }
 
 function isBridge(linkinfo: unknown): boolean {
-  return typeof linkinfo === 'object' && linkinfo !== null && 'info_kind' in linkinfo && linkinfo.info_kind === 'bridge';
+  return (
+    typeof linkinfo === 'object' && linkinfo !== null && 'info_kind' in linkinfo && linkinfo.info_kind === 'bridge'
+  );
 }

@@ -51,7 +51,8 @@ export function hostsText(o: { own: string; extra: string; links: string }): str
 }
 
 export function ownLines(o: { ips: readonly string[]; hostname: string; domainname: string }): string {
-  const name = o.hostname === '' ? '' : o.domainname === '' ? o.hostname : `${o.hostname}.${o.domainname} ${o.hostname}`;
+  const name =
+    o.hostname === '' ? '' : o.domainname === '' ? o.hostname : `${o.hostname}.${o.domainname} ${o.hostname}`;
   return name === '' ? '' : o.ips.map((ip) => `${ip}\t${name}\n`).join('');
 }
 

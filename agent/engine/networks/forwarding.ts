@@ -69,7 +69,8 @@ export async function syncForwarding(
       at === chain && wanted.some((w) => line.includes(`${w.comment} `));
     await withdraw(programs, { name, comment: `${o.comment}:`, present, isWanted }, c);
     for (const w of [...wanted].reverse())
-      if (!present[chain].includes(`${w.comment} `)) await run(programs, [name, '-w', '5', '-I', chain, '1', ...w.words], c);
+      if (!present[chain].includes(`${w.comment} `))
+        await run(programs, [name, '-w', '5', '-I', chain, '1', ...w.words], c);
   }
 }
 

@@ -28,15 +28,18 @@ export function bridgeLines(n: NetworkRecord, names: EngineNames, has: boolean):
 export function outsideLines(
   n: NetworkRecord,
   e: EndpointRecord,
-  o: { names: EngineNames; netns: string },
+  o: { names: EngineNames; netns: string; isBridgeFiltered: boolean },
 ): readonly string[] {
   const veth = vethName(o.names, e.endpointId);
   const mtu = mtuOf(n);
+  // Where the packet filter sees bridged packets its rules do it (rules.ts); there, an isolated port would lose published ports
+  // of the same bridge, since what is translated is bridged on.
+  const isIsolated = isOff(n, OPTION.icc) && !o.isBridgeFiltered;
   return [
     `link add ${veth} mtu ${mtu} type veth peer name ${e.link} address ${e.mac} mtu ${mtu} netns ${o.netns}`,
     `link set ${veth} master ${n.link} addrgenmode none up`,
     // Hairpin: a container that calls its own published port, where bridged packets are translated (bridge-nf-call-iptables).
-    `link set ${veth} type bridge_slave hairpin on${isOff(n, OPTION.icc) ? ' isolated on' : ''}`,
+    `link set ${veth} type bridge_slave hairpin on${isIsolated ? ' isolated on' : ''}`,
   ];
 }
 

@@ -8,16 +8,23 @@ import { type Ctx, hexOf, messageOf, Scope, sha256 } from '#lib/base';
 import { parseResolvConf } from '../../network/dns/upstream.ts';
 import { KeyedLock } from '../../plugins/keyed-lock.ts';
 import { EngineError } from '../http/contract.ts';
-import type { EngineContainers, EngineEvents, EngineHost, EngineNetworks, EnginePart, SandboxRequest } from '../parts.ts';
+import type {
+  EngineContainers,
+  EngineEvents,
+  EngineHost,
+  EngineNetworks,
+  EnginePart,
+  SandboxRequest,
+} from '../parts.ts';
 import { type CreateRequest, completePools } from './create.ts';
 import { PREDEFINED } from './dns/zone.ts';
 import { Fabric } from './fabric.ts';
-import { type Block, parseBlock } from './ipam/blocks.ts';
+import { type Block, type Family, parseBlock } from './ipam/blocks.ts';
 import { bridgeName, type EngineNames, engineNames, predefinedId } from './names.ts';
 import { PortHolder } from './ports/holder.ts';
 import type { NetworkDriver, NetworkRecord, SandboxRecord } from './record.ts';
-import { OPTION } from './rules.ts';
 import { networkRoutes } from './routes.ts';
+import { OPTION } from './rules.ts';
 import { Sandboxes } from './sandboxes.ts';
 import { NetworkState } from './state.ts';
 import { viewOf } from './view.ts';
@@ -40,9 +47,15 @@ export async function openNetworks(
   c: Ctx,
 ): Promise<BridgeNetworks & EnginePart> {
   const state = await NetworkState.open(join(host.folder, 'networks'), c.log);
-  const networks = new BridgeNetworks(host, ports, state, c);
+  const networks = new BridgeNetworks(host, ports, { state, families: await familiesOfHost() }, c);
   await networks.begin(c);
   return Object.assign(networks, { routes: networkRoutes(networks, ports) });
+}
+
+/** Whether this host has IPv6 at all. */
+async function familiesOfHost(): Promise<readonly Family[]> {
+  const isOff = await readFile('/proc/sys/net/ipv6/conf/all/disable_ipv6', 'utf8').catch(() => '1');
+  return isOff.trim() === '0' ? [4, 6] : [4];
 }
 
 export class BridgeNetworks implements EngineNetworks, AsyncDisposable {
@@ -57,7 +70,12 @@ export class BridgeNetworks implements EngineNetworks, AsyncDisposable {
   /** Creations and removals of networks. */
   readonly #lock = new KeyedLock();
 
-  constructor(host: EngineHost, ports: NetworkPorts, state: NetworkState, c: Ctx) {
+  constructor(
+    host: EngineHost,
+    ports: NetworkPorts,
+    { state, families }: { readonly state: NetworkState; readonly families: readonly Family[] },
+    c: Ctx,
+  ) {
     this.#host = host;
     this.#ports = ports;
     this.state = state;
@@ -75,7 +93,7 @@ export class BridgeNetworks implements EngineNetworks, AsyncDisposable {
         events: ports.events,
         random,
         resolvConf: ports.resolvConf ?? '/etc/resolv.conf',
-        families: [4],
+        families,
       },
       this.#c,
     );
@@ -140,7 +158,10 @@ export class BridgeNetworks implements EngineNetworks, AsyncDisposable {
           await this.#fabric.apply();
         } catch (e) {
           await this.#remove(record).catch((err: unknown) =>
-            this.#c.log.warn({ err, network: name }, 'what a failed creation of a network has left could not be undone'),
+            this.#c.log.warn(
+              { err, network: name },
+              'what a failed creation of a network has left could not be undone',
+            ),
           );
           throw new EngineError(500, `failed to create network ${name}: ${messageOf(e)}`, { cause: e });
         }
@@ -201,8 +222,16 @@ export class BridgeNetworks implements EngineNetworks, AsyncDisposable {
     for (const [name, driver] of drivers) {
       const id = predefinedId(this.#host.instance, name);
       const known = this.state.networks.get(id);
-      if (known !== undefined && (name !== 'bridge' || this.isUsed(id) || !(await this.#isOverlapped(known, c)))) continue;
-      const none = { isInternal: false, isAttachable: false, hasIpv4: true, hasIpv6: false, labels: {}, ipamOptions: {} };
+      if (known !== undefined && (name !== 'bridge' || this.isUsed(id) || !(await this.#isOverlapped(known, c))))
+        continue;
+      const none = {
+        isInternal: false,
+        isAttachable: false,
+        hasIpv4: true,
+        hasIpv6: false,
+        labels: {},
+        ipamOptions: {},
+      };
       const isBridge = driver === 'bridge';
       const asked = { ...none, name: '', options: {}, pools: [] };
       const others = [...this.state.networks.values()].filter((n) => n.id !== id);
@@ -217,7 +246,16 @@ export class BridgeNetworks implements EngineNetworks, AsyncDisposable {
           }
         : {};
       const link = isBridge ? bridgeName(this.#names, id) : '';
-      await this.state.saveNetwork({ ...none, id, name, driver, createdAtMs: this.#host.clock.now(), options, pools, link });
+      await this.state.saveNetwork({
+        ...none,
+        id,
+        name,
+        driver,
+        createdAtMs: this.#host.clock.now(),
+        options,
+        pools,
+        link,
+      });
     }
   }
 
@@ -230,7 +268,10 @@ export class BridgeNetworks implements EngineNetworks, AsyncDisposable {
 
   /** Blocks of the host's routes, of what it is told to avoid, and its resolvers. */
   async #taken(c: Ctx): Promise<readonly Block[]> {
-    const resolvers = await readFile(this.#ports.resolvConf ?? '/etc/resolv.conf', 'utf8').then(parseResolvConf, () => undefined);
+    const resolvers = await readFile(this.#ports.resolvConf ?? '/etc/resolv.conf', 'utf8').then(
+      parseResolvConf,
+      () => undefined,
+    );
     const texts = [
       ...(this.#ports.avoid?.() ?? []),
       ...(resolvers?.nameservers ?? []).map((s) => `${s}/${s.includes(':') ? 128 : 32}`),
@@ -258,7 +299,12 @@ export class BridgeNetworks implements EngineNetworks, AsyncDisposable {
   /** Of containers that are no more: a crash may have come between their removal and `forget`. */
   async #closeOrphans(): Promise<void> {
     const before = [...this.state.sandboxes.keys()];
-    const known = new Set<string>(this.#ports.containers().list().map((x) => x.id));
+    const known = new Set<string>(
+      this.#ports
+        .containers()
+        .list()
+        .map((x) => x.id),
+    );
     for (const id of before) if (!known.has(id)) await this.sandboxes.forget(id, this.#c);
   }
 

@@ -47,7 +47,9 @@ export function planEndpoint(
   const isBridge = network.driver === 'bridge';
   const asks = (wanted.IPv4Address ?? '') !== '' || (wanted.IPv6Address ?? '') !== '';
   if (asks && PREDEFINED_DRIVER_NAMES.includes(network.name))
-    throw badParameter('invalid endpoint settings:\nuser specified IP address is supported on user defined networks only');
+    throw badParameter(
+      'invalid endpoint settings:\nuser specified IP address is supported on user defined networks only',
+    );
   const ipv4 = isBridge ? addressIn(network, 4, wanted.IPv4Address ?? '', o.containerId, source.state) : '';
   const ipv6 = isBridge ? addressIn(network, 6, wanted.IPv6Address ?? '', o.containerId, source.state) : '';
   const macAsked = (settings.MacAddress ?? '').toLowerCase().replaceAll('-', ':');
@@ -81,9 +83,7 @@ function addressIn(
   const pool = poolFor(network, family);
   if (pool === undefined) {
     if (wanted === '') return '';
-    throw badParameter(
-      `invalid endpoint settings:\nno configured subnet or ip-range contain the IP address ${wanted}`,
-    );
+    throw badParameter(`invalid endpoint settings:\nno configured subnet or ip-range contain the IP address ${wanted}`);
   }
   // What it kept while it did not run is used again.
   const kept = state.sandboxes.get(containerId)?.endpoints.find((e) => e.networkId === network.id);

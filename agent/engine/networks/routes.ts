@@ -183,7 +183,9 @@ function checkShared(mode: string, network: string): void {
   if (network === 'host')
     throw badParameter('cannot connect container to host network - container must be created in host network mode');
   if (mode === 'none' || network === 'none')
-    throw badParameter('container cannot be connected to multiple networks with one of the networks in private (none) mode');
+    throw badParameter(
+      'container cannot be connected to multiple networks with one of the networks in private (none) mode',
+    );
 }
 
 function readSettings(o: JsonObject): EndpointSettings {
@@ -226,4 +228,3 @@ export function untilOf(values: readonly string[], nowMs: number): number | unde
   if (Number.isNaN(at)) throw badParameter(`failed to parse value as time or duration: "${text}"`);
   return at;
 }
-

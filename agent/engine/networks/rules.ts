@@ -48,7 +48,10 @@ export function engineRuleset(
   const chains = new Map<string, Chain>([
     ['guard', { hook: 'type filter hook prerouting priority raw', rules: guardRules(bridges) }],
     ['published', { hook: undefined, rules: publishedRules() }],
-    ['prerouting', { hook: 'type nat hook prerouting priority dstnat', rules: ['fib daddr type local goto published'] }],
+    [
+      'prerouting',
+      { hook: 'type nat hook prerouting priority dstnat', rules: ['fib daddr type local goto published'] },
+    ],
     // The number: nft knows no name for it in this hook.
     ['output', { hook: 'type nat hook output priority -100', rules: ['fib daddr type local goto published'] }],
     ['postrouting', { hook: 'type nat hook postrouting priority srcnat', rules: bridges.flatMap(natRules) }],

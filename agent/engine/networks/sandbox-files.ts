@@ -1,5 +1,8 @@
 /** What stands in a container's files, of what its sandbox is. */
 import { hostname } from 'node:os';
+import { parseResolvConf } from '../../network/dns/upstream.ts';
+import { RESOLVER_IP } from './dns/resolver.ts';
+import { PREDEFINED } from './dns/zone.ts';
 import {
   extraHostLines,
   filePaths,
@@ -11,9 +14,6 @@ import {
   writeFiles,
   writeInPlace,
 } from './files.ts';
-import { PREDEFINED } from './dns/zone.ts';
-import { RESOLVER_IP } from './dns/resolver.ts';
-import { parseResolvConf } from '../../network/dns/upstream.ts';
 import type { EndpointRecord, SandboxRecord } from './record.ts';
 import type { NetworkState } from './state.ts';
 

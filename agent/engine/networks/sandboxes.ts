@@ -14,16 +14,16 @@ import { EngineError } from '../http/contract.ts';
 import type { EngineEvents, Sandbox, SandboxRequest } from '../parts.ts';
 import type { EndpointSettings } from '../types.ts';
 import { Resolver } from './dns/resolver.ts';
+import { PREDEFINED } from './dns/zone.ts';
 import type { Fabric } from './fabric.ts';
 import { changeHosts, filePaths, isLoopback } from './files.ts';
-import { planEndpoint, planSandbox, type PlanSource } from './plan.ts';
 import type { Family } from './ipam/blocks.ts';
+import { type PlanSource, planEndpoint, planSandbox } from './plan.ts';
 import { wantedPorts } from './ports/bindings.ts';
 import type { PortHolder, TargetOf } from './ports/holder.ts';
 import { type EndpointRecord, gatewayEndpoint, type NetworkRecord, type SandboxRecord } from './record.ts';
 import { OPTION } from './rules.ts';
 import { hostsLinesOf, writeSandboxFiles } from './sandbox-files.ts';
-import { PREDEFINED } from './dns/zone.ts';
 import type { NetworkState } from './state.ts';
 
 /** nsfs: what a pinned namespace is on. */
@@ -106,7 +106,10 @@ export class Sandboxes {
           try {
             if (known.phase !== 'open' || !(await this.#adopt(known))) await this.#close(known);
           } catch (err) {
-            this.#c.log.error({ err, container: known.containerId }, 'the network of a container could not be taken over');
+            this.#c.log.error(
+              { err, container: known.containerId },
+              'the network of a container could not be taken over',
+            );
           }
         },
         this.#c,
@@ -238,7 +241,8 @@ export class Sandboxes {
 
   async #holdPorts(record: SandboxRecord): Promise<SandboxRecord> {
     const { holder, state, families } = this.#p;
-    const out = gatewayEndpoint(record.endpoints, state.networks, 4) ?? gatewayEndpoint(record.endpoints, state.networks, 6);
+    const out =
+      gatewayEndpoint(record.endpoints, state.networks, 4) ?? gatewayEndpoint(record.endpoints, state.networks, 6);
     if (out === undefined) return record;
     const defaultIp = state.networks.get(out.networkId)?.options[OPTION.hostBinding] ?? '';
     const wanted = wantedPorts(
@@ -278,7 +282,10 @@ export class Sandboxes {
     if (record.ports.length > 0 && !holder.has(record.containerId)) {
       const lost = await holder.holdAgain(record.containerId, record.ports, this.#targetOf(record.containerId));
       if (lost.length > 0)
-        this.#c.log.warn({ ports: lost, container: record.containerId }, 'a program of the host listens on published ports');
+        this.#c.log.warn(
+          { ports: lost, container: record.containerId },
+          'a program of the host listens on published ports',
+        );
     }
     return true;
   }
@@ -338,8 +345,7 @@ export class Sandboxes {
     const resolver = await Resolver.open(kernel, { netns, port: record.dnsPort, answerer, onEnd }, this.#c);
     this.#resolvers.set(containerId, resolver);
     const now = state.sandboxes.get(containerId);
-    if (now !== undefined && now.dnsPort !== resolver.port)
-      await state.saveSandbox({ ...now, dnsPort: resolver.port });
+    if (now !== undefined && now.dnsPort !== resolver.port) await state.saveSandbox({ ...now, dnsPort: resolver.port });
   }
 
   async #restartResolver(containerId: string): Promise<void> {

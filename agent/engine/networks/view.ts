@@ -4,7 +4,14 @@ import type { EngineNetworks } from '../parts.ts';
 import type { EndpointSettings } from '../types.ts';
 import { dnsNamesOf, PREDEFINED } from './dns/zone.ts';
 import { portMapOf } from './ports/bindings.ts';
-import { type EndpointRecord, type NetworkRecord, poolFor, prefixOf, type SandboxRecord, withPrefix } from './record.ts';
+import {
+  type EndpointRecord,
+  type NetworkRecord,
+  poolFor,
+  prefixOf,
+  type SandboxRecord,
+  withPrefix,
+} from './record.ts';
 
 export function viewOf(
   s: SandboxRecord,
@@ -47,7 +54,9 @@ function settingsOf(s: SandboxRecord, e: EndpointRecord, network: NetworkRecord 
 
 /** `attached`: those to be told; undefined = none (list from API 1.28 on). */
 export function networkShape(n: NetworkRecord, attached: readonly SandboxRecord[]): object {
-  const containers = attached.flatMap((s) => s.endpoints.flatMap((e) => (e.networkId === n.id ? [[s, e] as const] : [])));
+  const containers = attached.flatMap((s) =>
+    s.endpoints.flatMap((e) => (e.networkId === n.id ? [[s, e] as const] : [])),
+  );
   return {
     Name: n.name,
     Id: n.id,

@@ -97,8 +97,7 @@ async function leadToPort(kernel: Pick<LinuxKernel, 'programs'>, netns: string, 
 
 /** Pure. */
 export function resolverTable(port: number): string {
-  const rule = (l4: string): string =>
-    `    ip daddr ${RESOLVER_IP} ${l4} dport 53 dnat to ${RESOLVER_IP}:${port}`;
+  const rule = (l4: string): string => `    ip daddr ${RESOLVER_IP} ${l4} dport 53 dnat to ${RESOLVER_IP}:${port}`;
   return [
     'table ip berth-dns {}',
     'delete table ip berth-dns',

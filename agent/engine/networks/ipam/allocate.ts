@@ -47,9 +47,7 @@ function checked(u: PoolUse, subnet: Block, wanted: string): string {
       'invalid endpoint settings:\nuser specified IP address is supported only when connecting to networks with user configured subnets',
     );
   if (!containsAddress(subnet, address))
-    throw badParameter(
-      `invalid endpoint settings:\nno configured subnet or ip-range contain the IP address ${wanted}`,
-    );
+    throw badParameter(`invalid endpoint settings:\nno configured subnet or ip-range contain the IP address ${wanted}`);
   const text = formatAddress(address);
   if (u.used.has(text) || reservedOf(pool, subnet)(address.value)) throw new EngineError(403, 'Address already in use');
   return text;

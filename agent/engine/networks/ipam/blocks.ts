@@ -32,7 +32,9 @@ function parseIpv6(text: string): bigint | undefined {
   const tail = /^(.*:)(\d+\.\d+\.\d+\.\d+)$/.exec(text);
   if (tail) {
     const low = parseIpv4(tail[2] ?? '');
-    return low === undefined ? undefined : parseIpv6(`${tail[1]}${(low >> 16n).toString(16)}:${(low & 0xffffn).toString(16)}`);
+    return low === undefined
+      ? undefined
+      : parseIpv6(`${tail[1]}${(low >> 16n).toString(16)}:${(low & 0xffffn).toString(16)}`);
   }
   const halves = text.split('::');
   if (halves.length > 2) return undefined;

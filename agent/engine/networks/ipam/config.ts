@@ -71,7 +71,8 @@ export function poolOf(block: Block, r?: PoolRequest): Pool {
   const start = (range === '' ? undefined : parseBlock(range)) ?? block;
   const used = new Set(Object.values(aux).map((a) => parseAddress(a)?.value));
   // The block's own address is nobody's, unless it is so small that all are somebody's.
-  let value = start.first === block.first && block.prefixLength < (family === 4 ? 31 : 127) ? start.first + 1n : start.first;
+  let value =
+    start.first === block.first && block.prefixLength < (family === 4 ? 31 : 127) ? start.first + 1n : start.first;
   while (used.has(value)) value++;
   const asked = parseAddress(r?.gateway ?? '');
   const gateway = formatAddress(asked ?? { family, value });

@@ -1,7 +1,15 @@
 import { expect, test } from 'vitest';
 import { seededRandom } from '#lib/base';
 import { allocateAddress, type PoolUse } from './allocate.ts';
-import { type Block, containsAddress, formatAddress, formatBlock, overlaps, parseAddress, parseBlock } from './blocks.ts';
+import {
+  type Block,
+  containsAddress,
+  formatAddress,
+  formatBlock,
+  overlaps,
+  parseAddress,
+  parseBlock,
+} from './blocks.ts';
 import { poolOf, poolsOf } from './config.ts';
 import { chooseIpv4, chooseIpv6 } from './pools.ts';
 
@@ -24,10 +32,18 @@ test.each([
   expect(a && formatAddress(a)).toBe(printed);
 });
 
-test.each(['', '1.2.3', '1.2.3.256', '01.2.3.4', ':::', '1::2::3', '1:2:3:4:5:6:7', 'g::', '1:2:3:4:5:6:7:8:9', 'fe80::1%eth0'])(
-  '%j is no address',
-  (text) => expect(parseAddress(text)).toBeUndefined(),
-);
+test.each([
+  '',
+  '1.2.3',
+  '1.2.3.256',
+  '01.2.3.4',
+  ':::',
+  '1::2::3',
+  '1:2:3:4:5:6:7',
+  'g::',
+  '1:2:3:4:5:6:7:8:9',
+  'fe80::1%eth0',
+])('%j is no address', (text) => expect(parseAddress(text)).toBeUndefined());
 
 test('what is printed reads as the same address, of either family', () => {
   const random = seededRandom(5);
@@ -85,15 +101,21 @@ test('a network config is checked in the words of moby (api/types/network/ipam.g
     }
     return 'fine';
   };
-  expect(words(ask('10.0.0.0/24', { range: '10.0.0.128/25', gateway: '10.0.0.9', aux: { a: '10.0.0.5' } }))).toBe('fine');
+  expect(words(ask('10.0.0.0/24', { range: '10.0.0.128/25', gateway: '10.0.0.9', aux: { a: '10.0.0.5' } }))).toBe(
+    'fine',
+  );
   expect(words(ask('x'))).toBe('invalid network config:\ninvalid subnet x: invalid CIDR block notation');
-  expect(words(ask('10.0.0.1/24'))).toBe('invalid network config:\ninvalid subnet 10.0.0.1/24: it should be 10.0.0.0/24');
+  expect(words(ask('10.0.0.1/24'))).toBe(
+    'invalid network config:\ninvalid subnet 10.0.0.1/24: it should be 10.0.0.0/24',
+  );
   expect(words(ask('10.0.0.0/24', { range: '10.0.0.0/16', gateway: 'fd00::1' }))).toBe(
     'invalid network config:\n' +
       '* invalid ip-range 10.0.0.0/16: CIDR block is bigger than its parent subnet 10.0.0.0/24\n' +
       '* invalid gateway fd00::1: parent subnet is an IPv4 block',
   );
-  expect(words(ask('10.0.0.0/24', { range: '10.0.1.0/25' }))).toMatch(/parent subnet 10.0.0.0\/24 doesn't contain ip-range/);
+  expect(words(ask('10.0.0.0/24', { range: '10.0.1.0/25' }))).toMatch(
+    /parent subnet 10.0.0.0\/24 doesn't contain ip-range/,
+  );
   expect(words(ask('10.0.0.0/24', { aux: { router: '10.1.0.1' } }))).toMatch(
     /invalid auxiliary address router: parent subnet 10.0.0.0\/24 doesn't contain this address/,
   );
@@ -102,7 +124,9 @@ test('a network config is checked in the words of moby (api/types/network/ipam.g
 
 test('the gateway is the first address of the range that no auxiliary address has', () => {
   expect(poolOf(block('10.0.0.0/24')).gateway).toBe('10.0.0.1');
-  expect(poolOf(block('10.0.0.0/24'), ask('', { range: '10.0.0.64/26', aux: { a: '10.0.0.64' } })).gateway).toBe('10.0.0.65');
+  expect(poolOf(block('10.0.0.0/24'), ask('', { range: '10.0.0.64/26', aux: { a: '10.0.0.64' } })).gateway).toBe(
+    '10.0.0.65',
+  );
   expect(poolOf(block('fd00::/64')).gateway).toBe('fd00::1');
 });
 

@@ -49,7 +49,12 @@ export function wantedPorts(
     const { port, protocol } = parsePort(key);
     bound.add(`${port}/${protocol}`);
     for (const b of bindings === null || bindings.length === 0 ? [ANY] : bindings)
-      out.push({ protocol, containerPort: port, hostIps: hostIpsOf(b.HostIp ?? '', host), ...rangeOf(b.HostPort ?? '') });
+      out.push({
+        protocol,
+        containerPort: port,
+        hostIps: hostIpsOf(b.HostIp ?? '', host),
+        ...rangeOf(b.HostPort ?? ''),
+      });
   }
   if (!o.publishAll) return unique(out);
   for (const key of o.exposed) {

@@ -77,7 +77,10 @@ export class PortHolder {
     }
     const ip = w.hostIps[0] ?? '0.0.0.0';
     const range = w.last > w.first ? `${w.first}-${w.last}` : String(w.first);
-    throw new EngineError(500, `Bind for ${ip.includes(':') ? `[${ip}]` : ip}:${range} failed: port is already allocated`);
+    throw new EngineError(
+      500,
+      `Bind for ${ip.includes(':') ? `[${ip}]` : ip}:${range} failed: port is already allocated`,
+    );
   }
 
   /** On all of its addresses or none. */
@@ -105,11 +108,9 @@ export class PortHolder {
     } catch (e) {
       const code = e instanceof Error && 'code' in e ? e.code : undefined;
       if (code === 'EADDRINUSE') return undefined;
-      const why = code === 'EADDRNOTAVAIL' ? 'cannot assign requested address' : String(e instanceof Error ? e.message : e);
-      throw new EngineError(
-        500,
-        `failed to bind host port ${port.hostIp}:${port.hostPort}/${port.protocol}: ${why}`,
-      );
+      const why =
+        code === 'EADDRNOTAVAIL' ? 'cannot assign requested address' : String(e instanceof Error ? e.message : e);
+      throw new EngineError(500, `failed to bind host port ${port.hostIp}:${port.hostPort}/${port.protocol}: ${why}`);
     }
   }
 
@@ -136,7 +137,10 @@ async function listenTcp(wanted: HeldPort, targetOf: TargetOf): Promise<Holding>
     server.listen({ host: wanted.hostIp, port: wanted.hostPort, ipv6Only: true, exclusive: true }, resolve);
   });
   const address = server.address();
-  const port = { ...wanted, hostPort: typeof address === 'object' && address !== null ? address.port : wanted.hostPort };
+  const port = {
+    ...wanted,
+    hostPort: typeof address === 'object' && address !== null ? address.port : wanted.hostPort,
+  };
   server.on('error', () => undefined);
   server.on('connection', (client) => {
     const target = targetOf(port);
