@@ -17,9 +17,12 @@ import type { IsolationSettings } from '../runtime/isolation/settings.ts';
 import { openRuntime } from '../runtime/open.ts';
 import { openMemoryFolder, runtimeStateFolder } from '../runtime-state.ts';
 import { openEvents } from './events/open.ts';
+import { EngineError } from './http/contract.ts';
 import { EngineServer } from './http/server.ts';
-import type { EngineHost, EnginePart } from './parts.ts';
+import { openNetworks } from './networks/open.ts';
+import type { EngineContainers, EngineHost, EnginePart } from './parts.ts';
 import { openSystem } from './system/open.ts';
+import { openVolumes } from './volumes/open.ts';
 
 export interface EngineOptions {
   readonly kernel: LinuxKernel;
@@ -71,10 +74,35 @@ async function openParts(o: EngineOptions, scope: Scope, c: Ctx): Promise<Engine
     parts.push(part);
     return part;
   };
-  add(openEvents(host));
+  const events = openEvents(host);
+  add(events);
   add(await openSystem(host));
+  const containers = new Later<EngineContainers>('containers');
+  const shared = { events: events.events, containers: () => containers.get() };
+  add(await openVolumes(host, shared, c));
+  add(scope.own(await openNetworks(host, shared, c)));
   const routes = parts.flatMap((p) => p.routes);
   return scope.own(new EngineServer({ routes, version: o.version, tls: o.tls, clock: o.clock, log: o.log }));
+}
+
+/** A part that others ask for only when all are open. */
+class Later<T> {
+  readonly #what: string;
+  #part: T | undefined;
+
+  constructor(what: string) {
+    this.#what = what;
+  }
+
+  set(part: T): void {
+    this.#part = part;
+  }
+
+  get(): T {
+    if (this.#part === undefined)
+      throw new EngineError(503, `the engine is being opened: ${this.#what} are not there yet`);
+    return this.#part;
+  }
 }
 
 async function openHost(o: EngineOptions, scope: Scope, c: Ctx): Promise<EngineHost> {

@@ -35,7 +35,8 @@ export async function callRoute(
     };
     const reply: EngineReply = {
       json: (status, body) => {
-        answer = { status, body: JSON.parse(JSON.stringify(body)) };
+        const text = JSON.stringify(body);
+        answer = { status, body: JSON.parse(text) };
       },
       empty: (status) => {
         answer = { status, body: undefined };

@@ -138,7 +138,7 @@ const CLIENT = `
 const net = require('node:net'), dgram = require('node:dgram');
 const [l4, host, port] = process.argv.slice(1);
 const say = (t) => { console.log(t); process.exit(0); };
-setTimeout(() => say('timeout'), 1500);
+setTimeout(() => say('timeout'), 800);
 if (l4 === 'udp') {
   const u = dgram.createSocket(host.includes(':') ? 'udp6' : 'udp4');
   u.on('message', (m) => say(String(m)));

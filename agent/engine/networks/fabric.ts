@@ -55,6 +55,10 @@ export class Fabric {
     if (this.#made.size > 0) await this.#writer.apply();
   }
 
+  isMade(networkId: string): boolean {
+    return this.#made.has(networkId);
+  }
+
   /** Idempotent, once for all who ask. The table is not written yet. */
   async ensureBridge(n: NetworkRecord, c: Ctx): Promise<void> {
     if (this.#made.has(n.id)) return;

@@ -16,16 +16,17 @@ import type {
   EnginePart,
   SandboxRequest,
 } from '../parts.ts';
+import type { EndpointSettings } from '../types.ts';
 import { type CreateRequest, completePools } from './create.ts';
 import { PREDEFINED } from './dns/zone.ts';
 import { Fabric } from './fabric.ts';
-import { type Block, type Family, parseBlock } from './ipam/blocks.ts';
+import { type Block, type Family, overlaps, parseBlock } from './ipam/blocks.ts';
 import { bridgeName, type EngineNames, engineNames, predefinedId } from './names.ts';
 import { PortHolder } from './ports/holder.ts';
-import type { NetworkDriver, NetworkRecord, SandboxRecord } from './record.ts';
+import type { NetworkRecord, SandboxRecord } from './record.ts';
 import { networkRoutes } from './routes.ts';
 import { OPTION } from './rules.ts';
-import { Sandboxes } from './sandboxes.ts';
+import { Sandboxes } from './sandbox/sandboxes.ts';
 import { NetworkState } from './state.ts';
 import { viewOf } from './view.ts';
 
@@ -40,6 +41,18 @@ export interface NetworkPorts {
 }
 
 const HEAL_EVERY_MS = 30_000;
+const BRIDGE_TRIES = 4;
+const PLAIN = {
+  ...{ isInternal: false, isAttachable: false, hasIpv4: true, hasIpv6: false },
+  ...{ labels: {}, ipamOptions: {} },
+};
+const BRIDGE_OPTIONS = {
+  'com.docker.network.bridge.default_bridge': 'true',
+  [OPTION.icc]: 'true',
+  [OPTION.masquerade]: 'true',
+  [OPTION.hostBinding]: '0.0.0.0',
+  [OPTION.mtu]: '1500',
+} as const;
 
 export async function openNetworks(
   host: EngineHost,
@@ -112,11 +125,15 @@ export class BridgeNetworks implements EngineNetworks, AsyncDisposable {
   }
 
   async open(r: SandboxRequest, c: Ctx): ReturnType<EngineNetworks['open']> {
-    if (r.extraHosts.some((h) => h.endsWith('host-gateway'))) {
-      await this.#fabric.ensureBridge(this.state.find('bridge'), c);
-      await this.#fabric.apply();
-    }
+    const isOnBridge = ['', 'default', 'bridge'].includes(r.networkMode) || r.endpoints['bridge'] !== undefined;
+    if (isOnBridge || r.extraHosts.some((h) => h.endsWith('host-gateway'))) await this.#readyBridge(c);
     return this.sandboxes.open(r, c);
+  }
+
+  /** While it runs; false when it does not. */
+  async connect(containerId: string, network: NetworkRecord, settings: EndpointSettings, c: Ctx): Promise<boolean> {
+    if (network.name === 'bridge') await this.#readyBridge(c);
+    return this.sandboxes.connect(containerId, this.state.find(network.id), settings, c);
   }
 
   close(containerId: string, c: Ctx): Promise<void> {
@@ -214,56 +231,61 @@ export class BridgeNetworks implements EngineNetworks, AsyncDisposable {
   }
 
   async #ensurePredefined(c: Ctx): Promise<void> {
-    const drivers: readonly (readonly [string, NetworkDriver])[] = [
-      ['bridge', 'bridge'],
-      ['host', 'host'],
-      ['none', 'null'],
-    ];
-    for (const [name, driver] of drivers) {
+    const createdAtMs = this.#host.clock.now();
+    for (const [name, driver] of [['host', 'host'] as const, ['none', 'null'] as const]) {
       const id = predefinedId(this.#host.instance, name);
-      const known = this.state.networks.get(id);
-      if (known !== undefined && (name !== 'bridge' || this.isUsed(id) || !(await this.#isOverlapped(known, c))))
-        continue;
-      const none = {
-        isInternal: false,
-        isAttachable: false,
-        hasIpv4: true,
-        hasIpv6: false,
-        labels: {},
-        ipamOptions: {},
-      };
-      const isBridge = driver === 'bridge';
-      const asked = { ...none, name: '', options: {}, pools: [] };
-      const others = [...this.state.networks.values()].filter((n) => n.id !== id);
-      const pools = isBridge ? completePools(asked, { others, host: await this.#taken(c), seed: this.#seed() }) : [];
-      const options: Record<string, string> = isBridge
-        ? {
-            'com.docker.network.bridge.default_bridge': 'true',
-            [OPTION.icc]: 'true',
-            [OPTION.masquerade]: 'true',
-            [OPTION.hostBinding]: '0.0.0.0',
-            [OPTION.mtu]: '1500',
-          }
-        : {};
-      const link = isBridge ? bridgeName(this.#names, id) : '';
-      await this.state.saveNetwork({
-        ...none,
-        id,
-        name,
-        driver,
-        createdAtMs: this.#host.clock.now(),
-        options,
-        pools,
-        link,
-      });
+      if (this.state.networks.has(id)) continue;
+      await this.state.saveNetwork({ ...PLAIN, id, name, driver, createdAtMs, options: {}, pools: [], link: '' });
     }
+    const bridge = this.state.networks.get(this.#bridgeId());
+    if (bridge === undefined) await this.#chooseBridge(createdAtMs, c);
+    else if (!this.isUsed(bridge.id) && (await this.#isOverlapped(bridge, c)))
+      await this.#chooseBridge(bridge.createdAtMs, c);
+  }
+
+  /** The predefined bridge with a block that nobody has. */
+  async #chooseBridge(createdAtMs: number, c: Ctx): Promise<NetworkRecord> {
+    const id = this.#bridgeId();
+    const others = [...this.state.networks.values()].filter((n) => n.id !== id);
+    const asked = { ...PLAIN, name: '', options: {}, pools: [] };
+    const pools = completePools(asked, { others, host: await this.#taken(c), seed: this.#seed() });
+    const link = bridgeName(this.#names, id);
+    const record: NetworkRecord = {
+      ...PLAIN,
+      ...{ id, name: 'bridge', driver: 'bridge', createdAtMs, options: BRIDGE_OPTIONS, pools, link },
+    };
+    await this.state.saveNetwork(record);
+    return record;
+  }
+
+  /** Its block is looked at again, before and after: a dockerd or another instance may have come to use it meanwhile. */
+  async #readyBridge(c: Ctx): Promise<void> {
+    if (this.#fabric.isMade(this.#bridgeId())) return;
+    await this.#lock.run(
+      'networks',
+      async () => {
+        for (let left = BRIDGE_TRIES; !this.#fabric.isMade(this.#bridgeId()); left--) {
+          const known = this.state.find(this.#bridgeId());
+          const isMoving = !this.isUsed(known.id) && (await this.#isOverlapped(known, c));
+          const now = isMoving ? await this.#chooseBridge(known.createdAtMs, c) : known;
+          await this.#fabric.ensureBridge(now, c);
+          if (left > 0 && (await this.#isOverlapped(now, c))) await this.#fabric.removeBridge(now, c);
+        }
+      },
+      c,
+    );
+    await this.#fabric.apply();
+  }
+
+  #bridgeId(): string {
+    return predefinedId(this.#host.instance, 'bridge');
   }
 
   /** Somebody came to use the block of the predefined bridge while nobody was on it: a dockerd beside us, say. */
   async #isOverlapped(bridge: NetworkRecord, c: Ctx): Promise<boolean> {
     const blocks = bridge.pools.flatMap((p) => parseBlock(p.subnet) ?? []);
     const taken = await this.#fabric.hostBlocks(c);
-    return taken.some((t) => blocks.some((b) => b.family === t.family && b.first === t.first));
+    return taken.some((t) => blocks.some((b) => overlaps(b, t)));
   }
 
   /** Blocks of the host's routes, of what it is told to avoid, and its resolvers. */

@@ -17,7 +17,8 @@ const LIST_FILTERS = ['dangling', 'driver', 'id', 'label', 'label!', 'name', 'sc
 export function networkRoutes(networks: BridgeNetworks, ports: NetworkPorts): readonly EngineRoute[] {
   const list = async (r: EngineRequest): Promise<object[]> => {
     const filters = r.filters(LIST_FILTERS);
-    const found = [...networks.state.networks.values()].filter((n) => isListed(n, filters, networks));
+    const all = [...networks.state.networks.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    const found = all.filter((n) => isListed(n, filters, networks));
     return found.map((n) => networkShape(n, r.version < BARE_LIST_SINCE ? networks.state.on(n.id) : []));
   };
   const listRoute = (path: string): EngineRoute => ({
@@ -91,7 +92,7 @@ function connectRoute(networks: BridgeNetworks, ports: NetworkPorts): EngineRout
       const before = record.endpoints;
       if (before[network.name] !== undefined && networks.view(container.id)?.endpoints[network.name] !== undefined)
         throw new EngineError(403, `endpoint with name ${record.name} already exists in network ${network.name}`);
-      await networks.sandboxes.connect(container.id, network, settings, r.c);
+      await networks.connect(container.id, network, settings, r.c);
       try {
         const now = containers.find(container.id).record.endpoints;
         await containers.setEndpoints(container.id, { ...now, [network.name]: settings }, r.c);

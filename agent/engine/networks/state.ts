@@ -41,6 +41,10 @@ export class NetworkState {
     return join(this.#folder, 'ns', containerId);
   }
 
+  namespacePath(containerId: string): string {
+    return join(this.namespaceFolder(containerId), 'net');
+  }
+
   get namespacesFolder(): string {
     return join(this.#folder, 'ns');
   }

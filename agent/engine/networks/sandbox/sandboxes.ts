@@ -4,27 +4,24 @@
  * Source: moby daemon/container_operations.go, libnetwork/sandbox.go.
  */
 import { mkdir, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
-import { allEnded, type Ctx, messageOf, type Random, StatusError } from '#lib/base';
-import type { LinuxKernel } from '../../kernel/linux/open.ts';
-import { Answerer } from '../../network/dns/server.ts';
-import { Upstream } from '../../network/dns/upstream.ts';
-import { KeyedLock } from '../../plugins/keyed-lock.ts';
-import { EngineError } from '../http/contract.ts';
-import type { EngineEvents, Sandbox, SandboxRequest } from '../parts.ts';
-import type { EndpointSettings } from '../types.ts';
-import { Resolver } from './dns/resolver.ts';
-import { PREDEFINED } from './dns/zone.ts';
-import type { Fabric } from './fabric.ts';
-import { changeHosts, filePaths, isLoopback } from './files.ts';
-import type { Family } from './ipam/blocks.ts';
+import { allEnded, type Ctx, type Random } from '#lib/base';
+import type { LinuxKernel } from '../../../kernel/linux/open.ts';
+import { KeyedLock } from '../../../plugins/keyed-lock.ts';
+import { EngineError } from '../../http/contract.ts';
+import type { EngineEvents, Sandbox, SandboxRequest } from '../../parts.ts';
+import type { EndpointSettings } from '../../types.ts';
+import { Resolvers } from '../dns/resolvers.ts';
+import { PREDEFINED } from '../dns/zone.ts';
+import type { Fabric } from '../fabric.ts';
+import type { Family } from '../ipam/blocks.ts';
+import { wantedPorts } from '../ports/bindings.ts';
+import type { PortHolder, TargetOf } from '../ports/holder.ts';
+import { type EndpointRecord, gatewayEndpoint, type NetworkRecord, type SandboxRecord } from '../record.ts';
+import { OPTION } from '../rules.ts';
+import type { NetworkState } from '../state.ts';
+import { changeHosts, filePaths } from './files.ts';
 import { type PlanSource, planEndpoint, planSandbox } from './plan.ts';
-import { wantedPorts } from './ports/bindings.ts';
-import type { PortHolder, TargetOf } from './ports/holder.ts';
-import { type EndpointRecord, gatewayEndpoint, type NetworkRecord, type SandboxRecord } from './record.ts';
-import { OPTION } from './rules.ts';
 import { hostsLinesOf, writeSandboxFiles } from './sandbox-files.ts';
-import type { NetworkState } from './state.ts';
 
 /** nsfs: what a pinned namespace is on. */
 const NSFS_MAGIC = 0x6e736673;
@@ -49,15 +46,15 @@ export class Sandboxes {
   /** Of the part's own life: what was begun is undone under it. */
   readonly #c: Ctx;
   readonly #lock = new KeyedLock();
-  readonly #resolvers = new Map<string, Resolver>();
+  readonly #resolvers: Resolvers;
   readonly #source: PlanSource;
-  readonly #upstream: Upstream;
 
   constructor(p: SandboxPorts, c: Ctx) {
     this.#p = p;
     this.#c = c;
     this.#source = { state: p.state, newId: () => p.random.hex(32) };
-    this.#upstream = new Upstream({ resolvConf: p.resolvConf, own: [], port: 53, random: p.random });
+    const restart = (id: string): Promise<void> => this.#lock.run(id, () => this.#resolvers.restart(id), c);
+    this.#resolvers = new Resolvers({ ...p, restart }, c);
   }
 
   open(r: SandboxRequest, c: Ctx): Promise<Sandbox> {
@@ -143,7 +140,7 @@ export class Sandboxes {
         await this.#p.state.saveSandbox(after);
         try {
           await this.#p.fabric.ensureBridge(network, this.#c);
-          await this.#p.fabric.connect(after, [endpoint], this.#netns(after), this.#c);
+          await this.#p.fabric.connect(after, [endpoint], this.#p.state.namespacePath(after.containerId), this.#c);
           await this.#followEndpoints(before, after);
         } catch (e) {
           await this.#p.fabric.disconnect([endpoint], this.#c);
@@ -168,7 +165,7 @@ export class Sandboxes {
         const after = { ...before, endpoints: before.endpoints.filter((e) => e !== gone) };
         await this.#p.fabric.disconnect([gone], this.#c);
         await this.#p.state.saveSandbox(after);
-        await this.#p.fabric.reroute(after, this.#netns(after), this.#c);
+        await this.#p.fabric.reroute(after, this.#p.state.namespacePath(after.containerId), this.#c);
         await this.#followEndpoints(before, after);
         this.#emit('disconnect', gone, containerId);
         return true;
@@ -179,8 +176,7 @@ export class Sandboxes {
 
   /** Ends what lives in this process: the namespaces, links and rules stay. */
   async stop(): Promise<void> {
-    for (const resolver of this.#resolvers.values()) resolver.close();
-    this.#resolvers.clear();
+    this.#resolvers.closeAll();
     await this.#p.holder.releaseAll();
   }
 
@@ -234,8 +230,8 @@ export class Sandboxes {
     const usable = Object.fromEntries(Object.entries(all).filter(([name]) => hasIpv6 || !name.startsWith('net.ipv6.')));
     await kernel.namespaces.pin(folder, { kinds: ['net'], sysctls: usable }, this.#c);
     await allEnded([
-      fabric.connect(record, record.endpoints, this.#netns(record), this.#c),
-      this.#needsResolver(record) ? this.#startResolver(record) : undefined,
+      fabric.connect(record, record.endpoints, this.#p.state.namespacePath(record.containerId), this.#c),
+      this.#needsResolver(record) ? this.#resolvers.start(record) : undefined,
     ]);
   }
 
@@ -276,8 +272,12 @@ export class Sandboxes {
   async #adopt(record: SandboxRecord): Promise<boolean> {
     const { fabric, holder } = this.#p;
     if (record.mode !== 'host') {
-      if (!(await isPinned(this.#netns(record))) || !(await fabric.isConnected(record, this.#c))) return false;
-      if (this.#needsResolver(record) && !this.#resolvers.has(record.containerId)) await this.#startResolver(record);
+      if (
+        !(await isPinned(this.#p.state.namespacePath(record.containerId))) ||
+        !(await fabric.isConnected(record, this.#c))
+      )
+        return false;
+      if (this.#needsResolver(record) && !this.#resolvers.has(record.containerId)) await this.#resolvers.start(record);
     }
     if (record.ports.length > 0 && !holder.has(record.containerId)) {
       const lost = await holder.holdAgain(record.containerId, record.ports, this.#targetOf(record.containerId));
@@ -295,8 +295,7 @@ export class Sandboxes {
     const id = record.containerId;
     // Its addresses stay taken until its links are gone.
     await state.saveSandbox({ ...record, phase: 'closing', dnsPort: 0 });
-    this.#resolvers.get(id)?.close();
-    this.#resolvers.delete(id);
+    this.#resolvers.close(id);
     await allEnded([
       fabric.disconnect(record.endpoints, this.#c),
       record.ports.length > 0 ? fabric.apply().then(() => holder.release(id)) : holder.release(id),
@@ -320,51 +319,10 @@ export class Sandboxes {
     const added = after.endpoints.filter((e) => addressesOf([e]).some((ip) => !was.includes(ip)));
     await changeHosts(after.folder, { gone, added: hostsLinesOf(after, added) });
     if (this.#needsResolver(after) && !this.#resolvers.has(after.containerId)) {
-      await this.#startResolver(after);
+      await this.#resolvers.start(after);
       await writeSandboxFiles(after, this.#p, true, { only: 'resolvConf' });
     }
     await this.#p.fabric.apply();
-  }
-
-  async #startResolver(record: SandboxRecord): Promise<void> {
-    const { kernel, state } = this.#p;
-    const { containerId } = record;
-    const zone = {
-      domain: undefined,
-      lookup: (q: { name: string; type: string }) => state.names.lookup(containerId, q),
-    };
-    const answerer = new Answerer(() => zone, { ask: (m, t, c) => this.#askOutside(containerId, [m, t, c]) }, this.#c);
-    const onEnd = (): void => {
-      this.#resolvers.delete(containerId);
-      this.#c.log.warn({ container: containerId }, 'the resolver in a container has ended');
-      void this.#lock
-        .run(containerId, () => this.#restartResolver(containerId), this.#c)
-        .catch((err: unknown) => this.#c.log.error({ err, container: containerId }, 'a container has no resolver'));
-    };
-    const netns = this.#netns(record);
-    const resolver = await Resolver.open(kernel, { netns, port: record.dnsPort, answerer, onEnd }, this.#c);
-    this.#resolvers.set(containerId, resolver);
-    const now = state.sandboxes.get(containerId);
-    if (now !== undefined && now.dnsPort !== resolver.port) await state.saveSandbox({ ...now, dnsPort: resolver.port });
-  }
-
-  async #restartResolver(containerId: string): Promise<void> {
-    const now = this.#p.state.sandboxes.get(containerId);
-    if (now?.phase === 'open' && !this.#resolvers.has(containerId)) await this.#startResolver(now);
-  }
-
-  /** A container that may not speak to the outside gets no answers from there either (CVE-2024-29018). */
-  #askOutside(containerId: string, [message, transport, c]: Parameters<Upstream['ask']>): Promise<Buffer> {
-    const { sandboxes, networks } = this.#p.state;
-    const record = sandboxes.get(containerId);
-    const endpoints = record?.endpoints ?? [];
-    const isOut = gatewayEndpoint(endpoints, networks, 4) ?? gatewayEndpoint(endpoints, networks, 6);
-    if (record === undefined || isOut === undefined)
-      throw new StatusError('Unavailable', 'this container has no way to the outside');
-    const servers = record.dns.filter((s) => !isLoopback(s));
-    if (servers.length === 0) return this.#upstream.ask(message, transport, c);
-    const own = new Upstream({ resolvConf: '', own: [], port: 53, random: this.#p.random, servers });
-    return own.ask(message, transport, c);
   }
 
   #needsResolver(record: SandboxRecord): boolean {
@@ -374,15 +332,11 @@ export class Sandboxes {
   #sandboxOf(record: SandboxRecord): Sandbox {
     const paths = filePaths(record.folder);
     return {
-      netns: record.mode === 'host' ? undefined : this.#netns(record),
+      netns: record.mode === 'host' ? undefined : this.#p.state.namespacePath(record.containerId),
       hostsPath: paths.hosts,
       hostnamePath: paths.hostname,
       resolvConfPath: paths.resolvConf,
     };
-  }
-
-  #netns(record: SandboxRecord): string {
-    return join(this.#p.state.namespaceFolder(record.containerId), 'net');
   }
 
   #emit(action: string, e: EndpointRecord, container: string): void {

@@ -1,8 +1,10 @@
 /** What stands in a container's files, of what its sandbox is. */
 import { hostname } from 'node:os';
-import { parseResolvConf } from '../../network/dns/upstream.ts';
-import { RESOLVER_IP } from './dns/resolver.ts';
-import { PREDEFINED } from './dns/zone.ts';
+import { parseResolvConf } from '../../../network/dns/upstream.ts';
+import { RESOLVER_IP } from '../dns/resolver.ts';
+import { PREDEFINED } from '../dns/zone.ts';
+import type { EndpointRecord, SandboxRecord } from '../record.ts';
+import type { NetworkState } from '../state.ts';
 import {
   extraHostLines,
   filePaths,
@@ -14,8 +16,6 @@ import {
   writeFiles,
   writeInPlace,
 } from './files.ts';
-import type { EndpointRecord, SandboxRecord } from './record.ts';
-import type { NetworkState } from './state.ts';
 
 const HOSTS = '/etc/hosts';
 /** Where resolv.conf names only systemd's stub, the servers behind it stand here. */

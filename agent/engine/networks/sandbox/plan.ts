@@ -1,11 +1,11 @@
 /** What a container gets of its networks at a start, of what it asks: decided here, made elsewhere. Pure but for ids. */
-import { badParameter, EngineError } from '../http/contract.ts';
-import type { SandboxRequest } from '../parts.ts';
-import type { EndpointSettings } from '../types.ts';
-import { allocateAddress } from './ipam/allocate.ts';
-import { parseAddress } from './ipam/blocks.ts';
-import { type EndpointRecord, type NetworkRecord, poolFor, type SandboxRecord } from './record.ts';
-import type { NetworkState } from './state.ts';
+import { badParameter, EngineError } from '../../http/contract.ts';
+import type { SandboxRequest } from '../../parts.ts';
+import type { EndpointSettings } from '../../types.ts';
+import { allocateAddress } from '../ipam/allocate.ts';
+import { parseAddress } from '../ipam/blocks.ts';
+import { type EndpointRecord, type NetworkRecord, poolFor, type SandboxRecord } from '../record.ts';
+import type { NetworkState } from '../state.ts';
 
 export const MAC = /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/;
 const LINK_NAME = /^[a-zA-Z0-9_.-]{1,15}$/;

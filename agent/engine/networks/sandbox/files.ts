@@ -4,8 +4,8 @@
  */
 import { constants, mkdir, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseResolvConf } from '../../network/dns/upstream.ts';
-import { badParameter } from '../http/contract.ts';
+import { parseResolvConf } from '../../../network/dns/upstream.ts';
+import { badParameter } from '../../http/contract.ts';
 
 /** A container may write into its hosts file what it likes. */
 const FILE_BYTES_MAX = 1 << 20;
