@@ -132,6 +132,7 @@ describe('stop', () => {
     w.program = { termMs: 'never' };
     await w.life.start();
     const stopped = w.life.stop({ timeoutS: 4 });
+    await w.clock.advance(0);
     await w.clock.advance(3999);
     expect(w.life.status).toBe('running');
     await w.clock.advance(1);

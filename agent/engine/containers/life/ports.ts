@@ -1,5 +1,6 @@
 /** What a container's life needs of the rest. */
 import type { Ctx } from '#lib/base';
+import type { Freezer } from '../../../kernel/kernel.ts';
 import type { ContainerId, Runtime, StartContainer } from '../../../runtime/runtime.ts';
 import type { ContainerRecord } from '../../parts.ts';
 import type { Running } from './state.ts';
@@ -29,12 +30,6 @@ export interface LifeSteps {
   release(record: ContainerRecord, c: Ctx): Promise<void>;
   /** All that a container has on this host, its record last. */
   discard(record: ContainerRecord, o: { readonly volumes: boolean }, c: Ctx): Promise<void>;
-}
-
-export interface Freezer {
-  freeze(cgroup: string, c: Ctx): Promise<void>;
-  thaw(cgroup: string, c: Ctx): Promise<void>;
-  isFrozen(cgroup: string, c: Ctx): Promise<boolean>;
 }
 
 export interface HealthWatch {
