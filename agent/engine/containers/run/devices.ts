@@ -70,7 +70,9 @@ function ruleOf(text: string): Rule {
 export async function blockDevices(r: Resources): Promise<BlockDevices> {
   const numbers = new Map<string, { major: number; minor: number }>();
   const lists = [r.BlkioWeightDevice, r.BlkioDeviceReadBps, r.BlkioDeviceWriteBps];
-  for (const { Path } of [...lists, r.BlkioDeviceReadIOps, r.BlkioDeviceWriteIOps].flatMap((l) => l ?? [])) {
+  for (const { Path } of [...lists, r.BlkioDeviceReadIOps, r.BlkioDeviceWriteIOps].flatMap(
+    (l): readonly { readonly Path: string }[] => l ?? [],
+  )) {
     const s = await stat(Path).catch(() => undefined);
     if (s === undefined) throw new EngineError(500, `stat ${Path}: no such file or directory`);
     numbers.set(Path, deviceNumbers(BigInt(s.rdev)));

@@ -18,7 +18,7 @@ export interface SpecInput {
   readonly mounts: readonly OciMount[];
   readonly resources: OciResources;
   readonly devices: readonly OciDevice[];
-  readonly deviceRules: NonNullable<OciResources['devices']>;
+  readonly deviceRules: Readonly<NonNullable<OciResources['devices']>>;
   readonly capabilities: readonly string[];
   readonly noNewPrivileges: boolean;
   readonly seccomp: OciSeccomp | undefined;
