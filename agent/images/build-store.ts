@@ -41,6 +41,8 @@ export interface BuildStoreParts {
   /** Of all images. */
   readonly folder: string;
   readonly scratch: string;
+  /** What is put stays until a person removes it. */
+  readonly isKept: boolean;
 }
 
 export interface BuiltLayer {
@@ -57,10 +59,12 @@ export interface BaseLayers {
 }
 
 export interface BuiltImage {
-  /** Normalised; none: the image is known by its id alone, and gone with the next collection. */
+  /** Normalised; none: the image is known by its id alone, and gone with the next collection where images are not kept. */
   readonly references: readonly string[];
   readonly config: Buffer;
   readonly layers: readonly BuiltLayer[];
+  /** As it came, with the layers that are here. Default: made anew. */
+  readonly manifest?: Buffer | undefined;
 }
 
 export interface PutImage {
@@ -207,10 +211,10 @@ export class BuildSession implements Disposable {
 
   /** Documents, one sync of all, then the records: an image that is told of is on disk. */
   async putImage(image: BuiltImage, c: Ctx): Promise<PutImage> {
-    const { clock, folder, kernel, records } = this.#parts;
+    const { clock, folder, isKept, kernel, records } = this.#parts;
     const id = sha256(image.config);
     const blobs = image.layers.map((l) => this.blobOf(l));
-    const manifest = manifestOf(image.config, blobs);
+    const manifest = image.manifest ?? manifestOf(image.config, blobs);
     const manifestDigest = sha256(manifest);
     await this.#pin([id, manifestDigest]);
     await this.#putDocument(id, image.config);
@@ -219,12 +223,17 @@ export class BuildSession implements Disposable {
     await kernel.syncFileSystem(folder, c);
     const sizes = [image.config.length, manifest.length, ...blobs.map((b) => b.sizeBytes)];
     const { user, env, entrypoint, cmd, workingDir, stopSignal, volumes, labels } = parseConfig(image.config);
-    for (const text of image.references) {
-      const reference = parseReference(text);
+    const isNamed = records.all().some((r) => r.id === id);
+    const names = image.references.map(parseReference).map((r) => ({
+      reference: formatReference(r),
+      repoDigest: `${r.host}/${r.repository}@${manifestDigest}`,
+    }));
+    if (names.length === 0 && isKept && !isNamed) names.push({ reference: id, repoDigest: '' });
+    for (const name of names) {
       await records.put({
-        reference: formatReference(reference),
+        ...name,
+        ...(isKept ? { isKept, taggedAtMs: syncedMs } : {}),
         id,
-        repoDigest: `${reference.host}/${reference.repository}@${manifestDigest}`,
         sizeBytes: sizes.reduce((a, b) => a + b, 0),
         config: { user, env, entrypoint, cmd, workingDir, stopSignal, volumes, labels },
         topDigest: manifestDigest,

@@ -189,7 +189,7 @@ async function openBuilder(
   const cache = await BuildCache.open({ folder: at('cache'), bootId, clock, log });
   const held = (): ReturnType<BuildCache['held']> => cache.held();
   const images = scope.own(
-    await openImages({ kernel, folder: at('images'), clock, random, log, held, ...o.registries }, c),
+    await openImages({ kernel, folder: at('images'), clock, random, log, held, keepsBuilt: false, ...o.registries }, c),
   );
   const name = `${o.instance}-build`;
   const stateFolder = runtimeStateFolder(name);
