@@ -58,6 +58,15 @@ export interface BaseLayers {
   readonly layers: readonly BuiltLayer[];
 }
 
+/** As it is stored. */
+export interface StoredImage {
+  readonly record: ImageRecord;
+  readonly config: Buffer;
+  readonly manifest: { readonly bytes: Buffer; readonly mediaType: string };
+  /** Base first; `path` of the blob. */
+  readonly layers: readonly { readonly blob: Descriptor; readonly diffId: Digest; readonly path: string }[];
+}
+
 export interface BuiltImage {
   /** Normalised; none: the image is known by its id alone, and gone with the next collection where images are not kept. */
   readonly references: readonly string[];
@@ -130,6 +139,29 @@ export class BuildSession implements Disposable {
       return { diffId: diffIds[i] ?? digest, chainId, bytes: blob.sizeBytes };
     });
     return { record, config, layers };
+  }
+
+  /** An image of this node, whatever its names: it stays while the session lasts. NotFound. */
+  async stored(id: Digest): Promise<StoredImage> {
+    const { content, records } = this.#parts;
+    const find = (): ImageRecord | undefined => records.all().find((r) => r.id === id);
+    const before = find();
+    if (before !== undefined)
+      await this.#pin([...before.documents, ...before.layers.flatMap((l) => [l.digest, l.chainId])]);
+    const record = find();
+    if (record === undefined || record.manifestDigest !== before?.manifestDigest)
+      throw new StatusError('NotFound', `image ${id} was removed just now`);
+    const bytes = await content.readAll(record.manifestDigest, MANIFEST_BYTES_MAX);
+    const manifest = parseManifest(bytes, undefined);
+    if (manifest.type !== 'manifest') throw new StatusError('Internal', `image ${id} has an index for a manifest`);
+    const config = await content.readAll(id, CONFIG_BYTES_MAX);
+    const { diffIds } = parseConfig(config);
+    const layers = manifest.layers.map((blob, i) => {
+      const diffId = diffIds[i];
+      if (diffId === undefined) throw new StatusError('Internal', `image ${id} has a layer without a diff id`);
+      return { blob, diffId, path: content.pathOf(blob.digest) };
+    });
+    return { record, config, manifest: { bytes, mediaType: manifest.mediaType }, layers };
   }
 
   /** Whether it is there whole, unpacked and as a tar; then it stays. */

@@ -54,7 +54,7 @@ export class ImageCatalog {
     });
   }
 
-  /** A kept image stays under its id. */
+  /** An image without a name stays under its id. */
   untag(reference: string): Promise<void> {
     return this.#parts.records.untag(reference);
   }
@@ -67,11 +67,15 @@ export class ImageCatalog {
     await this.#parts.records.put({ ...rest, registryDigests: [...(record.registryDigests ?? []), digest] });
   }
 
-  /** All names of the image, and what no other image and no root needs of its layers. Gives the bytes that were freed. */
-  async remove(id: Digest, c: Ctx): Promise<number> {
-    const { images, records } = this.#parts;
-    for (const r of records.all()) if (r.id === id) await records.remove(r.reference);
-    return images.sweep(c);
+  /** All names of the image, and what no other image and no root needs of its layers: those that are gone, base first. */
+  async remove(id: Digest, c: Ctx): Promise<{ readonly freedBytes: number; readonly layers: readonly Digest[] }> {
+    const { images, records, snapshots } = this.#parts;
+    const own = records.all().filter((r) => r.id === id);
+    for (const r of own) await records.remove(r.reference);
+    const freedBytes = await images.sweep(c);
+    const layers: Digest[] = [];
+    for (const { chainId } of own[0]?.layers ?? []) if (!(await snapshots.hasLayer(chainId))) layers.push(chainId);
+    return { freedBytes, layers };
   }
 
   /** A manifest, index or config; NotFound, TooLarge. */

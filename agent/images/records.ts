@@ -101,11 +101,11 @@ export class Records {
     await rm(this.#path(reference), { force: true });
   }
 
-  /** The name goes; a kept image stays under its id when it has no other. */
+  /** The name goes; the image stays, under its id when it has no other, until who took its name removes it. */
   async untag(reference: string): Promise<void> {
     const record = this.get(reference);
     if (record === undefined || isNameless(record)) return;
-    await this.#keepNameless(record);
+    await this.#keepNameless({ ...record, isKept: true });
     await this.remove(reference);
   }
 
