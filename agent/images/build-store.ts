@@ -219,6 +219,30 @@ export class BuildSession implements Disposable {
     }
   }
 
+  /** A layer whose blob somebody has written to a draft, and hashed: it goes in as it is, and is verified against `diffId`. */
+  async adoptLayer(
+    below: readonly BuiltLayer[],
+    o: { readonly draft: string; readonly blob: Descriptor; readonly diffId: Digest },
+    c: Ctx,
+  ): Promise<BuiltLayer> {
+    const { content, kernel, scratch, snapshots } = this.#parts;
+    const { blob, diffId } = o;
+    const digest = parseDigest(blob.digest);
+    const layer = layerOver(below, diffId, blob.sizeBytes);
+    await this.#pin([layer.chainId, digest]);
+    if (await content.stat(digest)) await rm(o.draft, { force: true });
+    else await content.adopt(o.draft, digest);
+    await snapshots.addLayer(layer.chainId, () => openLayer({ content, kernel, scratch }, digest, diffId, c), c);
+    this.#blobs.set(layer.chainId, blob);
+    return layer;
+  }
+
+  /** A new path on the store's file system for what is on its way in; a start of the store removes what lies there. */
+  draft(): string {
+    const { folder, random } = this.#parts;
+    return join(folder, 'content', 'ingest', `draft-${random.hex(16)}`);
+  }
+
   /** What was written in the root becomes a layer over `below`; no process runs in it any more. The root is gone. */
   async commitRoot(
     id: string,

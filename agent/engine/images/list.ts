@@ -22,6 +22,8 @@ export interface Sizes {
 
 export interface ListOptions extends Sizes {
   readonly filters: Filters;
+  /** One more reference to match. */
+  readonly pattern?: string | undefined;
   readonly version: number;
   readonly sharedSize: boolean;
   readonly manifests: boolean;
@@ -41,7 +43,8 @@ interface Listed {
 export async function listImages(library: ImageLibrary, o: ListOptions): Promise<readonly object[]> {
   const all = library.all();
   const isInTime = await timeFilter(library, o);
-  const patterns = o.filters.get('reference').map((p) => new Glob(p));
+  const asked = o.pattern === undefined || o.pattern === '' ? [] : [o.pattern];
+  const patterns = [...o.filters.get('reference'), ...asked].map((p) => new Glob(p));
   const dangling = o.filters.bool('dangling');
   const listed: Listed[] = [];
   for (const image of all) {
