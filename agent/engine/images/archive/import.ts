@@ -2,6 +2,7 @@
  * `POST /images/create?fromSrc=`: a root file system in a tar, maybe compressed, becomes an image of one layer. From the body (`-`)
  * alone: what is at a URL the client fetches better itself. Source: moby daemon/images/image_import.go.
  */
+import type { Readable } from 'node:stream';
 import { type Ctx, type Digest, isKind, messageOf, timeText } from '#lib/base';
 import { formatReference, localPlatform, type Reference } from '#lib/oci';
 import { applyChanges } from '../../../build/stage/changes.ts';
@@ -13,7 +14,7 @@ import { openArchive } from './open-archive.ts';
 
 export interface ImportRequest {
   readonly source: string;
-  readonly body: AsyncIterable<unknown>;
+  readonly body: Readable;
   readonly reference: Reference | undefined;
   readonly message: string;
   readonly changes: readonly string[];

@@ -3,6 +3,7 @@
  * layers go in as they are, verified by their diff ids; an image is told of when it is on disk.
  * Source: moby daemon/internal/image/tarexport/load.go.
  */
+import type { Readable } from 'node:stream';
 import { type Ctx, type Digest, type Random, StatusError } from '#lib/base';
 import { CONFIG_BYTES_MAX, formatReference, localPlatform, parseConfig, type Reference } from '#lib/oci';
 import type { BuildSession, BuiltLayer } from '../../../images/build-store.ts';
@@ -27,7 +28,7 @@ export interface ArchiveParts {
 }
 
 export interface LoadRequest {
-  readonly body: AsyncIterable<unknown>;
+  readonly body: Readable;
   readonly isQuiet: boolean;
   /** '' = any. */
   readonly platform: string;

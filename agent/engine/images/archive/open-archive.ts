@@ -37,8 +37,8 @@ export const RESERVE_BYTES = 64 * 1024 * 1024;
 /** 128 + SIGXFSZ */
 const FILE_TOO_LARGE = 153;
 
-/** The body must be consumed, or this disposed of. */
-export async function openArchive(body: AsyncIterable<unknown>, host: ArchiveHost, c: Ctx): Promise<OpenedArchive> {
+/** Must be disposed of. */
+export async function openArchive(body: Readable, host: ArchiveHost, c: Ctx): Promise<OpenedArchive> {
   const { head, all } = await peek(body);
   const magic = MAGICS.find((m) => m.bytes.every((byte, i) => head[i] === byte));
   if (magic === undefined) return { bytes: all, [Symbol.asyncDispose]: async () => undefined };
@@ -115,8 +115,9 @@ async function* told(stream: AsyncIterable<unknown>): AsyncGenerator<Buffer, voi
   }
 }
 
-async function peek(body: AsyncIterable<unknown>): Promise<{ head: Buffer; all: AsyncIterable<Buffer> }> {
-  const pieces = body[Symbol.asyncIterator]();
+async function peek(body: Readable): Promise<{ head: Buffer; all: AsyncIterable<Buffer> }> {
+  /* What is not read stays the server's, which then can still answer. */
+  const pieces = body.iterator({ destroyOnReturn: false });
   const first: Buffer[] = [];
   let length = 0;
   let isDone = false;

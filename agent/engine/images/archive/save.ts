@@ -34,11 +34,11 @@ export async function saveImages(
         throw new StatusError('Internal', `layer ${blob.digest} of image ${id} is not on this node any more`);
     images.push({ id, references: [...references].sort(), config, layers, manifest });
   }
-  await pipeline(Readable.from(archiveOf(images, 'docker'), { objectMode: false }), begin(), { signal: c.signal });
   for (const { id } of images) {
     const found = parts.library.byId(id);
     if (found) await parts.events.emit('save', found);
   }
+  await pipeline(Readable.from(archiveOf(images, 'docker'), { objectMode: false }), begin(), { signal: c.signal });
 }
 
 /** Images with the names that are to stand in the archive. */
