@@ -5,8 +5,12 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import Docker from 'dockerode';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { realClock, realRandom, sha256, silentLogger } from '#lib/base';
+import { parseDigest, realClock, realRandom, sha256, silentLogger } from '#lib/base';
 import { DistributionClient, encodeHeader, MEDIA_TYPES, packImage, pushPacked, tarBytes, tarHeader } from '#lib/oci';
+import { Filters } from '../../agent/engine/http/filters.ts';
+import { ImageEvents } from '../../agent/engine/images/events.ts';
+import { ImageLibrary } from '../../agent/engine/images/library.ts';
+import { ImageRemover, type ImageUser } from '../../agent/engine/images/remove.ts';
 import { type Registry, startRegistry } from '../../services/registry/registry.ts';
 import { TestEngine } from '../harness/engine.ts';
 
@@ -160,6 +164,44 @@ test('tag, untag, remove: names go first, the image with its last one; an id wit
     'tag u/mine:two',
     ...[`untag ${id}`, `untag ${id}`, `untag ${id}`, `delete ${id}`],
   ]);
+});
+
+test('remove: what a container uses stays; by force only what no running one uses (image_delete.go)', async () => {
+  const { catalog } = t.images;
+  const id = await t.addBusybox('used:1', { Labels: { of: 'use' } });
+  const users: ImageUser[] = [];
+  const library = new ImageLibrary(catalog);
+  const events = new ImageEvents({ emit: () => undefined }, library);
+  const remover = new ImageRemover({ catalog, library, events, users: () => users });
+  const container = 'c0ffee'.repeat(10);
+  const why = (text: string, force = false): Promise<string> =>
+    remover.remove(text, { force }, t.c).then(
+      (removed) => JSON.stringify(removed),
+      (e: Error) => e.message,
+    );
+  const short = id.slice(7, 19);
+  users.push({ id: container, imageId: parseDigest(id), isRunning: false });
+  expect(await why('used:1')).toBe(
+    `conflict: unable to remove repository reference "used:1" (must force) - container c0ffeec0ffee is using its referenced image ${short}`,
+  );
+  expect(await why(short)).toBe(
+    `conflict: unable to delete ${short} (must be forced) - image is being used by stopped container c0ffeec0ffee`,
+  );
+  users.splice(0, 1, { id: container, imageId: parseDigest(id), isRunning: true });
+  expect(await why(short, true)).toBe(
+    `conflict: unable to delete ${short} (cannot be forced) - image is being used by running container c0ffeec0ffee`,
+  );
+  /* By name and force it loses the name and stays. */
+  expect(await why('used:1', true)).toBe('[{"Untagged":"used:1"}]');
+  expect(library.find(short).records.map((r) => r.reference)).toEqual([id]);
+  users.length = 0;
+  const image = await t.images.find(id, t.c);
+  if (image === undefined) throw new Error('an image without a name is found by its id');
+  await t.images.mountRoot('0ddba11', image, t.c);
+  expect(await why(id)).toContain('image is being used by running container 0ddba11');
+  expect((await remover.prune(Filters.parse('', []), t.c)).removed).toEqual([]);
+  await t.images.removeRoot('0ddba11', t.c);
+  expect((await remover.prune(Filters.parse('', []), t.c)).removed).toEqual([{ Deleted: id }]);
 });
 
 test('a name that moves leaves the image dangling until it is pruned, also over a restart', async () => {
