@@ -18,6 +18,7 @@ import { openRuntime } from '../runtime/open.ts';
 import { openMemoryFolder, runtimeStateFolder } from '../runtime-state.ts';
 import { openEvents } from './events/open.ts';
 import { EngineServer } from './http/server.ts';
+import { openEngineImages } from './images/open.ts';
 import type { EngineHost, EnginePart } from './parts.ts';
 import { openSystem } from './system/open.ts';
 
@@ -71,7 +72,8 @@ async function openParts(o: EngineOptions, scope: Scope, c: Ctx): Promise<Engine
     parts.push(part);
     return part;
   };
-  add(openEvents(host));
+  const { events } = add(openEvents(host));
+  add(await openEngineImages(host, { events, users: () => [] }, c));
   add(await openSystem(host));
   const routes = parts.flatMap((p) => p.routes);
   return scope.own(new EngineServer({ routes, version: o.version, tls: o.tls, clock: o.clock, log: o.log }));
