@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import type { Ctx } from '#lib/base';
 import { ENGINE_ROOT } from '../../images/images.ts';
 import { readHostLimits } from '../../runtime/bundle.ts';
-import type { ContainerId, StreamSession } from '../../runtime/runtime.ts';
+import type { Attach, ContainerId } from '../../runtime/runtime.ts';
 import type {
   ContainerRecord,
   EngineContainer,
@@ -281,7 +281,7 @@ export class Containers implements EngineContainers, AsyncDisposable {
     });
   }
 
-  #beforeRun(r: ContainerRecord): ((attach: () => Promise<StreamSession>) => Promise<void>) | undefined {
+  #beforeRun(r: ContainerRecord): ((attach: Attach) => Promise<void>) | undefined {
     const container = this.#index.byId(r.id);
     const wanted = container === undefined ? [] : [...this.#onStart].flatMap((fn) => fn(container) ?? []);
     if (wanted.length === 0) return undefined;

@@ -248,7 +248,7 @@ export class Life {
     const run = before.phase === 'exited' || before.phase === 'restarting' ? before.run : undefined;
     this.#go(before.phase === 'created' ? before : { phase: 'exited', run });
     await this.#save({ record: { ...this.record, error: error.message, startExitCode: exitCode } }, false);
-    this.#waiters.stopped({ exitCode, error: error.message });
+    /* Who started it hears of it; others had been told of its end when it was to be started again. */
     if (this.record.hostConfig.AutoRemove === true) this.#removeItself();
     return error;
   }
@@ -330,7 +330,7 @@ export class Life {
     if (this.#state.phase === 'gone') return true;
     if (this.#state.phase === 'running' || this.#state.phase === 'paused') return false;
     const { c, runtime, steps } = this.#host;
-    const result = { exitCode: this.exitCode, error: this.record.error };
+    const result = { exitCode: this.exitCode, error: '' };
     if (this.#state.phase === 'restarting') this.#cancelRestart(this.#state.run);
     const run = runOf(this.#state);
     const last = run?.phase === 'exited' ? run : undefined;

@@ -39,6 +39,9 @@ function asRunc(message: string): string {
   const [, program] = /executable file [`']?([^`']+?)[`']? not found in \$PATH/.exec(said) ?? [];
   if (program !== undefined)
     return `unable to start container process: exec: ${JSON.stringify(program)}: executable file not found in $PATH: unknown`;
+  /* What crun makes of a folder. */
+  if (said.includes('open executable: Operation not permitted'))
+    return 'unable to start container process: exec: is a directory: unknown';
   return said.replace(/No such file or directory|Permission denied|Is a directory|Not a directory/g, (m) =>
     m.toLowerCase(),
   );

@@ -8,7 +8,7 @@ import { allEnded, type Ctx } from '#lib/base';
 import { ENGINE_ROOT, type Image } from '../../../images/images.ts';
 import { makeMountParents } from '../../../pods/steps/mount-parents.ts';
 import type { OciMount } from '../../../runtime/oci-spec.ts';
-import type { ContainerId, StartContainer, StreamSession } from '../../../runtime/runtime.ts';
+import type { Attach, ContainerId, StartContainer } from '../../../runtime/runtime.ts';
 import type { ContainerRecord, EngineHost, EngineNetworks, Sandbox, SandboxRequest } from '../../parts.ts';
 import type { LifeSteps } from '../life/ports.ts';
 import { accountOf } from './accounts.ts';
@@ -33,7 +33,7 @@ export interface StepPorts extends SourcePorts {
   cgroupOf(r: ContainerRecord): string;
   /** Volumes of these that no other container names. */
   onlyOf(id: ContainerId, names: readonly string[]): readonly string[];
-  beforeRun(r: ContainerRecord): ((attach: () => Promise<StreamSession>) => Promise<void>) | undefined;
+  beforeRun(r: ContainerRecord): ((attach: Attach) => Promise<void>) | undefined;
 }
 
 const NO_CONFIG: Image['config'] = {
