@@ -81,6 +81,7 @@ export class Containers implements EngineContainers, AsyncDisposable {
       initProgram: join(dirname(host.kernel.helper.path), 'berth-init'),
       find: (text) => this.find(text).life,
       folderOf: (id) => this.store.folderOf(id),
+      drop: (id) => this.store.drop(id, host.kernel, c),
       cgroupOf: (r) => this.cgroupOf(r),
       onlyOf: (id, names) => names.filter((n) => !this.#usesVolume(id, n)),
       beforeRun: (r) => this.#beforeRun(r),
@@ -117,6 +118,8 @@ export class Containers implements EngineContainers, AsyncDisposable {
     c: Ctx,
   ): Promise<{ id: ContainerId; warnings: readonly string[] }> {
     const own = { ...this.#c, log: c.log };
+    /* Clients start what they create at once. */
+    this.host.kernel.cgroups.expectMove();
     const { stored, warnings } = await createContainer(
       {
         ...{ ...this.ports, host: this.host, machine: this.machine },
@@ -186,6 +189,7 @@ export class Containers implements EngineContainers, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#exits?.[Symbol.dispose]();
     await Promise.all(this.list().map(({ life }) => life.close()));
+    await this.store.settled();
   }
 
   rootOf(r: ContainerRecord, c: Ctx): Promise<string> {

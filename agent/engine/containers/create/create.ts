@@ -81,10 +81,15 @@ export async function createContainer(
     hostConfig: { ...hostConfig, NetworkMode: Object.keys(endpoints)[0] ?? hostConfig.NetworkMode },
     ...{ endpoints, mounts: [], restartCount: 0, isStoppedByUser: false, error: '' },
   };
+  let latest = record;
+  const save = async (s: StoredContainer): Promise<void> => {
+    latest = s.record;
+    await p.save(s);
+  };
   try {
-    return { stored: await make(p, record, { ...mounts, image }, c), warnings };
+    return { stored: await make({ ...p, save }, record, { ...mounts, image }, c), warnings };
   } catch (e) {
-    await p.discard(record, c).finally(() => p.release(name, id));
+    await p.discard(latest, c).finally(() => p.release(name, id));
     throw e;
   }
 }

@@ -30,6 +30,8 @@ export interface StepPorts extends SourcePorts {
   /** Throws 404. */
   readonly find: PeerOf;
   folderOf(id: ContainerId): string;
+  /** Its folder, with its record. */
+  drop(id: ContainerId): Promise<void>;
   cgroupOf(r: ContainerRecord): string;
   /** Volumes of these that no other container names. */
   onlyOf(id: ContainerId, names: readonly string[]): readonly string[];
@@ -123,13 +125,12 @@ export class ContainerSteps implements LifeSteps {
 
   async discard(r: ContainerRecord, o: { readonly volumes: boolean }, c: Ctx): Promise<void> {
     const { host, networks, volumes } = this.#p;
-    await this.release(r, c);
     await this.#roots.get(r.id)?.catch(() => undefined);
     this.#roots.delete(r.id);
     await allEnded([host.images.removeRoot(rootId(r.id), c), networks.forget(r.id, c)]);
     const names = r.mounts.flatMap((m) => (m.Type === 'volume' && m.Name !== undefined ? [m.Name] : []));
     if (o.volumes && names.length > 0) await volumes.removeAnonymous(this.#p.onlyOf(r.id, names), c);
-    await host.kernel.removeTree(this.#p.folderOf(r.id), c);
+    await this.#p.drop(r.id);
   }
 
   /** 'runc' is what Docker calls its default, whatever the program. */
