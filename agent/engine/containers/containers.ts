@@ -57,6 +57,7 @@ export class Containers implements EngineContainers, AsyncDisposable {
   readonly #steps: ContainerSteps;
   readonly #onStart = new Set<OnStart>();
   readonly #c: Ctx;
+  readonly #removals = new Set<Promise<void>>();
   #exits: Disposable | undefined;
   /** Of execs that have not ended (streams/). */
   execIds: (id: ContainerId) => readonly string[] = () => [];
@@ -196,7 +197,7 @@ export class Containers implements EngineContainers, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#exits?.[Symbol.dispose]();
     await Promise.all(this.all().map(({ life }) => life.close()));
-    await this.store.settled();
+    await Promise.all([this.store.settled(), ...this.#removals]);
   }
 
   rootOf(r: ContainerRecord, c: Ctx): Promise<string> {
@@ -269,11 +270,20 @@ export class Containers implements EngineContainers, AsyncDisposable {
       ...{ runtime, freezer: kernel.freezer, steps: this.#steps, store: this.store, health: this.health, c: this.#c },
       cgroupOf: (r) => this.cgroupOf(r),
       emit: (r, action, attributes) => this.#emit(r, action, attributes),
+      forget: (id) => this.#forget(id),
       gone: (id) => {
         this.#index.remove(id);
         this.health.forget(id);
       },
     };
+  }
+
+  #forget(id: ContainerId): void {
+    const removed = this.host.runtime
+      .remove(id, { ...this.#c, signal: new AbortController().signal })
+      .catch((err: unknown) => this.#c.log.warn({ err, container: id }, 'the last run of a removed container stays'))
+      .finally(() => this.#removals.delete(removed));
+    this.#removals.add(removed);
   }
 
   #cgroupMachine(): ConstructorParameters<typeof ContainerSteps>[0]['machine'] {

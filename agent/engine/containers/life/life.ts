@@ -332,7 +332,7 @@ export class Life {
   async #discard(volumes: boolean): Promise<boolean> {
     if (this.#state.phase === 'gone') return true;
     if (this.#state.phase === 'running' || this.#state.phase === 'paused') return false;
-    const { c, runtime, steps } = this.#host;
+    const { c, steps } = this.#host;
     const result = { exitCode: this.exitCode, error: '' };
     if (this.#state.phase === 'restarting') this.#cancelRestart(this.#state.run);
     const run = runOf(this.#state);
@@ -341,8 +341,9 @@ export class Life {
     /* The next engine removes one of AutoRemove anyway. */
     if (this.record.hostConfig.AutoRemove !== true) await this.#save({ removal: { volumes } }, false);
     await this.#release();
-    const ended = run === undefined ? undefined : runtime.remove(this.id, c);
-    await allEnded([ended, steps.discard(this.record, { volumes }, c)]);
+    /* Nothing runs any more: what the runtime has of it goes behind whoever waits, or when the next engine opens. */
+    if (run !== undefined) this.#host.forget(this.id);
+    await steps.discard(this.record, { volumes }, c);
     this.#go({ phase: 'gone', run: last });
     this.#host.gone(this.id);
     this.#emit('destroy');
