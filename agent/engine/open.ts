@@ -18,11 +18,19 @@ import type { IsolationSettings } from '../runtime/isolation/settings.ts';
 import { openRuntime } from '../runtime/open.ts';
 import { openMemoryFolder, runtimeStateFolder } from '../runtime-state.ts';
 import { engineCgroups } from './cgroups.ts';
+import { openContainers } from './containers/open.ts';
 import type { Events } from './events/events.ts';
 import { openEvents } from './events/open.ts';
+import { EngineError } from './http/contract.ts';
 import { EngineServer } from './http/server.ts';
-import type { EngineHost, EnginePart } from './parts.ts';
+import { openEngineImages } from './images/open.ts';
+import type { ImageUser } from './images/remove.ts';
+import { openNetworks } from './networks/open.ts';
+import { teardownEngineNetworks } from './networks/teardown.ts';
+import type { EngineContainers, EngineHost, EnginePart } from './parts.ts';
+import { openStreams } from './streams/open.ts';
 import { openSystem } from './system/open.ts';
+import { openVolumes } from './volumes/open.ts';
 
 export interface EngineOptions {
   readonly kernel: LinuxKernel;
@@ -74,11 +82,51 @@ async function openParts(o: EngineOptions, scope: Scope, c: Ctx): Promise<{ even
     parts.push(part);
     return part;
   };
+  const containers = new Later<EngineContainers>('containers');
   const { events } = add(openEvents(host));
-  add(scope.own(await openSystem(host, { events, parts, pods: o.pods })));
+  const shared = { events, containers: () => containers.get() };
+  const images = add(await openEngineImages(host, { events, users: () => usersOf(containers) }, c));
+  const volumes = add(await openVolumes(host, shared, c));
+  const networks = add(scope.own(await openNetworks(host, shared, c)));
+  const own = add(scope.own(await openContainers(host, { events, images, volumes, networks }, c)));
+  containers.set(own.containers);
+  const streams = add(scope.own(openStreams(host, { events, containers: own.containers }, c)));
+  const system = { events, containers: own.containers, parts, pods: o.pods };
+  add(scope.own(await openSystem(host, system)));
+  await own.resume({ execIds: (id) => streams.execIds(id) });
   const routes = parts.flatMap((p) => p.routes);
   const { tls, clock, log } = o;
   return { events, server: scope.own(new EngineServer({ routes, version: host.version, tls, clock, log })) };
+}
+
+function usersOf(containers: Later<EngineContainers>): readonly ImageUser[] {
+  return containers
+    .get()
+    .list()
+    .map(({ id, record, status }) => ({
+      ...{ id, imageId: record.imageId },
+      isRunning: ['running', 'paused', 'restarting'].includes(status),
+    }));
+}
+
+/** A part that others ask for only when all are open. */
+class Later<T> {
+  readonly #what: string;
+  #part: T | undefined;
+
+  constructor(what: string) {
+    this.#what = what;
+  }
+
+  set(part: T): void {
+    this.#part = part;
+  }
+
+  get(): T {
+    if (this.#part === undefined)
+      throw new EngineError(503, `the engine is being opened: ${this.#what} are not there yet`);
+    return this.#part;
+  }
 }
 
 async function openHost(o: EngineOptions, scope: Scope, c: Ctx): Promise<EngineHost> {
@@ -92,7 +140,7 @@ async function openHost(o: EngineOptions, scope: Scope, c: Ctx): Promise<EngineH
   const own: Ctx = { ...c, signal: new AbortController().signal };
   let isIdle = false;
   scope.defer(async () => {
-    if (isIdle) await removeIdle({ kernel, cgroupParent, stateFolder }, own);
+    if (isIdle) await removeIdle({ kernel, instance, folder, stateFolder }, own);
   });
   const { runtime: program, runtimeHandlers: handlers } = o;
   const runtime = scope.own(
@@ -107,13 +155,15 @@ async function openHost(o: EngineOptions, scope: Scope, c: Ctx): Promise<EngineH
   return { ...shared, folder, instance, cgroupParent, version, clock, random, log };
 }
 
-/** Nothing runs on: what is there for that goes too. */
+/** Nothing runs on: what is there for that goes too, and is made again by the next. */
 async function removeIdle(
-  o: { readonly kernel: LinuxKernel; readonly cgroupParent: string; readonly stateFolder: string },
+  o: { readonly kernel: LinuxKernel; readonly instance: string; readonly folder: string; readonly stateFolder: string },
   c: Ctx,
 ): Promise<void> {
-  const { kernel, cgroupParent, stateFolder } = o;
-  await kernel.cgroups.remove(cgroupParent, c);
+  const { kernel, instance, folder, stateFolder } = o;
+  const { programs, namespaces } = kernel;
+  await kernel.cgroups.remove(engineCgroups(instance), c);
+  await teardownEngineNetworks({ programs, namespaces, instance, folder }, c);
   await kernel.mounts.unmount(stateFolder, c);
   await kernel.removeTree(stateFolder, c);
 }

@@ -5,17 +5,21 @@
 import { access, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Ctx, StatusError } from '#lib/base';
+import type { Programs } from '../kernel/kernel.ts';
 import type { LinuxKernel } from '../kernel/linux/open.ts';
 import { openRuntime } from '../runtime/open.ts';
 import type { ContainerId, Runtime } from '../runtime/runtime.ts';
 import { runtimeStateFolder } from '../runtime-state.ts';
 import { engineCgroups } from './cgroups.ts';
+import { teardownEngineNetworks } from './networks/teardown.ts';
 
 export interface RemoveEngineOptions {
   readonly kernel: LinuxKernel;
   /** Of the node. */
   readonly home: string;
   readonly instance: string;
+  /** Run in the node's network namespace. */
+  readonly programs: Programs;
 }
 
 const AT_ONCE = 8;
@@ -24,7 +28,7 @@ const END_LIMIT_MS = 20_000;
 
 /** None was ever opened: nothing to do. */
 export async function removeEngine(o: RemoveEngineOptions, c: Ctx): Promise<void> {
-  const { kernel, home, instance } = o;
+  const { kernel, home, instance, programs } = o;
   const folder = join(home, 'engine');
   const isThere = await access(folder).then(
     () => true,
@@ -37,6 +41,7 @@ export async function removeEngine(o: RemoveEngineOptions, c: Ctx): Promise<void
   for (let i = 0; i < ids.length; i += AT_ONCE)
     await Promise.all(ids.slice(i, i + AT_ONCE).map((id) => end(runtime, id, c)));
   await kernel.cgroups.remove(engineCgroups(instance), c);
+  await teardownEngineNetworks({ programs, namespaces: kernel.namespaces, instance, folder }, c);
   for (const mount of await kernel.mounts.below(folder, c)) await kernel.mounts.unmount(mount, c);
   await kernel.mounts.unmount(stateFolder, c);
   await rm(stateFolder, { recursive: true, force: true });
