@@ -6,7 +6,7 @@ import { DistributionClient, FolderContentStore, type ProxyChoice } from '#lib/o
 import type { Kernel } from '../kernel/kernel.ts';
 import { BuildStore } from './build-store.ts';
 import { copyFormat } from './copy.ts';
-import type { Held } from './gc.ts';
+import { type Held, heldBy } from './gc.ts';
 import type { Images } from './images.ts';
 import { NodeImages } from './node-images.ts';
 import { overlayFormat, overlayWorks } from './overlay.ts';
@@ -37,6 +37,8 @@ export interface ImagesOptions {
 export interface OpenImages extends Images, AsyncDisposable {
   /** What builds do with them. */
   readonly builds: BuildStore;
+  /** From now on what `held` says is not collected either, as with ImagesOptions.held. */
+  hold(held: () => Held): Disposable;
 }
 
 const OVERLAY_FOLDER = 'snapshots';
@@ -46,7 +48,9 @@ const OVERLAY_FOLDER = 'snapshots';
  * no longer mounted (a reboot) are mounted again by `mountRoot`.
  */
 export async function openImages(o: ImagesOptions, c: Ctx): Promise<OpenImages> {
-  const { kernel, clock, random, log, held } = o;
+  const { kernel, clock, random, log } = o;
+  const holders = new Set(o.held === undefined ? [] : [o.held]);
+  const held = (): Held => heldBy([...holders].map((holder) => holder()));
   await makePrivateFolder(o.folder);
   const content = await FolderContentStore.open(join(o.folder, 'content'), { keepIngests: false, durable: false });
   const records = await Records.open(join(o.folder, 'images'), clock, log);
@@ -74,6 +78,10 @@ export async function openImages(o: ImagesOptions, c: Ctx): Promise<OpenImages> 
   const layers = { kernel, content, records, snapshots, pins, clock, random, folder: o.folder, scratch };
   return Object.assign(images, {
     builds: new BuildStore({ ...layers, images }),
+    hold: (holder: () => Held): Disposable => {
+      holders.add(holder);
+      return { [Symbol.dispose]: () => void holders.delete(holder) };
+    },
     [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
   });
 }

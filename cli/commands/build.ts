@@ -9,8 +9,9 @@ import { FolderTree } from '../../agent/build/context/folder-tree.ts';
 import { IgnoringTree } from '../../agent/build/context/ignoring-tree.ts';
 import { IgnorePatterns } from '../../agent/build/context/patterns.ts';
 import { DockerfileError } from '../../agent/build/dockerfile/error.ts';
-import { Builder, type BuildRequest, isPlatform } from '../../agent/build/node/builder.ts';
+import { type BuildRequest, isPlatform } from '../../agent/build/node/builder.ts';
 import type { FinishedImage } from '../../agent/build/node/finish.ts';
+import { openOwnBuilder } from '../../agent/build/node/own-builder.ts';
 import { parseOutput, writeArchive } from '../../agent/build/output/archive.ts';
 import { pushImage } from '../../agent/build/output/push.ts';
 import type { PullOptions } from '../../agent/images/images.ts';
@@ -70,13 +71,14 @@ export async function buildCommand(folder: string, o: BuildCommandOptions): Prom
   try {
     await using _turn = await waitForBuilder(home, (holder) => say(`waiting for ${holder}\n`), c);
     const registries = { certsFolder: o.certsDir ?? DEFAULT_CERTS_FOLDER, proxy: proxiesOf(process.env) };
-    await using builder = await Builder.open(
+    await using opened = await openOwnBuilder(
       {
         ...{ folder: home, instance, registries, log, clock: realClock, random: realRandom },
         ...{ helperPath: helperPath(), runtime: o.runtime ?? 'auto', platform: localPlatform() },
       },
       c,
     );
+    const { builder } = opened;
     await using client = new DistributionClient({ random: realRandom, proxy: registries.proxy });
     const outputs = outputsOf(o, { client, home, certsFolder: registries.certsFolder, say, ...asked });
     const image = await builder.build({ ...asked, outputs }, c);

@@ -15,10 +15,10 @@ import type { CacheMounts } from './cache-mounts.ts';
 import { fetchFile } from './fetch.ts';
 import { layOut } from './lay-out.ts';
 import { NodeRoot, type RootHost } from './root.ts';
-import type { StepHost } from './step-container.ts';
+import type { BuildStepHost } from './step-container.ts';
 
 export interface WorkerOptions {
-  readonly step: StepHost;
+  readonly step: BuildStepHost;
   readonly session: BuildSession;
   readonly caches: CacheMounts;
   readonly transport: Transport;

@@ -87,7 +87,7 @@ async function build(
     secrets: new Map(),
     network: 'default',
     latestMs: undefined,
-    onEvent: (e) => events.push(e),
+    onEvent: (e) => void events.push(e),
     ...o.more,
   };
   return solve(options, o.c ?? c);
