@@ -83,6 +83,7 @@ export async function buildCommand(folder: string, o: BuildCommandOptions): Prom
     const outputs = outputsOf(o, { client, home, certsFolder: registries.certsFolder, say, ...asked });
     const image = await builder.build({ ...asked, outputs }, c);
     await builder.tidy(c);
+    await builder.images.builds.sweep(c);
     process.stdout.write(`${image.id}\n`);
     return 0;
   } catch (e) {

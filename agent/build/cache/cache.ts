@@ -29,6 +29,8 @@ export interface PruneRequest {
   readonly keepBytes?: number | undefined;
   /** Not those that were used since. */
   readonly unusedForMs?: number | undefined;
+  /** Not these. */
+  readonly keeps?: ((step: CachedStep) => boolean) | undefined;
 }
 
 /** Titles are for people: a here-document may be long. */
@@ -115,7 +117,7 @@ export class BuildCache {
     const now = this.#clock.now();
     for (const step of this.all()) {
       const isYoung = o.unusedForMs !== undefined && now - step.usedMs < o.unusedForMs;
-      if (isYoung || (o.keepBytes !== undefined && kept + step.bytes <= o.keepBytes)) {
+      if (isYoung || o.keeps?.(step) === true || (o.keepBytes !== undefined && kept + step.bytes <= o.keepBytes)) {
         kept += step.bytes;
         continue;
       }

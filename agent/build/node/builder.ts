@@ -21,12 +21,12 @@ import type { OpenRuntime } from '../../runtime/open.ts';
 import type { BuildCache } from '../cache/cache.ts';
 import type { SourceTree } from '../context/tree.ts';
 import { DockerfileError } from '../dockerfile/error.ts';
-import { parseDockerfile } from '../dockerfile/parse.ts';
+import { type Dockerfile, parseDockerfile } from '../dockerfile/parse.ts';
 import type { BuildHost } from '../solve/options.ts';
-import type { OnEvent } from '../solve/progress.ts';
+import type { BuildEvent, OnEvent } from '../solve/progress.ts';
 import { solve } from '../solve/solver.ts';
 import type { Layer } from '../solve/worker.ts';
-import { type PlannedStage, planBuild } from '../stage/plan.ts';
+import { type BuildPlan, type PlannedStage, planBuild } from '../stage/plan.ts';
 import { type BuildArgs, GlobalScope, platformArgs } from '../stage/scope.ts';
 import { CacheMounts } from './cache-mounts.ts';
 import { type FinishedImage, finish } from './finish.ts';
@@ -135,15 +135,7 @@ export class Builder implements AsyncDisposable {
     for (const g of file.globalArgs) for (const { key, value } of g.args) globals.declare(key, value);
     const plan = planBuild(file, r.target, (text) => globals.expand(text));
     refuseOtherPlatforms(plan.needed, platform);
-    void r.onEvent({
-      kind: 'planned',
-      globalArgs: file.globalArgs.map((g) => g.original.trim()),
-      stages: plan.needed.map(({ index, stage }) => ({
-        index,
-        from: stage.from.original.trim(),
-        steps: stage.instructions.length,
-      })),
-    });
+    void r.onEvent(planned(file, plan));
     const session = this.#o.images.builds.session();
     const scratch = join(folder, 'steps', random.hex(8));
     const step = { ...this.#step, settings: r.step ?? DEFAULT_STEP };
@@ -164,16 +156,28 @@ export class Builder implements AsyncDisposable {
     return image;
   }
 
-  /** Forgets steps above the cache's share of the disk, least recently used first, and removes what nobody needs. */
+  /** Forgets steps above the cache's share of the disk, least recently used first, and removes what nobody needs then. */
   async tidy(c: Ctx): Promise<void> {
     const { blocks, bsize } = await statfs(this.#o.folder);
-    await this.#host.cache.prune({ keepBytes: blocks * bsize * CACHE_SHARE });
-    await this.#o.images.builds.sweep(c);
+    const gone = await this.#host.cache.prune({ keepBytes: blocks * bsize * CACHE_SHARE });
+    if (gone.length > 0) await this.#o.images.builds.sweep(c);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#scope[Symbol.asyncDispose]();
   }
+}
+
+function planned(file: Dockerfile, plan: BuildPlan): BuildEvent {
+  const args = [...file.globalArgs, ...plan.needed.flatMap(({ stage }) => stage.instructions)];
+  return {
+    kind: 'planned',
+    globalArgs: file.globalArgs.map((g) => g.original.trim()),
+    stages: plan.needed.map(({ index, stage: { from, instructions } }) => ({
+      ...{ index, from: from.original.trim(), steps: instructions.length },
+    })),
+    args: args.flatMap((i) => (i.kind === 'ARG' ? i.args.map((a) => a.key) : [])),
+  };
 }
 
 /** What runs here is what is built here: there is no emulation. */

@@ -13,7 +13,15 @@ export interface StepId {
 
 export type BuildEvent =
   /** First of all. */
-  | { readonly kind: 'planned'; readonly globalArgs: readonly string[]; readonly stages: readonly PlannedSteps[] }
+  | {
+      readonly kind: 'planned';
+      /** ARGs before the first FROM, as they are written. */
+      readonly globalArgs: readonly string[];
+      /** In the order of the file; the last one of these is the target. */
+      readonly stages: readonly PlannedSteps[];
+      /** Names of all ARGs. */
+      readonly args: readonly string[];
+    }
   /** Its base is there; `base`: an image's id, or the chain id of a stage; '' = scratch. `triggers`: ONBUILD's. */
   | {
       readonly kind: 'stage-begins';

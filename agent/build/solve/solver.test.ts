@@ -53,7 +53,7 @@ beforeEach(async () => {
     return 0;
   });
   worker.commands.set('fail', (_, p) => {
-    p.onOutput(Buffer.from('it broke\n'));
+    void p.onOutput(Buffer.from('it broke\n'));
     return 3;
   });
 });
