@@ -7,7 +7,7 @@
  * Source: ../shared/reference/dependencies.md 2 (traps of Node 20); kubernetes-api.md 1.
  */
 import { rm } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http';
+import { createServer, IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -32,6 +32,8 @@ export interface HttpServerOptions {
   readonly upgradeProtocols?: readonly string[] | undefined;
   /** Requests whose offer goes to `upgrade` whatever it is: those that are passed on to somebody who knows the protocol. */
   readonly passesUpgrade?: ((req: IncomingMessage) => boolean) | undefined;
+  /** Requests that go to `upgrade` though they may offer none: those whose connection the handler takes over (Docker's attach). */
+  readonly takesOver?: ((method: string, url: string) => boolean) | undefined;
   readonly tls?: TlsOptions | undefined;
   readonly clock: Clock;
   readonly log: Logger;
@@ -42,6 +44,8 @@ export type ListenAddress = { readonly host: string; readonly port: number } | {
 export interface HttpServer extends AsyncDisposable {
   /** Resolves when listening; gives the port in use (0 for a unix path). Rejects if the address is taken. */
   listen(address: ListenAddress): Promise<{ port: number }>;
+  /** Serves a connection that somebody else has accepted (half-open allowed). Where TLS is set it begins here. */
+  accept(socket: Socket): void;
   /** Stops accepting, ends idle connections, waits up to `graceMs` for the running requests, then cuts the rest. Idempotent. */
   close(graceMs?: number): Promise<void>;
   /** New certificates, for connections to come. */
@@ -76,13 +80,16 @@ class NodeHttpServer implements HttpServer {
   readonly #idle = new Set<Socket>();
   readonly #answers = new Set<ServerResponse>();
   #closed: Promise<void> | undefined;
+  #isAccepting = false;
+  #onQuiet: (() => void) | undefined;
 
   constructor(o: HttpServerOptions) {
     this.#o = o;
+    const options = o.takesOver === undefined ? LIMITS : { ...LIMITS, IncomingMessage: takenOver(o.takesOver) };
     this.#server =
       o.tls === undefined
-        ? createServer(LIMITS)
-        : createTlsServer({ ...LIMITS, ...tlsSettings(o.tls), ALPNProtocols: ['http/1.1'] });
+        ? createServer(options)
+        : createTlsServer({ ...options, ...tlsSettings(o.tls), ALPNProtocols: ['http/1.1'] });
     this.#server.on('connection', (socket: Socket) => this.#track(socket));
     this.#server.on('secureConnection', (socket: Socket) => this.#track(socket));
     this.#server.on(o.tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) =>
@@ -111,6 +118,17 @@ class NodeHttpServer implements HttpServer {
     return { port: typeof bound === 'object' && bound !== null ? bound.port : 0 };
   }
 
+  accept(socket: Socket): void {
+    if (this.#closed !== undefined) {
+      socket.destroy();
+      return;
+    }
+    /* Node checks the time limit of headers only in a server that says it listens. */
+    if (!this.#isAccepting && !this.#server.listening) this.#server.emit('listening');
+    this.#isAccepting = true;
+    this.#server.emit('connection', socket);
+  }
+
   setTls(tls: TlsOptions): void {
     if ('setSecureContext' in this.#server) this.#server.setSecureContext(tlsSettings(tls));
   }
@@ -126,14 +144,19 @@ class NodeHttpServer implements HttpServer {
 
   async #close(graceMs: number): Promise<void> {
     if (!this.#server.listening && this.#sockets.size === 0) return;
-    const done = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const stopped = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    // Connections that were handed over are none of Node's count.
+    const quiet = new Promise<void>((resolve) => {
+      this.#onQuiet = resolve;
+      if (this.#sockets.size === 0) resolve();
+    });
     for (const socket of this.#idle) socket.destroy();
     // Connection: close, so that a client does not send its next request into a connection that ends.
     for (const res of this.#answers) if (!res.headersSent) res.shouldKeepAlive = false;
     const cut = this.#o.clock.after(graceMs, () => {
       for (const socket of this.#sockets) socket.destroy();
     });
-    await done;
+    await Promise.all([stopped, quiet]);
     cut.cancel();
   }
 
@@ -142,6 +165,7 @@ class NodeHttpServer implements HttpServer {
     socket.once('close', () => {
       this.#sockets.delete(socket);
       this.#idle.delete(socket);
+      if (this.#sockets.size === 0) this.#onQuiet?.();
     });
   }
 
@@ -180,7 +204,8 @@ class NodeHttpServer implements HttpServer {
     socket.on('error', (err) => this.#o.log.debug({ err }, 'upgraded connection failed'));
     const offered = upgradeOf(req) ?? '';
     const isKnown = (this.#o.upgradeProtocols ?? UPGRADE_PROTOCOLS).includes(offered);
-    const taken = isKnown || (offered !== 'h2c' && this.#o.passesUpgrade?.(req) === true);
+    const isTakenOver = offered === '' || (offered !== 'h2c' && this.#o.passesUpgrade?.(req) === true);
+    const taken = isKnown || isTakenOver;
     try {
       if (taken) await this.#o.upgrade?.(req, socket, head);
       else
@@ -209,6 +234,24 @@ function closeBehindAnother(res: ServerResponse, socket: Socket): void {
   socket.setMaxListeners(0);
   socket.once('close', onClose);
   res.once('socket', () => socket.off('close', onClose));
+}
+
+/**
+ * Messages that Node hands to the `upgrade` listener though their client offers nothing: it asks `upgrade` once the head is
+ * read, when method and URL are known. From then on the connection is raw, as it is after an upgrade.
+ */
+function takenOver(takesOver: (method: string, url: string) => boolean): typeof IncomingMessage {
+  return class extends IncomingMessage {
+    offered: boolean | null = null;
+
+    get upgrade(): boolean | null {
+      return this.offered === true || takesOver(this.method ?? '', this.url ?? '') ? true : this.offered;
+    }
+
+    set upgrade(offered: boolean | null) {
+      this.offered = offered;
+    }
+  };
 }
 
 function tlsSettings(tls: TlsOptions): SecureContextOptions & { requestCert: boolean; rejectUnauthorized: boolean } {

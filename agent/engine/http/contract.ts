@@ -9,6 +9,8 @@ export interface EngineRoute {
   readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE';
   /** Without the version: `/containers/{id}/json`. `{name*}` takes slashes too, as in `/images/{name*}/json`. */
   readonly path: string;
+  /** It calls `reply.hijack` or `reply.webSocket`: only then the connection is kept raw, whether the client offers an upgrade or not. */
+  readonly hijacks?: true;
   handle(r: EngineRequest, reply: EngineReply): Promise<void>;
 }
 
@@ -19,11 +21,13 @@ export interface EngineRequest {
   readonly params: Readonly<Record<string, string>>;
   readonly query: EngineQuery;
   readonly headers: IncomingHttpHeaders;
-  /** Not read yet; at a hijacked route only what Content-Length or the chunks hold. */
+  /** Not read yet; at a route that hijacks only what Content-Length or the chunks hold. */
   readonly body: Readable;
-  /** Its signal ends when the client goes away or the engine stops. */
+  /** Its signal ends when the client goes away or the engine stops. Of a hijacked connection: once a write finds nobody, for
+   * its end alone is the end of input. */
   readonly c: Ctx;
-  /** The body, of at most `bytesMax` (default 4 MiB); undefined when it is empty. 400 for another type, for no object, for trailing data. */
+  /** The body, of at most `bytesMax` (default 4 MiB); undefined when it is empty. 400 for another type, for no object, for trailing data.
+   * At a route that hijacks a chunked body is read as far as the object goes: what follows is the client's first input. */
   json(o?: { readonly bytesMax?: number }): Promise<JsonObject | undefined>;
   /** Of the `filters` parameter, in either form; 400 "invalid filter 'x'" for one not among `allowed`. */
   filters(allowed: readonly string[]): Filters;
@@ -50,6 +54,8 @@ export interface EngineReply {
   ): Writable;
   /** 101 for a client that asked for an upgrade, else 200 and the raw connection. Half-close works both ways. */
   hijack(contentType: string): Duplex;
+  /** The client's WebSocket: read is what its messages hold, each write is a binary message. 400 for a client that offers none. */
+  webSocket(): Promise<Duplex>;
   /** Something was sent already. */
   readonly isBegun: boolean;
 }
