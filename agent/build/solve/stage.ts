@@ -1,5 +1,5 @@
 /** One stage: its base, then its instructions one after the other. */
-import { type Ctx, StatusError, timeText } from '#lib/base';
+import { type Ctx, messageOf, StatusError, timeText } from '#lib/base';
 import { at, DockerfileError, StepFailed } from '../dockerfile/error.ts';
 import type { BuildInstruction } from '../dockerfile/instructions.ts';
 import { parseInstruction } from '../dockerfile/parse.ts';
@@ -151,6 +151,6 @@ async function baseOf(
     };
   } catch (e) {
     c.signal.throwIfAborted();
-    throw new DockerfileError(stage.from.lines, `${base.name}: ${e instanceof Error ? e.message : String(e)}`, e);
+    throw new StepFailed(stage.from.lines, `${base.name}: ${messageOf(e)}`, e);
   }
 }
