@@ -20,6 +20,8 @@ export const VERBS = {
   overlayMapped: 24,
   readFiles: 25,
   pack: 26,
+  readTree: 28,
+  writeTree: 29,
 } as const;
 export type Verb = keyof typeof VERBS;
 export type Field = string | Uint8Array | number;
