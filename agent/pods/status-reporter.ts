@@ -1,5 +1,10 @@
-/** Builds a pod's status after each change and reports it when it differs from the last one. */
+/**
+ * Builds a pod's status after each change and reports it when it differs from the last one. That of a pod that is being deleted
+ * may wait for the next one: nearly always three in a row are told as one, together with the pod's end, and two hundred pods
+ * that are deleted at once cost the control plane a third of the writes (docs/adr/0031).
+ */
 import type { PodStatus } from '#lib/api';
+import type { Timer } from '#lib/base';
 import type { PodDeps } from './deps.ts';
 import type { PodObject, PodObservation } from './model.ts';
 import { statusOf } from './status.ts';
@@ -8,11 +13,16 @@ import { canMountRecursiveReadOnly } from './steps/runtime-class.ts';
 import { podFolder } from './steps/sandbox.ts';
 import { TerminationMessages } from './termination-messages.ts';
 
+/** Readiness and exits of a pod that ends are seen that much later, unless it ends before. */
+const DELETED_WAIT_MS = 1_000;
+
 export class StatusReporter {
   readonly #d: PodDeps;
   readonly #messages: TerminationMessages;
   #last: PodStatus | undefined;
   #lastText = '';
+  #told = '';
+  #waiting: Timer | undefined;
   terminal: 'Succeeded' | 'Failed' | undefined;
 
   /** `onMessage`: a termination message was read, report again. */
@@ -27,9 +37,13 @@ export class StatusReporter {
     if (phase === 'Succeeded' || phase === 'Failed') this.terminal = phase;
   }
 
-  /** Waits for termination messages: the next report is not put off. */
-  async settled(): Promise<void> {
+  /** The last status of a pod whose containers have ended: waits for termination messages, and for nothing else. */
+  async reportEnd(now: () => [PodObject, PodObservation]): Promise<void> {
+    this.report(...now(), true);
     await this.#messages.settled();
+    const [pod, seen] = now();
+    this.report(pod, seen, true);
+    this.#flush(pod);
   }
 
   /** True when the pod has just become terminal: the plan must be made again. Put off while termination messages are read. */
@@ -47,14 +61,26 @@ export class StatusReporter {
     if (text === this.#lastText) return false;
     this.#lastText = text;
     this.#last = status;
-    this.#d.session.reportPodStatus(
-      { namespace: pod.metadata.namespace ?? '', name: pod.metadata.name, uid: pod.metadata.uid ?? '' },
-      status,
-    );
+    if (pod.metadata.deletionTimestamp === undefined) this.#flush(pod);
+    else this.#waiting ??= this.#d.clock.after(DELETED_WAIT_MS, () => this.#flush(pod));
     const { phase } = status;
     if (this.terminal !== undefined || (phase !== 'Succeeded' && phase !== 'Failed')) return false;
     this.terminal = phase;
     return true;
+  }
+
+  /** What waits is told now: before the pod's end is. */
+  #flush(pod: PodObject): void {
+    this.close();
+    if (this.#last === undefined || this.#lastText === this.#told) return;
+    this.#told = this.#lastText;
+    const { namespace = '', name, uid = '' } = pod.metadata;
+    this.#d.session.reportPodStatus({ namespace, name, uid }, this.#last);
+  }
+
+  close(): void {
+    this.#waiting?.cancel();
+    this.#waiting = undefined;
   }
 
   /** Own conditions as last reported (the API's copy may lag), foreign ones as the API has them. */

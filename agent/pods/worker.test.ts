@@ -45,6 +45,31 @@ describe('a pod comes and goes', () => {
     expect(agent.manager.count).toBe(0);
   });
 
+  test('what follows its deletion is told once, at its end', async () => {
+    const { node, agent } = await setUp();
+    const pod = fakePod();
+    await started(node, agent, pod);
+    const before = node.reports.length;
+    agent.want(deleted(pod, node.clock.now()));
+    await node.until(() => node.removed.includes('u'), 'removed');
+    const after = node.reports.slice(before);
+    expect(after).toHaveLength(1);
+    expect(after[0]?.status.containerStatuses?.[0]?.state?.terminated).toBeDefined();
+  });
+
+  test('one that takes its time to end is told of a second after its deletion', async () => {
+    const { node, agent } = await setUp({ programs: { a: { termMs: 'never' } } });
+    const pod = fakePod({ containers: containers('a', 'b') });
+    await started(node, agent, pod);
+    agent.want(deleted(pod, node.clock.now(), 30));
+    const deletedAt = node.clock.now();
+    const isEnded = (): boolean => node.status('u')?.containerStatuses?.[1]?.state?.terminated !== undefined;
+    await node.passUntil(isEnded, 'the end of one');
+    expect(node.clock.now() - deletedAt).toBeLessThan(5_000);
+    expect(node.status('u')?.containerStatuses?.[0]?.state?.running).toBeDefined();
+    expect(node.removed).toEqual([]);
+  });
+
   test('deleted while its image is pulled: gone at once', async () => {
     const { node, agent } = await setUp();
     node.pulls.set('i', new Promise(() => undefined));

@@ -201,6 +201,7 @@ export class PodWorker implements AsyncDisposable {
   /** Stops deciding; containers run on. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const m of this.#containers.values()) await m.prober?.[Symbol.asyncDispose]();
+    this.#reporter.close();
     await this.#starting[Symbol.asyncDispose]();
     await this.#scope[Symbol.asyncDispose]();
   }
@@ -331,9 +332,7 @@ export class PodWorker implements AsyncDisposable {
 
   /** Every trace of the pod goes, then the control plane is told. */
   async #finish(c: Ctx): Promise<void> {
-    this.#reporter.report(this.#pod, this.#observe(), true);
-    await this.#reporter.settled();
-    this.#reporter.report(this.#pod, this.#observe(), true);
+    await this.#reporter.reportEnd(() => [this.#pod, this.#observe()]);
     for (const m of this.#containers.values()) {
       for (const a of [m.latest, m.previous]) if (a !== undefined) await this.#actions.discard(a.id, c);
     }

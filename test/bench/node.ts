@@ -222,11 +222,29 @@ async function inParallel(count: number, fn: (i: number) => Promise<unknown>): P
   await Promise.all(Array.from({ length: CREATES_AT_ONCE }, lane));
 }
 
+/** By a watch, as `kubectl wait` does: a list of all pods every moment would cost the machine as much as what is measured. */
 async function untilReady(t: TestCluster, count: number): Promise<void> {
-  await eventually(`${count} pods ready`, LIMIT_MS, async () => {
-    const { items } = await t.client.list(Kinds.pods, { namespace: NAMESPACE }, t.ctx);
-    return items.filter(isReady).length === count;
-  });
+  await untilPodsAre(t, `${count} pods ready`, (pods) => pods.length === count && pods.every(isReady));
+}
+
+async function untilPodsAre(
+  t: TestCluster,
+  what: string,
+  are: (pods: readonly DeepReadonly<Pod>[]) => boolean,
+): Promise<void> {
+  const limit = AbortSignal.any([t.ctx.signal, AbortSignal.timeout(LIMIT_MS)]);
+  const c = { ...t.ctx, signal: limit };
+  const list = await t.client.list(Kinds.pods, {}, c);
+  const pods = new Map(list.items.map((p) => [p.metadata.uid, p]));
+  if (are([...pods.values()])) return;
+  const { resourceVersion } = list;
+  for await (const e of t.client.watch(Kinds.pods, { resourceVersion }, c)) {
+    if (e.type === 'BOOKMARK') continue;
+    if (e.type === 'DELETED') pods.delete(e.object.metadata.uid);
+    else pods.set(e.object.metadata.uid, e.object);
+    if (are([...pods.values()])) return;
+  }
+  throw new Error(`${what}: not within ${LIMIT_MS} ms`);
 }
 
 function isReady(p: DeepReadonly<Pod>): boolean {
@@ -234,11 +252,7 @@ function isReady(p: DeepReadonly<Pod>): boolean {
 }
 
 async function untilPods(t: TestCluster, count: number): Promise<void> {
-  await eventually(
-    `${count} pods`,
-    LIMIT_MS,
-    async () => (await t.client.list(Kinds.pods, {}, t.ctx)).items.length === count,
-  );
+  await untilPodsAre(t, `${count} pods`, (pods) => pods.length === count);
 }
 
 function homeOf(t: TestCluster): string {
