@@ -16,6 +16,7 @@ import type { RuntimeHandler } from '../runtime/handlers.ts';
 import type { IsolationSettings } from '../runtime/isolation/settings.ts';
 import { openRuntime } from '../runtime/open.ts';
 import { openMemoryFolder, runtimeStateFolder } from '../runtime-state.ts';
+import { openBuilds } from './build/open.ts';
 import { openEvents } from './events/open.ts';
 import { EngineServer } from './http/server.ts';
 import type { EngineHost, EnginePart } from './parts.ts';
@@ -71,7 +72,8 @@ async function openParts(o: EngineOptions, scope: Scope, c: Ctx): Promise<Engine
     parts.push(part);
     return part;
   };
-  add(openEvents(host));
+  const { events } = add(openEvents(host));
+  scope.own(add(await openBuilds(host, { events }, c)));
   add(await openSystem(host));
   const routes = parts.flatMap((p) => p.routes);
   return scope.own(new EngineServer({ routes, version: o.version, tls: o.tls, clock: o.clock, log: o.log }));
