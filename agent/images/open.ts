@@ -39,6 +39,8 @@ export interface OpenImages extends Images, AsyncDisposable {
   readonly builds: BuildStore;
   /** From now on what `held` says is not collected either, as with ImagesOptions.held. */
   hold(held: () => Held): Disposable;
+  /** Where lies what was written in a container's root; undefined: plain copies do not know it. */
+  writableLayer(containerId: string): string | undefined;
 }
 
 const OVERLAY_FOLDER = 'snapshots';
@@ -78,6 +80,7 @@ export async function openImages(o: ImagesOptions, c: Ctx): Promise<OpenImages> 
   const layers = { kernel, content, records, snapshots, pins, clock, random, folder: o.folder, scratch };
   return Object.assign(images, {
     builds: new BuildStore({ ...layers, images }),
+    writableLayer: (id: string) => (format.name === 'overlay' ? writableLayer(o.folder, id) : undefined),
     hold: (holder: () => Held): Disposable => {
       holders.add(holder);
       return { [Symbol.dispose]: () => void holders.delete(holder) };

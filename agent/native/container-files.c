@@ -10,15 +10,18 @@
 #include "layer-source.h"
 #include "pack.h"
 #include "unpack.h"
+#include <dirent.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
-enum { MOUNT_FIELDS = 3 };
+enum { MOUNT_FIELDS = 3, LIST_PIECE = 64 << 10 };
 #define INSIDE (RESOLVE_AS_ROOT | RESOLVE_PLAIN_LINKS)
 
 /* The place of a mount, made where it is missing. */
@@ -192,6 +195,48 @@ static void export_root(int root, int out)
 	tar_end(&p.tar);
 }
 
+/* Records "TYPE PATH NUL": w removed below, o a folder that hides what is below it, d folder, e empty file, f another. */
+static void list_upper(int folder, struct bytes *path, int out, struct bytes *told)
+{
+	char value[8];
+	int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d)
+		fail("changes: %s", path->data);
+	for (struct dirent *e; (errno = 0, e = readdir(d));) {
+		struct stat s;
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		if (fstatat(fd, e->d_name, &s, AT_SYMLINK_NOFOLLOW) < 0) {
+			if (errno == ENOENT)
+				continue;
+			fail("changes: %s/%s", path->data, e->d_name);
+		}
+		size_t before = path->size;
+		bytes_print(path, "/%s", e->d_name);
+		int below = S_ISDIR(s.st_mode) ? openat(fd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+		bool opaque = below >= 0 && fgetxattr(below, "trusted.overlay.opaque", value, sizeof value) > 0 && *value == 'y';
+		bool removed = S_ISCHR(s.st_mode) && s.st_rdev == makedev(0, 0);
+		bool empty = S_ISREG(s.st_mode) && s.st_size == 0;
+		bytes_append(told, removed ? "w" : opaque ? "o" : below >= 0 ? "d" : empty ? "e" : "f", 1);
+		bytes_append(told, path->data, path->size + 1);
+		if (told->size > LIST_PIECE) {
+			if (write_full(out, told->data, told->size) < 0)
+				fail("changes: write");
+			told->size = 0;
+		}
+		if (below >= 0) {
+			list_upper(below, path, out, told);
+			close(below);
+		}
+		path->size = before;
+		path->data[before] = 0;
+	}
+	if (errno)
+		fail("changes: %s", path->data);
+	closedir(d);
+}
+
 static int open_stream(const char *socket, const char *token)
 {
 	int fd = connect_unix(socket);
@@ -201,8 +246,9 @@ static int open_stream(const char *socket, const char *token)
 }
 
 /*
- * Fields: "stat", "tar" or "export", path, the agent's socket, token, root, "ro" or "rw", mounts. Answer of stat: its words on
+ * Fields: "stat", "tar", "export" or "list", path, the agent's socket, token, root, "ro" or "rw", mounts. Answer of stat: its words on
  * stdout. Of tar, by the socket: u32 size, these words, the archive. Of export the archive alone.
+ * Of list the path is an overlay's upper folder on the host.
  */
 void verb_read_tree(const struct fields *f)
 {
@@ -211,6 +257,18 @@ void verb_read_tree(const struct fields *f)
 	char size[4];
 	struct stat s;
 	int out = strcmp(what, "stat") ? open_stream(field_text(f, 2), field_text(f, 3)) : 1;
+	if (!strcmp(what, "list")) {
+		struct bytes at = {0};
+		bytes_print(&at, "%s", "");
+		pack_allow_descriptors();
+		int folder = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (folder < 0)
+			fail("%s", path);
+		list_upper(folder, &at, out, &told);
+		if (write_full(out, told.data, told.size) < 0)
+			fail("changes: write");
+		return;
+	}
 	int root = enter_root(f, 4);
 	if (!strcmp(what, "export")) {
 		export_root(root, out);

@@ -70,6 +70,36 @@ export async function exportRoot(helper: Helper, rootfs: string, c: Ctx): Promis
   return archiveOf(await streamed(helper, ['export', '/'], { rootfs, readOnly: false, mounts: [] }, c));
 }
 
+export interface UpperEntry {
+  /** `removed` hides a name below, `opaque` is a folder that hides what is below it. */
+  readonly kind: 'removed' | 'opaque' | 'folder' | 'empty' | 'other';
+  /** With a leading slash. */
+  readonly path: string;
+}
+
+/** What an overlay's upper folder holds, folders before what is in them. */
+export async function* listUpper(helper: Helper, folder: string, c: Ctx): AsyncGenerator<UpperEntry, void, void> {
+  const kinds: Readonly<Record<string, UpperEntry['kind']>> = {
+    w: 'removed',
+    o: 'opaque',
+    d: 'folder',
+    e: 'empty',
+    f: 'other',
+  };
+  let rest: Buffer = Buffer.alloc(0);
+  const view = { rootfs: '/', readOnly: false, mounts: [] };
+  for await (const piece of archiveOf(await streamed(helper, ['list', folder], view, c))) {
+    rest = Buffer.concat([rest, piece]);
+    let at = 0;
+    for (let end = rest.indexOf(0, at); end >= 0; end = rest.indexOf(0, at)) {
+      const text = rest.toString('utf8', at, end);
+      yield { kind: kinds[text[0] ?? ''] ?? 'other', path: text.slice(1) };
+      at = end + 1;
+    }
+    rest = rest.subarray(at);
+  }
+}
+
 export interface WriteTree {
   /** A folder in the root, links followed. */
   readonly path: string;
