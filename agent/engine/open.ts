@@ -19,6 +19,7 @@ import { openMemoryFolder, runtimeStateFolder } from '../runtime-state.ts';
 import { openBuilds } from './build/open.ts';
 import { openEvents } from './events/open.ts';
 import { EngineServer } from './http/server.ts';
+import { openEngineImages } from './images/open.ts';
 import type { EngineHost, EnginePart } from './parts.ts';
 import { openSystem } from './system/open.ts';
 
@@ -73,7 +74,8 @@ async function openParts(o: EngineOptions, scope: Scope, c: Ctx): Promise<Engine
     return part;
   };
   const { events } = add(openEvents(host));
-  scope.own(add(await openBuilds(host, { events }, c)));
+  const images = add(await openEngineImages(host, { events, users: () => [] }, c));
+  scope.own(add(await openBuilds(host, { events, images }, c)));
   add(await openSystem(host));
   const routes = parts.flatMap((p) => p.routes);
   return scope.own(new EngineServer({ routes, version: o.version, tls: o.tls, clock: o.clock, log: o.log }));

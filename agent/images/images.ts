@@ -33,16 +33,26 @@ export interface Image {
 export interface RegistryCredentials {
   readonly username: string;
   readonly password: string;
+  /** A refresh token (Docker's `identitytoken`) instead of a password. */
+  readonly identityToken?: string | undefined;
+  /** A bearer token (Docker's `registrytoken`) that is shown as it is. */
+  readonly registryToken?: string | undefined;
 }
 
 export interface PullOptions {
   /** Asked per registry host and repository path. */
   readonly credentials?: (registryHost: string, repository: string) => RegistryCredentials | undefined;
-  readonly onProgress?: (p: {
-    readonly layer: Digest;
-    readonly doneBytes: number;
-    readonly totalBytes: number;
-  }) => void;
+  readonly onProgress?: (p: PullStep) => void;
+  /** A person asked for it: it stays until a person removes it, and its rights are not tracked. */
+  readonly isKept?: boolean;
+}
+
+/** How far one layer is; `exists` comes alone, the others in this order. */
+export interface PullStep {
+  readonly layer: Digest;
+  readonly phase: 'exists' | 'waiting' | 'downloading' | 'downloaded' | 'extracting' | 'extracted';
+  readonly doneBytes: number;
+  readonly totalBytes: number;
 }
 
 export interface CollectRequest {

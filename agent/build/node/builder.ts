@@ -13,6 +13,7 @@ import { type Clock, type Ctx, makePrivateFolder, type Random, Scope } from '#li
 import { type Platform, type ProxyChoice, Transport } from '#lib/oci';
 import type { PullOptions } from '../../images/images.ts';
 import type { OpenImages } from '../../images/open.ts';
+import { isPlatform } from '../../images/platform.ts';
 import { SingleFlight } from '../../images/single-flight.ts';
 import type { LinuxKernel } from '../../kernel/linux/open.ts';
 import { Slots } from '../../pods/slots.ts';
@@ -69,7 +70,9 @@ export interface BuildRequest {
   readonly step?: StepSettings | undefined;
   /** SOURCE_DATE_EPOCH. */
   readonly latestMs: number | undefined;
-  readonly credentials?: PullOptions['credentials'];
+  /** Of bases. */
+  readonly pulls?: PullOptions | undefined;
+  readonly localName?: ((name: string, c: Ctx) => Promise<string | undefined>) | undefined;
   readonly onEvent: OnEvent;
   /** Get the image while all of it is kept. */
   readonly outputs: readonly ((image: FinishedImage, c: Ctx) => Promise<void>)[];
@@ -141,7 +144,10 @@ export class Builder implements AsyncDisposable {
     const step = { ...this.#step, settings: r.step ?? DEFAULT_STEP };
     const shared = { step, session, caches: this.#caches, transport: this.#transport };
     const { buildArgs, context, pull, secrets, network, latestMs, onEvent } = r;
-    await using worker = await NodeBuildWorker.open({ ...shared, scratch, credentials: r.credentials }, c);
+    await using worker = await NodeBuildWorker.open(
+      { ...shared, scratch, pulls: r.pulls ?? {}, localName: r.localName },
+      c,
+    );
     const solved = await solve(
       {
         ...this.#host,
@@ -187,14 +193,6 @@ function refuseOtherPlatforms(stages: readonly PlannedStage[], own: Platform): v
     const text = `--platform=${platform}: this node builds for ${own.os}/${own.architecture} alone`;
     throw new DockerfileError(stage.from.lines, text);
   }
-}
-
-/** `linux/amd64`, `amd64`, `linux/arm64/v8`. */
-export function isPlatform(text: string, own: Platform): boolean {
-  const parts = text.toLowerCase().split('/');
-  const [os, architecture] = parts.length === 1 ? ['linux', parts[0]] : parts;
-  const names: Readonly<Record<string, string>> = { x86_64: 'amd64', aarch64: 'arm64' };
-  return os === own.os && (names[architecture ?? ''] ?? architecture) === own.architecture;
 }
 
 /** Of a builder that was killed. */

@@ -54,7 +54,7 @@ async function openParts(o: OwnBuilderOptions, scope: Scope, c: Ctx): Promise<Bu
   const cache = await BuildCache.open({ folder: at('cache'), bootId, clock, log });
   const held = (): ReturnType<BuildCache['held']> => cache.held();
   const images = scope.own(
-    await openImages({ kernel, folder: at('images'), clock, random, log, held, ...registries }, c),
+    await openImages({ kernel, folder: at('images'), clock, random, log, held, keepsBuilt: false, ...registries }, c),
   );
   const name = `${o.instance}-build`;
   const stateFolder = runtimeStateFolder(name);

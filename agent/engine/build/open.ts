@@ -11,7 +11,7 @@ import { BOOT_ID, Builder } from '../../build/node/builder.ts';
 import { closeMemoryFolder } from '../../build/node/own-builder.ts';
 import { openRuntime } from '../../runtime/open.ts';
 import { openMemoryFolder, runtimeStateFolder } from '../../runtime-state.ts';
-import type { BuildCacheUsage, EngineBuilds, EngineEvents, EngineHost, EnginePart } from '../parts.ts';
+import type { BuildCacheUsage, EngineBuilds, EngineEvents, EngineHost, EngineImages, EnginePart } from '../parts.ts';
 import { pruneRoute } from './prune.ts';
 import { Builds } from './run.ts';
 
@@ -20,7 +20,7 @@ export interface OpenBuilds extends EnginePart, EngineBuilds, AsyncDisposable {}
 /** What a crash left of builds is removed before it resolves. */
 export async function openBuilds(
   host: EngineHost,
-  ports: { readonly events: EngineEvents },
+  ports: { readonly events: EngineEvents; readonly images: Pick<EngineImages, 'find'> },
   c: Ctx,
 ): Promise<OpenBuilds> {
   const scope = new Scope('builds of the engine');
@@ -30,7 +30,7 @@ export async function openBuilds(
     const folder = join(host.folder, 'build', 'contexts');
     await host.kernel.removeTree(folder, c);
     await makePrivateFolder(folder);
-    const builds = new Builds({ builder, transport, folder, events: ports.events, host });
+    const builds = new Builds({ builder, transport, folder, ...ports, host });
     scope.own(builds);
     return {
       routes: [...builds.routes, pruneRoute(builder, ports.events)],

@@ -4,9 +4,9 @@
  */
 import { messageOf } from '#lib/base';
 import { asArray, asObject, asSize, asString, asStringMap, asStrings, parseJsonObject, parseReference } from '#lib/oci';
-import { isPlatform } from '../../build/node/builder.ts';
 import { DEFAULT_STEP, type StepSettings } from '../../build/node/step-settings.ts';
 import type { BuildArgs } from '../../build/stage/scope.ts';
+import { isPlatform } from '../../images/platform.ts';
 import { badParameter, type EngineQuery } from '../http/contract.ts';
 
 export interface BuildOptions {

@@ -5,6 +5,7 @@
  */
 import { StringDecoder } from 'node:string_decoder';
 import type { BuildEvent, PlannedSteps, StepId } from '../../build/solve/progress.ts';
+import type { PullStep } from '../../images/images.ts';
 
 /** One line of the answer; what it gives back is waited for before more is printed. */
 export type WriteLine = (line: object) => Promise<void> | undefined;
@@ -12,6 +13,15 @@ export type WriteLine = (line: object) => Promise<void> | undefined;
 /** Of one stage whose turn has not come. Source of the text: buildkit util/progress/logs. */
 const KEPT_CHARS_MAX = 2 << 20;
 const CLIPPED = '[output clipped, log limit 2MiB reached]\n';
+
+const PULL_TEXTS: Readonly<Record<PullStep['phase'], string>> = {
+  exists: 'Already exists',
+  waiting: 'Waiting',
+  downloading: 'Downloading',
+  downloaded: 'Download complete',
+  extracting: 'Extracting',
+  extracted: 'Pull complete',
+};
 
 interface StageLines {
   readonly planned: PlannedSteps;
@@ -31,6 +41,7 @@ export class ClassicOutput {
   #stages: readonly StageLines[] = [];
   #args: readonly string[] = [];
   #total = 0;
+  readonly #pulled = new Map<string, { readonly phase: PullStep['phase']; readonly tenth: number }>();
   /** Of #stages: whose turn it is. */
   #turn = 0;
 
@@ -58,6 +69,17 @@ export class ClassicOutput {
         return this.#stream(`[Warning] ${e.line === undefined ? '' : `line ${e.line}: `}${e.message}\n`);
     }
   }
+
+  /** Of a base that is not here yet. */
+  readonly pull = ({ layer, phase, doneBytes: current, totalBytes: total }: PullStep): void => {
+    const before = this.#pulled.get(layer);
+    const tenth = Math.floor((current * 10) / Math.max(total, 1));
+    // As often as a person can see it: a line for each tenth.
+    if (before?.phase === phase && before.tenth === tenth) return;
+    this.#pulled.set(layer, { phase, tenth });
+    const progressDetail = phase === 'downloading' ? { current, total } : {};
+    void this.#write({ status: PULL_TEXTS[phase], progressDetail, id: short(layer) });
+  };
 
   /** `tags`: familiar. `buildArgs`: names that the client gave. */
   done(o: { id: string; tags: readonly string[]; buildArgs: Iterable<string> }): Promise<void> | undefined {

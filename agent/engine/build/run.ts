@@ -7,12 +7,14 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { type Ctx, messageOf } from '#lib/base';
-import { localPlatform, parseReference, type Transport } from '#lib/oci';
+import { localPlatform, type Transport } from '#lib/oci';
 import type { Builder, BuildRequest } from '../../build/node/builder.ts';
 import { CommandFailed } from '../../build/solve/run-step.ts';
+import type { PullOptions } from '../../images/images.ts';
 import { credentialsIn } from '../../images/keyring.ts';
-import { badParameter, type EngineReply, type EngineRequest, type EngineRoute } from '../http/contract.ts';
-import type { EngineEvents, EngineHost } from '../parts.ts';
+import { badParameter, EngineError, type EngineReply, type EngineRequest, type EngineRoute } from '../http/contract.ts';
+import { familiarText } from '../images/names.ts';
+import type { EngineEvents, EngineHost, EngineImages } from '../parts.ts';
 import { readContext } from './context.ts';
 import { type BuildOptions, readBuildOptions } from './options.ts';
 import { ClassicOutput, type WriteLine } from './output.ts';
@@ -23,6 +25,7 @@ export interface BuildsParts {
   /** Contexts while they are built. */
   readonly folder: string;
   readonly events: EngineEvents;
+  readonly images: Pick<EngineImages, 'find'>;
   readonly host: Pick<EngineHost, 'kernel' | 'random'>;
 }
 
@@ -69,6 +72,16 @@ export class Builds implements AsyncDisposable {
     reply.empty(200);
   }
 
+  /** An id, or a part of one; undefined: no image of this node. */
+  async #localName(name: string, c: Ctx): Promise<string | undefined> {
+    try {
+      return (await this.#parts.images.find(name, c)).image.reference;
+    } catch (e) {
+      if (e instanceof EngineError && e.status < 500) return undefined;
+      throw e;
+    }
+  }
+
   async #build(r: EngineRequest, reply: EngineReply): Promise<void> {
     const { folder, host } = this.#parts;
     const o = readBuildOptions(r.query, localPlatform());
@@ -105,13 +118,14 @@ export class Builds implements AsyncDisposable {
     const request: BuildRequest = {
       ...{ dockerfile, context: tree, buildArgs, labels, latestMs, network, noCache, pull, step, tags, target },
       secrets: new Map(),
-      credentials: credentialsOf(r.headers['x-registry-config']),
+      pulls: { credentials: credentialsOf(r.headers['x-registry-config']), isKept: true, onProgress: output.pull },
+      localName: (name, own) => this.#localName(name, own),
       onEvent: (e) => output.on(e),
       outputs: [],
     };
     try {
       const image = await builder.build(request, c);
-      const familiar = image.references.map(familiarName);
+      const familiar = image.references.map(familiarText);
       for (const name of familiar) events.emit({ type: 'image', action: 'tag', id: image.id, attributes: { name } });
       void output.done({ id: image.id, tags: familiar, buildArgs: o.buildArgs.keys() });
       lines.done(image.id);
@@ -182,16 +196,9 @@ function encode(line: object): string {
   return `${JSON.stringify(line)}\r\n`;
 }
 
-/** As Docker's clients say them: app:latest, registry.io/app:v1. */
-function familiarName(reference: string): string {
-  const { host, repository, tag } = parseReference(reference);
-  const name = host === 'docker.io' ? repository.replace(/^library\/(?=[^/]+$)/, '') : `${host}/${repository}`;
-  return `${name}:${tag ?? 'latest'}`;
-}
-
 /** base64url of {host: credentials}; what cannot be read is as if it were not there, as it is to Docker. */
-function credentialsOf(header: string | string[] | undefined): BuildRequest['credentials'] {
-  if (typeof header !== 'string' || header === '') return undefined;
+function credentialsOf(header: string | string[] | undefined): NonNullable<PullOptions['credentials']> {
+  if (typeof header !== 'string' || header === '') return () => undefined;
   const auths = Buffer.from(header, 'base64url').toString();
   const data = Buffer.from(`{"auths":${auths}}`).toString('base64');
   const meta = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'registry-config' } };
