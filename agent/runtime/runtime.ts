@@ -28,6 +28,11 @@ export interface StartContainer {
   readonly stdinOnce: boolean;
   /** Of a RuntimeClass; absent or '' = the node's default. */
   readonly handler?: string | undefined;
+  /**
+   * Called before the program runs; it runs when this has resolved. What `attach` gives has the first byte. A throw undoes
+   * the start.
+   */
+  readonly beforeRun?: ((attach: () => Promise<StreamSession>) => Promise<void>) | undefined;
 }
 
 export type ContainerState =
