@@ -43,12 +43,36 @@ export async function openArchive(
   return indexed(tar(), { path: o.path, what, keepsOwners: true }, c);
 }
 
+/** A tar that is sent, whatever it is packed with; read once. undefined: it is none. `path`: as for `openArchive`. */
+export async function plainTar(
+  bytes: AsyncIterable<Uint8Array>,
+  o: { readonly kernel: Kernel; readonly path: string; readonly what: string },
+  c: Ctx,
+): Promise<AsyncIterable<Uint8Array> | undefined> {
+  const { begin, rest } = await peeked(bytes);
+  const compression = compressionOf(begin);
+  if (compression === undefined) return undefined;
+  return (await uncompressed(() => chained(begin, rest), compression, { ...o, bytesMax: await room(o.path) }, c))();
+}
+
 /** A context that is sent: read once, to its end. All in it is root's. `head` and `rest`: it is no archive. */
 export async function receiveArchive(
   bytes: AsyncIterable<Uint8Array>,
   o: { readonly kernel: Kernel; readonly path: string },
   c: Ctx,
 ): Promise<{ readonly tree: TarTree } | { readonly head: Buffer; readonly rest: AsyncIterable<Uint8Array> }> {
+  const { begin, rest } = await peeked(bytes);
+  const compression = compressionOf(begin);
+  if (compression === undefined) return { head: begin, rest };
+  const what = 'the build context';
+  const all = (): AsyncIterable<Uint8Array> => chained(begin, rest);
+  const tar = await uncompressed(all, compression, { ...o, what, bytesMax: await room(o.path) }, c);
+  return { tree: await indexed(tar(), { path: o.path, what, keepsOwners: false }, c) };
+}
+
+async function peeked(
+  bytes: AsyncIterable<Uint8Array>,
+): Promise<{ readonly begin: Buffer; readonly rest: AsyncIterable<Uint8Array> }> {
   const source = bytes[Symbol.asyncIterator]();
   const first: Uint8Array[] = [];
   for (let size = 0; size < HEAD_BYTES; ) {
@@ -57,14 +81,7 @@ export async function receiveArchive(
     first.push(next.value);
     size += next.value.length;
   }
-  const begin = Buffer.concat(first);
-  const rest: AsyncIterable<Uint8Array> = { [Symbol.asyncIterator]: () => source };
-  const compression = compressionOf(begin);
-  if (compression === undefined) return { head: begin, rest };
-  const what = 'the build context';
-  const all = (): AsyncIterable<Uint8Array> => chained(begin, rest);
-  const tar = await uncompressed(all, compression, { ...o, what, bytesMax: await room(o.path) }, c);
-  return { tree: await indexed(tar(), { path: o.path, what, keepsOwners: false }, c) };
+  return { begin: Buffer.concat(first), rest: { [Symbol.asyncIterator]: () => source } };
 }
 
 async function* chained(begin: Uint8Array, rest: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
