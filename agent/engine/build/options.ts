@@ -3,7 +3,7 @@
  * Pure. What this builder does not do is refused in words that say what does.
  */
 import { messageOf } from '#lib/base';
-import { asArray, asObject, asSize, asString, asStringMap, asStrings, parseJsonObject, parseReference } from '#lib/oci';
+import { asArray, asObject, asSize, asString, asStringMap, asStrings, parseReference } from '#lib/oci';
 import { DEFAULT_STEP, type StepSettings } from '../../build/node/step-settings.ts';
 import type { BuildArgs } from '../../build/stage/scope.ts';
 import { isPlatform } from '../../images/platform.ts';
@@ -169,7 +169,8 @@ function jsonOf<T>(q: EngineQuery, name: string, what: string, read: (value: unk
   const text = q.get(name) ?? '';
   if (text === '' || text === 'null') return undefined;
   try {
-    return read(parseJsonObject(Buffer.from(`{"value":${text}}`), name)['value']);
+    const value: unknown = JSON.parse(text);
+    return read(value);
   } catch (e) {
     throw badParameter(`${what}: ${messageOf(e)}`);
   }

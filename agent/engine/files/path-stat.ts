@@ -6,25 +6,21 @@ import { timeText } from '#lib/base';
 import type { FileStat } from '../../kernel/linux/container-files.ts';
 
 const TYPE_MASK = 0o170000;
-const GO_TYPES: Readonly<Record<number, number>> = {
-  9604: 2 ** 31, // folder
-  21609: 2 ** 27, // symlink
-  14406: 2 ** 26, // block device
-  4802: 2 ** 26 + 2 ** 21, // character device
-  2401: 2 ** 25, // fifo
-  26411: 2 ** 24, // socket
-};
+const GO_TYPES: ReadonlyMap<number, number> = new Map([
+  [0o040000, 2 ** 31], // folder
+  [0o120000, 2 ** 27], // symlink
+  [0o060000, 2 ** 26], // block device
+  [0o020000, 2 ** 26 + 2 ** 21], // character device
+  [0o010000, 2 ** 25], // fifo
+  [0o140000, 2 ** 24], // socket
+]);
 
 export function goMode(mode: number): number {
   const special =
     ((mode & 0o4000) === 0 ? 0 : 2 ** 23) +
     ((mode & 0o2000) === 0 ? 0 : 2 ** 22) +
     ((mode & 0o1000) === 0 ? 0 : 2 ** 20);
-  return (GO_TYPES[mode & TYPE_MASK] ?? 0) + special + (mode & 0o777);
-}
-
-export function isFolder(s: FileStat): boolean {
-  return (s.mode & TYPE_MASK) === 0o040000;
+  return (GO_TYPES.get(mode & TYPE_MASK) ?? 0) + special + (mode & 0o777);
 }
 
 /** base64 of JSON. `path` as it was asked for. */

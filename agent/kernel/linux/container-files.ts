@@ -163,12 +163,12 @@ async function streamed(helper: Helper, fields: readonly string[], view: RootVie
     .request('readTree', [what, path, helper.streamsPath, stream.token, ...viewFields(view)], signal)
     .then((answer) => (answer.code === 0 ? undefined : errorOf(answer)))
     .catch((e: unknown) => e);
-  const socket = await Promise.race([stream.socket, ended]);
-  if (socket === undefined || socket instanceof Error) {
-    stream.forget();
-    throw socket ?? new StatusError('Internal', 'the native helper sent nothing');
-  }
-  const connection = await stream.socket;
+  // A short job has ended well before its connection is looked at.
+  const orFailed = ended.then((e) => {
+    if (e === undefined) return stream.socket;
+    throw e;
+  });
+  const connection = await Promise.race([stream.socket, orFailed]).finally(stream.forget);
   connection.once('close', () => {
     if (!connection.readableEnded) stop.abort(new StatusError('Cancelled', 'nobody reads the archive any more'));
   });
