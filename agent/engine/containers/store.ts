@@ -2,7 +2,7 @@
  * The records of containers: `containers/<id>/record.json`, beside what else a container has of its own on this host. A folder
  * without a readable record is what a crash left of a container that was being made or removed.
  */
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Ctx, type Logger, parseDigest, removeDrafts, syncPath, writeFileAtomic } from '#lib/base';
 import { parseJsonObject } from '#lib/oci';
@@ -19,6 +19,7 @@ const ID = /^[0-9a-f]{64}$/;
 
 export class FolderStore implements ContainerStore {
   readonly folder: string;
+  readonly #removals = new Set<Promise<void>>();
   readonly #synced = new Map<ContainerId, Promise<void>>();
 
   constructor(folder: string) {
@@ -63,6 +64,28 @@ export class FolderStore implements ContainerStore {
       await mkdir(this.folderOf(id), { mode: 0o700 });
       await writeFileAtomic(path, data, { mode: 0o600, durable: o.durable });
     }
+  }
+
+  /** Gone at once, by a rename; the files are removed behind whoever waits, or by the next `load`. Gone is fine. */
+  async drop(id: ContainerId, kernel: Pick<Kernel, 'removeTree'>, c: Ctx): Promise<void> {
+    const trash = join(this.folder, `.removed-${id}`);
+    await this.#synced.get(id);
+    try {
+      await rename(this.folderOf(id), trash);
+    } catch (e) {
+      if (e instanceof Error && 'code' in e && e.code === 'ENOENT') return;
+      throw e;
+    }
+    const removed = kernel
+      .removeTree(trash, { ...c, signal: new AbortController().signal })
+      .catch((err: unknown) => c.log.warn({ err, container: id }, 'the folder of a removed container stays'))
+      .finally(() => this.#removals.delete(removed));
+    this.#removals.add(removed);
+  }
+
+  /** When what was dropped is gone. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#removals);
   }
 
   /** Begins to bring a new record to the disk, behind whoever waits for an answer; `sync` waits for it. */

@@ -36,6 +36,8 @@ export class Life {
   /** A user wants it down: its next end is its last. */
   #isEnding = false;
   #isRestartedByUser = false;
+  /** Nothing was made for a start, or it is taken away. */
+  #isReleased = false;
   #lastDelayMs = 0;
   #timer: Timer | undefined;
 
@@ -229,6 +231,7 @@ export class Life {
     let run: Running;
     try {
       if (runOf(before) !== undefined) await runtime.remove(this.id, c);
+      this.#isReleased = false;
       const request = await steps.prepare(this.record, c);
       [run] = await allEnded([runtime.start(request, c), store.sync(this.id)]);
     } catch (e) {
@@ -248,7 +251,7 @@ export class Life {
     const run = before.phase === 'exited' || before.phase === 'restarting' ? before.run : undefined;
     this.#go(before.phase === 'created' ? before : { phase: 'exited', run });
     await this.#save({ record: { ...this.record, error: error.message, startExitCode: exitCode } }, false);
-    this.#waiters.stopped({ exitCode, error: error.message });
+    /* Who started it hears of it; others had been told of its end when it was to be started again. */
     if (this.record.hostConfig.AutoRemove === true) this.#removeItself();
     return error;
   }
@@ -330,14 +333,16 @@ export class Life {
     if (this.#state.phase === 'gone') return true;
     if (this.#state.phase === 'running' || this.#state.phase === 'paused') return false;
     const { c, runtime, steps } = this.#host;
-    const result = { exitCode: this.exitCode, error: this.record.error };
+    const result = { exitCode: this.exitCode, error: '' };
     if (this.#state.phase === 'restarting') this.#cancelRestart(this.#state.run);
     const run = runOf(this.#state);
     const last = run?.phase === 'exited' ? run : undefined;
     this.#go({ phase: 'dead', run: last });
-    await this.#save({ removal: { volumes } }, false);
-    if (run !== undefined) await runtime.remove(this.id, c);
-    await steps.discard(this.record, { volumes }, c);
+    /* The next engine removes one of AutoRemove anyway. */
+    if (this.record.hostConfig.AutoRemove !== true) await this.#save({ removal: { volumes } }, false);
+    await this.#release();
+    const ended = run === undefined ? undefined : runtime.remove(this.id, c);
+    await allEnded([ended, steps.discard(this.record, { volumes }, c)]);
     this.#go({ phase: 'gone', run: last });
     this.#host.gone(this.id);
     this.#emit('destroy');
@@ -346,6 +351,8 @@ export class Life {
   }
 
   async #release(): Promise<void> {
+    if (this.#isReleased) return;
+    this.#isReleased = true;
     await this.#host.steps.release(this.record, this.#host.c).catch((err: unknown) => {
       this.#host.c.log.warn({ err, container: this.id }, 'what a container had while it ran cannot be taken away');
     });

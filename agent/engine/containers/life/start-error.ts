@@ -37,8 +37,15 @@ export function startFailure(e: unknown): StartFailure {
 function asRunc(message: string): string {
   const said = message.replace(/^the container could not be started: /, '');
   const [, program] = /executable file [`']?([^`']+?)[`']? not found in \$PATH/.exec(said) ?? [];
-  if (program !== undefined)
-    return `unable to start container process: exec: ${JSON.stringify(program)}: executable file not found in $PATH: unknown`;
+  if (program !== undefined) {
+    const why = program.includes('/')
+      ? `stat ${program}: no such file or directory`
+      : 'executable file not found in $PATH';
+    return `unable to start container process: exec: ${JSON.stringify(program)}: ${why}: unknown`;
+  }
+  /* What crun makes of a folder. */
+  if (said.includes('open executable: Operation not permitted'))
+    return 'unable to start container process: exec: is a directory: unknown';
   return said.replace(/No such file or directory|Permission denied|Is a directory|Not a directory/g, (m) =>
     m.toLowerCase(),
   );

@@ -12,7 +12,9 @@ export function logPath(folder: string): string {
   return join(folder, 'log', 'container.log');
 }
 
+/** undefined: it keeps none. */
 export function logOf(r: ContainerRecord, folder: string): StartContainer['log'] {
+  if (r.hostConfig.LogConfig?.Type === 'none') return undefined;
   const { maxBytes, maxFiles } = logLimits(r.hostConfig);
   return { path: logPath(folder), maxBytes, maxFiles };
 }

@@ -8,7 +8,7 @@ import { allEnded, type Ctx } from '#lib/base';
 import { ENGINE_ROOT, type Image } from '../../../images/images.ts';
 import { makeMountParents } from '../../../pods/steps/mount-parents.ts';
 import type { OciMount } from '../../../runtime/oci-spec.ts';
-import type { ContainerId, StartContainer, StreamSession } from '../../../runtime/runtime.ts';
+import type { Attach, ContainerId, StartContainer } from '../../../runtime/runtime.ts';
 import type { ContainerRecord, EngineHost, EngineNetworks, Sandbox, SandboxRequest } from '../../parts.ts';
 import type { LifeSteps } from '../life/ports.ts';
 import { accountOf } from './accounts.ts';
@@ -30,10 +30,12 @@ export interface StepPorts extends SourcePorts {
   /** Throws 404. */
   readonly find: PeerOf;
   folderOf(id: ContainerId): string;
+  /** Its folder, with its record. */
+  drop(id: ContainerId): Promise<void>;
   cgroupOf(r: ContainerRecord): string;
   /** Volumes of these that no other container names. */
   onlyOf(id: ContainerId, names: readonly string[]): readonly string[];
-  beforeRun(r: ContainerRecord): ((attach: () => Promise<StreamSession>) => Promise<void>) | undefined;
+  beforeRun(r: ContainerRecord): ((attach: Attach) => Promise<void>) | undefined;
 }
 
 const NO_CONFIG: Image['config'] = {
@@ -123,13 +125,12 @@ export class ContainerSteps implements LifeSteps {
 
   async discard(r: ContainerRecord, o: { readonly volumes: boolean }, c: Ctx): Promise<void> {
     const { host, networks, volumes } = this.#p;
-    await this.release(r, c);
     await this.#roots.get(r.id)?.catch(() => undefined);
     this.#roots.delete(r.id);
     await allEnded([host.images.removeRoot(rootId(r.id), c), networks.forget(r.id, c)]);
     const names = r.mounts.flatMap((m) => (m.Type === 'volume' && m.Name !== undefined ? [m.Name] : []));
     if (o.volumes && names.length > 0) await volumes.removeAnonymous(this.#p.onlyOf(r.id, names), c);
-    await host.kernel.removeTree(this.#p.folderOf(r.id), c);
+    await this.#p.drop(r.id);
   }
 
   /** 'runc' is what Docker calls its default, whatever the program. */

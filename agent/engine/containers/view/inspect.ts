@@ -17,8 +17,6 @@ export interface InspectInput {
   readonly logPath: string;
   readonly rootfs: string;
   readonly size: { readonly rw: number; readonly root: number } | undefined;
-  readonly version: number;
-  readonly execIds: readonly string[];
 }
 
 const NEVER = '0001-01-01T00:00:00Z';
@@ -49,7 +47,7 @@ export function inspectOf(i: InspectInput): object {
     MountLabel: '',
     ProcessLabel: '',
     AppArmorProfile: '',
-    ExecIDs: i.execIds.length === 0 ? null : i.execIds,
+    ExecIDs: null,
     HostConfig: hostConfigView(hostConfig),
     GraphDriver: { Name: 'overlay2', Data: { MergedDir: i.rootfs } },
     ...(i.size === undefined ? {} : { SizeRw: i.size.rw, SizeRootFs: i.size.root }),
