@@ -117,11 +117,13 @@ void verb_own(const struct fields *f);
 void verb_pause(const struct fields *f);
 void verb_dial(const struct fields *f);
 void verb_pack(const struct fields *f);
+void verb_resolve(const struct fields *f);
 void verb_pin_user(const struct fields *f);
 void verb_overlay_mapped(const struct fields *f);
 void verb_read_files(const struct fields *f);
 void verb_read_tree(const struct fields *f);
 void verb_write_tree(const struct fields *f);
+void verb_prober(const struct fields *f);
 
 int serve_main(void);
 int supervise_main(int argc, char **argv);

@@ -58,6 +58,8 @@ export class Containers implements EngineContainers, AsyncDisposable {
   readonly #onStart = new Set<OnStart>();
   readonly #c: Ctx;
   #exits: Disposable | undefined;
+  /** Of execs that have not ended (streams/). */
+  execIds: (id: ContainerId) => readonly string[] = () => [];
 
   constructor(
     host: EngineHost,
@@ -108,7 +110,12 @@ export class Containers implements EngineContainers, AsyncDisposable {
     return this.#index.find(text);
   }
 
+  /** Those that are half removed hold nothing any more. */
   list(): readonly Container[] {
+    return this.all().filter(({ life }) => life.state.phase !== 'dead');
+  }
+
+  all(): readonly Container[] {
     return this.#index.all();
   }
 
@@ -188,7 +195,7 @@ export class Containers implements EngineContainers, AsyncDisposable {
   /** Containers run on. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#exits?.[Symbol.dispose]();
-    await Promise.all(this.list().map(({ life }) => life.close()));
+    await Promise.all(this.all().map(({ life }) => life.close()));
     await this.store.settled();
   }
 
@@ -232,7 +239,7 @@ export class Containers implements EngineContainers, AsyncDisposable {
 
   /** After all parts have opened: finishes what an earlier engine was at, and starts what policies want. */
   async resume(): Promise<void> {
-    const all = [...this.list()].sort((a, b) => a.record.createdAtMs - b.record.createdAtMs);
+    const all = [...this.all()].sort((a, b) => a.record.createdAtMs - b.record.createdAtMs);
     const shares = ({ record: { hostConfig: h } }: Container): boolean =>
       [h.NetworkMode, h.IpcMode, h.PidMode].some((mode) => mode?.startsWith('container:') === true);
     await this.#resumeAll(all.filter((c) => !shares(c)));

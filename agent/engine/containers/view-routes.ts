@@ -84,7 +84,7 @@ async function list(all: Containers, r: EngineRequest): Promise<object[]> {
   const limit = Math.max(0, r.query.int('limit', 0));
   const wish = { all: r.query.bool('all'), limit, filters, ancestors, before: idOf('before'), since: idOf('since') };
   const items = selected(
-    all.list().map((c) => itemOf(all, c)),
+    all.all().map((c) => itemOf(all, c)),
     wish,
   );
   const nowMs = r.c.clock.now();
@@ -133,7 +133,7 @@ async function inspect(all: Containers, r: EngineRequest): Promise<object> {
   return inspectOf({
     ...itemOf(all, container),
     ...{ networkIds: networkIds(all, container), folder: all.store.folderOf(container.id) },
-    ...{ logPath: container.logPath, rootfs, size },
+    ...{ logPath: container.logPath, rootfs, size, execIds: all.execIds(container.id) },
   });
 }
 

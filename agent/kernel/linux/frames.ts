@@ -22,6 +22,8 @@ export const VERBS = {
   pack: 26,
   readTree: 28,
   writeTree: 29,
+  resolve: 30,
+  prober: 31,
 } as const;
 export type Verb = keyof typeof VERBS;
 export type Field = string | Uint8Array | number;

@@ -1,11 +1,13 @@
 /** The Linux implementation of the kernel ports, on `berth-helper serve`. */
-import { type Random, realRandom } from '#lib/base';
+import type { Duplex } from 'node:stream';
+import { type Ctx, type Random, realRandom } from '#lib/base';
 import type { Freezer, Kernel } from '../kernel.ts';
 import { type LinuxCgroups, openCgroups } from './cgroups.ts';
 import { cgroupFreezer } from './freezer.ts';
 import { Helper } from './helper.ts';
 import { HelperMounts, HelperNamespaces } from './mounts.ts';
 import { packFolder } from './pack.ts';
+import { openProber } from './prober.ts';
 import { baseEnvironment, HelperPrograms } from './programs.ts';
 import { helperFiles } from './read-files.ts';
 import { syncFileSystem, unpackBlob, unpackLayer } from './unpack.ts';
@@ -23,6 +25,8 @@ export interface LinuxKernel extends Kernel {
   readonly helper: Helper;
   readonly cgroups: LinuxCgroups;
   readonly freezer: Freezer;
+  /** A new process that asks steady probes, spoken to in the frames of agent/native/prober.c; it ends with the connection. */
+  openProber(c: Ctx): Promise<Duplex>;
 }
 
 export async function openKernel(o: KernelOptions): Promise<LinuxKernel> {
@@ -39,6 +43,7 @@ export async function openKernel(o: KernelOptions): Promise<LinuxKernel> {
     unpackLayer: (u, c) => unpackLayer(helper, u, c),
     unpackBlob: (u, c) => unpackBlob(helper, u, c),
     packFolder: (o, c) => packFolder(helper, o, c),
+    openProber: (c) => openProber(helper, c),
     syncFileSystem: (path, c) => syncFileSystem(programs, path, c),
     ownTree: async (path, groupId, c) => {
       await helper.call('own', [path, groupId], c);

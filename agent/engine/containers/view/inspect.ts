@@ -16,6 +16,7 @@ export interface InspectInput {
   readonly folder: string;
   readonly logPath: string;
   readonly rootfs: string;
+  readonly execIds: readonly string[];
   readonly size: { readonly rw: number; readonly root: number } | undefined;
 }
 
@@ -47,7 +48,7 @@ export function inspectOf(i: InspectInput): object {
     MountLabel: '',
     ProcessLabel: '',
     AppArmorProfile: '',
-    ExecIDs: null,
+    ExecIDs: i.execIds.length === 0 ? null : i.execIds,
     HostConfig: hostConfigView(hostConfig),
     GraphDriver: { Name: 'overlay2', Data: { MergedDir: i.rootfs } },
     ...(i.size === undefined ? {} : { SizeRw: i.size.rw, SizeRootFs: i.size.root }),
