@@ -101,7 +101,11 @@ async function whileStopped<T>(
 ): Promise<T> {
   const { kernel, cgroupParent } = parts.host;
   if (!o.isStopped || container.status !== 'running') return await fn();
-  const cgroup = `${cgroupParent}/${container.id}`;
+  const parent = container.record.hostConfig.CgroupParent || cgroupParent;
+  const cgroup = `/${parent
+    .split('/')
+    .filter((p) => p !== '')
+    .join('/')}/${container.id}`;
   await kernel.freezer.freeze(cgroup, c);
   try {
     return await fn();

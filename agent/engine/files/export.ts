@@ -3,7 +3,7 @@ import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { type Ctx, StatusError } from '#lib/base';
-import { BUILD_ROOT } from '../../images/images.ts';
+import { BUILD_ROOT, ENGINE_ROOT } from '../../images/images.ts';
 import { exportRoot, listUpper } from '../../kernel/linux/container-files.ts';
 import { type EngineReply, type EngineRequest, type EngineRoute, notFound } from '../http/contract.ts';
 import type { EngineContainer } from '../parts.ts';
@@ -37,7 +37,7 @@ async function serveChanges(parts: FilesParts, r: EngineRequest, reply: EngineRe
 
 /** Where on the host lies what the container has written. */
 export function upperOf(parts: FilesParts, container: EngineContainer): string {
-  const upper = parts.host.images.writableLayer(container.id);
+  const upper = parts.host.images.writableLayer(`${ENGINE_ROOT}${container.id}`);
   if (upper !== undefined) return upper;
   throw new StatusError('Unavailable', 'overlayfs does not work here: what a container has written is not known');
 }
