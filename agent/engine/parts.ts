@@ -209,20 +209,3 @@ export interface EngineContainers {
    */
   onStart(fn: (container: EngineContainer) => ((attach: Attach) => Promise<void>) | undefined): Disposable;
 }
-
-/* ---- builds (build/) ---- */
-
-/** A step of the build cache, for system/df. Its layer may be one of an image. */
-export interface BuildCacheUsage {
-  /** 64 hex digits. */
-  readonly id: string;
-  readonly description: string;
-  readonly bytes: number;
-  readonly createdAtMs: number;
-  readonly lastUsedAtMs: number;
-}
-
-export interface EngineBuilds {
-  /** Most recently used first. */
-  cacheUsage(): readonly BuildCacheUsage[];
-}

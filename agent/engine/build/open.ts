@@ -4,18 +4,24 @@
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Ctx, makePrivateFolder, Scope } from '#lib/base';
+import { type Ctx, makePrivateFolder, Scope, timeText } from '#lib/base';
 import { localPlatform, Transport } from '#lib/oci';
 import { BuildCache } from '../../build/cache/cache.ts';
 import { BOOT_ID, Builder } from '../../build/node/builder.ts';
 import { closeMemoryFolder } from '../../build/node/own-builder.ts';
 import { openRuntime } from '../../runtime/open.ts';
 import { openMemoryFolder, runtimeStateFolder } from '../../runtime-state.ts';
-import type { BuildCacheUsage, EngineBuilds, EngineEvents, EngineHost, EngineImages, EnginePart } from '../parts.ts';
+import type { EngineEvents, EngineHost, EngineImages, EnginePart } from '../parts.ts';
 import { pruneRoute } from './prune.ts';
 import { Builds } from './run.ts';
 
-export interface OpenBuilds extends EnginePart, EngineBuilds, AsyncDisposable {}
+/** API version. */
+const PARENTS_SINCE = 42;
+
+export interface OpenBuilds extends EnginePart, AsyncDisposable {
+  /** For /system/df: the steps of the cache, most recently used first. */
+  readonly diskUsage: (version: number) => Promise<{ readonly BuildCache: readonly object[] }>;
+}
 
 /** What a crash left of builds is removed before it resolves. */
 export async function openBuilds(
@@ -34,7 +40,7 @@ export async function openBuilds(
     scope.own(builds);
     return {
       routes: [...builds.routes, pruneRoute(builder, ports.events)],
-      cacheUsage: () => usageOf(builder.cache),
+      diskUsage: (version) => diskUsageOf(builder, version),
       [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
     };
   } catch (e) {
@@ -66,8 +72,17 @@ async function openBuilder(host: EngineHost, scope: Scope, c: Ctx): Promise<Buil
   return scope.own(await Builder.open({ ...parts, folder, cgroupParent, platform: localPlatform() }, c));
 }
 
-function usageOf(cache: BuildCache): readonly BuildCacheUsage[] {
-  return cache.all().map(({ key, title, bytes, createdMs, usedMs }) => ({
-    ...{ id: key.replace(/^sha256:/, ''), description: title, bytes, createdAtMs: createdMs, lastUsedAtMs: usedMs },
+/** Source: moby api/docs/v1.51.yaml (BuildCache). One that an image or a container has too is shared: its going frees nothing. */
+async function diskUsageOf(
+  { cache, images }: Builder,
+  version: number,
+): Promise<{ readonly BuildCache: readonly object[] }> {
+  const used = await images.builds.layersInUse();
+  const BuildCache = cache.all().map(({ key, chainId, title, bytes, createdMs, usedMs, uses }) => ({
+    ID: key.replace(/^sha256:/, ''),
+    ...(version < PARENTS_SINCE ? { Parent: '' } : { Parents: [] }),
+    ...{ Type: 'regular', Description: title, InUse: false, Shared: used.has(chainId), Size: bytes },
+    ...{ CreatedAt: timeText(createdMs), LastUsedAt: timeText(usedMs), UsageCount: uses },
   }));
+  return { BuildCache };
 }
