@@ -20,7 +20,7 @@ import { parseDetachKeys } from './detach-keys.ts';
 import { containerEvent } from './events.ts';
 import { canReadLog, replayLog } from './logs.ts';
 import { streamType } from './multiplex.ts';
-import { finish, relay } from './relay.ts';
+import { relay } from './relay.ts';
 
 export interface AttachParts {
   readonly host: EngineHost;
@@ -90,7 +90,6 @@ interface Attached {
 async function serve(p: AttachParts, a: Attached, r: EngineRequest): Promise<void> {
   const { container, query, client } = a;
   const { config } = container.record;
-  const { clock } = p.host;
   const stdin = query.stdin && config.OpenStdin;
   try {
     /* First of all: a start must not pass by while the log is read. */
@@ -110,7 +109,7 @@ async function serve(p: AttachParts, a: Attached, r: EngineRequest): Promise<voi
     const text = isKind(e, 'Conflict') ? `container ${container.id} is not running` : String(e);
     client.write(`Error attaching: ${text}\n`);
   } finally {
-    await finish(client, clock);
+    client.end();
   }
 }
 
