@@ -18,6 +18,7 @@ import type { EngineContainer, EngineContainers, EngineEvents, EngineHost } from
 import type { Arrivals } from './arrivals.ts';
 import { parseDetachKeys } from './detach-keys.ts';
 import { containerEvent } from './events.ts';
+import { instantOf } from './log-query.ts';
 import { canReadLog, replayLog } from './logs.ts';
 import { streamType } from './multiplex.ts';
 import { relay } from './relay.ts';
@@ -100,7 +101,9 @@ async function serve(p: AttachParts, a: Attached, r: EngineRequest): Promise<voi
       const session = await arrival.session(r.c);
       if (session !== undefined) {
         await using _ = session;
-        if (seen !== undefined) await replayLog(container, { ...a, ...query, after: seen }, r.c);
+        /* What came while the log was read, and before the attach. */
+        const until = session.attachedAtNs === undefined ? undefined : instantOf(session.attachedAtNs);
+        if (seen !== undefined) await replayLog(container, { ...a, ...query, after: seen, until }, r.c);
         await passOn(p, { ...a, query: { ...query, stdin } }, session);
       }
     }
