@@ -68,6 +68,14 @@ export async function killAll(folder: string): Promise<void> {
   await write(folder, 'cgroup.freeze', '0', ['ENOENT', 'EACCES', 'ENODEV']);
 }
 
+/** False when processes or cgroups are in it. */
+export async function removeEmpty(folder: string): Promise<boolean> {
+  return rmdir(folder).then(
+    () => true,
+    (e: unknown) => codeOf(e) === 'ENOENT',
+  );
+}
+
 /** The error text when something is still busy. */
 export async function removeTree(folder: string): Promise<string | undefined> {
   for (const name of await subfolders(folder)) {

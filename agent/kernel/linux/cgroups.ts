@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { type Ctx, StatusError } from '#lib/base';
 import type { CgroupFacts, CgroupLimits, Cgroups, CgroupUsage } from '../kernel.ts';
 import { pageSizeName } from '../page-size.ts';
-import { field, killAll, read, removeTree, subfolders } from './cgroup-files.ts';
+import { field, killAll, read, removeEmpty, removeTree, subfolders } from './cgroup-files.ts';
 import { type FolderOf, makeV1, makeV2, setV1, setV2 } from './cgroup-limits.ts';
 import { hasSubfolders, usageFiles, usageOf } from './cgroup-usage.ts';
 import { type MountEntry, mountTable } from './mounts.ts';
@@ -185,9 +185,12 @@ export class LinuxCgroups implements Cgroups {
   async remove(path: string, c: Ctx): Promise<void> {
     checkPath(path);
     if (path === '/') throw new StatusError('Invalid', 'the root cgroup cannot be removed');
-    for (let attempt = 0; ; attempt++) {
-      await Promise.all(this.#roots().map((root) => killAll(join(root, path))));
-      const left = await Promise.all(this.#roots().map((root) => removeTree(join(root, path))));
+    /* Nearly always it is empty or gone: one call for each tree. */
+    const empty = await Promise.all(this.#roots().map((root) => removeEmpty(join(root, path))));
+    const roots = this.#roots().filter((_, i) => empty[i] !== true);
+    for (let attempt = 0; roots.length > 0; attempt++) {
+      await Promise.all(roots.map((root) => killAll(join(root, path))));
+      const left = await Promise.all(roots.map((root) => removeTree(join(root, path))));
       const busy = left.find((e) => e !== undefined);
       if (busy === undefined) return;
       if (attempt >= REMOVE_ATTEMPTS)
