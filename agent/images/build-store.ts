@@ -41,6 +41,8 @@ export interface BuildStoreParts {
   /** Of all images. */
   readonly folder: string;
   readonly scratch: string;
+  /** What is put stays until a person removes it. */
+  readonly isKept: boolean;
 }
 
 export interface BuiltLayer {
@@ -56,11 +58,22 @@ export interface BaseLayers {
   readonly layers: readonly BuiltLayer[];
 }
 
+/** As it is stored. */
+export interface StoredImage {
+  readonly record: ImageRecord;
+  readonly config: Buffer;
+  readonly manifest: { readonly bytes: Buffer; readonly mediaType: string };
+  /** Base first; `path` of the blob. */
+  readonly layers: readonly { readonly blob: Descriptor; readonly diffId: Digest; readonly path: string }[];
+}
+
 export interface BuiltImage {
-  /** Normalised; none: the image is known by its id alone, and gone with the next collection. */
+  /** Normalised; none: the image is known by its id alone, and gone with the next collection where images are not kept. */
   readonly references: readonly string[];
   readonly config: Buffer;
   readonly layers: readonly BuiltLayer[];
+  /** As it came, with the layers that are here. Default: made anew. */
+  readonly manifest?: Buffer | undefined;
 }
 
 export interface PutImage {
@@ -128,6 +141,29 @@ export class BuildSession implements Disposable {
     return { record, config, layers };
   }
 
+  /** An image of this node, whatever its names: it stays while the session lasts. NotFound. */
+  async stored(id: Digest): Promise<StoredImage> {
+    const { content, records } = this.#parts;
+    const find = (): ImageRecord | undefined => records.all().find((r) => r.id === id);
+    const before = find();
+    if (before !== undefined)
+      await this.#pin([...before.documents, ...before.layers.flatMap((l) => [l.digest, l.chainId])]);
+    const record = find();
+    if (record === undefined || record.manifestDigest !== before?.manifestDigest)
+      throw new StatusError('NotFound', `image ${id} was removed just now`);
+    const bytes = await content.readAll(record.manifestDigest, MANIFEST_BYTES_MAX);
+    const manifest = parseManifest(bytes, undefined);
+    if (manifest.type !== 'manifest') throw new StatusError('Internal', `image ${id} has an index for a manifest`);
+    const config = await content.readAll(id, CONFIG_BYTES_MAX);
+    const { diffIds } = parseConfig(config);
+    const layers = manifest.layers.map((blob, i) => {
+      const diffId = diffIds[i];
+      if (diffId === undefined) throw new StatusError('Internal', `image ${id} has a layer without a diff id`);
+      return { blob, diffId, path: content.pathOf(blob.digest) };
+    });
+    return { record, config, manifest: { bytes, mediaType: manifest.mediaType }, layers };
+  }
+
   /** Whether it is there whole, unpacked and as a tar; then it stays. */
   async hasLayer(l: Pick<BuiltLayer, 'chainId' | 'diffId'>): Promise<boolean> {
     const { content, snapshots } = this.#parts;
@@ -183,6 +219,30 @@ export class BuildSession implements Disposable {
     }
   }
 
+  /** A layer whose blob somebody has written to a draft, and hashed: it goes in as it is, and is verified against `diffId`. */
+  async adoptLayer(
+    below: readonly BuiltLayer[],
+    o: { readonly draft: string; readonly blob: Descriptor; readonly diffId: Digest },
+    c: Ctx,
+  ): Promise<BuiltLayer> {
+    const { content, kernel, scratch, snapshots } = this.#parts;
+    const { blob, diffId } = o;
+    const digest = parseDigest(blob.digest);
+    const layer = layerOver(below, diffId, blob.sizeBytes);
+    await this.#pin([layer.chainId, digest]);
+    if (await content.stat(digest)) await rm(o.draft, { force: true });
+    else await content.adopt(o.draft, digest);
+    await snapshots.addLayer(layer.chainId, () => openLayer({ content, kernel, scratch }, digest, diffId, c), c);
+    this.#blobs.set(layer.chainId, blob);
+    return layer;
+  }
+
+  /** A new path on the store's file system for what is on its way in; a start of the store removes what lies there. */
+  draft(): string {
+    const { folder, random } = this.#parts;
+    return join(folder, 'content', 'ingest', `draft-${random.hex(16)}`);
+  }
+
   /** What was written in the root becomes a layer over `below`; no process runs in it any more. The root is gone. */
   async commitRoot(
     id: string,
@@ -207,10 +267,10 @@ export class BuildSession implements Disposable {
 
   /** Documents, one sync of all, then the records: an image that is told of is on disk. */
   async putImage(image: BuiltImage, c: Ctx): Promise<PutImage> {
-    const { clock, folder, kernel, records } = this.#parts;
+    const { clock, folder, isKept, kernel, records } = this.#parts;
     const id = sha256(image.config);
     const blobs = image.layers.map((l) => this.blobOf(l));
-    const manifest = manifestOf(image.config, blobs);
+    const manifest = image.manifest ?? manifestOf(image.config, blobs);
     const manifestDigest = sha256(manifest);
     await this.#pin([id, manifestDigest]);
     await this.#putDocument(id, image.config);
@@ -219,12 +279,17 @@ export class BuildSession implements Disposable {
     await kernel.syncFileSystem(folder, c);
     const sizes = [image.config.length, manifest.length, ...blobs.map((b) => b.sizeBytes)];
     const { user, env, entrypoint, cmd, workingDir, stopSignal, volumes, labels } = parseConfig(image.config);
-    for (const text of image.references) {
-      const reference = parseReference(text);
+    const isNamed = records.all().some((r) => r.id === id);
+    const names = image.references.map(parseReference).map((r) => ({
+      reference: formatReference(r),
+      repoDigest: `${r.host}/${r.repository}@${manifestDigest}`,
+    }));
+    if (names.length === 0 && isKept && !isNamed) names.push({ reference: id, repoDigest: '' });
+    for (const name of names) {
       await records.put({
-        reference: formatReference(reference),
+        ...name,
+        ...(isKept ? { isKept, taggedAtMs: syncedMs } : {}),
         id,
-        repoDigest: `${reference.host}/${reference.repository}@${manifestDigest}`,
         sizeBytes: sizes.reduce((a, b) => a + b, 0),
         config: { user, env, entrypoint, cmd, workingDir, stopSignal, volumes, labels },
         topDigest: manifestDigest,

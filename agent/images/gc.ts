@@ -3,7 +3,7 @@ import type { Digest } from '#lib/base';
 import type { ImageRecord } from './records.ts';
 import type { RootSource } from './snapshot.ts';
 
-/** References to remove, least recently used first: images that no root uses and nobody used for `minAgeMs`. */
+/** References to remove, least recently used first: images that nobody keeps, no root uses and nobody used for `minAgeMs`. */
 export function planCollect(
   records: readonly ImageRecord[],
   roots: readonly RootSource[],
@@ -11,7 +11,7 @@ export function planCollect(
 ): readonly ImageRecord[] {
   const used = new Set(roots.map((r) => r.imageId));
   return records
-    .filter((r) => !used.has(r.id) && o.nowMs - r.lastUsedMs >= o.minAgeMs)
+    .filter((r) => r.isKept !== true && !used.has(r.id) && o.nowMs - r.lastUsedMs >= o.minAgeMs)
     .sort((a, b) => a.lastUsedMs - b.lastUsedMs || (a.reference < b.reference ? -1 : 1));
 }
 

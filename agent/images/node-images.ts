@@ -1,13 +1,21 @@
 /** The `Images` contract on one node: finds, pulls and removes images, and makes container roots of them. */
 import { statfs } from 'node:fs/promises';
-import { allEnded, type Clock, type Ctx, type Digest, StatusError } from '#lib/base';
+import { allEnded, type Clock, type Ctx, type Digest, isDigest, StatusError } from '#lib/base';
 import { type FolderContentStore, formatReference, parseReference } from '#lib/oci';
 import type { UserNamespace } from '../user-namespaces/ranges.ts';
 import { blobsInUse, type Held, layersInUse, planCollect } from './gc.ts';
-import { BUILD_ROOT, type CollectRequest, type Image, type Images, type PullOptions, VOLUME_ROOT } from './images.ts';
+import {
+  BUILD_ROOT,
+  type CollectRequest,
+  ENGINE_ROOT,
+  type Image,
+  type Images,
+  type PullOptions,
+  VOLUME_ROOT,
+} from './images.ts';
 import type { Pins } from './pins.ts';
 import type { Puller } from './pull.ts';
-import type { ImageRecord, Records } from './records.ts';
+import { type ImageRecord, isNameless, type Records } from './records.ts';
 import type { RootSource, Snapshotter } from './snapshot.ts';
 
 export interface NodeImagesParts {
@@ -45,7 +53,7 @@ export class NodeImages implements Images {
 
   async list(c: Ctx): Promise<readonly Image[]> {
     c.signal.throwIfAborted();
-    return this.#parts.records.all().map(imageOf);
+    return this.#parts.records.all().flatMap((r) => (isNameless(r) ? [] : [imageOf(r)]));
   }
 
   async remove(reference: string, c: Ctx): Promise<void> {
@@ -78,10 +86,11 @@ export class NodeImages implements Images {
     await this.#parts.snapshots.removeRoot(containerId, c);
   }
 
-  async roots(c: Ctx): Promise<readonly string[]> {
+  async roots(c: Ctx, prefix?: string): Promise<readonly string[]> {
     c.signal.throwIfAborted();
     const ids = (await this.#parts.snapshots.roots()).map((r) => r.containerId);
-    return ids.filter((id) => !id.startsWith(VOLUME_ROOT) && !id.startsWith(BUILD_ROOT));
+    const others = [VOLUME_ROOT, BUILD_ROOT, ENGINE_ROOT];
+    return ids.filter((id) => (prefix === undefined ? !others.some((o) => id.startsWith(o)) : id.startsWith(prefix)));
   }
 
   async collect(o: CollectRequest, c: Ctx): Promise<number> {
@@ -115,16 +124,17 @@ export class NodeImages implements Images {
     return snapshots.mountRoot(containerId, source, c, userNamespace);
   }
 
-  /** By the reference as it is, else by digest: an image pulled by tag is also there under its digests. */
+  /** By the reference as it is, else by digest: an image pulled by tag is also there under its digests. By `sha256:…` of its id too. */
   record(reference: string): ImageRecord | undefined {
-    const ref = parseReference(reference);
     const { records } = this.#parts;
+    if (isDigest(reference)) return records.get(reference) ?? records.all().find((r) => r.id === reference);
+    const ref = parseReference(reference);
     const exact = records.get(formatReference(ref));
     if (exact || ref.digest === undefined) return exact;
     const prefix = `${ref.host}/${ref.repository}@`;
     return records
       .all()
-      .find((r) => r.repoDigest.startsWith(prefix) && (r.topDigest === ref.digest || r.manifestDigest === ref.digest));
+      .find((r) => r.repoDigest.startsWith(prefix) && digestsOf(r).some((digest) => digest === ref.digest));
   }
 
   /** Removes layers and blobs that nothing needs; gives the bytes. */
@@ -162,7 +172,11 @@ export class NodeImages implements Images {
   }
 }
 
-function imageOf(r: ImageRecord): Image {
+function digestsOf(r: ImageRecord): readonly Digest[] {
+  return [r.topDigest, r.manifestDigest, ...(r.registryDigests ?? [])];
+}
+
+export function imageOf(r: ImageRecord): Image {
   const { reference, id, repoDigest, sizeBytes, config, isTracked } = r;
   return { reference, id, repoDigest, sizeBytes, config, isTracked };
 }

@@ -5,6 +5,7 @@ import { type Clock, type Ctx, type Logger, makePrivateFolder, type Random } fro
 import { DistributionClient, FolderContentStore, type ProxyChoice } from '#lib/oci';
 import type { Kernel } from '../kernel/kernel.ts';
 import { BuildStore } from './build-store.ts';
+import { ImageCatalog } from './catalog.ts';
 import { copyFormat } from './copy.ts';
 import type { Held } from './gc.ts';
 import type { Images } from './images.ts';
@@ -14,6 +15,7 @@ import { Pins } from './pins.ts';
 import { Puller } from './pull.ts';
 import { Records } from './records.ts';
 import { CertsFolder } from './registries/certs-folder.ts';
+import type { RegistryAccess } from './registries/remote.ts';
 import { FolderSnapshotter, type RootFormat, type Snapshotter } from './snapshot.ts';
 import { removeUnsynced } from './unsynced.ts';
 
@@ -32,11 +34,17 @@ export interface ImagesOptions {
   readonly snapshotter?: 'auto' | 'overlay' | 'copy';
   /** Layers and blobs that are not to be collected though no image has them. */
   readonly held?: (() => Held) | undefined;
+  /** Images that were built, loaded or imported stay until somebody removes them, also without a name. Default true. */
+  readonly keepsBuilt?: boolean;
 }
 
 export interface OpenImages extends Images, AsyncDisposable {
   /** What builds do with them. */
   readonly builds: BuildStore;
+  /** What people do with them. */
+  readonly catalog: ImageCatalog;
+  /** How registries are spoken to. */
+  readonly registries: RegistryAccess;
 }
 
 const OVERLAY_FOLDER = 'snapshots';
@@ -60,8 +68,9 @@ export async function openImages(o: ImagesOptions, c: Ctx): Promise<OpenImages> 
   const pins = new Pins();
   const client = new DistributionClient({ random, proxy: o.proxy });
   const scratch = join(snapshotFolder, 'trash', 'scratch');
+  const registries = { client, hosts: new CertsFolder(o.certsFolder, log) };
   const puller = new Puller({
-    registries: { client, hosts: new CertsFolder(o.certsFolder, log) },
+    registries,
     content,
     snapshots,
     records,
@@ -73,7 +82,9 @@ export async function openImages(o: ImagesOptions, c: Ctx): Promise<OpenImages> 
   const images = new NodeImages({ puller, records, content, snapshots, pins, clock, folder: o.folder, held });
   const layers = { kernel, content, records, snapshots, pins, clock, random, folder: o.folder, scratch };
   return Object.assign(images, {
-    builds: new BuildStore({ ...layers, images }),
+    builds: new BuildStore({ ...layers, images, isKept: o.keepsBuilt ?? true }),
+    catalog: new ImageCatalog({ images, records, content, snapshots, pins, clock }),
+    registries,
     [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
   });
 }

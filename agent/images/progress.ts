@@ -1,7 +1,7 @@
 /** How far a pull is, as a text for people. Pure. */
-import type { PullOptions } from './images.ts';
+import type { PullStep } from './images.ts';
 
-type Progress = Parameters<NonNullable<PullOptions['onProgress']>>[0];
+type Progress = Pick<PullStep, 'layer' | 'doneBytes' | 'totalBytes'>;
 
 export class PullProgress {
   readonly #layers = new Map<string, Progress>();

@@ -18,8 +18,8 @@ import {
 } from '#lib/base';
 import { MEDIA_TYPES, tarBytes, tarHeader } from '#lib/oci';
 import type { Kernel } from '../kernel/kernel.ts';
-import type { Images } from './images.ts';
-import { type ImagesOptions, openImages } from './open.ts';
+import type { PullStep } from './images.ts';
+import { type ImagesOptions, type OpenImages, openImages } from './open.ts';
 
 const c: Ctx = { signal: new AbortController().signal, clock: realClock, log: silentLogger };
 let folder: string;
@@ -29,7 +29,7 @@ let host: string;
 let paths: Map<string, { type: string; body: Buffer } | ((req: IncomingMessage, res: ServerResponse) => void)>;
 let asked: string[];
 let home: string;
-let images: Images & AsyncDisposable;
+let images: OpenImages;
 /** So many layers must be in the kernel at once before any goes on. */
 let together = 1;
 const waiting: (() => void)[] = [];
@@ -79,7 +79,7 @@ async function settings(registry: string, toml: string): Promise<void> {
   await writeFile(join(own, 'hosts.toml'), toml);
 }
 
-function open(o: Partial<ImagesOptions> = {}): Promise<Images & AsyncDisposable> {
+function open(o: Partial<ImagesOptions> = {}): Promise<OpenImages> {
   const certsFolder = join(folder, 'certs.d');
   const base = {
     kernel: countingKernel(),
@@ -409,6 +409,38 @@ test.each([1, 2, 3])(
       expect([rest, await readdir(join(home, rest))]).toEqual([rest, []]);
   },
 );
+
+test('pull by a person: kept, not collected, open to all pods; what a pod pulls afterwards is tracked, and still kept', async () => {
+  await offer('a', 'v1', ['base']);
+  const name = `${host}/a:v1`;
+  expect(await images.pull(name, { isKept: true }, c)).toMatchObject({ isTracked: false });
+  const everything = { freeBytes: Number.MAX_SAFE_INTEGER, minAgeMs: 0, unusedForMs: 0 };
+  await images.collect(everything, c);
+  expect(await images.list(c)).toHaveLength(1);
+  expect(await images.pull(name, {}, c)).toMatchObject({ isTracked: true });
+  expect(await images.pull(name, { isKept: true }, c)).toMatchObject({ isTracked: true });
+  await images.collect(everything, c);
+  await offer('a', 'v1', ['moved']);
+  const moved = await images.pull(name, {}, c);
+  await images.collect(everything, c);
+  expect(await images.list(c)).toEqual([]);
+  expect(images.catalog.records().map((r) => r.reference)).toEqual([expect.stringMatching(/^sha256:/)]);
+  expect(images.catalog.records()[0]?.id).not.toBe(moved.id);
+});
+
+test('pull: each layer tells its steps in their order, and alone that it exists', async () => {
+  await offer('a', 'v1', ['base', 'top']);
+  const steps = new Map<string, string[]>();
+  const onProgress = (p: PullStep): void => void steps.set(p.layer, [...(steps.get(p.layer) ?? []), p.phase]);
+  await images.pull(`${host}/a:v1`, { onProgress }, c);
+  expect([...steps.values()].map((s) => [...new Set(s)])).toEqual([
+    ['waiting', 'downloading', 'downloaded', 'extracting', 'extracted'],
+    ['waiting', 'downloading', 'downloaded', 'extracting', 'extracted'],
+  ]);
+  steps.clear();
+  await images.pull(`${host}/a:v1`, { onProgress }, c);
+  expect([...steps.values()]).toEqual([['exists'], ['exists']]);
+});
 
 test('mountRoot: an image that is not here is NotFound', async () => {
   await offer('a', 'v1', ['base']);

@@ -9,7 +9,7 @@ import { type Ctx, type Digest, hexOf, isKind, parseDigest, StatusError } from '
 import { chainIds, type Descriptor, type FolderContentStore, formatReference, type Reference } from '#lib/oci';
 import type { Kernel } from '../kernel/kernel.ts';
 import { blobsInUse, layersInUse } from './gc.ts';
-import type { PullOptions } from './images.ts';
+import type { PullOptions, PullStep } from './images.ts';
 import type { Pins } from './pins.ts';
 import type { ImageRecord, Records } from './records.ts';
 import { type RegistryAccess, type RemoteImage, resolveImage, sourcesOf } from './registries/remote.ts';
@@ -36,7 +36,7 @@ interface LayerToPull {
   readonly chainId: Digest;
 }
 
-type OnProgress = NonNullable<PullOptions['onProgress']>;
+type OnProgress = (p: PullStep) => void;
 
 const FETCHES_AT_ONCE = 3;
 const UNPACKS_AT_ONCE = 3;
@@ -64,7 +64,10 @@ export class Puller {
     this.#listeners.set(key, heard);
     if (o.onProgress) heard.add(o.onProgress);
     try {
-      return (await this.#images.run(key, (own) => this.#pullAlone(ref, sources, key, own), c)).value;
+      const before = this.#parts.records.get(reference);
+      const { value } = await this.#images.run(key, (own) => this.#pullAlone(ref, sources, key, own), c);
+      if (o.isKept !== true) return value;
+      return await this.#keep(value, before?.id === value.id && before.isTracked === true, c);
     } catch (e) {
       throw asDiskFull(e, reference);
     } finally {
@@ -84,15 +87,46 @@ export class Puller {
     const onProgress: OnProgress = (p) => {
       for (const fn of this.#listeners.get(key) ?? []) fn(p);
     };
-    for (const { digest: layer, descriptor } of layers)
-      onProgress({ layer, doneBytes: 0, totalBytes: descriptor.sizeBytes });
+    const missing = await this.#missing(layers, onProgress);
+    const tell = (l: LayerToPull, phase: PullStep['phase']): void => onProgress(stepOf(l, phase));
     const stages: readonly Stage<LayerToPull>[] = [
-      { limit: FETCHES_AT_ONCE, run: (layer, own) => this.#fetchOnce(image.sources, layer, onProgress, own) },
-      { limit: UNPACKS_AT_ONCE, run: (layer, own) => this.#unpackOnce(layer, own) },
+      {
+        limit: FETCHES_AT_ONCE,
+        run: async (layer, own) => {
+          await this.#fetchOnce(image.sources, layer, onProgress, own);
+          if (missing.has(layer)) tell(layer, 'downloaded');
+        },
+      },
+      {
+        limit: UNPACKS_AT_ONCE,
+        run: async (layer, own) => {
+          if (missing.has(layer)) tell(layer, 'extracting');
+          await this.#unpackOnce(layer, own);
+          if (missing.has(layer)) tell(layer, 'extracted');
+        },
+      },
     ];
     await forEachStaged(layers, stages, c);
     await this.#sync(documents, layers, c);
     return records.put(recordOf(ref, image, layers));
+  }
+
+  /** Those that are not here whole, which all are told of before the first begins. */
+  async #missing(layers: readonly LayerToPull[], onProgress: OnProgress): Promise<ReadonlySet<LayerToPull>> {
+    const { content, snapshots } = this.#parts;
+    const missing = new Set<LayerToPull>();
+    for (const l of layers) {
+      const isHere = (await snapshots.hasLayer(l.chainId)) && (await content.stat(l.digest)) !== undefined;
+      if (!isHere) missing.add(l);
+    }
+    for (const l of layers) onProgress(stepOf(l, missing.has(l) ? 'waiting' : 'exists'));
+    return missing;
+  }
+
+  /** What a pod has pulled by a Secret stays tracked; else it is as an image that was here before all pods. */
+  #keep(record: ImageRecord, isTracked: boolean, c: Ctx): Promise<ImageRecord> {
+    const { lastUsedMs: _, ...rest } = record;
+    return this.#parts.records.put({ ...rest, isTracked, isKept: true, taggedAtMs: c.clock.now() });
   }
 
   /** Once for all layers and blobs; what another pull has made but not recorded may not be on disk yet either. */
@@ -120,12 +154,12 @@ export class Puller {
     const totalBytes = descriptor.sizeBytes;
     const held = await content.stat(digest);
     if (held?.sizeBytes === totalBytes) {
-      onProgress({ layer: digest, doneBytes: totalBytes, totalBytes });
       return;
     }
     const ref = `blob-${hexOf(digest)}`;
     try {
-      const onBytes = (doneBytes: number): void => onProgress({ layer: digest, doneBytes, totalBytes });
+      const onBytes = (doneBytes: number): void =>
+        onProgress({ layer: digest, phase: 'downloading', doneBytes, totalBytes });
       await from.first('pull', (r) => r.fetchBlob(descriptor, content, { ref, onBytes }, c), c);
     } catch (e) {
       if (!isKind(e, 'Unavailable') && !c.signal.aborted) await content.removeIngest(ref);
@@ -187,6 +221,10 @@ export class Puller {
   }
 }
 
+function stepOf({ digest: layer, descriptor }: LayerToPull, phase: PullStep['phase']): PullStep {
+  return { layer, phase, doneBytes: phase === 'waiting' ? 0 : descriptor.sizeBytes, totalBytes: descriptor.sizeBytes };
+}
+
 function layersOf(image: RemoteImage): readonly LayerToPull[] {
   const chains = chainIds(image.config.diffIds);
   return image.manifest.layers.map((descriptor, i) => {
@@ -206,6 +244,7 @@ function recordOf(ref: Reference, image: RemoteImage, layers: readonly LayerToPu
     sizeBytes: sizes.reduce((a, b) => a + b, 0),
     config: { user, env, entrypoint, cmd, workingDir, stopSignal, volumes, labels },
     isTracked: true,
+    registryDigests: [image.topDigest],
     topDigest: image.topDigest,
     manifestDigest: image.manifestDigest,
     layers: layers.map((l) => ({ digest: l.digest, chainId: l.chainId })),

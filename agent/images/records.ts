@@ -1,10 +1,11 @@
 /**
  * What images this node has: one file for each reference, `images/<sha256 of the reference>.json`, all held in memory too. A
  * record is written last, when all of its layers are unpacked, and removed first. Its file's mtime is when it was last used.
+ * A kept image that loses its last name stays under its id (`sha256:…`), which is no name, until it is removed or named again.
  */
 import { mkdir, readdir, readFile, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Clock, type Digest, hexOf, type Logger, parseDigest, sha256, writeFileAtomic } from '#lib/base';
+import { type Clock, type Digest, hexOf, isDigest, type Logger, parseDigest, sha256, writeFileAtomic } from '#lib/base';
 import {
   asArray,
   asObject,
@@ -13,6 +14,7 @@ import {
   asStringMap,
   asStrings,
   type JsonObject,
+  optional,
   parseJsonObject,
 } from '#lib/oci';
 import type { Image, ImageConfig } from './images.ts';
@@ -32,6 +34,17 @@ export interface ImageRecord extends Image {
   /** Indexes, manifest and config: kept in the content store. */
   readonly documents: readonly Digest[];
   readonly lastUsedMs: number;
+  /** By a person, who alone removes it: the collector never does. */
+  readonly isKept?: boolean | undefined;
+  /** Under which digests a registry has it, in the repository of its reference. */
+  readonly registryDigests?: readonly Digest[] | undefined;
+  /** When a person gave it this name. */
+  readonly taggedAtMs?: number | undefined;
+}
+
+/** It has lost its names, or never had one. */
+export function isNameless(r: Pick<Image, 'reference'>): boolean {
+  return isDigest(r.reference);
 }
 
 export class Records {
@@ -73,16 +86,41 @@ export class Records {
     return [...this.#byReference.values()].sort((a, b) => (a.reference < b.reference ? -1 : 1));
   }
 
-  async put(record: Omit<ImageRecord, 'lastUsedMs'>): Promise<ImageRecord> {
-    await writeFileAtomic(this.#path(record.reference), JSON.stringify({ version: 1, ...record }));
-    const stored = { ...record, lastUsedMs: this.#clock.now() };
-    this.#byReference.set(record.reference, stored);
+  /** The name passes from another image to this one; a kept image that had no other stays under its id. */
+  async put(given: Omit<ImageRecord, 'lastUsedMs'>): Promise<ImageRecord> {
+    const { reference, id } = given;
+    const before = this.get(reference);
+    if (before !== undefined && before.id !== id) await this.#keepNameless(before);
+    const stored = await this.#write(before?.id === id ? inherit(before, given) : given);
+    if (!isNameless(given)) await this.remove(id);
     return stored;
   }
 
   async remove(reference: string): Promise<void> {
-    this.#byReference.delete(reference);
+    if (!this.#byReference.delete(reference)) return;
     await rm(this.#path(reference), { force: true });
+  }
+
+  /** The name goes; the image stays, under its id when it has no other, until who took its name removes it. */
+  async untag(reference: string): Promise<void> {
+    const record = this.get(reference);
+    if (record === undefined || isNameless(record)) return;
+    await this.#keepNameless({ ...record, isKept: true });
+    await this.remove(reference);
+  }
+
+  /** Written before the last name goes: a crash in between leaves both, which `put` and `remove` mend. */
+  async #keepNameless(record: ImageRecord): Promise<void> {
+    if (record.isKept !== true) return;
+    if (this.all().some((r) => r.id === record.id && r.reference !== record.reference)) return;
+    await this.#write({ ...record, reference: record.id });
+  }
+
+  async #write(record: Omit<ImageRecord, 'lastUsedMs'>): Promise<ImageRecord> {
+    await writeFileAtomic(this.#path(record.reference), JSON.stringify({ version: 1, ...record }));
+    const stored = { ...record, lastUsedMs: this.#clock.now() };
+    this.#byReference.set(record.reference, stored);
+    return stored;
   }
 
   /** Every reference of the image was used now. */
@@ -96,6 +134,16 @@ export class Records {
   #path(reference: string): string {
     return join(this.#folder, `${hexOf(sha256(reference))}.json`);
   }
+}
+
+/** The same image under the same name again: who kept it keeps it, and what registries have stays known. */
+function inherit(before: ImageRecord, given: Omit<ImageRecord, 'lastUsedMs'>): Omit<ImageRecord, 'lastUsedMs'> {
+  const registryDigests = [...new Set([...(before.registryDigests ?? []), ...(given.registryDigests ?? [])])];
+  return {
+    ...given,
+    ...(before.isKept === true ? { isKept: true, taggedAtMs: given.taggedAtMs ?? before.taggedAtMs } : {}),
+    ...(registryDigests.length === 0 ? {} : { registryDigests }),
+  };
 }
 
 function decode(bytes: Buffer, lastUsedMs: number): ImageRecord {
@@ -119,6 +167,17 @@ function decode(bytes: Buffer, lastUsedMs: number): ImageRecord {
     }),
     documents: asStrings(doc['documents'], 'documents').map(parseDigest),
     lastUsedMs,
+    ...decodeKept(doc),
+  };
+}
+
+function decodeKept(doc: JsonObject): Pick<ImageRecord, 'isKept' | 'registryDigests' | 'taggedAtMs'> {
+  const registryDigests = optional(doc['registryDigests'], asStrings, 'registryDigests')?.map(parseDigest);
+  const taggedAtMs = optional(doc['taggedAtMs'], asSize, 'taggedAtMs');
+  return {
+    ...(doc['isKept'] === true ? { isKept: true } : {}),
+    ...(registryDigests === undefined ? {} : { registryDigests }),
+    ...(taggedAtMs === undefined ? {} : { taggedAtMs }),
   };
 }
 

@@ -115,6 +115,7 @@ void verb_own(const struct fields *f);
 void verb_pause(const struct fields *f);
 void verb_dial(const struct fields *f);
 void verb_pack(const struct fields *f);
+void verb_resolve(const struct fields *f);
 void verb_pin_user(const struct fields *f);
 void verb_overlay_mapped(const struct fields *f);
 void verb_read_files(const struct fields *f);

@@ -29,7 +29,8 @@ function setUp() {
   const d = { clock, images } as unknown as PodDeps;
   const pod = { metadata: { name: 'p' }, spec: { containers: [] } } as unknown as PodObject;
   const start = (policy = 'IfNotPresent') => pullByPolicy(d, { pod, reference: 'r.io/a:1', policy, events }, c);
-  const progress = (doneBytes: number) => onProgress?.({ layer: LAYER, doneBytes, totalBytes: 40_000_000 });
+  const progress = (doneBytes: number) =>
+    onProgress?.({ layer: LAYER, phase: 'downloading', doneBytes, totalBytes: 40_000_000 });
   return { clock, told, start, progress, finish: () => finish({ sizeBytes: 123 } as Image) };
 }
 

@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { bundleSpec, type HostLimits, parseHostLimits, supervisorConfig } from './bundle.ts';
 import { execProcess } from './exec.ts';
 import { ociBinary, startError } from './oci-binary.ts';
-import { signalNumber } from './open.ts';
 import type { ContainerId, StartContainer } from './runtime.ts';
+import { signalNumber } from './signals.ts';
 
 const none = { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] };
 const container: StartContainer = {

@@ -38,6 +38,7 @@ import type {
   StartContainer,
   StreamSession,
 } from './runtime.ts';
+import { signalNumber } from './signals.ts';
 import { staged } from './stage.ts';
 import { attachTo } from './streams.ts';
 
@@ -344,14 +345,4 @@ class OciRuntime implements OpenRuntime, ContainerHost {
 async function syncRecord(folder: string): Promise<void> {
   await syncPath(join(folder, 'container.json'));
   await syncPath(folder);
-}
-
-/** SIGTERM, TERM, 15, SIGRTMIN+3. */
-export function signalNumber(signal: string): number {
-  const realTime = /^(?:SIG)?RTMIN(?:\+(\d+))?$/.exec(signal);
-  if (realTime) return 34 + Number(realTime[1] ?? 0);
-  const table: Readonly<Record<string, number>> = constants.signals;
-  const number = /^\d+$/.test(signal) ? Number(signal) : (table[signal] ?? table[`SIG${signal}`]);
-  if (number === undefined || number > 64) throw new StatusError('Invalid', `unknown signal ${JSON.stringify(signal)}`);
-  return number;
 }

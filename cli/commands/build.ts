@@ -9,11 +9,12 @@ import { FolderTree } from '../../agent/build/context/folder-tree.ts';
 import { IgnoringTree } from '../../agent/build/context/ignoring-tree.ts';
 import { IgnorePatterns } from '../../agent/build/context/patterns.ts';
 import { DockerfileError } from '../../agent/build/dockerfile/error.ts';
-import { Builder, type BuildRequest, isPlatform } from '../../agent/build/node/builder.ts';
+import { Builder, type BuildRequest } from '../../agent/build/node/builder.ts';
 import type { FinishedImage } from '../../agent/build/node/finish.ts';
 import { parseOutput, writeArchive } from '../../agent/build/output/archive.ts';
 import { pushImage } from '../../agent/build/output/push.ts';
 import type { PullOptions } from '../../agent/images/images.ts';
+import { isPlatform } from '../../agent/images/platform.ts';
 import { CertsFolder } from '../../agent/images/registries/certs-folder.ts';
 import { DEFAULT_INSTANCE, defaultHome } from '../layout.ts';
 import { BuildProgress } from '../output/build-progress.ts';
@@ -151,7 +152,7 @@ async function pushAll(image: FinishedImage, p: OutputParts, c: Ctx): Promise<vo
     const at = (await hosts.hostsOf(host)).at(-1);
     const to = p.client.repository(host, repository, { credentials: p.credentials?.(host, repository), at });
     const folder = join(p.home, 'pushed');
-    const digest = await pushImage(image, { to, tag: tag ?? 'latest', folder, random: realRandom }, c);
+    const { digest } = await pushImage(image, { to, tag: tag ?? 'latest', folder, random: realRandom }, c);
     p.say(`pushed ${host}/${repository}@${digest}\n`);
   }
 }

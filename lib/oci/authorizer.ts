@@ -2,7 +2,7 @@
  * Answers a registry's challenge: anonymous, Basic or the Bearer token flow. One authorizer serves one repository with one
  * set of credentials; tokens are kept per set of scopes until shortly before they end. Credentials leave only towards the
  * registry's own origin and the token server that its https answer names.
- * Source: distribution docs/content/spec/auth/token.md.
+ * Source: distribution docs/content/spec/auth/token.md, oauth.md.
  */
 import { type Ctx, StatusError } from '#lib/base';
 import { basicAuthorization, type Challenge, parseChallenge, parseToken } from './challenge.ts';
@@ -19,6 +19,10 @@ import {
 export interface Credentials {
   readonly username: string;
   readonly password: string;
+  /** A refresh token, which the token server takes instead of name and password (oauth.md). */
+  readonly identityToken?: string | undefined;
+  /** A bearer token that is shown to the registry as it is. */
+  readonly registryToken?: string | undefined;
 }
 
 const TOKEN_BYTES_MAX = 256 * 1024;
@@ -60,6 +64,7 @@ export class Authorizer {
     if (answer.status !== 401) return answer;
     const challenge = parseChallenge(answer.header('www-authenticate') ?? '');
     if (!challenge || (challenge.scheme === 'basic' && !this.#credentials)) return answer;
+    if (this.#credentials?.registryToken !== undefined) return answer;
     await discard(answer);
     const known = await this.#answer(challenge, scopes, c);
     this.#known.set(key, known);
@@ -67,6 +72,8 @@ export class Authorizer {
   }
 
   #header(key: string, c: Ctx): string | undefined {
+    const given = this.#credentials?.registryToken;
+    if (given !== undefined) return `Bearer ${given}`;
     const known = this.#known.get(key);
     return known && known.untilMs > c.clock.monotonic() ? known.header : undefined;
   }
@@ -82,19 +89,37 @@ export class Authorizer {
         'Unauthorized',
         `${this.#base} asks for credentials to be sent without TLS to ${realm.host}`,
       );
-    if (challenge.service !== undefined) realm.searchParams.set('service', challenge.service);
-    const asked = new Set([...scopes, ...(challenge.scope === undefined ? [] : [challenge.scope])]);
-    for (const scope of asked) realm.searchParams.append('scope', scope);
-    if (this.#credentials) realm.searchParams.set('account', this.#credentials.username);
-    const headers = this.#credentials ? { authorization: basicAuthorization(this.#credentials) } : undefined;
-    const answer = await this.#transport.send(
-      { method: 'GET', url: realm.href, headers: headers ?? {}, connection: this.#connection },
-      c,
-    );
+    const asked = [...new Set([...scopes, ...(challenge.scope === undefined ? [] : [challenge.scope])])];
+    const request = tokenRequest(realm, challenge.service, asked, this.#credentials);
+    const answer = await this.#transport.send({ ...request, connection: this.#connection }, c);
     if (answer.status !== 200) throw await answerError(answer, `token server ${realm.host}`, c);
     const token = parseToken(await readAnswer(answer, TOKEN_BYTES_MAX, c));
     return { header: `Bearer ${token.value}`, untilMs: c.clock.monotonic() + token.expiresInMs - EARLY_MS };
   }
+}
+
+function tokenRequest(
+  realm: URL,
+  service: string | undefined,
+  scopes: readonly string[],
+  credentials: Credentials | undefined,
+): HttpRequest {
+  if (credentials?.identityToken !== undefined) {
+    const form = new URLSearchParams({
+      grant_type: 'refresh_token',
+      client_id: 'berth',
+      ...(service === undefined ? {} : { service }),
+      scope: scopes.join(' '),
+      refresh_token: credentials.identityToken,
+    });
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+    return { method: 'POST', url: realm.href, headers, body: () => Buffer.from(form.toString()) };
+  }
+  if (service !== undefined) realm.searchParams.set('service', service);
+  for (const scope of scopes) realm.searchParams.append('scope', scope);
+  if (credentials) realm.searchParams.set('account', credentials.username);
+  const headers: Record<string, string> = credentials ? { authorization: basicAuthorization(credentials) } : {};
+  return { method: 'GET', url: realm.href, headers };
 }
 
 function authorized(request: HttpRequest, header: string | undefined): HttpRequest {

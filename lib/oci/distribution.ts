@@ -5,7 +5,7 @@
  * Source: github.com/opencontainers/distribution-spec spec.md 1.1.
  */
 import type { BackoffPolicy, Ctx, Random } from '#lib/base';
-import { retry, StatusError } from '#lib/base';
+import { isKind, retry, StatusError } from '#lib/base';
 import { Authorizer, type Credentials } from './authorizer.ts';
 import type { ContentStore, Ingest } from './content.ts';
 import { type AnyDigest, algorithmOf, digestBytes, isAnyDigest } from './digest.ts';
@@ -220,6 +220,23 @@ export class RemoteRepository {
       url: (path) => this.#url(path),
     };
     return this.#retried(() => uploadBlob(port, d, source, o, c), c);
+  }
+
+  /** Has the registry take the blob from another of its repositories; false when it does not, or not for this account. */
+  async mountBlob(digest: AnyDigest, from: string, c: Ctx): Promise<boolean> {
+    const headers = { 'content-length': '0' };
+    try {
+      const request = { method: 'POST', path: 'blobs/uploads/', headers, query: { mount: digest, from } } as const;
+      const answer = await this.#send(request, c);
+      await discard(answer);
+      const upload = answer.status === 202 ? answer.header('location') : undefined;
+      if (upload !== undefined)
+        await discard(await this.#sendUrl({ method: 'DELETE', url: new URL(upload, answer.url).href, headers: {} }, c));
+      return answer.status === 201;
+    } catch (e) {
+      if (isKind(e, 'Unauthorized') || isKind(e, 'Forbidden')) return false;
+      throw e;
+    }
   }
 
   /** Stores a manifest under a tag or its digest; gives its digest. */

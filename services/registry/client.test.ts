@@ -367,6 +367,34 @@ describe('client: authorization', () => {
     expect(asked[2]?.get('account')).toBe('me');
   });
 
+  test('an identity token is exchanged by a form (oauth.md); a registry token is shown as it is', async () => {
+    guard(`Bearer realm="http://${host}/token",service="reg"`, 'Bearer t0k');
+    const forms: URLSearchParams[] = [];
+    const tokens: Fault = (req, res) => {
+      if (req.url?.startsWith('/token') !== true) return false;
+      faults.push(tokens);
+      let text = '';
+      req
+        .on('data', (piece: Buffer) => (text += piece))
+        .on('end', () => {
+          forms.push(new URLSearchParams(`method=${req.method}&${text}`));
+          status(200, {}, '{"access_token":"t0k"}')(req, res);
+        });
+      return true;
+    };
+    faults.push(tokens);
+    const nobody = { username: '', password: '' };
+    const by = (o: object) => client.repository(host, 'a', { credentials: { ...nobody, ...o } });
+    expect(await by({ identityToken: 'refresh' }).hasBlob(BLOB.digest, c)).toBe(false);
+    expect(Object.fromEntries(forms[0] ?? [])).toEqual({
+      ...{ method: 'POST', grant_type: 'refresh_token', refresh_token: 'refresh', client_id: 'berth' },
+      ...{ service: 'reg', scope: 'repository:a:pull' },
+    });
+    expect(await by({ registryToken: 't0k' }).hasBlob(BLOB.digest, c)).toBe(false);
+    await expect(by({ registryToken: 'no' }).hasBlob(BLOB.digest, c)).rejects.toMatchObject({ kind: 'Unauthorized' });
+    expect(forms).toHaveLength(1);
+  });
+
   test('credentials do not follow a redirect to another origin', async () => {
     await client.repository(host, 'a').pushBlob(BLOB, BYTES, {}, c);
     const authorization = `Basic ${Buffer.from('me:secret').toString('base64')}`;

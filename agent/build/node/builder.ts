@@ -13,6 +13,7 @@ import { type Clock, type Ctx, type Logger, makePrivateFolder, type Random, Scop
 import { type Platform, type ProxyChoice, Transport } from '#lib/oci';
 import type { PullOptions } from '../../images/images.ts';
 import { type OpenImages, openImages } from '../../images/open.ts';
+import { isPlatform } from '../../images/platform.ts';
 import { SingleFlight } from '../../images/single-flight.ts';
 import { type LinuxKernel, openKernel } from '../../kernel/linux/open.ts';
 import { Slots } from '../../pods/slots.ts';
@@ -189,7 +190,7 @@ async function openBuilder(
   const cache = await BuildCache.open({ folder: at('cache'), bootId, clock, log });
   const held = (): ReturnType<BuildCache['held']> => cache.held();
   const images = scope.own(
-    await openImages({ kernel, folder: at('images'), clock, random, log, held, ...o.registries }, c),
+    await openImages({ kernel, folder: at('images'), clock, random, log, held, keepsBuilt: false, ...o.registries }, c),
   );
   const name = `${o.instance}-build`;
   const stateFolder = runtimeStateFolder(name);
@@ -227,14 +228,6 @@ function refuseOtherPlatforms(stages: readonly PlannedStage[], own: Platform): v
     const text = `--platform=${platform}: this node builds for ${own.os}/${own.architecture} alone`;
     throw new DockerfileError(stage.from.lines, text);
   }
-}
-
-/** `linux/amd64`, `amd64`, `linux/arm64/v8`. */
-export function isPlatform(text: string, own: Platform): boolean {
-  const parts = text.toLowerCase().split('/');
-  const [os, architecture] = parts.length === 1 ? ['linux', parts[0]] : parts;
-  const names: Readonly<Record<string, string>> = { x86_64: 'amd64', aarch64: 'arm64' };
-  return os === own.os && (names[architecture ?? ''] ?? architecture) === own.architecture;
 }
 
 /** Of a builder that was killed. */

@@ -12,6 +12,8 @@ export interface FinishedImage {
   readonly config: Buffer;
   /** Base first. */
   readonly layers: readonly FinishedLayer[];
+  /** Of an image that came from elsewhere, as it came. */
+  readonly manifest?: { readonly bytes: Buffer; readonly mediaType: string } | undefined;
 }
 
 export interface FinishedLayer {

@@ -33,7 +33,7 @@ export async function writeArchive(
   o: ArchiveOptions & { readonly random: Random },
   c: Ctx,
 ): Promise<void> {
-  const parts = partsOf(image, o.type);
+  const parts = partsOf([image], o.type);
   if (!o.tar) return writeFolder(parts, o.dest, c);
   const draft = join(dirname(o.dest), `.berth-${o.random.hex(8)}`);
   try {
@@ -46,46 +46,59 @@ export async function writeArchive(
   }
 }
 
+/** Several images in one archive, as `docker save` gives it: each layer once. */
+export function archiveOf(images: readonly FinishedImage[], type: 'oci' | 'docker'): AsyncGenerator<Uint8Array> {
+  return writeTar(entriesOf(partsOf(images, type)));
+}
+
 /** In the order in which they are written: what names others comes last. */
-function partsOf(image: FinishedImage, type: 'oci' | 'docker'): readonly Part[] {
-  const { config, layers, references } = image;
-  const manifest = manifestOf(
-    config,
-    layers.map((l) => l.blob),
-  );
-  const digest = sha256(manifest);
+function partsOf(images: readonly FinishedImage[], type: 'oci' | 'docker'): readonly Part[] {
   const blobs = new Map<string, Part>();
-  for (const { blob, path } of layers)
-    blobs.set(blob.digest, { path: blobPath(encodedOf(blob.digest)), sizeBytes: blob.sizeBytes, content: path });
-  const names = references.length === 0 ? [undefined] : references;
-  const index = {
-    schemaVersion: 2,
-    mediaType: MEDIA_TYPES.ociIndex,
-    manifests: names.map((name) => {
-      const tag = name === undefined ? undefined : parseReference(name).tag;
-      const annotations = {
-        ...(name === undefined ? {} : { 'io.containerd.image.name': name }),
-        ...(tag === undefined ? {} : { 'org.opencontainers.image.ref.name': tag }),
-      };
-      const own = { mediaType: MEDIA_TYPES.ociManifest, digest, sizeBytes: manifest.length };
-      return descriptorJson(name === undefined ? own : { ...own, annotations });
-    }),
-  };
-  const docker = [
-    {
-      Config: blobPath(hexOf(sha256(config))),
-      RepoTags: references,
-      Layers: layers.map((l) => blobPath(encodedOf(l.blob.digest))),
-    },
-  ];
+  const documents = new Map<string, Part>();
+  for (const image of images) {
+    for (const { blob, path } of image.layers)
+      blobs.set(blob.digest, { path: blobPath(encodedOf(blob.digest)), sizeBytes: blob.sizeBytes, content: path });
+    for (const bytes of [image.config, manifestBytes(image)])
+      documents.set(sha256(bytes), part(blobPath(hexOf(sha256(bytes))), bytes));
+  }
+  const index = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests: images.flatMap(indexEntries) };
+  const docker = images.map(({ config, layers, references }) => ({
+    Config: blobPath(hexOf(sha256(config))),
+    RepoTags: references.length === 0 ? null : references.map(familiarTag),
+    Layers: layers.map((l) => blobPath(encodedOf(l.blob.digest))),
+  }));
   return [
     part('oci-layout', Buffer.from(JSON.stringify({ imageLayoutVersion: '1.0.0' }))),
     ...[...blobs.values()].sort((a, b) => (a.path < b.path ? -1 : 1)),
-    part(blobPath(hexOf(sha256(config))), config),
-    part(blobPath(hexOf(digest)), manifest),
+    ...documents.values(),
     ...(type === 'docker' ? [part('manifest.json', Buffer.from(JSON.stringify(docker)))] : []),
     part('index.json', Buffer.from(JSON.stringify(index))),
   ];
+}
+
+function manifestBytes({ config, layers, manifest }: FinishedImage): Buffer {
+  const blobs = layers.map((l) => l.blob);
+  return manifest?.bytes ?? manifestOf(config, blobs);
+}
+
+function indexEntries(image: FinishedImage): readonly object[] {
+  const bytes = manifestBytes(image);
+  const mediaType = image.manifest?.mediaType ?? MEDIA_TYPES.ociManifest;
+  const own = { mediaType, digest: sha256(bytes), sizeBytes: bytes.length };
+  if (image.references.length === 0) return [descriptorJson(own)];
+  return image.references.map((name) => {
+    const { tag } = parseReference(name);
+    const annotations = {
+      'io.containerd.image.name': name,
+      ...(tag === undefined ? {} : { 'org.opencontainers.image.ref.name': tag }),
+    };
+    return descriptorJson({ ...own, annotations });
+  });
+}
+
+/** Docker writes familiar names here; its `load` reads both. */
+function familiarTag(name: string): string {
+  return name.replace(/^docker\.io\/(?:library\/(?=[^/]+$))?/, '');
 }
 
 function part(path: string, content: Buffer): Part {

@@ -1,16 +1,36 @@
 /**
- * A built image into a registry. Layers are gzipped on the way, always to the same bytes, and what became of each is
- * remembered by its diff id, so that a layer which a registry has already is neither compressed nor sent again.
+ * An image of the node into a registry. One that came from a registry goes as it came, under the same digest. Of what was built
+ * here the layers are gzipped on the way, always to the same bytes, and what became of each is remembered by its diff id, so that
+ * a layer which a registry has already is neither compressed nor sent again.
  */
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
-import { type Ctx, type Digest, hexOf, parseDigest, type Random, sha256, writeFileAtomic } from '#lib/base';
-import { asSize, asString, type Descriptor, MEDIA_TYPES, parseJsonObject, type RemoteRepository } from '#lib/oci';
+import {
+  type Ctx,
+  type Digest,
+  hexOf,
+  isKind,
+  parseDigest,
+  type Random,
+  StatusError,
+  sha256,
+  writeFileAtomic,
+} from '#lib/base';
+import {
+  asSize,
+  asString,
+  type Descriptor,
+  isNonDistributable,
+  MEDIA_TYPES,
+  parseJsonObject,
+  type RemoteRepository,
+} from '#lib/oci';
 import { manifestOf } from '../../images/build-store.ts';
+import { forEachLimited } from '../../images/single-flight.ts';
 import type { FinishedImage, FinishedLayer } from '../node/finish.ts';
 
 export interface PushOptions {
@@ -19,42 +39,100 @@ export interface PushOptions {
   /** Of what is remembered, and of drafts. */
   readonly folder: string;
   readonly random: Random;
+  readonly onLayer?: ((layer: FinishedLayer, step: PushStep) => void) | undefined;
+  /** Other repositories of the same registry that may have a layer. */
+  readonly mountFrom?: ((layer: FinishedLayer) => readonly string[]) | undefined;
+}
+
+export type PushStep =
+  | { readonly phase: 'waiting' | 'exists' | 'pushed' }
+  | { readonly phase: 'mounted'; readonly from: string }
+  | { readonly phase: 'pushing'; readonly doneBytes: number; readonly totalBytes: number };
+
+export interface PushedManifest {
+  readonly digest: Digest;
+  readonly sizeBytes: number;
 }
 
 /** Fixed: another level would be other bytes under another digest. */
 const GZIP_LEVEL = 6;
 const AT_ONCE = 3;
 
-/** The manifest's digest in the registry. */
-export async function pushImage(image: FinishedImage, o: PushOptions, c: Ctx): Promise<Digest> {
+export async function pushImage(image: FinishedImage, o: PushOptions, c: Ctx): Promise<PushedManifest> {
   await mkdir(o.folder, { recursive: true, mode: 0o700 });
-  const blobs: Descriptor[] = [];
-  for (let at = 0; at < image.layers.length; at += AT_ONCE)
-    blobs.push(...(await Promise.all(image.layers.slice(at, at + AT_ONCE).map((l) => pushLayer(l, o, c)))));
+  const blobs = new Map<FinishedLayer, Descriptor>();
+  for (const l of image.layers) o.onLayer?.(l, { phase: 'waiting' });
+  const push = async (l: FinishedLayer, own: Ctx): Promise<void> => {
+    blobs.set(l, await pushLayer(l, image.manifest !== undefined, o, own));
+  };
+  await forEachLimited(image.layers, AT_ONCE, push, c);
   const config = { digest: sha256(image.config), sizeBytes: image.config.length };
   await o.to.pushBlob(config, image.config, {}, c);
-  const manifest = manifestOf(image.config, blobs);
-  return parseDigest(await o.to.putManifest(o.tag, MEDIA_TYPES.ociManifest, manifest, c));
+  const { bytes, mediaType } = image.manifest ?? {
+    bytes: manifestOf(
+      image.config,
+      image.layers.map((l) => blobs.get(l) ?? l.blob),
+    ),
+    mediaType: MEDIA_TYPES.ociManifest,
+  };
+  const digest = parseDigest(await o.to.putManifest(o.tag, mediaType, bytes, c));
+  return { digest, sizeBytes: bytes.length };
 }
 
-async function pushLayer(layer: FinishedLayer, o: PushOptions, c: Ctx): Promise<Descriptor> {
+async function pushLayer(layer: FinishedLayer, isAsItCame: boolean, o: PushOptions, c: Ctx): Promise<Descriptor> {
   const { blob, path } = layer;
-  if (blob.mediaType !== MEDIA_TYPES.ociLayer) {
-    await o.to.pushBlob(blob, (start) => createReadStream(path, { start }) as AsyncIterable<Buffer>, {}, c);
+  if (isNonDistributable(blob.mediaType)) return blob;
+  if (isAsItCame || blob.mediaType !== MEDIA_TYPES.ociLayer) {
+    await send(layer, blob, path, o, c);
     return blob;
   }
   const known = await remembered(layer.diffId, o);
-  if (known !== undefined && (await o.to.hasBlob(known.digest, c))) return known;
+  if (known !== undefined && (await isThere(layer, known, o, c))) return known;
   const draft = join(o.folder, `.draft-${o.random.hex(8)}`);
   try {
     const made = await gzipped(path, draft, c);
     const text = JSON.stringify({ version: 1, digest: made.digest, sizeBytes: made.sizeBytes });
     await writeFileAtomic(memoPath(layer.diffId, o), text, { durable: false });
-    await o.to.pushBlob(made, (start) => createReadStream(draft, { start }) as AsyncIterable<Buffer>, {}, c);
+    await send(layer, made, draft, o, c);
     return made;
   } finally {
     await rm(draft, { force: true });
   }
+}
+
+/** In this repository, or in another of the registry that gives it. */
+async function isThere(layer: FinishedLayer, blob: Descriptor, o: PushOptions, c: Ctx): Promise<boolean> {
+  if (await o.to.hasBlob(blob.digest, c)) {
+    o.onLayer?.(layer, { phase: 'exists' });
+    return true;
+  }
+  for (const from of o.mountFrom?.(layer) ?? []) {
+    if (!(await o.to.mountBlob(blob.digest, from, c))) continue;
+    o.onLayer?.(layer, { phase: 'mounted', from });
+    return true;
+  }
+  return false;
+}
+
+async function send(layer: FinishedLayer, blob: Descriptor, path: string, o: PushOptions, c: Ctx): Promise<void> {
+  if (await isThere(layer, blob, o, c)) return;
+  const totalBytes = blob.sizeBytes;
+  if ((await sizeOf(path)) !== totalBytes)
+    throw new StatusError('NotFound', `layer ${blob.digest} is not on this node any more: pull the image again`);
+  const source = async function* (start: number): AsyncGenerator<Buffer, void, void> {
+    let doneBytes = start;
+    for await (const piece of createReadStream(path, { start }) as AsyncIterable<Buffer>) {
+      yield piece;
+      doneBytes += piece.length;
+      o.onLayer?.(layer, { phase: 'pushing', doneBytes, totalBytes });
+    }
+  };
+  await o.to.pushBlob(blob, source, {}, c);
+  o.onLayer?.(layer, { phase: 'pushed' });
+}
+
+async function sizeOf(path: string): Promise<number | undefined> {
+  return (await stat(path).catch(() => undefined))?.size; // not there
 }
 
 async function gzipped(source: string, target: string, c: Ctx): Promise<Descriptor> {
@@ -68,9 +146,14 @@ async function gzipped(source: string, target: string, c: Ctx): Promise<Descript
     }
   };
   const gzip = createGzip({ level: GZIP_LEVEL });
-  await pipeline(createReadStream(source), gzip, counted, createWriteStream(target, { flags: 'wx' }), {
-    signal: c.signal,
-  });
+  try {
+    await pipeline(createReadStream(source), gzip, counted, createWriteStream(target, { flags: 'wx' }), {
+      signal: c.signal,
+    });
+  } catch (e) {
+    if (isKind(e, 'Cancelled') || !(e instanceof Error && 'code' in e && e.code === 'ENOENT')) throw e;
+    throw new StatusError('NotFound', `${source} is not on this node any more: build the image again`, { cause: e });
+  }
   return { mediaType: MEDIA_TYPES.ociLayerGzip, digest: parseDigest(`sha256:${hash.digest('hex')}`), sizeBytes };
 }
 

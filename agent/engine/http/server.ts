@@ -170,7 +170,7 @@ export class EngineServer implements AsyncDisposable {
   #fail(e: unknown, reply: Reply, res: ServerResponse): void {
     const { status, message } = answerOf(e);
     const facts = { err: e, method: res.req.method, url: res.req.url };
-    if (status >= 500 && !res.req.socket.destroyed) this.#log.warn(facts, 'request failed');
+    if (status >= 500 && res.socket?.destroyed === false) this.#log.warn(facts, 'request failed');
     if (reply.taken !== undefined) reply.taken.destroy();
     else if (reply.isBegun || res.headersSent) res.destroy();
     else if (!res.destroyed) reply.json(status, { message });
