@@ -45,6 +45,8 @@ export interface OpenImages extends Images, AsyncDisposable {
   readonly catalog: ImageCatalog;
   /** How registries are spoken to. */
   readonly registries: RegistryAccess;
+  /** As `removeRoot`, for who waits only until it is a root no more (snapshot.ts). */
+  discardRoot(containerId: string): Promise<{ gone(c: Ctx): Promise<void> }>;
 }
 
 const OVERLAY_FOLDER = 'snapshots';
