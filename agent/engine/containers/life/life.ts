@@ -11,7 +11,16 @@ import type { LifeHost, StoredContainer } from './ports.ts';
 import { restartDelay, startsAtOpen } from './restart.ts';
 import { SIGKILL, SIGTERM, signalOf } from './signals.ts';
 import { startFailure } from './start-error.ts';
-import { checkedNext, type Exited, isRunning, type LifeState, type Running, runOf, statusOf } from './state.ts';
+import {
+  checkedNext,
+  type Exited,
+  isRunning,
+  type LifeState,
+  type Running,
+  runOf,
+  statusOf,
+  whyNotRemoved,
+} from './state.ts';
 import { type Condition, Waiters, type WaitResult } from './waiters.ts';
 
 const STOP_TIMEOUT_S = 10;
@@ -147,7 +156,7 @@ export class Life {
     try {
       /* Again when a start came before it. */
       do {
-        if (isRunning(this.#state) && !o.force) throw conflict(`${what}: ${this.#whyNotRemoved()}`);
+        if (isRunning(this.#state) && !o.force) throw conflict(`${what}: ${whyNotRemoved(this.#state)}`);
         if (isRunning(this.#state))
           await this.kill().catch((e: unknown) => {
             if (isRunning(this.#state))
@@ -320,12 +329,6 @@ export class Life {
     this.#go({ phase: 'running', run });
     this.#host.health.begin(this.record, run);
     this.#emit('unpause');
-  }
-
-  #whyNotRemoved(): string {
-    return this.#state.phase === 'paused'
-      ? 'container is paused and must be unpaused first'
-      : `container is ${this.#state.phase}: stop the container before removing or force remove`;
   }
 
   /** False when it runs. */
