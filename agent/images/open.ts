@@ -51,6 +51,8 @@ export interface OpenImages extends Images, AsyncDisposable {
   readonly registries: RegistryAccess;
   /** How roots are made. */
   readonly format: RootFormat['name'];
+  /** As `removeRoot`, for who waits only until it is a root no more (snapshot.ts). */
+  discardRoot(containerId: string): Promise<{ gone(c: Ctx): Promise<void> }>;
 }
 
 const OVERLAY_FOLDER = 'snapshots';
