@@ -127,14 +127,19 @@ function readStorage(value: unknown, at: string, fields: FieldReader): S3Storage
   const names = ['endpoint', 'region', 'bucket', 'prefix', 'accessKeyId', 'secretAccessKeyFile', 'caFile'];
   const s3 = fields.optionalObject(o['s3'], `${at}.s3`, names);
   if (s3 === undefined) return undefined;
-  const text = (name: string): string => fields.string(s3[name], `${at}.s3.${name}`);
+  const text = (name: string): string => {
+    const value = fields.string(s3[name], `${at}.s3.${name}`);
+    if (value === '') fields.add(fieldErrors.required(`${at}.s3.${name}`, ''));
+    return value;
+  };
   const optional = (name: string): string | undefined => fields.optionalString(s3[name], `${at}.s3.${name}`);
   const endpoint = text('endpoint');
   if (!/^https?:$/.test(URL.canParse(endpoint) ? new URL(endpoint).protocol : ''))
     fields.add(fieldErrors.invalid(`${at}.s3.endpoint`, endpoint, 'must be an address of https or http'));
   const prefix = optional('prefix') ?? '';
+  const secretAccessKeyFile = text('secretAccessKeyFile');
   for (const [name, path] of [
-    ['secretAccessKeyFile', text('secretAccessKeyFile')],
+    ['secretAccessKeyFile', secretAccessKeyFile],
     ['caFile', optional('caFile')],
   ] as const)
     if (path?.startsWith('/') === false)
@@ -143,7 +148,7 @@ function readStorage(value: unknown, at: string, fields: FieldReader): S3Storage
     ...{ endpoint, bucket: text('bucket'), accessKeyId: text('accessKeyId') },
     region: optional('region') ?? 'us-east-1',
     prefix: prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/`,
-    secretAccessKeyFile: text('secretAccessKeyFile'),
+    secretAccessKeyFile,
     caFile: optional('caFile'),
   };
 }
