@@ -33,6 +33,7 @@ import type { PodDeps } from './pods/deps.ts';
 import { PodManager } from './pods/manager.ts';
 import { NodeObjects } from './pods/objects.ts';
 import { serveStream } from './pods/streams.ts';
+import { SteadyProber } from './probes/steady-prober.ts';
 import { startRegistryProxy } from './registry-proxy.ts';
 import { Allocations } from './resources/allocations.ts';
 import { cgroupClaim } from './resources/cgroup-claim.ts';
@@ -270,6 +271,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     userNamespaces,
     cpus,
     devices: plugins.devices,
+    steadyProber: scope.own(new SteadyProber(() => kernel.openProber(c))),
     admit: (pod) => shutdown.admit() ?? pressure.admit(pod),
     settings,
     clock,

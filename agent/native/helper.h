@@ -118,6 +118,7 @@ void verb_pack(const struct fields *f);
 void verb_pin_user(const struct fields *f);
 void verb_overlay_mapped(const struct fields *f);
 void verb_read_files(const struct fields *f);
+void verb_prober(const struct fields *f);
 
 int serve_main(void);
 int supervise_main(int argc, char **argv);

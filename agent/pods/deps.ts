@@ -5,6 +5,7 @@ import type { ImageAccess } from '../images/access/access.ts';
 import type { Images } from '../images/images.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Network } from '../network/network.ts';
+import type { SteadyProber } from '../probes/steady-prober.ts';
 import type { Allocations } from '../resources/allocations.ts';
 import type { CpuManager } from '../resources/cpu-manager.ts';
 import type { KnownHandler } from '../runtime/handlers.ts';
@@ -53,6 +54,8 @@ export interface PodDeps {
   readonly network: Network;
   readonly volumes: Volumes;
   readonly objects: NodeObjects;
+  /** Absent: each probe is asked from here. */
+  readonly steadyProber?: Pick<SteadyProber, 'watch'> | undefined;
   readonly session: Pick<Session, 'reportPodStatus' | 'reportPodRemoved' | 'event'>;
   readonly allocations: Allocations;
   readonly userNamespaces: UserNamespaceRanges;

@@ -2,14 +2,16 @@
  * Lifecycle hooks and the handlers that probes share: exec in the container, HTTP GET, TCP connect, gRPC health (probes
  * only), sleep (hooks only). Source: kubernetes pkg/kubelet/lifecycle/handlers.go, pkg/probe/{exec,http,tcp,grpc}.
  */
-import { connect } from 'node:net';
+import { connect, isIP } from 'node:net';
 import type { Readable } from 'node:stream';
 import type { DeepReadonly, LifecycleHandler, ProbeHandler } from '#lib/api';
 import { type Ctx, isKind, messageOf, raceAbort } from '#lib/base';
 import { dialErrorText, hostPort } from '../probes/dial-error.ts';
 import { checkGrpcHealth } from '../probes/grpc-health.ts';
 import { httpGet } from '../probes/http-get.ts';
-import { handlerHeaders, requestPath } from '../probes/http-request.ts';
+import { type HttpTarget, handlerHeaders, requestPath, requestText } from '../probes/http-request.ts';
+import { REQUEST_BYTES_MAX, type SteadyEnd, type SteadyProbe } from '../probes/steady-prober.ts';
+import { httpVerdict, tcpVerdict } from '../probes/steady-verdict.ts';
 import type { PodDeps } from './deps.ts';
 import type { Attempt, ContainerSpec } from './model.ts';
 
@@ -96,11 +98,45 @@ function httpHandler(
   timeoutMs: number,
   c: Ctx,
 ): Promise<HandlerResult> {
-  const scheme = get.scheme === 'HTTPS' ? 'https' : 'http';
-  const host = get.host || t.podIp;
-  const port = portNumber(get.port, t.container);
-  const path = requestPath(get.path || '/');
-  return httpGet({ scheme, host, port, path, headers: handlerHeaders(get.httpHeaders ?? [], t.purpose), timeoutMs }, c);
+  return httpGet({ ...httpTarget(get, t), timeoutMs }, c);
+}
+
+function httpTarget(get: NonNullable<Handler['httpGet']>, t: HandlerTarget): HttpTarget {
+  return {
+    scheme: get.scheme === 'HTTPS' ? 'https' : 'http',
+    host: get.host || t.podIp,
+    port: portNumber(get.port, t.container),
+    path: requestPath(get.path || '/'),
+    headers: handlerHeaders(get.httpHeaders ?? [], t.purpose),
+  };
+}
+
+/** A handler that the prober can ask on, once it has succeeded. */
+export interface SteadyHandler {
+  readonly target: Pick<SteadyProbe, 'host' | 'port' | 'request'>;
+  /** undefined: only `runHandler` knows. */
+  verdict(end: SteadyEnd): HandlerResult | undefined;
+}
+
+/** undefined for one that it cannot: a name for a host, TLS, a program, gRPC. */
+export function steadyHandler(h: Handler, t: HandlerTarget): SteadyHandler | undefined {
+  if (h.httpGet !== undefined) {
+    const target = httpTarget(h.httpGet, t);
+    const request = requestText(target);
+    if (target.scheme !== 'http' || isIP(target.host) === 0 || request.length > REQUEST_BYTES_MAX) return undefined;
+    return { target: { ...target, request }, verdict: (end) => said(() => httpVerdict(target, end)) };
+  }
+  if (h.tcpSocket === undefined) return undefined;
+  const target = { host: h.tcpSocket.host || t.podIp, port: portNumber(h.tcpSocket.port, t.container) };
+  return isIP(target.host) === 0 ? undefined : { target, verdict: (end) => said(() => tcpVerdict(target, end)) };
+}
+
+function said(verdict: () => HandlerResult | undefined): HandlerResult | undefined {
+  try {
+    return verdict();
+  } catch (e) {
+    return { ok: false, message: messageOf(e) };
+  }
 }
 
 function tcpHandler(host: string, port: number, timeoutMs: number, c: Ctx): Promise<HandlerResult> {

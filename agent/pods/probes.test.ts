@@ -1,23 +1,31 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
-import { StatusError, seededRandom, silentLogger, VirtualClock } from '#lib/base';
+import { type Ctx, realClock, StatusError, seededRandom, silentLogger, VirtualClock } from '#lib/base';
+import type { SteadyEnd, SteadyProbe } from '../probes/steady-prober.ts';
 import type { ContainerId, ExecRequest, StreamSession } from '../runtime/runtime.ts';
+import { type Deferred, deferred } from '../runtime/streams.ts';
 import type { PodDeps } from './deps.ts';
 import { deleted, FakeNode, fakePod } from './fake-node.ts';
-import type { HandlerTarget } from './hooks.ts';
+import { type HandlerTarget, steadyHandler } from './hooks.ts';
 import type { Attempt, ContainerSpec, PodObject } from './model.ts';
 import { Prober } from './probes.ts';
 
 const STATE = { phase: 'running', pid: 1, startedAtMs: 0 } as const;
 
 /** One probed container whose exec answers as told: an exit code, or no session at all. */
-function setUp(container: Partial<ContainerSpec>, before?: { started: boolean; ready: boolean }) {
+function setUp(
+  container: Partial<ContainerSpec>,
+  before?: { started: boolean; ready: boolean },
+  steadyProber?: PodDeps['steadyProber'],
+) {
   const clock = new VirtualClock();
   const said: string[] = [];
   const told: string[] = [];
   let answer: () => Promise<StreamSession> = async () => sessionOf(0);
   const runtime = { exec: (_id: ContainerId, _r: ExecRequest) => answer() };
-  const d = { clock, random: seededRandom(1), log: silentLogger, runtime } as unknown as PodDeps;
+  const d = { clock, random: seededRandom(1), log: silentLogger, runtime, steadyProber } as unknown as PodDeps;
   const attempt = { id: 'c', attempt: 0, state: STATE, image: 'i', imageId: 'x', stopSignal: '' } as unknown as Attempt;
   const target: HandlerTarget = {
     container: { name: 'a', ...container } as ContainerSpec,
@@ -194,5 +202,90 @@ describe('probes', () => {
     await node.pass(5_000);
     expect(node.running).toEqual(['a/0']);
     expect(node.status('u')?.containerStatuses?.[0]).toMatchObject({ started: true, ready: true });
+  });
+});
+
+describe('probes that the prober asks on', () => {
+  /** One that is asked over real sockets once, and then by a prober that says what the test says. */
+  async function asked(o: { failureThreshold: number }) {
+    let requests = 0;
+    const server = createServer((_req, res) => {
+      requests++;
+      res.end('ok');
+    });
+    await new Promise<void>((r) => server.listen(0, '127.0.0.1', r));
+    const { port } = server.address() as AddressInfo;
+    const watched: { p: SteadyProbe; end: Deferred<SteadyEnd> }[] = [];
+    const watch = (p: SteadyProbe, c: Ctx): Promise<SteadyEnd> => {
+      const end = deferred<SteadyEnd>();
+      c.signal.addEventListener('abort', () => end.reject(c.signal.reason));
+      watched.push({ p, end });
+      return end.promise;
+    };
+    const own = { httpGet: { port, path: '/x' }, periodSeconds: 1, timeoutSeconds: 1, ...o };
+    const t = setUp({ livenessProbe: own }, undefined, { watch });
+    const until = async (is: () => boolean): Promise<void> => {
+      const limit = realClock.monotonic() + 10_000;
+      while (!is() && realClock.monotonic() < limit) {
+        await realClock.sleep(5);
+        await t.clock.advance(10);
+      }
+      expect(is()).toBe(true);
+    };
+    await until(() => watched.length === 1);
+    const close = async (): Promise<void> => {
+      await t.prober[Symbol.asyncDispose]();
+      server.close();
+    };
+    return { ...t, watched, until, requests: () => requests, close };
+  }
+  const end = (text: string): SteadyEnd => ({ how: 'answered', errno: 0, agoMs: 0, bytes: Buffer.from(text) });
+  const BUSY = 'HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n';
+
+  test('a success hands it over, a failure counts as one that was asked here, with the same words', async () => {
+    const t = await asked({ failureThreshold: 1 });
+    expect(t.watched[0]?.p).toMatchObject({ host: '127.0.0.1', periodMs: 1000, timeoutMs: 1000 });
+    expect(t.watched[0]?.p.request).toMatch(/^GET \/x HTTP\/1.1\r\nHost: 127.0.0.1:/);
+    await t.clock.advance(60_000);
+    expect(t.requests()).toBe(1);
+    t.watched[0]?.end.resolve(end(BUSY));
+    await t.until(() => t.told.length === 1);
+    expect(t.told).toEqual(['Container a failed liveness probe, will be restarted']);
+    expect(t.said).toEqual(['Liveness probe failed: HTTP probe failed with statuscode: 503']);
+    await t.close();
+  });
+
+  test('after a failure it is asked here again, a period later, and handed over at the next success', async () => {
+    const t = await asked({ failureThreshold: 3 });
+    t.watched[0]?.end.resolve(end(BUSY));
+    await t.until(() => t.said.length === 1);
+    expect(t.requests()).toBe(1);
+    await t.until(() => t.watched.length === 2);
+    expect(t.requests()).toBe(2);
+    expect(t.told).toEqual([]);
+    await t.close();
+  });
+
+  test('a redirect, and the loss of the prober, are asked here; neither is a failure', async () => {
+    const t = await asked({ failureThreshold: 1 });
+    t.watched[0]?.end.resolve(end('HTTP/1.1 302 Found\r\nLocation: /y\r\nContent-Length: 0\r\n\r\n'));
+    await t.until(() => t.requests() === 2);
+    await t.until(() => t.watched.length === 2);
+    expect(t.requests()).toBe(3);
+    t.watched[1]?.end.reject(new StatusError('Unavailable', 'the prober has ended'));
+    await t.until(() => t.watched.length === 3);
+    expect(t.told).toEqual([]);
+    expect(t.said).toEqual([]);
+    await t.close();
+  });
+
+  test('one that is over a name, TLS or a program stays here', async () => {
+    const http = { port: 80, path: '/' };
+    const target = { container: { name: 'a' }, podIp: '10.0.0.1' } as unknown as HandlerTarget;
+    expect(steadyHandler({ httpGet: { ...http, scheme: 'HTTPS' } }, target)).toBeUndefined();
+    expect(steadyHandler({ httpGet: { ...http, host: 'example.org' } }, target)).toBeUndefined();
+    expect(steadyHandler({ tcpSocket: { port: 1, host: 'localhost' } }, target)).toBeUndefined();
+    expect(steadyHandler({ exec: { command: ['x'] } }, target)).toBeUndefined();
+    expect(steadyHandler({ tcpSocket: { port: 1 } }, target)?.target).toEqual({ host: '10.0.0.1', port: 1 });
   });
 });

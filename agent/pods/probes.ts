@@ -4,9 +4,9 @@
  * Source: kubernetes pkg/kubelet/prober/worker.go; defaults: pkg/apis/core/v1/defaults.go.
  */
 import type { DeepReadonly, Probe } from '#lib/api';
-import { type Ctx, Scope } from '#lib/base';
+import { type Ctx, messageOf, Scope } from '#lib/base';
 import type { PodDeps } from './deps.ts';
-import { type HandlerTarget, runHandler } from './hooks.ts';
+import { type HandlerResult, type HandlerTarget, runHandler, type SteadyHandler, steadyHandler } from './hooks.ts';
 import type { PodEvents } from './pod-events.ts';
 
 export interface ProbeSink {
@@ -107,8 +107,11 @@ export class Prober implements AsyncDisposable {
     let run = 0;
     let last: boolean | undefined;
     let nextMs = c.clock.monotonic();
+    let steady: SteadyHandler | undefined;
     for (;;) {
-      const ok = await this.#once(type, p, c);
+      const asked = steady === undefined ? undefined : await this.#askOn(type, p, steady, nextMs, c);
+      const ok = asked === undefined ? await this.#once(type, p, c) : asked.ok;
+      if (asked !== undefined) nextMs = asked.atMs;
       if (ok === undefined) {
         nextMs = Math.max(nextMs + periodMs, c.clock.monotonic());
         await c.clock.sleep(nextMs - c.clock.monotonic(), c.signal);
@@ -132,8 +135,38 @@ export class Prober implements AsyncDisposable {
         ? c.clock.monotonic() + Math.min(100 * 2 ** run, periodMs)
         : Math.max(nextMs + periodMs, c.clock.monotonic());
       if (ok) this.#wasReady = true;
-      await c.clock.sleep(nextMs - c.clock.monotonic(), c.signal);
+      /* One that did not succeed when it was asked here is no matter of the prober's. */
+      const isRefused = steady !== undefined && asked === undefined;
+      steady = ok && run >= threshold && !isRefused ? this.#steadyHandler(p) : undefined;
+      if (steady === undefined) await c.clock.sleep(nextMs - c.clock.monotonic(), c.signal);
     }
+  }
+
+  #steadyHandler(p: DeepReadonly<Probe>): SteadyHandler | undefined {
+    return this.#d.steadyProber === undefined ? undefined : steadyHandler(p, this.#target);
+  }
+
+  /** From `nextMs` on until it does not succeed, and what it said then; undefined: it must be asked from here. */
+  async #askOn(
+    type: ProbeType,
+    p: DeepReadonly<Probe>,
+    { target, verdict }: SteadyHandler,
+    nextMs: number,
+    c: Ctx,
+  ): Promise<{ readonly ok: boolean; readonly atMs: number } | undefined> {
+    const times = { periodMs: (p.periodSeconds ?? 10) * 1000, timeoutMs: (p.timeoutSeconds ?? 1) * 1000 };
+    const probe = { ...target, ...times, firstInMs: nextMs - c.clock.monotonic() };
+    const end = await this.#d.steadyProber?.watch(probe, c).catch(async (e: unknown) => {
+      c.signal.throwIfAborted();
+      c.log.warn({ err: messageOf(e), container: this.#target.container.name }, 'the agent asks a probe itself');
+      /* The same happens to all others. */
+      await c.clock.sleep(times.periodMs * this.#d.random.next(), c.signal);
+      return undefined;
+    });
+    const result = end === undefined ? undefined : verdict(end);
+    if (end === undefined || result === undefined) return undefined;
+    this.#tell(type, result);
+    return { ok: result.ok, atMs: c.clock.monotonic() - end.agoMs };
   }
 
   /** Before the first success of readiness the next try comes sooner than the period: a container is ready when it is. */
@@ -148,10 +181,13 @@ export class Prober implements AsyncDisposable {
       this.#events.warning('Unhealthy', message, this.#target.container.name);
       return undefined;
     }
-    if (!result.ok && !(type === 'Readiness' && !this.#wasReady && this.#quiet())) {
-      this.#events.warning('Unhealthy', `${type} probe failed: ${result.message}`, this.#target.container.name);
-    }
+    this.#tell(type, result);
     return result.ok;
+  }
+
+  #tell(type: ProbeType, { ok, message }: HandlerResult): void {
+    if (ok || (type === 'Readiness' && !this.#wasReady && this.#quiet())) return;
+    this.#events.warning('Unhealthy', `${type} probe failed: ${message}`, this.#target.container.name);
   }
 
   /** The first failures within a second of the start are no news. */

@@ -22,7 +22,7 @@ export interface HttpAnswer {
 }
 
 const REQUESTS_MAX = 10;
-const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308];
+export const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308];
 
 /** Throws when there is no answer: nobody listens, HTTP cannot say it, the time is over, the redirects do not end. */
 export async function httpGet(r: HttpGet, c: Ctx): Promise<HttpAnswer> {
@@ -37,7 +37,7 @@ export async function httpGet(r: HttpGet, c: Ctx): Promise<HttpAnswer> {
   }
 }
 
-function answerOf({ status, body }: HttpResponse): HttpAnswer {
+export function answerOf({ status, body }: HttpResponse): HttpAnswer {
   const ok = status >= 200 && status < 400;
   return { ok, message: ok ? body.toString('utf8') : `HTTP probe failed with statuscode: ${status}` };
 }
@@ -96,7 +96,7 @@ function open({ scheme, host, port }: HttpTarget): Socket {
   return connectTls({ host, port, rejectUnauthorized: false, ...(isIP(host) === 0 ? { servername: host } : {}) });
 }
 
-function timeoutError(hasHead: boolean): Error {
+export function timeoutError(hasHead: boolean): Error {
   return new Error(
     hasHead
       ? 'context deadline exceeded (Client.Timeout or context cancellation while reading body)'
@@ -104,7 +104,7 @@ function timeoutError(hasHead: boolean): Error {
   );
 }
 
-function failure(t: HttpTarget, message: string): Error {
+export function failure(t: HttpTarget, message: string): Error {
   return new Error(`Get ${JSON.stringify(urlOf(t))}: ${message}`);
 }
 

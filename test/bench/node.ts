@@ -259,13 +259,15 @@ function homeOf(t: TestCluster): string {
   return nodeHome(t.layout, t.layout.nodes[0]?.name ?? '');
 }
 
-/** The agent of the first node, and its helper. */
+/** The agent of the first node, its helper, and the helper's prober. */
 async function agentProcesses(t: TestCluster): Promise<{ readonly pid: number; readonly isHelper: boolean }[]> {
   const known = new Set<number>();
   const found = await processes((p) => {
     const isAgent = p.words.includes('agent') && p.words.join(' ').includes(t.layout.home);
     if (isAgent) known.add(p.pid);
-    return isAgent || (p.words.includes('serve') && known.has(p.parent));
+    const isHelper = p.words.includes('serve') && known.has(p.parent);
+    if (isHelper) known.add(p.pid);
+    return isAgent || isHelper;
   });
   return found.map((p) => ({ pid: p.pid, isHelper: p.words.includes('serve') }));
 }

@@ -20,6 +20,7 @@ export const VERBS = {
   overlayMapped: 24,
   readFiles: 25,
   pack: 26,
+  prober: 31,
 } as const;
 export type Verb = keyof typeof VERBS;
 export type Field = string | Uint8Array | number;

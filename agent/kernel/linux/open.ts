@@ -1,10 +1,12 @@
 /** The Linux implementation of the kernel ports, on `berth-helper serve`. */
-import { type Random, realRandom } from '#lib/base';
+import type { Duplex } from 'node:stream';
+import { type Ctx, type Random, realRandom } from '#lib/base';
 import type { Kernel } from '../kernel.ts';
 import { type LinuxCgroups, openCgroups } from './cgroups.ts';
 import { Helper } from './helper.ts';
 import { HelperMounts, HelperNamespaces } from './mounts.ts';
 import { packFolder } from './pack.ts';
+import { openProber } from './prober.ts';
 import { baseEnvironment, HelperPrograms } from './programs.ts';
 import { helperFiles } from './read-files.ts';
 import { syncFileSystem, unpackBlob, unpackLayer } from './unpack.ts';
@@ -21,6 +23,8 @@ export interface KernelOptions {
 export interface LinuxKernel extends Kernel {
   readonly helper: Helper;
   readonly cgroups: LinuxCgroups;
+  /** A new process that asks steady probes, spoken to in the frames of agent/native/prober.c; it ends with the connection. */
+  openProber(c: Ctx): Promise<Duplex>;
 }
 
 export async function openKernel(o: KernelOptions): Promise<LinuxKernel> {
@@ -36,6 +40,7 @@ export async function openKernel(o: KernelOptions): Promise<LinuxKernel> {
     unpackLayer: (u, c) => unpackLayer(helper, u, c),
     unpackBlob: (u, c) => unpackBlob(helper, u, c),
     packFolder: (o, c) => packFolder(helper, o, c),
+    openProber: (c) => openProber(helper, c),
     syncFileSystem: (path, c) => syncFileSystem(programs, path, c),
     ownTree: async (path, groupId, c) => {
       await helper.call('own', [path, groupId], c);
