@@ -16,11 +16,19 @@ import type { RuntimeHandler } from '../runtime/handlers.ts';
 import type { IsolationSettings } from '../runtime/isolation/settings.ts';
 import { openRuntime } from '../runtime/open.ts';
 import { openMemoryFolder, runtimeStateFolder } from '../runtime-state.ts';
+import { openBuilds } from './build/open.ts';
+import { openContainers } from './containers/open.ts';
 import { openEvents } from './events/open.ts';
+import { openFiles } from './files/open.ts';
+import { EngineError } from './http/contract.ts';
 import { EngineServer } from './http/server.ts';
 import { openEngineImages } from './images/open.ts';
-import type { EngineHost, EnginePart } from './parts.ts';
+import type { ImageUser } from './images/remove.ts';
+import { openNetworks } from './networks/open.ts';
+import type { EngineContainers, EngineHost, EnginePart } from './parts.ts';
+import { openStreams } from './streams/open.ts';
 import { openSystem } from './system/open.ts';
+import { openVolumes } from './volumes/open.ts';
 
 export interface EngineOptions {
   readonly kernel: LinuxKernel;
@@ -72,11 +80,51 @@ async function openParts(o: EngineOptions, scope: Scope, c: Ctx): Promise<Engine
     parts.push(part);
     return part;
   };
+  const containers = new Later<EngineContainers>('containers');
   const { events } = add(openEvents(host));
-  add(await openEngineImages(host, { events, users: () => [] }, c));
+  const shared = { events, containers: () => containers.get() };
+  const images = add(await openEngineImages(host, { events, users: () => usersOf(containers) }, c));
+  const volumes = add(await openVolumes(host, shared, c));
+  const networks = add(scope.own(await openNetworks(host, shared, c)));
+  const own = add(scope.own(await openContainers(host, { events, images, volumes, networks }, c)));
+  containers.set(own.containers);
+  const streams = add(scope.own(openStreams(host, { events, containers: own.containers }, c)));
+  add(await openFiles(host, { events, images, containers: own.containers }, c));
+  scope.own(add(await openBuilds(host, { events, images }, c)));
   add(await openSystem(host));
+  await own.resume({ execIds: (id) => streams.execIds(id) });
   const routes = parts.flatMap((p) => p.routes);
   return scope.own(new EngineServer({ routes, version: o.version, tls: o.tls, clock: o.clock, log: o.log }));
+}
+
+function usersOf(containers: Later<EngineContainers>): readonly ImageUser[] {
+  return containers
+    .get()
+    .list()
+    .map(({ id, record, status }) => ({
+      ...{ id, imageId: record.imageId },
+      isRunning: ['running', 'paused', 'restarting'].includes(status),
+    }));
+}
+
+/** A part that others ask for only when all are open. */
+class Later<T> {
+  readonly #what: string;
+  #part: T | undefined;
+
+  constructor(what: string) {
+    this.#what = what;
+  }
+
+  set(part: T): void {
+    this.#part = part;
+  }
+
+  get(): T {
+    if (this.#part === undefined)
+      throw new EngineError(503, `the engine is being opened: ${this.#what} are not there yet`);
+    return this.#part;
+  }
 }
 
 async function openHost(o: EngineOptions, scope: Scope, c: Ctx): Promise<EngineHost> {

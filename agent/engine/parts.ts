@@ -8,7 +8,7 @@ import type { ImagesOptions, OpenImages } from '../images/open.ts';
 import type { LinuxKernel } from '../kernel/linux/open.ts';
 import type { IsolationSettings } from '../runtime/isolation/settings.ts';
 import type { OpenRuntime } from '../runtime/open.ts';
-import type { ContainerId, ContainerState, StreamSession } from '../runtime/runtime.ts';
+import type { Attach, ContainerId, ContainerState } from '../runtime/runtime.ts';
 import type { EngineRoute } from './http/contract.ts';
 import type { ContainerConfig, EndpointSettings, HostConfig, ImageDocument, MountPoint, PortMap } from './types.ts';
 
@@ -207,7 +207,5 @@ export interface EngineContainers {
    * Asked at each start: who wants to see the first byte gets the streams before the program runs (streams/attach.ts; the
    * runtime's `beforeRun`). The start waits for it.
    */
-  onStart(
-    fn: (container: EngineContainer) => ((attach: () => Promise<StreamSession>) => Promise<void>) | undefined,
-  ): Disposable;
+  onStart(fn: (container: EngineContainer) => ((attach: Attach) => Promise<void>) | undefined): Disposable;
 }

@@ -94,6 +94,11 @@ export interface DeviceMapping {
   readonly CgroupPermissions: string;
 }
 
+export interface ThrottleDevice {
+  readonly Path: string;
+  readonly Rate: number;
+}
+
 /** What `update` may change, but for the restart policy. */
 export interface Resources {
   readonly CpuShares?: number;
@@ -101,12 +106,18 @@ export interface Resources {
   readonly NanoCpus?: number;
   readonly CgroupParent?: string;
   readonly BlkioWeight?: number;
+  readonly BlkioWeightDevice?: readonly { readonly Path: string; readonly Weight: number }[];
+  readonly BlkioDeviceReadBps?: readonly ThrottleDevice[];
+  readonly BlkioDeviceWriteBps?: readonly ThrottleDevice[];
+  readonly BlkioDeviceReadIOps?: readonly ThrottleDevice[];
+  readonly BlkioDeviceWriteIOps?: readonly ThrottleDevice[];
   readonly CpuPeriod?: number;
   readonly CpuQuota?: number;
   readonly CpusetCpus?: string;
   readonly CpusetMems?: string;
   readonly Devices?: readonly DeviceMapping[];
   readonly DeviceCgroupRules?: readonly string[];
+  readonly DeviceRequests?: readonly object[];
   readonly MemoryReservation?: number;
   readonly MemorySwap?: number;
   readonly MemorySwappiness?: number | null;
@@ -116,14 +127,18 @@ export interface Resources {
 }
 
 export interface HostConfig extends Resources {
+  readonly Annotations?: Readonly<Record<string, string>>;
   readonly Binds?: readonly string[];
+  /** Where the client wrote the id. */
+  readonly ContainerIDFile?: string;
   readonly LogConfig?: { readonly Type: string; readonly Config: Readonly<Record<string, string>> };
   /** default, bridge, host, none, container:<id>, or the name or id of a network. Never `default` in a record. */
   readonly NetworkMode: string;
   readonly PortBindings?: PortMap;
   readonly RestartPolicy?: RestartPolicy;
-  /** Of Berth: restart also when its healthcheck says unhealthy. By the label berth.restart-unhealthy=true. */
   readonly AutoRemove?: boolean;
+  /** Of volumes that name none. */
+  readonly VolumeDriver?: string;
   readonly VolumesFrom?: readonly string[];
   readonly CapAdd?: readonly string[];
   readonly CapDrop?: readonly string[];

@@ -67,6 +67,8 @@ export interface CollectRequest {
 export const VOLUME_ROOT = 'volume-';
 /** And those of steps of a build. */
 export const BUILD_ROOT = 'build-';
+/** And those of the engine's containers, which are no pod's. */
+export const ENGINE_ROOT = 'engine-';
 
 export interface Images {
   /** The local image, without any network. */
@@ -81,8 +83,8 @@ export interface Images {
   mountRoot(containerId: string, image: Image, c: Ctx, userNamespace?: UserNamespace): Promise<string>;
   /** Unmounts and removes the writable layer; gone is fine. */
   removeRoot(containerId: string, c: Ctx): Promise<void>;
-  /** Container ids that have a root on disk, without those of image volumes: for the reconcile at start. */
-  roots(c: Ctx): Promise<readonly string[]>;
+  /** Container ids that have a root on disk, for the reconcile at start; those of image volumes, builds and the engine only by `prefix`. */
+  roots(c: Ctx, prefix?: string): Promise<readonly string[]>;
   /**
    * Removes images that no root uses and nobody used for `minAgeMs`: all that were not used for `unusedForMs`, then the least
    * recently used ones until so much is free. Returns bytes freed.

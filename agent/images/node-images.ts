@@ -4,7 +4,15 @@ import { allEnded, type Clock, type Ctx, type Digest, isDigest, StatusError } fr
 import { type FolderContentStore, formatReference, parseReference } from '#lib/oci';
 import type { UserNamespace } from '../user-namespaces/ranges.ts';
 import { blobsInUse, type Held, layersInUse, planCollect } from './gc.ts';
-import { BUILD_ROOT, type CollectRequest, type Image, type Images, type PullOptions, VOLUME_ROOT } from './images.ts';
+import {
+  BUILD_ROOT,
+  type CollectRequest,
+  ENGINE_ROOT,
+  type Image,
+  type Images,
+  type PullOptions,
+  VOLUME_ROOT,
+} from './images.ts';
 import type { Pins } from './pins.ts';
 import type { Puller } from './pull.ts';
 import { type ImageRecord, isNameless, type Records } from './records.ts';
@@ -78,10 +86,11 @@ export class NodeImages implements Images {
     await this.#parts.snapshots.removeRoot(containerId, c);
   }
 
-  async roots(c: Ctx): Promise<readonly string[]> {
+  async roots(c: Ctx, prefix?: string): Promise<readonly string[]> {
     c.signal.throwIfAborted();
     const ids = (await this.#parts.snapshots.roots()).map((r) => r.containerId);
-    return ids.filter((id) => !id.startsWith(VOLUME_ROOT) && !id.startsWith(BUILD_ROOT));
+    const others = [VOLUME_ROOT, BUILD_ROOT, ENGINE_ROOT];
+    return ids.filter((id) => (prefix === undefined ? !others.some((o) => id.startsWith(o)) : id.startsWith(prefix)));
   }
 
   async collect(o: CollectRequest, c: Ctx): Promise<number> {

@@ -141,6 +141,14 @@ export interface Cgroups {
   children(path: string, c: Ctx): Promise<readonly string[]>;
 }
 
+export interface Freezer {
+  /** Returns when all processes of the cgroup, and of those below it, stand still. */
+  freeze(cgroup: string, c: Ctx): Promise<void>;
+  thaw(cgroup: string, c: Ctx): Promise<void>;
+  /** False too when it is gone. */
+  isFrozen(cgroup: string, c: Ctx): Promise<boolean>;
+}
+
 export interface BlobToUnpack {
   readonly root: string;
   readonly path: string;
@@ -154,6 +162,8 @@ export interface FolderToPack {
   readonly file: string;
   /** An overlay's upper folder: its whiteouts and opaque folders become those of a layer. */
   readonly overlay: boolean;
+  /** Others may be changing it: what vanishes meanwhile is left out. Default false. */
+  readonly live?: boolean | undefined;
   /** No mtime is later: SOURCE_DATE_EPOCH. */
   readonly latestMs?: number | undefined;
 }

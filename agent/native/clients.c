@@ -21,6 +21,7 @@ enum { BEHIND_SIZE = 256 << 10, TAKE_SIZE = 64 << 10, HOLD_MS = 5000 };
 struct client {
 	int fd;
 	bool attached, with_stdin;
+	bool waits; /* at a frame that must wait */
 	struct bytes in, out;
 	size_t taken;	  /* since held_ms */
 	int64_t held_ms; /* when it was last seen to be in time; 0 = it is not behind */
@@ -33,7 +34,7 @@ struct bytes clients_status;
 
 void clients_listen(const char *name)
 {
-	listener = listen_unix(name, 16);
+	listener = listen_unix(name, CLIENTS_MAX);
 	if (listener < 0)
 		fail("supervise: listen at %s", name);
 }
@@ -51,7 +52,7 @@ static void close_stdin(struct input *input)
 /* What is still queued is written first. */
 static void end_stdin(struct input *input)
 {
-	if (input->pending.size)
+	if (input->pending.size || input->waits)
 		input->ending = true;
 	else
 		close_stdin(input);
@@ -89,6 +90,13 @@ static bool flush(struct client *c)
 	return true;
 }
 
+/* Nobody reads it any more. What it sent before is still taken; its end comes behind that. */
+static void stop_sending(struct client *c)
+{
+	bytes_free(&c->out);
+	c->attached = false;
+}
+
 static void queue(struct client *c, char type, const char *data, size_t size)
 {
 	char head[5];
@@ -98,7 +106,9 @@ static void queue(struct client *c, char type, const char *data, size_t size)
 	head[4] = type;
 	bytes_append(&c->out, head, 5);
 	bytes_append(&c->out, data, size);
-	if (!flush(c) || c->out.size > QUEUE_MAX)
+	if (!flush(c))
+		stop_sending(c);
+	else if (c->out.size > QUEUE_MAX)
 		shutdown(c->fd, SHUT_RDWR);
 }
 
@@ -140,6 +150,13 @@ void clients_exit(const char *record, size_t size)
 {
 	for (int i = 0; i < client_count; i++)
 		queue(&clients[i], 'E', record, size);
+}
+
+void clients_end(void)
+{
+	for (int i = 0; i < client_count; i++)
+		if (clients[i].fd >= 0 && clients[i].attached && flush(&clients[i]) && !clients[i].out.size)
+			shutdown(clients[i].fd, SHUT_WR);
 }
 
 void clients_flush(int timeout_ms)
@@ -202,12 +219,19 @@ static void take_frame(struct client *c, struct input *input, char type, const c
 	}
 }
 
-/* Frames that have come whole; those behind stdin bytes that the container does not take yet wait. */
+/* With all that is behind it: until the container is there, or has taken the stdin bytes before it. */
+static bool must_wait(char type, const struct client *c, const struct input *input)
+{
+	return input->waits ? type != 'A' : type == 'I' && c->with_stdin && input->pending.size;
+}
+
+/* Frames that have come whole. */
 static bool take_frames(struct client *c, struct input *input)
 {
 	size_t at = 0;
 	bool ok = true;
-	while (c->in.size - at >= 5 && !(c->with_stdin && input->pending.size)) {
+	c->waits = false;
+	while (c->in.size - at >= 5) {
 		uint32_t size = get_u32(c->in.data + at);
 		if (size < 1 || size > FRAME_MAX) {
 			ok = false;
@@ -215,6 +239,10 @@ static bool take_frames(struct client *c, struct input *input)
 		}
 		if (c->in.size - at - 4 < size)
 			break;
+		if (must_wait(c->in.data[at + 4], c, input)) {
+			c->waits = true;
+			break;
+		}
 		take_frame(c, input, c->in.data[at + 4], c->in.data + at + 5, size - 1);
 		at += 4 + size;
 	}
@@ -227,7 +255,7 @@ static bool take_frames(struct client *c, struct input *input)
 
 static bool is_blocked(const struct client *c, const struct input *input)
 {
-	return c->with_stdin && input->pending.size;
+	return c->waits && (input->waits || input->pending.size);
 }
 
 static void read_client(struct client *c, struct input *input)
@@ -240,6 +268,16 @@ static void read_client(struct client *c, struct input *input)
 		drop(c, input);
 	if (c->fd >= 0 && !take_frames(c, input))
 		drop(c, input);
+}
+
+void clients_resume(struct input *input)
+{
+	input->waits = false;
+	int count = client_count;
+	for (int i = 0; i < count; i++)
+		if (clients[i].fd >= 0 && !take_frames(&clients[i], input))
+			drop(&clients[i], input);
+	feed(input);
 }
 
 static void accept_clients(void)
@@ -281,7 +319,7 @@ void clients_after_poll(const struct pollfd *polls, struct input *input)
 		struct client *c = &clients[i];
 		short events = polls[2 + i].revents;
 		if (c->fd >= 0 && (events & POLLOUT) && !flush(c))
-			drop(c, input);
+			stop_sending(c);
 		if (c->fd >= 0 && fed && !take_frames(c, input))
 			drop(c, input);
 		if (c->fd >= 0 && (events & (POLLIN | POLLHUP | POLLERR)))

@@ -1,12 +1,13 @@
 /* What keeps a container's folder (supervise.c) true: the lock and the exit record. All in the current folder. */
 #include "supervise.h"
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
 
-enum { EXIT_RECORD_SIZE = 512 };
+enum { EXIT_RECORD_SIZE = 512, LOCK_TIMEOUT_MS = 15000 };
 
 /* The lock, within a time limit; -1 and errno. */
 int take_lock(int timeout_ms)
@@ -20,6 +21,20 @@ int take_lock(int timeout_ms)
 			return -1;
 		}
 	return fd;
+}
+
+int insist_on_lock(const char *procs_file)
+{
+	for (int64_t end = monotonic_ms() + LOCK_TIMEOUT_MS;;) {
+		int fd = take_lock(20);
+		if (fd >= 0 || errno != EWOULDBLOCK || monotonic_ms() >= end)
+			return fd;
+		if (procs_file)
+			kill_cgroup(procs_file, SIGKILL);
+		else if (connect_unix("sock") >= 0)
+			refuse(EALREADY, "supervise: a supervisor answers");
+		errno = EWOULDBLOCK;
+	}
 }
 
 /* The exit record's place on disk, so that a disk that is full by then cannot lose it. JSON ends in blanks as well. */

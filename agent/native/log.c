@@ -26,7 +26,9 @@ void log_open(struct log *l, const char *path, long long bytes_max, int files_ma
 	l->path = path;
 	l->bytes_max = bytes_max;
 	l->files_max = files_max < 1 ? 1 : files_max;
-	reopen(l);
+	l->fd = -1;
+	if (*path)
+		reopen(l);
 	if (l->fd < 0)
 		return;
 	/* A supervisor that was killed may have left half a record; it is shorter than this. */
@@ -106,6 +108,8 @@ static void record(struct log *l, int stream, char tag, const char *a, size_t a_
 void log_write(struct log *l, int stream, const char *data, size_t size)
 {
 	struct line *line = &l->lines[stream];
+	if (!*l->path)
+		return;
 	while (size) {
 		size_t room = sizeof line->data - line->size;
 		const char *newline = memchr(data, '\n', size < room + 1 ? size : room + 1);

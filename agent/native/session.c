@@ -1,10 +1,11 @@
 /*
  * session: one exec into a running container, its bytes over a unix socket to the agent. Runs as a process of its own that
- * lives exactly as long as that socket: when the agent goes away or closes it, the process in the container is killed.
+ * lives exactly as long as that socket: when the agent goes away or closes it, the process in the container is killed. With
+ * `outlives` it is not: its stdin ends, what it writes is dropped, and this process stays for as long as that one.
  * (It leaves the job of `serve` that started it: that one is killed by SIGKILL when the agent dies, which could not be
  * passed on.) The runtime's `exec --detach` gives the process, this one is its subreaper and so gets its exit status.
  *
- * Frames as in clients.c. From the agent: I stdin bytes | C stdin ends | W resize. To the agent: S started | O stdout |
+ * Frames as in clients.c. From the agent: I stdin bytes | C stdin ends | W resize. To the agent: S started, pid as u32 | O stdout |
  * R stderr | then one of E exit code as u32, X why it could not start as JSON.
  * After the last frame this side is shut down; the agent closes.
  * The agent's reading speed is passed on: while its queue is long the process's output is not read.
@@ -27,7 +28,7 @@ enum { QUEUE_MAX = 256 << 10, FRAME_MAX = 1 << 20, START_TIMEOUT_MS = 30000, DRA
 
 struct session {
 	int socket, in, outputs[2]; /* with a terminal in and outputs[0] are the pty master */
-	bool tty, in_ends, exited;
+	bool tty, in_ends, exited, outlives;
 	pid_t pid;
 	int status;
 	struct bytes to_agent, from_agent, to_process;
@@ -36,15 +37,29 @@ struct session {
 static void queue(struct session *s, char type, const void *data, size_t size)
 {
 	char head[5];
+	if (s->socket < 0)
+		return;
 	put_u32(head, (uint32_t)size + 1);
 	head[4] = type;
 	bytes_append(&s->to_agent, head, 5);
 	bytes_append(&s->to_agent, data, size);
 }
 
-/* The agent is gone: so is the process, with its process group (the runtime made it a session leader). */
-static _Noreturn void end_process(struct session *s)
+static void feed(struct session *s);
+
+/* The agent is gone: so is the process, with its process group (the runtime made it a session leader), unless it outlives it. */
+static void lose_agent(struct session *s)
 {
+	if (s->outlives && s->socket >= 0) {
+		close(s->socket);
+		s->socket = -1;
+		bytes_free(&s->to_agent);
+		bytes_free(&s->from_agent);
+		s->in_ends = true;
+		feed(s);
+	}
+	if (s->outlives)
+		return;
 	if (s->pid > 0 && !s->exited) {
 		kill(-s->pid, SIGKILL);
 		kill(s->pid, SIGKILL);
@@ -55,12 +70,14 @@ static _Noreturn void end_process(struct session *s)
 static void flush(struct session *s)
 {
 	size_t at = 0;
-	while (at < s->to_agent.size) {
+	while (s->socket >= 0 && at < s->to_agent.size) {
 		ssize_t n = send(s->socket, s->to_agent.data + at, s->to_agent.size - at, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && errno != EAGAIN)
-			end_process(s);
+		if (n < 0 && errno != EAGAIN) {
+			lose_agent(s);
+			return;
+		}
 		if (n < 0)
 			break;
 		at += (size_t)n;
@@ -112,8 +129,10 @@ static void take_frames(struct session *s)
 	size_t at = 0;
 	while (s->from_agent.size - at >= 5 && !s->to_process.size) {
 		uint32_t size = get_u32(s->from_agent.data + at);
-		if (size < 1 || size > FRAME_MAX)
-			end_process(s);
+		if (size < 1 || size > FRAME_MAX) {
+			lose_agent(s);
+			return;
+		}
 		if (s->from_agent.size - at - 4 < size)
 			break;
 		take_frame(s, s->from_agent.data[at + 4], s->from_agent.data + at + 5, size - 1);
@@ -127,7 +146,7 @@ static void read_agent(struct session *s)
 	char data[16384];
 	ssize_t n = recv(s->socket, data, sizeof data, MSG_DONTWAIT);
 	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-		end_process(s);
+		lose_agent(s);
 	if (n > 0)
 		bytes_append(&s->from_agent, data, (size_t)n);
 	take_frames(s);
@@ -170,9 +189,9 @@ static bool turn(struct session *s, int signals, int timeout_ms)
 			read_output(s, i);
 	flush(s);
 	/* POLLHUP: the agent closed; a half close is said by a frame. */
-	if (p[1].revents & (POLLHUP | POLLERR))
-		end_process(s);
-	if (p[1].revents & POLLIN)
+	if (s->socket >= 0 && p[1].revents & (POLLHUP | POLLERR))
+		lose_agent(s);
+	if (s->socket >= 0 && p[1].revents & POLLIN)
 		read_agent(s);
 	if (p[0].revents) {
 		struct signalfd_siginfo info;
@@ -239,7 +258,9 @@ static void start(struct session *s, const struct config *c, const char *process
 		ok = false;
 	}
 	if (ok) {
-		queue(s, 'S', "", 0);
+		char pid[4];
+		put_u32(pid, (uint32_t)s->pid);
+		queue(s, 'S', pid, 4);
 	} else {
 		struct bytes why = {0};
 		describe_failure(&why, status, log, s->outputs);
@@ -286,7 +307,7 @@ static _Noreturn void run(struct session *s, int signals)
 	_exit(0);
 }
 
-/* Fields: the agent's socket, token, the container's folder, process (JSON), with a terminal, with stdin. */
+/* Fields: the agent's socket, token, the container's folder, process (JSON), with a terminal, with stdin, outlives the agent. */
 void verb_session(const struct fields *f)
 {
 	static struct config config;
@@ -294,6 +315,7 @@ void verb_session(const struct fields *f)
 	const char *process = field_text(f, 3);
 	s.tty = field_number(f, 4) != 0;
 	bool with_stdin = field_number(f, 5) != 0;
+	s.outlives = field_number(f, 6) != 0;
 	s.socket = connect_unix(field_text(f, 0));
 	if (s.socket < 0)
 		fail("session: connect");

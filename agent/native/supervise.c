@@ -9,6 +9,7 @@
  *   started.json and exits 0 once the container's own program was exec'd, else it prints the reason and exits non-zero.
  *   supervisor: subreaper, so that the container's init becomes its child -> runtime `run --detach` -> started.json -> loop
  *   -> init ended -> log drained, exit.json on disk -> clients told -> drain <= 2 s -> runtime `delete` -> end.
+ *   `supervise FOLDER hold SOCKET TOKEN`: before the runtime is run the agent lets clients attach (hold.c).
  *
  * `lock` is held (flock) by all of these and by the runtime's processes until the container's program is exec'd: who gets
  * it knows that nothing is being started any more. `supervise FOLDER wait` does only that (or ends with EALREADY when a
@@ -31,7 +32,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { START_TIMEOUT_MS = 60000, DELETE_TIMEOUT_MS = 10000, DRAIN_MS = 2000, FLUSH_MS = 500, LOCK_TIMEOUT_MS = 15000 };
+enum { START_TIMEOUT_MS = 60000, DELETE_TIMEOUT_MS = 10000, DRAIN_MS = 2000, FLUSH_MS = 500 };
 
 /* Where a supervisor keeps its lock. */
 #define LOCK 3
@@ -143,7 +144,7 @@ static void start_container(void)
 	close_one(&in[0]);
 	if (config.tty)
 		close_one(&outputs[1]);
-	container_stdin = (struct input){.fd = config.tty ? outputs[0] : in[1], .tty = config.tty, .once = config.stdin_once};
+	container_stdin.fd = config.tty ? outputs[0] : in[1];
 	if (container_stdin.fd >= 0)
 		set_nonblocking(container_stdin.fd);
 	write_started();
@@ -174,6 +175,9 @@ static void finish(int status)
 	ended = true;
 	for (int i = 0; i < 2; i++)
 		drain(i, 1024);
+	/* Nobody can write any more: whoever hears of the exit finds the log complete. */
+	if (outputs[0] < 0 && outputs[1] < 0)
+		log_end(&container_log);
 	/* Where the process namespace is shared, others of this container may be left. */
 	kill_cgroup(config.procs_file, SIGKILL);
 	int number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
@@ -242,6 +246,7 @@ static _Noreturn void run(int signals, int pidfd)
 		turn(signals, -1, (int)left);
 	}
 	log_end(&container_log);
+	clients_end();
 	const char *force[] = {"delete", "--force", config.id, NULL};
 	wait_runtime(start_runtime(&config, "runtime.log", force, no_stdio), DELETE_TIMEOUT_MS);
 	clients_flush(FLUSH_MS);
@@ -292,22 +297,8 @@ static void clean_up(void)
 	unlink("sock");
 }
 
-/* With `kills` whoever holds it loses the reason to; without, the answer of a living supervisor ends the wait. */
-static int insist_on_lock(bool kills)
-{
-	for (int64_t end = monotonic_ms() + LOCK_TIMEOUT_MS;;) {
-		int fd = take_lock(20);
-		if (fd >= 0 || errno != EWOULDBLOCK || monotonic_ms() >= end)
-			return fd;
-		if (kills)
-			kill_cgroup(config.procs_file, SIGKILL);
-		else if (connect_unix("sock") >= 0)
-			refuse(EALREADY, "supervise: a supervisor answers");
-		errno = EWOULDBLOCK;
-	}
-}
-
-static _Noreturn void supervisor(int lock, int report, bool takes_over)
+/* hold: the agent's socket and token, or NULL. */
+static _Noreturn void supervisor(int lock, int report, bool takes_over, char **hold)
 {
 	setsid();
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -330,6 +321,7 @@ static _Noreturn void supervisor(int lock, int report, bool takes_over)
 	int signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	clients_on_kill = on_kill;
 	clients_listen("sock");
+	container_stdin = (struct input){.fd = -1, .tty = config.tty, .once = config.stdin_once, .waits = true};
 	int pidfd = -1;
 	if (takes_over) {
 		adopt();
@@ -340,6 +332,8 @@ static _Noreturn void supervisor(int lock, int report, bool takes_over)
 			refuse(ESRCH, "adopt: the container is gone");
 		}
 	} else {
+		if (hold)
+			hold_start(hold[0], hold[1], 1, &container_stdin);
 		start_container();
 	}
 	log_open(&container_log, config.log, config.log_bytes_max, config.log_files_max);
@@ -348,20 +342,21 @@ static _Noreturn void supervisor(int lock, int report, bool takes_over)
 	dup2(none, 1);
 	dup2(none, 2);
 	close(none);
+	clients_resume(&container_stdin);
 	run(signals, pidfd);
 }
 
 int supervise_main(int argc, char **argv)
 {
-	const char *how = argc == 2 ? argv[1] : "";
-	bool adopts = !strcmp(how, "adopt"), cleans = !strcmp(how, "clean"), waits = !strcmp(how, "wait");
-	if (argc < 1 || argc > 2 || (argc == 2 && !adopts && !cleans && !waits))
-		refuse(EINVAL, "usage: berth-helper supervise FOLDER [adopt | clean | wait]");
+	const char *how = argc > 1 ? argv[1] : "";
+	bool adopts = !strcmp(how, "adopt"), cleans = !strcmp(how, "clean"), waits = !strcmp(how, "wait"), holds = !strcmp(how, "hold");
+	if (argc != (holds ? 4 : argc > 1 ? 2 : 1) || (argc == 2 && !adopts && !cleans && !waits))
+		refuse(EINVAL, "usage: berth-helper supervise FOLDER [adopt | clean | wait | hold SOCKET TOKEN]");
 	if (chdir(argv[0]) < 0)
 		fail("supervise: %s", argv[0]);
 	umask(077);
 	read_config("config", &config);
-	int lock = cleans || waits ? insist_on_lock(cleans) : take_lock(0);
+	int lock = cleans || waits ? insist_on_lock(cleans ? config.procs_file : NULL) : take_lock(0);
 	if (lock < 0)
 		fail("supervise: another one is at work in %s", argv[0]);
 	if (waits)
@@ -379,7 +374,7 @@ int supervise_main(int argc, char **argv)
 	if (pid < 0)
 		fail("supervise: fork");
 	if (pid == 0)
-		supervisor(lock, pipes[1], adopts);
+		supervisor(lock, pipes[1], adopts, holds ? argv + 2 : NULL);
 	close(lock);
 	close(pipes[1]);
 	char text[16384];

@@ -19,7 +19,7 @@ struct config {
 	const char *runtime_arguments[ARGUMENTS_MAX]; /* `argument`, repeated: before the command of the runtime */
 	int runtime_argument_count;
 	bool private_cgroups; /* run the runtime where every v1 controller is mounted at /sys/fs/cgroup */
-	const char *log;
+	const char *log; /* "": none is written */
 	long long log_bytes_max; /* 0: never rotated */
 	int log_files_max;	 /* the current one included */
 	bool tty, has_stdin, stdin_once;
@@ -73,6 +73,8 @@ void stage_mounts(const struct config *c);
 /* folder.c */
 /* The lock, within a time limit; -1 and errno. */
 int take_lock(int timeout_ms);
+/* With the container's cgroup whoever holds it loses the reason to; with NULL the answer of a living supervisor ends the verb. */
+int insist_on_lock(const char *procs_file);
 void reserve_exit(void);
 /* Durable; false when it could not be written. */
 bool write_exit(const struct bytes *record);
@@ -104,6 +106,7 @@ void log_end(struct log *l);
 struct input {
 	int fd; /* the container's stdin or the pty master, -1 when closed */
 	bool tty, once, ending;
+	bool waits; /* the container is not there yet: what clients have for it stays with them */
 	struct bytes pending;
 };
 enum { CLIENTS_MAX = 64 };
@@ -117,10 +120,21 @@ void clients_output(char type, const char *data, size_t size);
 int clients_hold_ms(void);
 /* To every client: the exit record. */
 void clients_exit(const char *record, size_t size);
+/* Nothing more will come for those that are attached: whoever has read all is told. */
+void clients_end(void);
 /* Gives queued frames a last chance: each client for as long as it takes some in `timeout_ms`, all together 5 s. */
 void clients_flush(int timeout_ms);
+/* The container is there: `input` no longer waits. */
+void clients_resume(struct input *input);
 /* What clients may ask for; set by supervise.c. */
 extern void (*clients_on_kill)(int signal, bool all);
 extern struct bytes clients_status;
+
+/* hold.c */
+/*
+ * Connects to the agent, says the token, and serves clients that attach until the agent says `G`; then whoever had attached
+ * by that moment is seen to. Ends this process, with nothing left, when the agent or the reader of `report` goes away.
+ */
+void hold_start(const char *agent, const char *token, int report, struct input *input);
 
 #endif

@@ -10,7 +10,7 @@ import type { Programs } from '../kernel/kernel.ts';
 const TIMEOUT_MS = 10_000;
 /** Debian has both; the rules of each live in different kernel tables. */
 const VARIANTS = ['iptables-nft', 'iptables-legacy'] as const;
-type Variant = (typeof VARIANTS)[number];
+export type Variant = (typeof VARIANTS)[number] | 'ip6tables-nft' | 'ip6tables-legacy';
 
 export interface ForwardView {
   readonly clusterCidr: string;
@@ -60,17 +60,17 @@ function acceptRule(v: ForwardView, direction: '-s' | '-d'): string[] {
 }
 
 /** Asks without waking what sleeps: merely listing with iptables would make an empty table (or load a module). */
-async function isUsed(programs: Programs, variant: Variant, c: Ctx): Promise<boolean> {
-  const argv =
-    variant === 'iptables-nft'
-      ? ['nft', 'list', 'chain', 'ip', 'filter', 'FORWARD']
-      : ['cat', '/proc/net/ip_tables_names'];
+export async function isUsed(programs: Programs, variant: Variant, c: Ctx): Promise<boolean> {
+  const isNft = variant.endsWith('-nft');
+  const ip = variant.startsWith('ip6') ? 'ip6' : 'ip';
+  const argv = isNft ? ['nft', 'list', 'chain', ip, 'filter', 'FORWARD'] : ['cat', `/proc/net/${ip}_tables_names`];
   const probe = await programs.run(argv, { timeoutMs: TIMEOUT_MS }, c);
   if (probe.code !== 0) return false;
-  return variant === 'iptables-nft' || /^filter$/m.test(probe.stdout.toString());
+  return isNft || /^filter$/m.test(probe.stdout.toString());
 }
 
-async function list(programs: Programs, variant: Variant, chain: string, c: Ctx): Promise<string | undefined> {
+/** The rules of a chain as iptables prints them; undefined when there is none. */
+export async function list(programs: Programs, variant: Variant, chain: string, c: Ctx): Promise<string | undefined> {
   try {
     const result = await programs.run([variant, '-w', '5', '-S', chain], { timeoutMs: TIMEOUT_MS }, c);
     return result.code === 0 ? result.stdout.toString() : undefined;
@@ -81,7 +81,7 @@ async function list(programs: Programs, variant: Variant, chain: string, c: Ctx)
   }
 }
 
-async function run(programs: Programs, argv: readonly string[], c: Ctx): Promise<void> {
+export async function run(programs: Programs, argv: readonly string[], c: Ctx): Promise<void> {
   const result = await programs.run(argv, { timeoutMs: TIMEOUT_MS }, c);
   if (result.code !== 0)
     c.log.warn({ argv, problem: result.stderr.toString().trim() }, 'a forwarding rule could not be changed');

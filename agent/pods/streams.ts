@@ -148,7 +148,7 @@ async function attach(
   io: StreamIo,
   c: Ctx,
 ): Promise<{ exitCode: number }> {
-  await using session = await d.runtime.attach(runningId(worker, r.container), c);
+  await using session = await d.runtime.attach(runningId(worker, r.container), { stdin: r.stdin === true }, c);
   const code = await relay(session, r, io, c);
   return { exitCode: code ?? 0 };
 }

@@ -55,7 +55,7 @@ export async function resolveUser(
     );
   }
   const simple = (userText === '' || userText === '0') && groupText === '' && runAsGroup === undefined;
-  const passwd = simple && userText !== '' ? [] : await entries(rootfs, 'etc/passwd');
+  const passwd = simple && userText !== '' ? [] : await accountLines(rootfs, 'etc/passwd');
   const line = userText === '' ? undefined : passwd.find((p) => p[0] === userText || p[2] === userText);
   const uid = userText === '' ? 0 : idOf(userText, line?.[2], 'user');
   if (nonRoot && uid === 0)
@@ -65,7 +65,7 @@ export async function resolveUser(
         ? "container's runAsUser breaks non-root policy"
         : 'container has runAsNonRoot and image will run as root',
     );
-  const groups = groupText !== '' || line !== undefined ? await entries(rootfs, 'etc/group') : [];
+  const groups = groupText !== '' || line !== undefined ? await accountLines(rootfs, 'etc/group') : [];
   const imageGid =
     groupText === '' ? Number(line?.[3] ?? 0) : idOf(groupText, groups.find((g) => g[0] === groupText)?.[2], 'group');
   const gid = runAsGroup ?? (runAsUser === undefined || line !== undefined ? imageGid : 0);
@@ -85,7 +85,7 @@ function idOf(text: string, looked: string | undefined, what: string): number {
   return id;
 }
 
-async function entries(rootfs: string, path: string): Promise<string[][]> {
+export async function accountLines(rootfs: string, path: string): Promise<string[][]> {
   let at = rootfs;
   for (const part of path.split('/')) {
     at = join(at, part);

@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { bundleSpec, type HostLimits, parseHostLimits, supervisorConfig } from './bundle.ts';
 import { execProcess } from './exec.ts';
 import { ociBinary, startError } from './oci-binary.ts';
-import { signalNumber } from './open.ts';
 import type { ContainerId, StartContainer } from './runtime.ts';
+import { signalNumber } from './signals.ts';
 
 const none = { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] };
 const container: StartContainer = {
@@ -75,13 +75,15 @@ Max cpu time              unlimited            unlimited            seconds`;
     expect(text.split('\0')).toEqual(
       expect.arrayContaining(['argument=--root', 'argument=/r', 'private-cgroups=1', 'tty=1', 'log-files-max=2']),
     );
-    expect(() => supervisorConfig({ ...container, log: { ...container.log, path: 'a\0b' } }, parts)).toThrow(/NUL/);
+    expect(() => supervisorConfig({ ...container, log: { path: 'a\0b', maxBytes: 100, maxFiles: 2 } }, parts)).toThrow(
+      /NUL/,
+    );
   });
 
   test("exec: the container's process with another program", () => {
     const p = execProcess(container.spec.process, { argv: ['sh'], env: ['A=2'], cwd: '/x', tty: true, stdin: true });
     expect(p).toMatchObject({ args: ['sh'], cwd: '/x', terminal: true, user: { uid: 1, gid: 2 } });
-    expect(p.env).toEqual(['PATH=/bin', 'A=1', 'A=2', 'TERM=xterm']);
+    expect(p.env).toEqual(['PATH=/bin', 'A=2', 'TERM=xterm']);
   });
 
   test('runtimes: crun gets its own cgroup mounts where there are v1 controllers', () => {

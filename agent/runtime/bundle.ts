@@ -20,6 +20,7 @@ export interface ContainerFile {
   readonly bootId: string;
   readonly runtime: string;
   readonly cgroupsPath: string;
+  /** '' = none is written. */
   readonly log: string;
 }
 
@@ -70,9 +71,9 @@ export function supervisorConfig(o: StartContainer, s: SupervisorConfig, more: r
     ['runtime', s.runtime],
     ...s.runtimeArguments.map((a): [string, string] => ['argument', a]),
     ['private-cgroups', flag(s.privateCgroups)],
-    ['log', o.log.path],
-    ['log-bytes-max', String(o.log.maxBytes)],
-    ['log-files-max', String(o.log.maxFiles)],
+    ['log', o.log?.path ?? ''],
+    ['log-bytes-max', String(o.log?.maxBytes ?? 0)],
+    ['log-files-max', String(o.log?.maxFiles ?? 1)],
     ['tty', flag(o.tty)],
     ['stdin', flag(o.stdin)],
     ['stdin-once', flag(o.stdinOnce)],

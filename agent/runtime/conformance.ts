@@ -1,7 +1,7 @@
 /** What every implementation of the runtime port keeps to, the fake included. Called inside a test file. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Ctx } from '#lib/base';
-import type { ContainerId, ContainerState, Runtime, StartContainer } from './runtime.ts';
+import type { ContainerId, ContainerState, Runtime, StartContainer, StreamSession } from './runtime.ts';
 
 /** The programs that the suite needs; the harness says how its implementation runs them. */
 export type ConformanceProgram =
@@ -65,6 +65,29 @@ export function runtimeConformance(name: string, open: () => Promise<Harness>): 
       const o = h.container({ kind: 'missing' });
       await expect(h.runtime().start(o, h.c)).rejects.toMatchObject({ kind: 'Invalid' });
       expect(await h.runtime().list(h.c)).toEqual([]);
+    });
+
+    test('beforeRun: before the program runs; who attached there is told of the end', async () => {
+      const o = h.container({ kind: 'exit', code: 4 });
+      const sessions: StreamSession[] = [];
+      const beforeRun: StartContainer['beforeRun'] = async (attach) => {
+        const s = await attach({ stdin: false });
+        s.stdout.resume();
+        s.stderr.resume();
+        sessions.push(s);
+      };
+      await h.runtime().start({ ...o, beforeRun }, h.c);
+      expect(sessions).toHaveLength(1);
+      expect(await exited(o.id)).toMatchObject({ exitCode: 4 });
+      expect(await sessions[0]?.exit).toBeUndefined();
+    });
+
+    test("beforeRun: its failure is the start's, and nothing is left", async () => {
+      const o = h.container({ kind: 'run' });
+      const failure = new Error('nobody came');
+      await expect(h.runtime().start({ ...o, beforeRun: () => Promise.reject(failure) }, h.c)).rejects.toBe(failure);
+      expect(await h.runtime().list(h.c)).toEqual([]);
+      expect((await h.runtime().start(o, h.c)).phase).toBe('running');
     });
 
     test('exit: the code is kept and told once', async () => {
@@ -178,17 +201,17 @@ export function runtimeConformance(name: string, open: () => Promise<Harness>): 
       const o = h.container({ kind: 'exit', code: 0 });
       const r = { argv: ['true'], tty: false, stdin: false };
       await expect(h.runtime().exec(o.id, r, h.c)).rejects.toMatchObject({ kind: 'NotFound' });
-      await expect(h.runtime().attach(o.id, h.c)).rejects.toMatchObject({ kind: 'NotFound' });
+      await expect(h.runtime().attach(o.id, { stdin: true }, h.c)).rejects.toMatchObject({ kind: 'NotFound' });
       await h.runtime().start(o, h.c);
       await exited(o.id);
       await expect(h.runtime().exec(o.id, r, h.c)).rejects.toMatchObject({ kind: 'Conflict' });
-      await expect(h.runtime().attach(o.id, h.c)).rejects.toMatchObject({ kind: 'Conflict' });
+      await expect(h.runtime().attach(o.id, { stdin: true }, h.c)).rejects.toMatchObject({ kind: 'Conflict' });
     });
 
     test('attach: ends when the container does', async () => {
       const o = h.container({ kind: 'run' });
       await h.runtime().start(o, h.c);
-      const session = await h.runtime().attach(o.id, h.c);
+      const session = await h.runtime().attach(o.id, { stdin: true }, h.c);
       session.stdout.resume();
       session.stderr.resume();
       await h.runtime().kill(o.id, 'SIGKILL', {}, h.c);

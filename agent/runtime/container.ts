@@ -10,9 +10,11 @@
  *   nothing lives          -> what may be left is killed and deleted; exited, 137, lost
  */
 import { access, readFile } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { basename, join } from 'node:path';
 import { type Ctx, raceAbort, StatusError, writeFileAtomic } from '#lib/base';
+import type { ProgramResult } from '../kernel/kernel.ts';
 import type { LinuxKernel } from '../kernel/linux/open.ts';
 import {
   type ContainerFile,
@@ -24,8 +26,8 @@ import {
   type StartedFile,
 } from './bundle.ts';
 import { startError } from './oci-binary.ts';
-import type { ContainerId, ContainerState } from './runtime.ts';
-import { deferred } from './streams.ts';
+import type { AttachRequest, ContainerId, ContainerState, StartContainer, StreamSession } from './runtime.ts';
+import { attachTo, deferred } from './streams.ts';
 import { SupervisorLink } from './supervisor.ts';
 
 const REMOVE_TIMEOUT_MS = 20_000;
@@ -67,8 +69,8 @@ export class Container {
   }
 
   /** The folder's files are written: starts the supervisor and waits until the container's program was exec'd. */
-  async start(c: Ctx): Promise<ContainerState & { phase: 'running' }> {
-    const r = await this.#supervise([], c);
+  async start(beforeRun: StartContainer['beforeRun'], c: Ctx): Promise<ContainerState & { phase: 'running' }> {
+    const r = await (beforeRun === undefined ? this.#supervise([], c) : this.#superviseHeld(beforeRun, c));
     if (r.code !== 0) throw startError('the container could not be started', r.stderr.toString());
     const state = running(JSON.parse(r.stdout.toString()) as StartedFile);
     this.state = state;
@@ -254,6 +256,37 @@ export class Container {
     return link.exit !== undefined || this.state?.phase === 'exited';
   }
 
+  /** The supervisor waits for our word before it runs the runtime; that its connection ends is a word too (native/hold.c). */
+  async #superviseHeld(beforeRun: NonNullable<StartContainer['beforeRun']>, c: Ctx): Promise<ProgramResult> {
+    const { helper } = this.#host.kernel;
+    const stream = await helper.expectStream();
+    const job = this.#supervise(['hold', helper.streamsPath, stream.token], c);
+    const endedEarly = job.then((r) => {
+      throw startError('the container could not be started', r.stderr.toString());
+    });
+    endedEarly.catch(() => undefined);
+    let hold: Socket | undefined;
+    try {
+      hold = await Promise.race([stream.socket, endedEarly]);
+      await Promise.race([beforeRun((o) => this.#attach(o)), endedEarly]);
+      hold.write('G');
+      return await job;
+    } catch (e) {
+      hold?.destroy();
+      await endedEarly.catch(() => undefined);
+      throw e;
+    } finally {
+      stream.forget();
+      hold?.destroy();
+    }
+  }
+
+  async #attach(o: AttachRequest): Promise<StreamSession> {
+    const session = await attachTo(this.#host.socketPath(this.id), o);
+    if (session === undefined) throw new StatusError('Conflict', `container ${this.id} is not there`);
+    return session;
+  }
+
   /** What the runtime and the kernel may still hold of a container that has no supervisor. */
   async #clean(c: Ctx): Promise<void> {
     const r = await this.#supervise(['clean'], c);
@@ -264,7 +297,7 @@ export class Container {
     await this.#host.kernel.removeTree(join(this.#host.stateFolder, basename(this.file.runtime), this.id), c);
   }
 
-  #supervise(how: readonly string[], c: Ctx): ReturnType<LinuxKernel['programs']['run']> {
+  #supervise(how: readonly string[], c: Ctx): Promise<ProgramResult> {
     const { programs, helper } = this.#host.kernel;
     return programs.run([helper.path, 'supervise', this.folder, ...how], {}, c);
   }

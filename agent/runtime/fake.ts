@@ -5,10 +5,12 @@
 import { PassThrough, Writable } from 'node:stream';
 import { type Clock, type Ctx, StatusError, type Timer } from '#lib/base';
 import type {
+  AttachRequest,
   ContainerId,
   ContainerRecord,
   ContainerState,
   ExecRequest,
+  ExecSession,
   Runtime,
   StartContainer,
   StreamSession,
@@ -42,6 +44,8 @@ export class FakeHost {
   readonly #script: (o: StartContainer) => FakeProgram;
   readonly #agents = new Set<FakeRuntime>();
   readonly containers = new Map<ContainerId, FakeContainer>();
+  /** Who is attached. */
+  readonly #waiting = new Map<ContainerId, readonly (() => void)[]>();
   #nextPid = 1000;
 
   constructor(o: { clock: Clock; script?: (o: StartContainer) => FakeProgram }) {
@@ -74,6 +78,8 @@ export class FakeHost {
       lost: o.lost ?? false,
     };
     container.state = state;
+    for (const end of this.#waiting.get(id) ?? []) end();
+    this.#waiting.delete(id);
     for (const agent of this.#agents) agent.notify(id, state);
   }
 
@@ -86,8 +92,9 @@ export class FakeHost {
     if (this.containers.has(o.id)) throw new StatusError('AlreadyExists', `container ${o.id} exists`);
     const program = this.#script(o);
     if (program.startMs !== undefined) await this.#clock.sleep(program.startMs, c.signal);
+    await o.beforeRun?.(async () => fakeSession(this.ended(o.id), '', ''));
     if (program.failStart !== undefined) throw new StatusError('Invalid', program.failStart);
-    const state: Running = { phase: 'running', pid: this.#nextPid++, startedAtMs: this.#clock.now() };
+    const state: Running = { phase: 'running', pid: this.newPid(), startedAtMs: this.#clock.now() };
     const container: FakeContainer = { o, program, state, timers: [] };
     this.containers.set(o.id, container);
     const exit = program.exit;
@@ -96,6 +103,18 @@ export class FakeHost {
         this.#clock.after(exit.afterMs, () => this.exit(o.id, exit.code, { oomKilled: exit.oomKilled ?? false })),
       );
     return state;
+  }
+
+  newPid(): number {
+    return this.#nextPid++;
+  }
+
+  /** Of its present run, or of the next. */
+  ended(id: ContainerId): Promise<undefined> {
+    return new Promise((resolve) => {
+      const waiting = this.#waiting.get(id) ?? [];
+      this.#waiting.set(id, [...waiting, () => resolve(undefined)]);
+    });
   }
 
   kill(id: ContainerId, signal: string): void {
@@ -153,24 +172,18 @@ export class FakeRuntime implements Runtime, AsyncDisposable {
     return { [Symbol.dispose]: () => void this.#listeners.delete(fn) };
   }
 
-  async exec(id: ContainerId, r: ExecRequest, c: Ctx): Promise<StreamSession> {
+  async exec(id: ContainerId, r: ExecRequest, c: Ctx): Promise<ExecSession> {
     c.signal.throwIfAborted();
     const container = this.#running(id);
     const result = container.program.exec?.(r) ?? { code: 0 };
-    return fakeSession(Promise.resolve(result.code), result.stdout ?? '', result.stderr ?? '');
+    const session = fakeSession(Promise.resolve(result.code), result.stdout ?? '', result.stderr ?? '');
+    return { ...session, pid: this.#host.newPid() };
   }
 
-  async attach(id: ContainerId, c: Ctx): Promise<StreamSession> {
+  async attach(id: ContainerId, _o: AttachRequest, c: Ctx): Promise<StreamSession> {
     c.signal.throwIfAborted();
     this.#running(id);
-    const ended = new Promise<undefined>((resolve) => {
-      const subscription = this.onExit((ended) => {
-        if (ended !== id) return;
-        subscription[Symbol.dispose]();
-        resolve(undefined);
-      });
-    });
-    return fakeSession(ended, '', '');
+    return fakeSession(this.#host.ended(id), '', '');
   }
 
   notify(id: ContainerId, state: Exited): void {

@@ -25,6 +25,7 @@ export interface OciCapabilities {
 
 export interface OciProcess {
   terminal: boolean;
+  consoleSize?: { height: number; width: number };
   user: { uid: number; gid: number; additionalGids?: number[]; umask?: number };
   args: string[];
   env: string[];
@@ -52,13 +53,35 @@ export interface OciSeccomp {
 
 export interface OciResources {
   devices?: { allow: boolean; type?: string; major?: number; minor?: number; access: string }[];
-  cpu?: { shares?: number; quota?: number; period?: number; cpus?: string };
+  cpu?: { shares?: number; quota?: number; period?: number; cpus?: string; mems?: string };
   /** `swap` counts memory too. */
-  memory?: { limit?: number; swap?: number };
+  memory?: {
+    limit?: number;
+    swap?: number;
+    reservation?: number;
+    swappiness?: number;
+    disableOOMKiller?: boolean;
+  };
+  blockIO?: OciBlockIo;
   pids?: { limit: number };
   hugepageLimits?: { pageSize: string; limit: number }[];
   /** Files of cgroup v2 and what is written to them. */
   unified?: Record<string, string>;
+}
+
+export interface OciBlockIo {
+  weight?: number;
+  weightDevice?: { major: number; minor: number; weight: number }[];
+  throttleReadBpsDevice?: OciThrottle[];
+  throttleWriteBpsDevice?: OciThrottle[];
+  throttleReadIOPSDevice?: OciThrottle[];
+  throttleWriteIOPSDevice?: OciThrottle[];
+}
+
+export interface OciThrottle {
+  major: number;
+  minor: number;
+  rate: number;
 }
 
 export interface OciDevice {
@@ -101,6 +124,7 @@ export interface OciSpec {
   ociVersion: string;
   root: { path: string; readonly: boolean };
   hostname?: string;
+  domainname?: string;
   process: OciProcess;
   mounts: OciMount[];
   linux: OciLinux;

@@ -5,7 +5,7 @@
 import { type FileHandle, mkdir, open, readdir, writeFile } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
-import { allEnded, type Ctx, StatusError, syncPath, writeFileAtomic } from '#lib/base';
+import { allEnded, type Ctx, raceAbort, StatusError, syncPath, writeFileAtomic } from '#lib/base';
 import type { LinuxKernel } from '../kernel/linux/open.ts';
 import {
   bundleSpec,
@@ -28,17 +28,19 @@ import { type OciBinary, ociBinary } from './oci-binary.ts';
 import type { OciSpec } from './oci-spec.ts';
 import { probeRuntime, removeTrials } from './probe.ts';
 import type {
+  AttachRequest,
   ContainerId,
   ContainerRecord,
   ContainerState,
   ExecRequest,
+  ExecSession,
   Runtime,
   StartContainer,
   StreamSession,
 } from './runtime.ts';
+import { signalNumber } from './signals.ts';
 import { staged } from './stage.ts';
-import { encodeFrame, frameSession } from './streams.ts';
-import { connectUnix } from './supervisor.ts';
+import { attachTo } from './streams.ts';
 
 const ID = /^[0-9a-f]{64}$/;
 const ADOPT_PARALLEL = 16;
@@ -150,7 +152,7 @@ class OciRuntime implements OpenRuntime, ContainerHost {
       bootId: this.bootId,
       runtime: binary.path,
       cgroupsPath: o.spec.linux.cgroupsPath,
-      log: o.log.path,
+      log: o.log?.path ?? '',
     });
     this.#containers.set(o.id, container);
     const started = this.#start(container, o, binary, c);
@@ -196,17 +198,21 @@ class OciRuntime implements OpenRuntime, ContainerHost {
     return { [Symbol.dispose]: () => void this.#listeners.delete(fn) };
   }
 
-  async exec(id: ContainerId, r: ExecRequest, c: Ctx): Promise<StreamSession> {
+  async exec(id: ContainerId, r: ExecRequest, c: Ctx): Promise<ExecSession> {
     const container = await this.#running(id, c);
     return startExec(this.kernel.helper, container.folder, r, c);
   }
 
-  async attach(id: ContainerId, c: Ctx): Promise<StreamSession> {
+  async attach(id: ContainerId, o: AttachRequest, c: Ctx): Promise<StreamSession> {
     await this.#running(id, c);
-    const socket = await connectUnix(this.socketPath(id));
-    if (socket === undefined) throw new StatusError('Conflict', `container ${id} is not running`);
-    const session = frameSession(socket, 'attach', (text) => new StatusError('Internal', text));
-    socket.write(encodeFrame('A', Buffer.from([1])));
+    const session = await attachTo(this.socketPath(id), o);
+    if (session === undefined) throw new StatusError('Conflict', `container ${id} is not running`);
+    try {
+      await raceAbort(session.started, c.signal);
+    } catch (e) {
+      await session[Symbol.asyncDispose]();
+      throw e;
+    }
     return session;
   }
 
@@ -271,7 +277,7 @@ class OciRuntime implements OpenRuntime, ContainerHost {
       await this.#writeFolder(container, o, binary);
       begun = true;
       /* A container is told of only when its record would outlive a power loss; the program itself would not. */
-      const [state] = await allEnded([container.start(c), syncRecord(container.folder)]);
+      const [state] = await allEnded([container.start(o.beforeRun, c), syncRecord(container.folder)]);
       await checkConfined(o.spec, state.pid, binary.path);
       return state;
     } catch (e) {
@@ -294,7 +300,7 @@ class OciRuntime implements OpenRuntime, ContainerHost {
     const config = supervisorConfig(o, how, records);
     await mkdir(folder, { mode: 0o700 });
     await Promise.all([
-      mkdir(dirname(o.log.path), { recursive: true }),
+      o.log === undefined ? undefined : mkdir(dirname(o.log.path), { recursive: true }),
       writeBundle(
         { id: o.id, folder, stateFolder: this.stateFolder },
         binary.takesFilter ? withReadyFilter(spec) : spec,
@@ -339,14 +345,4 @@ class OciRuntime implements OpenRuntime, ContainerHost {
 async function syncRecord(folder: string): Promise<void> {
   await syncPath(join(folder, 'container.json'));
   await syncPath(folder);
-}
-
-/** SIGTERM, TERM, 15, SIGRTMIN+3. */
-export function signalNumber(signal: string): number {
-  const realTime = /^(?:SIG)?RTMIN(?:\+(\d+))?$/.exec(signal);
-  if (realTime) return 34 + Number(realTime[1] ?? 0);
-  const table: Readonly<Record<string, number>> = constants.signals;
-  const number = /^\d+$/.test(signal) ? Number(signal) : (table[signal] ?? table[`SIG${signal}`]);
-  if (number === undefined || number > 64) throw new StatusError('Invalid', `unknown signal ${JSON.stringify(signal)}`);
-  return number;
 }

@@ -7,7 +7,7 @@
  */
 import type { Readable, Writable } from 'node:stream';
 import type { Ctx } from '#lib/base';
-import type { OciSpec } from './oci-spec.ts';
+import type { OciProcess, OciSpec } from './oci-spec.ts';
 
 export type ContainerId = string & { readonly __brand: 'ContainerId' };
 
@@ -19,8 +19,8 @@ export interface StartContainer {
   readonly spec: OciSpec;
   /** Mounted and ready; the bundle's root. */
   readonly rootfs: string;
-  /** CRI log format, rotated by the supervisor. */
-  readonly log: { readonly path: string; readonly maxBytes: number; readonly maxFiles: number };
+  /** undefined: none is written. */
+  readonly log: ContainerLog | undefined;
   readonly tty: boolean;
   /** Keep stdin open for attach; otherwise /dev/null. */
   readonly stdin: boolean;
@@ -28,6 +28,29 @@ export interface StartContainer {
   readonly stdinOnce: boolean;
   /** Of a RuntimeClass; absent or '' = the node's default. */
   readonly handler?: string | undefined;
+  /**
+   * Called once before the program runs, which waits for it: who attaches here sees the first byte and is read from the first
+   * byte on. Its failure is the start's, and then nothing of the container is left.
+   */
+  readonly beforeRun?: ((attach: Attach) => Promise<void>) | undefined;
+}
+
+export type Attach = (o: AttachRequest) => Promise<StreamSession>;
+
+export interface AttachRequest {
+  /** With `stdinOnce` the end of this session's stdin, or of the session, is the container's. */
+  readonly stdin: boolean;
+  /** False: for a resize alone; both outputs are empty. Default true. */
+  readonly output?: boolean;
+}
+
+/** In the CRI's log format, rotated by the supervisor. */
+export interface ContainerLog {
+  readonly path: string;
+  /** 0 = never rotated. */
+  readonly maxBytes: number;
+  /** The current one included. */
+  readonly maxFiles: number;
 }
 
 export type ContainerState =
@@ -55,12 +78,23 @@ export interface ExecRequest {
   /** Added to the container's own environment. */
   readonly env?: readonly string[];
   readonly cwd?: string;
+  /** Default: the container's. */
+  readonly user?: OciProcess['user'];
+  /** All capabilities that the node has, whatever the container's are. */
+  readonly privileged?: boolean;
   readonly tty: boolean;
+  /** Of the terminal at its begin. */
+  readonly size?: { readonly width: number; readonly height: number };
   readonly stdin: boolean;
   readonly timeoutMs?: number;
+  /** The end of its session, or of the agent, does not end the process: its stdin ends, what it writes is dropped. */
+  readonly outlives?: boolean;
 }
 
-/** Streams of an exec or attach. Destroying stdin or the whole session ends an exec's process; an attach only detaches. */
+/**
+ * Streams of an exec or attach. Destroying stdin or the whole session ends an exec's process, unless it `outlives`; an attach
+ * only detaches.
+ */
 export interface StreamSession extends AsyncDisposable {
   readonly stdin: Writable;
   readonly stdout: Readable;
@@ -69,6 +103,11 @@ export interface StreamSession extends AsyncDisposable {
   resize(width: number, height: number): void;
   /** The exit code (exec), or undefined when an attach ends because the container stopped streaming. */
   readonly exit: Promise<number | undefined>;
+}
+
+export interface ExecSession extends StreamSession {
+  /** On the host. */
+  readonly pid: number;
 }
 
 export interface Runtime {
@@ -82,6 +121,7 @@ export interface Runtime {
   list(c: Ctx): Promise<readonly ContainerRecord[]>;
   /** Called once per exit seen while subscribed, after the exit is durable. */
   onExit(fn: (id: ContainerId, state: ContainerState & { phase: 'exited' }) => void): Disposable;
-  exec(id: ContainerId, r: ExecRequest, c: Ctx): Promise<StreamSession>;
-  attach(id: ContainerId, c: Ctx): Promise<StreamSession>;
+  exec(id: ContainerId, r: ExecRequest, c: Ctx): Promise<ExecSession>;
+  /** Resolves when all that is written from now on will be seen. */
+  attach(id: ContainerId, o: AttachRequest, c: Ctx): Promise<StreamSession>;
 }

@@ -64,7 +64,7 @@ export interface BindMount {
   readonly hasPodIds?: boolean | undefined;
 }
 
-const DEFAULT_CAPABILITIES = [
+export const DEFAULT_CAPABILITIES = [
   'CAP_AUDIT_WRITE',
   'CAP_CHOWN',
   'CAP_DAC_OVERRIDE',
@@ -81,7 +81,7 @@ const DEFAULT_CAPABILITIES = [
   'CAP_SYS_CHROOT',
 ] as const;
 
-const ALL_CAPABILITIES = [
+export const ALL_CAPABILITIES = [
   ...DEFAULT_CAPABILITIES,
   'CAP_AUDIT_CONTROL',
   'CAP_AUDIT_READ',
@@ -112,7 +112,7 @@ const ALL_CAPABILITIES = [
   'CAP_WAKE_ALARM',
 ] as const;
 
-const MASKED_PATHS = [
+export const MASKED_PATHS = [
   '/proc/asound',
   '/proc/acpi',
   '/proc/interrupts',
@@ -126,10 +126,10 @@ const MASKED_PATHS = [
   '/sys/firmware',
   '/sys/devices/virtual/powercap',
 ];
-const READONLY_PATHS = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
+export const READONLY_PATHS = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 
 /** rwm for the harmless devices; the runtime adds the standard nodes itself. */
-const DEVICES = [
+export const DEVICES = [
   { allow: false, access: 'rwm' },
   ...[
     [1, 3],
@@ -230,7 +230,7 @@ function mappingsOf(userNamespace: UserNamespace | undefined): OciIdMapping[] | 
   return [{ containerID: 0, hostID: first, size: count }];
 }
 
-function standardMounts(privileged: boolean): OciMount[] {
+export function standardMounts(privileged: boolean): OciMount[] {
   const access = privileged ? 'rw' : 'ro';
   return [
     { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },

@@ -7,7 +7,8 @@ import type { Socket } from 'node:net';
 import { Readable, Writable } from 'node:stream';
 import { StatusError } from '#lib/base';
 import { FrameReader } from '../kernel/linux/frames.ts';
-import type { StreamSession } from './runtime.ts';
+import type { AttachRequest, StreamSession } from './runtime.ts';
+import { connectUnix } from './unix-socket.ts';
 
 const FRAME_BYTES_MAX = 2 << 20;
 const STDIN_PIECE_BYTES = 64 << 10;
@@ -55,8 +56,8 @@ export function deferred<T>(): Deferred<T> {
 }
 
 export interface FrameSession extends StreamSession {
-  /** Settles when the other side said that it has begun (frame S), or why not. */
-  readonly started: Promise<void>;
+  /** Settles when the other side said that it has begun (payload of frame S; empty for an attach that ended), or why not. */
+  readonly started: Promise<Buffer>;
   /** Ends the session with this error. */
   fail(e: StatusError): void;
 }
@@ -70,21 +71,38 @@ export function frameSession(
   what: 'exec' | 'attach',
   parseFailure: (text: string) => StatusError,
 ): FrameSession {
-  const onRead = (): void => void socket.resume();
-  const stdout = new Readable({ read: onRead });
-  const stderr = new Readable({ read: onRead });
-  const started = deferred<void>();
+  /* The socket is read while neither is full. */
+  const full = new Set<Readable>();
+  const onRead = (stream: Readable): void => {
+    full.delete(stream);
+    if (full.size === 0) socket.resume();
+  };
+  const output = (): Readable => {
+    const stream: Readable = new Readable({
+      read: () => onRead(stream),
+      destroy: (e, done) => {
+        onRead(stream);
+        done(e);
+      },
+    });
+    return stream;
+  };
+  const stdout = output();
+  const stderr = output();
+  const started = deferred<Buffer>();
   const exit = deferred<number | undefined>();
   let error: StatusError | undefined;
   const push = (stream: Readable, payload: Buffer): void => {
-    if (!stream.destroyed && !stream.push(payload)) socket.pause();
+    if (stream.destroyed || stream.push(payload)) return;
+    full.add(stream);
+    socket.pause();
   };
   readFrames(
     socket,
     (type, payload) => {
       if (type === 'O') push(stdout, payload);
       else if (type === 'R') push(stderr, payload);
-      else if (type === 'S') started.resolve();
+      else if (type === 'S') started.resolve(payload);
       else if (type === 'X') error = parseFailure(payload.toString());
       else if (type === 'E' && what === 'exec') exit.resolve(payload.readUInt32LE(0));
     },
@@ -94,6 +112,7 @@ export function frameSession(
         started.reject(lost);
         exit.reject(lost);
       } else {
+        started.resolve(Buffer.alloc(0));
         exit.resolve(undefined);
       }
       stdout.push(null);
@@ -125,6 +144,21 @@ export function frameSession(
       await closed;
     },
   };
+}
+
+/** To the supervisor that listens there; undefined when nobody does. `started` says that it has been heard. */
+export async function attachTo(path: string, o: AttachRequest): Promise<FrameSession | undefined> {
+  const socket = await connectUnix(path);
+  if (socket === undefined) return undefined;
+  const session = frameSession(socket, 'attach', (text) => new StatusError('Internal', text));
+  const ask = encodeFrame('S');
+  const attach = encodeFrame('A', Buffer.from([o.stdin ? 1 : 0]));
+  /* Done = in the supervisor's hands: what is told to it on another connection later comes later. */
+  await new Promise<void>((resolve) => {
+    socket.once('close', resolve);
+    socket.write(o.output === false ? ask : Buffer.concat([attach, ask]), () => resolve());
+  });
+  return session;
 }
 
 function stdinStream(socket: Socket): Writable {

@@ -2,10 +2,11 @@
  * The agent's connection to one container's supervisor (agent/native/supervise.c), open as long as the container lives:
  * it brings the exit the moment it is durable, carries kills, and its end says that the supervisor is done or dead.
  */
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { StatusError } from '#lib/base';
 import type { ExitFile, StartedFile } from './bundle.ts';
 import { type Deferred, deferred, encodeFrame, readFrames } from './streams.ts';
+import { connectUnix } from './unix-socket.ts';
 
 export class SupervisorLink {
   readonly #socket: Socket;
@@ -77,23 +78,4 @@ export class SupervisorLink {
   close(): void {
     this.#socket.destroy();
   }
-}
-
-/** Absent, left over, or its listener ended between the kernel's word and ours (a connection that it never took is reset). */
-const NOBODY = new Set(['ENOENT', 'ENOTDIR', 'ECONNREFUSED', 'ECONNRESET']);
-
-/** Undefined when nobody listens at the path. */
-export async function connectUnix(path: string): Promise<Socket | undefined> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(path);
-    const onError = (e: NodeJS.ErrnoException): void => {
-      if (NOBODY.has(e.code ?? '')) resolve(undefined);
-      else reject(new StatusError('Unavailable', `cannot reach the supervisor at ${path}: ${e.message}`, { cause: e }));
-    };
-    socket.once('error', onError);
-    socket.once('connect', () => {
-      socket.off('error', onError);
-      resolve(socket);
-    });
-  });
 }

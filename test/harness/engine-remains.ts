@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { engineNames } from '../../agent/engine/networks/names.ts';
 
 const execute = promisify(execFile);
 
@@ -34,11 +35,11 @@ async function processes({ home }: { readonly home: string }): Promise<string[]>
   return lines.flatMap((l) => (l.includes(home) ? [`process ${l.replaceAll('\0', ' ').slice(0, 160)}`] : []));
 }
 
-/** Bridges and veths are named after the instance. */
+/** Bridges and veths are named after the instance (networks/names.ts). */
 async function links({ instance }: { readonly instance: string }): Promise<string[]> {
   const { stdout } = await execute('ip', ['-o', 'link']);
   return [...stdout.matchAll(/^\d+: ([^:@]+)/gm)].flatMap(([, name = '']) =>
-    name.includes(instance) ? [`link ${name}`] : [],
+    name.startsWith(engineNames(instance).prefix) ? [`link ${name}`] : [],
   );
 }
 

@@ -18,6 +18,7 @@ import { expect } from 'vitest';
 import { type Ctx, createLogger, realClock, realRandom } from '#lib/base';
 import { tarBytes, tarHeader } from '#lib/oci';
 import { type Listener, listenUnix } from '../../agent/engine/http/listen.ts';
+import { teardownEngineNetworks } from '../../agent/engine/networks/teardown.ts';
 import { type Engine, engineCgroups, openEngine } from '../../agent/engine/open.ts';
 import { type OpenImages, openImages } from '../../agent/images/open.ts';
 import { type LinuxKernel, openKernel } from '../../agent/kernel/linux/open.ts';
@@ -251,6 +252,8 @@ export class TestEngine {
       for (const claim of claims) await this.kernel.cgroups.remove(`${cgroups}/${claim}`, this.c);
       expect(await this.kernel.cgroups.children(cgroups, this.c)).toEqual([]);
       await this.kernel.cgroups.remove(cgroups, this.c);
+      const { programs, namespaces } = this.kernel;
+      await teardownEngineNetworks({ programs, namespaces, instance: this.instance, folder: this.folder }, this.c);
       await this.kernel.mounts.unmount(runtimeStateFolder(`${this.instance}-docker`), this.c);
       await this.kernel[Symbol.asyncDispose]();
       await this.images[Symbol.asyncDispose]();

@@ -47,7 +47,7 @@ export class Lab implements AsyncDisposable {
     await lab.addNamespace('sw');
     await inside(lab.name('sw'), 'ip', 'link', 'add', 'br0', 'type', 'bridge');
     await inside(lab.name('sw'), 'ip', 'link', 'set', 'br0', 'up');
-    await lab.#plug('ext', '192.168.77.200');
+    await lab.plug('ext', '192.168.77.200');
     return lab;
   }
 
@@ -65,14 +65,15 @@ export class Lab implements AsyncDisposable {
 
   /** Host number n has 192.168.77.n and the pod block 10.42.n.0/24. */
   async addHost(n: number, o: { mode?: 'vxlan' | 'routes'; resolvConf?: string } = {}): Promise<Host> {
-    const netns = await this.#plug(`h${n}`, `192.168.77.${n}`);
+    const netns = await this.plug(`h${n}`, `192.168.77.${n}`);
     const host = new Host(this, n, netns, o.mode ?? 'vxlan');
     host.start(o.resolvConf);
     this.hosts.push(host);
     return host;
   }
 
-  async #plug(short: string, ip: string): Promise<string> {
+  /** A machine on the switch. */
+  async plug(short: string, ip: string): Promise<string> {
     const netns = await this.addNamespace(short);
     await inside(this.name('sw'), 'ip', 'link', 'add', short, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', netns);
     await inside(this.name('sw'), 'ip', 'link', 'set', short, 'master', 'br0', 'up');

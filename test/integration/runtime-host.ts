@@ -17,7 +17,13 @@ import { type LinuxKernel, openKernel } from '../../agent/kernel/linux/open.ts';
 import type { Harness } from '../../agent/runtime/conformance.ts';
 import type { OciSpec } from '../../agent/runtime/oci-spec.ts';
 import { type OpenRuntime, openRuntime } from '../../agent/runtime/open.ts';
-import type { ContainerId, ContainerState, ExecRequest, StartContainer } from '../../agent/runtime/runtime.ts';
+import type {
+  ContainerId,
+  ContainerLog,
+  ContainerState,
+  ExecRequest,
+  StartContainer,
+} from '../../agent/runtime/runtime.ts';
 
 export const helperPath = resolve('dist/berth-helper');
 const APPLETS =
@@ -25,6 +31,8 @@ const APPLETS =
     ' ',
   );
 const CAPABILITIES = ['CAP_KILL', 'CAP_SETUID', 'CAP_SETGID', 'CAP_CHOWN', 'CAP_DAC_OVERRIDE'];
+
+export type LoggedContainer = StartContainer & { readonly log: ContainerLog };
 
 export class RuntimeHost {
   readonly folder = mkdtempSync(join(tmpdir(), 'berth-test-runtime-'));
@@ -62,7 +70,7 @@ export class RuntimeHost {
     return openRuntime({ kernel: this.kernel, folder: this.containers, runtime: this.program }, this.c);
   }
 
-  container(args: readonly string[], o: Partial<StartContainer> = {}): StartContainer {
+  container(args: readonly string[], o: Partial<LoggedContainer> = {}): LoggedContainer {
     const id = realRandom.hex(32) as ContainerId;
     return {
       id,
@@ -124,8 +132,9 @@ export class RuntimeHost {
 
   /** The container's log without its time stamps. */
   log(o: StartContainer): string[] {
-    if (!existsSync(o.log.path)) return [];
-    return readFileSync(o.log.path, 'utf8')
+    const path = o.log?.path ?? '';
+    if (!existsSync(path)) return [];
+    return readFileSync(path, 'utf8')
       .split('\n')
       .filter((l) => l !== '')
       .map((l) => l.slice(l.indexOf(' ') + 1));

@@ -99,8 +99,8 @@ for (const program of ['crun', 'runc']) {
     test('attach: several clients see the output, stdin reaches the program and closes once', async () => {
       const o = sh('echo ready; cat; echo done', { stdin: true, stdinOnce: true });
       await h.runtime.start(o, h.c);
-      const a = await h.runtime.attach(o.id, h.c);
-      const b = await h.runtime.attach(o.id, h.c);
+      const a = await h.runtime.attach(o.id, { stdin: true }, h.c);
+      const b = await h.runtime.attach(o.id, { stdin: true }, h.c);
       const [outA, outB] = [collect(a.stdout), collect(b.stdout)];
       a.stderr.resume();
       b.stderr.resume();
@@ -119,24 +119,24 @@ for (const program of ['crun', 'runc']) {
     test('attach: detaching leaves the program and its stdin alone; who reads nothing is cut off, who is slow gets every byte', async () => {
       const o = sh('while read x; do echo got $x; done; echo eof', { stdin: true });
       await h.runtime.start(o, h.c);
-      const a = await h.runtime.attach(o.id, h.c);
+      const a = await h.runtime.attach(o.id, { stdin: true }, h.c);
       a.stdin.write('one\n');
       await eventually('one', () => (h.log(o).includes('stdout F got one') ? true : undefined));
       await a[Symbol.asyncDispose]();
-      const b = await h.runtime.attach(o.id, h.c);
+      const b = await h.runtime.attach(o.id, { stdin: true }, h.c);
       b.stdin.write('two\n');
       await eventually('two', () => (h.log(o).includes('stdout F got two') ? true : undefined));
       await b[Symbol.asyncDispose]();
 
       const busy = sh('seq 1 1500000; echo finished');
       await h.runtime.start(busy, h.c);
-      const deaf = await h.runtime.attach(busy.id, h.c); // nobody reads it
+      const deaf = await h.runtime.attach(busy.id, { stdin: true }, h.c); // nobody reads it
       expect(await h.exited(busy.id)).toMatchObject({ exitCode: 0 });
       await deaf[Symbol.asyncDispose]();
 
       const long = sh('read x; seq 1 1500000', { stdin: true });
       await h.runtime.start(long, h.c);
-      const slow = await h.runtime.attach(long.id, h.c);
+      const slow = await h.runtime.attach(long.id, { stdin: true }, h.c);
       slow.stdin.write('\n');
       await realClock.sleep(1_500); // its queue and all buffers on the way are full
       let bytes = 0;
@@ -148,7 +148,7 @@ for (const program of ['crun', 'runc']) {
     test('tty: one stream, a size, resize, and an exec with its own', async () => {
       const o = sh('stty -echo; echo hello; while read x; do stty size; done', { tty: true, stdin: true });
       await h.runtime.start(o, h.c);
-      const s = await h.runtime.attach(o.id, h.c);
+      const s = await h.runtime.attach(o.id, { stdin: true }, h.c);
       const out = collect(s.stdout);
       s.resize(91, 17);
       s.stdin.write('\n');
@@ -357,7 +357,7 @@ for (const program of ['crun', 'runc']) {
       h.runtime = await h.openRuntime();
       const full = { ...o, log: { ...o.log, path: join(h.containers, 'log') } };
       await h.runtime.start(full, h.c);
-      const s = await h.runtime.attach(o.id, h.c);
+      const s = await h.runtime.attach(o.id, { stdin: true }, h.c);
       s.stdout.resume();
       s.stderr.resume();
       await h.kernel.programs.run(['sh', '-c', `cat /dev/zero > ${join(h.containers, 'filler')}`], {}, h.c);
@@ -393,7 +393,7 @@ for (const program of ['crun', 'runc']) {
       const o = sh('cat', { stdin: true, stdinOnce: true });
       expect(join(h.containers, o.id, 'sock').length).toBeGreaterThan(107);
       await h.runtime.start(o, h.c);
-      const s = await h.runtime.attach(o.id, h.c);
+      const s = await h.runtime.attach(o.id, { stdin: true }, h.c);
       s.stdin.end('through');
       expect(await collect(s.stdout).end).toBe('through');
     });

@@ -1,8 +1,9 @@
 /** The Linux implementation of the kernel ports, on `berth-helper serve`. */
 import type { Duplex } from 'node:stream';
 import { type Ctx, type Random, realRandom } from '#lib/base';
-import type { Kernel } from '../kernel.ts';
+import type { Freezer, Kernel } from '../kernel.ts';
 import { type LinuxCgroups, openCgroups } from './cgroups.ts';
+import { cgroupFreezer } from './freezer.ts';
 import { Helper } from './helper.ts';
 import { HelperMounts, HelperNamespaces } from './mounts.ts';
 import { packFolder } from './pack.ts';
@@ -23,6 +24,7 @@ export interface KernelOptions {
 export interface LinuxKernel extends Kernel {
   readonly helper: Helper;
   readonly cgroups: LinuxCgroups;
+  readonly freezer: Freezer;
   /** A new process that asks steady probes, spoken to in the frames of agent/native/prober.c; it ends with the connection. */
   openProber(c: Ctx): Promise<Duplex>;
 }
@@ -37,6 +39,7 @@ export async function openKernel(o: KernelOptions): Promise<LinuxKernel> {
     mounts: new HelperMounts(helper),
     namespaces: new HelperNamespaces(helper, cgroups),
     cgroups,
+    freezer: cgroupFreezer(cgroups.mounts),
     unpackLayer: (u, c) => unpackLayer(helper, u, c),
     unpackBlob: (u, c) => unpackBlob(helper, u, c),
     packFolder: (o, c) => packFolder(helper, o, c),

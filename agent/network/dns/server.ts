@@ -62,12 +62,20 @@ export async function startDnsServer(
   };
 }
 
-class Answerer {
-  readonly #zone: () => Zone;
-  readonly #upstream: Upstream;
+/** What names mean here; a new one takes effect with the next question. */
+export interface DnsZone {
+  /** Of its start of authority; undefined = it has none. */
+  readonly domain: string | undefined;
+  /** undefined: not our name, ask elsewhere. */
+  lookup(question: { name: string; type: string }): ZoneAnswer | undefined;
+}
+
+export class Answerer {
+  readonly #zone: () => DnsZone;
+  readonly #upstream: Pick<Upstream, 'ask'>;
   readonly #c: Ctx;
 
-  constructor(zone: () => Zone, upstream: Upstream, c: Ctx) {
+  constructor(zone: () => DnsZone, upstream: Pick<Upstream, 'ask'>, c: Ctx) {
     this.#zone = zone;
     this.#upstream = upstream;
     this.#c = c;
@@ -92,7 +100,7 @@ class Answerer {
   }
 
   /** Follows a CNAME, in the zone or outside: resolvers in libc do not ask again themselves. */
-  async #complete(zone: Zone, question: Question, first: ZoneAnswer): Promise<Reply> {
+  async #complete(zone: DnsZone, question: Question, first: ZoneAnswer): Promise<Reply> {
     const answers = [...first.answers];
     let follow = first.follow;
     for (let depth = 0; follow !== undefined && depth < CNAME_DEPTH_MAX; depth++) {
@@ -110,7 +118,7 @@ class Answerer {
 }
 
 /** The rest of an answer that was cut over UDP is asked for over TCP. Throws when the name's records cannot be found out. */
-async function outside(upstream: Upstream, question: Question, c: Ctx): Promise<readonly Answer[]> {
+async function outside(upstream: Pick<Upstream, 'ask'>, question: Question, c: Ctx): Promise<readonly Answer[]> {
   const query = encode({ type: 'query', id: 0, flags: RECURSION_DESIRED, questions: [question] });
   let reply = decode(await upstream.ask(query, 'udp', c));
   if (reply.flag_tc) reply = decode(await upstream.ask(query, 'tcp', c));

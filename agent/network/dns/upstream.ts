@@ -13,6 +13,8 @@ import { StatusError } from '#lib/base';
 export interface UpstreamOptions {
   /** Default /etc/resolv.conf. */
   readonly resolvConf: string;
+  /** Ask these and read no file. */
+  readonly servers?: readonly string[] | undefined;
   /** Never ask these: they are ourselves. */
   readonly own: readonly string[];
   /** Default 53. */
@@ -74,6 +76,7 @@ export class Upstream {
   }
 
   async #current(clock: Clock): Promise<readonly string[]> {
+    if (this.#o.servers !== undefined) return this.#o.servers.slice(0, SERVERS_MAX);
     if (clock.monotonic() - this.#readAt < REREAD_AFTER_MS) return this.#servers;
     this.#readAt = clock.monotonic();
     try {

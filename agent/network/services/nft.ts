@@ -19,7 +19,7 @@ import type { HostPortRule } from './host-ports.ts';
 import type { Backend, L4Protocol, ServiceRule } from './table.ts';
 
 export interface Ruleset {
-  readonly family: 'ip' | 'bridge';
+  readonly family: 'ip' | 'bridge' | 'inet';
   readonly table: string;
   /** A chain that is there, and has this text, when the table is. */
   readonly witness: { readonly chain: string; readonly text: string };

@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { connectUnix } from './supervisor.ts';
+import { connectUnix } from './unix-socket.ts';
 
 test('connectUnix: a supervisor that ends before it has taken the connection is one that is not there', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'berth-supervisor-'));
