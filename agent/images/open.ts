@@ -45,6 +45,8 @@ export interface OpenImages extends Images, AsyncDisposable {
   readonly catalog: ImageCatalog;
   /** How registries are spoken to. */
   readonly registries: RegistryAccess;
+  /** How roots are made. */
+  readonly format: RootFormat['name'];
 }
 
 const OVERLAY_FOLDER = 'snapshots';
@@ -85,6 +87,7 @@ export async function openImages(o: ImagesOptions, c: Ctx): Promise<OpenImages> 
     builds: new BuildStore({ ...layers, images, isKept: o.keepsBuilt ?? true }),
     catalog: new ImageCatalog({ images, records, content, snapshots, pins, clock }),
     registries,
+    format: format.name,
     [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
   });
 }

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { engineNames } from '../../agent/engine/networks/names.ts';
+import { networkNames } from '../../agent/network/names.ts';
 
 const execute = promisify(execFile);
 
@@ -35,15 +35,22 @@ async function processes({ home }: { readonly home: string }): Promise<string[]>
   return lines.flatMap((l) => (l.includes(home) ? [`process ${l.replaceAll('\0', ' ').slice(0, 160)}`] : []));
 }
 
-/** Bridges and veths are named after the instance (networks/names.ts). */
+/** Bridges, veths and tables are named after the instance, or by what agent/network/names.ts makes of it. */
+function marksOf(instance: string): string[] {
+  const ids = [instance, `${instance}-docker`].map((i) => networkNames(i).vethPrefix.slice(1));
+  return [instance, ...ids];
+}
+
 async function links({ instance }: { readonly instance: string }): Promise<string[]> {
   const { stdout } = await execute('ip', ['-o', 'link']);
+  const marks = marksOf(instance);
   return [...stdout.matchAll(/^\d+: ([^:@]+)/gm)].flatMap(([, name = '']) =>
-    name.startsWith(engineNames(instance).prefix) ? [`link ${name}`] : [],
+    marks.some((m) => name.includes(m)) ? [`link ${name}`] : [],
   );
 }
 
 async function rules({ instance }: { readonly instance: string }): Promise<string[]> {
   const { stdout } = await execute('nft', ['list', 'tables']).catch(() => ({ stdout: '' }));
-  return stdout.split('\n').flatMap((l) => (l.includes(instance) ? [`nft ${l.trim()}`] : []));
+  const marks = marksOf(instance);
+  return stdout.split('\n').flatMap((l) => (marks.some((m) => l.includes(m)) ? [`nft ${l.trim()}`] : []));
 }
