@@ -1,5 +1,4 @@
 /** Networks, ports and volumes by the stock docker CLI, and Debian's docker-compose 1.29 on three services. Needs root. */
-import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -18,8 +17,9 @@ const fetched = (container: string, url: string): Promise<Run> =>
   engine.docker('exec', container, 'wget', '-q', '-T', '3', '-O', '-', url);
 
 /** As a client on this machine. */
-function curl(url: string): string {
-  return execFileSync('busybox', ['wget', '-q', '-T', '5', '-O', '-', url], { encoding: 'utf8' });
+async function curl(url: string): Promise<string> {
+  const answer = await fetch(url, { signal: AbortSignal.timeout(5_000), headers: { connection: 'close' } });
+  return answer.text();
 }
 
 const SERVE = (text: string): string => `mkdir -p /www; echo ${text} >/www/index.html; exec httpd -f -p 80 -h /www`;
@@ -61,7 +61,7 @@ describe('docker CLI: networks', () => {
       async () =>
         (await engine.docker('exec', 'web', 'wget', '-q', '-O', '-', 'http://127.0.0.1/')).code === 0 || undefined,
     );
-    expect(curl(`http://127.0.0.1:${port}/`)).toBe('hello\n');
+    expect(await curl(`http://127.0.0.1:${port}/`)).toBe('hello\n');
     expect((await fetched('cli', 'http://site/')).code).not.toBe(0);
     await docker('network', 'connect', '--alias', 'late', 'net1', 'cli');
     expect((await fetched('cli', 'http://site/')).stdout).toBe('hello\n');
@@ -83,7 +83,7 @@ describe('docker CLI: networks', () => {
     expect(busy.stderr).toContain('network net1 has active endpoints');
     await docker('network', 'disconnect', 'net1', 'cli');
     expect((await fetched('cli', `http://${ip}/`)).code).not.toBe(0);
-    await docker('rm', '-f', 'web', 'cli');
+    await docker('rm', '-fv', 'web', 'cli');
     expect(await docker('network', 'prune', '-f')).toContain('net1');
     expect(await docker('network', 'ls', '--format', '{{.Name}}')).toBe('bridge\nhost\nnone');
   });
@@ -95,7 +95,7 @@ describe('docker CLI: networks', () => {
     expect(second.code).toBe(125);
     expect(second.stderr).toContain(`Bind for 0.0.0.0:${port} failed: port is already allocated`);
     expect(await docker('inspect', '-f', '{{.State.Status}}', 'p2')).toBe('created');
-    await docker('rm', '-f', 'p1', 'p2');
+    await docker('rm', '-fv', 'p1', 'p2');
   });
 
   test('--network none and host, --link on the predefined bridge, --add-host, --dns, fixed --ip and --mac-address', async () => {
@@ -166,7 +166,7 @@ describe('docker CLI: networks', () => {
     );
     const port = /"HostPort":"(\d+)"/.exec(before)?.[1];
     await engine.restart();
-    expect(curl(`http://127.0.0.1:${port}/`)).toBe('stay\n');
+    expect(await curl(`http://127.0.0.1:${port}/`)).toBe('stay\n');
     expect(
       await docker(
         'inspect',
@@ -178,7 +178,7 @@ describe('docker CLI: networks', () => {
     expect(await docker('run', '--rm', '--network', 'stay', 'busybox', 'wget', '-q', '-O', '-', 'http://s1/')).toBe(
       'stay',
     );
-    await docker('rm', '-f', 's1');
+    await docker('rm', '-fv', 's1');
     await docker('network', 'rm', 'stay');
   });
 });
@@ -211,7 +211,7 @@ describe('docker CLI: volumes', () => {
     expect(await docker('run', '--rm', '-v', 'vol2:/etc:nocopy', 'busybox', 'ls', '/etc')).not.toContain('passwd');
     await docker('run', '-d', '--name', 'v1', '-v', 'vol1:/data', 'app', 'sleep', '1000');
     expect((await engine.docker('volume', 'rm', 'vol1')).stderr).toContain('remove vol1: volume is in use');
-    await docker('rm', '-f', 'v1');
+    await docker('rm', '-fv', 'v1');
     await docker('run', '--rm', 'app', 'true');
     expect(await docker('volume', 'ls', '-q')).toBe('vol1\nvol2');
     await docker('run', '--name', 'v2', 'app', 'true');
@@ -282,7 +282,7 @@ describe.runIf(hasCompose)('docker-compose 1.29 on three services', () => {
         undefined,
     );
     const port = /:(\d+)/.exec(await compose('port', 'web', '8080'))?.[1];
-    expect(curl(`http://127.0.0.1:${port}/`)).toBe('web\n');
+    expect(await curl(`http://127.0.0.1:${port}/`)).toBe('web\n');
     expect(await compose('exec', '-T', 'web', 'sh', '-c', 'echo $MODE')).toContain('test');
     // Not of one network.
     expect(
