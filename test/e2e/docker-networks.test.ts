@@ -1,5 +1,5 @@
 /** Networks, ports and volumes by the stock docker CLI, and Debian's docker-compose 1.29 on three services. Needs root. */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Run, TestEngine } from '../harness/engine.ts';
@@ -13,8 +13,12 @@ async function docker(...args: string[]): Promise<string> {
   return r.stdout.trim();
 }
 
+/** Nobody answered, or there is no such name: where the machine's own resolver does not answer, that takes longer than `fetched` waits. */
+const UNREACHED = { code: expect.toSatisfy((code: number) => code === 1 || code === 143), stdout: '' };
+
+/** Without -T, with which the static busybox crashes. */
 const fetched = (container: string, url: string): Promise<Run> =>
-  engine.docker('exec', container, 'wget', '-q', '-T', '3', '-O', '-', url);
+  engine.docker('exec', container, 'busybox', 'timeout', '2', 'wget', '-q', '-O', '-', url);
 
 /** As a client on this machine. */
 async function curl(url: string): Promise<string> {
@@ -62,7 +66,7 @@ describe('docker CLI: networks', () => {
         (await engine.docker('exec', 'web', 'wget', '-q', '-O', '-', 'http://127.0.0.1/')).code === 0 || undefined,
     );
     expect(await curl(`http://127.0.0.1:${port}/`)).toBe('hello\n');
-    expect((await fetched('cli', 'http://site/')).code).not.toBe(0);
+    expect(await fetched('cli', 'http://site/')).toMatchObject(UNREACHED);
     await docker('network', 'connect', '--alias', 'late', 'net1', 'cli');
     expect((await fetched('cli', 'http://site/')).stdout).toBe('hello\n');
     expect((await fetched('cli', 'http://web.net1/')).stdout).toBe('hello\n');
@@ -82,7 +86,7 @@ describe('docker CLI: networks', () => {
     const busy = await engine.docker('network', 'rm', 'net1');
     expect(busy.stderr).toContain('network net1 has active endpoints');
     await docker('network', 'disconnect', 'net1', 'cli');
-    expect((await fetched('cli', `http://${ip}/`)).code).not.toBe(0);
+    expect(await fetched('cli', `http://${ip}/`)).toMatchObject(UNREACHED);
     await docker('rm', '-fv', 'web', 'cli');
     expect(await docker('network', 'prune', '-f')).toContain('net1');
     expect(await docker('network', 'ls', '--format', '{{.Name}}')).toBe('bridge\nhost\nnone');
@@ -236,6 +240,7 @@ services:
     command: sh -c 'mkdir -p /data; echo row >/data/row; echo db is up; exec httpd -f -p 5432 -h /data'
     volumes: [data:/data]
     networks: [back]
+    stop_grace_period: 1s
   api:
     image: app
     command: sh -c 'mkdir -p /www; hostname >/www/index.html; exec httpd -f -p 80 -h /www'
@@ -252,10 +257,7 @@ networks: {front: {}, back: {}}
 volumes: {data: {}}
 `;
 
-// Debian's package; where it is not installed there is nothing to run.
-const hasCompose = existsSync('/usr/bin/docker-compose');
-
-describe.runIf(hasCompose)('docker-compose 1.29 on three services', () => {
+describe('docker-compose 1.29 on three services', () => {
   let folder: string;
 
   const compose = async (...args: string[]): Promise<string> => {
@@ -285,16 +287,14 @@ describe.runIf(hasCompose)('docker-compose 1.29 on three services', () => {
     expect(await curl(`http://127.0.0.1:${port}/`)).toBe('web\n');
     expect(await compose('exec', '-T', 'web', 'sh', '-c', 'echo $MODE')).toContain('test');
     // Not of one network.
-    expect(
-      (await engine.docker('exec', 'shop_web_1', 'wget', '-q', '-T', '2', '-O', '-', 'http://db:5432/row')).code,
-    ).not.toBe(0);
+    expect(await fetched('shop_web_1', 'http://db:5432/row')).toMatchObject(UNREACHED);
   });
 
   test('scale: the name of the service has an address for each; restart; up again changes nothing', async () => {
     await compose('up', '-d', '--scale', 'api=3');
     const lookup = await docker('exec', 'shop_web_1', 'nslookup', 'api');
     expect(new Set(lookup.match(/Address.*: *172\.\d+\.\d+\.\d+|Address.*: *192\.168\.\d+\.\d+/g) ?? []).size).toBe(3);
-    await compose('restart', 'db');
+    await compose('restart', '-t', '1', 'db');
     await engine.until(
       'db after its restart',
       async () =>

@@ -521,6 +521,47 @@ describe('published ports', () => {
   });
 });
 
+describe('beside a FORWARD that drops (ADR 29)', () => {
+  const rules = (...lines: string[]): Promise<string> =>
+    inside(netns, 'sh', '-ec', lines.map((l) => `iptables-nft ${l}`).join('; '));
+
+  test('containers reach out; published ports are open where the host lets strangers in, else only by its own rule', async () => {
+    const portBindings = { '80/tcp': [{ HostIp: '', HostPort: '8088' }] };
+    const reached = async (b: Box): Promise<string[]> => [
+      (await ask(b.netns, '192.168.77.200', 7000)).split(' ')[0] ?? '',
+      (await ask(extNs(), HOST_IP, 8088)).split(' ')[0] ?? '',
+    ];
+    const on = async (network: string): Promise<Box> => {
+      await route('POST /networks/create', { Name: network });
+      const b = await box(network, { networkMode: network, endpoints: { [network]: {} }, portBindings });
+      await serve(b, 80, 'open');
+      return b;
+    };
+    // As dockerd leaves it.
+    await rules('-P FORWARD DROP', '-N DOCKER-USER', '-A FORWARD -j DOCKER-USER');
+    const a = await on('dropped');
+    expect(await reached(a)).toEqual(['ext', 'open']);
+    await drop(a);
+    await route('DELETE /networks/dropped');
+    // A firewall: what comes from outside is closed, until its administrator says otherwise.
+    await rules('-P INPUT DROP', '-A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT');
+    const b = await on('closed-port');
+    expect(await reached(b)).toEqual(['ext', 'timeout']);
+    await rules('-I DOCKER-USER -p tcp -d 172.16.0.0/12 --dport 80 -j ACCEPT');
+    expect(await reached(b)).toEqual(['ext', 'open']);
+    await drop(b);
+    await route('DELETE /networks/closed-port');
+    await rules('-D DOCKER-USER -p tcp -d 172.16.0.0/12 --dport 80 -j ACCEPT', '-P INPUT ACCEPT', '-F INPUT');
+    // Of networks that are gone there is no rule.
+    const left = await inside(netns, 'iptables-nft', '-S', 'DOCKER-USER');
+    expect(left).not.toMatch(/--ctstate DNAT.*closed/);
+    const ids = ((await route('GET /networks')).body as { Id: string }[]).map((n) => n.Id.slice(0, 12));
+    const named = [...left.matchAll(new RegExp(`${names.comment}:([0-9a-f]{12}):`, 'g'))].map((m) => m[1]);
+    expect(named.filter((id) => !ids.includes(id ?? ''))).toEqual([]);
+    await rules('-P FORWARD ACCEPT');
+  });
+});
+
 describe('the agent ends and begins', () => {
   test('killed: containers keep network, published ports and, with the next agent, names; ends while it was away are found', async () => {
     const portBindings = { '80/tcp': [{ HostIp: '', HostPort: '8090' }] };
@@ -562,6 +603,7 @@ describe('the agent ends and begins', () => {
     await call('teardown');
     expect(await inside(netns, 'ip', '-o', 'link')).not.toContain(names.prefix);
     expect(await inside(netns, 'nft', 'list', 'tables')).not.toContain(names.table);
+    expect(await inside(netns, 'iptables-nft', '-S')).not.toContain(names.comment);
     expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(`${lab.folder}/engine/networks/ns`);
   });
 });
