@@ -8,6 +8,7 @@ import { realRandom } from '#lib/base';
 import { engineNames } from '../../agent/engine/networks/names.ts';
 import type { Sandbox, SandboxRequest } from '../../agent/engine/parts.ts';
 import type { EndpointSettings, PortMap } from '../../agent/engine/types.ts';
+import { CLIENT, RESOLVE, SERVER } from '../harness/engine-network-scripts.ts';
 import type { RouteAnswer } from '../harness/engine-routes.ts';
 import { inside, Lab, run } from '../harness/network-lab.ts';
 
@@ -115,15 +116,6 @@ const ipOf = async (b: Box, network = 'bridge'): Promise<string> => (await view(
 const enter = (b: Box, ...argv: string[]): Promise<string> => run('nsenter', `--net=${b.netns}`, '--', ...argv);
 const drop = (...boxes: Box[]): Promise<unknown> => Promise.all(boxes.map((b) => call('forget', b.id)));
 
-const SERVER = `
-const net = require('node:net'), dgram = require('node:dgram');
-const [port, text] = process.argv.slice(1);
-net.createServer((s) => { s.on('error', () => {}); s.end(text + ' ' + s.remoteAddress); }).listen(Number(port), '::', () => {
-  const u = dgram.createSocket('udp6');
-  u.on('message', (m, from) => u.send(text + ' ' + from.address, from.port, from.address));
-  u.bind(Number(port), '::', () => console.log('ready'));
-});`;
-
 async function serve(b: Box, port: number, text: string): Promise<void> {
   const process_ = spawn('nsenter', [`--net=${b.netns}`, '--', process.execPath, '-e', SERVER, String(port), text], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -134,41 +126,25 @@ async function serve(b: Box, port: number, text: string): Promise<void> {
 
 const servers: ChildProcess[] = [];
 
-const CLIENT = `
-const net = require('node:net'), dgram = require('node:dgram');
-const [l4, host, port] = process.argv.slice(1);
-const say = (t) => { console.log(t); process.exit(0); };
-setTimeout(() => say('timeout'), 800);
-if (l4 === 'udp') {
-  const u = dgram.createSocket(host.includes(':') ? 'udp6' : 'udp4');
-  u.on('message', (m) => say(String(m)));
-  u.send('?', Number(port), host);
-} else {
-  let text = '';
-  net.connect({ host, port: Number(port) }).on('data', (d) => text += d).on('end', () => say(text)).on('error', (e) => say(e.code));
-}`;
-
 /** What `serve` says to somebody in a namespace, or timeout, or an error's code. */
-async function ask(from: string, host: string, port: number, l4 = 'tcp'): Promise<string> {
-  const out = await run('nsenter', `--net=${from}`, '--', process.execPath, '-e', CLIENT, l4, host, String(port));
+async function ask(from: string, host: string, port: number, l4 = 'tcp', withinMs = 800): Promise<string> {
+  const out = await run(
+    'nsenter',
+    `--net=${from}`,
+    '--',
+    process.execPath,
+    '-e',
+    CLIENT,
+    l4,
+    host,
+    String(port),
+    String(withinMs),
+  );
   return out.trim();
 }
 
 const hostNs = (): string => `/run/netns/${netns}`;
 const extNs = (): string => `/run/netns/${lab.name('ext')}`;
-
-const RESOLVE = `
-const dns = require('node:dns'), { Resolver } = dns.promises;
-const r = new Resolver({ timeout: 1500, tries: 1 });
-r.setServers(['127.0.0.11']);
-(async () => {
-  const out = [];
-  for (const q of process.argv.slice(1)) {
-    const [type, name] = q.split(' ');
-    try { out.push(type === 'PTR' ? await r.reverse(name) : await r.resolve(name, type)); } catch (e) { out.push(e.code); }
-  }
-  console.log(JSON.stringify(out));
-})();`;
 
 async function resolve(b: Box, ...questions: string[]): Promise<unknown[]> {
   return JSON.parse(await enter(b, process.execPath, '-e', RESOLVE, ...questions)) as unknown[];
@@ -242,6 +218,14 @@ describe('the predefined networks', () => {
     await drop(a);
     expect(await call('view', a.id)).toBeNull();
     expect(await inside(netns, 'ip', '-o', 'link')).not.toContain(`${names.prefix}v`);
+  });
+
+  test('where the host asks a server on its own loopback, containers of the bridge are asked for', async () => {
+    const a = await box('b1');
+    expect(readFileSync(join(a.folder, 'resolv.conf'), 'utf8')).toContain('nameserver 127.0.0.11');
+    // Names of containers are for user networks.
+    expect(await resolve(a, 'A outside.example', 'A b1')).toEqual([['9.9.9.9'], ['9.9.9.9']]);
+    await drop(a);
   });
 
   test('none has a loopback alone, host the namespace of the host', async () => {
@@ -415,7 +399,8 @@ s.on('data', (d) => { b = Buffer.concat([b, d]); if (b.length >= 2 * (2 + b.read
     expect(await enter(b, 'ip', '-6', 'route')).toMatch(/default via fd[0-9a-f:]+::1 dev eth0/);
     await inside(netns, 'ip', 'addr', 'add', 'fd99::9/64', 'dev', 'eth0', 'nodad');
     await inside(lab.name('ext'), 'ip', 'addr', 'add', 'fd99::200/64', 'dev', 'eth0', 'nodad');
-    expect(await ask(extNs(), 'fd99::9', 8086)).toBe('six fd99::200');
+    // The switch learns of the new addresses' groups first.
+    expect(await ask(extNs(), 'fd99::9', 8086, 'tcp', 5_000)).toBe('six fd99::200');
     expect(await ask(hostNs(), '::1', 8086)).toMatch(/^six /);
     await drop(a, b);
   });

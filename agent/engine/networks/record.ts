@@ -63,6 +63,8 @@ export interface SandboxRecord {
   readonly dns: readonly string[];
   readonly dnsOptions: readonly string[];
   readonly dnsSearch: readonly string[];
+  /** It has a resolver, though not for names: the host's own server is on the host's loopback. */
+  readonly isForwarded: boolean;
   /** Where the resolver listens in the namespace; 0 = there is none. */
   readonly dnsPort: number;
 }

@@ -21,7 +21,7 @@ import { OPTION } from '../rules.ts';
 import type { NetworkState } from '../state.ts';
 import { changeHosts, filePaths } from './files.ts';
 import { type PlanSource, planEndpoint, planSandbox } from './plan.ts';
-import { hostsLinesOf, writeSandboxFiles } from './sandbox-files.ts';
+import { hostsLinesOf, isOnLoopback, writeSandboxFiles } from './sandbox-files.ts';
 
 /** nsfs: what a pinned namespace is on. */
 const NSFS_MAGIC = 0x6e736673;
@@ -182,7 +182,8 @@ export class Sandboxes {
 
   async #open(r: SandboxRequest, c: Ctx): Promise<Sandbox> {
     const { state, fabric } = this.#p;
-    const planned = planSandbox(r, this.#source);
+    const isForwarded = await isOnLoopback(this.#p.resolvConf);
+    const planned = planSandbox(r, isForwarded, this.#source);
     // At once in memory, so that no other start gets its addresses.
     const saved = state.saveSandbox(planned);
     let record = planned;
@@ -326,7 +327,7 @@ export class Sandboxes {
   }
 
   #needsResolver(record: SandboxRecord): boolean {
-    return record.endpoints.some((e) => !PREDEFINED.includes(e.networkName));
+    return record.isForwarded || record.endpoints.some((e) => !PREDEFINED.includes(e.networkName));
   }
 
   #sandboxOf(record: SandboxRecord): Sandbox {
