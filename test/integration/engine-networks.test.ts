@@ -85,30 +85,20 @@ interface View {
   readonly ports: PortMap;
 }
 
-async function box(name: string, o: Partial<SandboxRequest> = {}): Promise<Box> {
+function containerOf(name: string, o: Partial<SandboxRequest>): SandboxRequest {
   const containerId = realRandom.hex(32);
-  const folder = join(lab.folder, name);
-  const request: SandboxRequest = {
-    containerId,
-    name,
-    hostname: containerId.slice(0, 12),
-    domainname: '',
-    networkMode: 'bridge',
-    endpoints: {},
-    exposedPorts: [],
-    portBindings: {},
-    publishAllPorts: false,
-    extraHosts: [],
-    links: [],
-    dns: [],
-    dnsOptions: [],
-    dnsSearch: [],
-    sysctls: {},
-    folder,
+  return {
+    ...{ containerId, name, hostname: containerId.slice(0, 12), domainname: '', networkMode: 'bridge', endpoints: {} },
+    ...{ exposedPorts: [], portBindings: {}, publishAllPorts: false, extraHosts: [], links: [], sysctls: {} },
+    ...{ dns: [], dnsOptions: [], dnsSearch: [], folder: join(lab.folder, name) },
     ...o,
   };
+}
+
+async function box(name: string, o: Partial<SandboxRequest> = {}): Promise<Box> {
+  const request = containerOf(name, o);
   const { result, ms } = await timed<Sandbox>('open', request);
-  return { id: containerId, netns: result.netns ?? '', ms, folder, request };
+  return { id: request.containerId, netns: result.netns ?? '', ms, folder: request.folder, request };
 }
 
 const view = (b: Box): Promise<View> => call('view', b.id);
@@ -568,6 +558,31 @@ describe('the agent ends and begins', () => {
     expect(await ask(hostNs(), '127.0.0.1', 8090)).toMatch(/^k1 /);
     await drop(a, b);
     expect(await inside(netns, 'ip', '-o', 'link')).not.toContain(`${names.prefix}v`);
+  });
+
+  test('killed in the midst of starts: what was half made goes with its container; a link that was taken away is made again', async () => {
+    const one = {
+      networkMode: 'n1',
+      endpoints: { n1: {} },
+      portBindings: { '80/tcp': [{ HostIp: '', HostPort: '' }] },
+    };
+    const stays = await box('y0', one);
+    await serve(stays, 80, 'y0');
+    const begun = Array.from({ length: 6 }, (_, i) => containerOf(`y${i + 1}`, one));
+    for (const r of begun) void call('open', r);
+    await new Promise((resolve) => setTimeout(resolve, 25));
+    await kill();
+    const veths = await inside(netns, 'sh', '-c', `ls /sys/class/net | grep ^${names.prefix}v || true`);
+    for (const veth of veths.split('\n').filter((v) => v !== '')) await inside(netns, 'ip', 'link', 'del', veth);
+    start();
+    const port = Number((await view(stays)).ports['80/tcp']?.[0]?.HostPort);
+    expect(await ask(extNs(), HOST_IP, port)).toMatch(/^y0 /);
+    for (const r of begun) await call('forget', r.containerId);
+    const left = await inside(netns, 'ip', '-o', 'link');
+    expect(left.split('\n').filter((l) => l.includes(`${names.prefix}v`))).toHaveLength(1);
+    await drop(stays);
+    const pins = readFileSync('/proc/self/mountinfo', 'utf8');
+    expect(pins).not.toContain(`${lab.folder}/engine/networks/ns`);
   });
 
   test('a start takes some tens of ms at most, also when many begin at once; then teardown leaves nothing', async () => {

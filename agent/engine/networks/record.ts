@@ -45,7 +45,8 @@ export interface EndpointRecord {
 export interface SandboxRecord {
   readonly containerId: string;
   readonly sandboxId: string;
-  readonly phase: 'open' | 'closing' | 'closed';
+  /** opening: it may be half made, and nothing runs in it. closing: it may be half gone. closed: only what it keeps. */
+  readonly phase: 'opening' | 'open' | 'closing' | 'closed';
   readonly name: string;
   readonly hostname: string;
   readonly domainname: string;

@@ -125,7 +125,7 @@ export function planSandbox(r: SandboxRequest, isForwarded: boolean, source: Pla
   return {
     containerId: r.containerId,
     sandboxId: source.newId(),
-    phase: 'open',
+    phase: 'opening',
     name: r.name,
     hostname: r.hostname,
     domainname: r.domainname,

@@ -47,6 +47,8 @@ export class Sandboxes {
   readonly #c: Ctx;
   readonly #lock = new KeyedLock();
   readonly #resolvers: Resolvers;
+  /** Opened or taken over by this process. */
+  readonly #known = new Set<string>();
   readonly #source: PlanSource;
 
   constructor(p: SandboxPorts, c: Ctx) {
@@ -202,6 +204,8 @@ export class Sandboxes {
         isChanged ? fabric.apply() : undefined,
       ]);
       c.signal.throwIfAborted();
+      await state.saveSandbox({ ...(state.sandboxes.get(record.containerId) ?? record), phase: 'open' });
+      this.#known.add(record.containerId);
     } catch (e) {
       await this.#undo(record);
       throw e;
@@ -269,15 +273,14 @@ export class Sandboxes {
     };
   }
 
-  /** False when there is nothing to take over: its namespace is gone, or its links are. */
+  /** False when there is nothing to take over: its namespace is gone. */
   async #adopt(record: SandboxRecord): Promise<boolean> {
-    const { fabric, holder } = this.#p;
+    const { fabric, holder, state } = this.#p;
     if (record.mode !== 'host') {
-      if (
-        !(await isPinned(this.#p.state.namespacePath(record.containerId))) ||
-        !(await fabric.isConnected(record, this.#c))
-      )
-        return false;
+      const netns = state.namespacePath(record.containerId);
+      if (!(await isPinned(netns))) return false;
+      if (this.#known.has(record.containerId)) return true;
+      await fabric.mend(record, netns, this.#c);
       if (this.#needsResolver(record) && !this.#resolvers.has(record.containerId)) await this.#resolvers.start(record);
     }
     if (record.ports.length > 0 && !holder.has(record.containerId)) {
@@ -288,6 +291,7 @@ export class Sandboxes {
           'a program of the host listens on published ports',
         );
     }
+    this.#known.add(record.containerId);
     return true;
   }
 
@@ -296,6 +300,7 @@ export class Sandboxes {
     const id = record.containerId;
     // Its addresses stay taken until its links are gone.
     await state.saveSandbox({ ...record, phase: 'closing', dnsPort: 0 });
+    this.#known.delete(id);
     this.#resolvers.close(id);
     await allEnded([
       fabric.disconnect(record.endpoints, this.#c),
