@@ -38,3 +38,12 @@ r.setServers(['127.0.0.11']);
   }
   console.log(JSON.stringify(out));
 })();`;
+
+/** A DNS server on 127.0.0.53 as systemd-resolved is, to which every name is 9.9.9.9; prints ready. */
+export const UPSTREAM = `
+const u = require('node:dgram').createSocket('udp4');
+u.on('message', (m, from) => {
+  const head = Buffer.from(m); head[2] |= 0x80; head[3] = 0x80; head.writeUInt16BE(1, 6);
+  u.send(Buffer.concat([head, Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 9, 9, 9, 9])]), from.port, from.address);
+});
+u.bind(53, '127.0.0.53', () => console.log('ready'));`;

@@ -8,7 +8,7 @@ import { realRandom } from '#lib/base';
 import { engineNames } from '../../agent/engine/networks/names.ts';
 import type { Sandbox, SandboxRequest } from '../../agent/engine/parts.ts';
 import type { EndpointSettings, PortMap } from '../../agent/engine/types.ts';
-import { CLIENT, RESOLVE, SERVER } from '../harness/engine-network-scripts.ts';
+import { CLIENT, RESOLVE, SERVER, UPSTREAM } from '../harness/engine-network-scripts.ts';
 import type { RouteAnswer } from '../harness/engine-routes.ts';
 import { inside, Lab, run } from '../harness/network-lab.ts';
 
@@ -146,14 +146,7 @@ beforeAll(async () => {
   // A DNS server outside that knows one name, on a loopback of the host as systemd-resolved is.
   resolvConf = join(lab.folder, 'resolv.conf');
   writeFileSync(resolvConf, 'nameserver 127.0.0.53\nsearch example.test\n');
-  const upstream = `
-const u = require('node:dgram').createSocket('udp4');
-u.on('message', (m, from) => {
-  const head = Buffer.from(m); head[2] |= 0x80; head[3] = 0x80; head.writeUInt16BE(1, 6);
-  u.send(Buffer.concat([head, Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 9, 9, 9, 9])]), from.port, from.address);
-});
-u.bind(53, '127.0.0.53', () => console.log('ready'));`;
-  await lab.script(netns, upstream);
+  await lab.script(netns, UPSTREAM);
   start();
 });
 
