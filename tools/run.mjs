@@ -30,6 +30,7 @@ const TEST_NEEDS = [
   ['git', 'git'],
   ['iptables', 'iptables'],
   ['ps', 'procps'],
+  ['docker-compose', 'docker-compose'],
 ];
 
 const GUEST_NEEDS = [['qemu-system-x86_64', 'qemu-system-x86']];

@@ -8,6 +8,7 @@ import { realRandom } from '#lib/base';
 import { engineNames } from '../../agent/engine/networks/names.ts';
 import type { Sandbox, SandboxRequest } from '../../agent/engine/parts.ts';
 import type { EndpointSettings, PortMap } from '../../agent/engine/types.ts';
+import { CLIENT, RESOLVE, SERVER, UPSTREAM } from '../harness/engine-network-scripts.ts';
 import type { RouteAnswer } from '../harness/engine-routes.ts';
 import { inside, Lab, run } from '../harness/network-lab.ts';
 
@@ -84,45 +85,26 @@ interface View {
   readonly ports: PortMap;
 }
 
-async function box(name: string, o: Partial<SandboxRequest> = {}): Promise<Box> {
+function containerOf(name: string, o: Partial<SandboxRequest>): SandboxRequest {
   const containerId = realRandom.hex(32);
-  const folder = join(lab.folder, name);
-  const request: SandboxRequest = {
-    containerId,
-    name,
-    hostname: containerId.slice(0, 12),
-    domainname: '',
-    networkMode: 'bridge',
-    endpoints: {},
-    exposedPorts: [],
-    portBindings: {},
-    publishAllPorts: false,
-    extraHosts: [],
-    links: [],
-    dns: [],
-    dnsOptions: [],
-    dnsSearch: [],
-    sysctls: {},
-    folder,
+  return {
+    ...{ containerId, name, hostname: containerId.slice(0, 12), domainname: '', networkMode: 'bridge', endpoints: {} },
+    ...{ exposedPorts: [], portBindings: {}, publishAllPorts: false, extraHosts: [], links: [], sysctls: {} },
+    ...{ dns: [], dnsOptions: [], dnsSearch: [], folder: join(lab.folder, name) },
     ...o,
   };
+}
+
+async function box(name: string, o: Partial<SandboxRequest> = {}): Promise<Box> {
+  const request = containerOf(name, o);
   const { result, ms } = await timed<Sandbox>('open', request);
-  return { id: containerId, netns: result.netns ?? '', ms, folder, request };
+  return { id: request.containerId, netns: result.netns ?? '', ms, folder: request.folder, request };
 }
 
 const view = (b: Box): Promise<View> => call('view', b.id);
 const ipOf = async (b: Box, network = 'bridge'): Promise<string> => (await view(b)).endpoints[network]?.IPAddress ?? '';
 const enter = (b: Box, ...argv: string[]): Promise<string> => run('nsenter', `--net=${b.netns}`, '--', ...argv);
 const drop = (...boxes: Box[]): Promise<unknown> => Promise.all(boxes.map((b) => call('forget', b.id)));
-
-const SERVER = `
-const net = require('node:net'), dgram = require('node:dgram');
-const [port, text] = process.argv.slice(1);
-net.createServer((s) => { s.on('error', () => {}); s.end(text + ' ' + s.remoteAddress); }).listen(Number(port), '::', () => {
-  const u = dgram.createSocket('udp6');
-  u.on('message', (m, from) => u.send(text + ' ' + from.address, from.port, from.address));
-  u.bind(Number(port), '::', () => console.log('ready'));
-});`;
 
 async function serve(b: Box, port: number, text: string): Promise<void> {
   const process_ = spawn('nsenter', [`--net=${b.netns}`, '--', process.execPath, '-e', SERVER, String(port), text], {
@@ -134,41 +116,25 @@ async function serve(b: Box, port: number, text: string): Promise<void> {
 
 const servers: ChildProcess[] = [];
 
-const CLIENT = `
-const net = require('node:net'), dgram = require('node:dgram');
-const [l4, host, port] = process.argv.slice(1);
-const say = (t) => { console.log(t); process.exit(0); };
-setTimeout(() => say('timeout'), 800);
-if (l4 === 'udp') {
-  const u = dgram.createSocket(host.includes(':') ? 'udp6' : 'udp4');
-  u.on('message', (m) => say(String(m)));
-  u.send('?', Number(port), host);
-} else {
-  let text = '';
-  net.connect({ host, port: Number(port) }).on('data', (d) => text += d).on('end', () => say(text)).on('error', (e) => say(e.code));
-}`;
-
 /** What `serve` says to somebody in a namespace, or timeout, or an error's code. */
-async function ask(from: string, host: string, port: number, l4 = 'tcp'): Promise<string> {
-  const out = await run('nsenter', `--net=${from}`, '--', process.execPath, '-e', CLIENT, l4, host, String(port));
+async function ask(from: string, host: string, port: number, l4 = 'tcp', withinMs = 800): Promise<string> {
+  const out = await run(
+    'nsenter',
+    `--net=${from}`,
+    '--',
+    process.execPath,
+    '-e',
+    CLIENT,
+    l4,
+    host,
+    String(port),
+    String(withinMs),
+  );
   return out.trim();
 }
 
 const hostNs = (): string => `/run/netns/${netns}`;
 const extNs = (): string => `/run/netns/${lab.name('ext')}`;
-
-const RESOLVE = `
-const dns = require('node:dns'), { Resolver } = dns.promises;
-const r = new Resolver({ timeout: 1500, tries: 1 });
-r.setServers(['127.0.0.11']);
-(async () => {
-  const out = [];
-  for (const q of process.argv.slice(1)) {
-    const [type, name] = q.split(' ');
-    try { out.push(type === 'PTR' ? await r.reverse(name) : await r.resolve(name, type)); } catch (e) { out.push(e.code); }
-  }
-  console.log(JSON.stringify(out));
-})();`;
 
 async function resolve(b: Box, ...questions: string[]): Promise<unknown[]> {
   return JSON.parse(await enter(b, process.execPath, '-e', RESOLVE, ...questions)) as unknown[];
@@ -180,14 +146,7 @@ beforeAll(async () => {
   // A DNS server outside that knows one name, on a loopback of the host as systemd-resolved is.
   resolvConf = join(lab.folder, 'resolv.conf');
   writeFileSync(resolvConf, 'nameserver 127.0.0.53\nsearch example.test\n');
-  const upstream = `
-const u = require('node:dgram').createSocket('udp4');
-u.on('message', (m, from) => {
-  const head = Buffer.from(m); head[2] |= 0x80; head[3] = 0x80; head.writeUInt16BE(1, 6);
-  u.send(Buffer.concat([head, Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 9, 9, 9, 9])]), from.port, from.address);
-});
-u.bind(53, '127.0.0.53', () => console.log('ready'));`;
-  await lab.script(netns, upstream);
+  await lab.script(netns, UPSTREAM);
   start();
 });
 
@@ -242,6 +201,14 @@ describe('the predefined networks', () => {
     await drop(a);
     expect(await call('view', a.id)).toBeNull();
     expect(await inside(netns, 'ip', '-o', 'link')).not.toContain(`${names.prefix}v`);
+  });
+
+  test('where the host asks a server on its own loopback, containers of the bridge are asked for', async () => {
+    const a = await box('b1');
+    expect(readFileSync(join(a.folder, 'resolv.conf'), 'utf8')).toContain('nameserver 127.0.0.11');
+    // Names of containers are for user networks.
+    expect(await resolve(a, 'A outside.example', 'A b1')).toEqual([['9.9.9.9'], ['9.9.9.9']]);
+    await drop(a);
   });
 
   test('none has a loopback alone, host the namespace of the host', async () => {
@@ -415,7 +382,8 @@ s.on('data', (d) => { b = Buffer.concat([b, d]); if (b.length >= 2 * (2 + b.read
     expect(await enter(b, 'ip', '-6', 'route')).toMatch(/default via fd[0-9a-f:]+::1 dev eth0/);
     await inside(netns, 'ip', 'addr', 'add', 'fd99::9/64', 'dev', 'eth0', 'nodad');
     await inside(lab.name('ext'), 'ip', 'addr', 'add', 'fd99::200/64', 'dev', 'eth0', 'nodad');
-    expect(await ask(extNs(), 'fd99::9', 8086)).toBe('six fd99::200');
+    // The switch learns of the new addresses' groups first.
+    expect(await ask(extNs(), 'fd99::9', 8086, 'tcp', 5_000)).toBe('six fd99::200');
     expect(await ask(hostNs(), '::1', 8086)).toMatch(/^six /);
     await drop(a, b);
   });
@@ -521,6 +489,47 @@ describe('published ports', () => {
   });
 });
 
+describe('beside a FORWARD that drops (ADR 29)', () => {
+  const rules = (...lines: string[]): Promise<string> =>
+    inside(netns, 'sh', '-ec', lines.map((l) => `iptables-nft ${l}`).join('; '));
+
+  test('containers reach out; published ports are open where the host lets strangers in, else only by its own rule', async () => {
+    const portBindings = { '80/tcp': [{ HostIp: '', HostPort: '8088' }] };
+    const reached = async (b: Box): Promise<string[]> => [
+      (await ask(b.netns, '192.168.77.200', 7000)).split(' ')[0] ?? '',
+      (await ask(extNs(), HOST_IP, 8088)).split(' ')[0] ?? '',
+    ];
+    const on = async (network: string): Promise<Box> => {
+      await route('POST /networks/create', { Name: network });
+      const b = await box(network, { networkMode: network, endpoints: { [network]: {} }, portBindings });
+      await serve(b, 80, 'open');
+      return b;
+    };
+    // As dockerd leaves it.
+    await rules('-P FORWARD DROP', '-N DOCKER-USER', '-A FORWARD -j DOCKER-USER');
+    const a = await on('dropped');
+    expect(await reached(a)).toEqual(['ext', 'open']);
+    await drop(a);
+    await route('DELETE /networks/dropped');
+    // A firewall: what comes from outside is closed, until its administrator says otherwise.
+    await rules('-P INPUT DROP', '-A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT');
+    const b = await on('closed-port');
+    expect(await reached(b)).toEqual(['ext', 'timeout']);
+    await rules('-I DOCKER-USER -p tcp -d 172.16.0.0/12 --dport 80 -j ACCEPT');
+    expect(await reached(b)).toEqual(['ext', 'open']);
+    await drop(b);
+    await route('DELETE /networks/closed-port');
+    await rules('-D DOCKER-USER -p tcp -d 172.16.0.0/12 --dport 80 -j ACCEPT', '-P INPUT ACCEPT', '-F INPUT');
+    // Of networks that are gone there is no rule.
+    const left = await inside(netns, 'iptables-nft', '-S', 'DOCKER-USER');
+    expect(left).not.toMatch(/--ctstate DNAT.*closed/);
+    const ids = ((await route('GET /networks')).body as { Id: string }[]).map((n) => n.Id.slice(0, 12));
+    const named = [...left.matchAll(new RegExp(`${names.comment}:([0-9a-f]{12}):`, 'g'))].map((m) => m[1]);
+    expect(named.filter((id) => !ids.includes(id ?? ''))).toEqual([]);
+    await rules('-P FORWARD ACCEPT');
+  });
+});
+
 describe('the agent ends and begins', () => {
   test('killed: containers keep network, published ports and, with the next agent, names; ends while it was away are found', async () => {
     const portBindings = { '80/tcp': [{ HostIp: '', HostPort: '8090' }] };
@@ -544,6 +553,31 @@ describe('the agent ends and begins', () => {
     expect(await inside(netns, 'ip', '-o', 'link')).not.toContain(`${names.prefix}v`);
   });
 
+  test('killed in the midst of starts: what was half made goes with its container; a link that was taken away is made again', async () => {
+    const one = {
+      networkMode: 'n1',
+      endpoints: { n1: {} },
+      portBindings: { '80/tcp': [{ HostIp: '', HostPort: '' }] },
+    };
+    const stays = await box('y0', one);
+    await serve(stays, 80, 'y0');
+    const begun = Array.from({ length: 6 }, (_, i) => containerOf(`y${i + 1}`, one));
+    for (const r of begun) void call('open', r);
+    await new Promise((resolve) => setTimeout(resolve, 25));
+    await kill();
+    const veths = await inside(netns, 'sh', '-c', `ls /sys/class/net | grep ^${names.prefix}v || true`);
+    for (const veth of veths.split('\n').filter((v) => v !== '')) await inside(netns, 'ip', 'link', 'del', veth);
+    start();
+    const port = Number((await view(stays)).ports['80/tcp']?.[0]?.HostPort);
+    expect(await ask(extNs(), HOST_IP, port)).toMatch(/^y0 /);
+    for (const r of begun) await call('forget', r.containerId);
+    const left = await inside(netns, 'ip', '-o', 'link');
+    expect(left.split('\n').filter((l) => l.includes(`${names.prefix}v`))).toHaveLength(1);
+    await drop(stays);
+    const pins = readFileSync('/proc/self/mountinfo', 'utf8');
+    expect(pins).not.toContain(`${lab.folder}/engine/networks/ns`);
+  });
+
   test('a start takes some tens of ms at most, also when many begin at once; then teardown leaves nothing', async () => {
     const portBindings = { '80/tcp': [{ HostIp: '', HostPort: '' }] };
     const times: number[] = [];
@@ -562,6 +596,7 @@ describe('the agent ends and begins', () => {
     await call('teardown');
     expect(await inside(netns, 'ip', '-o', 'link')).not.toContain(names.prefix);
     expect(await inside(netns, 'nft', 'list', 'tables')).not.toContain(names.table);
+    expect(await inside(netns, 'iptables-nft', '-S')).not.toContain(names.comment);
     expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(`${lab.folder}/engine/networks/ns`);
   });
 });

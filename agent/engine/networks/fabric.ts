@@ -109,7 +109,13 @@ export class Fabric {
   }
 
   /** Both ends of the links of these endpoints, and the routes of the whole sandbox. */
-  async connect(s: SandboxRecord, endpoints: readonly EndpointRecord[], netns: string, c: Ctx): Promise<void> {
+  async connect(
+    s: SandboxRecord,
+    endpoints: readonly EndpointRecord[],
+    netns: string,
+    c: Ctx,
+    there: ReadonlySet<string> = new Set(),
+  ): Promise<void> {
     const pairs = endpoints.flatMap((endpoint) => {
       const network = this.#state.networks.get(endpoint.networkId);
       return network !== undefined && endpoint.link !== '' ? [{ endpoint, network }] : [];
@@ -117,7 +123,10 @@ export class Fabric {
     if (pairs.length === 0) return;
     const isBridgeFiltered = pairs.some((p) => isOff(p.network, OPTION.icc)) && (await this.#isBridgeFiltered());
     const how = { names: this.#names, netns, isBridgeFiltered };
-    const outside = pairs.flatMap((p) => outsideLines(p.network, p.endpoint, how));
+    const outside = pairs.flatMap((p) => {
+      const lines = outsideLines(p.network, p.endpoint, how);
+      return there.has(vethName(this.#names, p.endpoint.endpointId)) ? lines.slice(1) : lines;
+    });
     await runBatch(this.#programs, { program: 'ip', lines: outside }, c);
     // New links have none by the namespace's default: see `sandboxSysctls`.
     const ipv6 = pairs.filter((p) => p.endpoint.ipv6 !== '').map((p) => p.endpoint.link);
@@ -140,11 +149,10 @@ export class Fabric {
     await runBatch(this.#programs, { program: 'ip', lines: this.#routes(s), netns }, c);
   }
 
-  /** Whether the links of an earlier agent's container are whole. */
-  async isConnected(s: SandboxRecord, c: Ctx): Promise<boolean> {
-    const links = (await ipJson(this.#programs, ['link', 'show', 'type', 'veth'], {}, c)) ?? [];
-    const there = new Set(links.map((l) => l['ifname']));
-    return s.endpoints.every((e) => e.link === '' || there.has(vethName(this.#names, e.endpointId)));
+  /** The links of a container that runs, as they should be: a crash, or somebody, may have left them half made or taken them. */
+  async mend(s: SandboxRecord, netns: string, c: Ctx): Promise<void> {
+    const there = new Set(await this.#veths(c));
+    await this.connect(s, s.endpoints, netns, c, there);
   }
 
   /** Bridged packets pass the packet filter of IP: the module br_netfilter, which dockerd loads and switches on. */
@@ -215,7 +223,7 @@ export class Fabric {
   /** Of containers that have an address of the port's family; others are served by the port's own socket. */
   #published(): readonly PublishedPort[] {
     return [...this.#state.sandboxes.values()].flatMap((s) => {
-      if (s.phase !== 'open') return [];
+      if (s.phase !== 'open' && s.phase !== 'opening') return [];
       const { networks } = this.#state;
       const v4 = gatewayEndpoint(s.endpoints, networks, 4)?.ipv4;
       const v6 = gatewayEndpoint(s.endpoints, networks, 6)?.ipv6;

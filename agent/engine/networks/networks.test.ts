@@ -50,7 +50,7 @@ function sandbox(name: string, endpoints: readonly EndpointRecord[]): SandboxRec
   return {
     ...{ containerId: name.padEnd(64, 'f'), sandboxId: '', phase: 'open', name, hostname: name, domainname: '' },
     ...{ mode: 'a', folder: '', endpoints, exposed: [], bindings: {}, publishAll: false, ports: [], extraHosts: [] },
-    ...{ links: [], dns: [], dnsOptions: [], dnsSearch: [], dnsPort: 0 },
+    ...{ links: [], dns: [], dnsOptions: [], dnsSearch: [], isForwarded: false, dnsPort: 0 },
   };
 }
 

@@ -45,7 +45,8 @@ export interface EndpointRecord {
 export interface SandboxRecord {
   readonly containerId: string;
   readonly sandboxId: string;
-  readonly phase: 'open' | 'closing' | 'closed';
+  /** opening: it may be half made, and nothing runs in it. closing: it may be half gone. closed: only what it keeps. */
+  readonly phase: 'opening' | 'open' | 'closing' | 'closed';
   readonly name: string;
   readonly hostname: string;
   readonly domainname: string;
@@ -63,6 +64,8 @@ export interface SandboxRecord {
   readonly dns: readonly string[];
   readonly dnsOptions: readonly string[];
   readonly dnsSearch: readonly string[];
+  /** It has a resolver, though not for names: the host's own server is on the host's loopback. */
+  readonly isForwarded: boolean;
   /** Where the resolver listens in the namespace; 0 = there is none. */
   readonly dnsPort: number;
 }

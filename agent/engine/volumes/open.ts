@@ -22,7 +22,7 @@ import {
   type VolumeRecord,
   withoutPassword,
 } from './record.ts';
-import { volumeRoutes } from './routes.ts';
+import { volumeRoutes, volumeUsage } from './routes.ts';
 
 const MOUNT_WITHIN_MS = 120_000;
 const SIZE_WITHIN_MS = 10 * 60_000;
@@ -36,7 +36,8 @@ export interface VolumePorts {
 export async function openVolumes(host: EngineHost, ports: VolumePorts, c: Ctx): Promise<LocalVolumes & EnginePart> {
   const volumes = new LocalVolumes(host, ports);
   await volumes.load(c);
-  return Object.assign(volumes, { routes: volumeRoutes(volumes) });
+  const diskUsage = async (_version: number, ctx: Ctx) => ({ Volumes: await volumeUsage(volumes, ctx) });
+  return Object.assign(volumes, { routes: volumeRoutes(volumes), diskUsage });
 }
 
 export class LocalVolumes implements EngineVolumes {
@@ -205,7 +206,11 @@ export class LocalVolumes implements EngineVolumes {
   }
 
   isUsed(name: string): boolean {
-    return this.#usersOf(name).length > 0;
+    return this.usersCount(name) > 0;
+  }
+
+  usersCount(name: string): number {
+    return this.#usersOf(name).length;
   }
 
   /** Of what is in it; 0 when it cannot be found out. */

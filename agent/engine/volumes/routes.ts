@@ -1,5 +1,5 @@
 /** /volumes. Source: moby api/server/router/volume/volume_routes.go, volume/service/service.go. */
-import { timeText } from '#lib/base';
+import { type Ctx, timeText } from '#lib/base';
 import { asString, asStringMap, optional } from '#lib/oci';
 import { badParameter, conflict, type EngineRoute, notFound } from '../http/contract.ts';
 import { isNamed } from '../http/name-match.ts';
@@ -118,6 +118,17 @@ function pruneRoute(volumes: LocalVolumes): EngineRoute {
       }
     },
   };
+}
+
+/** For /system/df: what is mounted from elsewhere takes no space here. Source: moby volume/service LocalVolumesSize. */
+export async function volumeUsage(volumes: LocalVolumes, c: Ctx): Promise<readonly object[]> {
+  const out: object[] = [];
+  for (const v of volumes.list()) {
+    if (Object.keys(v.options).length > 0) continue;
+    const UsageData = { Size: await volumes.sizeBytes(v.name, c), RefCount: volumes.usersCount(v.name) };
+    out.push({ ...shapeOf(v), UsageData });
+  }
+  return out;
 }
 
 function shapeOf(v: EngineVolume): object {

@@ -113,7 +113,7 @@ export function macOf(ipv4: string, endpointId: string): string {
 }
 
 /** Throws EngineError; nothing was changed then. */
-export function planSandbox(r: SandboxRequest, source: PlanSource): SandboxRecord {
+export function planSandbox(r: SandboxRequest, isForwarded: boolean, source: PlanSource): SandboxRecord {
   const endpoints: EndpointRecord[] = [];
   for (const [i, { network, settings }] of networksOf(r, source.state).entries()) {
     const isUser = !PREDEFINED_DRIVER_NAMES.includes(network.name);
@@ -125,7 +125,7 @@ export function planSandbox(r: SandboxRequest, source: PlanSource): SandboxRecor
   return {
     containerId: r.containerId,
     sandboxId: source.newId(),
-    phase: 'open',
+    phase: 'opening',
     name: r.name,
     hostname: r.hostname,
     domainname: r.domainname,
@@ -141,6 +141,7 @@ export function planSandbox(r: SandboxRequest, source: PlanSource): SandboxRecor
     dns: r.dns,
     dnsOptions: r.dnsOptions,
     dnsSearch: r.dnsSearch,
+    isForwarded: isForwarded && r.dns.length === 0 && first.link !== '',
     dnsPort: 0,
   };
 }

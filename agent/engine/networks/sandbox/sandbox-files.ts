@@ -52,6 +52,13 @@ export async function writeSandboxFiles(
   await writeFiles(record.folder, { hosts, hostname: `${full}\n`, resolvConf });
 }
 
+/** The host asks only servers on its own loopback, and nobody says which are behind them: those must be asked from there. */
+export async function isOnLoopback(resolvConf: string): Promise<boolean> {
+  const { nameservers } = parseResolvConf(await hostFile(resolvConf));
+  if (nameservers.length === 0 || !nameservers.every(isLoopback)) return false;
+  return (await hostFile(BEHIND_STUB)) === '';
+}
+
 /** Of the predefined bridge, as Docker's `host-gateway`. */
 function hostGateways(state: NetworkState): string[] {
   const bridge = [...state.networks.values()].find((n) => n.name === 'bridge');

@@ -21,7 +21,7 @@ import { OPTION } from '../rules.ts';
 import type { NetworkState } from '../state.ts';
 import { changeHosts, filePaths } from './files.ts';
 import { type PlanSource, planEndpoint, planSandbox } from './plan.ts';
-import { hostsLinesOf, writeSandboxFiles } from './sandbox-files.ts';
+import { hostsLinesOf, isOnLoopback, writeSandboxFiles } from './sandbox-files.ts';
 
 /** nsfs: what a pinned namespace is on. */
 const NSFS_MAGIC = 0x6e736673;
@@ -47,6 +47,8 @@ export class Sandboxes {
   readonly #c: Ctx;
   readonly #lock = new KeyedLock();
   readonly #resolvers: Resolvers;
+  /** Opened or taken over by this process. */
+  readonly #known = new Set<string>();
   readonly #source: PlanSource;
 
   constructor(p: SandboxPorts, c: Ctx) {
@@ -182,7 +184,8 @@ export class Sandboxes {
 
   async #open(r: SandboxRequest, c: Ctx): Promise<Sandbox> {
     const { state, fabric } = this.#p;
-    const planned = planSandbox(r, this.#source);
+    const isForwarded = await isOnLoopback(this.#p.resolvConf);
+    const planned = planSandbox(r, isForwarded, this.#source);
     // At once in memory, so that no other start gets its addresses.
     const saved = state.saveSandbox(planned);
     let record = planned;
@@ -201,6 +204,8 @@ export class Sandboxes {
         isChanged ? fabric.apply() : undefined,
       ]);
       c.signal.throwIfAborted();
+      await state.saveSandbox({ ...(state.sandboxes.get(record.containerId) ?? record), phase: 'open' });
+      this.#known.add(record.containerId);
     } catch (e) {
       await this.#undo(record);
       throw e;
@@ -268,15 +273,14 @@ export class Sandboxes {
     };
   }
 
-  /** False when there is nothing to take over: its namespace is gone, or its links are. */
+  /** False when there is nothing to take over: its namespace is gone. */
   async #adopt(record: SandboxRecord): Promise<boolean> {
-    const { fabric, holder } = this.#p;
+    const { fabric, holder, state } = this.#p;
     if (record.mode !== 'host') {
-      if (
-        !(await isPinned(this.#p.state.namespacePath(record.containerId))) ||
-        !(await fabric.isConnected(record, this.#c))
-      )
-        return false;
+      const netns = state.namespacePath(record.containerId);
+      if (!(await isPinned(netns))) return false;
+      if (this.#known.has(record.containerId)) return true;
+      await fabric.mend(record, netns, this.#c);
       if (this.#needsResolver(record) && !this.#resolvers.has(record.containerId)) await this.#resolvers.start(record);
     }
     if (record.ports.length > 0 && !holder.has(record.containerId)) {
@@ -287,6 +291,7 @@ export class Sandboxes {
           'a program of the host listens on published ports',
         );
     }
+    this.#known.add(record.containerId);
     return true;
   }
 
@@ -295,6 +300,7 @@ export class Sandboxes {
     const id = record.containerId;
     // Its addresses stay taken until its links are gone.
     await state.saveSandbox({ ...record, phase: 'closing', dnsPort: 0 });
+    this.#known.delete(id);
     this.#resolvers.close(id);
     await allEnded([
       fabric.disconnect(record.endpoints, this.#c),
@@ -326,7 +332,7 @@ export class Sandboxes {
   }
 
   #needsResolver(record: SandboxRecord): boolean {
-    return record.endpoints.some((e) => !PREDEFINED.includes(e.networkName));
+    return record.isForwarded || record.endpoints.some((e) => !PREDEFINED.includes(e.networkName));
   }
 
   #sandboxOf(record: SandboxRecord): Sandbox {
