@@ -1,11 +1,20 @@
 /** `docker build` by the stock CLI (classic builder) on a real engine: what users see, and what is in the image. Needs root. */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  createReadStream,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import Docker from 'dockerode';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { tarBytes, tarHeader } from '#lib/oci';
+import { parseDigest } from '#lib/base';
+import { readTar, tarBytes, tarHeader } from '#lib/oci';
 import { type Run, TestEngine } from '../harness/engine.ts';
 
 let engine: TestEngine;
@@ -263,6 +272,28 @@ test('dockerode: buildImage and followProgress, as Testcontainers does it', asyn
   expect(lines.find((l) => l.aux)?.aux?.ID).toBe((await imageOf('by-dockerode')).id);
   const [last] = (await follow('9')).slice(-1);
   expect(last?.error).toContain('returned a non-zero code: 9');
+});
+
+test('COPY --from keeps the capabilities of a file, as a RUN does', async () => {
+  const capability = Buffer.from('0100000200200000000000000000000000000000', 'hex'); // cap_net_raw=ep, revision 2
+  using session = engine.images.builds.session();
+  const { layers, config } = await session.image('busybox', { pull: false }, engine.c);
+  const header = tarHeader({ type: 'file', path: 'bin/ping2', mode: 0o755, sizeBytes: 2 });
+  const tar = await tarBytes([
+    { header: { ...header, xattrs: new Map([['security.capability', capability]]) }, data: Buffer.from('#!') },
+  ]);
+  const layer = await session.addLayer(layers, Readable.from([tar]), engine.c);
+  const document = JSON.parse(config.toString());
+  document.rootfs.diff_ids.push(layer.diffId);
+  const image = { references: ['capable'], config: Buffer.from(JSON.stringify(document)), layers: [...layers, layer] };
+  await session.putImage(image, engine.c);
+  await build(folder({ Dockerfile: 'FROM busybox\nCOPY --from=capable /bin/ping2 /bin/copied\n' }), '-t', 'copied');
+  const newest = (await session.image('copied', { pull: false }, engine.c)).layers.at(-1);
+  const entries = readTar(createReadStream(session.blobPath(parseDigest(newest?.diffId ?? ''))));
+  for await (const e of entries)
+    if (e.header.path === 'bin/copied') expect(e.header.xattrs.get('security.capability')).toEqual(capability);
+  expect(newest?.bytes).toBeGreaterThan(0);
+  expect.assertions(2);
 });
 
 test('build prune: steps that no image needs go, with all also the others; an image stays', async () => {
