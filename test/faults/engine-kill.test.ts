@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { realClock } from '#lib/base';
 import { TestEngine } from '../harness/engine.ts';
 
-const ROUNDS = 4;
+const ROUNDS = 3;
 const CLIENTS = 6;
 
 let engine: TestEngine;
