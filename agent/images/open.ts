@@ -49,6 +49,10 @@ export interface OpenImages extends Images, AsyncDisposable {
   readonly catalog: ImageCatalog;
   /** How registries are spoken to. */
   readonly registries: RegistryAccess;
+  /** How roots are made. */
+  readonly format: RootFormat['name'];
+  /** As `removeRoot`, for who waits only until it is a root no more (snapshot.ts). */
+  discardRoot(containerId: string): Promise<{ gone(c: Ctx): Promise<void> }>;
 }
 
 const OVERLAY_FOLDER = 'snapshots';
@@ -96,6 +100,7 @@ export async function openImages(o: ImagesOptions, c: Ctx): Promise<OpenImages> 
     builds: new BuildStore({ ...layers, images, isKept: o.keepsBuilt ?? true }),
     catalog: new ImageCatalog({ images, records, content, snapshots, pins, clock }),
     registries,
+    format: format.name,
     [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
   });
 }

@@ -2,7 +2,7 @@
  * The supervisor's socket. Frames both ways: u32 length (little-endian, of what follows), u8 type, payload.
  *   to the supervisor:   A attach, u8 with stdin | I stdin bytes | C stdin ends | W resize, u16 columns, u16 rows
  *                        K kill, u32 signal, u8 all | S status
- *   to the client:       O stdout bytes | R stderr bytes | S status text | E exit record (JSON), then the end
+ *   to the client:       T when it was attached, u64 | O stdout bytes | R stderr bytes | S status text | E exit record (JSON), then the end
  * Each client has a bounded queue. While one is behind, the container's output is not read, so that a slow reader gets every
  * byte; one that does not take the least in HOLD_MS is dropped, and the container goes on. Stdin is the other way round: while
  * the container does not read, its clients are not read either.
@@ -202,6 +202,12 @@ static void take_frame(struct client *c, struct input *input, char type, const c
 	if (type == 'A' && size >= 1) {
 		c->attached = true;
 		c->with_stdin = data[0] != 0;
+		/* What the log has up to now this one is not sent, what comes later it is. */
+		int64_t now = wall_ns();
+		char at[8];
+		put_u32(at, (uint32_t)now);
+		put_u32(at + 4, (uint32_t)(now >> 32));
+		queue(c, 'T', at, sizeof at);
 	} else if (type == 'I' && c->with_stdin && input->fd >= 0) {
 		bytes_append(&input->pending, data, size);
 		feed(input);

@@ -101,6 +101,8 @@ export interface StreamSession extends AsyncDisposable {
   /** Ends at once with a tty. */
   readonly stderr: Readable;
   resize(width: number, height: number): void;
+  /** Of an attach: wall time. Records of the log up to it are not among its output, later ones are. */
+  readonly attachedAtNs?: bigint | undefined;
   /** The exit code (exec), or undefined when an attach ends because the container stopped streaming. */
   readonly exit: Promise<number | undefined>;
 }

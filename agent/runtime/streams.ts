@@ -13,7 +13,7 @@ import { connectUnix } from './unix-socket.ts';
 const FRAME_BYTES_MAX = 2 << 20;
 const STDIN_PIECE_BYTES = 64 << 10;
 
-export type FrameType = 'A' | 'I' | 'C' | 'W' | 'K' | 'S' | 'O' | 'R' | 'E' | 'X';
+export type FrameType = 'A' | 'I' | 'C' | 'W' | 'K' | 'S' | 'T' | 'O' | 'R' | 'E' | 'X';
 
 export function encodeFrame(type: FrameType, payload: Uint8Array = new Uint8Array(0)): Buffer {
   const out = Buffer.allocUnsafe(5 + payload.byteLength);
@@ -92,6 +92,7 @@ export function frameSession(
   const started = deferred<Buffer>();
   const exit = deferred<number | undefined>();
   let error: StatusError | undefined;
+  let attachedAtNs: bigint | undefined;
   const push = (stream: Readable, payload: Buffer): void => {
     if (stream.destroyed || stream.push(payload)) return;
     full.add(stream);
@@ -102,6 +103,7 @@ export function frameSession(
     (type, payload) => {
       if (type === 'O') push(stdout, payload);
       else if (type === 'R') push(stderr, payload);
+      else if (type === 'T') attachedAtNs = payload.readBigUInt64LE(0);
       else if (type === 'S') started.resolve(payload);
       else if (type === 'X') error = parseFailure(payload.toString());
       else if (type === 'E' && what === 'exec') exit.resolve(payload.readUInt32LE(0));
@@ -126,6 +128,9 @@ export function frameSession(
     stdout,
     stderr,
     started: started.promise,
+    get attachedAtNs() {
+      return attachedAtNs;
+    },
     exit: exit.promise,
     resize: (width, height) => {
       const size = Buffer.alloc(4);

@@ -14,6 +14,7 @@ const WAITING_MAX = 60;
 /** A start that takes longer is held for whoever came late by the next one only. */
 const START_MS = 60_000;
 const LOOK_MS = 20;
+const IDLE_LOOK_MS = 500;
 
 interface Waiting {
   readonly stdin: boolean;
@@ -59,25 +60,30 @@ export class Arrivals implements Disposable {
   }
 
   async #wait(id: ContainerId, waiting: Waiting, c: Ctx): Promise<StreamSession | undefined> {
+    const over = new AbortController();
+    const signal = AbortSignal.any([c.signal, over.signal]);
+    const looking = this.#look(id, waiting, { ...c, signal }).catch((e: unknown) => waiting.session.reject(e));
     try {
-      const askedMs = this.#asked.get(id);
-      if (askedMs !== undefined && this.#host.clock.monotonic() - askedMs < START_MS)
-        void this.#lookFor(id, waiting, c).catch((e: unknown) => waiting.session.reject(e));
       return await raceAbort(waiting.session.promise, c.signal);
     } finally {
       this.#forget(id, waiting);
+      over.abort();
+      await looking;
     }
   }
 
-  /** The start that is under way did not see this one. */
-  async #lookFor(id: ContainerId, waiting: Waiting, c: Ctx): Promise<void> {
+  /** For what no start tells: it had asked before this one came; there will be none, for the container is removed. */
+  async #look(id: ContainerId, waiting: Waiting, c: Ctx): Promise<void> {
     const { clock, runtime } = this.#host;
-    for (const end = clock.monotonic() + START_MS; clock.monotonic() < end; await clock.sleep(LOOK_MS, c.signal)) {
+    for (;;) {
+      const isStarting = clock.monotonic() - (this.#asked.get(id) ?? Number.NEGATIVE_INFINITY) < START_MS;
+      await clock.sleep(isStarting ? LOOK_MS : IDLE_LOOK_MS, c.signal);
       if (this.#waiting.get(id)?.has(waiting) !== true) return;
-      const { run } = this.#containers.find(id);
-      if (run?.phase !== 'running') continue;
+      const container = this.#containers.list().find((x) => x.id === id);
+      if (container !== undefined && container.run?.phase !== 'running') continue;
       this.#forget(id, waiting);
-      waiting.session.resolve(await runtime.attach(id, { stdin: waiting.stdin }, c));
+      const session = container === undefined ? undefined : await runtime.attach(id, { stdin: waiting.stdin }, c);
+      waiting.session.resolve(session);
       return;
     }
   }

@@ -18,9 +18,10 @@ import type { EngineContainer, EngineContainers, EngineEvents, EngineHost } from
 import type { Arrivals } from './arrivals.ts';
 import { parseDetachKeys } from './detach-keys.ts';
 import { containerEvent } from './events.ts';
+import { instantOf } from './log-query.ts';
 import { canReadLog, replayLog } from './logs.ts';
 import { streamType } from './multiplex.ts';
-import { finish, relay } from './relay.ts';
+import { relay } from './relay.ts';
 
 export interface AttachParts {
   readonly host: EngineHost;
@@ -90,7 +91,6 @@ interface Attached {
 async function serve(p: AttachParts, a: Attached, r: EngineRequest): Promise<void> {
   const { container, query, client } = a;
   const { config } = container.record;
-  const { clock } = p.host;
   const stdin = query.stdin && config.OpenStdin;
   try {
     /* First of all: a start must not pass by while the log is read. */
@@ -101,7 +101,9 @@ async function serve(p: AttachParts, a: Attached, r: EngineRequest): Promise<voi
       const session = await arrival.session(r.c);
       if (session !== undefined) {
         await using _ = session;
-        if (seen !== undefined) await replayLog(container, { ...a, ...query, after: seen }, r.c);
+        /* What came while the log was read, and before the attach. */
+        const until = session.attachedAtNs === undefined ? undefined : instantOf(session.attachedAtNs);
+        if (seen !== undefined) await replayLog(container, { ...a, ...query, after: seen, until }, r.c);
         await passOn(p, { ...a, query: { ...query, stdin } }, session);
       }
     }
@@ -110,7 +112,7 @@ async function serve(p: AttachParts, a: Attached, r: EngineRequest): Promise<voi
     const text = isKind(e, 'Conflict') ? `container ${container.id} is not running` : String(e);
     client.write(`Error attaching: ${text}\n`);
   } finally {
-    await finish(client, clock);
+    client.end();
   }
 }
 

@@ -11,8 +11,9 @@ export function execFailure(text: string): ExecFailure {
   const message = `OCI runtime exec failed: ${text}: unknown`;
   const lower = text.toLowerCase();
   if (lower.includes('permission denied')) return { exitCode: 126, message, status: 400 };
-  /* The CLI looks for the words of EACCES. */
-  if (lower.includes('is a directory')) return { exitCode: 126, message: `${message}: permission denied`, status: 400 };
+  /* The CLI looks for the words of EACCES. crun says EPERM of what is no program, a folder among it. */
+  if (lower.includes('is a directory') || lower.includes('open executable: operation not permitted'))
+    return { exitCode: 126, message: `${message}: permission denied`, status: 400 };
   if (NOT_FOUND.some((words) => lower.includes(words))) return { exitCode: 127, message, status: 400 };
   return { exitCode: 128, message, status: 500 };
 }

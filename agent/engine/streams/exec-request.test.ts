@@ -41,6 +41,7 @@ test.each([
   ['exec: "x": executable file not found in $PATH', 127, 400],
   ['exec: "/etc/passwd": permission denied', 126, 400],
   ['exec: "/etc": is a directory', 126, 400],
+  ['open executable: Operation not permitted', 126, 400],
   ['chdir to cwd ("/nope") set in config.json failed: no such file or directory', 127, 400],
   ['something else', 128, 500],
 ])('exec failure: %s', (text, exitCode, status) => {

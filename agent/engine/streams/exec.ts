@@ -23,7 +23,7 @@ import { type ExecFailure, execFailure } from './exec-failure.ts';
 import { decodeExecCreate, decodeExecStart, type ExecStart } from './exec-request.ts';
 import { Exec, type ExecStore, type ExecUser } from './exec-store.ts';
 import { framed, STDOUT, streamType } from './multiplex.ts';
-import { finish, relay } from './relay.ts';
+import { relay } from './relay.ts';
 
 const ID_BYTES = 32;
 /** Of a process whose end nobody saw. */
@@ -84,7 +84,7 @@ async function start(p: ExecParts, r: EngineRequest, reply: EngineReply): Promis
     const text = Buffer.from(`${messageOf(e)}\r\n`);
     if (client.writable) client.write(o.tty ? text : framed(STDOUT, text));
   } finally {
-    await finish(client, p.host.clock);
+    client.end();
   }
 }
 

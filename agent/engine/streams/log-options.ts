@@ -81,10 +81,10 @@ export function logDetails(record: ContainerRecord): string {
   take(new Map(Object.entries(config.Labels)), options['labels']);
   take(env, options['env']);
   if (options['tag'] !== undefined && options['tag'] !== '') chosen.set('tag', tagOf(options['tag'], record));
-  const escape = (text: string): string => encodeURIComponent(text).replaceAll('%20', '+');
+  const escaped = (text: string): string => encodeURIComponent(text).replaceAll('%20', '+');
   return [...chosen]
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([key, value]) => `${escape(key)}=${escape(value)}`)
+    .map(([key, value]) => `${escaped(key)}=${escaped(value)}`)
     .join(',');
 }
 

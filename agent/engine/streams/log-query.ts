@@ -44,6 +44,12 @@ function instant(text: string | undefined, what: string): string | undefined {
   return new Date(seconds * 1000).toISOString().replace('.000Z', `.${nanos.padEnd(9, '0')}Z`);
 }
 
+/** Of nanoseconds since the epoch. */
+export function instantOf(ns: bigint): string {
+  const seconds = new Date(Number(ns / 1_000_000_000n) * 1000).toISOString();
+  return seconds.replace('.000Z', `.${String(ns % 1_000_000_000n).padStart(9, '0')}Z`);
+}
+
 /** Milliseconds since the epoch of such a text, rounded down. */
 export function msOf(instantText: string): number {
   return Date.parse(`${instantText.slice(0, 23)}Z`);

@@ -7,7 +7,7 @@ import { type Ctx, isKind } from '#lib/base';
 import { readLog } from '../../pods/log-file.ts';
 import { conflict, EngineError, type EngineRoute } from '../http/contract.ts';
 import type { EngineContainer, EngineContainers, EngineHost } from '../parts.ts';
-import { LogFrames } from './log-frames.ts';
+import { type LogFrameOptions, LogFrames } from './log-frames.ts';
 import { logDetails } from './log-options.ts';
 import { type LogQuery, logQuery, msOf } from './log-query.ts';
 import { streamType } from './multiplex.ts';
@@ -78,10 +78,10 @@ async function writeLog(
 /** How many of the newest lines are looked through for those that came between a replay and the attach behind it. */
 const BETWEEN_LINES = 2_000;
 
-/** The whole log, or what came `after` an instant; gives the instant of its last record ('' = it has none). */
+/** The whole log, or what came `after` an instant and up to `until`; gives the instant of its last record ('' = it has none). */
 export async function replayLog(
   container: EngineContainer,
-  o: { client: Writable; stdout: boolean; stderr: boolean; isMultiplexed: boolean; after?: string | undefined },
+  o: LogFrameOptions & { readonly client: Writable },
   c: Ctx,
 ): Promise<string> {
   const frames = new LogFrames(o);

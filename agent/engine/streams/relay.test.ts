@@ -1,9 +1,8 @@
 import { Duplex, PassThrough, type Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
-import { VirtualClock } from '#lib/base';
 import type { StreamSession } from '../../runtime/runtime.ts';
 import { parseDetachKeys } from './detach-keys.ts';
-import { finish, type Relay, relay } from './relay.ts';
+import { type Relay, relay } from './relay.ts';
 
 interface Both {
   /** What the relay sees. */
@@ -127,25 +126,5 @@ describe('relay', () => {
     for (let i = 0; i < 1000; i++) s.stdout.write(Buffer.alloc(1000));
     s.stdout.end();
     await new Promise((resolve) => s.stdout.once('end', resolve));
-  });
-});
-
-describe('finish', () => {
-  test('waits for the client’s own end, but not for ever', async () => {
-    const clock = new VirtualClock();
-    const [polite, silent] = [clientPair(), clientPair()];
-    const first = finish(polite.client, clock);
-    polite.toClient.resume();
-    polite.fromClient.end();
-    await first;
-    let isDone = false;
-    const second = finish(silent.client, clock).then(() => {
-      isDone = true;
-    });
-    silent.toClient.resume();
-    await clock.advance(4_900);
-    expect(isDone).toBe(false);
-    await clock.advance(200);
-    await second;
   });
 });

@@ -4,7 +4,6 @@
  * Source: moby daemon/internal/stream/attach.go.
  */
 import type { Duplex, Readable, Writable } from 'node:stream';
-import type { Clock } from '#lib/base';
 import type { StreamSession } from '../../runtime/runtime.ts';
 import { deferred } from '../../runtime/streams.ts';
 import { DetachScanner } from './detach-keys.ts';
@@ -28,7 +27,7 @@ export type RelayEnd = 'ended' | 'left' | 'detached' | 'gone';
 
 /** Leaves session and client open: what becomes of them is the caller's. After it what the session gives is dropped. */
 export async function relay(o: Relay): Promise<RelayEnd> {
-  const { client, session } = o;
+  const { client } = o;
   const end = deferred<RelayEnd>();
   const onClose = (): void => end.resolve('gone');
   client.once('close', onClose);
@@ -127,27 +126,4 @@ function endOf(stream: Readable): Promise<void> {
     if (stream.readableEnded || stream.destroyed) resolve();
     else stream.once('end', resolve).once('close', resolve);
   });
-}
-
-const LINGER_MS = 5_000;
-
-/**
- * Ends our half and waits until the client has ended its own: a connection that is closed with bytes unread is reset, and the
- * client might lose what it has not read yet. Not for ever.
- */
-export async function finish(client: Duplex, clock: Clock): Promise<void> {
-  if (client.destroyed) return;
-  const closed = new Promise<void>((resolve) => client.once('close', resolve));
-  using timer = clock.after(LINGER_MS, () => client.destroy());
-  client.on('error', () => client.destroy());
-  client.resume();
-  client.end();
-  /* A socket closes itself when both halves have ended; other streams may not. */
-  client.once('end', () => {
-    if (client.writableFinished) client.destroy();
-    else client.once('finish', () => client.destroy());
-  });
-  if (client.readableEnded) client.once('finish', () => client.destroy());
-  await closed;
-  timer.cancel();
 }

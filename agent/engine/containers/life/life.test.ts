@@ -53,6 +53,7 @@ class World {
         release: async (r) => void this.made.delete(r.id),
         discard: async (r) => void this.made.delete(r.id),
       },
+      forget: (id) => void this.runtime.remove(id, this.c),
       cgroupOf: () => '/x',
       emit: (_, action, a) => this.events.push([action, ...Object.values(a ?? {})].join(' ')),
       gone: () => {

@@ -47,6 +47,8 @@ export interface LifeHost {
   readonly health: HealthWatch;
   /** Of the whole engine: what a client asked for goes on when it hangs up. */
   readonly c: Ctx;
+  /** Takes away what the runtime has of its last run; returns at once. */
+  forget(id: ContainerId): void;
   cgroupOf(record: ContainerRecord): string;
   emit(record: ContainerRecord, action: string, attributes?: Readonly<Record<string, string>>): void;
   /** Nothing is left of it. */
