@@ -2,3 +2,8 @@
 export function engineCgroups(instance: string): string {
   return `/${instance}-docker`;
 }
+
+/** Of the steps of its builds. */
+export function buildCgroups(instance: string): string {
+  return `${engineCgroups(instance)}-build`;
+}

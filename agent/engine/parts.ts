@@ -36,11 +36,11 @@ export interface EngineHost {
 
 export interface EnginePart {
   readonly routes: readonly EngineRoute[];
-  /** What it keeps on disk, for `/system/df`: its own field or fields. */
-  readonly diskUsage?: ((version: number, c: Ctx) => Promise<DiskUsage>) | undefined;
+  /** What it keeps on disk that no list of its own tells, for `/system/df`. */
+  readonly diskUsage?: ((version: number, c: Ctx) => Promise<Pick<DiskUsage, 'BuildCache'>>) | undefined;
 }
 
-/** Of `/system/df` up to API 1.51; entries as in the lists of each. */
+/** Of `/system/df` up to API 1.51. */
 export interface DiskUsage {
   /** Of all layers, each once. */
   readonly LayersSize?: number;

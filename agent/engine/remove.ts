@@ -10,7 +10,7 @@ import type { LinuxKernel } from '../kernel/linux/open.ts';
 import { openRuntime } from '../runtime/open.ts';
 import type { ContainerId, Runtime } from '../runtime/runtime.ts';
 import { runtimeStateFolder } from '../runtime-state.ts';
-import { engineCgroups } from './cgroups.ts';
+import { buildCgroups, engineCgroups } from './cgroups.ts';
 import { teardownEngineNetworks } from './networks/teardown.ts';
 
 export interface RemoveEngineOptions {
@@ -42,9 +42,12 @@ export async function removeEngine(o: RemoveEngineOptions, c: Ctx): Promise<void
     await Promise.all(ids.slice(i, i + AT_ONCE).map((id) => end(runtime, id, c)));
   await kernel.cgroups.remove(engineCgroups(instance), c);
   await teardownEngineNetworks({ programs, namespaces: kernel.namespaces, instance, folder }, c);
+  await kernel.cgroups.remove(buildCgroups(instance), c);
   for (const mount of await kernel.mounts.below(folder, c)) await kernel.mounts.unmount(mount, c);
-  await kernel.mounts.unmount(stateFolder, c);
-  await rm(stateFolder, { recursive: true, force: true });
+  for (const memory of [stateFolder, runtimeStateFolder(`${instance}-docker-build`)]) {
+    await kernel.mounts.unmount(memory, c);
+    await rm(memory, { recursive: true, force: true });
+  }
 }
 
 /** Its exit is on disk when this returns. */

@@ -109,7 +109,11 @@ export async function servePlain(
   const res = new ServerResponse(plain);
   res.shouldKeepAlive = false;
   res.assignSocket(socket);
+  // Node passes it on only from its own connections; a writer that waits for it would wait for ever.
+  const onDrain = (): void => void res.emit('drain');
+  socket.on('drain', onDrain);
   res.once('finish', () => {
+    socket.off('drain', onDrain);
     res.detachSocket(socket);
     socket.end();
     // As Node tells of an answer that is done.

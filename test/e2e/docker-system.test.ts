@@ -54,14 +54,44 @@ test('docker info: truthful, without a warning of the client', async () => {
   expect(text.stdout).toContain('Storage Driver: overlayfs');
 });
 
-test('docker system df: nothing yet, no field is null', async () => {
-  const df = await engine.get('/system/df');
-  expect(df.json).toMatchObject({ Containers: [], Volumes: [], BuildCache: [] });
+test('docker system df: images, containers, volumes and their sizes; types are told apart, none is null', async () => {
+  expect(
+    await engine.docker(
+      'run',
+      '--name',
+      'writer',
+      '-v',
+      'data:/data',
+      'busybox',
+      'dd',
+      'if=/dev/zero',
+      'of=/data/f',
+      'bs=100k',
+      'count=1',
+    ),
+  ).toMatchObject({ code: 0 });
+  const { json } = await engine.get('/system/df');
+  expect(json.LayersSize).toBeGreaterThan(1_000_000);
+  expect(json.Images).toMatchObject([{ RepoTags: ['busybox:latest'], Containers: 1 }]);
+  expect(json.Containers).toMatchObject([{ Names: ['/writer'], SizeRw: expect.any(Number) }]);
+  expect(json.Volumes).toMatchObject([{ Name: 'data', UsageData: { RefCount: 1, Size: expect.any(Number) } }]);
+  expect(json.Volumes[0].UsageData.Size).toBeGreaterThanOrEqual(102_400);
+  expect(json.BuildCache).toEqual([]);
   expect((await engine.get('/system/df?type=image')).json).toMatchObject({ Containers: null, Volumes: null });
   expect((await engine.get('/system/df?type=x')).status).toBe(400);
   const { code, stdout } = await engine.docker('system', 'df');
   expect(code).toBe(0);
-  expect(stdout).toMatch(/^Containers +0 +0 +0B/m);
+  expect(stdout).toMatch(/^Containers +1 +0 +/m);
+  expect((await engine.docker('system', 'df', '-v')).stdout).toContain('writer');
+  expect((await engine.docker('info', '-f', '{{.Containers}} {{.ContainersStopped}}')).stdout).toBe('1 1\n');
+});
+
+test('berth ps: what the Docker API has, as ids and as JSON', async () => {
+  const ps = (...args: string[]) =>
+    engine.program('node', ['--import', 'tsx', 'cli/main.ts', 'ps', '--socket', engine.socket, ...args]);
+  expect(await ps('-q')).toMatchObject({ code: 0, stdout: '' });
+  const all = await ps('-a', '--format', 'json');
+  expect(JSON.parse(all.stdout)).toMatchObject({ from: 'docker', names: 'writer', image: 'busybox' });
 });
 
 test('docker events and dockerode: what happened between two instants, and what happens from now on, filtered', async () => {

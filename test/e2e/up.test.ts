@@ -37,6 +37,13 @@ describe('berth up', () => {
   });
 
   const up = (): ReturnType<TestCluster['berth']> => t.berth('up', '--home', t.layout.home);
+  const docker = async (...args: string[]): Promise<string> => {
+    const host = `unix:///run/berth-${t.layout.instance}/docker.sock`;
+    const env = { DOCKER_HOST: host, DOCKER_CONFIG: join(t.layout.home, '.docker') };
+    const { code, stdout, stderr } = await run('docker', args, env, 20_000);
+    expect(code, stderr).toBe(0);
+    return stdout.trim();
+  };
 
   test('prints each step, the page, where everything is and what to try', () => {
     expect(t.output).toContain('<h1>Hello from Berth</h1>');
@@ -52,18 +59,35 @@ describe('berth up', () => {
   });
 
   test('the node serves the Docker API; berth ps shows the containers of pods, docker does not', async () => {
-    const host = `unix:///run/berth-${t.layout.instance}/docker.sock`;
-    expect(t.output).toContain(`export DOCKER_HOST=${host}`);
-    const env = { DOCKER_HOST: host, DOCKER_CONFIG: join(t.layout.home, '.docker') };
-    const info = await run('docker', ['info', '--format', '{{.Containers}} {{.OSType}}'], env, 20_000);
-    expect([info.code, info.stdout], info.stderr).toEqual([0, '0 linux\n']);
+    expect(t.output).toContain(`export DOCKER_HOST=unix:///run/berth-${t.layout.instance}/docker.sock`);
+    expect(await docker('info', '--format', '{{.Containers}} {{.OSType}}')).toBe('0 linux');
+    expect(await docker('ps', '-aq')).toBe('');
+    const [image = ''] = (await docker('images', '--format', '{{.Repository}}:{{.Tag}}')).split('\n');
+    expect(image).toContain('hello');
+    for (const policy of ['always', 'no'])
+      await docker(
+        'run',
+        '-d',
+        '--net',
+        'none',
+        '--restart',
+        policy,
+        '--name',
+        policy,
+        '--entrypoint',
+        '/bin/busybox',
+        image,
+        'sleep',
+        '1000',
+      );
     const ps = await t.berth('ps', '--instance', t.layout.instance, '--format', 'json');
     const rows = ps.stdout
       .trimEnd()
       .split('\n')
       .map((line) => JSON.parse(line) as Record<string, string>);
-    expect(rows, ps.stderr).toHaveLength(3);
-    for (const row of rows)
+    const pods = rows.filter((row) => row['from'] === 'pod');
+    expect([pods.length, rows.length], ps.stderr).toEqual([3, 5]);
+    for (const row of pods)
       expect(row).toMatchObject({ from: 'pod', names: expect.stringMatching(/^hello\/hello-.*\//) });
   });
 
@@ -111,6 +135,10 @@ describe('berth up', () => {
       return ready.every((p) => p.status?.containerStatuses?.[0]?.restartCount === 1) ? ready : undefined;
     });
     expect(now.map((p) => p.metadata.uid).sort()).toEqual([...pods].sort());
+    /* Docker's containers outlive it as a machine's end: as their restart policies say. */
+    expect(await docker('ps', '--format', '{{.Names}}')).toBe('always');
+    expect(await docker('inspect', '-f', '{{.State.Status}} {{.State.ExitCode}}', 'no')).toBe('exited 137');
+    expect(await docker('exec', 'always', '/bin/busybox', 'echo', 'its root is there')).toBe('its root is there');
   });
 
   test('another home of the running instance is refused by up and by down, and the cluster runs on', async () => {

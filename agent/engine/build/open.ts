@@ -11,6 +11,7 @@ import { BOOT_ID, Builder } from '../../build/node/builder.ts';
 import { closeMemoryFolder } from '../../build/node/own-builder.ts';
 import { openRuntime } from '../../runtime/open.ts';
 import { openMemoryFolder, runtimeStateFolder } from '../../runtime-state.ts';
+import { buildCgroups } from '../cgroups.ts';
 import type { EngineEvents, EngineHost, EngineImages, EnginePart } from '../parts.ts';
 import { pruneRoute } from './prune.ts';
 import { Builds } from './run.ts';
@@ -66,7 +67,7 @@ async function openBuilder(host: EngineHost, scope: Scope, c: Ctx): Promise<Buil
       c,
     ),
   );
-  const cgroupParent = `${host.cgroupParent}-build`;
+  const cgroupParent = buildCgroups(host.instance);
   const { proxy } = host.registries;
   const parts = { kernel, images, cache, runtime, isolation, clock, random, proxy };
   return scope.own(await Builder.open({ ...parts, folder, cgroupParent, platform: localPlatform() }, c));

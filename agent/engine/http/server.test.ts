@@ -61,6 +61,15 @@ const routes: EngineRoute[] = [
     },
   },
   {
+    method: 'GET',
+    path: '/big',
+    handle: async (_, reply) => {
+      const lines = new JsonLines(reply.stream('application/json'));
+      for (let i = 0; i < 64; i++) await lines.write({ i, filler: 'x'.repeat(64 << 10) });
+      lines.end();
+    },
+  },
+  {
     method: 'POST',
     path: '/echo/{id}',
     hijacks: true,
@@ -279,6 +288,14 @@ test('hijack of a chunked request that is left open: what follows the object is 
   );
   expect(got).toMatch(/\r\n\r\nX Y RAW bye$/);
   expect(seen.at(-1)).toEqual({ a: 1 });
+});
+
+test('a long answer waits for its reader and comes whole, also to a client that offered HTTP/2', async () => {
+  const upgrade = { headers: { Connection: 'Upgrade, HTTP2-Settings', Upgrade: 'h2c', 'HTTP2-Settings': '' } };
+  for (const o of [{}, upgrade]) {
+    const lines = (await ask('GET', '/big', o)).text.trimEnd().split('\r\n');
+    expect(lines.map((l) => (JSON.parse(l) as { i: number }).i)).toEqual(Array.from({ length: 64 }, (_, i) => i));
+  }
 });
 
 test('hijack: an error before it is an ordinary answer, a broken body too', async () => {

@@ -97,7 +97,13 @@ export class EngineServer implements AsyncDisposable {
     res.shouldKeepAlive = false;
     res.assignSocket(socket);
     const isChunked = req.headers['transfer-encoding'] !== undefined;
-    const detach = (): void => res.detachSocket(socket);
+    /* Node passes it on only from its own connections. */
+    const onDrain = (): void => void res.emit('drain');
+    socket.on('drain', onDrain);
+    const detach = (): void => {
+      socket.off('drain', onDrain);
+      res.detachSocket(socket);
+    };
     res.once('finish', () => {
       socket.end();
       this.#clock.after(LINGER_MS, () => socket.destroy(), { unref: true });

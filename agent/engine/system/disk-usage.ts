@@ -1,49 +1,83 @@
-/** `GET /system/df`: what each part says of itself. Source: moby daemon/server/router/system (getDiskUsage). */
+/** `GET /system/df`: the engine's own lists, with sizes. Source: moby daemon/server/router/system (getDiskUsage), daemon/disk_usage.go. */
+import type { Ctx } from '#lib/base';
+import type { JsonObject } from '#lib/oci';
 import { badParameter, type EngineRequest, type EngineRoute } from '../http/contract.ts';
-import type { DiskUsage, EnginePart } from '../parts.ts';
+import type { DiskUsage, EngineContainers, EngineHost, EnginePart } from '../parts.ts';
+import { ownList } from './own-answers.ts';
+
+export interface DiskUsagePorts {
+  readonly images: Pick<EngineHost['images'], 'catalog'>;
+  readonly containers: Pick<EngineContainers, 'list'>;
+  /** Bytes of what is in one. */
+  readonly volumes: { sizeBytes(name: string, c: Ctx): Promise<number> };
+  /** Those that there are when it is asked. */
+  readonly parts: readonly EnginePart[];
+}
 
 const TYPES_SINCE = 42;
-const FIELDS: Readonly<Record<string, readonly (keyof DiskUsage)[]>> = {
-  container: ['Containers'],
-  image: ['Images', 'LayersSize'],
-  volume: ['Volumes'],
-  'build-cache': ['BuildCache'],
-};
+const TYPES = ['container', 'image', 'volume', 'build-cache'] as const;
+type Type = (typeof TYPES)[number];
 
-/** `parts`: those that there are when it is asked. */
-export function diskUsageRoute(parts: readonly EnginePart[]): EngineRoute {
+export function diskUsageRoute(ports: DiskUsagePorts): EngineRoute {
   return {
     method: 'GET',
     path: '/system/df',
     async handle(r, reply) {
       const wanted = wantedTypes(r);
-      const told = await Promise.all(parts.map((p) => p.diskUsage?.(r.version, r.c) ?? {}));
-      const all: DiskUsage = Object.assign({}, ...told);
-      const out = new Map<string, unknown>([['LayersSize', 0]]);
-      for (const [type, fields] of Object.entries(FIELDS))
-        for (const field of fields) out.set(field, wanted.has(type) ? (all[field] ?? empty(field)) : absent(field));
-      reply.json(200, { ...Object.fromEntries(out), ...(r.version < TYPES_SINCE ? { BuilderSize: sizeOf(all) } : {}) });
+      const all: DiskUsage[] = [];
+      for (const type of TYPES) if (wanted.has(type)) all.push(await usageOf(type, ports, r));
+      /* null: not asked for. */
+      const none = { LayersSize: 0, Images: null, Containers: null, Volumes: null, BuildCache: null };
+      const told = Object.assign({}, none, ...all);
+      reply.json(200, r.version < TYPES_SINCE ? { ...told, BuilderSize: sizeOf(told.BuildCache ?? []) } : told);
     },
   };
 }
 
-function wantedTypes(r: EngineRequest): ReadonlySet<string> {
+function wantedTypes(r: EngineRequest): ReadonlySet<Type> {
   const asked = r.query.all('type');
-  if (r.version < TYPES_SINCE || asked.length === 0) return new Set(Object.keys(FIELDS));
-  for (const type of asked) if (!Object.hasOwn(FIELDS, type)) throw badParameter(`unknown object type: ${type}`);
-  return new Set(asked);
+  if (r.version < TYPES_SINCE || asked.length === 0) return new Set(TYPES);
+  return new Set(
+    asked.map((text) => {
+      const type = TYPES.find((t) => t === text);
+      if (type === undefined) throw badParameter(`unknown object type: ${text}`);
+      return type;
+    }),
+  );
 }
 
-function empty(field: keyof DiskUsage): unknown {
-  return field === 'LayersSize' ? 0 : [];
+async function usageOf(type: Type, p: DiskUsagePorts, { version, c }: EngineRequest): Promise<DiskUsage> {
+  if (type === 'container') return { Containers: await list(p, '/containers/json', 'all=1&size=1', version, c) };
+  if (type === 'build-cache') {
+    const told = await Promise.all(p.parts.map((part) => part.diskUsage?.(version, c)));
+    return { BuildCache: told.flatMap((t) => t?.BuildCache ?? []) };
+  }
+  if (type === 'volume') return { Volumes: await volumes(p, version, c) };
+  const layers = await p.images.catalog.layerBytes();
+  const Images = await list(p, '/images/json', 'all=1&shared-size=1', version, c);
+  return { Images, LayersSize: [...layers.values()].reduce((a, b) => a + b, 0) };
 }
 
-/** Of a type that was not asked for. */
-function absent(field: keyof DiskUsage): unknown {
-  return field === 'LayersSize' ? 0 : null;
+function list(p: DiskUsagePorts, path: string, query: string, version: number, c: Ctx): Promise<readonly JsonObject[]> {
+  return ownList(p.parts, { path, query, version }, c);
 }
 
-function sizeOf({ BuildCache = [] }: DiskUsage): number {
-  const sizes = BuildCache.map((b) => ('Size' in b && typeof b.Size === 'number' ? b.Size : 0));
+async function volumes(p: DiskUsagePorts, version: number, c: Ctx): Promise<readonly object[]> {
+  const entries = await ownList(p.parts, { path: '/volumes', query: '', version, key: 'Volumes' }, c);
+  const users = new Map<string, number>();
+  for (const { record } of p.containers.list())
+    for (const name of new Set(record.mounts.map((m) => m.Name)))
+      if (name !== undefined) users.set(name, (users.get(name) ?? 0) + 1);
+  const out: object[] = [];
+  for (const entry of entries) {
+    const name = String(entry['Name']);
+    const Size = await p.volumes.sizeBytes(name, c);
+    out.push({ ...entry, UsageData: { Size, RefCount: users.get(name) ?? 0 } });
+  }
+  return out;
+}
+
+function sizeOf(cache: readonly object[]): number {
+  const sizes = cache.map((b) => ('Size' in b && typeof b.Size === 'number' ? b.Size : 0));
   return sizes.reduce((a, b) => a + b, 0);
 }

@@ -9,7 +9,7 @@ import type { EngineContainers, EngineHost } from '../parts.ts';
 export interface InfoParts {
   readonly host: EngineHost;
   readonly events: Pick<Events, 'followers'>;
-  readonly containers: Pick<EngineContainers, 'list'> | undefined;
+  readonly containers: Pick<EngineContainers, 'list'>;
   /** Of this engine, for as long as its folder lives. */
   readonly id: string;
 }
@@ -89,7 +89,7 @@ const NO_SWARM = {
 } as const;
 
 function containerCounts(containers: InfoParts['containers']): object {
-  const all = containers?.list() ?? [];
+  const all = containers.list();
   const Running = all.filter((x) => x.status === 'running' || x.status === 'restarting').length;
   const Paused = all.filter((x) => x.status === 'paused').length;
   return {
