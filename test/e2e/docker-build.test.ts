@@ -299,6 +299,10 @@ test('COPY --from keeps the capabilities of a file, as a RUN does', async () => 
 test('build prune: steps that no image needs go, with all also the others; an image stays', async () => {
   const at = folder({ Dockerfile: 'FROM busybox AS a\nRUN echo pruned > /p\nFROM busybox\nCOPY --from=a /p /q\n' });
   await build(at, '-t', 'pruned');
+  const used = (await engine.get('/system/df?type=build-cache')).json.BuildCache;
+  const step = used.find((b: { Description: string }) => b.Description === 'RUN echo pruned > /p');
+  expect(step).toMatchObject({ Type: 'regular', Shared: false, InUse: false, Parents: [] });
+  expect(step.Size).toBeGreaterThan(0);
   const first = await engine.docker('builder', 'prune', '-f');
   expect(first.stdout).toMatch(/Total reclaimed space: [1-9]/);
   expect((await build(at, '-t', 'pruned')).stdout.match(/ ---> Using cache/g)).toHaveLength(1);
