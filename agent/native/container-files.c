@@ -237,6 +237,37 @@ static void list_upper(int folder, struct bytes *path, int out, struct bytes *to
 	closedir(d);
 }
 
+/* Of the files of one folder: "NAME NUL KEY NUL VALUE IN HEX NUL" for each attribute that an image holds. */
+static void tell_xattrs(int folder)
+{
+	static char keys[64 << 10], value[64 << 10];
+	struct bytes told = {0};
+	struct stat s;
+	DIR *d = fchdir(folder) < 0 ? NULL : opendir(".");
+	if (!d)
+		fail("xattrs");
+	for (struct dirent *e; (errno = 0, e = readdir(d));) {
+		if (fstatat(folder, e->d_name, &s, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(s.st_mode))
+			continue;
+		ssize_t size = llistxattr(e->d_name, keys, sizeof keys);
+		for (char *key = keys; size > 0 && key < keys + size; key += strlen(key) + 1) {
+			if (strcmp(key, "security.capability") && (strncmp(key, "user.", 5) || !strncmp(key, "user.overlay.", 13)))
+				continue;
+			ssize_t n = lgetxattr(e->d_name, key, value, sizeof value);
+			if (n < 0)
+				fail("xattrs: %s of %s", key, e->d_name);
+			bytes_append(&told, e->d_name, strlen(e->d_name) + 1);
+			bytes_append(&told, key, strlen(key) + 1);
+			for (ssize_t i = 0; i < n; i++)
+				bytes_print(&told, "%02x", (unsigned char)value[i]);
+			bytes_append(&told, "", 1);
+		}
+	}
+	if (errno || (told.size && write_full(1, told.data, told.size) < 0))
+		fail("xattrs");
+	closedir(d);
+}
+
 static int open_stream(const char *socket, const char *token)
 {
 	int fd = connect_unix(socket);
@@ -246,9 +277,9 @@ static int open_stream(const char *socket, const char *token)
 }
 
 /*
- * Fields: "stat", "tar", "export" or "list", path, the agent's socket, token, root, "ro" or "rw", mounts. Answer of stat: its words on
+ * Fields: "stat", "tar", "export", "list" or "xattrs", path, the agent's socket, token, root, "ro" or "rw", mounts. Answer of stat: its words on
  * stdout. Of tar, by the socket: u32 size, these words, the archive. Of export the archive alone.
- * Of list the path is an overlay's upper folder on the host.
+ * Of list the path is an overlay's upper folder on the host. Of xattrs it is a folder of a root that nobody uses; by stdout.
  */
 void verb_read_tree(const struct fields *f)
 {
@@ -256,6 +287,14 @@ void verb_read_tree(const struct fields *f)
 	struct bytes told = {0};
 	char size[4];
 	struct stat s;
+	if (!strcmp(what, "xattrs")) {
+		int top = open(field_text(f, 4), O_PATH | O_DIRECTORY | O_CLOEXEC);
+		int folder = top < 0 ? -1 : open_resolved(top, *path ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, INSIDE);
+		if (folder < 0)
+			fail("xattrs: %s", path);
+		tell_xattrs(folder);
+		return;
+	}
 	int out = strcmp(what, "stat") ? open_stream(field_text(f, 2), field_text(f, 3)) : 1;
 	if (!strcmp(what, "list")) {
 		struct bytes at = {0};

@@ -1,9 +1,20 @@
 /** `docker build` by the stock CLI (classic builder) on a real engine: what users see, and what is in the image. Needs root. */
-import { mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  createReadStream,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
+import { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
+import Docker from 'dockerode';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { tarBytes, tarHeader } from '#lib/oci';
+import { parseDigest } from '#lib/base';
+import { readTar, tarBytes, tarHeader } from '#lib/oci';
 import { type Run, TestEngine } from '../harness/engine.ts';
 
 let engine: TestEngine;
@@ -246,9 +257,52 @@ test('build: an archive that leads out of itself reads and writes nothing of the
   expect(() => readFileSync('/etc/shadow2')).toThrow('ENOENT');
 });
 
+test('dockerode: buildImage and followProgress, as Testcontainers does it', async () => {
+  const docker = new Docker({ socketPath: engine.socket });
+  const body = await context({ Dockerfile: 'FROM busybox\nARG V\nRUN echo v=$V; exit $V\n' });
+  const follow = async (V: string): Promise<{ stream?: string; error?: string; aux?: { ID: string } }[]> => {
+    const options = { t: 'by-dockerode', buildargs: { V }, pull: false, rm: true, forcerm: true };
+    const stream = await docker.buildImage(Readable.from([body]), options);
+    return new Promise((resolve, reject) => {
+      docker.modem.followProgress(stream, (e, out) => (e ? reject(e) : resolve(out)));
+    });
+  };
+  const lines = await follow('0');
+  expect(lines.map((l) => l.stream ?? '').join('')).toContain('v=0\n');
+  expect(lines.find((l) => l.aux)?.aux?.ID).toBe((await imageOf('by-dockerode')).id);
+  const [last] = (await follow('9')).slice(-1);
+  expect(last?.error).toContain('returned a non-zero code: 9');
+});
+
+test('COPY --from keeps the capabilities of a file, as a RUN does', async () => {
+  const capability = Buffer.from('0100000200200000000000000000000000000000', 'hex'); // cap_net_raw=ep, revision 2
+  using session = engine.images.builds.session();
+  const { layers, config } = await session.image('busybox', { pull: false }, engine.c);
+  const header = tarHeader({ type: 'file', path: 'bin/ping2', mode: 0o755, sizeBytes: 2 });
+  const tar = await tarBytes([
+    { header: { ...header, xattrs: new Map([['security.capability', capability]]) }, data: Buffer.from('#!') },
+  ]);
+  const layer = await session.addLayer(layers, Readable.from([tar]), engine.c);
+  const document = JSON.parse(config.toString());
+  document.rootfs.diff_ids.push(layer.diffId);
+  const image = { references: ['capable'], config: Buffer.from(JSON.stringify(document)), layers: [...layers, layer] };
+  await session.putImage(image, engine.c);
+  await build(folder({ Dockerfile: 'FROM busybox\nCOPY --from=capable /bin/ping2 /bin/copied\n' }), '-t', 'copied');
+  const newest = (await session.image('copied', { pull: false }, engine.c)).layers.at(-1);
+  const entries = readTar(createReadStream(session.blobPath(parseDigest(newest?.diffId ?? ''))));
+  for await (const e of entries)
+    if (e.header.path === 'bin/copied') expect(e.header.xattrs.get('security.capability')).toEqual(capability);
+  expect(newest?.bytes).toBeGreaterThan(0);
+  expect.assertions(2);
+});
+
 test('build prune: steps that no image needs go, with all also the others; an image stays', async () => {
   const at = folder({ Dockerfile: 'FROM busybox AS a\nRUN echo pruned > /p\nFROM busybox\nCOPY --from=a /p /q\n' });
   await build(at, '-t', 'pruned');
+  const used = (await engine.get('/system/df?type=build-cache')).json.BuildCache;
+  const step = used.find((b: { Description: string }) => b.Description === 'RUN echo pruned > /p');
+  expect(step).toMatchObject({ Type: 'regular', Shared: false, InUse: false, Parents: [] });
+  expect(step.Size).toBeGreaterThan(0);
   const first = await engine.docker('builder', 'prune', '-f');
   expect(first.stdout).toMatch(/Total reclaimed space: [1-9]/);
   expect((await build(at, '-t', 'pruned')).stdout.match(/ ---> Using cache/g)).toHaveLength(1);
@@ -257,6 +311,24 @@ test('build prune: steps that no image needs go, with all also the others; an im
   expect((await engine.post('/build/prune?all=1')).json).toMatchObject({ CachesDeleted: [] });
   expect(await inside('pruned', 'cat /q')).toBe('pruned\n');
   expect((await engine.post('/build/prune?filters={"nope":["1"]}')).status).toBe(400);
+});
+
+test('cache mounts: kept between builds, measured, and gone with a prune', async () => {
+  const run = (n: number): string => `FROM busybox\nRUN --mount=type=cache,target=/c echo ${n} >> /c/log; cat /c/log\n`;
+  await build(folder({ Dockerfile: run(1) }));
+  await engine.restart();
+  expect((await build(folder({ Dockerfile: run(2) }))).stdout).toContain('\n1\n2\n');
+  const mounts = join(engine.folder, 'build/mounts');
+  const [folderName] = readdirSync(mounts).filter((n) => !n.includes('.'));
+  await engine.until('it is measured', () => {
+    const { bytes } = JSON.parse(readFileSync(join(mounts, `${folderName}.json`), 'utf8'));
+    return bytes > 0 ? true : undefined;
+  });
+  expect((await engine.post('/build/prune?keep-storage=999999999999')).json.CachesDeleted).toEqual([]);
+  const gone = (await engine.post('/build/prune')).json;
+  expect(gone.CachesDeleted).toContain(folderName);
+  expect(readdirSync(mounts)).toEqual([]);
+  expect((await build(folder({ Dockerfile: run(3) }))).stdout).toContain('\n3\n ---> Removed');
 });
 
 function context(files: Readonly<Record<string, string>>): Promise<Buffer> {

@@ -12,15 +12,23 @@ import { byBytes, type Entry, type EntryType, type SourceTree } from './tree.ts'
 const READ_BYTES = 256 * 1024;
 const MODE_BITS = 0o7777n;
 
+/** Of the files of a folder of the tree that have some: by name, by key. */
+export type XattrsOf = (folder: string, c: Ctx) => Promise<ReadonlyMap<string, ReadonlyMap<string, Buffer>>>;
+
+const NO_XATTRS: ReadonlyMap<string, Buffer> = new Map();
+
 export class FolderTree implements SourceTree {
   readonly #root: string;
+  readonly #xattrsOf: XattrsOf | undefined;
+  readonly #xattrs = new Map<string, ReturnType<XattrsOf>>();
 
-  /** `root`: an absolute path, mounted and at rest. */
-  constructor(root: string) {
+  /** `root`: an absolute path, mounted and at rest. Without `xattrsOf` files have no extended attributes. */
+  constructor(root: string, xattrsOf?: XattrsOf) {
     this.#root = root;
+    this.#xattrsOf = xattrsOf;
   }
 
-  async stat(path: string): Promise<Entry | undefined> {
+  async stat(path: string, c: Ctx): Promise<Entry | undefined> {
     const full = join(this.#root, path);
     const s = await lstat(full, { bigint: true }).catch(ignoreMissing);
     if (s === undefined) return undefined;
@@ -38,8 +46,23 @@ export class FolderTree implements SourceTree {
       linkPath: type === 'symlink' ? await readlink(full) : '',
       deviceMajor: isDevice ? Number((s.rdev >> 8n) & 0xfffn) : 0,
       deviceMinor: isDevice ? Number((s.rdev & 0xffn) | ((s.rdev >> 12n) & 0xfff00n)) : 0,
-      xattrs: new Map(),
+      xattrs: type === 'file' ? await this.#xattrsAt(path, c) : NO_XATTRS,
     };
+  }
+
+  /** A folder is asked once, when the first of its files is looked at. */
+  async #xattrsAt(path: string, c: Ctx): Promise<ReadonlyMap<string, Buffer>> {
+    if (this.#xattrsOf === undefined) return NO_XATTRS;
+    const at = path.lastIndexOf('/');
+    const folder = path.slice(0, Math.max(at, 0));
+    const known = this.#xattrs.get(folder) ?? this.#xattrsOf(folder, c);
+    this.#xattrs.set(folder, known);
+    try {
+      return (await known).get(path.slice(at + 1)) ?? NO_XATTRS;
+    } catch (e) {
+      this.#xattrs.delete(folder);
+      throw e;
+    }
   }
 
   async list(path: string): Promise<readonly string[]> {

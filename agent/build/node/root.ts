@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Ctx } from '#lib/base';
 import type { BuildSession } from '../../images/build-store.ts';
+import { folderXattrs } from '../../kernel/linux/container-files.ts';
 import { resolveUser } from '../../pods/user.ts';
 import { FolderTree } from '../context/folder-tree.ts';
 import type { SourceTree } from '../context/tree.ts';
@@ -28,7 +29,8 @@ export class NodeRoot implements StepRoot {
   readonly #c: Ctx;
 
   constructor(host: RootHost, o: { id: string; path: string; layers: readonly Layer[] }, c: Ctx) {
-    this.tree = new FolderTree(o.path);
+    const { helper } = host.step.kernel;
+    this.tree = new FolderTree(o.path, (folder, own) => folderXattrs(helper, o.path, folder, own));
     this.#host = host;
     this.#id = o.id;
     this.#path = o.path;
@@ -51,7 +53,7 @@ export class NodeRoot implements StepRoot {
         this.#host.mounts,
         wanted,
         async (mounts) => {
-          const points = await MountPoints.look(this.#path, this.tree, mountTargets(mounts), c);
+          const points = await MountPoints.look(this.#path, new FolderTree(this.#path), mountTargets(mounts), c);
           const code = await runStepContainer(this.#host.step, { rootfs: this.#path, scratch, process, mounts }, c);
           await points.takeAway(this.#path, c);
           return code;

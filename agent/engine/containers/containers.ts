@@ -126,7 +126,7 @@ export class Containers implements EngineContainers, AsyncDisposable {
 
   async create(
     body: CreateBody,
-    o: { name: string; version: number },
+    o: { name: string; version: number; platform: string },
     c: Ctx,
   ): Promise<{ id: ContainerId; warnings: readonly string[] }> {
     const own = { ...this.#c, log: c.log };

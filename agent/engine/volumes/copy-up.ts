@@ -21,7 +21,7 @@ export async function copyUp(
   if ((await readdir(o.mountpoint)).length > 0) return;
   const tree = new FolderTree(o.rootfs);
   const inside = await resolveIn(tree, clipped(o.path), { last: true }, c);
-  if ((await tree.stat(inside))?.type !== 'folder') return;
+  if ((await tree.stat(inside, c))?.type !== 'folder') return;
   const source = `${join(o.rootfs, inside)}/.`;
   if (o.staging === undefined) return copy(kernel, source, o.mountpoint, c);
   // A copy that was cut short is never taken for a whole one.

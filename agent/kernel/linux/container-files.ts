@@ -100,6 +100,27 @@ export async function* listUpper(helper: Helper, folder: string, c: Ctx): AsyncG
   }
 }
 
+/** Attributes of the files of one folder of a root that nobody uses, as far as an image holds them: by name, by key. */
+export async function folderXattrs(
+  helper: Helper,
+  root: string,
+  folder: string,
+  c: Ctx,
+): Promise<ReadonlyMap<string, ReadonlyMap<string, Buffer>>> {
+  const view = { rootfs: root, readOnly: true, mounts: [] };
+  const answer = await helper.request('readTree', ['xattrs', folder, '', '', ...viewFields(view)], c.signal);
+  if (answer.code !== 0) throw errorOf(answer);
+  if (answer.cut) throw new StatusError('TooLarge', `/${folder}: too many extended attributes in one folder`);
+  const out = new Map<string, Map<string, Buffer>>();
+  const words = answer.stdout.toString().split('\0');
+  for (let at = 0; at + 3 <= words.length; at += 3) {
+    const [name = '', key = '', hex = ''] = words.slice(at, at + 3);
+    const ofFile = out.get(name) ?? new Map<string, Buffer>();
+    out.set(name, ofFile.set(key, Buffer.from(hex, 'hex')));
+  }
+  return out;
+}
+
 export interface WriteTree {
   /** A folder in the root, links followed. */
   readonly path: string;

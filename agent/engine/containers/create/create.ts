@@ -8,9 +8,10 @@ import { posix } from 'node:path';
 import type { Ctx } from '#lib/base';
 import type { Image } from '../../../images/images.ts';
 import type { ContainerId } from '../../../runtime/runtime.ts';
-import { badParameter, type EngineError } from '../../http/contract.ts';
+import { badParameter, type EngineError, notFound } from '../../http/contract.ts';
 import type { ContainerRecord, EngineHost, EngineImages, EngineNetworks, EngineVolumes } from '../../parts.ts';
-import type { ContainerConfig, HostConfig, MountPoint } from '../../types.ts';
+import type { ContainerConfig, HostConfig, ImageDocument, MountPoint } from '../../types.ts';
+import { ANONYMOUS_LABEL } from '../../volumes/record.ts';
 import type { StoredContainer } from '../life/ports.ts';
 import { logLimits } from '../run/log.ts';
 import type { CreateBody } from './decode.ts';
@@ -45,7 +46,7 @@ export interface Created {
 export async function createContainer(
   p: CreatePorts,
   body: CreateBody,
-  o: { readonly name: string; readonly version: number },
+  o: { readonly name: string; readonly version: number; readonly platform?: string },
   c: Ctx,
 ): Promise<Created> {
   const idOf = (text: string): string | undefined => {
@@ -63,6 +64,7 @@ export async function createContainer(
   await checkBinds(hostConfig);
   if (body.config.Image === '') throw badParameter('config cannot be empty in order to create a container');
   const { image, document } = await p.images.find(body.config.Image, c);
+  checkPlatform(o.platform ?? '', body.config.Image, document);
   const merged = mergedConfig(body.config, document.config);
   const nameOf = (text: string): string => {
     try {
@@ -109,21 +111,28 @@ async function make(p: CreatePorts, record: ContainerRecord, parts: Parts, c: Ct
     await p.root(stored.record, parts.image, c);
     return stored;
   }
-  await p.save({ record, hasRun: false, removal: { volumes: true } });
+  /* Who makes an anonymous volume has its name on disk before. */
+  const named = parts.wanted.map((w) => ({ w, name: w.source || p.host.random.hex(32) }));
+  const names = named.flatMap(({ w, name }) => (w.type === 'volume' ? [{ ...mountPointOf(w), Name: name }] : []));
+  await p.save({ record: { ...record, mounts: names }, hasRun: false, removal: { volumes: true } });
   const rootfs = await p.root(record, parts.image, c);
   const mounts: MountPoint[] = [...parts.inherited];
-  for (const w of parts.wanted) {
-    mounts.push(w.type === 'volume' ? await volumeMount(p, w, rootfs, c) : mountPointOf(w));
-    await p.save({ record: { ...record, mounts }, hasRun: false, removal: { volumes: true } });
-  }
+  for (const { w, name } of named)
+    mounts.push(w.type === 'volume' ? await volumeMount(p, { w, name }, rootfs, c) : mountPointOf(w));
   const stored = { record: { ...record, mounts }, hasRun: false };
   await p.save(stored);
   return stored;
 }
 
-async function volumeMount(p: CreatePorts, w: WantedMount, rootfs: string, c: Ctx): Promise<MountPoint> {
-  const { driver, labels, options } = w;
-  const volume = await p.volumes.create({ name: w.source, driver, labels, options }, c);
+async function volumeMount(
+  p: CreatePorts,
+  { w, name }: { readonly w: WantedMount; readonly name: string },
+  rootfs: string,
+  c: Ctx,
+): Promise<MountPoint> {
+  const { driver, options } = w;
+  const labels = w.source === '' ? { ...w.labels, [ANONYMOUS_LABEL]: '' } : w.labels;
+  const volume = await p.volumes.create({ name, driver, labels, options }, c);
   if (w.isCopied) await p.volumes.copyUp(volume.name, { rootfs, path: w.target }, c);
   return { ...mountPointOf(w), Name: volume.name, Source: volume.mountpoint, Driver: volume.driver };
 }
@@ -176,6 +185,21 @@ function checkRuntime(p: CreatePorts, { Runtime: name = 'runc' }: HostConfig): v
     ...p.host.runtime.handlers.map((h) => h.name).filter((n) => n !== ''),
   ];
   if (!known.includes(name)) throw badParameter(`unknown or invalid runtime name: ${name}`);
+}
+
+/** Who hears 404 pulls the image of the platform. Source: moby daemon/images/image.go. */
+function checkPlatform(wish: string, name: string, d: ImageDocument): void {
+  if (wish === '') return;
+  const [os = '', architecture = '', variant = ''] = wish.toLowerCase().split('/');
+  const isFit =
+    os === d.os &&
+    (architecture === '' || architecture === d.architecture) &&
+    (variant === '' || d.variant === '' || variant === d.variant);
+  if (isFit) return;
+  const own = [d.os, d.architecture, d.variant].filter((t) => t !== '').join('/');
+  throw notFound(
+    `image with reference ${name} was found but its platform (${own}) does not match the specified platform (${wish})`,
+  );
 }
 
 /** Of Mounts; `-v` makes what is missing. */

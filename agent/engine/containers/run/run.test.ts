@@ -101,6 +101,11 @@ describe('specification', () => {
     expect(s.linux.rootfsPropagation).toBe('shared');
   });
 
+  test('annotations, but for what a runtime would do by them', () => {
+    const s = spec({ Annotations: { a: 'b', 'run.oci.seccomp_bpf_data': 'x' } });
+    expect(s.annotations).toEqual({ a: 'b' });
+  });
+
   test('an init comes first', () => {
     expect(spec({}, { hasInit: true }).process.args).toEqual(['/sbin/docker-init', '--', 'sh', '-c', 'x']);
   });

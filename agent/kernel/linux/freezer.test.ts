@@ -1,0 +1,53 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { type Ctx, silentLogger, VirtualClock } from '#lib/base';
+import { cgroupFreezer } from './freezer.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'berth-freezer-'));
+afterAll(() => rmSync(root, { recursive: true }));
+const clock = new VirtualClock();
+const c: Ctx = { signal: new AbortController().signal, clock, log: silentLogger };
+
+function cgroup(name: string, files: Readonly<Record<string, string>>): string {
+  mkdirSync(join(root, name), { recursive: true });
+  for (const [file, text] of Object.entries(files)) writeFileSync(join(root, name, file), text);
+  return `/${name}`;
+}
+
+test('v1: frozen when its state says so', async () => {
+  const freezer = cgroupFreezer({ v1: new Map([['freezer', root]]), v2: undefined });
+  const path = cgroup('one', { 'freezer.state': 'THAWED' });
+  expect(await freezer.isFrozen(path, c)).toBe(false);
+  await freezer.freeze(path, c);
+  expect(await freezer.isFrozen(path, c)).toBe(true);
+  await freezer.thaw(path, c);
+  expect(readFileSync(join(root, path, 'freezer.state'), 'utf8')).toBe('THAWED');
+  expect(await freezer.isFrozen('/gone', c)).toBe(false);
+  await expect(freezer.freeze('/gone', c)).rejects.toMatchObject({ kind: 'NotFound' });
+});
+
+test('v2: asked, and waited for; what does not freeze in time goes on', async () => {
+  const freezer = cgroupFreezer({ v1: new Map(), v2: root });
+  const path = cgroup('two', { 'cgroup.freeze': '0', 'cgroup.events': 'populated 1\nfrozen 0\n' });
+  const late = freezer.freeze(path, c);
+  late.catch(() => undefined);
+  for (let n = 0; n < 3; n++) await clock.advance(10);
+  expect(readFileSync(join(root, path, 'cgroup.freeze'), 'utf8')).toBe('1');
+  writeFileSync(join(root, path, 'cgroup.events'), 'populated 1\nfrozen 1\n');
+  for (let n = 0; n < 20; n++) await clock.advance(10);
+  await late;
+  writeFileSync(join(root, path, 'cgroup.events'), 'populated 1\nfrozen 0\n');
+  const never = freezer.freeze(path, c);
+  never.catch(() => undefined);
+  let isOver = false;
+  void never
+    .finally(() => {
+      isOver = true;
+    })
+    .catch(() => undefined);
+  for (let n = 0; n < 20_000 && !isOver; n++) await clock.advance(10);
+  await expect(never).rejects.toMatchObject({ kind: 'DeadlineExceeded' });
+  expect(readFileSync(join(root, path, 'cgroup.freeze'), 'utf8')).toBe('0');
+});
