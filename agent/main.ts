@@ -12,6 +12,8 @@ import { join } from 'node:path';
 import { type Clock, type Ctx, type Logger, makePrivateFolder, type Random, removeDrafts, Scope } from '#lib/base';
 import { ClusterFigures } from './cluster-figures.ts';
 import { credentials, saveCredentials } from './credentials.ts';
+import { engineContainerIds } from './engine/container-folders.ts';
+import { type DoorSettings, openAgentDoor } from './engine/door.ts';
 import { NodePressure } from './eviction/node-pressure.ts';
 import { evictablePods, openEviction } from './eviction/open.ts';
 import { Follow } from './follow.ts';
@@ -31,6 +33,7 @@ import { reportNode } from './node-report.ts';
 import { NodePlugins } from './plugins/open.ts';
 import type { PodDeps } from './pods/deps.ts';
 import { PodManager } from './pods/manager.ts';
+import { nodeContainers } from './pods/node-containers.ts';
 import { NodeObjects } from './pods/objects.ts';
 import { serveStream } from './pods/streams.ts';
 import { SteadyProber } from './probes/steady-prober.ts';
@@ -85,6 +88,8 @@ export interface AgentConfig {
   readonly settings: NodeSettings;
   /** What drivers know as the kubelet's folder; absent = `kubelet` below the home. */
   readonly kubeletRoot?: string | undefined;
+  /** Where the Docker API is served; absent = nowhere. */
+  readonly docker?: DoorSettings | undefined;
   /** Folder of manifests of static pods; absent = `manifests` below the home. */
   readonly staticPodPath?: string | undefined;
 }
@@ -271,6 +276,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     userNamespaces,
     cpus,
     devices: plugins.devices,
+    rootsOfOthers: () => engineContainerIds(at('engine')),
     steadyProber: scope.own(new SteadyProber(() => kernel.openProber(c))),
     admit: (pod) => shutdown.admit() ?? pressure.admit(pod),
     settings,
@@ -337,6 +343,12 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
     }),
   );
   reports.attach(session);
+  const { registries, version, runtime: program } = config;
+  const { runtimeHandlers: handlers, isolation } = configuration;
+  const shared = { kernel, images, folder: at('engine'), instance, registries, version, clock, random, log };
+  const podContainers = (ctx: Ctx): ReturnType<typeof nodeContainers> => nodeContainers(pods, manager, ctx);
+  const served = { ...shared, runtime: program, runtimeHandlers: handlers, isolation, pods: podContainers };
+  await openAgentDoor(configuration.dockerApi ? config.docker : undefined, served, scope, c);
   const reportNow = async (): Promise<void> =>
     session.reportNodeStatus(await nodeStatus(nodeOptions, await images.list(c), clock));
   scope.spawn('health', (signal) => health.run({ ...c, signal }));

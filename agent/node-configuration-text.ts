@@ -13,7 +13,7 @@ type Mistakes = string[];
 export function parseNodeConfiguration(text: string, defaults: NodeConfiguration): NodeConfiguration {
   const mistakes: Mistakes = [];
   const fields = mapping(parse(text) ?? {}, 'the file', mistakes);
-  const { apiVersion, kind, defaultAllowPrivilegeEscalation, runtimeHandlers, ...unknown } = fields;
+  const { apiVersion, kind, defaultAllowPrivilegeEscalation, runtimeHandlers, dockerApi, ...unknown } = fields;
   for (const name of Object.keys(unknown)) mistakes.push(`${name}: there is no such setting`);
   if (apiVersion !== 'config.berth.dev/v1') mistakes.push('apiVersion: must be config.berth.dev/v1');
   if (kind !== 'NodeConfiguration') mistakes.push('kind: must be NodeConfiguration');
@@ -28,8 +28,9 @@ export function parseNodeConfiguration(text: string, defaults: NodeConfiguration
     ),
   };
   const handlers = handlersOf(runtimeHandlers, mistakes);
+  const isServed = flag(dockerApi, defaults.dockerApi, 'dockerApi', mistakes);
   if (mistakes.length > 0) throw new StatusError('Invalid', mistakes.join('\n'));
-  return { isolation, runtimeHandlers: handlers };
+  return { isolation, runtimeHandlers: handlers, dockerApi: isServed };
 }
 
 function handlersOf(value: unknown, mistakes: Mistakes): readonly RuntimeHandler[] {

@@ -24,7 +24,13 @@ describe('node.yaml', () => {
         seccompFolder: join(home, 'seccomp'),
       },
       runtimeHandlers: [],
+      dockerApi: true,
     });
+  });
+
+  test('the Docker API can be switched off', async () => {
+    expect((await read('dockerApi: false')).dockerApi).toBe(false);
+    await expect(read('dockerApi: no thanks')).rejects.toThrow('dockerApi: must be true or false');
   });
 
   test('what it says holds, the rest keeps its defaults', async () => {

@@ -14,6 +14,8 @@ export interface NodeConfiguration {
   readonly isolation: IsolationSettings;
   /** OCI runtimes that RuntimeClasses may name, besides crun, runc and the node's default. */
   readonly runtimeHandlers: readonly RuntimeHandler[];
+  /** The node serves the Docker Engine API on a socket. */
+  readonly dockerApi: boolean;
 }
 
 /** Throws Invalid that names the file and every mistake in it: a node must not run with other settings than it was told. */
@@ -36,5 +38,5 @@ export async function readNodeConfiguration(home: string): Promise<NodeConfigura
 
 export async function defaultNodeConfiguration(home: string): Promise<NodeConfiguration> {
   const isolation = defaultIsolation({ seccompFolder: join(home, 'seccomp'), host: await hostSecurity() });
-  return { isolation, runtimeHandlers: [] };
+  return { isolation, runtimeHandlers: [], dockerApi: true };
 }

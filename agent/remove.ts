@@ -5,6 +5,7 @@
 import { readdir, readlink, rm, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Ctx, realRandom } from '#lib/base';
+import { removeEngine } from './engine/remove.ts';
 import { openKernel } from './kernel/linux/open.ts';
 import { teardownNetwork } from './network/teardown.ts';
 import { teardownPluginRoot } from './plugins/teardown.ts';
@@ -36,10 +37,11 @@ export async function removeNode(o: RemoveNodeOptions, c: Ctx): Promise<void> {
   const uids = new Set(records.map((r) => r.labels[LABELS.uid] ?? ''));
   for (let i = 0; i < records.length; i += AT_ONCE)
     await Promise.all(records.slice(i, i + AT_ONCE).map((r) => runtime.remove(r.id, c)));
+  const programs = inNetns(kernel.programs, o.netns);
+  await removeEngine({ kernel, home: o.home, instance: o.instance, programs }, c);
   await teardownPluginRoot({ kernel, home: o.home }, c);
   for (const mount of await kernel.mounts.below(o.home, c)) await kernel.mounts.unmount(mount, c);
   await kernel.cgroups.remove(`/${o.instance}`, c);
-  const programs = inNetns(kernel.programs, o.netns);
   await teardownNetwork({ kernel: { programs }, instance: o.instance }, c);
   await kernel.mounts.unmount(runtimeStateFolder(o.instance), c);
   await rm(runtimeStateFolder(o.instance), { recursive: true, force: true });

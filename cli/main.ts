@@ -17,6 +17,7 @@ function program(): Command {
     .exitOverride();
   addClusterCommands(berth);
   addServiceCommands(berth);
+  addEngineCommands(berth);
   addRegistryCommands(berth);
   addBuildCommand(berth);
   addSecretsCommands(berth);
@@ -100,8 +101,43 @@ function addServiceCommands(berth: Command): void {
     .option('--config <file>', 'KubeletConfiguration (default kubelet.yaml in the home, where it is there)')
     .option('--label <key=value>', 'of the Node; repeatable', collect)
     .option('--taint <key=value:Effect>', 'of the Node when it registers; repeatable', collect)
+    .option('--no-docker', 'do not serve the Docker Engine API')
+    .option('--docker-socket <path>', 'where it is served (default: docker.sock in /run/berth, or /run/berth-INSTANCE)')
+    .option('--docker-tcp <host:port>', 'serve it there too, to clients with a certificate')
+    .option('--docker-tlscacert <file>', 'PEM; with --docker-tcp: the authority of its clients')
+    .option('--docker-tlscert <file>')
+    .option('--docker-tlskey <file>')
     .option('--log-level <level>', 'debug, info, warn or error', 'info')
     .action(async (o) => (await import('./commands/agent.ts')).runAgent(o));
+}
+
+function addEngineCommands(berth: Command): void {
+  berth
+    .command('engine')
+    .description('serve the Docker Engine API on this machine, without a cluster')
+    .option('--instance <id>', 'what is its own on this machine: cgroups, links, socket (default "berth")')
+    .option('--home <folder>', 'images, containers and volumes (default: engine in BERTH_HOME or /var/lib/berth)')
+    .option('--runtime <name>', 'auto, crun, runc or a path', 'auto')
+    .option('--certs-dir <folder>', 'settings of registries: REGISTRY/hosts.toml', '/etc/berth/certs.d')
+    .option('--socket <path>', 'default: docker.sock in /run/berth, or /run/berth-INSTANCE')
+    .option('--tcp <host:port>', 'listen there too, for clients with a certificate')
+    .option('--tlscacert <file>', 'PEM; with --tcp: the authority of its clients')
+    .option('--tlscert <file>')
+    .option('--tlskey <file>')
+    .option('--log-level <level>', 'debug, info, warn or error', 'warn')
+    .action(async (o) => (await import('./commands/engine.ts')).engineCommand(o));
+  berth
+    .command('ps')
+    .description("list this node's containers: those of pods and those of the Docker API")
+    .option('-a, --all', 'also those that do not run')
+    .option('-q, --quiet', 'print ids alone')
+    .option('--no-trunc', 'whole ids')
+    .option('--format <format>', 'table or json', 'table')
+    .option('--instance <id>')
+    .option('--socket <path>', 'of the node’s Docker API')
+    .action(async (o) => {
+      process.exitCode = await (await import('./commands/ps.ts')).psCommand(o);
+    });
 }
 
 function addRegistryCommands(berth: Command): void {
@@ -188,7 +224,7 @@ function addSecretsCommands(berth: Command): void {
 }
 
 /** What they began is not left half-made because nobody reads on. */
-const GO_ON = ['up', 'down', 'join', 'leave', 'apply', 'delete', 'server', 'agent', 'build'];
+const GO_ON = ['up', 'down', 'join', 'leave', 'apply', 'delete', 'server', 'agent', 'engine', 'build'];
 
 /** `berth get pods | head -1`: the reader has gone, which is no error. */
 function allowClosedOutput(): void {

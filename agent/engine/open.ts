@@ -11,18 +11,24 @@ import { type Clock, type Ctx, type Logger, makePrivateFolder, type Random, Scop
 import type { TlsOptions } from '#lib/http';
 import type { ImagesOptions, OpenImages } from '../images/open.ts';
 import type { LinuxKernel } from '../kernel/linux/open.ts';
+import type { NodeContainer } from '../pods/node-containers.ts';
 import { cgroupClaim } from '../resources/cgroup-claim.ts';
 import type { RuntimeHandler } from '../runtime/handlers.ts';
 import type { IsolationSettings } from '../runtime/isolation/settings.ts';
 import { openRuntime } from '../runtime/open.ts';
 import { openMemoryFolder, runtimeStateFolder } from '../runtime-state.ts';
+import { openBuilds } from './build/open.ts';
+import { engineCgroups } from './cgroups.ts';
 import { openContainers } from './containers/open.ts';
+import type { Events } from './events/events.ts';
 import { openEvents } from './events/open.ts';
+import { openFiles } from './files/open.ts';
 import { EngineError } from './http/contract.ts';
 import { EngineServer } from './http/server.ts';
 import { openEngineImages } from './images/open.ts';
 import type { ImageUser } from './images/remove.ts';
 import { openNetworks } from './networks/open.ts';
+import { teardownEngineNetworks } from './networks/teardown.ts';
 import type { EngineContainers, EngineHost, EnginePart } from './parts.ts';
 import { openStreams } from './streams/open.ts';
 import { openSystem } from './system/open.ts';
@@ -40,6 +46,8 @@ export interface EngineOptions {
   readonly runtimeHandlers: readonly RuntimeHandler[];
   readonly isolation: IsolationSettings;
   readonly registries: Pick<ImagesOptions, 'certsFolder' | 'proxy'>;
+  /** Of the node, beside this engine's; absent where there are no pods. */
+  readonly pods?: ((c: Ctx) => Promise<readonly NodeContainer[]>) | undefined;
   readonly version: string;
   /** For clients that come by TCP. */
   readonly tls?: TlsOptions | undefined;
@@ -49,6 +57,7 @@ export interface EngineOptions {
 }
 
 export interface Engine extends AsyncDisposable {
+  readonly events: Events;
   /** A connection whose listener allows half-open ones; nothing was read of it. */
   accept(socket: Socket, o: { readonly isTls: boolean }): void;
 }
@@ -56,8 +65,9 @@ export interface Engine extends AsyncDisposable {
 export async function openEngine(o: EngineOptions, c: Ctx): Promise<Engine> {
   const scope = new Scope('engine');
   try {
-    const server = await openParts(o, scope, { ...c, signal: scope.signal });
+    const { events, server } = await openParts(o, scope, { ...c, signal: scope.signal });
     return {
+      events,
       accept: (socket, how) => server.accept(socket, how),
       [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
     };
@@ -67,11 +77,7 @@ export async function openEngine(o: EngineOptions, c: Ctx): Promise<Engine> {
   }
 }
 
-export function engineCgroups(instance: string): string {
-  return `/${instance}-docker`;
-}
-
-async function openParts(o: EngineOptions, scope: Scope, c: Ctx): Promise<EngineServer> {
+async function openParts(o: EngineOptions, scope: Scope, c: Ctx): Promise<{ events: Events; server: EngineServer }> {
   const host = await openHost(o, scope, c);
   const parts: EnginePart[] = [];
   const add = <T extends EnginePart>(part: T): T => {
@@ -87,10 +93,14 @@ async function openParts(o: EngineOptions, scope: Scope, c: Ctx): Promise<Engine
   const own = add(scope.own(await openContainers(host, { events, images, volumes, networks }, c)));
   containers.set(own.containers);
   const streams = add(scope.own(openStreams(host, { events, containers: own.containers }, c)));
-  add(await openSystem(host));
+  add(await openFiles(host, { events, images, containers: own.containers }, c));
+  scope.own(add(await openBuilds(host, { events, images }, c)));
+  const system = { events, containers: own.containers, parts, pods: o.pods };
+  add(scope.own(await openSystem(host, system)));
   await own.resume({ execIds: (id) => streams.execIds(id) });
   const routes = parts.flatMap((p) => p.routes);
-  return scope.own(new EngineServer({ routes, version: o.version, tls: o.tls, clock: o.clock, log: o.log }));
+  const { tls, clock, log } = o;
+  return { events, server: scope.own(new EngineServer({ routes, version: host.version, tls, clock, log })) };
 }
 
 function usersOf(containers: Later<EngineContainers>): readonly ImageUser[] {
@@ -124,17 +134,40 @@ class Later<T> {
 }
 
 async function openHost(o: EngineOptions, scope: Scope, c: Ctx): Promise<EngineHost> {
-  const { kernel, images, folder, instance, isolation, registries, version, clock, random, log } = o;
+  const { kernel, images, folder, instance, isolation, registries, clock, random, log } = o;
+  const version = o.version.replace(/^v/, '');
   await makePrivateFolder(folder);
   const stateFolder = runtimeStateFolder(`${instance}-docker`);
   await openMemoryFolder(stateFolder, kernel.mounts, c);
+  const cgroupParent = engineCgroups(instance);
+  /* Closed last, when the signal of all else has gone off: its cleaning up is not to be cancelled. */
+  const own: Ctx = { ...c, signal: new AbortController().signal };
+  let isIdle = false;
+  scope.defer(async () => {
+    if (isIdle) await removeIdle({ kernel, instance, folder, stateFolder }, own);
+  });
   const { runtime: program, runtimeHandlers: handlers } = o;
   const runtime = scope.own(
     await openRuntime({ kernel, folder: join(folder, 'runtime'), runtime: program, handlers, stateFolder }, c),
   );
-  const cgroupParent = engineCgroups(instance);
+  scope.defer(async () => {
+    isIdle = (await runtime.list(own)).every((r) => r.state.phase !== 'running');
+  });
   const claim = await cgroupClaim(join(folder, 'cgroup-claim'), random);
   await kernel.cgroups.ensure(`${cgroupParent}/${claim}`, {}, c);
   const shared = { kernel, images, runtime, isolation, registries };
   return { ...shared, folder, instance, cgroupParent, version, clock, random, log };
+}
+
+/** Nothing runs on: what is there for that goes too, and is made again by the next. */
+async function removeIdle(
+  o: { readonly kernel: LinuxKernel; readonly instance: string; readonly folder: string; readonly stateFolder: string },
+  c: Ctx,
+): Promise<void> {
+  const { kernel, instance, folder, stateFolder } = o;
+  const { programs, namespaces } = kernel;
+  await kernel.cgroups.remove(engineCgroups(instance), c);
+  await teardownEngineNetworks({ programs, namespaces, instance, folder }, c);
+  await kernel.mounts.unmount(stateFolder, c);
+  await kernel.removeTree(stateFolder, c);
 }

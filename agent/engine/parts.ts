@@ -36,6 +36,20 @@ export interface EngineHost {
 
 export interface EnginePart {
   readonly routes: readonly EngineRoute[];
+  /** What it keeps on disk, for `/system/df`: its own field or fields. */
+  readonly diskUsage?: ((version: number, c: Ctx) => Promise<DiskUsage>) | undefined;
+}
+
+/** Of `/system/df` up to API 1.51; entries as in the lists of each. */
+export interface DiskUsage {
+  /** Of all layers, each once. */
+  readonly LayersSize?: number;
+  readonly Images?: readonly object[];
+  /** With SizeRw and SizeRootFs. */
+  readonly Containers?: readonly object[];
+  /** With UsageData. */
+  readonly Volumes?: readonly object[];
+  readonly BuildCache?: readonly object[];
 }
 
 /* ---- events (events/) ---- */

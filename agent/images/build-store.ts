@@ -22,6 +22,7 @@ import {
   parseReference,
 } from '#lib/oci';
 import type { Kernel } from '../kernel/kernel.ts';
+import { layersInUse } from './gc.ts';
 import { BUILD_ROOT, type PullOptions } from './images.ts';
 import type { NodeImages } from './node-images.ts';
 import type { Pins } from './pins.ts';
@@ -95,6 +96,13 @@ export class BuildStore {
     const { snapshots } = this.#parts;
     for (const { containerId } of await snapshots.roots())
       if (containerId.startsWith(BUILD_ROOT)) await snapshots.removeRoot(containerId, c);
+  }
+
+  /** Chain ids that an image or a root needs. */
+  async layersInUse(): Promise<ReadonlySet<string>> {
+    const { records, snapshots } = this.#parts;
+    const sources = (await snapshots.roots()).flatMap((r) => (r.source ? [r.source] : []));
+    return layersInUse(records.all(), sources);
   }
 
   /** Removes what neither an image nor the cache holds; gives the bytes. */

@@ -21,6 +21,10 @@ export interface Held {
   readonly blobs: Iterable<Digest>;
 }
 
+export function heldBy(all: readonly Held[]): Held {
+  return { layers: all.flatMap((h) => [...h.layers]), blobs: all.flatMap((h) => [...h.blobs]) };
+}
+
 export const NOTHING_HELD: Held = { layers: [], blobs: [] };
 
 /** Chain ids that some record or root needs. */

@@ -86,6 +86,10 @@ export class NodeImages implements Images {
     await this.#parts.snapshots.removeRoot(containerId, c);
   }
 
+  discardRoot(containerId: string): Promise<{ gone(c: Ctx): Promise<void> }> {
+    return this.#parts.snapshots.discardRoot(containerId);
+  }
+
   async roots(c: Ctx, prefix?: string): Promise<readonly string[]> {
     c.signal.throwIfAborted();
     const ids = (await this.#parts.snapshots.roots()).map((r) => r.containerId);

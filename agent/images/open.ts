@@ -7,7 +7,7 @@ import type { Kernel } from '../kernel/kernel.ts';
 import { BuildStore } from './build-store.ts';
 import { ImageCatalog } from './catalog.ts';
 import { copyFormat } from './copy.ts';
-import type { Held } from './gc.ts';
+import { type Held, heldBy } from './gc.ts';
 import type { Images } from './images.ts';
 import { NodeImages } from './node-images.ts';
 import { overlayFormat, overlayWorks } from './overlay.ts';
@@ -41,10 +41,18 @@ export interface ImagesOptions {
 export interface OpenImages extends Images, AsyncDisposable {
   /** What builds do with them. */
   readonly builds: BuildStore;
+  /** From now on what `held` says is not collected either, as with ImagesOptions.held. */
+  hold(held: () => Held): Disposable;
+  /** Where lies what was written in a container's root; undefined: plain copies do not know it. */
+  writableLayer(containerId: string): string | undefined;
   /** What people do with them. */
   readonly catalog: ImageCatalog;
   /** How registries are spoken to. */
   readonly registries: RegistryAccess;
+  /** How roots are made. */
+  readonly format: RootFormat['name'];
+  /** As `removeRoot`, for who waits only until it is a root no more (snapshot.ts). */
+  discardRoot(containerId: string): Promise<{ gone(c: Ctx): Promise<void> }>;
 }
 
 const OVERLAY_FOLDER = 'snapshots';
@@ -54,7 +62,9 @@ const OVERLAY_FOLDER = 'snapshots';
  * no longer mounted (a reboot) are mounted again by `mountRoot`.
  */
 export async function openImages(o: ImagesOptions, c: Ctx): Promise<OpenImages> {
-  const { kernel, clock, random, log, held } = o;
+  const { kernel, clock, random, log } = o;
+  const holders = new Set(o.held === undefined ? [] : [o.held]);
+  const held = (): Held => heldBy([...holders].map((holder) => holder()));
   await makePrivateFolder(o.folder);
   const content = await FolderContentStore.open(join(o.folder, 'content'), { keepIngests: false, durable: false });
   const records = await Records.open(join(o.folder, 'images'), clock, log);
@@ -82,9 +92,15 @@ export async function openImages(o: ImagesOptions, c: Ctx): Promise<OpenImages> 
   const images = new NodeImages({ puller, records, content, snapshots, pins, clock, folder: o.folder, held });
   const layers = { kernel, content, records, snapshots, pins, clock, random, folder: o.folder, scratch };
   return Object.assign(images, {
+    writableLayer: (id: string) => (format.name === 'overlay' ? writableLayer(o.folder, id) : undefined),
+    hold: (holder: () => Held): Disposable => {
+      holders.add(holder);
+      return { [Symbol.dispose]: () => void holders.delete(holder) };
+    },
     builds: new BuildStore({ ...layers, images, isKept: o.keepsBuilt ?? true }),
     catalog: new ImageCatalog({ images, records, content, snapshots, pins, clock }),
     registries,
+    format: format.name,
     [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
   });
 }

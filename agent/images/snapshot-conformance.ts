@@ -80,6 +80,22 @@ export function snapshotConformance(suite: SnapshotSuite): void {
     equal(await isThere(root), false);
   });
 
+  test('a discarded root is none at once; what a crash leaves of it goes with the next opening', async (subject) => {
+    const { snapshotter, context } = subject;
+    const source = { imageId: IMAGE, layers: [] };
+    const root = await snapshotter.mountRoot('d1', source, context);
+    await writeFile(join(root, 'mine'), 'gone');
+    const { gone } = await snapshotter.discardRoot('d1');
+    equal(await snapshotter.roots(), []);
+    equal(await isThere(root), false);
+    const next = await subject.reopen();
+    equal(await readdir(await next.mountRoot('d1', source, context)), []);
+    await gone(context);
+    await (await next.discardRoot('d1')).gone(context);
+    await (await next.discardRoot('d1')).gone(context);
+    equal(await next.roots(), []);
+  });
+
   test('an image without layers gives an empty writable root', async ({ snapshotter, context }) => {
     const root = await snapshotter.mountRoot('scratch', { imageId: IMAGE, layers: [] }, context);
     equal(await readdir(root), []);

@@ -68,6 +68,11 @@ export interface Snapshotter {
   mountRoot(containerId: string, source: RootSource, c: Ctx, userNamespace?: UserNamespace): Promise<string>;
   /** Gone is fine. */
   removeRoot(containerId: string, c: Ctx): Promise<void>;
+  /**
+   * Resolves when it is a root no more; `gone` when nothing of it is left. An overlay's end syncs its whole file system, which
+   * nobody needs to wait for.
+   */
+  discardRoot(containerId: string): Promise<{ gone(c: Ctx): Promise<void> }>;
   /** `source` is undefined when a crash cut the root's making short; it can only be removed. */
   roots(): Promise<readonly { containerId: string; source: RootSource | undefined }[]>;
 }
@@ -110,7 +115,9 @@ export class FolderSnapshotter implements Snapshotter, RootCommits {
     o: { folder: string; format: RootFormat; kernel: Kernel; random: Random },
     c: Ctx,
   ): Promise<FolderSnapshotter> {
-    await o.kernel.removeTree(join(o.folder, 'trash'), c);
+    const trash = join(o.folder, 'trash');
+    for (const point of await o.kernel.mounts.below(trash, c)) await o.kernel.mounts.unmount(point, c);
+    await o.kernel.removeTree(trash, c);
     for (const part of ['layers', 'roots', 'trash'])
       await mkdir(join(o.folder, part), { recursive: true, mode: 0o700 });
     return new FolderSnapshotter(o);
@@ -170,6 +177,23 @@ export class FolderSnapshotter implements Snapshotter, RootCommits {
     if (!(await isThere(root))) return;
     await this.#format.dismantle(root, c);
     await this.#discard(root, c);
+  }
+
+  async discardRoot(containerId: string): Promise<{ gone(c: Ctx): Promise<void> }> {
+    const trash = this.#trash();
+    try {
+      /* What is mounted in it goes with it. */
+      await rename(this.#root(containerId), trash);
+    } catch (e) {
+      ignoreMissing(e);
+      return { gone: async () => undefined };
+    }
+    return {
+      gone: async (c) => {
+        await this.#format.dismantle(trash, c);
+        await this.#remove(trash, c);
+      },
+    };
   }
 
   async settle(containerId: string, c: Ctx): Promise<string> {

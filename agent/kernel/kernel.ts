@@ -162,6 +162,8 @@ export interface FolderToPack {
   readonly file: string;
   /** An overlay's upper folder: its whiteouts and opaque folders become those of a layer. */
   readonly overlay: boolean;
+  /** Others may be changing it: what vanishes meanwhile is left out. Default false. */
+  readonly live?: boolean | undefined;
   /** No mtime is later: SOURCE_DATE_EPOCH. */
   readonly latestMs?: number | undefined;
 }

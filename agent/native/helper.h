@@ -86,9 +86,11 @@ void enter_pinned(const char *path, int flag);
 int cloned_tree(const char *path, bool recursive);
 int idmapped_tree(const char *path, bool recursive, int userns);
 int attach_tree(int tree, const char *target);
+/* Onto what an open descriptor names, which nobody can put something else in the place of. */
+int attach_tree_at(int tree, int target);
 /* Read-only, with all that is mounted below it or alone. */
 bool protect_tree(int tree, bool recursive);
-bool forbid_devices(int tree);
+bool forbid_devices(int tree, bool recursive);
 
 /* Request fields as `serve` reads them: NUL-terminated each. */
 struct fields {
@@ -119,6 +121,8 @@ void verb_resolve(const struct fields *f);
 void verb_pin_user(const struct fields *f);
 void verb_overlay_mapped(const struct fields *f);
 void verb_read_files(const struct fields *f);
+void verb_read_tree(const struct fields *f);
+void verb_write_tree(const struct fields *f);
 void verb_prober(const struct fields *f);
 
 int serve_main(void);

@@ -6,10 +6,8 @@
  * Of an overlay's upper folder, character device 0:0 becomes `.wh.NAME`, trusted.overlay.opaque `.wh..wh..opq`, before what
  * they do not hide (opencontainers/image-spec layer.md). Sockets are left out. Nothing is followed; nobody else writes there.
  */
-#include "helper.h"
-#include "sha256.h"
+#include "pack.h"
 #include <dirent.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,9 +17,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-enum { BLOCK = 512, OUT_SIZE = 256 << 10, LINK_BUCKETS = 1 << 14, XATTRS_MAX = 64 << 10 };
-#define OCTAL_7 07777777LL
-#define OCTAL_11 077777777777LL
+enum { LINK_BUCKETS = 1 << 14, LINKS_MAX = 1 << 20, NAMES_MAX = 1 << 22, XATTRS_MAX = 64 << 10 };
 
 struct link_seen {
 	struct link_seen *next;
@@ -30,137 +26,13 @@ struct link_seen {
 	char path[];
 };
 
-struct packer {
-	int out;
-	bool overlay;
-	long long latest; /* mtime in s; -1 = as it is */
-	char path[PATH_MAX];
-	size_t filled;
-	int64_t entries, bytes;
-	struct sha256 hash;
-	struct link_seen *links[LINK_BUCKETS];
-	char buffer[OUT_SIZE];
-};
+static struct link_seen *links[LINK_BUCKETS];
+static size_t link_count;
 
-static void flush(struct packer *p)
+/* Of a tree that changes meanwhile, whatever is gone or has become something else was never there. */
+static bool has_vanished(const struct packer *p)
 {
-	sha256_add(&p->hash, p->buffer, p->filled);
-	if (write_full(p->out, p->buffer, p->filled) < 0)
-		fail("pack: write");
-	p->bytes += (int64_t)p->filled;
-	p->filled = 0;
-}
-
-static void put(struct packer *p, const void *data, size_t size)
-{
-	for (const char *from = data; size > 0;) {
-		size_t n = OUT_SIZE - p->filled < size ? OUT_SIZE - p->filled : size;
-		memcpy(p->buffer + p->filled, from, n);
-		p->filled += n;
-		from += n;
-		size -= n;
-		if (p->filled == OUT_SIZE)
-			flush(p);
-	}
-}
-
-static void put_padding(struct packer *p, int64_t size)
-{
-	static const char zeros[BLOCK];
-	put(p, zeros, (size_t)((BLOCK - size % BLOCK) % BLOCK));
-}
-
-static void pax_record(struct bytes *pax, const char *key, const void *value, size_t size)
-{
-	/* The length counts its own digits. */
-	size_t rest = strlen(key) + size + 3, length = rest + 1;
-	for (size_t digits = 1; ; digits++) {
-		char text[24];
-		length = rest + digits;
-		if ((size_t)snprintf(text, sizeof text, "%zu", length) == digits)
-			break;
-	}
-	bytes_print(pax, "%zu %s=", length, key);
-	bytes_append(pax, value, size);
-	bytes_append(pax, "\n", 1);
-}
-
-static void pax_number(struct bytes *pax, const char *key, long long value)
-{
-	char text[24];
-	pax_record(pax, key, text, (size_t)snprintf(text, sizeof text, "%lld", value));
-}
-
-/* 0 where a pax record holds the number. */
-static void octal(char *field, int width, long long value, long long max)
-{
-	snprintf(field, (size_t)width, "%0*llo", width - 1, value < 0 || value > max ? 0LL : value);
-}
-
-static void put_block(struct packer *p, char block[BLOCK])
-{
-	memcpy(block + 257, "ustar\00000", 8);
-	memset(block + 148, ' ', 8);
-	unsigned sum = 0;
-	for (int i = 0; i < BLOCK; i++)
-		sum += (unsigned char)block[i];
-	snprintf(block + 148, 8, "%06o", sum);
-	block[155] = ' ';
-	put(p, block, BLOCK);
-}
-
-static void put_pax(struct packer *p, const struct bytes *pax)
-{
-	char block[BLOCK] = "PaxHeaders.0";
-	octal(block + 100, 8, 0644, OCTAL_7);
-	octal(block + 108, 8, 0, OCTAL_7);
-	octal(block + 116, 8, 0, OCTAL_7);
-	octal(block + 124, 12, (long long)pax->size, OCTAL_11);
-	octal(block + 136, 12, 0, OCTAL_11);
-	block[156] = 'x';
-	put_block(p, block);
-	put(p, pax->data, pax->size);
-	put_padding(p, (int64_t)pax->size);
-}
-
-static void put_name(char *field, struct bytes *pax, const char *key, const char *name)
-{
-	size_t size = strlen(name);
-	if (size > 100)
-		pax_record(pax, key, name, size);
-	memcpy(field, name, size > 100 ? 100 : size);
-}
-
-/* `pax` holds the attributes already; it is freed. */
-static void put_header(struct packer *p, const char *name, char type, const struct stat *s, const char *link, struct bytes *pax)
-{
-	char block[BLOCK] = {0};
-	long long size = type == '0' ? (long long)s->st_size : 0, mtime = s->st_mtim.tv_sec;
-	if (p->latest >= 0 && mtime > p->latest)
-		mtime = p->latest;
-	put_name(block, pax, "path", name);
-	put_name(block + 157, pax, "linkpath", link);
-	if (size > OCTAL_11)
-		pax_number(pax, "size", size);
-	if (s->st_uid > OCTAL_7)
-		pax_number(pax, "uid", s->st_uid);
-	if (s->st_gid > OCTAL_7)
-		pax_number(pax, "gid", s->st_gid);
-	if (mtime < 0 || mtime > OCTAL_11)
-		pax_number(pax, "mtime", mtime);
-	octal(block + 100, 8, s->st_mode & 07777, OCTAL_7);
-	octal(block + 108, 8, s->st_uid, OCTAL_7);
-	octal(block + 116, 8, s->st_gid, OCTAL_7);
-	octal(block + 124, 12, size, OCTAL_11);
-	octal(block + 136, 12, mtime, OCTAL_11);
-	block[156] = type;
-	octal(block + 329, 8, type == '3' || type == '4' ? major(s->st_rdev) : 0, OCTAL_7);
-	octal(block + 337, 8, type == '3' || type == '4' ? minor(s->st_rdev) : 0, OCTAL_7);
-	if (pax->size)
-		put_pax(p, pax);
-	put_block(p, block);
-	bytes_free(pax);
-	p->entries++;
+	return p->live && (errno == ENOENT || errno == ELOOP || errno == ENOTDIR || errno == ENXIO || errno == EACCES || errno == ESTALE);
 }
 
 /* A whiteout or an opaque mark: an empty file of root. */
@@ -170,7 +42,7 @@ static void put_mark(struct packer *p, size_t at, const char *name)
 	struct bytes none = {0};
 	static char path[PATH_MAX + NAME_MAX + 8];
 	snprintf(path, sizeof path, "%.*s%s%s", (int)at, p->path, at ? "/" : "", name);
-	put_header(p, path, '0', &s, "", &none);
+	tar_put_header(&p->tar, path, '0', &s, "", &none);
 }
 
 static int by_bytes(const void *a, const void *b)
@@ -179,11 +51,11 @@ static int by_bytes(const void *a, const void *b)
 }
 
 /* What of a file's attributes an image holds, sorted. */
-static void pax_xattrs(int fd, const char *path, struct bytes *pax)
+static void pax_xattrs(int fd, const char *path, bool live, struct bytes *pax)
 {
 	static char names[XATTRS_MAX], value[XATTRS_MAX], key[300], *sorted[1024];
 	ssize_t size = flistxattr(fd, names, sizeof names);
-	if (size < 0 && errno != ENOTSUP)
+	if (size < 0 && errno != ENOTSUP && !(live && errno == ERANGE))
 		fail("pack: attributes of %s", path);
 	size_t count = 0;
 	for (char *at = names; size > 0 && at < names + size && count < 1024; at += strlen(at) + 1)
@@ -192,6 +64,8 @@ static void pax_xattrs(int fd, const char *path, struct bytes *pax)
 	qsort(sorted, count, sizeof *sorted, by_bytes);
 	for (size_t i = 0; i < count; i++) {
 		ssize_t n = fgetxattr(fd, sorted[i], value, sizeof value);
+		if (n < 0 && live && (errno == ENODATA || errno == ERANGE))
+			continue;
 		if (n < 0)
 			fail("pack: attribute %s of %s", sorted[i], path);
 		snprintf(key, sizeof key, "SCHILY.xattr.%s", sorted[i]);
@@ -202,10 +76,13 @@ static void pax_xattrs(int fd, const char *path, struct bytes *pax)
 /* The path under which this file was put before, or NULL; then it is remembered. */
 static const char *seen_before(struct packer *p, const struct stat *s)
 {
-	struct link_seen **bucket = &p->links[(s->st_ino ^ s->st_dev) % LINK_BUCKETS];
+	struct link_seen **bucket = &links[(s->st_ino ^ s->st_dev) % LINK_BUCKETS];
 	for (struct link_seen *l = *bucket; l; l = l->next)
 		if (l->device == s->st_dev && l->inode == s->st_ino)
 			return l->path;
+	/* Further ones are told as files of their own. */
+	if (link_count++ >= LINKS_MAX)
+		return NULL;
 	struct link_seen *l = must_alloc(sizeof *l + strlen(p->path) + 1);
 	l->device = s->st_dev;
 	l->inode = s->st_ino;
@@ -220,29 +97,41 @@ static void pack_file(struct packer *p, int folder, const char *name, struct sta
 	struct bytes pax = {0};
 	const char *first = s->st_nlink > 1 ? seen_before(p, s) : NULL;
 	if (first) {
-		put_header(p, p->path, '1', s, first, &pax);
+		tar_put_header(&p->tar, p->path, '1', s, first, &pax);
 		return;
 	}
 	int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 && has_vanished(p))
+		return;
 	if (fd < 0 || fstat(fd, s) < 0)
 		fail("pack: %s", p->path);
-	pax_xattrs(fd, p->path, &pax);
-	put_header(p, p->path, '0', s, "", &pax);
+	if (!S_ISREG(s->st_mode)) {
+		close(fd);
+		if (!p->live)
+			refuse(EPROTO, "pack: %s has changed while it was read", p->path);
+		return;
+	}
+	pax_xattrs(fd, p->path, p->live, &pax);
+	tar_put_header(&p->tar, p->path, '0', s, "", &pax);
 	for (int64_t left = s->st_size; left > 0;) {
-		size_t room = OUT_SIZE - p->filled;
-		ssize_t n = read(fd, p->buffer + p->filled, left < (int64_t)room ? (size_t)left : room);
+		size_t room = TAR_OUT_SIZE - p->tar.filled;
+		ssize_t n = read(fd, p->tar.buffer + p->tar.filled, left < (int64_t)room ? (size_t)left : room);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			fail("pack: %s", p->path);
-		if (n == 0)
+		if (n == 0 && !p->live)
 			refuse(EPROTO, "pack: %s has become shorter while it was read", p->path);
-		p->filled += (size_t)n;
+		if (n == 0) {
+			n = left < (int64_t)room ? (ssize_t)left : (ssize_t)room;
+			memset(p->tar.buffer + p->tar.filled, 0, (size_t)n);
+		}
+		p->tar.filled += (size_t)n;
 		left -= n;
-		if (p->filled == OUT_SIZE)
-			flush(p);
+		if (p->tar.filled == TAR_OUT_SIZE)
+			tar_flush(&p->tar);
 	}
-	put_padding(p, s->st_size);
+	tar_put_padding(&p->tar, s->st_size);
 	close(fd);
 }
 
@@ -251,10 +140,12 @@ static void pack_link(struct packer *p, int folder, const char *name, const stru
 	struct bytes pax = {0};
 	char target[PATH_MAX];
 	ssize_t n = readlinkat(folder, name, target, sizeof target - 1);
+	if (n < 0 && (has_vanished(p) || (p->live && errno == EINVAL)))
+		return;
 	if (n < 0)
 		fail("pack: %s", p->path);
 	target[n] = 0;
-	put_header(p, p->path, '2', s, target, &pax);
+	tar_put_header(&p->tar, p->path, '2', s, target, &pax);
 }
 
 static bool overlay_says(int fd, const char *path, const char *key, char *value, size_t size)
@@ -265,19 +156,19 @@ static bool overlay_says(int fd, const char *path, const char *key, char *value,
 	return n > 0;
 }
 
-static void pack_contents(struct packer *p, int fd, size_t at);
-
 static void pack_folder(struct packer *p, int parent, const char *name, const struct stat *s, size_t at)
 {
 	struct bytes pax = {0};
 	static char path[PATH_MAX + 2]; /* Not on the stack: folders are as deep as a path is long. */
 	char value[8];
 	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && has_vanished(p))
+		return;
 	if (fd < 0)
 		fail("pack: %s", p->path);
-	pax_xattrs(fd, p->path, &pax);
+	pax_xattrs(fd, p->path, p->live, &pax);
 	snprintf(path, sizeof path, "%s/", p->path);
-	put_header(p, path, '5', s, "", &pax);
+	tar_put_header(&p->tar, path, '5', s, "", &pax);
 	if (p->overlay) {
 		if (overlay_says(fd, p->path, "trusted.overlay.redirect", value, sizeof value))
 			refuse(EPROTO, "pack: %s was moved by the overlay, which must be mounted with redirect_dir=off", p->path);
@@ -288,17 +179,20 @@ static void pack_folder(struct packer *p, int parent, const char *name, const st
 	close(fd);
 }
 
-static void pack_entry(struct packer *p, int folder, const char *name, size_t at)
+void pack_entry(struct packer *p, int folder, const char *name, size_t at)
 {
 	struct stat s;
 	struct bytes pax = {0};
 	size_t size = strlen(name), end = at + (at ? 1 : 0) + size;
 	if (end >= PATH_MAX)
 		refuse(ENAMETOOLONG, "pack: a path below %.200s is longer than %d bytes", p->path, PATH_MAX);
-	if (!strncmp(name, ".wh.", 4))
+	if (!strncmp(name, ".wh.", 4) && (p->overlay || !p->live))
 		refuse(EINVAL, "pack: %.*s/%s: names that begin with .wh. cannot be kept in an image", (int)at, p->path, name);
-	if (fstatat(folder, name, &s, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fstatat(folder, name, &s, AT_SYMLINK_NOFOLLOW) < 0) {
+		if (has_vanished(p))
+			return;
 		fail("pack: %s in %s", name, p->path);
+	}
 	if (at)
 		p->path[at] = '/';
 	memcpy(p->path + end - size, name, size + 1);
@@ -309,7 +203,7 @@ static void pack_entry(struct packer *p, int folder, const char *name, size_t at
 	else if (S_ISLNK(s.st_mode))
 		pack_link(p, folder, name, &s);
 	else if (!S_ISSOCK(s.st_mode))
-		put_header(p, p->path, S_ISCHR(s.st_mode) ? '3' : S_ISBLK(s.st_mode) ? '4' : '6', &s, "", &pax);
+		tar_put_header(&p->tar, p->path, S_ISCHR(s.st_mode) ? '3' : S_ISBLK(s.st_mode) ? '4' : '6', &s, "", &pax);
 	p->path[at] = 0;
 }
 
@@ -320,7 +214,7 @@ static bool is_hidden(int folder, const char *name)
 }
 
 /* `at`: length of p->path, which is this folder. Marks first. */
-static void pack_contents(struct packer *p, int fd, size_t at)
+void pack_contents(struct packer *p, int fd, size_t at)
 {
 	DIR *d = fdopendir(dup(fd));
 	char **names = NULL;
@@ -330,6 +224,8 @@ static void pack_contents(struct packer *p, int fd, size_t at)
 	for (struct dirent *e; (errno = 0, e = readdir(d));) {
 		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
 			continue;
+		if (count == NAMES_MAX)
+			refuse(E2BIG, "pack: %s holds more than %d names", p->path, NAMES_MAX);
 		if (count == capacity && !(names = realloc(names, (capacity = capacity ? capacity * 2 : 64) * sizeof *names)))
 			refuse(ENOMEM, "out of memory");
 		if (!(names[count++] = strdup(e->d_name)))
@@ -355,8 +251,18 @@ static void pack_contents(struct packer *p, int fd, size_t at)
 	free(names);
 }
 
-/* One descriptor stays open for each level. */
-static void allow_descriptors(void)
+void pack_top(struct packer *p, int folder)
+{
+	struct stat s;
+	struct bytes pax = {0};
+	if (fstat(folder, &s) < 0)
+		fail("pack");
+	pax_xattrs(folder, p->tar.prefix, p->live, &pax);
+	tar_put_header(&p->tar, "", '5', &s, "", &pax);
+	pack_contents(p, folder, 0);
+}
+
+void pack_allow_descriptors(void)
 {
 	struct rlimit l;
 	if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
@@ -366,28 +272,29 @@ static void allow_descriptors(void)
 }
 
 /*
- * Fields: folder, file to make, 1 for an overlay's upper folder, latest mtime in s or -1. Not synced; after a failure the
- * caller removes the file. Answer: "ENTRIES BYTES DIGEST\n", of the tar.
+ * Fields: folder, file to make, 1 for an overlay's upper folder, latest mtime in s or -1, 1 when others may be changing it. Not
+ * synced; after a failure the caller removes the file. Answer: "ENTRIES BYTES DIGEST\n", of the tar.
  */
 void verb_pack(const struct fields *f)
 {
 	static struct packer p;
-	static const char end[2 * BLOCK];
 	const char *root = field_text(f, 0), *target = field_text(f, 1);
 	p.overlay = field_number(f, 2) != 0;
-	p.latest = field_number(f, 3);
-	allow_descriptors();
+	p.live = field_number(f, 4) != 0;
+	p.tar.latest = field_number(f, 3);
+	p.tar.prefix = "";
+	p.tar.hashed = true;
+	pack_allow_descriptors();
 	int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		fail("pack: %s", root);
-	p.out = open(target, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (p.out < 0)
+	p.tar.out = open(target, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (p.tar.out < 0)
 		fail("pack: %s", target);
-	sha256_open(&p.hash);
+	sha256_open(&p.tar.hash);
 	pack_contents(&p, fd, 0);
-	put(&p, end, sizeof end);
-	flush(&p);
+	tar_end(&p.tar);
 	char digest[65];
-	sha256_hex(&p.hash, digest);
-	dprintf(1, "%lld %lld %s\n", (long long)p.entries, (long long)p.bytes, digest);
+	sha256_hex(&p.tar.hash, digest);
+	dprintf(1, "%lld %lld %s\n", (long long)p.tar.entries, (long long)p.tar.bytes, digest);
 }

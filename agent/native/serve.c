@@ -27,6 +27,7 @@ static void (*const verbs[])(const struct fields *) = {
 	verb_own,
 	[20] = verb_pause, [21] = verb_dial, [22] = verb_unpack_blob, [23] = verb_pin_user,
 	[24] = verb_overlay_mapped, [25] = verb_read_files, [26] = verb_pack,
+	[28] = verb_read_tree, [29] = verb_write_tree,
 	[30] = verb_resolve,
 	[31] = verb_prober,
 };

@@ -33,7 +33,7 @@ static void attach(int tree, const char *target)
 		fail("stage: %s", target);
 	if (S_ISDIR(s.st_mode)) {
 		/* A device node in an image or a claim would be the node's device, where all of them are allowed (privileged). */
-		if (!forbid_devices(tree))
+		if (!forbid_devices(tree, false))
 			fail("stage: nodev %s", target);
 		if (mkdir(target, 0755) < 0)
 			fail("stage: %s", target);

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 enum { LINKS_MAX = 40 };
-#define RESOLVE (RESOLVE_AS_ROOT | RESOLVE_PLAIN_LINKS | RESOLVE_SAME_MOUNT)
 
 void clean(char out[PATH_MAX], const char *path)
 {
@@ -43,12 +42,10 @@ bool is_whiteout(int folder, const char *name)
 	return fstatat(folder, name, &s, AT_SYMLINK_NOFOLLOW) == 0 && S_ISCHR(s.st_mode) && s.st_rdev == makedev(0, 0);
 }
 
-/* By /proc/self/fd: setxattr takes neither O_PATH descriptors nor a folder and a name. */
+/* From inside the folder: setxattr takes neither O_PATH descriptors nor a folder and a name. */
 int set_xattr(int folder, const char *name, const char *key, const void *value, size_t size)
 {
-	char path[PATH_MAX + 64];
-	snprintf(path, sizeof path, "/proc/self/fd/%d/%s", folder, *name ? name : ".");
-	return lsetxattr(path, key, value, size, 0);
+	return fchdir(folder) < 0 ? -1 : lsetxattr(*name ? name : ".", key, value, size, 0);
 }
 
 void set_opaque(int folder, const char *name)
@@ -70,7 +67,7 @@ void make_folder(int folder, const char *name)
 
 int open_folder(const struct unpacker *u, const char *path)
 {
-	return open_resolved(u->root, *path ? path : ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0, RESOLVE);
+	return open_resolved(u->root, *path ? path : ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0, RESOLVE_AS_ROOT | RESOLVE_PLAIN_LINKS | u->resolve);
 }
 
 /*

@@ -87,6 +87,32 @@ static void remember(struct later **list, const char *name, const struct tar_ent
 	*list = l;
 }
 
+/* Where the entry is in the root. */
+static void place(const struct unpacker *u, char path[PATH_MAX], const char *name)
+{
+	clean(path, name);
+	size_t below = strlen(u->below), size = strlen(path);
+	if (!below || !size)
+		return;
+	if (below + size + 2 > PATH_MAX)
+		refuse(ENAMETOOLONG, "unpack: %.200s… is longer than %d bytes", name, PATH_MAX);
+	memmove(path + below + 1, path, size + 1);
+	memcpy(path, u->below, below);
+	path[below] = '/';
+}
+
+/* Docker's words. */
+static void check_kind(const struct unpacker *u, const char *path, int folder, const char *name)
+{
+	struct stat s;
+	if (!u->keeps_kinds || fstatat(folder, name, &s, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	if (S_ISDIR(s.st_mode) && u->tar.entry.type != '5')
+		refuse(EEXIST, "cannot overwrite directory \"/%s\" with non-directory \"/%s\"", path, u->below);
+	if (!S_ISDIR(s.st_mode) && u->tar.entry.type == '5')
+		refuse(EEXIST, "cannot overwrite non-directory \"/%s\" with directory \"/%s\"", path, u->below);
+}
+
 static void unpack_folder(struct unpacker *u, const char *path, int folder, const char *name)
 {
 	struct stat s;
@@ -123,7 +149,7 @@ static void unpack_file(struct unpacker *u, int folder, const char *name)
 static bool make_link(struct unpacker *u, const char *path, const char *target)
 {
 	char clean_target[PATH_MAX];
-	clean(clean_target, target);
+	place(u, clean_target, target);
 	const char *slash = strrchr(clean_target, '/'), *target_name = slash ? slash + 1 : clean_target, *name;
 	if (!*target_name)
 		refuse(EPROTO, "unpack: %s is a hard link to the root", path);
@@ -211,7 +237,7 @@ static void unpack_entry(struct unpacker *u)
 	struct tar_entry *e = &u->tar.entry;
 	char path[PATH_MAX];
 	const char *name;
-	clean(path, e->name.data);
+	place(u, path, e->name.data);
 	u->bytes += e->size;
 	if (++u->entries > u->entries_max && u->entries_max < ENTRIES_MAX)
 		refuse(ENOSPC, "unpack: No space left on device: the layer has more than the %lld entries that are free",
@@ -220,8 +246,15 @@ static void unpack_entry(struct unpacker *u)
 		refuse(EFBIG, "unpack: the archive is too large");
 	if (!*path && e->type != '5')
 		refuse(EPROTO, "unpack: an entry has no name");
+	if (!*path && u->plain)
+		return;
+	if (u->uid >= 0) {
+		e->uid = u->uid;
+		e->gid = u->gid;
+	}
 	int folder = *path ? parent_of(u, path, &name) : (name = path, u->root);
-	if (take_whiteout(folder, name)) {
+	check_kind(u, path, folder, name);
+	if (!u->plain && take_whiteout(folder, name)) {
 		skip_data(u);
 		return;
 	}
@@ -273,17 +306,24 @@ static void complete(struct unpacker *u)
 	}
 }
 
-static void unpack_all(struct unpacker *u, const char *root, struct layer_source *source)
+void unpack_source(struct unpacker *u, struct layer_source *source)
 {
 	u->parent = -1;
-	u->root = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (u->root < 0)
-		fail("unpack: %s", root);
 	umask(0);
 	tar_open(&u->tar, source);
 	while (tar_next(&u->tar))
 		unpack_entry(u);
 	complete(u);
+}
+
+static void unpack_all(struct unpacker *u, const char *root, struct layer_source *source)
+{
+	u->resolve = RESOLVE_SAME_MOUNT;
+	u->uid = -1;
+	u->root = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (u->root < 0)
+		fail("unpack: %s", root);
+	unpack_source(u, source);
 }
 
 void unpack(const char *root, int input)

@@ -21,7 +21,19 @@ struct unpacker {
 	char parent_name[PATH_MAX];
 	struct later *folders, *links;
 	int64_t entries, entries_max, bytes;
+	/* Of `openat2` for folders; RESOLVE_SAME_MOUNT unless others mount below the root. */
+	uint64_t resolve;
+	/* Into a root that is in use (container-files.c): below this clean path, nothing is a whiteout, and the top keeps what it is. */
+	bool plain;
+	char below[PATH_MAX];
+	/* A folder is not replaced by a file, nor a file by a folder. */
+	bool keeps_kinds;
+	/* Of all entries; -1 = as the archive says. */
+	int64_t uid, gid;
 };
+
+/* Unpacks all of it; `root` is open. */
+void unpack_source(struct unpacker *u, struct layer_source *source);
 
 /* unpack-names.c */
 /* A clean relative path: no leading '/', no "." or "..", no doubled '/'. "" is the root. */

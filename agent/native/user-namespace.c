@@ -19,7 +19,7 @@
 
 /* include/uapi/linux/mount.h; one number on all architectures since 5.2 */
 enum { SYS_OPEN_TREE = 428, SYS_MOVE_MOUNT = 429, SYS_MOUNT_SETATTR = 442 };
-enum { TREE_CLONE = 1, TREE_CLOEXEC = O_CLOEXEC, TREE_RECURSIVE = 0x8000, MOVE_FROM_EMPTY = 4 };
+enum { TREE_CLONE = 1, TREE_CLOEXEC = O_CLOEXEC, TREE_RECURSIVE = 0x8000, MOVE_FROM_EMPTY = 4, MOVE_TO_EMPTY = 0x40 };
 struct mount_attributes {
 	uint64_t set, clear, propagation, userns;
 };
@@ -68,9 +68,14 @@ int attach_tree(int tree, const char *target)
 	return (int)syscall(SYS_MOVE_MOUNT, tree, "", AT_FDCWD, target, MOVE_FROM_EMPTY);
 }
 
-bool forbid_devices(int tree)
+int attach_tree_at(int tree, int target)
 {
-	return set_attributes(tree, 0, (struct mount_attributes){.set = ATTRIBUTE_NO_DEVICES});
+	return (int)syscall(SYS_MOVE_MOUNT, tree, "", target, "", MOVE_FROM_EMPTY | MOVE_TO_EMPTY);
+}
+
+bool forbid_devices(int tree, bool recursive)
+{
+	return set_attributes(tree, recursive ? TREE_RECURSIVE : 0, (struct mount_attributes){.set = ATTRIBUTE_NO_DEVICES});
 }
 
 static void pin_path(char path[4096], const char *folder, const char *name)

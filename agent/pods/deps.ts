@@ -48,6 +48,8 @@ export interface PodSettings {
 export interface PodDeps {
   readonly kernel: Kernel;
   readonly images: Images;
+  /** Roots in that store which are no pod's, by their ids; absent = none. */
+  readonly rootsOfOthers?: (() => Promise<ReadonlySet<string>>) | undefined;
   /** Absent: what is on the node is everybody's. */
   readonly imageAccess?: Pick<ImageAccess, 'isOpenTo' | 'pulled'> | undefined;
   readonly runtime: Runtime;

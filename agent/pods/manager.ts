@@ -65,7 +65,8 @@ export class PodManager implements AsyncDisposable {
     ]);
     this.#scope.spawn('refresh tokens', (signal) => this.#refreshTokensForEver(signal));
     const known = new Set(records.map((r) => r.id as string));
-    this.#orphanRoots = roots.filter((id) => !known.has(id));
+    const others = (await this.#d.rootsOfOthers?.()) ?? new Set();
+    this.#orphanRoots = roots.filter((id) => !known.has(id) && !others.has(id));
     this.#adopted = adoptable(records, new Map(attached.map((a) => [a.id as string, a.ip])));
     for (const [uid, pod] of this.#adopted) this.#adopted.set(uid, await adoptAllocation(this.#d, uid, pod));
     const kept = new Set([...this.#adopted.values()].flatMap(idsOf));

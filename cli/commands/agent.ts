@@ -5,6 +5,7 @@ import { createLogger, realClock, realRandom, StatusError } from '#lib/base';
 import { proxiesOf } from '#lib/oci';
 import { startAgent } from '../../agent/main.ts';
 import { primaryIp } from '../../agent/node.ts';
+import { type DockerDoorOptions, dockerDoor } from '../docker-door.ts';
 import { DEFAULT_INSTANCE, defaultHome } from '../layout.ts';
 import { readNodeSettings } from '../node-configuration.ts';
 import { parseTaint, refuseNodeMistakes } from '../node-options.ts';
@@ -30,6 +31,13 @@ export interface AgentOptions {
   readonly taint?: readonly string[];
   readonly config?: string;
   readonly logLevel?: string;
+  /** False with --no-docker. */
+  readonly docker?: boolean;
+  readonly dockerSocket?: string;
+  readonly dockerTcp?: string;
+  readonly dockerTlscacert?: string;
+  readonly dockerTlscert?: string;
+  readonly dockerTlskey?: string;
 }
 
 const DEFAULT_CERTS_FOLDER = '/etc/berth/certs.d';
@@ -47,6 +55,7 @@ export async function runAgent(o: AgentOptions): Promise<void> {
   const log = createLogger({ component: 'agent', level: o.logLevel }).child({ node: nodeName });
   const home = o.home ?? join(defaultHome(instance), 'nodes', nodeName);
   const settings = await readNodeSettings(home, o.config);
+  const docker = o.docker === false ? undefined : await dockerDoor(doorOptions(o), instance, '--docker-');
   await using agent = await startAgent(
     {
       instance,
@@ -69,6 +78,7 @@ export async function runAgent(o: AgentOptions): Promise<void> {
       version: VERSION,
       nodePortRange: [30_000, 32_767],
       settings,
+      docker,
     },
     { clock: realClock, random: realRandom, log },
   );
@@ -76,4 +86,9 @@ export async function runAgent(o: AgentOptions): Promise<void> {
   await untilStopped();
   await agent.prepareStop();
   log.info({}, 'agent stopping; containers run on');
+}
+
+function doorOptions(o: AgentOptions): DockerDoorOptions {
+  const { dockerSocket: socket, dockerTcp: tcp } = o;
+  return { socket, tcp, tlscacert: o.dockerTlscacert, tlscert: o.dockerTlscert, tlskey: o.dockerTlskey };
 }

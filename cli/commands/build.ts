@@ -9,8 +9,9 @@ import { FolderTree } from '../../agent/build/context/folder-tree.ts';
 import { IgnoringTree } from '../../agent/build/context/ignoring-tree.ts';
 import { IgnorePatterns } from '../../agent/build/context/patterns.ts';
 import { DockerfileError } from '../../agent/build/dockerfile/error.ts';
-import { Builder, type BuildRequest } from '../../agent/build/node/builder.ts';
+import type { BuildRequest } from '../../agent/build/node/builder.ts';
 import type { FinishedImage } from '../../agent/build/node/finish.ts';
+import { openOwnBuilder } from '../../agent/build/node/own-builder.ts';
 import { parseOutput, writeArchive } from '../../agent/build/output/archive.ts';
 import { pushImage } from '../../agent/build/output/push.ts';
 import type { PullOptions } from '../../agent/images/images.ts';
@@ -71,17 +72,19 @@ export async function buildCommand(folder: string, o: BuildCommandOptions): Prom
   try {
     await using _turn = await waitForBuilder(home, (holder) => say(`waiting for ${holder}\n`), c);
     const registries = { certsFolder: o.certsDir ?? DEFAULT_CERTS_FOLDER, proxy: proxiesOf(process.env) };
-    await using builder = await Builder.open(
+    await using opened = await openOwnBuilder(
       {
         ...{ folder: home, instance, registries, log, clock: realClock, random: realRandom },
         ...{ helperPath: helperPath(), runtime: o.runtime ?? 'auto', platform: localPlatform() },
       },
       c,
     );
+    const { builder } = opened;
     await using client = new DistributionClient({ random: realRandom, proxy: registries.proxy });
     const outputs = outputsOf(o, { client, home, certsFolder: registries.certsFolder, say, ...asked });
     const image = await builder.build({ ...asked, outputs }, c);
     await builder.tidy(c);
+    await builder.images.builds.sweep(c);
     process.stdout.write(`${image.id}\n`);
     return 0;
   } catch (e) {
@@ -113,6 +116,7 @@ async function requestOf(
   const network = o.network ?? 'default';
   if (network !== 'default' && network !== 'none' && network !== 'host')
     throw new StatusError('Invalid', `--network ${network}: default, none or host`);
+  const credentials = await savedCredentials(process.env);
   const tags = checkTags(o.tag ?? []);
   if (o.push === true && tags.length === 0) throw new StatusError('Invalid', '--push needs a name: add -t');
   const buildArgs = parseBuildArgs(o.buildArg ?? [], process.env);
@@ -124,7 +128,7 @@ async function requestOf(
     pull: o.pull === true,
     secrets: await readSecrets(o.secret ?? [], process.env),
     latestMs: latestOf(buildArgs, process.env),
-    credentials: await savedCredentials(process.env),
+    pulls: credentials === undefined ? {} : { credentials },
     onEvent: (e) => progress.on(e),
   };
 }
@@ -133,7 +137,7 @@ interface OutputParts {
   readonly client: DistributionClient;
   readonly home: string;
   readonly certsFolder: string;
-  readonly credentials?: PullOptions['credentials'];
+  readonly pulls?: PullOptions | undefined;
   readonly say: (text: string) => void;
 }
 
@@ -150,7 +154,7 @@ async function pushAll(image: FinishedImage, p: OutputParts, c: Ctx): Promise<vo
   for (const text of image.references) {
     const { host, repository, tag } = parseReference(text);
     const at = (await hosts.hostsOf(host)).at(-1);
-    const to = p.client.repository(host, repository, { credentials: p.credentials?.(host, repository), at });
+    const to = p.client.repository(host, repository, { credentials: p.pulls?.credentials?.(host, repository), at });
     const folder = join(p.home, 'pushed');
     const { digest } = await pushImage(image, { to, tag: tag ?? 'latest', folder, random: realRandom }, c);
     p.say(`pushed ${host}/${repository}@${digest}\n`);

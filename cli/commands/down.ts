@@ -57,6 +57,7 @@ async function stop(layout: ClusterLayout, purge: boolean, c: Ctx): Promise<void
         },
         c,
       );
+      await rm(runFolder(instance), { recursive: true, force: true });
     }
   });
   if (layout.nodes.some((n) => n.netns !== undefined)) {

@@ -20,6 +20,7 @@ import {
 import { clusterAccess, HttpClient, newKubeconfig, writeKubeconfig } from '#lib/client';
 import { applyManifests } from '../apply.ts';
 import { ClusterPki } from '../cluster-pki.ts';
+import { dockerSocket } from '../docker-door.ts';
 import { ensureEtcdPki } from '../etcd-access.ts';
 import { findCluster, refuseOtherHome } from '../instance.ts';
 import {
@@ -271,6 +272,7 @@ Try next:
   export KUBECONFIG=${kubeconfigPath(layout)}
   kubectl get pods -A -o wide              (or: bin/berth get pods -A)
   kubectl -n hello scale deploy/hello --replicas=5
+  export DOCKER_HOST=unix://${dockerSocket(layout.nodes[0]?.netns ?? layout.instance)}   (docker, compose; or: bin/berth docker-context)
 `);
 }
 

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { StepFailed } from '../../agent/build/dockerfile/error.ts';
 import { BuildProgress } from './build-progress.ts';
 
-const step = { stage: 'make', number: 2, total: 3 };
+const step = { stageIndex: 0, stage: 'make', number: 2, total: 3 };
 
 test('build progress: steps, their output by lines, what was cached', () => {
   let out = '';

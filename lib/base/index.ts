@@ -12,4 +12,5 @@ export * from './random.ts';
 export * from './scope.ts';
 export * from './status.ts';
 export * from './time-limits.ts';
+export * from './turn.ts';
 export * from './wake.ts';

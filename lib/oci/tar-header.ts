@@ -78,7 +78,7 @@ export type PaxRecords = ReadonlyMap<string, Buffer>;
 
 /** Undefined for an all-zero block, the end mark. Throws Invalid when the checksum or a number is wrong. */
 export function readRawHeader(block: Buffer): RawHeader | undefined {
-  if (block.every((b) => b === 0)) return undefined;
+  if (block[0] === 0 && block.every((b) => b === 0)) return undefined;
   verifyChecksum(block);
   const isPosix = block.toString('latin1', 257, 262) === 'ustar';
   const isGnu = block.toString('latin1', 257, 265) === 'ustar  \0';
@@ -224,25 +224,29 @@ function encodeBlock(h: {
   b.write(h.flag, 156, 'latin1');
   h.link.copy(b, 157, 0, 100);
   b.write('ustar\x0000', 257, 'latin1');
-  Buffer.from(h.userName).copy(b, 265, 0, 31);
-  Buffer.from(h.groupName).copy(b, 297, 0, 31);
+  if (h.userName !== '') Buffer.from(h.userName).copy(b, 265, 0, 31);
+  if (h.groupName !== '') Buffer.from(h.groupName).copy(b, 297, 0, 31);
   writeOctal(b, h.deviceMajor, 329, 8);
   writeOctal(b, h.deviceMinor, 337, 8);
   b.fill(0x20, 148, 156);
-  const sum = b.reduce((total, byte) => total + byte, 0);
+  let sum = 0;
+  for (let i = 0; i < BLOCK_BYTES; i++) sum += b[i] ?? 0;
   b.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
   return b;
 }
 
 function verifyChecksum(block: Buffer): void {
   const wanted = readNumber(block, 148, 8);
-  let unsigned = 0;
-  let signed = 0; // old tars summed signed chars
+  // The field itself counts as eight blanks.
+  let unsigned = 8 * 0x20;
+  let negatives = 0; // old tars summed signed chars
   for (let i = 0; i < BLOCK_BYTES; i++) {
-    const byte = i >= 148 && i < 156 ? 0x20 : (block[i] ?? 0);
+    if (i === 148) i = 156;
+    const byte = block[i] ?? 0;
     unsigned += byte;
-    signed += byte > 127 ? byte - 256 : byte;
+    if (byte > 127) negatives++;
   }
+  const signed = unsigned - 256 * negatives;
   if (wanted !== unsigned && wanted !== signed)
     throw new StatusError('Invalid', 'this is not a tar archive, or it is damaged: a header checksum is wrong');
 }
@@ -250,17 +254,16 @@ function verifyChecksum(block: Buffer): void {
 /** Octal text, or base-256 when the top bit is set (GNU, star). */
 function readNumber(block: Buffer, at: number, length: number): number {
   const first = block[at] ?? 0;
-  let value = 0n;
   if (first & 0x80) {
-    value = BigInt(first & 0x40 ? -1 : 0);
+    let value = BigInt(first & 0x40 ? -1 : 0);
     value = (value << 6n) | BigInt(first & 0x3f);
     for (let i = 1; i < length; i++) value = (value << 8n) | BigInt(block[at + i] ?? 0);
-  } else {
-    const text = cString(block, at, length).toString('latin1').trim();
-    if (!/^[0-7]*$/.test(text)) throw new StatusError('Invalid', 'the tar holds a number that is not octal');
-    value = text === '' ? 0n : BigInt(`0o${text}`);
+    return safeNumber(value);
   }
-  return safeNumber(value);
+  const text = cString(block, at, length).toString('latin1').trim();
+  if (!/^[0-7]*$/.test(text)) throw new StatusError('Invalid', 'the tar holds a number that is not octal');
+  // Twelve octal digits are 36 bits.
+  return text === '' ? 0 : Number.parseInt(text, 8);
 }
 
 function safeNumber(value: bigint): number {
@@ -331,5 +334,6 @@ function floorDiv(a: bigint, b: bigint): bigint {
 }
 
 function isAscii(bytes: Buffer): boolean {
-  return bytes.every((b) => b > 0 && b < 0x80);
+  for (const b of bytes) if (b === 0 || b >= 0x80) return false;
+  return true;
 }

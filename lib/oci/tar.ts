@@ -59,27 +59,52 @@ export async function tarBytes(entries: readonly { header: TarHeader; data: Uint
   return Buffer.concat(out);
 }
 
+/** Small entries are given many at a time: a piece a file would cost more than its bytes. */
+const PIECE_BYTES = 64 * 1024;
+
 /** Throws Invalid when a body is not as long as its header says. */
 export async function* writeTar(
   entries:
     | AsyncIterable<{ header: TarHeader; body: AsyncIterable<Uint8Array> | Iterable<Uint8Array> }>
     | Iterable<{ header: TarHeader; body: AsyncIterable<Uint8Array> | Iterable<Uint8Array> }>,
 ): AsyncGenerator<Uint8Array, void, void> {
+  let pieces: Uint8Array[] = [];
+  let bytes = 0;
+  const isFullWith = (piece: Uint8Array): boolean => {
+    if (piece.length > 0) pieces.push(piece);
+    bytes += piece.length;
+    return bytes >= PIECE_BYTES;
+  };
+  const taken = (): Uint8Array => {
+    const [only] = pieces;
+    const out = pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces);
+    [pieces, bytes] = [[], 0];
+    return out;
+  };
   for await (const { header, body } of entries) {
-    yield encodeHeader(header);
+    if (isFullWith(encodeHeader(header))) yield taken();
     let written = 0;
-    for await (const piece of body) {
-      written += piece.length;
-      if (piece.length > 0) yield piece;
+    // A list needs no turn of the loop for each piece.
+    if (Array.isArray(body)) {
+      for (const piece of body) {
+        written += piece.length;
+        if (isFullWith(piece)) yield taken();
+      }
+    } else {
+      for await (const piece of body) {
+        written += piece.length;
+        if (isFullWith(piece)) yield taken();
+      }
     }
     if (written !== header.sizeBytes)
       throw new StatusError(
         'Invalid',
         `"${header.path}" has ${written} bytes, not ${header.sizeBytes} as its header says`,
       );
-    if (paddingOf(written) > 0) yield Buffer.alloc(paddingOf(written));
+    if (isFullWith(Buffer.alloc(paddingOf(written)))) yield taken();
   }
-  yield Buffer.alloc(2 * BLOCK_BYTES);
+  isFullWith(Buffer.alloc(2 * BLOCK_BYTES));
+  yield taken();
 }
 
 /** A header with every field at its plainest: mode 0644 or 0755, root, 1970. */

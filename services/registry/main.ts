@@ -10,6 +10,8 @@ import { ClusterApi } from './cluster/api.ts';
 import { ClusterIdentity } from './cluster/identity.ts';
 import { neededImages } from './cluster/needed.ts';
 import { type RegistryCluster, startRegistry } from './registry.ts';
+import type { S3Settings } from './s3/bucket.ts';
+import type { S3Storage } from './settings.ts';
 import { SettingsFile } from './settings-file.ts';
 
 const FLAGS = [
@@ -70,6 +72,7 @@ async function main(): Promise<void> {
     await startRegistry({
       listen: { host: s.host ?? '127.0.0.1', port: Number(s.port ?? 5000) },
       folder: s.folder ?? '',
+      s3: await s3Of(settings?.now.storage),
       log,
       clock: realClock,
       random: realRandom,
@@ -84,6 +87,13 @@ async function main(): Promise<void> {
     process.once('SIGTERM', resolve);
     process.once('SIGINT', resolve);
   });
+}
+
+async function s3Of(s: S3Storage | undefined): Promise<S3Settings | undefined> {
+  if (s === undefined) return undefined;
+  const { secretAccessKeyFile, caFile, ...rest } = s;
+  const ca = caFile === undefined ? undefined : await readFile(caFile, 'utf8');
+  return { ...rest, secretAccessKey: (await readFile(secretAccessKeyFile, 'utf8')).trim(), ca };
 }
 
 function clusterOf(server: string, pkiFolder: string, scope: Scope): RegistryCluster {

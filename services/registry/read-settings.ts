@@ -7,7 +7,14 @@ import {
   readConfiguration,
   tryParseQuantity,
 } from '#lib/api';
-import { DEFAULT_SETTINGS, type Quota, type RegistrySettings, type RetentionRule, type Upstream } from './settings.ts';
+import {
+  DEFAULT_SETTINGS,
+  type Quota,
+  type RegistrySettings,
+  type RetentionRule,
+  type S3Storage,
+  type Upstream,
+} from './settings.ts';
 
 const YEAR_MINUTES = 365 * 24 * 60;
 const DAY_MINUTES = 24 * 60;
@@ -27,7 +34,7 @@ export async function parseSettings(text: string): Promise<RegistrySettings> {
 
 /** An absent one has the defaults. */
 export function readSettings(value: unknown, at: string, fields: FieldReader): RegistrySettings {
-  const known = ['anonymous', 'publicRead', 'collection', 'quotas', 'retention', 'upstreams'];
+  const known = ['anonymous', 'publicRead', 'collection', 'quotas', 'retention', 'upstreams', 'storage'];
   const o = fields.optionalObject(value, at, known) ?? {};
   return {
     anonymous: readAnonymous(o['anonymous'], `${at}.anonymous`, fields),
@@ -40,6 +47,7 @@ export function readSettings(value: unknown, at: string, fields: FieldReader): R
     upstreams: fields
       .list(o['upstreams'], `${at}.upstreams`)
       .map((v, i) => readUpstream(v, `${at}.upstreams[${i}]`, fields)),
+    storage: readStorage(o['storage'], `${at}.storage`, fields),
   };
 }
 
@@ -111,6 +119,37 @@ function readUpstream(value: unknown, at: string, fields: FieldReader): Upstream
   return {
     ...{ host, url, username: text('username'), passwordFile: text('passwordFile'), caFile: text('caFile') },
     revalidateSeconds: seconds ?? REVALIDATE_SECONDS,
+  };
+}
+
+function readStorage(value: unknown, at: string, fields: FieldReader): S3Storage | undefined {
+  const o = fields.optionalObject(value, at, ['s3']) ?? {};
+  const names = ['endpoint', 'region', 'bucket', 'prefix', 'accessKeyId', 'secretAccessKeyFile', 'caFile'];
+  const s3 = fields.optionalObject(o['s3'], `${at}.s3`, names);
+  if (s3 === undefined) return undefined;
+  const text = (name: string): string => {
+    const value = fields.string(s3[name], `${at}.s3.${name}`);
+    if (value === '') fields.add(fieldErrors.required(`${at}.s3.${name}`, ''));
+    return value;
+  };
+  const optional = (name: string): string | undefined => fields.optionalString(s3[name], `${at}.s3.${name}`);
+  const endpoint = text('endpoint');
+  if (!/^https?:$/.test(URL.canParse(endpoint) ? new URL(endpoint).protocol : ''))
+    fields.add(fieldErrors.invalid(`${at}.s3.endpoint`, endpoint, 'must be an address of https or http'));
+  const prefix = optional('prefix') ?? '';
+  const secretAccessKeyFile = text('secretAccessKeyFile');
+  for (const [name, path] of [
+    ['secretAccessKeyFile', secretAccessKeyFile],
+    ['caFile', optional('caFile')],
+  ] as const)
+    if (path?.startsWith('/') === false)
+      fields.add(fieldErrors.invalid(`${at}.s3.${name}`, path, 'must be an absolute path'));
+  return {
+    ...{ endpoint, bucket: text('bucket'), accessKeyId: text('accessKeyId') },
+    region: optional('region') ?? 'us-east-1',
+    prefix: prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/`,
+    secretAccessKeyFile,
+    caFile: optional('caFile'),
   };
 }
 

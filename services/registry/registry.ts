@@ -6,7 +6,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { type Clock, type Ctx, type Logger, type Random, Scope } from '#lib/base';
-import { FolderContentStore } from '#lib/oci';
+import { type ContentStore, FolderContentStore } from '#lib/oci';
 import { Caller, type Door } from './access/caller.ts';
 import type { Identity } from './access/identity.ts';
 import { requireRight } from './access/require.ts';
@@ -24,6 +24,7 @@ import { Quotas } from './quotas.ts';
 import { Recent } from './recent.ts';
 import { Repositories } from './repository.ts';
 import { route } from './routes.ts';
+import type { S3Settings } from './s3/bucket.ts';
 import { DEFAULT_SETTINGS, type RegistrySettings } from './settings.ts';
 import { Uploads } from './uploads.ts';
 import { Upstreams } from './upstream/upstreams.ts';
@@ -32,6 +33,8 @@ export interface RegistryOptions {
   readonly listen: { readonly host: string; readonly port: number };
   /** Everything the registry keeps lies below; made when absent. */
   readonly folder: string;
+  /** Where the content is instead of in the folder; the rest stays there. */
+  readonly s3?: S3Settings | undefined;
   readonly log: Logger;
   readonly clock: Clock;
   readonly random: Random;
@@ -76,7 +79,7 @@ export async function startRegistry(o: RegistryOptions): Promise<Registry> {
   const scope = new Scope('registry');
   const ctx: Ctx = { signal: scope.signal, clock, log };
   const settings = o.settings ?? (() => DEFAULT_SETTINGS);
-  const content = await FolderContentStore.open(join(o.folder, 'content'), { keepIngests: true });
+  const content = await openContent(o, scope);
   const repositories = await Repositories.open(join(o.folder, 'repositories'));
   const leases = new Leases(clock);
   const needed = o.cluster?.needed ?? (() => Promise.resolve(NOTHING_NEEDED));
@@ -115,6 +118,15 @@ export async function startRegistry(o: RegistryOptions): Promise<Registry> {
     maintenance,
     [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
   };
+}
+
+/** The S3 driver is loaded where it is wanted: most registries have none, and mostly idle. */
+async function openContent(o: RegistryOptions, scope: Scope): Promise<ContentStore> {
+  const { s3: settings, clock, random, log } = o;
+  if (settings === undefined) return FolderContentStore.open(join(o.folder, 'content'), { keepIngests: true });
+  const { S3ContentStore } = await import('./s3/store.ts');
+  const store = await S3ContentStore.open({ settings, folder: join(o.folder, 's3'), clock, random, log });
+  return scope.own(store);
 }
 
 async function answer(parts: Parts, door: Door, req: IncomingMessage, res: ServerResponse): Promise<void> {

@@ -18,6 +18,7 @@ registry:
   retention:
   - {repositories: ['team/**'], tags: [pr-*], keepTags: 3, keepDays: 14, untaggedDays: 1}
   upstreams: [{host: docker.io, username: me, passwordFile: /etc/hub}]
+  storage: {s3: {endpoint: 'https://s3.example', bucket: images, prefix: reg, accessKeyId: AK, secretAccessKeyFile: /etc/s3}}
 `;
 
 describe('settings of the registry', () => {
@@ -37,6 +38,10 @@ describe('settings of the registry', () => {
           ...{ url: undefined, caFile: undefined },
         },
       ],
+      storage: {
+        ...{ endpoint: 'https://s3.example', region: 'us-east-1', bucket: 'images', prefix: 'reg/' },
+        ...{ accessKeyId: 'AK', secretAccessKeyFile: '/etc/s3', caFile: undefined },
+      },
     });
     expect(await parseSettings('kind: ServerConfiguration\n')).toEqual(DEFAULT_SETTINGS);
   });
@@ -50,6 +55,7 @@ describe('settings of the registry', () => {
   quotas: [{prefix: a, bytes: much}]
   upstreams: [{host: A_B, url: ftp://x, passwordFile: x}]
   retention: [{repositories: []}, {repositories: [''], keepTags: -1}]
+  storage: {s3: {endpoint: 'ftp://x', secretAccessKeyFile: key, color: red}}
 `;
     const told = await parseSettings(text).catch((e: unknown) => String(e));
     for (const words of [
@@ -66,6 +72,10 @@ describe('settings of the registry', () => {
       'registry.retention[0]: must have keepTags, keepDays or untaggedDays',
       'registry.retention[1].repositories[0]: Invalid value: ""',
       'registry.retention[1].keepTags: Invalid value: -1',
+      'registry.storage.s3.endpoint: Invalid value: "ftp://x"',
+      'registry.storage.s3.secretAccessKeyFile: Invalid value: "key": must be an absolute path',
+      'unknown field "registry.storage.s3.color"',
+      'registry.storage.s3.bucket: Required value',
     ])
       expect(told).toContain(words);
   });

@@ -11,6 +11,20 @@ export interface RegistrySettings {
   readonly retention: readonly RetentionRule[];
   /** Registries whose images are kept here when they were asked for. */
   readonly upstreams: readonly Upstream[];
+  /** Where blobs are instead of in the registry's folder; read at its start alone. */
+  readonly storage: S3Storage | undefined;
+}
+
+export interface S3Storage {
+  readonly endpoint: string;
+  readonly region: string;
+  readonly bucket: string;
+  /** '' or ends with a slash. */
+  readonly prefix: string;
+  readonly accessKeyId: string;
+  readonly secretAccessKeyFile: string;
+  /** PEM; absent = the authorities that the machine trusts. */
+  readonly caFile: string | undefined;
 }
 
 export interface Upstream {
@@ -51,6 +65,7 @@ export const DEFAULT_SETTINGS: RegistrySettings = {
   quotas: [],
   retention: [],
   upstreams: [],
+  storage: undefined,
 };
 
 /** `pattern`: `*` is anything but `/`, `**` anything; all else stands for itself. Time: both lengths multiplied, whatever the stars. */

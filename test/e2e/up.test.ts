@@ -51,6 +51,22 @@ describe('berth up', () => {
     }
   });
 
+  test('the node serves the Docker API; berth ps shows the containers of pods, docker does not', async () => {
+    const host = `unix:///run/berth-${t.layout.instance}/docker.sock`;
+    expect(t.output).toContain(`export DOCKER_HOST=${host}`);
+    const env = { DOCKER_HOST: host, DOCKER_CONFIG: join(t.layout.home, '.docker') };
+    const info = await run('docker', ['info', '--format', '{{.Containers}} {{.OSType}}'], env, 20_000);
+    expect([info.code, info.stdout], info.stderr).toEqual([0, '0 linux\n']);
+    const ps = await t.berth('ps', '--instance', t.layout.instance, '--format', 'json');
+    const rows = ps.stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, string>);
+    expect(rows, ps.stderr).toHaveLength(3);
+    for (const row of rows)
+      expect(row).toMatchObject({ from: 'pod', names: expect.stringMatching(/^hello\/hello-.*\//) });
+  });
+
   test('a second call says that it runs, changes nothing, and is quick', async () => {
     const pods = (await readyPods(t, 'hello', 'app=hello', 3)).map((p) => p.metadata.uid);
     const version = (await getDeployment(t, 'hello', 'hello')).metadata.resourceVersion;

@@ -45,5 +45,6 @@ async function links({ instance }: { readonly instance: string }): Promise<strin
 
 async function rules({ instance }: { readonly instance: string }): Promise<string[]> {
   const { stdout } = await execute('nft', ['list', 'tables']).catch(() => ({ stdout: '' }));
-  return stdout.split('\n').flatMap((l) => (l.includes(instance) ? [`nft ${l.trim()}`] : []));
+  const marks = [instance, engineNames(instance).prefix];
+  return stdout.split('\n').flatMap((l) => (marks.some((m) => l.includes(m)) ? [`nft ${l.trim()}`] : []));
 }

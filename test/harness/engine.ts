@@ -18,8 +18,7 @@ import { expect } from 'vitest';
 import { type Ctx, createLogger, realClock, realRandom } from '#lib/base';
 import { tarBytes, tarHeader } from '#lib/oci';
 import { type Listener, listenUnix } from '../../agent/engine/http/listen.ts';
-import { teardownEngineNetworks } from '../../agent/engine/networks/teardown.ts';
-import { type Engine, engineCgroups, openEngine } from '../../agent/engine/open.ts';
+import { type Engine, openEngine } from '../../agent/engine/open.ts';
 import { type OpenImages, openImages } from '../../agent/images/open.ts';
 import { type LinuxKernel, openKernel } from '../../agent/kernel/linux/open.ts';
 import { defaultNodeConfiguration } from '../../agent/node-configuration.ts';
@@ -69,7 +68,7 @@ export interface TestEngineOptions {
 
 export class TestEngine {
   readonly home = mkdtempSync(join(tmpdir(), 'berth-engine-'));
-  readonly instance = `bt${realRandom.hex(4)}`;
+  readonly instance = `bt${realRandom.hex(3)}`;
   readonly socket = join(this.home, 'docker.sock');
   readonly c: Ctx;
   readonly #o: TestEngineOptions;
@@ -99,6 +98,10 @@ export class TestEngine {
       throw e;
     }
     return engine;
+  }
+
+  get events(): Engine['events'] {
+    return this.engine.events;
   }
 
   get folder(): string {
@@ -247,14 +250,6 @@ export class TestEngine {
     try {
       await this.#removeAll();
       await this.stop();
-      const cgroups = engineCgroups(this.instance);
-      const claims = (await this.kernel.cgroups.children(cgroups, this.c)).filter((n) => n.startsWith('node-'));
-      for (const claim of claims) await this.kernel.cgroups.remove(`${cgroups}/${claim}`, this.c);
-      expect(await this.kernel.cgroups.children(cgroups, this.c)).toEqual([]);
-      await this.kernel.cgroups.remove(cgroups, this.c);
-      const { programs, namespaces } = this.kernel;
-      await teardownEngineNetworks({ programs, namespaces, instance: this.instance, folder: this.folder }, this.c);
-      await this.kernel.mounts.unmount(runtimeStateFolder(`${this.instance}-docker`), this.c);
       await this.kernel[Symbol.asyncDispose]();
       await this.images[Symbol.asyncDispose]();
       await this.until('nothing left', async () => ((await this.remains()).length === 0 ? true : undefined)).catch(

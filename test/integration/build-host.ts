@@ -7,8 +7,9 @@ import { localPlatform } from '#lib/oci';
 import { FolderTree } from '../../agent/build/context/folder-tree.ts';
 import { IgnoringTree } from '../../agent/build/context/ignoring-tree.ts';
 import { IgnorePatterns } from '../../agent/build/context/patterns.ts';
-import { Builder, type BuildRequest } from '../../agent/build/node/builder.ts';
+import type { Builder, BuildRequest } from '../../agent/build/node/builder.ts';
 import type { FinishedImage } from '../../agent/build/node/finish.ts';
+import { type OwnBuilder, openOwnBuilder } from '../../agent/build/node/own-builder.ts';
 import type { BuildEvent } from '../../agent/build/solve/progress.ts';
 import { helperPath } from './runtime-host.ts';
 
@@ -28,13 +29,15 @@ export class BuildHost implements AsyncDisposable {
   readonly folder: string;
   readonly context: string;
   readonly builder: Builder;
+  readonly #opened: OwnBuilder;
   readonly instance: string;
   events: BuildEvent[] = [];
 
-  private constructor(o: { folder: string; context: string; builder: Builder; instance: string }) {
+  private constructor(o: { folder: string; context: string; opened: OwnBuilder; instance: string }) {
     this.folder = o.folder;
     this.context = o.context;
-    this.builder = o.builder;
+    this.builder = o.opened.builder;
+    this.#opened = o.opened;
     this.instance = o.instance;
   }
 
@@ -43,7 +46,7 @@ export class BuildHost implements AsyncDisposable {
     const files = join(folder, 'context');
     mkdirSync(files, { recursive: true });
     const instance = o.instance ?? `berth-test-${realRandom.hex(4)}`;
-    const builder = await Builder.open(
+    const opened = await openOwnBuilder(
       {
         ...{ folder: join(folder, 'home'), instance, helperPath, runtime: 'auto' },
         registries: { certsFolder: join(folder, 'certs.d') },
@@ -52,7 +55,7 @@ export class BuildHost implements AsyncDisposable {
       },
       context,
     );
-    return new BuildHost({ folder, context: files, builder, instance });
+    return new BuildHost({ folder, context: files, opened, instance });
   }
 
   file(name: string, text: string): void {
@@ -76,7 +79,7 @@ export class BuildHost implements AsyncDisposable {
         ...{ dockerfile, target: '', buildArgs: new Map(), labels: {}, tags: [], noCache: false, pull: false },
         ...{ secrets: new Map(), network: 'default', latestMs: undefined, outputs: [] },
         context: new IgnoringTree(new FolderTree(this.context), ignored),
-        onEvent: (e) => this.events.push(e),
+        onEvent: (e) => void this.events.push(e),
         ...o,
       },
       c,
@@ -92,7 +95,7 @@ export class BuildHost implements AsyncDisposable {
   }
 
   async close(): Promise<void> {
-    await this.builder[Symbol.asyncDispose]();
+    await this.#opened[Symbol.asyncDispose]();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -477,6 +477,38 @@ describe('looking at containers', () => {
   });
 });
 
+test('many clients at once: of one container, and of many; nothing hangs and nothing is left', async () => {
+  const id = await create('trap "exit 0" TERM; while :; do sleep 0.02; done', {}, 'wanted');
+  const calls = [
+    () => engine.post(`/containers/${id}/start`),
+    () => engine.post(`/containers/${id}/stop?t=0`),
+    () => engine.post(`/containers/${id}/kill`),
+    () => engine.post(`/containers/${id}/restart?t=0`),
+    () => engine.post(`/containers/${id}/pause`),
+    () => engine.post(`/containers/${id}/unpause`),
+    () => engine.get(`/containers/${id}/json`),
+    () => engine.delete(`/containers/${id}`),
+  ];
+  const answers = await Promise.all(Array.from({ length: 48 }, (_, n) => calls[(n * 5 + (n >> 3)) % 7]?.()));
+  expect(answers.map((a) => a?.status).filter((s) => ![200, 204, 304, 409].includes(s ?? 0))).toEqual([]);
+  const ends = await Promise.all([1, 2, 3, 4].map(() => engine.delete(`/containers/${id}?force=1`)));
+  expect(ends.map((a) => a.status).sort()).toContain(204);
+  expect(ends.every((a) => [204, 404, 409].includes(a.status))).toBe(true);
+  const codes = await Promise.all(
+    Array.from({ length: 12 }, async (_, n) => (await output(`echo ${n}; exit ${n}`, {})).code),
+  );
+  expect(codes).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+  expect((await engine.get('/containers/json?all=1')).json).toEqual([]);
+});
+
+test('an image of another platform is not found', async () => {
+  const { status, json } = await engine.post('/containers/create?platform=linux/s390x', { Image: 'busybox' });
+  expect({ status, message: json.message }).toEqual({
+    status: 404,
+    message: expect.stringContaining('does not match the specified platform (linux/s390x)'),
+  });
+});
+
 test('an engine that dies loses nothing: what runs is adopted, policies are kept, what ended is told, leftovers go', async () => {
   const always = { HostConfig: { RestartPolicy: { Name: 'always' } } };
   const keeps = await start(['sleep', '1000'], {}, 'keeps');

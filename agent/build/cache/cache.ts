@@ -22,6 +22,8 @@ export interface CachedStep {
   readonly title: string;
   readonly createdMs: number;
   readonly usedMs: number;
+  /** Times it was found since the cache was opened. */
+  readonly uses: number;
 }
 
 export interface PruneRequest {
@@ -29,6 +31,8 @@ export interface PruneRequest {
   readonly keepBytes?: number | undefined;
   /** Not those that were used since. */
   readonly unusedForMs?: number | undefined;
+  /** Not these. */
+  readonly keeps?: ((step: CachedStep) => boolean) | undefined;
 }
 
 /** Titles are for people: a here-document may be long. */
@@ -71,19 +75,19 @@ export class BuildCache {
     const step = this.#byKey.get(key);
     if (step === undefined) return undefined;
     const usedMs = this.#clock.now();
-    this.#byKey.set(key, { ...step, usedMs });
+    this.#byKey.set(key, { ...step, usedMs, uses: step.uses + 1 });
     await utimes(this.#path(key), usedMs / 1000, usedMs / 1000).catch(() => undefined); // pruned meanwhile
     return step;
   }
 
   /** Its layer is there and whole. */
-  async put(step: Omit<CachedStep, 'createdMs' | 'usedMs'>): Promise<void> {
+  async put(step: Omit<CachedStep, 'createdMs' | 'usedMs' | 'uses'>): Promise<void> {
     const now = this.#clock.now();
     const { key, chainId, diffId, bytes } = step;
     const title = step.title.slice(0, TITLE_CHARS_MAX);
     const text = JSON.stringify({ version: 1, chainId, diffId, bytes, title, createdMs: now });
     await writeFileAtomic(this.#path(key), text, { durable: false, mode: 0o600 });
-    this.#byKey.set(key, { key, chainId, diffId, bytes, title, createdMs: now, usedMs: now });
+    this.#byKey.set(key, { key, chainId, diffId, bytes, title, createdMs: now, usedMs: now, uses: 0 });
   }
 
   /** A step whose layer turned out to be gone. */
@@ -115,7 +119,7 @@ export class BuildCache {
     const now = this.#clock.now();
     for (const step of this.all()) {
       const isYoung = o.unusedForMs !== undefined && now - step.usedMs < o.unusedForMs;
-      if (isYoung || (o.keepBytes !== undefined && kept + step.bytes <= o.keepBytes)) {
+      if (isYoung || o.keeps?.(step) === true || (o.keepBytes !== undefined && kept + step.bytes <= o.keepBytes)) {
         kept += step.bytes;
         continue;
       }
@@ -142,5 +146,6 @@ function decode(name: string, bytes: Buffer, usedMs: number): CachedStep {
     title: asString(doc['title'], 'title'),
     createdMs: asSize(doc['createdMs'], 'createdMs'),
     usedMs,
+    uses: 0,
   };
 }

@@ -25,6 +25,8 @@ interface Planned {
   readonly header: TarHeader;
   /** Undefined: no bytes. */
   readonly source: { readonly tree: SourceTree; readonly path: string } | undefined;
+  /** Nothing is there below. */
+  readonly isNew: boolean;
 }
 
 /** Of one instruction: what is copied, from one tree or from several. */
@@ -77,8 +79,9 @@ async function plan(
   // A layer's reader takes such a name for the removal of another file (image-spec layer.md).
   if (path.split('/').some((name) => name.startsWith('.wh.')))
     throw new StatusError('Invalid', `/${path}: names that begin with .wh. cannot be kept in an image`);
-  await planParents(planned, path, o, c);
-  const there = await o.below.stat(path, c);
+  // Below a folder that this layer makes there is nothing yet.
+  const isNew = await planParents(planned, path, o, c);
+  const there = isNew ? undefined : await o.below.stat(path, c);
   const isFolder = s.entry.type === 'folder';
   if (there !== undefined && isFolder !== (there.type === 'folder')) {
     if (isFolder) throw new StatusError('Conflict', `cannot copy to non-directory: /${path}`);
@@ -94,30 +97,35 @@ async function plan(
   }
   const source = s.entry.type === 'file' ? { tree: part.tree, path: s.source } : undefined;
   const owner = part.keepsOwners === true ? undefined : o.owner;
-  planned.set(path, { header: headerOf(path, s.entry, { ...o, owner }), source });
+  planned.set(path, { header: headerOf(path, s.entry, { ...o, owner }), source, isNew: there === undefined });
 }
 
-/** Those that are missing are made by root, 0755. */
-async function planParents(planned: Map<string, Planned>, path: string, o: LayerOptions, c: Ctx): Promise<void> {
+/** Those that are missing are made by root, 0755. Whether the last of them is not there below. */
+async function planParents(planned: Map<string, Planned>, path: string, o: LayerOptions, c: Ctx): Promise<boolean> {
+  let isNew = false;
   for (let at = path.indexOf('/'); at > 0; at = path.indexOf('/', at + 1)) {
     const parent = path.slice(0, at);
     const known = planned.get(parent);
     if (known !== undefined) {
       if (known.header.type !== 'folder')
         throw new StatusError('Conflict', `/${parent} is no folder: /${path} cannot be in it`);
+      isNew = known.isNew;
       continue;
     }
-    const there = await o.below.stat(parent, c);
+    const there: Entry | undefined = isNew ? undefined : await o.below.stat(parent, c);
+    isNew = there === undefined;
     if (there !== undefined && there.type !== 'folder')
       throw new StatusError('Conflict', `cannot copy to /${path}: /${parent} is not a directory`);
     const made = tarHeader({ type: 'folder', path: parent, ...owned(o), mtimeNs: latestNs(o) ?? 0n });
-    planned.set(parent, there === undefined ? { header: made, source: undefined } : folderAsIs(parent, there));
+    planned.set(parent, there === undefined ? { header: made, source: undefined, isNew } : folderAsIs(parent, there));
   }
+  return isNew;
 }
 
 function folderAsIs(path: string, e: Entry): Planned {
   const { mode, uid, gid, mtimeNs, xattrs } = e;
-  return { header: tarHeader({ type: 'folder', path, mode, uid, gid, mtimeNs, xattrs }), source: undefined };
+  const header = tarHeader({ type: 'folder', path, mode, uid, gid, mtimeNs, xattrs });
+  return { header, source: undefined, isNew: false };
 }
 
 function headerOf(path: string, e: Entry, o: LayerOptions): TarHeader {

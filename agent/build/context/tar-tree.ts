@@ -18,6 +18,9 @@ interface Node {
 const ENTRIES_MAX = 2_000_000;
 const READ_BYTES = 256 * 1024;
 const PENDING_BYTES_MAX = 1024 * 1024;
+/** Files up to this size are read from a window of the file: those of one folder mostly lie beside each other. */
+const SMALL_BYTES_MAX = 64 * 1024;
+const WINDOW_BYTES = 1024 * 1024;
 
 /** Life: `receive` → reads → dispose, which removes the file. */
 export class TarTree implements SourceTree, AsyncDisposable {
@@ -29,6 +32,7 @@ export class TarTree implements SourceTree, AsyncDisposable {
   #pendingBytes = 0;
   #entries = 0;
   #bytes = 0;
+  #window: { readonly from: number; readonly bytes: Promise<Buffer> } | undefined;
 
   private constructor(path: string, keepsOwners: boolean) {
     this.#path = path;
@@ -43,16 +47,12 @@ export class TarTree implements SourceTree, AsyncDisposable {
   ): Promise<TarTree> {
     const tree = new TarTree(o.path, o.keepsOwners ?? false);
     try {
-      const file = await open(o.path, 'wx', 0o600);
-      try {
-        for await (const { header, body } of readTar(tar)) {
-          c.signal.throwIfAborted();
-          await tree.#add(header, body, file, o.bytesMax);
-        }
-        await tree.#flush(file);
-      } finally {
-        await file.close();
+      await using file = await open(o.path, 'wx', 0o600);
+      for await (const { header, body } of readTar(tar)) {
+        c.signal.throwIfAborted();
+        await tree.#add(header, body, file, o.bytesMax);
       }
+      await tree.#flush(file);
       return tree;
     } catch (e) {
       await tree[Symbol.asyncDispose]();
@@ -78,6 +78,10 @@ export class TarTree implements SourceTree, AsyncDisposable {
     if (node?.data === undefined) throw new StatusError('NotFound', `/${path} is no file of the context`);
     if (node.entry.sizeBytes === 0) return;
     const { offset } = node.data;
+    if (node.entry.sizeBytes <= SMALL_BYTES_MAX) {
+      yield await this.#small(offset, node.entry.sizeBytes);
+      return;
+    }
     yield* createReadStream(this.#path, {
       start: offset,
       end: offset + node.entry.sizeBytes - 1,
@@ -97,6 +101,25 @@ export class TarTree implements SourceTree, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await rm(this.#path, { force: true });
+  }
+
+  async #small(offset: number, size: number): Promise<Buffer> {
+    for (;;) {
+      const window = this.#window;
+      if (window !== undefined && offset >= window.from && offset + size <= window.from + WINDOW_BYTES) {
+        const bytes = (await window.bytes).subarray(offset - window.from, offset - window.from + size);
+        if (bytes.length === size) return bytes;
+        throw new StatusError('Internal', `the bodies of a context were cut short at ${offset}`);
+      }
+      this.#window = { from: offset, bytes: this.#readAt(offset) };
+    }
+  }
+
+  async #readAt(offset: number): Promise<Buffer> {
+    const buffer = Buffer.allocUnsafe(WINDOW_BYTES);
+    await using file = await open(this.#path, 'r');
+    const { bytesRead } = await file.read(buffer, 0, WINDOW_BYTES, offset);
+    return buffer.subarray(0, bytesRead);
   }
 
   #node(path: string): Node | undefined {

@@ -1,5 +1,5 @@
 /**
- * Local archives that ADD unpacks: told by their first bytes, not by their names. Nothing is unpacked onto a file system: the
+ * Local archives that ADD unpacks, and contexts: told by their first bytes, not by their names. Nothing is unpacked onto a file system: the
  * bodies go to one file, the names to an index. gzip by zlib; bzip2, xz and zstd by their programs.
  * Source: Dockerfile reference, "Adding local tar archives".
  */
@@ -31,16 +31,80 @@ export async function openArchive(
 ): Promise<TarTree | undefined> {
   const compression = compressionOf(await head(tree.read(source, c)));
   if (compression === undefined) return undefined;
-  const { bavail, bsize } = await statfs(o.path.slice(0, o.path.lastIndexOf('/')));
-  const bytesMax = Math.max(0, bavail * bsize - RESERVE_BYTES);
-  const tar = await uncompressed(tree, source, compression, { ...o, bytesMax }, c);
+  const what = `the archive "/${source}"`;
+  const tar = await uncompressed(
+    () => tree.read(source, c),
+    compression,
+    { ...o, what, bytesMax: await room(o.path) },
+    c,
+  );
   // A compressed file that holds no tar is a file as any other.
   if (compression !== 'none' && !isTar(await head(tar()))) return undefined;
+  return indexed(tar(), { path: o.path, what, keepsOwners: true }, c);
+}
+
+/** A tar that is sent, whatever it is packed with; read once. undefined: it is none. `path`: as for `openArchive`. */
+export async function plainTar(
+  bytes: AsyncIterable<Uint8Array>,
+  o: { readonly kernel: Kernel; readonly path: string; readonly what: string },
+  c: Ctx,
+): Promise<AsyncIterable<Uint8Array> | undefined> {
+  const { begin, rest } = await peeked(bytes);
+  const compression = compressionOf(begin);
+  if (compression === undefined) return undefined;
+  return (await uncompressed(() => chained(begin, rest), compression, { ...o, bytesMax: await room(o.path) }, c))();
+}
+
+/** A context that is sent: read once, to its end. All in it is root's. `head` and `rest`: it is no archive. */
+export async function receiveArchive(
+  bytes: AsyncIterable<Uint8Array>,
+  o: { readonly kernel: Kernel; readonly path: string },
+  c: Ctx,
+): Promise<{ readonly tree: TarTree } | { readonly head: Buffer; readonly rest: AsyncIterable<Uint8Array> }> {
+  const { begin, rest } = await peeked(bytes);
+  const compression = compressionOf(begin);
+  if (compression === undefined) return { head: begin, rest };
+  const what = 'the build context';
+  const all = (): AsyncIterable<Uint8Array> => chained(begin, rest);
+  const tar = await uncompressed(all, compression, { ...o, what, bytesMax: await room(o.path) }, c);
+  return { tree: await indexed(tar(), { path: o.path, what, keepsOwners: false }, c) };
+}
+
+async function peeked(
+  bytes: AsyncIterable<Uint8Array>,
+): Promise<{ readonly begin: Buffer; readonly rest: AsyncIterable<Uint8Array> }> {
+  const source = bytes[Symbol.asyncIterator]();
+  const first: Uint8Array[] = [];
+  for (let size = 0; size < HEAD_BYTES; ) {
+    const next = await source.next();
+    if (next.done === true) break;
+    first.push(next.value);
+    size += next.value.length;
+  }
+  return { begin: Buffer.concat(first), rest: { [Symbol.asyncIterator]: () => source } };
+}
+
+async function* chained(begin: Uint8Array, rest: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
+  yield begin;
+  yield* rest;
+}
+
+async function room(path: string): Promise<number> {
+  const { bavail, bsize } = await statfs(path.slice(0, path.lastIndexOf('/')));
+  return Math.max(0, bavail * bsize - RESERVE_BYTES);
+}
+
+async function indexed(
+  tar: AsyncIterable<Uint8Array>,
+  o: { readonly path: string; readonly what: string; readonly keepsOwners: boolean },
+  c: Ctx,
+): Promise<TarTree> {
+  const { path, what, keepsOwners } = o;
   try {
-    return await TarTree.receive(tar(), { path: `${o.path}.bodies`, bytesMax, keepsOwners: true }, c);
+    return await TarTree.receive(tar, { path: `${path}.bodies`, bytesMax: await room(path), keepsOwners }, c);
   } catch (e) {
     if (!(e instanceof Error && 'code' in e && String(e.code).startsWith('Z_'))) throw e;
-    throw new StatusError('Invalid', `the archive "/${source}" is damaged: ${e.message}`, { cause: e });
+    throw new StatusError('Invalid', `${what} is damaged: ${e.message}`, { cause: e });
   }
 }
 
@@ -76,23 +140,22 @@ function isTar(b: Buffer): boolean {
 }
 
 async function uncompressed(
-  tree: SourceTree,
-  source: string,
+  read: () => AsyncIterable<Uint8Array>,
   compression: Compression,
-  o: { readonly kernel: Kernel; readonly path: string; readonly bytesMax: number },
+  o: { readonly kernel: Kernel; readonly path: string; readonly what: string; readonly bytesMax: number },
   c: Ctx,
 ): Promise<() => AsyncIterable<Uint8Array>> {
-  if (compression === 'none') return () => tree.read(source, c);
-  if (compression === 'gzip') return () => gunzipped(tree.read(source, c));
+  if (compression === 'none') return read;
+  if (compression === 'gzip') return () => gunzipped(read());
   const [packed, plain] = [`${o.path}.packed`, `${o.path}.tar`];
-  await pipeline(Readable.from(tree.read(source, c)), createWriteStream(packed, { flags: 'wx' }), { signal: c.signal });
+  await pipeline(Readable.from(read()), createWriteStream(packed, { flags: 'wx' }), { signal: c.signal });
   // The agent forks nothing itself, and its helper's programs have no streams: the shell's redirection is the file.
   const script = `exec prlimit --fsize=${o.bytesMax} ${compression} -d -c <"$1" >"$2"`;
   const argv = ['sh', '-c', script, 'sh', packed, plain];
   const { code, stderr } = await o.kernel.programs.run(argv, { timeoutMs: TIMEOUT_MS }, c);
-  if (code === FILE_TOO_LARGE) throw new StatusError('TooLarge', `"/${source}" unpacks to more than there is room for`);
+  if (code === FILE_TOO_LARGE) throw new StatusError('TooLarge', `${o.what} unpacks to more than there is room for`);
   const why = code === 127 || code === 126 ? `the program ${compression} is not installed` : stderr.toString().trim();
-  if (code !== 0) throw new StatusError('Invalid', `the archive "/${source}" cannot be unpacked: ${why}`);
+  if (code !== 0) throw new StatusError('Invalid', `${o.what} cannot be unpacked: ${why}`);
   return () => createReadStream(plain) as AsyncIterable<Buffer>;
 }
 

@@ -1,54 +1,56 @@
 /**
- * The builder of one home: its images, its cache and its containers, beside those of pods. One process has it at a time.
+ * Builds over the images of a node: its cache and its containers are its own, beside those of pods and of the Docker API.
  *
- *   HOME/images      layers and images        HOME/cache    steps (../cache/cache.ts)      HOME/containers  of RUNs that go on
- *   HOME/mounts      RUN --mount=type=cache   HOME/steps    what one build needs meanwhile
+ *   FOLDER/mounts    RUN --mount=type=cache      FOLDER/steps    what one build needs meanwhile
  *
- * Life: open (what a crash left is removed) → build, several at the same time → dispose.
+ * Life: open (what a crash left is removed) → build, several at the same time → dispose. Whoever opens it keeps the layers of
+ * `cache` from the collector of `images`.
  */
 import { mkdir, readFile, statfs } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { type Clock, type Ctx, type Logger, makePrivateFolder, type Random, Scope } from '#lib/base';
+import { type Clock, type Ctx, makePrivateFolder, type Random, Scope } from '#lib/base';
 import { type Platform, type ProxyChoice, Transport } from '#lib/oci';
 import type { PullOptions } from '../../images/images.ts';
-import { type OpenImages, openImages } from '../../images/open.ts';
+import type { OpenImages } from '../../images/open.ts';
 import { isPlatform } from '../../images/platform.ts';
 import { SingleFlight } from '../../images/single-flight.ts';
-import { type LinuxKernel, openKernel } from '../../kernel/linux/open.ts';
+import type { LinuxKernel } from '../../kernel/linux/open.ts';
 import { Slots } from '../../pods/slots.ts';
-import { hostSecurity } from '../../runtime/isolation/host.ts';
-import { defaultIsolation } from '../../runtime/isolation/settings.ts';
-import { type OpenRuntime, openRuntime } from '../../runtime/open.ts';
-import { openMemoryFolder, runtimeStateFolder } from '../../runtime-state.ts';
-import { BuildCache } from '../cache/cache.ts';
+import type { IsolationSettings } from '../../runtime/isolation/settings.ts';
+import type { OpenRuntime } from '../../runtime/open.ts';
+import type { BuildCache } from '../cache/cache.ts';
 import type { SourceTree } from '../context/tree.ts';
 import { DockerfileError } from '../dockerfile/error.ts';
-import { parseDockerfile } from '../dockerfile/parse.ts';
+import { type Dockerfile, parseDockerfile } from '../dockerfile/parse.ts';
 import type { BuildHost } from '../solve/options.ts';
-import type { OnEvent } from '../solve/progress.ts';
+import type { BuildEvent, OnEvent } from '../solve/progress.ts';
 import { solve } from '../solve/solver.ts';
 import type { Layer } from '../solve/worker.ts';
-import { type PlannedStage, planBuild } from '../stage/plan.ts';
+import { type BuildPlan, type PlannedStage, planBuild } from '../stage/plan.ts';
 import { type BuildArgs, GlobalScope, platformArgs } from '../stage/scope.ts';
 import { CacheMounts } from './cache-mounts.ts';
 import { type FinishedImage, finish } from './finish.ts';
 import type { StepHost } from './step-container.ts';
+import { DEFAULT_STEP, type StepSettings } from './step-settings.ts';
 import { NodeBuildWorker } from './worker.ts';
 
 export interface BuilderOptions {
+  /** Its own. */
   readonly folder: string;
-  /** Names the cgroup and the folder in memory. */
-  readonly instance: string;
-  readonly helperPath: string;
-  /** 'auto' | 'crun' | 'runc' | path. */
-  readonly runtime: string;
-  readonly registries: { readonly certsFolder: string; readonly proxy?: ProxyChoice | undefined };
+  readonly kernel: LinuxKernel;
+  readonly images: OpenImages;
+  readonly cache: BuildCache;
+  /** For steps alone: what runs in it when the builder is opened is what a crash left, and is ended. */
+  readonly runtime: OpenRuntime;
+  readonly isolation: IsolationSettings;
+  /** Of all steps; made and removed here. */
+  readonly cgroupParent: string;
+  readonly proxy?: ProxyChoice | undefined;
   /** Of the machine's. */
   readonly platform: Platform;
   readonly clock: Clock;
   readonly random: Random;
-  readonly log: Logger;
 }
 
 export interface BuildRequest {
@@ -64,9 +66,13 @@ export interface BuildRequest {
   readonly pull: boolean;
   readonly secrets: ReadonlyMap<string, Uint8Array>;
   readonly network: 'default' | 'none' | 'host';
+  /** Of all RUNs; absent: nothing beyond the builder's own. */
+  readonly step?: StepSettings | undefined;
   /** SOURCE_DATE_EPOCH. */
   readonly latestMs: number | undefined;
-  readonly credentials?: PullOptions['credentials'];
+  /** Of bases. */
+  readonly pulls?: PullOptions | undefined;
+  readonly localName?: ((name: string, c: Ctx) => Promise<string | undefined>) | undefined;
   readonly onEvent: OnEvent;
   /** Get the image while all of it is kept. */
   readonly outputs: readonly ((image: FinishedImage, c: Ctx) => Promise<void>)[];
@@ -78,51 +84,44 @@ const PIDS_MAX = 32_768;
 const CPU_SHARES = 512;
 /** Of the disk, for what the cache keeps. */
 const CACHE_SHARE = 0.2;
-const BOOT_ID = '/proc/sys/kernel/random/boot_id';
+export const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 
 export class Builder implements AsyncDisposable {
   readonly #o: BuilderOptions;
   readonly #scope: Scope;
-  readonly #images: OpenImages;
   readonly #host: Omit<BuildHost, 'worker'>;
   readonly #step: StepHost;
   readonly #caches: CacheMounts;
   readonly #transport: Transport;
   readonly #bootId: string;
 
-  private constructor(
-    o: BuilderOptions,
-    scope: Scope,
-    parts: { images: OpenImages; step: StepHost; cache: BuildCache; transport: Transport; bootId: string },
-  ) {
+  private constructor(o: BuilderOptions, scope: Scope, bootId: string) {
+    const { cache, cgroupParent, clock, folder, isolation, kernel, random, runtime } = o;
     this.#o = o;
     this.#scope = scope;
-    this.#images = parts.images;
-    this.#step = parts.step;
-    this.#transport = parts.transport;
-    this.#bootId = parts.bootId;
-    const { random } = o;
-    this.#caches = new CacheMounts({ folder: join(o.folder, 'mounts'), random, kernel: parts.step.kernel });
-    this.#host = {
-      cache: parts.cache,
-      flights: new SingleFlight<Layer>(),
-      slots: new Slots(Math.max(2, availableParallelism())),
-      clock: o.clock,
-    };
+    this.#step = { kernel, runtime, isolation, cgroupParent, random };
+    this.#transport = scope.own(new Transport({ proxy: o.proxy }));
+    this.#bootId = bootId;
+    this.#caches = new CacheMounts({ folder: join(folder, 'mounts'), random, kernel });
+    const slots = new Slots(Math.max(2, availableParallelism()));
+    this.#host = { cache, flights: new SingleFlight<Layer>(), slots, clock };
   }
 
   static async open(o: BuilderOptions, c: Ctx): Promise<Builder> {
+    const { cgroupParent, folder, kernel } = o;
+    await makePrivateFolder(folder);
+    await removeLeftovers(o, c);
+    const memoryBytes = Math.floor(totalmem() * MEMORY_SHARE);
+    await kernel.cgroups.ensure(cgroupParent, { memoryBytes, pids: PIDS_MAX, cpuShares: CPU_SHARES }, c);
     const scope = new Scope('builder');
-    try {
-      return await openBuilder(o, scope, c, (parts) => new Builder(o, scope, parts));
-    } catch (e) {
-      await scope[Symbol.asyncDispose]();
-      throw e;
-    }
+    scope.own({
+      [Symbol.asyncDispose]: () => kernel.cgroups.remove(cgroupParent, { ...c, signal: new AbortController().signal }),
+    });
+    return new Builder(o, scope, (await readFile(BOOT_ID, 'utf8')).trim());
   }
 
   get images(): OpenImages {
-    return this.#images;
+    return this.#o.images;
   }
 
   get cache(): BuildCache {
@@ -133,17 +132,22 @@ export class Builder implements AsyncDisposable {
   async build(r: BuildRequest, c: Ctx): Promise<FinishedImage> {
     const { platform, folder, random } = this.#o;
     const file = parseDockerfile(r.dockerfile);
-    for (const w of file.warnings) r.onEvent({ kind: 'warning', message: w.message, line: w.line });
+    for (const w of file.warnings) void r.onEvent({ kind: 'warning', message: w.message, line: w.line });
     const args = platformArgs(platform, platform, r.target);
     const globals = new GlobalScope({ buildArgs: r.buildArgs, platform: args, escape: file.escapeToken });
     for (const g of file.globalArgs) for (const { key, value } of g.args) globals.declare(key, value);
     const plan = planBuild(file, r.target, (text) => globals.expand(text));
     refuseOtherPlatforms(plan.needed, platform);
-    const session = this.#images.builds.session();
+    void r.onEvent(planned(file, plan));
+    const session = this.#o.images.builds.session();
     const scratch = join(folder, 'steps', random.hex(8));
-    const shared = { step: this.#step, session, caches: this.#caches, transport: this.#transport };
+    const step = { ...this.#step, settings: r.step ?? DEFAULT_STEP };
+    const shared = { step, session, caches: this.#caches, transport: this.#transport };
     const { buildArgs, context, pull, secrets, network, latestMs, onEvent } = r;
-    await using worker = await NodeBuildWorker.open({ ...shared, scratch, credentials: r.credentials }, c);
+    await using worker = await NodeBuildWorker.open(
+      { ...shared, scratch, pulls: r.pulls ?? {}, localName: r.localName },
+      c,
+    );
     const solved = await solve(
       {
         ...this.#host,
@@ -158,11 +162,11 @@ export class Builder implements AsyncDisposable {
     return image;
   }
 
-  /** Forgets steps above the cache's share of the disk, least recently used first, and removes what nobody needs. */
+  /** Forgets steps above the cache's share of the disk, least recently used first, and removes what nobody needs then. */
   async tidy(c: Ctx): Promise<void> {
     const { blocks, bsize } = await statfs(this.#o.folder);
-    await this.#host.cache.prune({ keepBytes: blocks * bsize * CACHE_SHARE });
-    await this.#images.builds.sweep(c);
+    const gone = await this.#host.cache.prune({ keepBytes: blocks * bsize * CACHE_SHARE });
+    if (gone.length > 0) await this.#o.images.builds.sweep(c);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -170,55 +174,16 @@ export class Builder implements AsyncDisposable {
   }
 }
 
-async function openBuilder(
-  o: BuilderOptions,
-  scope: Scope,
-  c: Ctx,
-  make: (parts: {
-    images: OpenImages;
-    step: StepHost;
-    cache: BuildCache;
-    transport: Transport;
-    bootId: string;
-  }) => Builder,
-): Promise<Builder> {
-  const { clock, random, log } = o;
-  const at = (name: string): string => join(o.folder, name);
-  await makePrivateFolder(o.folder);
-  const kernel = scope.own(await openKernel({ helperPath: o.helperPath, environment: process.env, random }));
-  const bootId = (await readFile(BOOT_ID, 'utf8')).trim();
-  const cache = await BuildCache.open({ folder: at('cache'), bootId, clock, log });
-  const held = (): ReturnType<BuildCache['held']> => cache.held();
-  const images = scope.own(
-    await openImages({ kernel, folder: at('images'), clock, random, log, held, keepsBuilt: false, ...o.registries }, c),
-  );
-  const name = `${o.instance}-build`;
-  const stateFolder = runtimeStateFolder(name);
-  await openMemoryFolder(stateFolder, kernel.mounts, c);
-  scope.own({ [Symbol.asyncDispose]: () => closeMemoryFolder(kernel, stateFolder, c) });
-  const runtime = scope.own(
-    await openRuntime({ kernel, folder: at('containers'), runtime: o.runtime, stateFolder }, c),
-  );
-  const cgroupParent = `/${name}`;
-  await removeLeftovers({ kernel, runtime, images, folder: o.folder, cgroupParent }, c);
-  await kernel.cgroups.ensure(
-    cgroupParent,
-    { memoryBytes: Math.floor(totalmem() * MEMORY_SHARE), pids: PIDS_MAX, cpuShares: CPU_SHARES },
-    c,
-  );
-  scope.own({
-    [Symbol.asyncDispose]: () => kernel.cgroups.remove(cgroupParent, { ...c, signal: new AbortController().signal }),
-  });
-  const isolation = defaultIsolation({ seccompFolder: at('seccomp'), host: await hostSecurity() });
-  const transport = scope.own(new Transport({ proxy: o.registries.proxy }));
-  return make({ images, cache, transport, bootId, step: { kernel, runtime, isolation, cgroupParent, random } });
-}
-
-/** Nothing of a build runs on: what its containers had in memory goes with it. */
-async function closeMemoryFolder(kernel: LinuxKernel, folder: string, c: Ctx): Promise<void> {
-  const own = { ...c, signal: new AbortController().signal };
-  for (const point of await kernel.mounts.below(folder, own)) await kernel.mounts.unmount(point, own);
-  await kernel.removeTree(folder, own);
+function planned(file: Dockerfile, plan: BuildPlan): BuildEvent {
+  const args = [...file.globalArgs, ...plan.needed.flatMap(({ stage }) => stage.instructions)];
+  return {
+    kind: 'planned',
+    globalArgs: file.globalArgs.map((g) => g.original.trim()),
+    stages: plan.needed.map(({ index, stage: { from, instructions } }) => ({
+      ...{ index, from: from.original.trim(), steps: instructions.length },
+    })),
+    args: args.flatMap((i) => (i.kind === 'ARG' ? i.args.map((a) => a.key) : [])),
+  };
 }
 
 /** What runs here is what is built here: there is no emulation. */
@@ -231,10 +196,7 @@ function refuseOtherPlatforms(stages: readonly PlannedStage[], own: Platform): v
 }
 
 /** Of a builder that was killed. */
-async function removeLeftovers(
-  o: { kernel: LinuxKernel; runtime: OpenRuntime; images: OpenImages; folder: string; cgroupParent: string },
-  c: Ctx,
-): Promise<void> {
+async function removeLeftovers(o: BuilderOptions, c: Ctx): Promise<void> {
   const { kernel, runtime, images } = o;
   for (const { id } of await runtime.list(c)) await runtime.remove(id, c);
   await images.builds.removeLeftovers(c);

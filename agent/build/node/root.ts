@@ -8,12 +8,12 @@ import { FolderTree } from '../context/folder-tree.ts';
 import type { SourceTree } from '../context/tree.ts';
 import type { Layer, StepProcess, StepRoot } from '../solve/worker.ts';
 import { MountPoints } from './mount-points.ts';
-import { mountTargets, runStepContainer, type StepHost } from './step-container.ts';
+import { type BuildStepHost, mountTargets, runStepContainer } from './step-container.ts';
 import { type MountHost, withMounts } from './step-mounts.ts';
 
 export interface RootHost {
   readonly session: BuildSession;
-  readonly step: StepHost;
+  readonly step: BuildStepHost;
   readonly mounts: MountHost;
   /** Of this build; each step makes a folder in it. */
   readonly scratch: string;

@@ -16,6 +16,7 @@ import type { OciMount, OciSpec } from '../../runtime/oci-spec.ts';
 import type { ContainerId, ContainerState, Runtime } from '../../runtime/runtime.ts';
 import { ociSpecOf } from '../../runtime/spec.ts';
 import type { StepProcess } from '../solve/worker.ts';
+import type { StepSettings } from './step-settings.ts';
 
 export interface StepHost {
   readonly kernel: LinuxKernel;
@@ -26,7 +27,12 @@ export interface StepHost {
   readonly random: Random;
 }
 
+export interface BuildStepHost extends StepHost {
+  readonly settings: StepSettings;
+}
+
 const HOSTNAME = 'build';
+const HOSTS = `127.0.0.1\tlocalhost ${HOSTNAME}\n::1\tlocalhost ip6-localhost ip6-loopback\n`;
 const PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const POD: PodObject = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'build' }, spec: { containers: [] } };
 const CONTAINER: ContainerSpec = { name: 'step', securityContext: { allowPrivilegeEscalation: true } };
@@ -54,12 +60,13 @@ export interface StepRun {
 }
 
 /** Runs it to its end; when it returns or throws no process of it is left. Its exit code. */
-export async function runStepContainer(host: StepHost, r: StepRun, c: Ctx): Promise<number> {
+export async function runStepContainer(host: BuildStepHost, r: StepRun, c: Ctx): Promise<number> {
   const { runtime, random } = host;
   const id = random.hex(32) as ContainerId;
   const path = join(r.scratch, 'log', 'output');
   const spec = await specOf(host, r, id);
   const exit = whenExited(runtime, id);
+  r.process.onContainer(id);
   try {
     await runtime.start(
       {
@@ -76,7 +83,7 @@ export async function runStepContainer(host: StepHost, r: StepRun, c: Ctx): Prom
       Promise.all([exit.state, printed({ path, follow: true, ended }, r.process.onOutput, c)]),
       c.signal,
     );
-    if (state.oomKilled) r.process.onOutput(Buffer.from('berth: the step was killed: out of memory\n'));
+    if (state.oomKilled) await r.process.onOutput(Buffer.from('berth: the step was killed: out of memory\n'));
     return state.exitCode;
   } finally {
     exit[Symbol.dispose]();
@@ -101,15 +108,16 @@ function whenExited(
 }
 
 /** The log has both outputs in the order of their arrival. */
-async function printed(o: Parameters<typeof readLog>[0], onOutput: (data: Buffer) => void, c: Ctx): Promise<void> {
+async function printed(o: Parameters<typeof readLog>[0], onOutput: StepProcess['onOutput'], c: Ctx): Promise<void> {
   for await (const records of readLog(o, c)) {
     const { lines } = parseLines(records);
-    onOutput(Buffer.concat(lines.flatMap((l) => (l.isFull ? [l.text, Buffer.from('\n')] : [l.text]))));
+    await onOutput(Buffer.concat(lines.flatMap((l) => (l.isFull ? [l.text, Buffer.from('\n')] : [l.text]))));
   }
 }
 
-async function specOf(host: StepHost, r: StepRun, id: string): Promise<OciSpec> {
+async function specOf(host: BuildStepHost, r: StepRun, id: string): Promise<OciSpec> {
   const { process: p, rootfs } = r;
+  const { settings } = host;
   if (p.argv.length === 0) throw new StatusError('Invalid', 'the command of a RUN is empty');
   const user = await resolveUser(rootfs, p.user, undefined, undefined);
   const plain = ociSpecOf({
@@ -129,23 +137,31 @@ async function specOf(host: StepHost, r: StepRun, id: string): Promise<OciSpec> 
   const hasPath = p.env.some((e) => e.startsWith('PATH='));
   return {
     ...spec,
-    process: { ...spec.process, env: hasPath ? [...p.env] : [PATH, ...p.env] },
-    mounts: [...spec.mounts, SHM, ...(await etcMounts(r.scratch)), ...r.mounts],
-    linux: { ...spec.linux, namespaces: [...spec.linux.namespaces, ...own, ...network] },
+    process: {
+      ...spec.process,
+      env: hasPath ? [...p.env] : [PATH, ...p.env],
+      rlimits: [...(spec.process.rlimits ?? []), ...settings.rlimits],
+    },
+    mounts: [...spec.mounts, shm(settings), ...(await etcMounts(r.scratch, settings)), ...r.mounts],
+    linux: {
+      ...spec.linux,
+      namespaces: [...spec.linux.namespaces, ...own, ...network],
+      resources: { ...spec.linux.resources, ...settings.resources },
+    },
   };
 }
 
-const SHM: OciMount = {
-  ...{ destination: '/dev/shm', type: 'tmpfs', source: 'shm' },
-  options: ['nosuid', 'noexec', 'nodev', 'mode=1777', 'size=65536k'],
-};
+function shm(s: StepSettings): OciMount {
+  const options = ['nosuid', 'noexec', 'nodev', 'mode=1777', `size=${s.shmBytes}`];
+  return { destination: '/dev/shm', type: 'tmpfs', source: 'shm', options };
+}
 
 /** Copies: what a step writes there is thrown away. */
-async function etcMounts(scratch: string): Promise<OciMount[]> {
+async function etcMounts(scratch: string, s: StepSettings): Promise<OciMount[]> {
   const folder = join(scratch, 'etc');
   await mkdir(folder);
   const text = {
-    hosts: `127.0.0.1\tlocalhost ${HOSTNAME}\n::1\tlocalhost ip6-localhost ip6-loopback\n`,
+    hosts: [HOSTS, ...s.hosts.map((h) => `${h.address}\t${h.name}\n`)].join(''),
     'resolv.conf': await readFile('/etc/resolv.conf', 'utf8').catch(() => ''), // a host without one
     hostname: `${HOSTNAME}\n`,
   };

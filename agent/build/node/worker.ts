@@ -15,14 +15,17 @@ import type { CacheMounts } from './cache-mounts.ts';
 import { fetchFile } from './fetch.ts';
 import { layOut } from './lay-out.ts';
 import { NodeRoot, type RootHost } from './root.ts';
-import type { StepHost } from './step-container.ts';
+import type { BuildStepHost } from './step-container.ts';
 
 export interface WorkerOptions {
-  readonly step: StepHost;
+  readonly step: BuildStepHost;
   readonly session: BuildSession;
   readonly caches: CacheMounts;
   readonly transport: Transport;
-  readonly credentials: PullOptions['credentials'];
+  /** Of pulls of bases. */
+  readonly pulls: PullOptions;
+  /** What a name of a base that is here stands for in the store: an id, say; undefined: itself. */
+  readonly localName: ((name: string, c: Ctx) => Promise<string | undefined>) | undefined;
   /** New, for this build alone. */
   readonly scratch: string;
 }
@@ -91,9 +94,9 @@ export class NodeBuildWorker implements BuildWorker, AsyncDisposable {
   }
 
   async #image(name: string, o: { platform: Platform; pull: boolean }, c: Ctx): Promise<BaseImage> {
-    const { credentials, session } = this.#o;
-    const options = { pull: o.pull, ...(credentials === undefined ? {} : { credentials }) };
-    const { record, config, layers } = await session.image(name, options, c);
+    const { localName, pulls, session } = this.#o;
+    const known = o.pull ? undefined : await localName?.(name, c);
+    const { record, config, layers } = await session.image(known ?? name, { ...pulls, pull: o.pull }, c);
     const { platform } = parseConfig(config);
     if (platform.os !== o.platform.os || platform.architecture !== o.platform.architecture)
       throw new StatusError(

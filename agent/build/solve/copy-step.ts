@@ -1,12 +1,12 @@
 /** COPY and ADD: a layer made of files from the context, from another stage or image, from the Dockerfile or from a URL. */
-import type { Ctx } from '#lib/base';
+import { type Ctx, StatusError } from '#lib/base';
 import { InlineTree } from '../context/inline-tree.ts';
 import { contentKey, isFolderAt, type LayerOptions, layerOf, type Part } from '../context/layer.ts';
 import { type ModeChange, parseMode } from '../context/modes.ts';
 import { IgnorePatterns } from '../context/patterns.ts';
 import { type Selected, select } from '../context/select.ts';
 import { NO_FILES, type SourceTree } from '../context/tree.ts';
-import { at, DockerfileError, invalid } from '../dockerfile/error.ts';
+import { at, DockerfileError, invalid, StepFailed } from '../dockerfile/error.ts';
 import type { AddInstruction, CopyInstruction } from '../dockerfile/instructions.ts';
 import { copyKey } from '../stage/keys.ts';
 import { workingDirOf } from '../stage/metadata.ts';
@@ -194,9 +194,7 @@ async function named<T>(i: Copy, fn: () => Promise<T>): Promise<T> {
   try {
     return await fn();
   } catch (e) {
-    at(i.lines, () => {
-      throw e;
-    });
-    throw e;
+    if (e instanceof DockerfileError || !(e instanceof StatusError) || e.kind === 'Cancelled') throw e;
+    throw new StepFailed(i.lines, e.message, e);
   }
 }

@@ -64,6 +64,7 @@ export async function runStep(
     network,
     mounts: [...mounted.flatMap((m) => m.step ?? []), ...script],
     onOutput: (data) => onEvent({ kind: 'output', step: view.step, data }),
+    onContainer: (id) => void onEvent({ kind: 'container', step: view.step, id }),
   };
   const make = (own: Ctx): ReturnType<Parameters<typeof cachedLayer>[0]['make']> =>
     slots.use(async () => {

@@ -53,7 +53,7 @@ beforeEach(async () => {
     return 0;
   });
   worker.commands.set('fail', (_, p) => {
-    p.onOutput(Buffer.from('it broke\n'));
+    void p.onOutput(Buffer.from('it broke\n'));
     return 3;
   });
 });
@@ -87,7 +87,7 @@ async function build(
     secrets: new Map(),
     network: 'default',
     latestMs: undefined,
-    onEvent: (e) => events.push(e),
+    onEvent: (e) => void events.push(e),
     ...o.more,
   };
   return solve(options, o.c ?? c);
@@ -262,10 +262,10 @@ describe('COPY and ADD', () => {
   });
 
   test.each([
-    ['COPY nope /x', /line 2: .*"\/nope": not found/],
+    ['COPY nope /x', /"\/nope": not found/],
     ['COPY a d /x', /line 2: When using COPY with more than one source file, the destination must be a directory/],
     ['COPY https://h/x /y', /line 2: source can't be a URL for COPY/],
-    ['ADD https://h/x /y', /line 2: https:\/\/h\/x: 404/],
+    ['ADD https://h/x /y', /^https:\/\/h\/x: 404/],
     ['ADD https://h/x.git /y', /line 2: .*git repositories are no sources here/],
     ['COPY --chmod=999 a /x', /line 2: invalid chmod parameter/],
     ['COPY [ /x', /syntax error in pattern/],
@@ -338,7 +338,7 @@ describe('RUN', () => {
   test.each([
     ['RUN --mount=target=/ x', /line 2: --mount=type=bind: the target cannot be \//],
     ['RUN --mount=type=cache x', /line 2: --mount=type=cache: a target is missing/],
-    ['RUN --mount=target=/a,source=nope x', /line 2: .*"\/nope": not found/],
+    ['RUN --mount=target=/a,source=nope x', /"\/nope": not found/],
     ['RUN --mount=type=secret,id=s,required x', /line 2: secret s is required, and was not handed to this build/],
     ['RUN --mount=type=ssh,required x', /line 2: no SSH agent was handed to this build/],
     ['RUN --network=host x', /line 2: RUN --network=host is not allowed/],
@@ -349,6 +349,8 @@ describe('RUN', () => {
   });
 
   test('a base that is not there is told with its line', async () => {
-    await expect(build('ARG B=nope\nFROM $B')).rejects.toThrow(/line 2: nope: pull access denied for nope/);
+    await expect(build('ARG B=nope\nFROM $B')).rejects.toMatchObject({
+      ...{ lines: { start: 2, end: 2 }, message: 'nope: pull access denied for nope' },
+    });
   });
 });

@@ -1,5 +1,5 @@
 /** One stage: its base, then its instructions one after the other. */
-import { type Ctx, StatusError, timeText } from '#lib/base';
+import { type Ctx, messageOf, StatusError, timeText } from '#lib/base';
 import { at, DockerfileError, StepFailed } from '../dockerfile/error.ts';
 import type { BuildInstruction } from '../dockerfile/instructions.ts';
 import { parseInstruction } from '../dockerfile/parse.ts';
@@ -38,6 +38,8 @@ export async function solveStage(planned: PlannedStage, build: BuildScope, c: Ct
   const base = await baseOf(planned, build, c);
   const onBuild = base.state.config.onBuild.map(parseInstruction);
   const instructions = [...onBuild, ...planned.stage.instructions];
+  const told = { stageIndex: planned.index, base: base.id, triggers: onBuild.length };
+  void build.options.onEvent({ kind: 'stage-begins', ...told });
   const scope = new StageScope({
     globals,
     buildArgs,
@@ -45,15 +47,16 @@ export async function solveStage(planned: PlannedStage, build: BuildScope, c: Ct
     inherited: base.declared,
     env: base.state.config.env,
   });
-  const { declared: _, ...start } = base;
+  const { declared: _, id: __, ...start } = base;
   // Triggers run once: what stands on this stage does not run them again.
   const running: Running = { ...start, state: { ...base.state, config: { ...base.state.config, onBuild: [] } } };
   for (const [n, instruction] of instructions.entries()) {
     c.signal.throwIfAborted();
-    const step = { stage: planned.title, number: n + 1, total: instructions.length };
+    const step = { stageIndex: planned.index, stage: planned.title, number: n + 1, total: instructions.length };
     await oneStep(instruction, running, { build, planned, scope, step }, c);
   }
   const { state, layers, history, createdMs } = running;
+  void build.options.onEvent({ kind: 'stage-ends', stageIndex: planned.index });
   return { config: state.config, layers, history, createdMs, platform, declared: scope.declared };
 }
 
@@ -62,15 +65,11 @@ type Place = Pick<StageView, 'build' | 'planned' | 'scope' | 'step'>;
 async function oneStep(i: BuildInstruction, running: Running, place: Place, c: Ctx): Promise<void> {
   const { onEvent, clock } = place.build.options;
   const beganMs = clock.monotonic();
-  onEvent({ kind: 'step-begins', step: place.step, title: i.original.trim() });
-  const ends = (outcome: 'cached' | 'done' | 'failed'): void =>
-    onEvent({
-      kind: 'step-ends',
-      step: place.step,
-      outcome,
-      durationMs: clock.monotonic() - beganMs,
-      chainId: running.layers.at(-1)?.chainId,
-    });
+  void onEvent({ kind: 'step-begins', step: place.step, title: i.original.trim() });
+  const ends = (outcome: 'cached' | 'done' | 'failed'): void => {
+    const durationMs = clock.monotonic() - beganMs;
+    void onEvent({ kind: 'step-ends', step: place.step, outcome, durationMs, chainId: running.layers.at(-1)?.chainId });
+  };
   try {
     ends(await effectOf(i, running, place, c));
   } catch (e) {
@@ -129,20 +128,22 @@ async function baseOf(
   planned: PlannedStage,
   build: BuildScope,
   c: Ctx,
-): Promise<Running & Pick<Partial<SolvedStage>, 'declared'>> {
+): Promise<Running & Pick<Partial<SolvedStage>, 'declared'> & { readonly id: string }> {
   const { base, stage } = planned;
   const { worker, platform, pull } = build.options;
   if (base.kind === 'scratch')
-    return { state: { config: EMPTY_CONFIG, hasOwnCmd: false }, layers: [], history: [], createdMs: 0 };
+    return { id: '', state: { config: EMPTY_CONFIG, hasOwnCmd: false }, layers: [], history: [], createdMs: 0 };
   if (base.kind === 'stage') {
     const { config, layers, history, createdMs, declared } = await build.stage(base.index);
-    return { state: { config, hasOwnCmd: false }, layers, history: [...history], createdMs, declared };
+    const id = layers.at(-1)?.chainId ?? '';
+    return { id, state: { config, hasOwnCmd: false }, layers, history: [...history], createdMs, declared };
   }
   try {
     const image = await worker.image(base.name, { platform, pull }, c);
     const config = readBuildConfig(image.config);
     const created = image.config['created'];
     return {
+      id: image.id,
       state: { config, hasOwnCmd: false },
       layers: image.layers,
       history: [...readHistory(image.config)],
@@ -150,6 +151,6 @@ async function baseOf(
     };
   } catch (e) {
     c.signal.throwIfAborted();
-    throw new DockerfileError(stage.from.lines, `${base.name}: ${e instanceof Error ? e.message : String(e)}`, e);
+    throw new StepFailed(stage.from.lines, `${base.name}: ${messageOf(e)}`, e);
   }
 }

@@ -63,8 +63,10 @@ export interface StepProcess {
   readonly workingDir: string;
   readonly network: 'default' | 'none' | 'host';
   readonly mounts: readonly StepMount[];
-  /** What it prints, both outputs in the order of their arrival. */
-  readonly onOutput: (data: Buffer) => void;
+  /** What it prints, both outputs in the order of their arrival. More is read when it has been taken. */
+  readonly onOutput: (data: Buffer) => void | Promise<void>;
+  /** Its container's id, when it is about to run. */
+  readonly onContainer: (id: string) => void;
 }
 
 /** A writable root over layers. Disposing takes it away. */

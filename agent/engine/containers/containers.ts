@@ -84,7 +84,11 @@ export class Containers implements EngineContainers, AsyncDisposable {
       initProgram: join(dirname(host.kernel.helper.path), 'berth-init'),
       find: (text) => this.find(text).life,
       folderOf: (id) => this.store.folderOf(id),
-      drop: (id) => this.store.drop(id, host.kernel, c),
+      behind: (work) => this.#behind(work),
+      drop: async (id) => {
+        const trash = await this.store.drop(id);
+        if (trash !== undefined) this.#behind((own) => host.kernel.removeTree(trash, own));
+      },
       cgroupOf: (r) => this.cgroupOf(r),
       onlyOf: (id, names) => names.filter((n) => !this.#usesVolume(id, n)),
       beforeRun: (r) => this.#beforeRun(r),
@@ -122,7 +126,7 @@ export class Containers implements EngineContainers, AsyncDisposable {
 
   async create(
     body: CreateBody,
-    o: { name: string; version: number },
+    o: { name: string; version: number; platform: string },
     c: Ctx,
   ): Promise<{ id: ContainerId; warnings: readonly string[] }> {
     const own = { ...this.#c, log: c.log };
@@ -197,7 +201,7 @@ export class Containers implements EngineContainers, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#exits?.[Symbol.dispose]();
     await Promise.all(this.all().map(({ life }) => life.close()));
-    await Promise.all([this.store.settled(), ...this.#removals]);
+    await Promise.all(this.#removals);
   }
 
   rootOf(r: ContainerRecord, c: Ctx): Promise<string> {
@@ -270,7 +274,7 @@ export class Containers implements EngineContainers, AsyncDisposable {
       ...{ runtime, freezer: kernel.freezer, steps: this.#steps, store: this.store, health: this.health, c: this.#c },
       cgroupOf: (r) => this.cgroupOf(r),
       emit: (r, action, attributes) => this.#emit(r, action, attributes),
-      forget: (id) => this.#forget(id),
+      forget: (id) => this.#behind((c) => runtime.remove(id, c)),
       gone: (id) => {
         this.#index.remove(id);
         this.health.forget(id);
@@ -278,12 +282,12 @@ export class Containers implements EngineContainers, AsyncDisposable {
     };
   }
 
-  #forget(id: ContainerId): void {
-    const removed = this.host.runtime
-      .remove(id, { ...this.#c, signal: new AbortController().signal })
-      .catch((err: unknown) => this.#c.log.warn({ err, container: id }, 'the last run of a removed container stays'))
-      .finally(() => this.#removals.delete(removed));
-    this.#removals.add(removed);
+  /** What a crash leaves of it is removed when the next engine opens. */
+  #behind(work: (c: Ctx) => Promise<void>): void {
+    const done = work({ ...this.#c, signal: new AbortController().signal })
+      .catch((err: unknown) => this.#c.log.warn({ err }, 'something of a removed container stays'))
+      .finally(() => this.#removals.delete(done));
+    this.#removals.add(done);
   }
 
   #cgroupMachine(): ConstructorParameters<typeof ContainerSteps>[0]['machine'] {

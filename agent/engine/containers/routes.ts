@@ -29,7 +29,8 @@ export function lifeRoutes(all: Containers): readonly EngineRoute[] {
     post('/containers/create', async (r, reply) => {
       const body = await r.json();
       if (body === undefined) throw noBody();
-      const o = { name: r.query.get('name') ?? '', version: r.version };
+      const platform = r.query.get('platform') ?? '';
+      const o = { name: r.query.get('name') ?? '', version: r.version, platform };
       const { id, warnings } = await all.create(createBodyOf(body), o, r.c);
       reply.json(201, { Id: id, Warnings: warnings });
     }),

@@ -19,7 +19,6 @@ const ID = /^[0-9a-f]{64}$/;
 
 export class FolderStore implements ContainerStore {
   readonly folder: string;
-  readonly #removals = new Set<Promise<void>>();
   readonly #synced = new Map<ContainerId, Promise<void>>();
 
   constructor(folder: string) {
@@ -66,26 +65,17 @@ export class FolderStore implements ContainerStore {
     }
   }
 
-  /** Gone at once, by a rename; the files are removed behind whoever waits, or by the next `load`. Gone is fine. */
-  async drop(id: ContainerId, kernel: Pick<Kernel, 'removeTree'>, c: Ctx): Promise<void> {
+  /** Gone at once, by a rename; the files are the caller's to remove, or the next `load`'s. undefined: it was gone. */
+  async drop(id: ContainerId): Promise<string | undefined> {
     const trash = join(this.folder, `.removed-${id}`);
     await this.#synced.get(id);
     try {
       await rename(this.folderOf(id), trash);
     } catch (e) {
-      if (e instanceof Error && 'code' in e && e.code === 'ENOENT') return;
+      if (e instanceof Error && 'code' in e && e.code === 'ENOENT') return undefined;
       throw e;
     }
-    const removed = kernel
-      .removeTree(trash, { ...c, signal: new AbortController().signal })
-      .catch((err: unknown) => c.log.warn({ err, container: id }, 'the folder of a removed container stays'))
-      .finally(() => this.#removals.delete(removed));
-    this.#removals.add(removed);
-  }
-
-  /** When what was dropped is gone. */
-  async settled(): Promise<void> {
-    await Promise.all(this.#removals);
+    return trash;
   }
 
   /** Begins to bring a new record to the disk, behind whoever waits for an answer; `sync` waits for it. */

@@ -9,13 +9,14 @@ import { Duplex, type Readable } from 'node:stream';
 
 export interface RawHead {
   readonly contentType: string;
-  readonly isUpgrade: boolean;
+  /** The protocol that the client offered; undefined = it offered none. */
+  readonly upgrade: string | undefined;
   readonly headers: Readonly<Record<string, string>>;
 }
 
 export function rawHead(o: RawHead): string {
-  const status = o.isUpgrade ? '101 UPGRADED' : '200 OK';
-  const upgrade = o.isUpgrade ? ['Connection: Upgrade', 'Upgrade: tcp'] : ['Connection: close'];
+  const status = o.upgrade === undefined ? '200 OK' : '101 UPGRADED';
+  const upgrade = o.upgrade === undefined ? ['Connection: close'] : ['Connection: Upgrade', `Upgrade: ${o.upgrade}`];
   const own = Object.entries(o.headers).map(([name, value]) => `${name}: ${value}`);
   return [`HTTP/1.1 ${status}`, `Content-Type: ${o.contentType}`, ...upgrade, ...own, '', ''].join('\r\n');
 }

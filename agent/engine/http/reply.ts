@@ -65,12 +65,12 @@ export class Reply implements EngineReply {
 
   hijack(contentType: string): Duplex {
     const raw = this.#raw;
-    if (raw === undefined) throw badParameter('this offer of an upgrade is not taken here: use Upgrade: tcp');
+    if (raw === undefined) throw badParameter('this connection cannot be taken over');
+    const upgrade = upgradeOf(raw.req);
     this.#begin();
     raw.detach();
-    const isUpgrade = upgradeOf(raw.req) !== undefined;
     const headers = Object.fromEntries(Object.entries(this.#res.getHeaders()).map(([k, v]) => [k, String(v)]));
-    raw.socket.write(rawHead({ contentType, isUpgrade, headers }));
+    raw.socket.write(rawHead({ contentType, upgrade, headers }));
     this.#taken = raw.isChunked && !raw.body.readableEnded ? afterBody(raw.socket, raw.body) : raw.socket;
     return this.#taken;
   }

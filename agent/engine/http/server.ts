@@ -60,7 +60,8 @@ export class EngineServer implements AsyncDisposable {
     const options = {
       handler: (req: IncomingMessage, res: ServerResponse) => this.#serve(req, res, undefined),
       upgrade: (req: IncomingMessage, socket: unknown, head: Buffer) => this.#takeOver(req, socket as Socket, head),
-      upgradeProtocols: [],
+      /* Offered to all routes by clients that would rather speak HTTP/2; BuildKit's insist on it (system/buildkit.ts). */
+      upgradeProtocols: ['h2c'],
       passesUpgrade: (req: IncomingMessage) => takesOver(req.method ?? '', req.url ?? ''),
       takesOver,
       clock: o.clock,

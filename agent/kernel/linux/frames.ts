@@ -20,6 +20,8 @@ export const VERBS = {
   overlayMapped: 24,
   readFiles: 25,
   pack: 26,
+  readTree: 28,
+  writeTree: 29,
   resolve: 30,
   prober: 31,
 } as const;

@@ -7,7 +7,7 @@ import type { Helper } from './helper.ts';
 export async function packFolder(helper: Helper, o: FolderToPack, c: Ctx): Promise<PackedFolder> {
   const latest = o.latestMs === undefined ? -1 : Math.floor(o.latestMs / 1000);
   try {
-    const answer = await helper.call('pack', [o.root, o.file, o.overlay ? 1 : 0, latest], c);
+    const answer = await helper.call('pack', [o.root, o.file, o.overlay ? 1 : 0, latest, o.live === true ? 1 : 0], c);
     const [entries, bytes, hex] = answer.trim().split(' ');
     const digest = `sha256:${hex}`;
     if (!isDigest(digest)) throw new StatusError('Internal', `bad answer: ${answer}`);

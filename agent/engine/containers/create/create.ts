@@ -8,9 +8,9 @@ import { posix } from 'node:path';
 import type { Ctx } from '#lib/base';
 import type { Image } from '../../../images/images.ts';
 import type { ContainerId } from '../../../runtime/runtime.ts';
-import { badParameter, type EngineError } from '../../http/contract.ts';
+import { badParameter, type EngineError, notFound } from '../../http/contract.ts';
 import type { ContainerRecord, EngineHost, EngineImages, EngineNetworks, EngineVolumes } from '../../parts.ts';
-import type { ContainerConfig, HostConfig, MountPoint } from '../../types.ts';
+import type { ContainerConfig, HostConfig, ImageDocument, MountPoint } from '../../types.ts';
 import type { StoredContainer } from '../life/ports.ts';
 import { logLimits } from '../run/log.ts';
 import type { CreateBody } from './decode.ts';
@@ -45,7 +45,7 @@ export interface Created {
 export async function createContainer(
   p: CreatePorts,
   body: CreateBody,
-  o: { readonly name: string; readonly version: number },
+  o: { readonly name: string; readonly version: number; readonly platform?: string },
   c: Ctx,
 ): Promise<Created> {
   const idOf = (text: string): string | undefined => {
@@ -63,6 +63,7 @@ export async function createContainer(
   await checkBinds(hostConfig);
   if (body.config.Image === '') throw badParameter('config cannot be empty in order to create a container');
   const { image, document } = await p.images.find(body.config.Image, c);
+  checkPlatform(o.platform ?? '', body.config.Image, document);
   const merged = mergedConfig(body.config, document.config);
   const nameOf = (text: string): string => {
     try {
@@ -176,6 +177,21 @@ function checkRuntime(p: CreatePorts, { Runtime: name = 'runc' }: HostConfig): v
     ...p.host.runtime.handlers.map((h) => h.name).filter((n) => n !== ''),
   ];
   if (!known.includes(name)) throw badParameter(`unknown or invalid runtime name: ${name}`);
+}
+
+/** Who hears 404 pulls the image of the platform. Source: moby daemon/images/image.go. */
+function checkPlatform(wish: string, name: string, d: ImageDocument): void {
+  if (wish === '') return;
+  const [os = '', architecture = '', variant = ''] = wish.toLowerCase().split('/');
+  const isFit =
+    os === d.os &&
+    (architecture === '' || architecture === d.architecture) &&
+    (variant === '' || d.variant === '' || variant === d.variant);
+  if (isFit) return;
+  const own = [d.os, d.architecture, d.variant].filter((t) => t !== '').join('/');
+  throw notFound(
+    `image with reference ${name} was found but its platform (${own}) does not match the specified platform (${wish})`,
+  );
 }
 
 /** Of Mounts; `-v` makes what is missing. */

@@ -9,21 +9,23 @@ import { conflict, EngineError } from '../../http/contract.ts';
 import type { ContainerRecord } from '../../parts.ts';
 import type { LifeHost, StoredContainer } from './ports.ts';
 import { restartDelay, startsAtOpen } from './restart.ts';
-import { SIGKILL, SIGTERM, signalOf } from './signals.ts';
+import { SIGKILL, type StopOptions, signalOf, stopPlan } from './signals.ts';
 import { startFailure } from './start-error.ts';
-import { checkedNext, type Exited, isRunning, type LifeState, type Running, runOf, statusOf } from './state.ts';
+import {
+  checkedNext,
+  type Exited,
+  isRunning,
+  type LifeState,
+  type Running,
+  runOf,
+  statusOf,
+  whyNotRemoved,
+} from './state.ts';
 import { type Condition, Waiters, type WaitResult } from './waiters.ts';
 
-const STOP_TIMEOUT_S = 10;
 const KILL_TIMEOUT_MS = 10_000;
 /** Before a kill, where the stop signal could not be sent. */
 const UNSENT_MS = 2_000;
-
-export interface StopOptions {
-  readonly signal?: string | undefined;
-  /** Below 0 = for ever. */
-  readonly timeoutS?: number | undefined;
-}
 
 export class Life {
   readonly id: ContainerId;
@@ -78,13 +80,10 @@ export class Life {
 
   async stop(o: StopOptions): Promise<'stopped' | 'unchanged'> {
     if (!isRunning(this.#state)) return 'unchanged';
-    const { StopSignal, StopTimeout } = this.record.config;
-    const named = o.signal || StopSignal;
-    const signal = named ? signalOf(named) : SIGTERM;
-    const timeoutS = o.timeoutS ?? StopTimeout ?? STOP_TIMEOUT_S;
-    let waitMs = timeoutS < 0 ? undefined : timeoutS * 1000;
+    const plan = stopPlan(this.record.config, o);
+    let { waitMs } = plan;
     try {
-      await this.#signal(signal, true);
+      await this.#signal(plan.signal, true);
     } catch (e) {
       if (isRunning(this.#state))
         this.#host.c.log.warn({ err: e, container: this.id }, 'the stop signal cannot be sent');
@@ -147,7 +146,7 @@ export class Life {
     try {
       /* Again when a start came before it. */
       do {
-        if (isRunning(this.#state) && !o.force) throw conflict(`${what}: ${this.#whyNotRemoved()}`);
+        if (isRunning(this.#state) && !o.force) throw conflict(`${what}: ${whyNotRemoved(this.#state)}`);
         if (isRunning(this.#state))
           await this.kill().catch((e: unknown) => {
             if (isRunning(this.#state))
@@ -320,12 +319,6 @@ export class Life {
     this.#go({ phase: 'running', run });
     this.#host.health.begin(this.record, run);
     this.#emit('unpause');
-  }
-
-  #whyNotRemoved(): string {
-    return this.#state.phase === 'paused'
-      ? 'container is paused and must be unpaused first'
-      : `container is ${this.#state.phase}: stop the container before removing or force remove`;
   }
 
   /** False when it runs. */

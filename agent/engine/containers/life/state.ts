@@ -52,3 +52,10 @@ export function statusOf(s: LifeState, isRemoving: boolean): EngineContainer['st
   if (s.phase === 'dead' || s.phase === 'gone') return 'dead';
   return s.phase === 'created' ? 'created' : 'exited';
 }
+
+/** Of one that runs, without force. */
+export function whyNotRemoved(s: LifeState): string {
+  return s.phase === 'paused'
+    ? 'container is paused and must be unpaused first'
+    : `container is ${s.phase}: stop the container before removing or force remove`;
+}

@@ -61,7 +61,7 @@ export function ociSpecOf(i: SpecInput): OciSpec {
       ...(i.labels === undefined ? {} : { selinuxLabel: i.labels.process }),
     },
     mounts: mountsOf(i, isPrivileged),
-    ...(Object.keys(h.Annotations ?? {}).length === 0 ? {} : { annotations: { ...h.Annotations } }),
+    ...annotationsOf(h.Annotations ?? {}),
     linux: {
       namespaces: namespacesOf(i),
       cgroupsPath: i.cgroupPath,
@@ -78,6 +78,12 @@ export function ociSpecOf(i: SpecInput): OciSpec {
       rootfsPropagation: propagationOf(i.mounts),
     },
   };
+}
+
+/** But for those by which crun is told what else to do. */
+function annotationsOf(own: Readonly<Record<string, string>>): { annotations?: Record<string, string> } {
+  const kept = Object.entries(own).filter(([key]) => !key.startsWith('run.oci.'));
+  return kept.length === 0 ? {} : { annotations: Object.fromEntries(kept) };
 }
 
 function sysctlsOf(i: SpecInput): { sysctl?: Record<string, string> } {

@@ -30,6 +30,8 @@ export interface StepPorts extends SourcePorts {
   /** Throws 404. */
   readonly find: PeerOf;
   folderOf(id: ContainerId): string;
+  /** Done when nobody waits for it any more, and before the engine has closed. */
+  behind(work: (c: Ctx) => Promise<void>): void;
   /** Its folder, with its record. */
   drop(id: ContainerId): Promise<void>;
   cgroupOf(r: ContainerRecord): string;
@@ -127,7 +129,8 @@ export class ContainerSteps implements LifeSteps {
     const { host, networks, volumes } = this.#p;
     await this.#roots.get(r.id)?.catch(() => undefined);
     this.#roots.delete(r.id);
-    await allEnded([host.images.removeRoot(rootId(r.id), c), networks.forget(r.id, c)]);
+    const [root] = await allEnded([host.images.discardRoot(rootId(r.id)), networks.forget(r.id, c)]);
+    this.#p.behind(root.gone);
     const names = r.mounts.flatMap((m) => (m.Type === 'volume' && m.Name !== undefined ? [m.Name] : []));
     if (o.volumes && names.length > 0) await volumes.removeAnonymous(this.#p.onlyOf(r.id, names), c);
     await this.#p.drop(r.id);

@@ -50,7 +50,7 @@ export function inspectOf(i: InspectInput): object {
     AppArmorProfile: '',
     ExecIDs: i.execIds.length === 0 ? null : i.execIds,
     HostConfig: hostConfigView(hostConfig),
-    GraphDriver: { Name: 'overlay2', Data: { MergedDir: i.rootfs } },
+    GraphDriver: { Name: 'overlay2', Data: { MergedDir: i.rootfs, UpperDir: i.rootfs.replace(/merged$/, 'upper') } },
     ...(i.size === undefined ? {} : { SizeRw: i.size.rw, SizeRootFs: i.size.root }),
     Mounts: record.mounts,
     Config: configView(record),

@@ -1,0 +1,48 @@
+/** POST /build/prune: steps of the cache are forgotten, and their layers removed unless an image has them. */
+import { parseGoDuration } from '#lib/base';
+import type { Builder } from '../../build/node/builder.ts';
+import { badParameter, type EngineRequest, type EngineRoute } from '../http/contract.ts';
+import type { EngineEvents } from '../parts.ts';
+
+export function pruneRoute(builder: Builder, events: EngineEvents): EngineRoute {
+  return {
+    method: 'POST',
+    path: '/build/prune',
+    handle: async (r, reply) => {
+      const filters = r.filters(['until', 'unused-for', 'id', 'description']);
+      const ids = filters.get('id');
+      const descriptions = filters.get('description');
+      const all = r.query.bool('all');
+      const used = all ? new Set<string>() : await builder.images.builds.layersInUse();
+      const gone = await builder.cache.prune({
+        keepBytes: keepBytesOf(r),
+        unusedForMs: unusedFor([...filters.get('until'), ...filters.get('unused-for')], r),
+        keeps: (step) =>
+          used.has(step.chainId) ||
+          (ids.length > 0 && !ids.some((id) => step.key.slice('sha256:'.length).startsWith(id))) ||
+          (descriptions.length > 0 && !descriptions.some((d) => step.title.includes(d))),
+      });
+      const freed = await builder.images.builds.sweep(r.c);
+      events.emit({ type: 'builder', action: 'prune', id: '', attributes: { reclaimed: String(freed) } });
+      reply.json(200, { CachesDeleted: gone.map((s) => s.key.replace(/^sha256:/, '')), SpaceReclaimed: freed });
+    },
+  };
+}
+
+/** `keep-storage` is what `reserved-space` was called before API 1.48. */
+function keepBytesOf(r: EngineRequest): number {
+  const given = r.query.int('reserved-space', 0) || r.query.int('keep-storage', 0);
+  if (given < 0) throw badParameter('reserved-space is in bytes and expects no negative number');
+  return given;
+}
+
+/** A Go duration, or a moment as Unix seconds or RFC 3339. */
+function unusedFor(values: readonly string[], r: EngineRequest): number | undefined {
+  const [text, ...more] = values;
+  if (text === undefined) return undefined;
+  if (more.length > 0) throw badParameter('filters expect only one value of until');
+  const moment = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1000 : Date.parse(text);
+  const ms = Number.isNaN(moment) ? parseGoDuration(text) : r.c.clock.now() - moment;
+  if (ms === undefined) throw badParameter(`invalid value for until: ${text}`);
+  return ms;
+}
