@@ -1,7 +1,9 @@
 /** `docker build` by the stock CLI (classic builder) on a real engine: what users see, and what is in the image. Needs root. */
-import { mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
+import Docker from 'dockerode';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { tarBytes, tarHeader } from '#lib/oci';
 import { type Run, TestEngine } from '../harness/engine.ts';
@@ -246,6 +248,23 @@ test('build: an archive that leads out of itself reads and writes nothing of the
   expect(() => readFileSync('/etc/shadow2')).toThrow('ENOENT');
 });
 
+test('dockerode: buildImage and followProgress, as Testcontainers does it', async () => {
+  const docker = new Docker({ socketPath: engine.socket });
+  const body = await context({ Dockerfile: 'FROM busybox\nARG V\nRUN echo v=$V; exit $V\n' });
+  const follow = async (V: string): Promise<{ stream?: string; error?: string; aux?: { ID: string } }[]> => {
+    const options = { t: 'by-dockerode', buildargs: { V }, pull: false, rm: true, forcerm: true };
+    const stream = await docker.buildImage(Readable.from([body]), options);
+    return new Promise((resolve, reject) => {
+      docker.modem.followProgress(stream, (e, out) => (e ? reject(e) : resolve(out)));
+    });
+  };
+  const lines = await follow('0');
+  expect(lines.map((l) => l.stream ?? '').join('')).toContain('v=0\n');
+  expect(lines.find((l) => l.aux)?.aux?.ID).toBe((await imageOf('by-dockerode')).id);
+  const [last] = (await follow('9')).slice(-1);
+  expect(last?.error).toContain('returned a non-zero code: 9');
+});
+
 test('build prune: steps that no image needs go, with all also the others; an image stays', async () => {
   const at = folder({ Dockerfile: 'FROM busybox AS a\nRUN echo pruned > /p\nFROM busybox\nCOPY --from=a /p /q\n' });
   await build(at, '-t', 'pruned');
@@ -257,6 +276,24 @@ test('build prune: steps that no image needs go, with all also the others; an im
   expect((await engine.post('/build/prune?all=1')).json).toMatchObject({ CachesDeleted: [] });
   expect(await inside('pruned', 'cat /q')).toBe('pruned\n');
   expect((await engine.post('/build/prune?filters={"nope":["1"]}')).status).toBe(400);
+});
+
+test('cache mounts: kept between builds, measured, and gone with a prune', async () => {
+  const run = (n: number): string => `FROM busybox\nRUN --mount=type=cache,target=/c echo ${n} >> /c/log; cat /c/log\n`;
+  await build(folder({ Dockerfile: run(1) }));
+  await engine.restart();
+  expect((await build(folder({ Dockerfile: run(2) }))).stdout).toContain('\n1\n2\n');
+  const mounts = join(engine.folder, 'build/mounts');
+  const [folderName] = readdirSync(mounts).filter((n) => !n.includes('.'));
+  await engine.until('it is measured', () => {
+    const { bytes } = JSON.parse(readFileSync(join(mounts, `${folderName}.json`), 'utf8'));
+    return bytes > 0 ? true : undefined;
+  });
+  expect((await engine.post('/build/prune?keep-storage=999999999999')).json.CachesDeleted).toEqual([]);
+  const gone = (await engine.post('/build/prune')).json;
+  expect(gone.CachesDeleted).toContain(folderName);
+  expect(readdirSync(mounts)).toEqual([]);
+  expect((await build(folder({ Dockerfile: run(3) }))).stdout).toContain('\n3\n ---> Removed');
 });
 
 function context(files: Readonly<Record<string, string>>): Promise<Buffer> {

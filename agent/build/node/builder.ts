@@ -84,6 +84,8 @@ const PIDS_MAX = 32_768;
 const CPU_SHARES = 512;
 /** Of the disk, for what the cache keeps. */
 const CACHE_SHARE = 0.2;
+/** And for folders of RUN --mount=type=cache. */
+const MOUNTS_SHARE = 0.1;
 export const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 
 export class Builder implements AsyncDisposable {
@@ -117,11 +119,17 @@ export class Builder implements AsyncDisposable {
     scope.own({
       [Symbol.asyncDispose]: () => kernel.cgroups.remove(cgroupParent, { ...c, signal: new AbortController().signal }),
     });
-    return new Builder(o, scope, (await readFile(BOOT_ID, 'utf8')).trim());
+    const builder = new Builder(o, scope, (await readFile(BOOT_ID, 'utf8')).trim());
+    await builder.mounts.removeLeftovers(c);
+    return builder;
   }
 
   get images(): OpenImages {
     return this.#o.images;
+  }
+
+  get mounts(): CacheMounts {
+    return this.#caches;
   }
 
   get cache(): BuildCache {
@@ -167,6 +175,7 @@ export class Builder implements AsyncDisposable {
     const { blocks, bsize } = await statfs(this.#o.folder);
     const gone = await this.#host.cache.prune({ keepBytes: blocks * bsize * CACHE_SHARE });
     if (gone.length > 0) await this.#o.images.builds.sweep(c);
+    await this.#caches.prune({ keepBytes: blocks * bsize * MOUNTS_SHARE }, c);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -20,7 +20,7 @@ const PARENTS_SINCE = 42;
 
 export interface OpenBuilds extends EnginePart, AsyncDisposable {
   /** For /system/df: the steps of the cache, most recently used first. */
-  readonly diskUsage: (version: number) => Promise<{ readonly BuildCache: readonly object[] }>;
+  readonly diskUsage: (version: number, c: Ctx) => Promise<{ readonly BuildCache: readonly object[] }>;
 }
 
 /** What a crash left of builds is removed before it resolves. */
@@ -40,7 +40,7 @@ export async function openBuilds(
     scope.own(builds);
     return {
       routes: [...builds.routes, pruneRoute(builder, ports.events)],
-      diskUsage: (version) => diskUsageOf(builder, version),
+      diskUsage: (version, own) => diskUsageOf(builder, version, own),
       [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
     };
   } catch (e) {
@@ -74,15 +74,20 @@ async function openBuilder(host: EngineHost, scope: Scope, c: Ctx): Promise<Buil
 
 /** Source: moby api/docs/v1.51.yaml (BuildCache). One that an image or a container has too is shared: its going frees nothing. */
 async function diskUsageOf(
-  { cache, images }: Builder,
+  { cache, images, mounts }: Builder,
   version: number,
+  c: Ctx,
 ): Promise<{ readonly BuildCache: readonly object[] }> {
   const used = await images.builds.layersInUse();
-  const BuildCache = cache.all().map(({ key, chainId, title, bytes, createdMs, usedMs, uses }) => ({
-    ID: key.replace(/^sha256:/, ''),
-    ...(version < PARENTS_SINCE ? { Parent: '' } : { Parents: [] }),
-    ...{ Type: 'regular', Description: title, InUse: false, Shared: used.has(chainId), Size: bytes },
-    ...{ CreatedAt: timeText(createdMs), LastUsedAt: timeText(usedMs), UsageCount: uses },
+  const parents = version < PARENTS_SINCE ? { Parent: '' } : { Parents: [] };
+  const steps = cache.all().map(({ key, chainId, title, bytes, createdMs, usedMs, uses }) => ({
+    ...{ ID: key.replace(/^sha256:/, ''), ...parents, Type: 'regular', Description: title, InUse: false },
+    ...{ Shared: used.has(chainId), Size: bytes, CreatedAt: timeText(createdMs) },
+    ...{ LastUsedAt: timeText(usedMs), UsageCount: uses },
   }));
-  return { BuildCache };
+  const folders = (await mounts.all(c)).map(({ name, id, bytes, usedMs, isInUse }) => ({
+    ...{ ID: name, ...parents, Type: 'exec.cachemount', Description: `cached mount ${id}`, InUse: isInUse },
+    ...{ Shared: false, Size: bytes, CreatedAt: timeText(usedMs), LastUsedAt: timeText(usedMs) },
+  }));
+  return { BuildCache: [...steps, ...folders] };
 }

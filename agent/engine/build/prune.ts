@@ -1,4 +1,4 @@
-/** POST /build/prune: steps of the cache are forgotten, and their layers removed unless an image has them. */
+/** POST /build/prune: steps of the cache are forgotten, their layers removed unless an image has them; folders of cache mounts. */
 import { parseGoDuration } from '#lib/base';
 import type { Builder } from '../../build/node/builder.ts';
 import { badParameter, type EngineRequest, type EngineRoute } from '../http/contract.ts';
@@ -14,17 +14,23 @@ export function pruneRoute(builder: Builder, events: EngineEvents): EngineRoute 
       const descriptions = filters.get('description');
       const all = r.query.bool('all');
       const used = all ? new Set<string>() : await builder.images.builds.layersInUse();
+      const keepBytes = keepBytesOf(r);
+      const unusedForMs = unusedFor([...filters.get('until'), ...filters.get('unused-for')], r);
       const gone = await builder.cache.prune({
-        keepBytes: keepBytesOf(r),
-        unusedForMs: unusedFor([...filters.get('until'), ...filters.get('unused-for')], r),
+        keepBytes,
+        unusedForMs,
         keeps: (step) =>
           used.has(step.chainId) ||
           (ids.length > 0 && !ids.some((id) => step.key.slice('sha256:'.length).startsWith(id))) ||
           (descriptions.length > 0 && !descriptions.some((d) => step.title.includes(d))),
       });
-      const freed = await builder.images.builds.sweep(r.c);
+      const mounts =
+        ids.length + descriptions.length > 0 ? [] : await builder.mounts.prune({ keepBytes, unusedForMs }, r.c);
+      const swept = await builder.images.builds.sweep(r.c);
+      const freed = mounts.reduce((sum, m) => sum + m.bytes, swept);
+      const deleted = [...gone.map((s) => s.key.replace(/^sha256:/, '')), ...mounts.map((m) => m.name)];
       events.emit({ type: 'builder', action: 'prune', id: '', attributes: { reclaimed: String(freed) } });
-      reply.json(200, { CachesDeleted: gone.map((s) => s.key.replace(/^sha256:/, '')), SpaceReclaimed: freed });
+      reply.json(200, { CachesDeleted: deleted, SpaceReclaimed: freed });
     },
   };
 }
