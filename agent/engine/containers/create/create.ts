@@ -11,6 +11,7 @@ import type { ContainerId } from '../../../runtime/runtime.ts';
 import { badParameter, type EngineError, notFound } from '../../http/contract.ts';
 import type { ContainerRecord, EngineHost, EngineImages, EngineNetworks, EngineVolumes } from '../../parts.ts';
 import type { ContainerConfig, HostConfig, ImageDocument, MountPoint } from '../../types.ts';
+import { ANONYMOUS_LABEL } from '../../volumes/record.ts';
 import type { StoredContainer } from '../life/ports.ts';
 import { logLimits } from '../run/log.ts';
 import type { CreateBody } from './decode.ts';
@@ -110,21 +111,28 @@ async function make(p: CreatePorts, record: ContainerRecord, parts: Parts, c: Ct
     await p.root(stored.record, parts.image, c);
     return stored;
   }
-  await p.save({ record, hasRun: false, removal: { volumes: true } });
+  /* Who makes an anonymous volume has its name on disk before. */
+  const named = parts.wanted.map((w) => ({ w, name: w.source || p.host.random.hex(32) }));
+  const names = named.flatMap(({ w, name }) => (w.type === 'volume' ? [{ ...mountPointOf(w), Name: name }] : []));
+  await p.save({ record: { ...record, mounts: names }, hasRun: false, removal: { volumes: true } });
   const rootfs = await p.root(record, parts.image, c);
   const mounts: MountPoint[] = [...parts.inherited];
-  for (const w of parts.wanted) {
-    mounts.push(w.type === 'volume' ? await volumeMount(p, w, rootfs, c) : mountPointOf(w));
-    await p.save({ record: { ...record, mounts }, hasRun: false, removal: { volumes: true } });
-  }
+  for (const { w, name } of named)
+    mounts.push(w.type === 'volume' ? await volumeMount(p, { w, name }, rootfs, c) : mountPointOf(w));
   const stored = { record: { ...record, mounts }, hasRun: false };
   await p.save(stored);
   return stored;
 }
 
-async function volumeMount(p: CreatePorts, w: WantedMount, rootfs: string, c: Ctx): Promise<MountPoint> {
-  const { driver, labels, options } = w;
-  const volume = await p.volumes.create({ name: w.source, driver, labels, options }, c);
+async function volumeMount(
+  p: CreatePorts,
+  { w, name }: { readonly w: WantedMount; readonly name: string },
+  rootfs: string,
+  c: Ctx,
+): Promise<MountPoint> {
+  const { driver, options } = w;
+  const labels = w.source === '' ? { ...w.labels, [ANONYMOUS_LABEL]: '' } : w.labels;
+  const volume = await p.volumes.create({ name, driver, labels, options }, c);
   if (w.isCopied) await p.volumes.copyUp(volume.name, { rootfs, path: w.target }, c);
   return { ...mountPointOf(w), Name: volume.name, Source: volume.mountpoint, Driver: volume.driver };
 }
