@@ -48,7 +48,7 @@ test('login with a token of the cluster, push, logout, pull elsewhere, run it', 
   await ok(['logout', registry.host]);
   await ok(['rmi', name]);
   expect(await ok(['run', '--rm', name, 'echo', 'pulled'])).toBe('pulled');
-  expect(await ok(['images', '--digests', '--format', '{{.Digest}}', registry.host + '/team/app'])).toMatch(/^sha256:/);
+  expect(await ok(['images', '--digests', '--format', '{{.Digest}}', `${registry.host}/team/app`])).toMatch(/^sha256:/);
 });
 
 test('what containers use: rmi refuses, by force the name goes, prune spares it until the container is gone', async () => {
