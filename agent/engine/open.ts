@@ -95,7 +95,7 @@ async function openParts(o: EngineOptions, scope: Scope, c: Ctx): Promise<{ even
   const streams = add(scope.own(openStreams(host, { events, containers: own.containers }, c)));
   add(await openFiles(host, { events, images, containers: own.containers }, c));
   scope.own(add(await openBuilds(host, { events, images }, c)));
-  const system = { events, containers: own.containers, volumes, parts, pods: o.pods };
+  const system = { events, containers: own.containers, parts, pods: o.pods };
   add(scope.own(await openSystem(host, system)));
   await own.resume({ execIds: (id) => streams.execIds(id) });
   const routes = parts.flatMap((p) => p.routes);

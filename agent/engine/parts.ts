@@ -36,8 +36,8 @@ export interface EngineHost {
 
 export interface EnginePart {
   readonly routes: readonly EngineRoute[];
-  /** What it keeps on disk that no list of its own tells, for `/system/df`. */
-  readonly diskUsage?: ((version: number, c: Ctx) => Promise<Pick<DiskUsage, 'BuildCache'>>) | undefined;
+  /** What it keeps on disk, for `/system/df`: of volumes and of builds. Images and containers are told by their lists. */
+  readonly diskUsage?: ((version: number, c: Ctx) => Promise<DiskUsage>) | undefined;
 }
 
 /** Of `/system/df` up to API 1.51. */

@@ -2,14 +2,11 @@
 import type { Ctx } from '#lib/base';
 import type { JsonObject } from '#lib/oci';
 import { badParameter, type EngineRequest, type EngineRoute } from '../http/contract.ts';
-import type { DiskUsage, EngineContainers, EngineHost, EnginePart } from '../parts.ts';
+import type { DiskUsage, EngineHost, EnginePart } from '../parts.ts';
 import { ownList } from './own-answers.ts';
 
 export interface DiskUsagePorts {
   readonly images: Pick<EngineHost['images'], 'catalog'>;
-  readonly containers: Pick<EngineContainers, 'list'>;
-  /** Bytes of what is in one. */
-  readonly volumes: { sizeBytes(name: string, c: Ctx): Promise<number> };
   /** Those that there are when it is asked. */
   readonly parts: readonly EnginePart[];
 }
@@ -24,13 +21,25 @@ export function diskUsageRoute(ports: DiskUsagePorts): EngineRoute {
     path: '/system/df',
     async handle(r, reply) {
       const wanted = wantedTypes(r);
+      const told = toldBy(ports.parts, r);
       const all: DiskUsage[] = [];
-      for (const type of TYPES) if (wanted.has(type)) all.push(await usageOf(type, ports, r));
+      for (const type of TYPES) if (wanted.has(type)) all.push(await usageOf(type, ports, told, r));
       /* null: not asked for. */
       const none = { LayersSize: 0, Images: null, Containers: null, Volumes: null, BuildCache: null };
       const told = Object.assign({}, none, ...all);
       reply.json(200, r.version < TYPES_SINCE ? { ...told, BuilderSize: sizeOf(told.BuildCache ?? []) } : told);
     },
+  };
+}
+
+type Told = () => Promise<readonly DiskUsage[]>;
+
+/** Parts walk folders for it: each is asked once a request. */
+function toldBy(parts: readonly EnginePart[], { version, c }: EngineRequest): Told {
+  let answers: Promise<readonly DiskUsage[]> | undefined;
+  return () => {
+    answers ??= Promise.all(parts.map(async (part) => (await part.diskUsage?.(version, c)) ?? {}));
+    return answers;
   };
 }
 
@@ -46,13 +55,10 @@ function wantedTypes(r: EngineRequest): ReadonlySet<Type> {
   );
 }
 
-async function usageOf(type: Type, p: DiskUsagePorts, { version, c }: EngineRequest): Promise<DiskUsage> {
+async function usageOf(type: Type, p: DiskUsagePorts, told: Told, { version, c }: EngineRequest): Promise<DiskUsage> {
   if (type === 'container') return { Containers: await list(p, '/containers/json', 'all=1&size=1', version, c) };
-  if (type === 'build-cache') {
-    const told = await Promise.all(p.parts.map((part) => part.diskUsage?.(version, c)));
-    return { BuildCache: told.flatMap((t) => t?.BuildCache ?? []) };
-  }
-  if (type === 'volume') return { Volumes: await volumes(p, version, c) };
+  if (type === 'build-cache') return { BuildCache: (await told()).flatMap((t) => t.BuildCache ?? []) };
+  if (type === 'volume') return { Volumes: (await told()).flatMap((t) => t.Volumes ?? []) };
   const layers = await p.images.catalog.layerBytes();
   const Images = await list(p, '/images/json', 'all=1&shared-size=1', version, c);
   return { Images, LayersSize: [...layers.values()].reduce((a, b) => a + b, 0) };
@@ -60,21 +66,6 @@ async function usageOf(type: Type, p: DiskUsagePorts, { version, c }: EngineRequ
 
 function list(p: DiskUsagePorts, path: string, query: string, version: number, c: Ctx): Promise<readonly JsonObject[]> {
   return ownList(p.parts, { path, query, version }, c);
-}
-
-async function volumes(p: DiskUsagePorts, version: number, c: Ctx): Promise<readonly object[]> {
-  const entries = await ownList(p.parts, { path: '/volumes', query: '', version, key: 'Volumes' }, c);
-  const users = new Map<string, number>();
-  for (const { record } of p.containers.list())
-    for (const name of new Set(record.mounts.map((m) => m.Name)))
-      if (name !== undefined) users.set(name, (users.get(name) ?? 0) + 1);
-  const out: object[] = [];
-  for (const entry of entries) {
-    const name = String(entry['Name']);
-    const Size = await p.volumes.sizeBytes(name, c);
-    out.push({ ...entry, UsageData: { Size, RefCount: users.get(name) ?? 0 } });
-  }
-  return out;
 }
 
 function sizeOf(cache: readonly object[]): number {

@@ -10,7 +10,7 @@ import type { EngineRoute } from '../http/contract.ts';
 import type { EngineContainers, EngineHost, EnginePart } from '../parts.ts';
 import { authRoute } from './auth.ts';
 import { buildkitRoutes } from './buildkit.ts';
-import { type DiskUsagePorts, diskUsageRoute } from './disk-usage.ts';
+import { diskUsageRoute } from './disk-usage.ts';
 import { engineInfo } from './info.ts';
 import { pingRoutes } from './ping.ts';
 import { podsRoute } from './pods.ts';
@@ -19,7 +19,6 @@ import { refusalRoutes } from './refusals.ts';
 export interface SystemPorts {
   readonly events: Events;
   readonly containers: Pick<EngineContainers, 'list'>;
-  readonly volumes: DiskUsagePorts['volumes'];
   /** Of the node; undefined = it has none. */
   readonly pods?: ((c: Ctx) => Promise<readonly NodeContainer[]>) | undefined;
   /** All of the engine's, in the end. */
@@ -43,7 +42,7 @@ export async function openSystem(host: EngineHost, ports: SystemPorts): Promise<
       ...pingRoutes(host),
       info,
       authRoute({ transport, hosts }),
-      diskUsageRoute({ images: host.images, containers, volumes: ports.volumes, parts }),
+      diskUsageRoute({ images: host.images, parts }),
       ...buildkitRoutes(),
       podsRoute(pods),
       ...refusalRoutes(),
