@@ -26,8 +26,8 @@ export function diskUsageRoute(ports: DiskUsagePorts): EngineRoute {
       for (const type of TYPES) if (wanted.has(type)) all.push(await usageOf(type, ports, told, r));
       /* null: not asked for. */
       const none = { LayersSize: 0, Images: null, Containers: null, Volumes: null, BuildCache: null };
-      const told = Object.assign({}, none, ...all);
-      reply.json(200, r.version < TYPES_SINCE ? { ...told, BuilderSize: sizeOf(told.BuildCache ?? []) } : told);
+      const answer = Object.assign({}, none, ...all);
+      reply.json(200, r.version < TYPES_SINCE ? { ...answer, BuilderSize: sizeOf(answer.BuildCache ?? []) } : answer);
     },
   };
 }
