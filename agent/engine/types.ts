@@ -160,6 +160,8 @@ export interface HostConfig extends Resources {
   readonly UTSMode?: string;
   readonly UsernsMode?: string;
   readonly ShmSize?: number;
+  /** Rows and columns of its terminal at its begin; zeros = not said. */
+  readonly ConsoleSize?: readonly number[];
   readonly Sysctls?: Readonly<Record<string, string>>;
   readonly Runtime?: string;
   readonly Mounts?: readonly Mount[];

@@ -51,9 +51,9 @@ describe('docker CLI', () => {
   });
 
   test('run -it: a terminal from the first byte, its size, what is typed, detach keys; attach goes back to it', async () => {
-    const script = 'echo first; while read x; do echo "got $x"; stty size; done';
+    const script = 'stty size; echo first; while read x; do echo "got $x"; stty size; done';
     await using first = atTerminal('run', '-it', '--name', 'term', ...NET, 'busybox', 'sh', '-c', script);
-    await first.until(/first\r\n/);
+    await first.until(/33 101\r\nfirst\r\n/);
     first.write('one\n');
     await first.until(/got one\r\n33 101\r\n/);
     first.write('\x10\x11');

@@ -56,9 +56,9 @@ function fileCount(text: string): number {
   return Math.min(count, FILES_MAX);
 }
 
-/** 10m, 1.5 GB, 512: decimal; -1 (json-file's "no bound") is our bound. */
+/** 10m, 1.5 GB, 512: decimal; -1 = never rotated. */
 function byteCount(text: string): number {
-  if (text === '-1') return BYTES_DEFAULT;
+  if (text === '-1') return 0;
   const [, number, unit = ''] = /^(\d+(?:\.\d+)?) ?([kmgtp]?)i?b?$/i.exec(text) ?? [];
   if (number === undefined) throw badParameter(`invalid size: '${text}'`);
   const bytes = Math.floor(Number(number) * 1000 ** ['', 'k', 'm', 'g', 't', 'p'].indexOf(unit.toLowerCase()));

@@ -82,6 +82,7 @@ describe('log drivers and their options (moby logger)', () => {
     [undefined, {}, { maxBytes: 20_000_000, maxFiles: 5 }],
     ['json-file', { 'max-size': '10m' }, { maxBytes: 10_000_000, maxFiles: 1 }],
     ['json-file', { 'max-size': '1.5 kB', 'max-file': '3', labels: 'a' }, { maxBytes: 1500, maxFiles: 3 }],
+    ['json-file', { 'max-size': '-1' }, { maxBytes: 0, maxFiles: 1 }],
     ['local', { 'max-size': '512' }, { maxBytes: 512, maxFiles: 5 }],
     ['local', { mode: 'non-blocking', 'max-buffer-size': '1m' }, { maxBytes: 20_000_000, maxFiles: 5 }],
     ['none', {}, undefined],

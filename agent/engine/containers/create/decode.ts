@@ -158,6 +158,7 @@ export const hostConfigOf = whole<HostConfig>(
     UTSMode: text,
     UsernsMode: text,
     ShmSize: int,
+    ConsoleSize: list(int),
     Sysctls: textMap,
     Runtime: text,
     Mounts: list(mountOf),

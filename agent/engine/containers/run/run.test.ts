@@ -9,7 +9,6 @@ import { filledHostConfig } from '../create/defaults.ts';
 import { startFailure } from '../life/start-error.ts';
 import { changes, updated } from '../update.ts';
 import { capabilitiesOf } from './capabilities.ts';
-import { logLimits } from './log.ts';
 import { bindMount, plainTmpfs, tmpfsOptions } from './mount-options.ts';
 import { sharedNamespaces } from './namespaces.ts';
 import { limitsOf, ociResourcesOf } from './resources.ts';
@@ -230,19 +229,6 @@ test('namespaces of others: who does not run or does not share is told in Docker
   ).toEqual({
     ...{ ipc: undefined, pid: undefined, uts: undefined, cgroup: '', shmOf: undefined },
   });
-});
-
-test('how much of a log is kept', () => {
-  const log = (Type: string, Config: Record<string, string> = {}) => logLimits({ LogConfig: { Type, Config } });
-  expect(log('json-file')).toEqual({ maxBytes: 0, maxFiles: 1 });
-  expect(log('local')).toEqual({ maxBytes: 20 << 20, maxFiles: 5 });
-  expect(log('json-file', { 'max-size': '10k', 'max-file': '3' })).toEqual({ maxBytes: 10 << 10, maxFiles: 3 });
-  for (const bad of [
-    log.bind(null, 'syslog'),
-    log.bind(null, 'local', { 'max-size': 'x' }),
-    log.bind(null, 'local', { 'max-file': '0' }),
-  ])
-    expect(bad).toThrow();
 });
 
 test.each([

@@ -2,7 +2,7 @@
  * Record + what was looked up -> OCI runtime configuration. Pure: users, devices, mounts, namespaces and profiles come in.
  * What pods have of it is agent/runtime/spec.ts. Source: moby daemon/oci_linux.go; opencontainers/runtime-spec config.md.
  */
-import type { OciDevice, OciMount, OciResources, OciSeccomp, OciSpec } from '../../../runtime/oci-spec.ts';
+import type { OciDevice, OciMount, OciProcess, OciResources, OciSeccomp, OciSpec } from '../../../runtime/oci-spec.ts';
 import { DEVICES, standardMounts } from '../../../runtime/spec.ts';
 import type { ContainerRecord } from '../../parts.ts';
 
@@ -49,6 +49,7 @@ export function ociSpecOf(i: SpecInput): OciSpec {
     ...(i.namespaces.uts === undefined || config.Domainname === '' ? {} : { domainname: config.Domainname }),
     process: {
       terminal: config.Tty,
+      ...(config.Tty ? consoleSizeOf(h.ConsoleSize) : {}),
       user: { uid: i.user.uid, gid: i.user.gid, additionalGids: [...i.user.additionalGids] },
       args: i.hasInit ? [INIT_PATH, '--', ...program] : program,
       env: environmentOf(config.Env, { hostname: i.hostname, tty: config.Tty }),
@@ -142,4 +143,11 @@ function mountsOf(i: SpecInput, isPrivileged: boolean): OciMount[] {
 function propagationOf(mounts: readonly OciMount[]): string {
   const has = (name: string): boolean => mounts.some((m) => m.options?.some((o) => o === name || o === `r${name}`));
   return has('shared') ? 'shared' : has('slave') ? 'slave' : 'private';
+}
+
+const TERMINAL_SIDE_MAX = 0xffff;
+
+function consoleSizeOf([height = 0, width = 0]: readonly number[] = []): Partial<Pick<OciProcess, 'consoleSize'>> {
+  const isSide = (n: number): boolean => n > 0 && n <= TERMINAL_SIDE_MAX;
+  return isSide(height) && isSide(width) ? { consoleSize: { height, width } } : {};
 }
