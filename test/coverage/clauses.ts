@@ -1,5 +1,7 @@
-/** All clauses of what the node must do, by the numbered lines of its issue. */
+/** All clauses of what the node must do, by the numbered lines of its issue, and those of the engine, the builder and the registry. */
+import { BUILDER, REGISTRY } from './builder.ts';
 import type { Line } from './clause.ts';
+import { ENGINE_CONTAINERS, ENGINE_IMAGES, ENGINE_NETWORKS, ENGINE_SYSTEM } from './engine.ts';
 import { HOSTILE_LINE, ISOLATION_LINE, METRIC_LINE, NODE_LINE, RESOURCE_LINE, STREAM_LINE } from './node.ts';
 import { ENVIRONMENT, POD_LIFE, PROBE_LINE, SURVIVAL } from './pods.ts';
 import { FURTHER_ROWS } from './rows.ts';
@@ -18,6 +20,12 @@ const TABLES: readonly Line[] = [
   NODE_LINE,
   SURVIVAL,
   HOSTILE_LINE,
+  ENGINE_CONTAINERS,
+  ENGINE_IMAGES,
+  ENGINE_NETWORKS,
+  ENGINE_SYSTEM,
+  BUILDER,
+  REGISTRY,
 ];
 
 export const LINES: readonly Line[] = TABLES.map(({ title, clauses }) => ({

@@ -6,7 +6,7 @@ export const REWRITE = 'UPDATE_GOLDEN=1 npx vitest run --project unit test/cover
 const HEAD = `# What shows that the node does it
 
 Made by test/coverage/coverage.test.ts from \`test/coverage/clauses.ts\`; do not edit. Each clause of what the node must do (its
-numbered lines, and hostile input), with the tests that turn red when it breaks: the file and a piece of the title that is unique
+numbered lines, and hostile input), and of engine, builder and registry, with the tests that turn red when it breaks: the file and a piece of the title that is unique
 there. To write it anew: \`${REWRITE}\`. At the end of a whole \`npm test\` each test named under *real* must have passed in that
 run, or it is told as a failure; one that was skipped for what the machine lacks is told, too.
 
