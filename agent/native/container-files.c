@@ -7,6 +7,7 @@
  * and makes that its root: from then on no name means anything outside of it, whatever is swapped for a link meanwhile. Nothing
  * of the namespace outlives the job. Source: moby daemon/containerfs_linux.go (what is seen).
  */
+#include "helper.h"
 #include "layer-source.h"
 #include "pack.h"
 #include "unpack.h"

@@ -19,8 +19,8 @@ export const BUILDER: Line = {
   title: 'Builder',
   clauses: [
     unit('all of Dockerfile: a table of more than 300 cases', [
-      [PARSE, 'here-documents'],
-      [PARSE, '--mount'],
+      [PARSE, 'an instruction knows its lines'],
+      [PARSE, 'any text: a Dockerfile, or an error'],
     ]),
     real('multi-stage, --target, ARG and ENV', [
       [BUILD, 'stages, variables, a cached rebuild, a changed file'],

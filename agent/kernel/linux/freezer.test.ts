@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { type Ctx, silentLogger, VirtualClock } from '#lib/base';
+import { type Ctx, realClock, silentLogger, VirtualClock } from '#lib/base';
 import { cgroupFreezer } from './freezer.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'berth-freezer-'));
@@ -29,25 +29,27 @@ test('v1: frozen when its state says so', async () => {
 });
 
 test('v2: asked, and waited for; what does not freeze in time goes on', async () => {
-  const freezer = cgroupFreezer({ v1: new Map(), v2: root });
+  const freezer = cgroupFreezer({ v1: new Map(), v2: root }, 50);
   const path = cgroup('two', { 'cgroup.freeze': '0', 'cgroup.events': 'populated 1\nfrozen 0\n' });
-  const late = freezer.freeze(path, c);
-  late.catch(() => undefined);
-  for (let n = 0; n < 3; n++) await clock.advance(10);
-  expect(readFileSync(join(root, path, 'cgroup.freeze'), 'utf8')).toBe('1');
-  writeFileSync(join(root, path, 'cgroup.events'), 'populated 1\nfrozen 1\n');
-  for (let n = 0; n < 20; n++) await clock.advance(10);
-  await late;
-  writeFileSync(join(root, path, 'cgroup.events'), 'populated 1\nfrozen 0\n');
-  const never = freezer.freeze(path, c);
-  never.catch(() => undefined);
-  let isOver = false;
-  void never
-    .finally(() => {
+  const told = (name: string): string => readFileSync(join(root, path, name), 'utf8');
+  const ended = async (work: Promise<void>): Promise<void> => {
+    let isOver = false;
+    const over = (): void => {
       isOver = true;
-    })
-    .catch(() => undefined);
-  for (let n = 0; n < 20_000 && !isOver; n++) await clock.advance(10);
-  await expect(never).rejects.toMatchObject({ kind: 'DeadlineExceeded' });
-  expect(readFileSync(join(root, path, 'cgroup.freeze'), 'utf8')).toBe('0');
+    };
+    work.then(over, over);
+    while (!isOver) {
+      await realClock.sleep(1);
+      await clock.advance(10);
+    }
+    await work;
+  };
+  const late = freezer.freeze(path, c);
+  while (told('cgroup.freeze') !== '1') await realClock.sleep(1);
+  writeFileSync(join(root, path, 'cgroup.events'), 'populated 1\nfrozen 1\n');
+  await ended(late);
+  expect(told('cgroup.freeze')).toBe('1');
+  writeFileSync(join(root, path, 'cgroup.events'), 'populated 1\nfrozen 0\n');
+  await expect(ended(freezer.freeze(path, c))).rejects.toMatchObject({ kind: 'DeadlineExceeded' });
+  expect(told('cgroup.freeze')).toBe('0');
 });

@@ -11,7 +11,7 @@ import type { CgroupMounts } from './cgroups.ts';
 const ATTEMPTS = 500;
 const WAIT_MS = 10;
 
-export function cgroupFreezer(mounts: CgroupMounts): Freezer {
+export function cgroupFreezer(mounts: CgroupMounts, attempts = ATTEMPTS): Freezer {
   const isV2 = mounts.v1.size === 0;
   const folderOf = (path: string): string => {
     const root = isV2 ? mounts.v2 : mounts.v1.get('freezer');
@@ -27,7 +27,7 @@ export function cgroupFreezer(mounts: CgroupMounts): Freezer {
   return {
     async freeze(path, c) {
       const folder = folderOf(path);
-      for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      for (let attempt = 0; attempt < attempts; attempt++) {
         await order(folder, true);
         if (await isFrozen(folder)) return;
         await c.clock.sleep(WAIT_MS, c.signal);
