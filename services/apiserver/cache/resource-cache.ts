@@ -18,8 +18,8 @@ const RING_EVENTS_MAX = 100 * 1024;
 const RING_MS = 75_000;
 /** Dropped events that still lie in the array. */
 const RING_SLACK = 64;
-/** Of stored bytes: a few large objects that change often must not fill the memory. */
-const RING_BYTES_MAX = 64 << 20;
+/** Of stored bytes, which decoded are some five times as many: neither many pods nor a few large objects must fill the memory. */
+const RING_BYTES_MAX = 32 << 20;
 /** Encoded frames are kept only on the newest events. */
 const FRAMES_KEPT = 64;
 
@@ -164,6 +164,11 @@ export class ResourceCache {
     this.#ringBytes += event.cached.bytes.length;
     this.#trim(event.atMs);
     for (const w of this.#watchers) w.offer(event);
+  }
+
+  /** Events that are old now go, also when nothing of this resource happens any more. */
+  age(nowMs: number): void {
+    this.#trim(nowMs);
   }
 
   #trim(nowMs: number): void {

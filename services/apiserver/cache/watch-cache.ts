@@ -17,6 +17,7 @@ import { ResourceCache } from './resource-cache.ts';
 
 const PAGE_ENTRIES = 1_000;
 const RELIST_DELAY_MS = 500;
+const AGE_EVERY_MS = 10_000;
 /** How long a read waits for a revision that the cache has not seen: Kubernetes' blockTimeout. */
 const WAIT_MS = 3_000;
 /** Far above the delay of a watch that works. */
@@ -57,6 +58,7 @@ export class WatchCache implements AsyncDisposable {
   #filledAt = 0n as Revision;
   #isFed = true;
   #isNudging = false;
+  #agedAtMs = 0;
 
   private constructor(o: WatchCacheOptions) {
     this.#store = o.store;
@@ -255,6 +257,14 @@ export class WatchCache implements AsyncDisposable {
       if (isDefinition(parsed)) this.#kinds.define(name, cached?.object);
     }
     this.#advance(last);
+    this.#age(nowMs);
+  }
+
+  /** Leases are renewed all the time, so this comes often enough. */
+  #age(nowMs: number): void {
+    if (nowMs - this.#agedAtMs < AGE_EVERY_MS) return;
+    this.#agedAtMs = nowMs;
+    for (const resource of this.#resources.values()) resource.age(nowMs);
   }
 
   #decode(key: string, bytes: Buffer, revision: Revision): Cached {
