@@ -19,7 +19,8 @@ const projects = [
   { name: 'e2e', include: ['test/e2e/**/*.test.ts'], testTimeout: 180_000, workers: 2 },
   // What a node does for its pods, each file with a cluster of its own and its pods side by side.
   { name: 'node', include: ['test/node/**/*.test.ts'], testTimeout: 180_000, workers: 2 },
-  { name: 'faults', include: ['test/faults/**/*.test.ts'], testTimeout: 240_000, workers: 2 },
+  // Most of their time they wait for time limits of the product.
+  { name: 'faults', include: ['test/faults/**/*.test.ts'], testTimeout: 240_000, workers: 3 },
   { name: 'long', include: ['test/long/**/*.test.ts'], testTimeout: 1_800_000, workers: 1 },
 ];
 
