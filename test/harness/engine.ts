@@ -144,9 +144,12 @@ export class TestEngine {
     await this.stop();
     await this.kernel[Symbol.asyncDispose]();
     await this.images[Symbol.asyncDispose]();
-    await between?.();
-    await this.#openStore();
-    await this.start();
+    try {
+      await between?.();
+    } finally {
+      await this.#openStore();
+      await this.start();
+    }
   }
 
   /** An image of busybox with its applets, a few users and `config` (as in an image's config document). */
