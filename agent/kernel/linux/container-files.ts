@@ -151,6 +151,8 @@ export async function writeTree(helper: Helper, view: RootView, o: WriteTree, c:
       socket.destroy();
     }
   })();
+  /* It fails with the answer, which is awaited first. */
+  feeding.catch(() => undefined);
   try {
     const answer = await answered;
     await feeding;
