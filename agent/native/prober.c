@@ -242,9 +242,8 @@ static void add(const char *data, size_t size)
 	} else if (inet_pton(AF_INET6, text, &v6.sin6_addr) == 1) {
 		p->address.v6 = v6;
 		p->address_size = sizeof v6;
-	} else {
-		refuse(EPROTO, "prober: %s is no address", text);
 	}
+	/* Anything else has no family: that probe fails when it is due, and no other. */
 	bytes_append(&p->request, data + 19 + text_size, size - 19 - text_size);
 	if (heap_size == heap_capacity) {
 		heap_capacity = heap_capacity ? heap_capacity * 2 : 64;

@@ -123,12 +123,18 @@ export function steadyHandler(h: Handler, t: HandlerTarget): SteadyHandler | und
   if (h.httpGet !== undefined) {
     const target = httpTarget(h.httpGet, t);
     const request = requestText(target);
-    if (target.scheme !== 'http' || isIP(target.host) === 0 || request.length > REQUEST_BYTES_MAX) return undefined;
+    if (target.scheme !== 'http' || !isPlainAddress(target.host) || request.length > REQUEST_BYTES_MAX)
+      return undefined;
     return { target: { ...target, request }, verdict: (end) => said(() => httpVerdict(target, end)) };
   }
   if (h.tcpSocket === undefined) return undefined;
   const target = { host: h.tcpSocket.host || t.podIp, port: portNumber(h.tcpSocket.port, t.container) };
-  return isIP(target.host) === 0 ? undefined : { target, verdict: (end) => said(() => tcpVerdict(target, end)) };
+  return !isPlainAddress(target.host) ? undefined : { target, verdict: (end) => said(() => tcpVerdict(target, end)) };
+}
+
+/** One with a zone (fe80::1%eth0) is Node's alone: inet_pton(3) knows none. */
+function isPlainAddress(host: string): boolean {
+  return isIP(host) !== 0 && !host.includes('%');
 }
 
 function said(verdict: () => HandlerResult | undefined): HandlerResult | undefined {

@@ -285,6 +285,8 @@ describe('probes that the prober asks on', () => {
     expect(steadyHandler({ httpGet: { ...http, scheme: 'HTTPS' } }, target)).toBeUndefined();
     expect(steadyHandler({ httpGet: { ...http, host: 'example.org' } }, target)).toBeUndefined();
     expect(steadyHandler({ tcpSocket: { port: 1, host: 'localhost' } }, target)).toBeUndefined();
+    expect(steadyHandler({ tcpSocket: { port: 1, host: '::1%lo' } }, target)).toBeUndefined();
+    expect(steadyHandler({ httpGet: { ...http, host: '::1%lo' } }, target)).toBeUndefined();
     expect(steadyHandler({ exec: { command: ['x'] } }, target)).toBeUndefined();
     expect(steadyHandler({ tcpSocket: { port: 1 } }, target)?.target).toEqual({ host: '10.0.0.1', port: 1 });
   });

@@ -131,6 +131,16 @@ test('nobody listens; a reset; an address that leads nowhere', async () => {
   expect(() => httpVerdict(target(), reset)).toThrow('connection reset by peer');
 });
 
+test('what is no address fails alone, the others are asked on', async () => {
+  const stop = new AbortController();
+  const other = watch('/', {}, stop.signal);
+  expect((await watch('/', { host: '::1%lo' })).how).toBe('broken');
+  const before = asked.length;
+  await eventually(() => asked.length >= before + 3, 'three more answers');
+  stop.abort(new Error('enough'));
+  await expect(other).rejects.toThrow('enough');
+});
+
 test('a port alone: connects again and again, until nobody takes it', async () => {
   let came = 0;
   server.on('connection', () => came++);

@@ -29,7 +29,7 @@ export class FolderStore implements ContainerStore {
     return join(this.folder, id);
   }
 
-  /** All that are whole; the others are removed. */
+  /** All that are whole; those without a record, or with a damaged one, are removed. Throws for one that cannot be read now. */
   async load(kernel: Pick<Kernel, 'removeTree' | 'mounts'>, log: Logger, c: Ctx): Promise<StoredContainer[]> {
     await mkdir(this.folder, { recursive: true, mode: 0o700 });
     const out: StoredContainer[] = [];
@@ -37,7 +37,7 @@ export class FolderStore implements ContainerStore {
       const folder = join(this.folder, name);
       if (ID.test(name)) {
         await removeDrafts(folder);
-        const bytes = await readFile(join(folder, NAME)).catch(() => undefined);
+        const bytes = await readFile(join(folder, NAME)).catch(absent);
         const stored = bytes === undefined ? undefined : decodeStored(bytes, log);
         if (stored?.record.id === name) {
           out.push(stored);
@@ -142,4 +142,9 @@ function decodeRecord(r: Readonly<Record<string, unknown>>): ContainerRecord {
     error: text(r['error'], 'error'),
     ...(code === undefined ? {} : { startExitCode: int(code, 'startExitCode') }),
   };
+}
+
+function absent(e: unknown): undefined {
+  if (e instanceof Error && 'code' in e && (e.code === 'ENOENT' || e.code === 'ENOTDIR')) return undefined;
+  throw e;
 }

@@ -1,0 +1,29 @@
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { type Ctx, realClock, silentLogger } from '#lib/base';
+import { FolderStore } from './store.ts';
+
+const c: Ctx = { signal: new AbortController().signal, clock: realClock, log: silentLogger };
+const id = 'ab'.repeat(32);
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'berth-store-'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+const kernel = {
+  removeTree: async (path: string) => rmSync(path, { recursive: true, force: true }),
+  mounts: { below: async () => [], unmount: async () => undefined },
+} as unknown as Parameters<FolderStore['load']>[0];
+
+test('a folder without a record goes; one whose record cannot be read now is kept, and told', async () => {
+  mkdirSync(join(folder, id));
+  expect(await new FolderStore(folder).load(kernel, silentLogger, c)).toEqual([]);
+  expect(existsSync(join(folder, id))).toBe(false);
+  mkdirSync(join(folder, id, 'record.json'), { recursive: true }); // EISDIR
+  await expect(new FolderStore(folder).load(kernel, silentLogger, c)).rejects.toThrow('EISDIR');
+  expect(existsSync(join(folder, id))).toBe(true);
+});
