@@ -21,6 +21,7 @@ import {
   hexOf,
   isDigest,
   isKind,
+  isMissing,
   parseDigest,
   type Random,
   StatusError,
@@ -305,8 +306,4 @@ async function renameUnlessThere(source: string, target: string): Promise<void> 
 
 function ignoreMissing(e: unknown): undefined {
   if (!isMissing(e)) throw e;
-}
-
-function isMissing(e: unknown): boolean {
-  return e instanceof Error && 'code' in e && e.code === 'ENOENT';
 }

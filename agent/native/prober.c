@@ -125,6 +125,19 @@ static const char *header(const char *head, const char *end, const char *name)
 	return NULL;
 }
 
+/* The digits of a header's value that begins at `at`; more than any body where there are none: that is the agent's to judge. */
+static size_t number(const char *at, const char *end)
+{
+	size_t n = 0;
+	while (at < end && (*at == ' ' || *at == '\t'))
+		at++;
+	if (at == end || *at < '0' || *at > '9')
+		return SIZE_MAX;
+	for (; at < end && *at >= '0' && *at <= '9' && n < SIZE_MAX / 16; at++)
+		n = n * 10 + (size_t)(*at - '0');
+	return n;
+}
+
 /* Nothing more of the answer is needed. Where it ends is the agent's to know exactly: this one only stops to read. */
 static bool is_whole(const struct bytes *a)
 {
@@ -136,7 +149,7 @@ static bool is_whole(const struct bytes *a)
 	if (body >= BODY_ENOUGH || memcmp(a->data + 9, "204", 3) == 0 || memcmp(a->data + 9, "304", 3) == 0)
 		return true;
 	if (length)
-		return body >= strtoull(length, NULL, 10);
+		return body >= number(length, end);
 	return header(a->data, end + 2, "Transfer-Encoding") && body >= 5 && memcmp(a->data + a->size - 5, "0\r\n\r\n", 5) == 0;
 }
 
@@ -163,7 +176,9 @@ static void take_answer(struct probe *p)
 	if (n < 0)
 		return tell(p, BROKEN, errno);
 	bytes_append(&p->answer, data, (size_t)n);
-	bool until_end = n == 0 && is_plain(&p->answer) && !header(p->answer.data, p->answer.data + p->answer.size, "Content-Length");
+	const char *end = p->answer.data + p->answer.size;
+	bool is_ended = n == 0 && is_plain(&p->answer);
+	bool until_end = is_ended && !header(p->answer.data, end, "Content-Length") && !header(p->answer.data, end, "Transfer-Encoding");
 	if (until_end || (is_whole(&p->answer) && is_plain(&p->answer)))
 		return well(p);
 	if (n == 0 || is_whole(&p->answer) || p->answer.size >= ANSWER_MAX)

@@ -99,7 +99,11 @@ export class SteadyProber implements AsyncDisposable {
   #listen(socket: Duplex, connection: Promise<Duplex>): void {
     const reader = new FrameReader(FRAME_BYTES_MAX);
     socket.on('data', (piece: Buffer) => {
-      for (const frame of reader.push(piece)) this.#told(frame);
+      try {
+        for (const frame of reader.push(piece)) this.#told(frame);
+      } catch {
+        socket.destroy(); // frames that are none: its probes are asked by the agent again
+      }
     });
     socket.on('error', () => socket.destroy());
     socket.once('end', () => socket.destroy());

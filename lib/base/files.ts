@@ -30,6 +30,11 @@ export async function writeFileAtomic(
   if (o.durable !== false) await syncPath(dirname(path));
 }
 
+/** Of a failed call: there is nothing at that path. */
+export function isMissing(e: unknown): boolean {
+  return e instanceof Error && 'code' in e && (e.code === 'ENOENT' || e.code === 'ENOTDIR');
+}
+
 const DRAFT = /^\..+\.(\d+)\.\d+\.tmp$/;
 
 /**

@@ -12,7 +12,7 @@ import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, opendir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { assert, StatusError } from '#lib/base';
+import { assert, isMissing, StatusError } from '#lib/base';
 import { type AnyDigest, algorithmOf, type DigestAlgorithm, encodedOf, isAnyDigest } from './digest.ts';
 import { FolderIngest } from './ingest.ts';
 
@@ -208,8 +208,4 @@ export class FolderContentStore implements ContentStore {
 
 function notHere(digest: AnyDigest): StatusError {
   return new StatusError('NotFound', `blob ${digest} is not in the content store`);
-}
-
-function isMissing(e: unknown): boolean {
-  return e instanceof Error && 'code' in e && e.code === 'ENOENT';
 }

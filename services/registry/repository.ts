@@ -11,7 +11,7 @@
  */
 import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { syncPath, writeFileAtomic } from '#lib/base';
+import { isMissing, syncPath, writeFileAtomic } from '#lib/base';
 import { type AnyDigest, isAnyDigest, isTag } from '#lib/oci';
 import { Recent } from './recent.ts';
 
@@ -292,8 +292,4 @@ async function isThere(path: string): Promise<boolean> {
     if (isMissing(e)) return false;
     throw e;
   }
-}
-
-function isMissing(e: unknown): boolean {
-  return e instanceof Error && 'code' in e && (e.code === 'ENOENT' || e.code === 'ENOTDIR');
 }

@@ -5,14 +5,14 @@
 import { setMaxListeners } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { type Ctx, createLogger, messageOf, realClock, realRandom } from '#lib/base';
+import { type Ctx, createLogger, realClock, realRandom } from '#lib/base';
 import { EngineError, notFound } from '../../agent/engine/http/contract.ts';
 import { openNetworks } from '../../agent/engine/networks/open.ts';
 import { teardownEngineNetworks } from '../../agent/engine/networks/teardown.ts';
 import type { EngineContainer, EngineEvent, EngineHost, SandboxRequest } from '../../agent/engine/parts.ts';
 import { openKernel } from '../../agent/kernel/linux/open.ts';
 import { callRoute, type RouteCall } from './engine-routes.ts';
+import { serveLines } from './line-server.ts';
 
 const log = createLogger({ component: 'engine-network-host', fd: 2, level: 'warn' });
 const { signal } = new AbortController();
@@ -65,17 +65,7 @@ async function main(): Promise<void> {
     teardown: () =>
       teardownEngineNetworks({ programs: kernel.programs, namespaces: kernel.namespaces, instance, folder }, c),
   };
-  for await (const line of createInterface({ input: process.stdin })) {
-    const request = JSON.parse(line) as { id: number; method: string; params: unknown };
-    const answer = (o: object): boolean => process.stdout.write(`${JSON.stringify({ id: request.id, ...o })}\n`);
-    const started = performance.now();
-    const run = methods[request.method];
-    const task = run ? run(request.params as never) : Promise.reject(new Error(`no method ${request.method}`));
-    void task.then(
-      (result) => answer({ result: result ?? null, ms: performance.now() - started }),
-      (e: unknown) => answer({ error: messageOf(e), status: e instanceof EngineError ? e.status : 0 }),
-    );
-  }
+  await serveLines(methods, (e) => ({ status: e instanceof EngineError ? e.status : 0 }));
 }
 
 await main();

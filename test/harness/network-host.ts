@@ -4,19 +4,13 @@
  */
 import { setMaxListeners } from 'node:events';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import type { Ctx } from '#lib/base';
-import { createLogger, messageOf, realClock, realRandom } from '#lib/base';
+import { createLogger, realClock, realRandom } from '#lib/base';
 import { openKernel } from '../../agent/kernel/linux/open.ts';
 import type { Network, NetworkConfig, SandboxId, ServiceTable } from '../../agent/network/network.ts';
 import { openNetwork } from '../../agent/network/open.ts';
 import { teardownNetwork } from '../../agent/network/teardown.ts';
-
-interface Request {
-  readonly id: number;
-  readonly method: string;
-  readonly params: unknown;
-}
+import { serveLines } from './line-server.ts';
 
 const log = createLogger({ component: 'network-host', fd: 2, level: 'warn' });
 const { signal } = new AbortController();
@@ -38,17 +32,7 @@ async function main(): Promise<void> {
     dispose: async () => network[Symbol.asyncDispose](),
     teardown: () => teardownNetwork({ kernel, instance }, c),
   };
-  for await (const line of createInterface({ input: process.stdin })) {
-    const request = JSON.parse(line) as Request;
-    const answer = (o: object): boolean => process.stdout.write(`${JSON.stringify({ id: request.id, ...o })}\n`);
-    const started = performance.now();
-    const run = methods[request.method];
-    const task = run ? run(request.params as never) : Promise.reject(new Error(`no method ${request.method}`));
-    void task.then(
-      (result) => answer({ result: result ?? null, ms: performance.now() - started }),
-      (e: unknown) => answer({ error: messageOf(e) }),
-    );
-  }
+  await serveLines(methods);
 }
 
 await main();

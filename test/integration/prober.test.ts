@@ -77,6 +77,8 @@ test.each([
   ],
   ['no HTTP', 'hello\r\n\r\n', 'malformed HTTP'],
   ['a cut body', 'HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok', 'unexpected EOF'],
+  ['a cut chunk', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nok', 'unexpected EOF'],
+  ['a length of nothing', 'HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n12345', 'Content-Length'],
   ['nothing', '', 'EOF'],
   ['a head without an end', `HTTP/1.1 200 OK\r\n${'X: y\r\n'.repeat(20_000)}`, 'response headers exceeded'],
 ])('tells the first that is none: %s', async (name, text, words) => {

@@ -1,7 +1,7 @@
 /** POST /build/prune: steps of the cache are forgotten, their layers removed unless an image has them; folders of cache mounts. */
-import { parseGoDuration } from '#lib/base';
 import type { Builder } from '../../build/node/builder.ts';
 import { badParameter, type EngineRequest, type EngineRoute } from '../http/contract.ts';
+import { untilOf } from '../http/timestamps.ts';
 import type { EngineEvents } from '../parts.ts';
 
 export function pruneRoute(builder: Builder, events: EngineEvents): EngineRoute {
@@ -15,7 +15,9 @@ export function pruneRoute(builder: Builder, events: EngineEvents): EngineRoute 
       const all = r.query.bool('all');
       const used = all ? new Set<string>() : await builder.images.builds.layersInUse();
       const keepBytes = keepBytesOf(r);
-      const unusedForMs = unusedFor([...filters.get('until'), ...filters.get('unused-for')], r);
+      const nowMs = r.c.clock.now();
+      const until = untilOf(filters, nowMs) ?? untilOf(filters, nowMs, 'unused-for');
+      const unusedForMs = until === undefined ? undefined : nowMs - until;
       const gone = await builder.cache.prune({
         keepBytes,
         unusedForMs,
@@ -40,15 +42,4 @@ function keepBytesOf(r: EngineRequest): number {
   const given = r.query.int('reserved-space', 0) || r.query.int('keep-storage', 0);
   if (given < 0) throw badParameter('reserved-space is in bytes and expects no negative number');
   return given;
-}
-
-/** A Go duration, or a moment as Unix seconds or RFC 3339. */
-function unusedFor(values: readonly string[], r: EngineRequest): number | undefined {
-  const [text, ...more] = values;
-  if (text === undefined) return undefined;
-  if (more.length > 0) throw badParameter('filters expect only one value of until');
-  const moment = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1000 : Date.parse(text);
-  const ms = Number.isNaN(moment) ? parseGoDuration(text) : r.c.clock.now() - moment;
-  if (ms === undefined) throw badParameter(`invalid value for until: ${text}`);
-  return ms;
 }

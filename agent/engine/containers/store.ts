@@ -4,14 +4,14 @@
  */
 import { mkdir, readdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Ctx, type Logger, parseDigest, removeDrafts, syncPath, writeFileAtomic } from '#lib/base';
+import { type Ctx, isMissing, type Logger, parseDigest, removeDrafts, syncPath, writeFileAtomic } from '#lib/base';
 import { parseJsonObject } from '#lib/oci';
 import type { Kernel } from '../../kernel/kernel.ts';
 import type { ContainerId } from '../../runtime/runtime.ts';
+import { bool, int, list, map, object, oneOf, text, texts, whole } from '../http/fields.ts';
 import type { ContainerRecord } from '../parts.ts';
 import type { MountPoint } from '../types.ts';
 import { configOf, endpointOf, hostConfigOf } from './create/decode.ts';
-import { bool, int, list, map, object, oneOf, text, texts, whole } from './create/fields.ts';
 import type { ContainerStore, StoredContainer } from './life/ports.ts';
 
 const NAME = 'record.json';
@@ -37,7 +37,10 @@ export class FolderStore implements ContainerStore {
       const folder = join(this.folder, name);
       if (ID.test(name)) {
         await removeDrafts(folder);
-        const bytes = await readFile(join(folder, NAME)).catch(absent);
+        const bytes = await readFile(join(folder, NAME)).catch((e: unknown) => {
+          if (!isMissing(e)) throw e;
+          return undefined;
+        });
         const stored = bytes === undefined ? undefined : decodeStored(bytes, log);
         if (stored?.record.id === name) {
           out.push(stored);
@@ -59,7 +62,7 @@ export class FolderStore implements ContainerStore {
     try {
       await writeFileAtomic(path, data, { mode: 0o600, durable: o.durable });
     } catch (e) {
-      if (!(e instanceof Error && 'code' in e && e.code === 'ENOENT')) throw e;
+      if (!isMissing(e)) throw e;
       await mkdir(this.folderOf(id), { mode: 0o700 });
       await writeFileAtomic(path, data, { mode: 0o600, durable: o.durable });
     }
@@ -142,9 +145,4 @@ function decodeRecord(r: Readonly<Record<string, unknown>>): ContainerRecord {
     error: text(r['error'], 'error'),
     ...(code === undefined ? {} : { startExitCode: int(code, 'startExitCode') }),
   };
-}
-
-function absent(e: unknown): undefined {
-  if (e instanceof Error && 'code' in e && (e.code === 'ENOENT' || e.code === 'ENOTDIR')) return undefined;
-  throw e;
 }

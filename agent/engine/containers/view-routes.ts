@@ -9,10 +9,10 @@ import {
   type EngineRoute,
 } from '../http/contract.ts';
 import { JsonLines } from '../http/lines.ts';
+import { untilOf } from '../http/timestamps.ts';
 import type { Container, Containers } from './containers.ts';
 import { isRunning } from './life/state.ts';
 import { statsSample, topOf, writtenBytes } from './measure.ts';
-import { PRUNE_FILTERS, untilMs } from './prune.ts';
 import { inspectOf } from './view/inspect.ts';
 import { LIST_FILTERS, type ListItem, selected, summaryOf } from './view/list.ts';
 import { emptyStats, type StatsSample, statsView } from './view/stats.ts';
@@ -179,8 +179,8 @@ async function stats(all: Containers, r: EngineRequest, reply: EngineReply): Pro
 }
 
 async function prune(all: Containers, r: EngineRequest): Promise<object> {
-  const filters = r.filters(PRUNE_FILTERS);
-  const until = untilMs(filters, r.c.clock.now());
+  const filters = r.filters(['label', 'label!', 'until']);
+  const until = untilOf(filters, r.c.clock.now());
   const removed: string[] = [];
   let reclaimed = 0;
   for (const { id, life } of all.list()) {

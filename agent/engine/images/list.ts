@@ -5,13 +5,12 @@
 import { type Digest, timeText } from '#lib/base';
 import { asObject, chainIds, parseReference } from '#lib/oci';
 import { isNameless } from '../../images/records.ts';
-import { badParameter } from '../http/contract.ts';
 import type { Filters } from '../http/filters.ts';
+import { timestampOf } from '../http/timestamps.ts';
 import type { ReadDocument } from './document.ts';
 import { Glob } from './glob.ts';
 import { type ImageLibrary, type LibraryImage, repoDigests, repoTags } from './library.ts';
 import { familiarName, familiarText } from './names.ts';
-import { parseTimestamp } from './until.ts';
 
 export const LIST_FILTERS = ['before', 'dangling', 'label', 'reference', 'since', 'until'];
 
@@ -112,18 +111,10 @@ async function timeFilter(library: ImageLibrary, o: ListOptions): Promise<(creat
     (await library.document(library.find(text))).document.createdAtMs;
   const before: number[] = [];
   for (const text of o.filters.get('before')) before.push(await created(text));
-  for (const text of o.filters.get('until')) before.push(untilOf(text, o.nowMs));
+  for (const text of o.filters.get('until')) before.push(timestampOf(text, o.nowMs));
   const since: number[] = [];
   for (const text of o.filters.get('since')) since.push(await created(text));
   return (ms) => before.every((b) => ms < b) && since.every((s) => ms > s);
-}
-
-/** Of an `until` filter. */
-export function untilOf(text: string, nowMs: number): number {
-  const at = parseTimestamp(text, nowMs);
-  if (at === undefined)
-    throw badParameter(`invalid value for 'until' filter: failed to parse value as time or duration: "${text}"`);
-  return at;
 }
 
 /** The image with those of its names that fit one of the patterns, in their familiar or full form, with or without tag. */

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { sha256 } from '#lib/base';
+import { parseTimestamp } from '../http/timestamps.ts';
 import { readDocument } from './document.ts';
 import { Glob } from './glob.ts';
 import { familiarText, isNameOnly, referenceOf, repoTag, shortId, withTagOrDigest } from './names.ts';
 import { registryAuth } from './transfer/auth-header.ts';
-import { parseTimestamp } from './until.ts';
 
 const D = sha256('x');
 

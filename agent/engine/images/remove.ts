@@ -7,11 +7,11 @@ import { type Ctx, type Digest, isKind } from '#lib/base';
 import { parseReference } from '#lib/oci';
 import type { ImageCatalog } from '../../images/catalog.ts';
 import { type ImageRecord, isNameless } from '../../images/records.ts';
-import { badParameter, conflict, EngineError } from '../http/contract.ts';
+import { conflict, EngineError } from '../http/contract.ts';
 import type { Filters } from '../http/filters.ts';
+import { untilOf } from '../http/timestamps.ts';
 import type { ImageEvents } from './events.ts';
 import { type ImageLibrary, type LibraryImage, repoTags } from './library.ts';
-import { untilOf } from './list.ts';
 import { familiarName, familiarText, shortId } from './names.ts';
 
 export interface ImageUser {
@@ -79,9 +79,7 @@ export class ImageRemover {
   async #prunable(filters: Filters, c: Ctx): Promise<readonly string[]> {
     const { library } = this.#parts;
     const isDanglingOnly = filters.bool('dangling') ?? true;
-    const until = filters.get('until');
-    if (until.length > 1) throw badParameter('more than one until filter specified');
-    const untilMs = until[0] === undefined ? undefined : untilOf(until[0], c.clock.now());
+    const untilMs = untilOf(filters, c.clock.now());
     const out: string[] = [];
     for (const image of library.all()) {
       const { document } = await library.document(image);

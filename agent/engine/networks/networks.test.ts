@@ -7,7 +7,6 @@ import { bridgeLines, gatewayLines, insideLines, outsideLines } from './links.ts
 import { bridgeName, engineNames, vethName } from './names.ts';
 import { portMapOf, wantedPorts } from './ports/bindings.ts';
 import { type EndpointRecord, gatewayEndpoint, type NetworkRecord, type SandboxRecord } from './record.ts';
-import { untilOf } from './routes.ts';
 import { engineRuleset } from './rules.ts';
 import { extraHostLines, resolvConfText } from './sandbox/files.ts';
 import { macOf } from './sandbox/plan.ts';
@@ -233,15 +232,6 @@ test('files: resolv.conf of the host, of --dns, of the resolver', () => {
 test('a link address is made of the IPv4 address, or of the endpoint where there is none', () => {
   expect(macOf('172.17.0.2', '')).toBe('02:42:ac:11:00:02');
   expect(macOf('', 'deadbeef00')).toBe('02:42:de:ad:be:ef');
-});
-
-test('until: seconds, an instant, how long ago (moby api/types/time)', () => {
-  expect(untilOf([], 0)).toBeUndefined();
-  expect(untilOf(['100'], 0)).toBe(100_000);
-  expect(untilOf(['1h30m'], 6_000_000)).toBe(600_000);
-  expect(untilOf(['2026-01-01T00:00:00Z'], 0)).toBe(Date.UTC(2026, 0, 1));
-  expect(() => untilOf(['x'], 0)).toThrow(/failed to parse/);
-  expect(() => untilOf(['1', '2'], 0)).toThrow(/more than one until/);
 });
 
 test.each([

@@ -3,6 +3,7 @@ import { asObject, asString, asStringMap, asStrings, type JsonObject, optional }
 import { badParameter, conflict, EngineError, type EngineRequest, type EngineRoute } from '../http/contract.ts';
 import type { Filters } from '../http/filters.ts';
 import { isNamed } from '../http/name-match.ts';
+import { untilOf } from '../http/timestamps.ts';
 import type { EndpointSettings } from '../types.ts';
 import { readCreate } from './create.ts';
 import { PREDEFINED } from './dns/zone.ts';
@@ -150,7 +151,7 @@ function pruneRoute(networks: BridgeNetworks): EngineRoute {
     path: '/networks/prune',
     handle: async (r, reply) => {
       const filters = r.filters(['label', 'label!', 'until']);
-      const until = untilOf(filters.get('until'), r.c.clock.now());
+      const until = untilOf(filters, r.c.clock.now());
       if (isPruning) throw conflict('a prune operation is already running');
       isPruning = true;
       try {
@@ -211,21 +212,4 @@ function read<T>(o: JsonObject, key: string, as: (v: unknown, what: string) => T
   } catch (e) {
     throw badParameter(e instanceof Error ? e.message : String(e));
   }
-}
-
-const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
-
-/** Unix seconds, RFC 3339, or how long ago (`1h30m`). Source: moby api/types/time. */
-export function untilOf(values: readonly string[], nowMs: number): number | undefined {
-  const [text] = values;
-  if (text === undefined) return undefined;
-  if (values.length > 1) throw badParameter('more than one until filter specified');
-  if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1000;
-  if (/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) {
-    const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)];
-    return nowMs - parts.reduce((sum, [, n, unit = 's']) => sum + Number(n) * (UNITS[unit] ?? 0), 0);
-  }
-  const at = Date.parse(text);
-  if (Number.isNaN(at)) throw badParameter(`failed to parse value as time or duration: "${text}"`);
-  return at;
 }

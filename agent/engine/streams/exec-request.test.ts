@@ -23,7 +23,7 @@ describe('exec bodies', () => {
   test.each([
     [{}, 'No exec command specified'],
     [{ Cmd: [] }, 'No exec command specified'],
-    [{ Cmd: [1] }, 'Cmd must be'],
+    [{ Cmd: [1] }, 'Cmd[0] must be a string'],
     [{ Cmd: ['a\0'] }, 'without NUL'],
     [{ Cmd: ['a'], Tty: 'yes' }, 'Tty must be'],
     [{ Cmd: ['a'], DetachKeys: 'ctrl-' }, 'Invalid escape keys (ctrl-) provided'],

@@ -5,7 +5,7 @@
  */
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Ctx, makePrivateFolder, messageOf, syncPath, writeFileAtomic } from '#lib/base';
+import { type Ctx, isMissing, makePrivateFolder, messageOf, syncPath, writeFileAtomic } from '#lib/base';
 import { KeyedLock } from '../../plugins/keyed-lock.ts';
 import { conflict, EngineError, notFound } from '../http/contract.ts';
 import type { EngineContainers, EngineEvents, EngineHost, EnginePart, EngineVolume, EngineVolumes } from '../parts.ts';
@@ -286,8 +286,4 @@ export class LocalVolumes implements EngineVolumes {
   #recordPath(name: string): string {
     return join(this.#folder, name, 'record.json');
   }
-}
-
-function isMissing(e: unknown): boolean {
-  return e instanceof Error && 'code' in e && (e.code === 'ENOENT' || e.code === 'ENOTDIR');
 }

@@ -3,15 +3,6 @@
  * Source: moby api/docs/v1.51.yaml, ContainerConfig, HostConfig, NetworkingConfig.
  */
 import type { JsonObject } from '#lib/oci';
-import type {
-  ContainerConfig,
-  EndpointSettings,
-  HealthConfig,
-  HostConfig,
-  Mount,
-  PortBinding,
-  RestartPolicy,
-} from '../../types.ts';
 import {
   bool,
   command,
@@ -27,7 +18,16 @@ import {
   textMap,
   texts,
   whole,
-} from './fields.ts';
+} from '../../http/fields.ts';
+import type {
+  ContainerConfig,
+  EndpointSettings,
+  HealthConfig,
+  HostConfig,
+  Mount,
+  PortBinding,
+  RestartPolicy,
+} from '../../types.ts';
 
 export const EMPTY_CONFIG: ContainerConfig = {
   Hostname: '',

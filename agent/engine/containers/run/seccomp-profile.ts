@@ -6,7 +6,7 @@ import { messageOf } from '#lib/base';
 import { parseSeccompProfile } from '../../../runtime/isolation/seccomp-profile.ts';
 import type { OciSeccomp } from '../../../runtime/oci-spec.ts';
 import { badParameter } from '../../http/contract.ts';
-import { list, object, struct, text, texts } from '../create/fields.ts';
+import { list, object, struct, text, texts } from '../../http/fields.ts';
 
 const PROFILE_CHARS_MAX = 1 << 20;
 

@@ -1,12 +1,12 @@
 /** What clients are told of containers: the pure parts. */
 import { describe, expect, test } from 'vitest';
 import { Filters } from '../../http/filters.ts';
+import { untilOf } from '../../http/timestamps.ts';
 import type { ContainerRecord } from '../../parts.ts';
 import { EMPTY_CONFIG } from '../create/decode.ts';
 import { healthAfter, nextProbeMs, type ProbePlan, probePlan, STARTING } from '../life/health-state.ts';
 import type { LifeState } from '../life/state.ts';
 import { NameIndex } from '../names.ts';
-import { PRUNE_FILTERS, untilMs } from '../prune.ts';
 import { endpointViews, instantText } from './inspect.ts';
 import { LIST_FILTERS, type ListItem, portList, selected } from './list.ts';
 import { namePattern } from './name-pattern.ts';
@@ -187,7 +187,7 @@ test('figures of /proc/stat and memory.stat', () => {
 
 test('since when something is pruned: durations, seconds, dates', () => {
   const until = (...values: string[]) =>
-    untilMs(Filters.parse(JSON.stringify({ until: values }), PRUNE_FILTERS), 10_000_000);
+    untilOf(Filters.parse(JSON.stringify({ until: values }), ['until']), 10_000_000);
   expect([until(), until('10m'), until('5.5'), until('1970-01-01T00:00:07Z')]).toEqual([
     undefined,
     9_400_000,

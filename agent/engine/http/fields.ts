@@ -3,7 +3,7 @@
  * and the compiler sees to it that none is forgotten; keys that no table has are left out. Pure.
  */
 import type { JsonObject } from '#lib/oci';
-import { badParameter } from '../../http/contract.ts';
+import { badParameter } from './contract.ts';
 
 export type Read<T> = (value: unknown, what: string) => T;
 export type Fields<T> = { readonly [K in keyof T]-?: Read<Exclude<T[K], undefined>> };
