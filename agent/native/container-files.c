@@ -215,6 +215,8 @@ static void list_upper(int folder, struct bytes *path, int out, struct bytes *to
 		}
 		size_t before = path->size;
 		bytes_print(path, "/%s", e->d_name);
+		if (path->size >= PATH_MAX)
+			refuse(ENAMETOOLONG, "changes: a path of the container is longer than %d bytes", PATH_MAX);
 		int below = S_ISDIR(s.st_mode) ? openat(fd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
 		bool opaque = below >= 0 && fgetxattr(below, "trusted.overlay.opaque", value, sizeof value) > 0 && *value == 'y';
 		bool removed = S_ISCHR(s.st_mode) && s.st_rdev == makedev(0, 0);

@@ -1,4 +1,5 @@
 /** The door of an agent's engine: nothing is loaded before somebody comes; TCP by certificates alone; one engine of an instance. Needs root. */
+import { once } from 'node:events';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { join } from 'node:path';
@@ -103,6 +104,12 @@ test('TCP: with a certificate of the authority, and with no other', async () => 
   expect(await ask({ ca })).toMatch(/^401 \{"message":"a client certificate/);
   expect(await ask({ ca, ...(await certificate(strangers, 'client')) })).toMatch(/^401 /);
   await expect(ask({})).rejects.toThrow(/certificate/);
+  /* A stranger is told so before anything of a body is waited for, also where the connection would be taken over. */
+  const attach = connect({ host: '127.0.0.1', port: port ?? 0, ca });
+  attach.on('error', () => undefined);
+  attach.write('POST /containers/x/attach HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n{');
+  expect(String(await once(attach, 'data'))).toMatch(/^HTTP\/1.1 401 /);
+  attach.destroy();
   /* Bytes that are no TLS end their connection alone. */
   const noise = connect({ host: '127.0.0.1', port: port ?? 0, rejectUnauthorized: false });
   noise.on('error', () => undefined);

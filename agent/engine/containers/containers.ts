@@ -9,6 +9,7 @@ import type { Ctx } from '#lib/base';
 import { ENGINE_ROOT } from '../../images/images.ts';
 import { readHostLimits } from '../../runtime/bundle.ts';
 import type { Attach, ContainerId } from '../../runtime/runtime.ts';
+import { notFound } from '../http/contract.ts';
 import type {
   ContainerRecord,
   EngineContainer,
@@ -157,10 +158,13 @@ export class Containers implements EngineContainers, AsyncDisposable {
 
   async rename(text: string, name: string, c: Ctx): Promise<void> {
     const container = this.find(text);
-    const before = container.record.name;
+    let before = '';
     const plain = this.#index.reserve(name, container.id);
     try {
-      await container.life.update((r) => ({ ...r, name: plain }));
+      await container.life.update((r) => {
+        before = r.name;
+        return { ...r, name: plain };
+      });
     } catch (e) {
       this.#index.release(plain, container.id);
       throw e;
@@ -226,6 +230,9 @@ export class Containers implements EngineContainers, AsyncDisposable {
         await images.removeRoot(root, this.#c);
     for (const stored of known) {
       const { id, name } = stored.record;
+      const isFrozen =
+        runs.get(id)?.phase === 'running' && (await kernel.freezer.isFrozen(this.cgroupOf(stored.record), this.#c));
+      /* Nothing is awaited any more until it is in the index: an exit finds it here or there. */
       const run = early.get(id) ?? runs.get(id);
       const never: LifeState = stored.hasRun ? { phase: 'exited', run: undefined } : { phase: 'created' };
       const state: LifeState =
@@ -233,10 +240,7 @@ export class Containers implements EngineContainers, AsyncDisposable {
           ? never
           : run.phase === 'exited'
             ? { phase: stored.removal === undefined ? 'exited' : 'dead', run }
-            : {
-                phase: (await kernel.freezer.isFrozen(this.cgroupOf(stored.record), this.#c)) ? 'paused' : 'running',
-                run,
-              };
+            : { phase: isFrozen ? 'paused' : 'running', run };
       this.#index.reserve(name, id);
       this.#add(stored, state);
     }
@@ -351,8 +355,11 @@ export class Container implements EngineContainer {
     return logPath(this.#all.store.folderOf(this.id));
   }
 
-  mountRoot(c: Ctx): Promise<string> {
-    return this.#all.rootOf(this.record, c);
+  /** What is made while it is taken away would stay. */
+  async mountRoot(c: Ctx): Promise<string> {
+    const { phase } = this.life.state;
+    if (phase === 'dead' || phase === 'gone') throw notFound(`No such container: ${this.id}`);
+    return await this.#all.rootOf(this.record, c);
   }
 }
 

@@ -58,7 +58,7 @@ function itemOf(all: Containers, c: Container): ListItem {
   return { record, state, status, exitCode, health, network: all.ports.networks.view(c.id) };
 }
 
-function networkIds(all: Containers, c: Container): Readonly<Record<string, string>> {
+function networkIds(all: Containers, c: Pick<Container, 'record'>): Readonly<Record<string, string>> {
   const out: Record<string, string> = {};
   for (const name of Object.keys(c.record.endpoints)) {
     try {
@@ -93,7 +93,7 @@ async function list(all: Containers, r: EngineRequest): Promise<object[]> {
   return items.map((i) => {
     const { id, imageId, config } = i.record;
     const image = names.get(config.Image) === imageId ? config.Image : imageId;
-    return summaryOf(i, { image, nowMs, networkIds: networkIds(all, all.find(id)), size: sizes.get(id) });
+    return summaryOf(i, { image, nowMs, networkIds: networkIds(all, i), size: sizes.get(id) });
   });
 }
 
@@ -113,10 +113,19 @@ async function sizesOf(all: Containers, items: readonly ListItem[], c: Ctx): Pro
   const out = new Map<string, Size>();
   const left = [...items];
   const work = async (): Promise<void> => {
-    for (let i = left.pop(); i !== undefined; i = left.pop()) out.set(i.record.id, await sizeOf(all, i.record.id, c));
+    for (let i = left.pop(); i !== undefined; i = left.pop()) {
+      const size = await sizeOf(all, i.record.id, c).catch(whenGone);
+      if (size !== undefined) out.set(i.record.id, size);
+    }
   };
   await Promise.all(Array.from({ length: SIZES_PARALLEL }, work));
   return out;
+}
+
+/** One that is removed in this moment has no size. */
+function whenGone(e: unknown): undefined {
+  if (e instanceof EngineError && e.status === 404) return undefined;
+  throw e;
 }
 
 async function sizeOf(all: Containers, id: string, c: Ctx): Promise<Size> {
@@ -194,8 +203,8 @@ async function prune(all: Containers, r: EngineRequest): Promise<object> {
       reclaimed += rw;
       removed.push(id);
     } catch (e) {
-      if (!(e instanceof EngineError)) throw e;
-      r.c.log.debug({ err: e, container: id }, 'a container that was to be pruned is in use again');
+      r.c.signal.throwIfAborted();
+      r.c.log.warn({ err: e, container: id }, 'a container is not pruned');
     }
   }
   const attributes = { reclaimed: String(reclaimed) };

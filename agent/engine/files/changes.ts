@@ -39,12 +39,16 @@ export function hiddenPaths(entries: readonly PlacedEntry[], targets: readonly s
   for (const e of [...entries].reverse()) {
     const isPlace = places.has(e.path) && e.kind !== 'removed';
     const isEmpty = e.kind === 'folder' || e.kind === 'opaque' ? !holdsOther.has(e.path) : e.kind === 'empty';
-    const isMade = e.lower === undefined || (e.kind === 'folder' && hasHidden(hidden, e.path));
-    if (isPlace && isEmpty && isMade) {
+    if (isPlace && isEmpty && (e.lower === undefined || (e.kind === 'folder' && hasHidden(hidden, e.path)))) {
       hidden.add(e.path);
       continue;
     }
-    for (const parent of parentsOf(e.path)) holdsOther.add(parent);
+    /* Where one is known those above it are. */
+    for (let at = e.path.lastIndexOf('/'); at > 0; at = e.path.lastIndexOf('/', at - 1)) {
+      const parent = e.path.slice(0, at);
+      if (holdsOther.has(parent)) break;
+      holdsOther.add(parent);
+    }
   }
   return hidden;
 }

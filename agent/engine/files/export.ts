@@ -14,6 +14,8 @@ import { mountTargets } from './root-view.ts';
 
 /** A container that has written more is told so. */
 const ENTRIES_MAX = 2_000_000;
+/** Of all their paths together. */
+const PATHS_CHARS_MAX = 128 << 20;
 
 export function exportRoutes(parts: FilesParts): readonly EngineRoute[] {
   return [
@@ -68,9 +70,16 @@ async function placed(
   const out: PlacedEntry[] = [];
   /** Those of the image too: only below them its names are looked at, so that no link of it is followed. */
   const folders = new Set(['']);
+  let chars = 0;
   for await (const { kind, path } of written) {
     if (out.length === ENTRIES_MAX)
       throw new StatusError('TooLarge', `the container has written more than ${ENTRIES_MAX} files`);
+    chars += path.length;
+    if (chars > PATHS_CHARS_MAX)
+      throw new StatusError(
+        'TooLarge',
+        `the container has written files whose paths have more than ${PATHS_CHARS_MAX} characters`,
+      );
     const isBelow = folders.has(path.slice(0, path.lastIndexOf('/')));
     const found: LowerKind = isBelow ? await kindOf(join(lower, path)) : undefined;
     if (found === 'folder' && kind === 'folder') folders.add(path);

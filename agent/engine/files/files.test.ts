@@ -110,3 +110,14 @@ test.each(['RUN true', 'COPY a b', 'FROM x', 'NOPE', 'ENV', 'ARG a', 'CMD a\nCMD
     expect(() => commitConfig({ ...o, changes: [text] })).toThrow(expect.objectContaining({ status: 400 }));
   },
 );
+
+test('changes: a deep tree is looked at once, not once for each of its files', () => {
+  const folders = Array.from({ length: 2_000 }, (_, n) => '/d'.repeat(n + 1));
+  const files = Array.from({ length: 20_000 }, (_, n) => `${folders.at(-1)}/f${n}`);
+  const entries = [
+    ...folders.map((path): PlacedEntry => ({ kind: 'folder', path, lower: undefined })),
+    ...files.map((path): PlacedEntry => ({ kind: 'other', path, lower: undefined })),
+  ];
+  /* Forty million parents would be more than the test's time limit. */
+  expect(hiddenPaths(entries, ['/d'])).toEqual(new Set());
+});

@@ -35,6 +35,8 @@ class BodyThenSocket extends Duplex {
     this.#socket = socket;
     this.#source = body;
     this.#listen(body);
+    /* A write after the client has gone ends the connection and nothing else. */
+    this.on('error', () => undefined);
     socket.on('close', () => this.destroy());
     socket.on('error', () => this.destroy());
   }

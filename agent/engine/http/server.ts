@@ -109,6 +109,8 @@ export class EngineServer implements AsyncDisposable {
       this.#clock.after(LINGER_MS, () => socket.destroy(), { unref: true });
     });
     try {
+      /* Before anything of a body is read. */
+      refuseStrangers(req);
       let body: Readable;
       if (isChunked) {
         if (head.length > 0) socket.unshift(head);
@@ -145,8 +147,7 @@ export class EngineServer implements AsyncDisposable {
   async #answer(req: IncomingMessage, reply: Reply, raw: RawConnection | undefined, c: Ctx): Promise<void> {
     const method = req.method ?? '';
     const target = targetOf(req.url ?? '/');
-    if (req.socket instanceof TLSSocket && !req.socket.authorized)
-      throw new EngineError(401, 'a client certificate of the authority of this engine is needed');
+    refuseStrangers(req);
     const found = this.#router.match(method, target.path);
     if (found === undefined) throw notFound('page not found');
     const request = new Request({
@@ -182,4 +183,9 @@ export class EngineServer implements AsyncDisposable {
     else if (reply.isBegun || res.headersSent) res.destroy();
     else if (!res.destroyed) reply.json(status, { message });
   }
+}
+
+function refuseStrangers({ socket }: IncomingMessage): void {
+  if (socket instanceof TLSSocket && !socket.authorized)
+    throw new EngineError(401, 'a client certificate of the authority of this engine is needed');
 }

@@ -63,7 +63,10 @@ export class LocalVolumes implements EngineVolumes {
         const mountedFor = mounted.has(this.#mountpoint(name)) ? record.mountedFor : [];
         this.#records.set(name, { ...record, name, mountedFor });
       } catch (err) {
-        if (isMissing(err)) await this.#removeFolder(name, c);
+        if (isMissing(err))
+          await this.#removeFolder(name, c).catch((e: unknown) => {
+            c.log.error({ err: e, volume: name }, 'what is left of a volume cannot be removed');
+          });
         else c.log.error({ err, volume: name }, 'the record of a volume cannot be read: it is left alone');
       }
     }

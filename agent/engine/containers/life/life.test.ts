@@ -308,6 +308,34 @@ describe('removal', () => {
     expect([w.life.status, w.isGone]).toEqual(['running', false]);
     expect(w.events).toEqual(['start', 'kill 15', 'die 143 0', 'stop', 'start', 'restart']);
   });
+
+  test('nor do two at once, whichever ends first', async () => {
+    const w = new World({ AutoRemove: true });
+    w.program = { termMs: 100 };
+    await w.life.start();
+    const both = Promise.all([w.life.restart({}), w.life.restart({})]);
+    both.catch(() => undefined);
+    let isOver = false;
+    void both.finally(() => {
+      isOver = true;
+    });
+    for (let n = 0; n < 200 && !isOver; n++) await w.clock.advance(10);
+    await both;
+    expect([w.life.status, w.isGone]).toEqual(['running', false]);
+  });
+});
+
+test('after the close nothing is started by a policy', async () => {
+  const w = new World(policy('always'));
+  w.program = { exit: { afterMs: 100, code: 1 } };
+  await w.life.start();
+  const { state } = w.life;
+  const closing = w.life.close();
+  await w.clock.advance(100);
+  await closing;
+  await w.clock.advance(60_000);
+  expect(state.phase).toBe('running');
+  expect(w.prepared).toBe(1);
 });
 
 test('a paused container: what is refused, and that its stop thaws it', async () => {

@@ -37,7 +37,8 @@ export class Life {
   #isRemoving = false;
   /** A user wants it down: its next end is its last. */
   #isEnding = false;
-  #isRestartedByUser = false;
+  #restartsUnderWay = 0;
+  #isClosed = false;
   /** Nothing was made for a start, or it is taken away. */
   #isReleased = false;
   #lastDelayMs = 0;
@@ -89,7 +90,10 @@ export class Life {
         this.#host.c.log.warn({ err: e, container: this.id }, 'the stop signal cannot be sent');
       waitMs = Math.min(waitMs ?? UNSENT_MS, UNSENT_MS);
     }
-    if (!(await this.#stopsWithin(waitMs))) await this.kill();
+    if (!(await this.#stopsWithin(waitMs)))
+      await this.kill().catch((e: unknown) => {
+        if (isRunning(this.#state)) throw e; // else it has ended in this moment
+      });
     this.#emit('stop');
     return 'stopped';
   }
@@ -108,12 +112,12 @@ export class Life {
   }
 
   async restart(o: StopOptions): Promise<void> {
-    this.#isRestartedByUser = true;
+    this.#restartsUnderWay++;
     try {
       await this.stop(o);
       await this.start();
     } finally {
-      this.#isRestartedByUser = false;
+      this.#restartsUnderWay--;
     }
     this.#emit('restart');
   }
@@ -195,9 +199,10 @@ export class Life {
     const { record, removal, hasRun } = this.#stored;
     if (removal !== undefined) return this.remove({ force: true, volumes: removal.volumes });
     if (this.#state.phase === 'running' || this.#state.phase === 'paused') {
-      const { phase, run } = this.#state;
-      await this.#serial(() => steps.adopt(record, c));
-      if (phase === 'running') this.#host.health.begin(record, run);
+      await this.#serial(async () => {
+        await steps.adopt(record, c);
+        if (this.#state.phase === 'running') this.#host.health.begin(record, this.#state.run);
+      });
       return;
     }
     await this.#serial(() => this.#release());
@@ -212,6 +217,7 @@ export class Life {
 
   /** The engine closes; the container goes on. */
   close(): Promise<void> {
+    this.#isClosed = true;
     this.#timer?.cancel();
     this.#host.health.end(this.id);
     return this.#turn;
@@ -256,11 +262,10 @@ export class Life {
   }
 
   async #ended(run: Exited, was: Running): Promise<void> {
-    const { clock } = this.#host.c;
     this.#host.health.end(this.id);
     const ranMs = Math.max(0, run.finishedAtMs - was.startedAtMs);
     const { hostConfig, isStoppedByUser, restartCount } = this.record;
-    const isLast = this.#isEnding || this.#isRemoving || this.#isRestartedByUser;
+    const isLast = this.#isEnding || this.#isRemoving || this.#restartsUnderWay > 0;
     const ended = { exitCode: run.exitCode, ranMs, isStoppedByUser, restartCount, lastDelayMs: this.#lastDelayMs };
     const delayMs = isLast ? undefined : restartDelay(hostConfig.RestartPolicy, ended);
     this.#go(delayMs === undefined ? { phase: 'exited', run } : { phase: 'restarting', run });
@@ -270,15 +275,15 @@ export class Life {
     if (delayMs !== undefined) {
       this.#lastDelayMs = delayMs;
       await this.#save({ record: { ...this.record, restartCount: restartCount + 1 } }, false);
-      this.#timer = clock.after(delayMs, () => this.#startAgain());
+      if (!this.#isClosed) this.#timer = this.#host.c.clock.after(delayMs, () => this.#startAgain());
     }
     this.#waiters.stopped({ exitCode: run.exitCode, error: '' });
-    if (delayMs === undefined && hostConfig.AutoRemove === true && !this.#isRestartedByUser) this.#removeItself();
+    if (delayMs === undefined && hostConfig.AutoRemove === true && this.#restartsUnderWay === 0) this.#removeItself();
   }
 
   #startAgain(): void {
     this.#serial(async () => {
-      if (this.#state.phase === 'restarting' && !this.#isRemoving) await this.#run('policy');
+      if (this.#state.phase === 'restarting' && !this.#isRemoving && !this.#isClosed) await this.#run('policy');
     }).catch((err: unknown) => {
       this.#host.c.log.warn({ err, container: this.id }, 'a container cannot be started again');
     });

@@ -41,10 +41,15 @@ export class PortHolder {
   async holdAgain(id: string, ports: readonly HeldPort[], targetOf: TargetOf): Promise<readonly HeldPort[]> {
     const lost: HeldPort[] = [];
     const got: Holding[] = [];
-    for (const port of ports) {
-      const holding = await this.#listen(port, targetOf);
-      if (holding === undefined) lost.push(port);
-      else got.push(holding);
+    try {
+      for (const port of ports) {
+        const holding = await this.#listen(port, targetOf);
+        if (holding === undefined) lost.push(port);
+        else got.push(holding);
+      }
+    } catch (e) {
+      await Promise.all(got.map((h) => h.close()));
+      throw e;
     }
     this.#held.set(id, got);
     return lost;
