@@ -70,12 +70,18 @@ describe('docker CLI', () => {
     await engine.docker('create', '--name', 'made', ...NET, 'busybox', 'sh', '-c', 'echo began; exit 5');
     for (let i = 0; i < 2; i++)
       expect(await engine.docker('start', '-a', 'made')).toMatchObject({ code: 5, stdout: 'began\n' });
-    const id = await running('read x; echo "got $x"', '-i');
+    const id = await running('while read x && echo "got $x" && [ "$x" != end ]; do :; done', '-i');
     await using watcher = background('docker', ['attach', '--no-stdin', id], engine.env);
-    const r = await engine.program('docker', ['attach', id], { stdin: 'words\n' });
-    expect(r.code).toBe(0);
-    expect(await watcher.until(/got words\n/)).toBe('got words\n');
+    await using writer = background('docker', ['attach', id], engine.env);
+    /* When the watcher has come to it is nobody's but its own to know: it hears from then on. */
+    await engine.until('the watcher hears', async () => {
+      writer.write('are you there\n');
+      return watcher.output.includes('got are you there\n') ? true : undefined;
+    });
+    writer.write('words\nend\n');
+    expect(await watcher.until(/got end\n/)).toContain('got words\ngot end\n');
     expect(await watcher.closed).toBe(0);
+    expect(await writer.closed).toBe(0);
   });
 
   test('logs: streams apart, tail, timestamps, since, -f to the end of the container', async () => {
