@@ -6,7 +6,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type DeepReadonly, type Deployment, type KindRef, Kinds, type KubeObject } from '#lib/api';
 import { decodeRelease, RELEASE_SECRET_TYPE } from '../clients/release-record.ts';
-import { startCluster, type TestCluster } from '../harness/cluster.ts';
+import { eventually, startCluster, type TestCluster } from '../harness/cluster.ts';
 import { tellWhenFailed } from '../harness/diagnosis.ts';
 import { helm, helmMajor, releaseSecrets, SHOP_CHART } from '../harness/helm.ts';
 import { getDeployment, orGone, podsOf, pushHello } from './workload.ts';
@@ -301,7 +301,10 @@ describe.skipIf(major === undefined)(`helm ${major ?? '>= 3.12 (no helm on this 
       BASKETS,
     ])
       expect(await orGone(read<KubeObject>(kind, 'one')), kind.resource).toBeUndefined();
-    expect(await podsOf(t, NS, 'app=one')).toEqual([]);
+    // helm deletes in the background and waits for what its chart names: the pods go after their deployment.
+    await eventually('no pods of the release', 40_000, async () =>
+      (await podsOf(t, NS, 'app=one')).length === 0 ? true : undefined,
+    );
     expect(await statuses('one')).toEqual([]);
     expect((await read(Kinds.customresourcedefinitions, 'baskets.shop.example.com')).metadata.name).toBeDefined();
     expect(await json('list', '--all')).toEqual([]);

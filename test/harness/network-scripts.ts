@@ -46,7 +46,7 @@ const one = () => new Promise((resolve) => {
   s.setTimeout(3000, () => fail('ETIMEDOUT'));
   s.on('error', (e) => fail(e.code));
   let text = '';
-  s.on('data', (d) => { text += d; if (!text.endsWith('\\n')) return; const n = text.split(' ')[0]; answers[n] = (answers[n] || 0) + 1; s.destroy(); resolve(); });
+  s.on('data', (d) => { text += d; if (!text.endsWith('\\n')) return; const n = text.split(' ')[0]; answers[n] = (answers[n] || 0) + 1; s.resetAndDestroy(); resolve(); });
 });
 const started = Date.now();
 process.stdin.resume().on('end', () => { stop = true; });
