@@ -42,7 +42,7 @@ import { serviceRules } from './services/table.ts';
 import { TableWriter } from './services/table-writer.ts';
 import { guardRuleset, SourceGuard } from './source-guard.ts';
 import { StrayLinks } from './stray-links.ts';
-import { localnetMarker, ownsLocalnet, writeSysctls } from './sysctls.ts';
+import { localnetMarker, markLocalnet, ownsLocalnet, writeSysctls } from './sysctls.ts';
 
 export interface NetworkOptions {
   readonly kernel: { readonly programs: Programs };
@@ -149,6 +149,7 @@ class NodeNetwork implements Network {
     await ensureBridge(programs, views.bridge, c);
     const isNew = await ensureVxlan(programs, views.overlay, c);
     const localnetLinks = [...views.filter.localnetLinks];
+    await markLocalnet(programs, views.filter.table, views.filter.markers, c);
     await writeSysctls(programs, { ownLinks: ownLinks(views.overlay), localnetLinks }, c);
     await acceptForwarding(programs, { clusterCidr: config.clusterCidr, comment: this.#names.comment }, c);
     this.#zone = new Zone(zoneOptions(config), this.#table);
@@ -291,7 +292,7 @@ class NodeNetwork implements Network {
     const { mode, nodeName, nodeIp } = config;
     const overlay = { ...shared, mode, clusterCidr, nodeName, nodeIp, vxlanPort: this.#o.vxlanPort ?? VXLAN_PORT };
     const localnetLinks = [...ownLinks(overlay), ...(isOutside ? [uplink.name] : [])];
-    const isMarked = isOutside && (await ownsLocalnet(programs, names.table, uplink.name, c));
+    const isMarked = isOutside && (await ownsLocalnet(programs, uplink.name, c));
     const filter: FilterView = {
       table: names.table,
       bridge: names.bridge,

@@ -2,6 +2,7 @@
  * Kernel switches of the pod network. `route_localnet` lets a client on 127.0.0.1 use a node port (its packets leave by
  * another link after translation); the nft table keeps strangers away from 127.0.0.0/8 on these links. On our own links it
  * vanishes with them; on the uplink it is put back at teardown, which is why the nft table remembers it (a chain's name).
+ * Instances on one host share the uplink: each remembers it, and the last one puts it back.
  */
 
 import type { Ctx } from '#lib/base';
@@ -25,11 +26,20 @@ export async function writeSysctls(
   await programs.run(['tee', ...quiet], { stdin: '1', timeoutMs: TIMEOUT_MS }, c);
 }
 
-/** Whether the switch on this link was ours: off before, or marked so by an earlier agent. */
-export async function ownsLocalnet(programs: Programs, table: string, link: string, c: Ctx): Promise<boolean> {
-  if ((await markedLinks(programs, table, c)).includes(link)) return true;
+/** Whether the switch on this link is Berth's: off before, or marked so by an earlier agent or by another instance. */
+export async function ownsLocalnet(programs: Programs, link: string, c: Ctx): Promise<boolean> {
+  if ((await markers(programs, c)).some((m) => m.link === link)) return true;
   const result = await programs.run(['cat', localnetPath(link)], { timeoutMs: TIMEOUT_MS }, c);
   return result.code === 0 && result.stdout.toString().trim() === '0';
+}
+
+/** Before the switch is written: an instance that finds it on must find the mark too. */
+export async function markLocalnet(programs: Programs, table: string, marks: readonly string[], c: Ctx): Promise<void> {
+  if (marks.length === 0) return;
+  const stdin = [`add table ip ${table}`, ...marks.map((name) => `add chain ip ${table} ${name}`), ''].join('\n');
+  const result = await programs.run(['nft', '-f', '-'], { stdin, timeoutMs: TIMEOUT_MS }, c);
+  if (result.code !== 0)
+    throw new StatusError('Unavailable', `nft refused the table ${table}: ${result.stderr.toString().trim()}`);
 }
 
 /** Name of the (empty) chain that remembers it. */
@@ -37,26 +47,26 @@ export function localnetMarker(link: string): string {
   return `${MARKER}${link}`;
 }
 
-/** Before the table is deleted. */
+/** Before the table is deleted. What another instance still needs stays on. */
 export async function restoreLocalnet(programs: Programs, table: string, c: Ctx): Promise<void> {
-  const links = await markedLinks(programs, table, c);
-  if (links.length > 0)
-    await programs.run(['tee', ...links.map(localnetPath)], { stdin: '0', timeoutMs: TIMEOUT_MS }, c);
+  const all = await markers(programs, c);
+  const needed = new Set(all.flatMap((m) => (m.table === table ? [] : [m.link])));
+  const paths = all.flatMap((m) => (m.table === table && !needed.has(m.link) ? [localnetPath(m.link)] : []));
+  if (paths.length > 0) await programs.run(['tee', ...paths], { stdin: '0', timeoutMs: TIMEOUT_MS }, c);
 }
 
 /** From the names of the chains alone: the whole table may be longer than what a program may print. */
-async function markedLinks(programs: Programs, table: string, c: Ctx): Promise<string[]> {
+async function markers(programs: Programs, c: Ctx): Promise<{ table: string; link: string }[]> {
   const result = await programs.run(['nft', 'list', 'chains', 'ip'], { timeoutMs: TIMEOUT_MS }, c);
   if (result.code !== 0) return [];
-  const links: string[] = [];
-  let current = '';
+  const found: { table: string; link: string }[] = [];
+  let table = '';
   for (const line of result.stdout.toString().split('\n')) {
     const [word, ...rest] = line.trim().split(/\s+/);
-    if (word === 'table') current = rest[1] ?? '';
-    else if (word === 'chain' && current === table && rest[0]?.startsWith(MARKER))
-      links.push(rest[0].slice(MARKER.length));
+    if (word === 'table') table = rest[1] ?? '';
+    else if (word === 'chain' && rest[0]?.startsWith(MARKER)) found.push({ table, link: rest[0].slice(MARKER.length) });
   }
-  return links;
+  return found;
 }
 
 async function writeAll(programs: Programs, value: string, paths: readonly string[], c: Ctx): Promise<void> {

@@ -213,7 +213,7 @@ for (const program of ['crun', 'runc']) {
       const s = await h.runtime.exec(o.id, r, h.c);
       s.stdin.write('some');
       await s[Symbol.asyncDispose]();
-      const seen = { argv: ['sh', '-c', 'cat /tmp/outlived; rm -f /tmp/outlived'] };
+      const seen = { argv: ['sh', '-c', 'read x < /tmp/outlived && rm /tmp/outlived && echo $x'] };
       await eventually('its work', async () => ((await h.exec(o.id, seen))[1] === 'done\n' ? true : undefined));
       expect(existsSync(`/proc/${s.pid}`)).toBe(true);
       await h.runtime.remove(o.id, h.c);

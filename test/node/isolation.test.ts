@@ -9,6 +9,7 @@ import { tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { PackEntry } from '#lib/oci';
+import { eventually } from '../harness/cluster.ts';
 import { tellWhenFailed } from '../harness/diagnosis.ts';
 import { IDLES, NodePods } from './node-pods.ts';
 
@@ -172,7 +173,9 @@ describe('who a program is, and what it may (root)', () => {
     const { podIP = '' } = (await t.ready('victim')).status ?? {};
     await t.ready('thief');
     const page = 'wget -q -O - http://';
-    expect(await t.exec('thief', `busybox ${page}${podIP}:8080/`)).toBe('mine\n');
+    await eventually('the victim serves', 20_000, async () =>
+      (await t.exec('thief', `busybox ${page}${podIP}:8080/`)) === 'mine\n' ? true : undefined,
+    );
     expect(await t.exec('thief', `claim ${podIP}`)).toBe('claimed\n');
     await t.apply(t.pod('asks', `${page}${podIP}:8080/`));
     expect(await t.said('asks')).toBe('mine');
