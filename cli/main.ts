@@ -167,6 +167,8 @@ function addBuildCommand(berth: Command): void {
     .option('--build-arg <key=value>', 'a value for ARG; without a value that of the environment; repeatable', collect)
     .option('--label <key=value>', 'of the image; repeatable', collect)
     .option('--no-cache', 'run every step, whatever was built before')
+    .option('--cache-from <ref>', 'REF or type=registry,ref=REF: steps of builds of elsewhere; repeatable', collect)
+    .option('--cache-to <ref>', 'REF or type=registry,ref=REF[,mode=min|max], or type=inline; repeatable', collect)
     .option('--pull', 'ask registries for base images that are here already')
     .option('--secret <id=,src=>', 'id=ID,src=FILE or id=ID,env=NAME, for RUN --mount=type=secret; repeatable', collect)
     .option('--platform <platform>', "os/architecture: this machine's alone")

@@ -5,14 +5,13 @@
  * builds has it. Layers are made as those of a pull are: in a temporary place, then renamed, and synced once, by `putImage`,
  * before an image is told of. Their blobs are uncompressed tars, so that a layer's digest is its diff id.
  */
-import { rm } from 'node:fs/promises';
+import { rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, type Ctx, type Digest, hexOf, parseDigest, type Random, StatusError, sha256 } from '#lib/base';
 import {
   CONFIG_BYTES_MAX,
   chainIds,
   type Descriptor,
-  descriptorJson,
   type FolderContentStore,
   formatReference,
   MANIFEST_BYTES_MAX,
@@ -22,12 +21,15 @@ import {
   parseReference,
 } from '#lib/oci';
 import type { Kernel } from '../kernel/kernel.ts';
+import { manifestOf } from './built-manifest.ts';
 import { layersInUse } from './gc.ts';
 import { BUILD_ROOT, type PullOptions } from './images.ts';
 import type { NodeImages } from './node-images.ts';
 import type { Pins } from './pins.ts';
 import type { ImageRecord, Records } from './records.ts';
+import type { Sources } from './registries/sources.ts';
 import type { RootCommits, Snapshotter } from './snapshot.ts';
+import { tarOfBlob } from './tar-of-blob.ts';
 import { openLayer } from './unpack.ts';
 
 export interface BuildStoreParts {
@@ -75,6 +77,14 @@ export interface BuiltImage {
   readonly layers: readonly BuiltLayer[];
   /** As it came, with the layers that are here. Default: made anew. */
   readonly manifest?: Buffer | undefined;
+}
+
+export interface RemoteLayer {
+  readonly blob: Descriptor;
+  readonly diffId: Digest;
+  /** Of its tar. */
+  readonly bytes: number;
+  readonly from: Sources;
 }
 
 export interface PutImage {
@@ -245,6 +255,33 @@ export class BuildSession implements Disposable {
     return layer;
   }
 
+  /** Whether an image of that name is on this node. */
+  isHere(reference: string): boolean {
+    return this.#parts.images.record(formatReference(parseReference(reference))) !== undefined;
+  }
+
+  /**
+   * A layer that somebody else has made: fetched, verified, and kept as one that was made here. Invalid where it is not the
+   * tar `diffId` of so many bytes.
+   */
+  async fetchLayer(below: readonly BuiltLayer[], o: RemoteLayer, c: Ctx): Promise<BuiltLayer> {
+    const { content, folder } = this.#parts;
+    const { blob, bytes, diffId, from } = o;
+    const digest = parseDigest(blob.digest);
+    const known = layerOver(below, diffId, bytes);
+    if (await this.hasLayer(known)) return known;
+    const { bavail, bsize } = await statfs(folder);
+    if (blob.sizeBytes + 2 * bytes > bavail * bsize)
+      throw new StatusError('TooLarge', `there is no room for the ${bytes} bytes of the layer ${diffId}`);
+    await this.#pin([digest]);
+    if ((await content.stat(digest)) === undefined)
+      await from.first('pull', (r) => r.fetchBlob(blob, content, { ref: `blob-${hexOf(digest)}` }, c), c);
+    const layer = await this.addLayer(below, tarOfBlob(content.pathOf(digest), blob.mediaType, bytes), c);
+    if (layer.diffId !== diffId)
+      throw new StatusError('Invalid', `the layer ${digest} holds ${layer.diffId}, not ${diffId} as was told`);
+    return layer;
+  }
+
   /** A new path on the store's file system for what is on its way in; a start of the store removes what lies there. */
   draft(): string {
     const { folder, random } = this.#parts;
@@ -341,22 +378,4 @@ export class BuildSession implements Disposable {
 
 function layerOver(below: readonly BuiltLayer[], diffId: Digest, bytes: number): BuiltLayer {
   return { diffId, bytes, chainId: chainIds([...below.map((l) => l.diffId), diffId]).at(-1) ?? diffId };
-}
-
-/** Its keys in a fixed order: the same image has the same bytes. */
-export function manifestOf(config: Uint8Array, layers: readonly Descriptor[]): Buffer {
-  const { ociConfig, ociManifest } = MEDIA_TYPES;
-  return Buffer.from(
-    JSON.stringify({
-      schemaVersion: 2,
-      mediaType: ociManifest,
-      config: descriptorJson({ mediaType: ociConfig, digest: sha256(config), sizeBytes: config.length }),
-      layers: layers.map((l) => descriptorJson({ ...l, mediaType: ociLayerType(l.mediaType) })),
-    }),
-  );
-}
-
-/** One manifest is of one family: a base of Docker's types is told in OCI's. */
-function ociLayerType(mediaType: string): string {
-  return mediaType === MEDIA_TYPES.dockerLayerGzip ? MEDIA_TYPES.ociLayerGzip : mediaType;
 }

@@ -5,6 +5,7 @@
 import { join, resolve } from 'node:path';
 import { type Ctx, createLogger, realClock, realRandom, StatusError } from '#lib/base';
 import { DistributionClient, localPlatform, parseReference, proxiesOf } from '#lib/oci';
+import { parseCacheExport, parseCacheImport } from '../../agent/build/cache/travelling.ts';
 import { FolderTree } from '../../agent/build/context/folder-tree.ts';
 import { IgnoringTree } from '../../agent/build/context/ignoring-tree.ts';
 import { IgnorePatterns } from '../../agent/build/context/patterns.ts';
@@ -40,6 +41,8 @@ export interface BuildCommandOptions {
   /** False with --no-cache. */
   readonly cache?: boolean;
   readonly pull?: boolean;
+  readonly cacheFrom?: readonly string[];
+  readonly cacheTo?: readonly string[];
   readonly secret?: readonly string[];
   readonly platform?: string;
   readonly network?: string;
@@ -126,6 +129,8 @@ async function requestOf(
     labels: parseLabels(o.label ?? []),
     noCache: o.cache === false,
     pull: o.pull === true,
+    cacheFrom: (o.cacheFrom ?? []).map(parseCacheImport),
+    cacheTo: (o.cacheTo ?? []).map(parseCacheExport),
     secrets: await readSecrets(o.secret ?? [], process.env),
     latestMs: latestOf(buildArgs, process.env),
     pulls: credentials === undefined ? {} : { credentials },

@@ -2,6 +2,7 @@
 import { type Line, none, real, unit } from './clause.ts';
 
 const BUILD = 'test/integration/build.test.ts';
+const CACHES = 'test/integration/build-cache.test.ts';
 const HOSTILE = 'test/integration/build-hostile.test.ts';
 const DOCKER = 'test/e2e/docker-build.test.ts';
 const PARSE = 'agent/build/dockerfile/parse.test.ts';
@@ -46,7 +47,19 @@ export const BUILDER: Line = {
       [BUILD, 'stages, variables, a cached rebuild, a changed file'],
     ]),
     unit('stages side by side; unused ones are not built', [[SOLVER, 'side by side']]),
-    none('--cache-from, cache export to and import from a registry', 'not built; cachefrom is taken and not used'),
+    real('--cache-from, cache export to and import from a registry', [
+      [CACHES, 'mode=max: nothing is run again, and the image is the same'],
+      [CACHES, 'only what changed, and what stands on it, is made'],
+      [CACHES, 'mode=min: the steps of the image alone'],
+      [CACHES, 'inline: the image that was pushed is its own cache'],
+      [CACHES, 'a layer that holds other bytes than the step says'],
+    ]),
+    real('build, push, set image, rollout on three nodes', [
+      [
+        'test/e2e/rollout.test.ts',
+        'berth build --push, kubectl set image, rollout status: every node runs what was built',
+      ],
+    ]),
     none('platforms other than the machine’s', 'refused in words: there is no emulation here'),
     real('cache bounded and pruned', [[DOCKER, 'build prune: steps that no image needs go']]),
     real('same input, same digest', [[BUILD, 'the same image in another home, at another time: SOURCE_DATE_EPOCH']]),

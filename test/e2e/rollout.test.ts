@@ -1,10 +1,16 @@
-/** A rolling update of the sample under load, through the NodePorts of three hosts: no request is dropped. */
+/**
+ * On three hosts: a rolling update of the sample under load, through their NodePorts, drops no request; an image that was
+ * built and pushed here is rolled out by `kubectl set image`.
+ */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Kinds } from '#lib/api';
-import { eventually, startCluster, type TestCluster } from '../harness/cluster.ts';
+import { eventually, run, startCluster, type TestCluster } from '../harness/cluster.ts';
 import { tellWhenFailed } from '../harness/diagnosis.ts';
 import { Load, type LoadReport } from '../harness/load.ts';
-import { getDeployment, isReady, podsOf } from './workload.ts';
+import { applyOk, deployment, getDeployment, isReady, podsOf } from './workload.ts';
 
 const NS = 'hello';
 const NODE_PORT = 30_080;
@@ -69,6 +75,59 @@ describe('rolling update under load (root)', () => {
     expect(report.failures).toEqual([]);
     expect(report.answered).toBe(report.started);
     expect(Math.min(...report.perSecond)).toBeGreaterThanOrEqual(PER_SECOND_MIN);
+  });
+
+  test('berth build --push, kubectl set image, rollout status: every node runs what was built', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'berth-rollout-'));
+    const name = (version: string): string => `${cluster.registry}/team/shop:${version}`;
+    const build = async (version: string): Promise<string> => {
+      await writeFile(join(folder, 'index.html'), `shop ${version}\n`);
+      const home = ['--home', join(folder, 'builder'), '--instance', cluster.layout.instance];
+      const built = await run('bin/berth', ['build', '-t', name(version), '--push', ...home, folder], {}, 120_000);
+      expect(built.code, built.stderr).toBe(0);
+      return built.stderr;
+    };
+    const layers = async (version: string): Promise<string[]> => {
+      const inspected = await run('skopeo', ['inspect', '--tls-verify=false', `docker://${name(version)}`], {}, 30_000);
+      return (JSON.parse(inspected.stdout) as { Layers: string[] }).Layers;
+    };
+    const pages = async (): Promise<string[]> => {
+      const pods = (await podsOf(cluster, NS, 'app=shop')).filter(isReady);
+      const answers = pods.map(async (p) => {
+        const said = await cluster.kubectl('-n', NS, 'exec', p.metadata.name ?? '', '--', 'cat', '/www/index.html');
+        return `${p.spec?.nodeName} ${said.stdout.trim()}`;
+      });
+      return (await Promise.all(answers)).sort();
+    };
+    try {
+      await writeFile(join(folder, '.dockerignore'), 'builder\n');
+      await writeFile(
+        join(folder, 'Dockerfile'),
+        `FROM ${cluster.registry}/berth/hello:1\nUSER root\nRUN mkdir -p /www\nCOPY index.html /www/\nENTRYPOINT []\nCMD ["busybox","httpd","-f","-p","8080","-h","/www"]\n`,
+      );
+      await build('1');
+      const spread = {
+        ...{ maxSkew: 1, topologyKey: 'kubernetes.io/hostname', whenUnsatisfiable: 'DoNotSchedule' },
+        ...{ labelSelector: { matchLabels: { app: 'shop' } }, matchLabelKeys: ['pod-template-hash'] },
+      };
+      const podSpec = { topologySpreadConstraints: [spread] };
+      await applyOk(cluster, deployment({ name: 'shop', namespace: NS, image: name('1'), replicas: 3, podSpec }));
+      const status = ['-n', NS, 'rollout', 'status', 'deployment/shop', '--timeout=60s'];
+      expect(await cluster.kubectl(...status)).toMatchObject({ code: 0 });
+      const nodes = cluster.layout.nodes.map((n) => n.name);
+      expect(await pages()).toEqual(nodes.map((n) => `${n} shop 1`));
+
+      expect(await build('2')).toContain('CACHED');
+      expect(await cluster.kubectl('-n', NS, 'set', 'image', 'deployment/shop', `web=${name('2')}`)).toMatchObject({
+        code: 0,
+      });
+      expect(await cluster.kubectl(...status)).toMatchObject({ code: 0 });
+      expect(await pages()).toEqual(nodes.map((n) => `${n} shop 2`));
+      const [one, two] = [await layers('1'), await layers('2')];
+      expect(two.filter((l) => !one.includes(l))).toHaveLength(1);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 
   test('a service without endpoints is refused at once: the load generator does see failures', async () => {

@@ -9,7 +9,7 @@
 import { mkdir, readdir, readFile, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, type Digest, hexOf, isDigest, type Logger, parseDigest, writeFileAtomic } from '#lib/base';
-import { asSize, asString, parseJsonObject } from '#lib/oci';
+import { asSize, asString, optional, parseJsonObject } from '#lib/oci';
 
 export interface CachedStep {
   readonly key: Digest;
@@ -20,7 +20,10 @@ export interface CachedStep {
   readonly bytes: number;
   /** `RUN apk add git`: for people. */
   readonly title: string;
+  /** When it was put here. */
   readonly createdMs: number;
+  /** When the layer was made, here or elsewhere: what an image tells. */
+  readonly builtMs: number;
   readonly usedMs: number;
   /** Times it was found since the cache was opened. */
   readonly uses: number;
@@ -80,14 +83,16 @@ export class BuildCache {
     return step;
   }
 
-  /** Its layer is there and whole. */
-  async put(step: Omit<CachedStep, 'createdMs' | 'usedMs' | 'uses'>): Promise<void> {
+  /** Its layer is there and whole. Default of `builtMs`: now. */
+  async put(
+    step: Omit<CachedStep, 'createdMs' | 'builtMs' | 'usedMs' | 'uses'> & { readonly builtMs?: number | undefined },
+  ): Promise<void> {
     const now = this.#clock.now();
-    const { key, chainId, diffId, bytes } = step;
+    const { key, chainId, diffId, bytes, builtMs = now } = step;
     const title = step.title.slice(0, TITLE_CHARS_MAX);
-    const text = JSON.stringify({ version: 1, chainId, diffId, bytes, title, createdMs: now });
+    const text = JSON.stringify({ version: 1, chainId, diffId, bytes, title, createdMs: now, builtMs });
     await writeFileAtomic(this.#path(key), text, { durable: false, mode: 0o600 });
-    this.#byKey.set(key, { key, chainId, diffId, bytes, title, createdMs: now, usedMs: now, uses: 0 });
+    this.#byKey.set(key, { key, chainId, diffId, bytes, title, createdMs: now, builtMs, usedMs: now, uses: 0 });
   }
 
   /** A step whose layer turned out to be gone. */
@@ -138,13 +143,15 @@ function decode(name: string, bytes: Buffer, usedMs: number): CachedStep {
   const key = `sha256:${name.replace(/\.json$/, '')}`;
   if (!isDigest(key)) throw new RangeError(`${name} is no step of the cache`);
   const doc = parseJsonObject(bytes, name);
+  const createdMs = asSize(doc['createdMs'], 'createdMs');
   return {
     key,
     chainId: parseDigest(asString(doc['chainId'], 'chainId')),
     diffId: parseDigest(asString(doc['diffId'], 'diffId')),
     bytes: asSize(doc['bytes'], 'bytes'),
     title: asString(doc['title'], 'title'),
-    createdMs: asSize(doc['createdMs'], 'createdMs'),
+    createdMs,
+    builtMs: optional(doc['builtMs'], asSize, 'builtMs') ?? createdMs,
     usedMs,
     uses: 0,
   };

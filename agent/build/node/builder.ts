@@ -20,6 +20,9 @@ import { Slots } from '../../pods/slots.ts';
 import type { IsolationSettings } from '../../runtime/isolation/settings.ts';
 import type { OpenRuntime } from '../../runtime/open.ts';
 import type { BuildCache } from '../cache/cache.ts';
+import { type BuiltStep, CacheExports } from '../cache/exported.ts';
+import { ImportedCaches } from '../cache/imported.ts';
+import type { CacheExport } from '../cache/travelling.ts';
 import type { SourceTree } from '../context/tree.ts';
 import { DockerfileError } from '../dockerfile/error.ts';
 import { type Dockerfile, parseDockerfile } from '../dockerfile/parse.ts';
@@ -72,6 +75,9 @@ export interface BuildRequest {
   readonly latestMs: number | undefined;
   /** Of bases. */
   readonly pulls?: PullOptions | undefined;
+  /** References, as `--cache-from` has them. */
+  readonly cacheFrom?: readonly string[] | undefined;
+  readonly cacheTo?: readonly CacheExport[] | undefined;
   readonly localName?: ((name: string, c: Ctx) => Promise<string | undefined>) | undefined;
   readonly onEvent: OnEvent;
   /** Get the image while all of it is kept. */
@@ -152,21 +158,27 @@ export class Builder implements AsyncDisposable {
     const step = { ...this.#step, settings: r.step ?? DEFAULT_STEP };
     const shared = { step, session, caches: this.#caches, transport: this.#transport };
     const { buildArgs, context, pull, secrets, network, latestMs, onEvent } = r;
-    await using worker = await NodeBuildWorker.open(
-      { ...shared, scratch, pulls: r.pulls ?? {}, localName: r.localName },
-      c,
-    );
+    const { registries } = this.#o.images;
+    const pulls = r.pulls ?? {};
+    const warn = (message: string): void => void r.onEvent({ kind: 'warning', message, line: undefined });
+    const references = r.noCache ? [] : (r.cacheFrom ?? []);
+    const imports = await ImportedCaches.open({ references, registries, session, pulls, warn }, c);
+    await using worker = await NodeBuildWorker.open({ ...shared, scratch, pulls, localName: r.localName, imports }, c);
+    const steps: BuiltStep[] = [];
     const solved = await solve(
       {
         ...this.#host,
         ...{ worker, file, plan, globals, buildArgs, platform, context, pull, secrets, network, latestMs, onEvent },
         isUncached: () => r.noCache,
+        onLayer: (step) => void steps.push(step),
       },
       c,
     );
-    const { image, syncedMs } = await finish(session, solved, r, c);
+    const exports = new CacheExports(r.cacheTo ?? [], steps, solved);
+    const { image, syncedMs } = await finish(session, solved, { ...r, inline: exports.inline }, c);
     await this.#host.cache.synced(this.#bootId, syncedMs);
     for (const output of r.outputs) await output(image, c);
+    await exports.push({ registries, session, pulls, platform, random, folder: join(folder, 'pushed'), warn }, c);
     return image;
   }
 

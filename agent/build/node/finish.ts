@@ -1,7 +1,8 @@
 /** A solved target becomes an image of the node's store. */
 import type { Ctx, Digest } from '#lib/base';
 import { type Descriptor, formatReference, parseReference } from '#lib/oci';
-import type { BuildSession } from '../../images/build-store.ts';
+import type { BuildSession, BuiltLayer } from '../../images/build-store.ts';
+import { stepsField, type TravellingStep } from '../cache/travelling.ts';
 import type { Solved } from '../solve/options.ts';
 import { configDocument } from '../stage/config.ts';
 
@@ -31,6 +32,8 @@ export async function finish(
     readonly tags: readonly string[];
     readonly labels: Readonly<Record<string, string>>;
     readonly latestMs: number | undefined;
+    /** For the config document. */
+    readonly inline: readonly TravellingStep[];
   },
   c: Ctx,
 ): Promise<{ readonly image: FinishedImage; readonly syncedMs: number }> {
@@ -41,12 +44,13 @@ export async function finish(
     createdMs: o.latestMs ?? solved.createdMs,
     diffIds: layers.map((l) => l.diffId),
   });
-  const config = Buffer.from(JSON.stringify(document));
+  const config = Buffer.from(JSON.stringify({ ...document, ...(o.inline.length > 0 && stepsField(o.inline)) }));
   const references = o.tags.map((tag) => formatReference(parseReference(tag)));
   const { id, syncedMs } = await session.putImage({ references, config, layers }, c);
-  const finished = layers.map((l) => {
-    const blob = session.blobOf(l);
-    return { blob, diffId: l.diffId, path: session.blobPath(blob.digest) };
-  });
-  return { image: { id, references, config, layers: finished }, syncedMs };
+  return { image: { id, references, config, layers: layers.map((l) => finishedLayer(session, l)) }, syncedMs };
+}
+
+export function finishedLayer(session: BuildSession, l: BuiltLayer): FinishedLayer {
+  const blob = session.blobOf(l);
+  return { blob, diffId: l.diffId, path: session.blobPath(blob.digest) };
 }

@@ -8,6 +8,7 @@ import { type Ctx, type Digest, StatusError } from '#lib/base';
 import { type Platform, parseConfig, parseJsonObject, type Transport } from '#lib/oci';
 import type { BuildSession } from '../../images/build-store.ts';
 import type { PullOptions } from '../../images/images.ts';
+import type { ImportedCaches } from '../cache/imported.ts';
 import type { SourceTree } from '../context/tree.ts';
 import type { BaseImage, BuildWorker, FetchedFile, Layer, StepRoot } from '../solve/worker.ts';
 import { openArchive } from './archive.ts';
@@ -26,6 +27,7 @@ export interface WorkerOptions {
   readonly pulls: PullOptions;
   /** What a name of a base that is here stands for in the store: an id, say; undefined: itself. */
   readonly localName: ((name: string, c: Ctx) => Promise<string | undefined>) | undefined;
+  readonly imports: ImportedCaches;
   /** New, for this build alone. */
   readonly scratch: string;
 }
@@ -60,6 +62,10 @@ export class NodeBuildWorker implements BuildWorker, AsyncDisposable {
 
   hasLayer(layer: Pick<Layer, 'chainId' | 'diffId'>): Promise<boolean> {
     return this.#o.session.hasLayer(layer);
+  }
+
+  imported(key: Digest, below: readonly Layer[], c: Ctx): ReturnType<BuildWorker['imported']> {
+    return this.#o.imports.take(key, below, c);
   }
 
   async root(layers: readonly Layer[], c: Ctx): Promise<StepRoot> {

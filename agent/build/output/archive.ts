@@ -10,7 +10,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Ctx, hexOf, type Random, StatusError, sha256, writeFileAtomic } from '#lib/base';
 import { descriptorJson, encodedOf, MEDIA_TYPES, parseReference, type TarHeader, tarHeader, writeTar } from '#lib/oci';
-import { manifestOf } from '../../images/build-store.ts';
+import { manifestOf } from '../../images/built-manifest.ts';
 import type { FinishedImage } from '../node/finish.ts';
 
 export interface ArchiveOptions {

@@ -29,7 +29,7 @@ import {
   parseJsonObject,
   type RemoteRepository,
 } from '#lib/oci';
-import { manifestOf } from '../../images/build-store.ts';
+import { manifestOf } from '../../images/built-manifest.ts';
 import { forEachLimited } from '../../images/single-flight.ts';
 import type { FinishedImage, FinishedLayer } from '../node/finish.ts';
 
@@ -59,13 +59,7 @@ const GZIP_LEVEL = 6;
 const AT_ONCE = 3;
 
 export async function pushImage(image: FinishedImage, o: PushOptions, c: Ctx): Promise<PushedManifest> {
-  await mkdir(o.folder, { recursive: true, mode: 0o700 });
-  const blobs = new Map<FinishedLayer, Descriptor>();
-  for (const l of image.layers) o.onLayer?.(l, { phase: 'waiting' });
-  const push = async (l: FinishedLayer, own: Ctx): Promise<void> => {
-    blobs.set(l, await pushLayer(l, image.manifest !== undefined, o, own));
-  };
-  await forEachLimited(image.layers, AT_ONCE, push, c);
+  const blobs = await pushLayers(image.layers, { isAsItCame: image.manifest !== undefined }, o, c);
   const config = { digest: sha256(image.config), sizeBytes: image.config.length };
   await o.to.pushBlob(config, image.config, {}, c);
   const { bytes, mediaType } = image.manifest ?? {
@@ -77,6 +71,23 @@ export async function pushImage(image: FinishedImage, o: PushOptions, c: Ctx): P
   };
   const digest = parseDigest(await o.to.putManifest(o.tag, mediaType, bytes, c));
   return { digest, sizeBytes: bytes.length };
+}
+
+/** Gives what each of them is at the registry. */
+export async function pushLayers(
+  layers: readonly FinishedLayer[],
+  { isAsItCame }: { readonly isAsItCame: boolean },
+  o: PushOptions,
+  c: Ctx,
+): Promise<ReadonlyMap<FinishedLayer, Descriptor>> {
+  await mkdir(o.folder, { recursive: true, mode: 0o700 });
+  const blobs = new Map<FinishedLayer, Descriptor>();
+  for (const l of layers) o.onLayer?.(l, { phase: 'waiting' });
+  const push = async (l: FinishedLayer, own: Ctx): Promise<void> => {
+    blobs.set(l, await pushLayer(l, isAsItCame, o, own));
+  };
+  await forEachLimited(layers, AT_ONCE, push, c);
+  return blobs;
 }
 
 async function pushLayer(layer: FinishedLayer, isAsItCame: boolean, o: PushOptions, c: Ctx): Promise<Descriptor> {

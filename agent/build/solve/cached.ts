@@ -1,4 +1,4 @@
-/** A layer by its key: from the cache, from an equal step that is being made, or made now. */
+/** A layer by its key: from the cache, from a cache from elsewhere, from an equal step that is being made, or made now. */
 import type { Ctx, Digest } from '#lib/base';
 import type { MakeLayer, StepResult } from './options.ts';
 import type { StageView } from './stage.ts';
@@ -9,22 +9,36 @@ export async function cachedLayer(
   view: StageView,
   c: Ctx,
 ): Promise<StepResult> {
-  const { cache, worker, flights, clock, isUncached, latestMs } = view.build.options;
+  const { latestMs, onLayer } = view.build.options;
+  const { layer, builtMs, outcome } = await found(o, view, c);
+  onLayer({ key: o.key, diffId: layer.diffId, bytes: layer.bytes, builtMs, title: o.title, layer });
+  return { layer, createdMs: latestMs ?? builtMs, outcome };
+}
+
+async function found(
+  o: Parameters<typeof cachedLayer>[0],
+  view: StageView,
+  c: Ctx,
+): Promise<Omit<StepResult, 'createdMs'> & { readonly builtMs: number }> {
+  const { cache, worker, flights, clock, isUncached } = view.build.options;
   const uncached = isUncached(view.planned.title);
   if (!uncached) {
-    const found = await cache.find(o.key);
-    if (found !== undefined && (await worker.hasLayer(found))) {
-      const { diffId, chainId, bytes, createdMs } = found;
-      return { layer: { diffId, chainId, bytes }, createdMs: latestMs ?? createdMs, outcome: 'cached' };
+    const known = await cache.find(o.key);
+    if (known !== undefined && (await worker.hasLayer(known))) {
+      const { diffId, chainId, bytes, builtMs } = known;
+      return { layer: { diffId, chainId, bytes }, builtMs, outcome: 'cached' };
     }
-    if (found !== undefined) await cache.forget(o.key);
+    if (known !== undefined) await cache.forget(o.key);
   }
+  let outcome: StepResult['outcome'] = 'done';
   const make = async (own: Ctx): ReturnType<MakeLayer> => {
-    const layer = await o.make(own);
-    await cache.put({ key: o.key, title: o.title, ...layer });
+    const imported = uncached ? undefined : await worker.imported(o.key, view.layers, own);
+    if (imported !== undefined) outcome = 'cached';
+    const layer = imported?.layer ?? (await o.make(own));
+    await cache.put({ key: o.key, title: o.title, ...layer, builtMs: imported?.builtMs });
     return layer;
   };
   const layer = uncached ? await make(c) : (await flights.run(o.key, make, c)).value;
   const made = await cache.find(o.key);
-  return { layer, createdMs: latestMs ?? made?.createdMs ?? clock.now(), outcome: 'done' };
+  return { layer, builtMs: made?.builtMs ?? clock.now(), outcome };
 }

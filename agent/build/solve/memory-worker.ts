@@ -59,6 +59,8 @@ export class MemoryWorker implements BuildWorker {
   readonly images = new Map<string, BaseImage>();
   readonly commands = new Map<string, Command>();
   readonly urls = new Map<string, string>();
+  /** What a cache from elsewhere has, by its key. */
+  readonly elsewhere = new Map<Digest, { readonly layer: Layer; readonly builtMs: number }>();
   readonly ran: string[] = [];
   /** Roots that nobody has taken away. */
   open = 0;
@@ -80,6 +82,10 @@ export class MemoryWorker implements BuildWorker {
 
   async hasLayer(layer: Pick<Layer, 'chainId'>): Promise<boolean> {
     return this.#roots.has(layer.chainId);
+  }
+
+  async imported(key: Digest): ReturnType<BuildWorker['imported']> {
+    return this.elsewhere.get(key);
   }
 
   async root(layers: readonly Layer[]): Promise<StepRoot> {

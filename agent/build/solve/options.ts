@@ -4,6 +4,7 @@ import type { Platform } from '#lib/oci';
 import type { SingleFlight } from '../../images/single-flight.ts';
 import type { Slots } from '../../pods/slots.ts';
 import type { BuildCache } from '../cache/cache.ts';
+import type { TravellingStep } from '../cache/travelling.ts';
 import type { SourceTree } from '../context/tree.ts';
 import type { Dockerfile } from '../dockerfile/parse.ts';
 import type { BuildConfig, HistoryEntry } from '../stage/config.ts';
@@ -41,6 +42,8 @@ export interface SolveOptions extends BuildHost {
   /** SOURCE_DATE_EPOCH. */
   readonly latestMs: number | undefined;
   readonly onEvent: OnEvent;
+  /** Each layer that a step has, made now or found: what a cache for elsewhere is made of. */
+  readonly onLayer: (step: TravellingStep & { readonly layer: Layer }) => void;
 }
 
 /** A stage after its last instruction. */

@@ -88,6 +88,7 @@ async function build(
     network: 'default',
     latestMs: undefined,
     onEvent: (e) => void events.push(e),
+    onLayer: () => undefined,
     ...o.more,
   };
   return solve(options, o.c ?? c);
@@ -352,5 +353,45 @@ describe('RUN', () => {
     await expect(build('ARG B=nope\nFROM $B')).rejects.toMatchObject({
       ...{ lines: { start: 2, end: 2 }, message: 'nope: pull access denied for nope' },
     });
+  });
+});
+
+describe('a cache from elsewhere', () => {
+  const TEXT = 'FROM base\nRUN write one 1\nRUN write two 2\n';
+  type Told = Parameters<SolveOptions['onLayer']>[0];
+
+  test('its layers are taken as they are, with their times; what it lacks is made', async () => {
+    const told: Told[] = [];
+    const first = await build(TEXT, { more: { onLayer: (s) => void told.push(s) } });
+    expect(told.map((s) => s.title)).toEqual(['RUN write one 1', 'RUN write two 2']);
+    const [one] = told;
+    if (one === undefined) throw new Error('no step was told of');
+    for (const s of told) await cache.forget(s.key);
+    const builtMs = Date.parse('2021-01-01T00:00:00Z');
+    worker.elsewhere.set(one.key, { layer: one.layer, builtMs });
+    events = [];
+    worker.ran.length = 0;
+    const again: Told[] = [];
+    const second = await build(TEXT, { more: { onLayer: (s) => void again.push(s) } });
+    expect(outcomes()).toEqual(['cached', 'done']);
+    expect(worker.ran).toEqual(['write two 2']);
+    expect(second.layers).toEqual(first.layers);
+    expect(second.history[0]?.created).toBe('2021-01-01T00:00:00Z');
+    expect(again.map((s) => s.builtMs === builtMs)).toEqual([true, false]);
+    events = [];
+    expect((await build(TEXT)).history[0]?.created).toBe('2021-01-01T00:00:00Z');
+    expect(outcomes()).toEqual(['cached', 'cached']);
+  });
+
+  test('--no-cache asks none', async () => {
+    const told: Told[] = [];
+    await build(TEXT, { more: { onLayer: (s) => void told.push(s) } });
+    for (const s of told) {
+      await cache.forget(s.key);
+      worker.elsewhere.set(s.key, { layer: s.layer, builtMs: 0 });
+    }
+    worker.ran.length = 0;
+    await build(TEXT, { more: { isUncached: () => true } });
+    expect(worker.ran).toEqual(['write one 1', 'write two 2']);
   });
 });

@@ -85,6 +85,12 @@ export interface BuildWorker {
   /** By a reference as users write it; pulled when it is not here, or with `pull`. NotFound names it. */
   image(name: string, o: { readonly platform: Platform; readonly pull: boolean }, c: Ctx): Promise<BaseImage>;
   hasLayer(layer: Pick<Layer, 'chainId' | 'diffId'>): Promise<boolean>;
+  /** The layer that a cache from elsewhere has for this key over `below`; undefined: none has, or it cannot be had. */
+  imported(
+    key: Digest,
+    below: readonly Layer[],
+    c: Ctx,
+  ): Promise<{ readonly layer: Layer; readonly builtMs: number } | undefined>;
   root(layers: readonly Layer[], c: Ctx): Promise<StepRoot>;
   /** A tar as a layer over `below`. */
   addLayer(below: readonly Layer[], tar: AsyncIterable<Uint8Array>, c: Ctx): Promise<Layer>;

@@ -11,6 +11,7 @@ test('build options: what is left out', () => {
   expect(read('')).toEqual({
     ...{ dockerfile: 'Dockerfile', remote: '', tags: [], quiet: false, noCache: false, pull: false, labels: {} },
     ...{ target: '', network: 'default', step: DEFAULT_STEP, latestMs: undefined, buildId: '', buildArgs: new Map() },
+    ...{ cacheFrom: [], cacheTo: [] },
   });
 });
 
@@ -27,6 +28,7 @@ test('build options: all of them', () => {
     ].join('&'),
   );
   expect(o).toMatchObject({ tags: ['a', 'b:2'], quiet: true, noCache: true, pull: true, target: 'x', network: 'none' });
+  expect(o).toMatchObject({ cacheFrom: ['a'], cacheTo: [] });
   expect([...o.buildArgs]).toEqual([
     ['A', 'b'],
     ['N', null],
@@ -75,4 +77,9 @@ test.each([
   [json('buildargs', { SOURCE_DATE_EPOCH: 'x' }), 'no number of seconds'],
 ])('build options: %s is refused', (text, message) => {
   expect(() => read(text)).toThrow(expect.objectContaining({ message: expect.stringContaining(message) }));
+});
+
+test('build options: BUILDKIT_INLINE_CACHE asks for a cache in the image', () => {
+  expect(read(json('buildargs', { BUILDKIT_INLINE_CACHE: '1' })).cacheTo).toEqual([{ type: 'inline' }]);
+  expect(read(json('buildargs', { BUILDKIT_INLINE_CACHE: '0' })).cacheTo).toEqual([]);
 });

@@ -4,6 +4,7 @@
  */
 import { messageOf } from '#lib/base';
 import { asArray, asObject, asSize, asString, asStringMap, asStrings, parseReference } from '#lib/oci';
+import type { CacheExport } from '../../build/cache/travelling.ts';
 import { DEFAULT_STEP, type StepSettings } from '../../build/node/step-settings.ts';
 import type { BuildArgs } from '../../build/stage/scope.ts';
 import { isPlatform } from '../../images/platform.ts';
@@ -23,6 +24,9 @@ export interface BuildOptions {
   readonly network: 'default' | 'none' | 'host';
   readonly step: StepSettings;
   readonly latestMs: number | undefined;
+  readonly cacheFrom: readonly string[];
+  /** In the image itself, by the build arg that BuildKit's users know: the query has no word for it. */
+  readonly cacheTo: readonly CacheExport[];
   /** For /build/cancel; '' = none. */
   readonly buildId: string;
 }
@@ -55,6 +59,8 @@ export function readBuildOptions(q: EngineQuery, own: { os: string; architecture
     network: networkOf(q.get('networkmode') ?? ''),
     step: stepOf(q),
     latestMs: latestOf(buildArgs),
+    cacheFrom: jsonOf(q, 'cachefrom', 'error reading cache-from', (v) => asStrings(v, 'cachefrom')) ?? [],
+    cacheTo: buildArgs.get('BUILDKIT_INLINE_CACHE') === '1' ? [{ type: 'inline' }] : [],
     buildId: q.get('buildid') ?? '',
   };
 }
@@ -78,7 +84,6 @@ function refuseUnsupported(q: EngineQuery, own: { os: string; architecture: stri
   if (remote !== '' && !/^https?:\/\//i.test(remote) && remote !== 'client-session')
     throw badParameter(`remoteURL (${remote}) could not be recognized as URL`);
   if ((q.get('cpusetmems') ?? '') !== '') throw badParameter('cpusetmems is not supported in builds');
-  jsonOf(q, 'cachefrom', 'error reading cache-from', (v) => asStrings(v, 'cachefrom'));
 }
 
 function checkTag(text: string): string {

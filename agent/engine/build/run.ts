@@ -114,9 +114,10 @@ export class Builds implements AsyncDisposable {
     const lines = new Answer(at.reply, o.quiet, c.signal);
     const output = new ClassicOutput(lines.write);
     const { dockerfile, tree } = context;
-    const { buildArgs, labels, latestMs, network, noCache, pull, step, tags, target } = o;
+    const { buildArgs, cacheFrom, cacheTo, labels, latestMs, network, noCache, pull, step, tags, target } = o;
     const request: BuildRequest = {
       ...{ dockerfile, context: tree, buildArgs, labels, latestMs, network, noCache, pull, step, tags, target },
+      ...{ cacheFrom, cacheTo },
       secrets: new Map(),
       pulls: { credentials: credentialsOf(r.headers['x-registry-config']), isKept: true, onProgress: output.pull },
       localName: (name, own) => this.#localName(name, own),
