@@ -30,7 +30,7 @@ import type { ImageRecord, Records } from './records.ts';
 import type { Sources } from './registries/sources.ts';
 import type { RootCommits, Snapshotter } from './snapshot.ts';
 import { tarOfBlob } from './tar-of-blob.ts';
-import { openLayer } from './unpack.ts';
+import { openLayer, streamed } from './unpack.ts';
 
 export interface BuildStoreParts {
   readonly images: NodeImages;
@@ -215,22 +215,23 @@ export class BuildSession implements Disposable {
     await this.#parts.snapshots.removeRoot(id, { ...c, signal: new AbortController().signal });
   }
 
+  /** Kept as a tar and unpacked in one pass. */
   async addLayer(below: readonly BuiltLayer[], tar: AsyncIterable<Uint8Array>, c: Ctx): Promise<BuiltLayer> {
-    const { content, kernel, random, scratch, snapshots } = this.#parts;
+    const { content, folder, random, snapshots } = this.#parts;
     const ingest = await content.begin(`build-${random.hex(16)}`);
-    try {
+    const stored = async function* (): AsyncGenerator<Uint8Array, void, void> {
       for await (const piece of tar) {
         c.signal.throwIfAborted();
         await ingest.write(piece);
+        yield piece;
       }
+    };
+    try {
+      await using draft = await snapshots.draftLayer(() => streamed(stored(), folder), c);
       const { digest, sizeBytes } = await ingest.commit({});
       const layer = layerOver(below, parseDigest(digest), sizeBytes);
       await this.#pin([layer.chainId, layer.diffId]);
-      await snapshots.addLayer(
-        layer.chainId,
-        () => openLayer({ content, kernel, scratch }, layer.diffId, layer.diffId, c),
-        c,
-      );
+      await draft.keep(layer.chainId);
       return layer;
     } finally {
       await ingest.abort();

@@ -14,7 +14,7 @@ export function overlayFormat(kernel: Kernel): RootFormat {
     async unpack(target, input, c) {
       const { file: path, bytesMax, entriesMax } = input;
       if (path !== undefined) return kernel.unpackBlob({ root: target, path, bytesMax, entriesMax }, c);
-      return kernel.unpackLayer({ root: target, input: await input.open() }, c);
+      return kernel.unpackLayer({ root: target, input: await input.open(), bytesMax, entriesMax }, c);
     },
     async build(root, layers, c, userNamespace) {
       const upper = join(root, 'upper');

@@ -58,10 +58,17 @@ export interface RootSource {
   readonly layers: readonly Digest[];
 }
 
+/** Unpacked, and seen by nobody. Disposing takes away what was not kept. */
+export interface LayerDraft extends AsyncDisposable {
+  keep(chainId: Digest): Promise<void>;
+}
+
 export interface Snapshotter {
   hasLayer(chainId: Digest): Promise<boolean>;
   /** Nothing happens when the layer is there. On failure nothing is left. Not on disk before the file system is synced. */
   addLayer(chainId: Digest, open: () => Promise<LayerInput>, c: Ctx): Promise<void>;
+  /** A layer whose name is known only when all of it has come. Not on disk before the file system is synced. */
+  draftLayer(open: () => Promise<LayerInput>, c: Ctx): Promise<LayerDraft>;
   layers(): Promise<readonly { chainId: Digest; bytes: number }[]>;
   /** Gone is fine. The caller knows that no root uses it. */
   removeLayer(chainId: Digest, c: Ctx): Promise<void>;
@@ -130,14 +137,26 @@ export class FolderSnapshotter implements Snapshotter, RootCommits {
 
   async addLayer(chainId: Digest, open: () => Promise<LayerInput>, c: Ctx): Promise<void> {
     if (await this.hasLayer(chainId)) return;
+    await using draft = await this.draftLayer(open, c);
+    await draft.keep(chainId);
+  }
+
+  async draftLayer(open: () => Promise<LayerInput>, c: Ctx): Promise<LayerDraft> {
     const temporary = this.#trash();
+    const draft: LayerDraft = {
+      keep: (chainId) => renameUnlessThere(temporary, this.#layer(chainId)),
+      [Symbol.asyncDispose]: async () => {
+        if (await isThere(temporary)) await this.#remove(temporary, c);
+      },
+    };
     try {
       await mkdir(join(temporary, 'fs'), { recursive: true });
       const size = await this.#unpack(join(temporary, 'fs'), await open(), c);
       await writeFileAtomic(join(temporary, 'layer.json'), JSON.stringify(size), { durable: false });
-      await renameUnlessThere(temporary, this.#layer(chainId));
-    } finally {
-      if (await isThere(temporary)) await this.#remove(temporary, c);
+      return draft;
+    } catch (e) {
+      await draft[Symbol.asyncDispose]();
+      throw e;
     }
   }
 

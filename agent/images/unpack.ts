@@ -72,6 +72,17 @@ export async function openLayer(o: LayerOpener, layer: Digest, diffId: Digest, c
   };
 }
 
+/** A tar that is told by nobody beforehand, on its way to the file system of `folder`. */
+export async function streamed(tar: AsyncGenerator<Uint8Array, void, void>, folder: string): Promise<LayerInput> {
+  const stream = Readable.from(tar, { objectMode: false, highWaterMark: CHUNK_BYTES });
+  return {
+    ...(await freeOf(folder)),
+    open: async () => stream,
+    verify: async () => undefined,
+    close: async () => void stream.destroy(),
+  };
+}
+
 /** A bomb is as a full disk: told before anything else meets its end. */
 function tooLarge(bytesMax: number): StatusError {
   const text = `No space left on device: the layer unpacks to more than the ${bytesMax} bytes that are free`;

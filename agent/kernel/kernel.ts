@@ -149,6 +149,14 @@ export interface Freezer {
   isFrozen(cgroup: string, c: Ctx): Promise<boolean>;
 }
 
+export interface LayerToUnpack {
+  readonly root: string;
+  readonly input: NodeJS.ReadableStream;
+  /** What it may take of the disk. Default: all. */
+  readonly bytesMax?: number | undefined;
+  readonly entriesMax?: number | undefined;
+}
+
 export interface BlobToUnpack {
   readonly root: string;
   readonly path: string;
@@ -187,9 +195,9 @@ export interface Kernel extends AsyncDisposable {
   readonly mounts: Mounts;
   readonly namespaces: Namespaces;
   readonly cgroups: Cgroups;
-  /** Makes an uncompressed layer tar appear below `root`: see agent/native/unpack.c. Resolves with entry and byte counts. */
-  unpackLayer(o: { root: string; input: NodeJS.ReadableStream }, c: Ctx): Promise<{ entries: number; bytes: number }>;
-  /** The same for a stored blob, plain or gzip, read, hashed and decompressed by the helper; not synced. */
+  /** Makes an uncompressed layer tar appear below `root`: see agent/native/unpack.c. Resolves with entry and byte counts. Not synced. */
+  unpackLayer(o: LayerToUnpack, c: Ctx): Promise<{ entries: number; bytes: number }>;
+  /** The same for a stored blob, plain or gzip, read, hashed and decompressed by the helper. */
   unpackBlob(o: BlobToUnpack, c: Ctx): Promise<UnpackedBlob>;
   /** A folder as a tar file (agent/native/pack.c); `file` is replaced, and gone after a failure. Not synced. */
   packFolder(o: FolderToPack, c: Ctx): Promise<PackedFolder>;

@@ -10,6 +10,7 @@ import type {
   CgroupUsage,
   FolderToPack,
   Kernel,
+  LayerToUnpack,
   OverlayMount,
   PackedFolder,
   ProgramResult,
@@ -130,10 +131,7 @@ export class RecordingKernel implements Kernel {
     },
   };
 
-  async unpackLayer(
-    o: { root: string; input: NodeJS.ReadableStream },
-    c: Ctx,
-  ): Promise<{ entries: number; bytes: number }> {
+  async unpackLayer(o: LayerToUnpack, c: Ctx): Promise<{ entries: number; bytes: number }> {
     this.#note('unpackLayer', [o.root], c);
     let bytes = 0;
     for await (const chunk of o.input) bytes += chunk.length;

@@ -363,6 +363,6 @@ void verb_write_tree(const struct fields *f)
 	open_destination(u.root, field_text(f, 0), u.below);
 	if (write_full(in, "S", 1) < 0)
 		fail("files: connect");
-	unpack_source(&u, source_of_stream(in));
+	unpack_source(&u, source_of_stream(in, INT64_MAX));
 	dprintf(1, "%lld %lld\n", (long long)u.entries, (long long)u.bytes);
 }

@@ -161,6 +161,6 @@ size_t tar_data(struct tar *t, size_t limit, const char **data);
 void tar_pad(struct tar *t, int64_t size);
 
 /* Unpacks the tar that `input` gives below `root`; answers on stdout. */
-void unpack(const char *root, int input);
+void unpack(const char *root, int input, int64_t bytes_max, int64_t entries_max);
 
 #endif

@@ -23,12 +23,12 @@ struct layer_source {
 	int64_t bytes, bytes_max;
 };
 
-struct layer_source *source_of_stream(int fd)
+struct layer_source *source_of_stream(int fd, int64_t bytes_max)
 {
 	struct layer_source *s = must_alloc(sizeof *s);
 	s->kind = STREAM;
 	s->fd = fd;
-	s->bytes_max = INT64_MAX;
+	s->bytes_max = bytes_max;
 	s->buffer = must_alloc(PIECE);
 	return s;
 }

@@ -6,7 +6,7 @@
 
 struct layer_source;
 /* A tar as it comes from a pipe or socket. */
-struct layer_source *source_of_stream(int fd);
+struct layer_source *source_of_stream(int fd, int64_t bytes_max);
 /* A stored blob, plain or gzip by its first bytes, hashed as it is read. More than `bytes_max` bytes are refused as a full disk. */
 struct layer_source *source_of_blob(const char *path, int64_t bytes_max);
 /* The next bytes, valid until the next call; 0 at the end. */

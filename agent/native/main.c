@@ -12,7 +12,7 @@ int main(int argc, char **argv)
 	if (!strcmp(verb, "tend"))
 		return tend_main(argc - 2, argv + 2);
 	if (!strcmp(verb, "unpack") && argc == 3) {
-		unpack(argv[2], 0);
+		unpack(argv[2], 0, INT64_MAX, INT64_MAX);
 		return 0;
 	}
 	if (!strcmp(verb, "pause") && argc == 2)

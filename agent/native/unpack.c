@@ -10,8 +10,8 @@
  * (opencontainers/image-spec layer.md; kernel Documentation/filesystems/overlayfs.rst)
  *
  * Order per entry: data, owner, mode (chown clears set-uid), xattrs (chown clears security.capability), times; the times
- * of folders last. The folder should be empty at the start. A stream's file system is synced at the end: who gets the
- * answer may rename and record the layer. Answer: "ENTRIES BYTES\n".
+ * of folders last. The folder should be empty at the start. Nothing is synced: the caller syncs once for all layers of an
+ * image. Answer: "ENTRIES BYTES\n".
  */
 #include "unpack.h"
 #include "layer-source.h"
@@ -52,10 +52,15 @@ static void set_xattrs(const struct tar_entry *e, int folder, const char *name)
 	}
 }
 
-static void set_owner_and_mode(const struct tar_entry *e, int folder, const char *name)
+static void check_owner(const struct tar_entry *e)
 {
 	if (e->uid < 0 || e->gid < 0 || e->uid >= UINT32_MAX || e->gid >= UINT32_MAX)
 		refuse(EPROTO, "unpack: entry %s has an owner out of range", e->name.data);
+}
+
+static void set_owner_and_mode(const struct tar_entry *e, int folder, const char *name)
+{
+	check_owner(e);
 	if (fchownat(folder, name, (uid_t)e->uid, (gid_t)e->gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
 		fail("unpack: owner of %s", e->name.data);
 	/* fchmodat has no NOFOLLOW before Linux 6.6; nobody else writes here, and the name is not a link. */
@@ -125,12 +130,43 @@ static void unpack_folder(struct unpacker *u, const char *path, int folder, cons
 	remember(&u->folders, path, &u->tar.entry, NULL);
 }
 
+/* With its mode from the start where nobody else sees it (a layer on its way); in a container's root only for its owner. */
+static int create_file(const struct unpacker *u, int folder, const char *name)
+{
+	const struct tar_entry *e = &u->tar.entry;
+	mode_t mode = u->plain || e->mode & 07000 ? 0600 : e->mode;
+	int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, fd = openat(folder, name, flags, mode);
+	if (fd < 0 && errno == EEXIST) {
+		make_room(folder, name);
+		fd = openat(folder, name, flags, mode);
+	}
+	if (fd < 0)
+		fail("unpack: file %s", e->name.data);
+	return fd;
+}
+
+/* By the descriptor, and only what is not so yet: each change is a transaction. A change of owner may clear set-uid. */
+static void complete_file(const struct tar_entry *e, int fd, int folder, const char *name)
+{
+	struct stat s;
+	check_owner(e);
+	if (fstat(fd, &s) < 0)
+		fail("unpack: %s", e->name.data);
+	bool owned = s.st_uid == (uid_t)e->uid && s.st_gid == (gid_t)e->gid;
+	if (!owned && fchown(fd, (uid_t)e->uid, (gid_t)e->gid) < 0)
+		fail("unpack: owner of %s", e->name.data);
+	if ((!owned || (s.st_mode & 07777) != e->mode) && fchmod(fd, e->mode) < 0)
+		fail("unpack: mode of %s", e->name.data);
+	set_xattrs(e, folder, name);
+	struct timespec t[2] = {{.tv_sec = e->mtime, .tv_nsec = e->mtime_ns}, {.tv_sec = e->mtime, .tv_nsec = e->mtime_ns}};
+	if (futimens(fd, t) < 0 && errno != EINVAL)
+		fail("unpack: times of %s", name);
+}
+
 static void unpack_file(struct unpacker *u, int folder, const char *name)
 {
 	int64_t size = u->tar.entry.size;
-	int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		fail("unpack: file %s", u->tar.entry.name.data);
+	int fd = create_file(u, folder, name);
 	for (int64_t left = size; left > 0;) {
 		const char *data;
 		size_t n = tar_data(&u->tar, left > 1 << 20 ? 1 << 20 : (size_t)left, &data);
@@ -138,6 +174,7 @@ static void unpack_file(struct unpacker *u, int folder, const char *name)
 			fail("unpack: write %s", u->tar.entry.name.data);
 		left -= (int64_t)n;
 	}
+	complete_file(&u->tar.entry, fd, folder, name);
 	/* On its way to the disk while the next ones are made, so that the sync at the end has little left to do. */
 	if (size >= WRITE_EARLY)
 		sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
@@ -267,11 +304,12 @@ static void unpack_entry(struct unpacker *u)
 			remember(&u->links, path, e, e->link.data);
 		return;
 	}
-	make_room(folder, name);
-	if (e->type == '0')
+	if (e->type == '0') {
 		unpack_file(u, folder, name);
-	else
-		unpack_special(u, folder, name);
+		return;
+	}
+	make_room(folder, name);
+	unpack_special(u, folder, name);
 	set_owner_and_mode(e, folder, name);
 	set_times(folder, name, e->mtime, e->mtime_ns);
 }
@@ -326,16 +364,15 @@ static void unpack_all(struct unpacker *u, const char *root, struct layer_source
 	unpack_source(u, source);
 }
 
-void unpack(const char *root, int input)
+void unpack(const char *root, int input, int64_t bytes_max, int64_t entries_max)
 {
-	static struct unpacker u = {.entries_max = ENTRIES_MAX};
-	unpack_all(&u, root, source_of_stream(input));
-	if (syncfs(u.root) < 0)
-		fail("unpack: sync %s", root);
+	static struct unpacker u;
+	u.entries_max = entries_max < ENTRIES_MAX ? entries_max : ENTRIES_MAX;
+	unpack_all(&u, root, source_of_stream(input, bytes_max));
 	dprintf(1, "%lld %lld\n", (long long)u.entries, (long long)u.bytes);
 }
 
-/* Fields: root, socket of the agent that gives the archive, token to open with. */
+/* Fields: root, socket of the agent that gives the archive, token to open with, bytes that may be used, entries that may be made. */
 void verb_unpack(const struct fields *f)
 {
 	int fd = connect_unix(field_text(f, 1));
@@ -344,12 +381,11 @@ void verb_unpack(const struct fields *f)
 	const char *token = field_text(f, 2);
 	if (write_full(fd, token, strlen(token)) < 0)
 		fail("unpack: connect");
-	unpack(field_text(f, 0), fd);
+	unpack(field_text(f, 0), fd, field_number(f, 3), field_number(f, 4));
 }
 
 /*
- * Fields: root, path of the blob, bytes that may be used, entries that may be made. Not synced: the caller syncs once for all
- * layers of an image. Answer: "ENTRIES BYTES DIGEST\n".
+ * Fields: root, path of the blob, bytes that may be used, entries that may be made. Answer: "ENTRIES BYTES DIGEST\n".
  */
 void verb_unpack_blob(const struct fields *f)
 {

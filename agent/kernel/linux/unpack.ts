@@ -1,7 +1,7 @@
 /** Layers unpacked by children of the helper: agent/native/unpack.c. */
 import { pipeline } from 'node:stream/promises';
 import { type Ctx, isDigest, StatusError } from '#lib/base';
-import type { BlobToUnpack, Programs, UnpackedBlob } from '../kernel.ts';
+import type { BlobToUnpack, LayerToUnpack, Programs, UnpackedBlob } from '../kernel.ts';
 import type { Helper } from './helper.ts';
 
 const SYNC_TIMEOUT_MS = 10 * 60_000;
@@ -9,7 +9,7 @@ const SYNC_TIMEOUT_MS = 10 * 60_000;
 /** Feeds the archive to a child of the helper. The child's verdict wins over the broken pipe that it leaves behind. */
 export async function unpackLayer(
   helper: Helper,
-  o: { root: string; input: NodeJS.ReadableStream },
+  o: LayerToUnpack,
   c: Ctx,
 ): Promise<{ entries: number; bytes: number }> {
   const stream = await helper.expectStream();
@@ -22,7 +22,8 @@ export async function unpackLayer(
     }),
   );
   try {
-    const answer = await helper.call('unpack', [o.root, helper.streamsPath, stream.token], c);
+    const { bytesMax = Number.MAX_SAFE_INTEGER, entriesMax = Number.MAX_SAFE_INTEGER } = o;
+    const answer = await helper.call('unpack', [o.root, helper.streamsPath, stream.token, bytesMax, entriesMax], c);
     await feed;
     if (inputError !== undefined) throw inputError;
     const [entries, bytes] = answer.trim().split(' ').map(Number);
