@@ -1,5 +1,5 @@
 /** Content digests `sha256:<64 hex>` (OCI image-spec, descriptor.md#digests). */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { StatusError } from './errors.ts';
 
 export type Digest = string & { readonly __brand: 'Digest' };
@@ -17,7 +17,7 @@ export function parseDigest(text: string): Digest {
 }
 
 export function sha256(data: string | Uint8Array): Digest {
-  return `sha256:${createHash('sha256').update(data).digest('hex')}` as Digest;
+  return `sha256:${hash('sha256', data, 'hex')}` as Digest;
 }
 
 export function hexOf(d: Digest): string {

@@ -112,7 +112,6 @@ export function completeHeader(raw: RawHeader, pax: PaxRecords, gnu: { name?: Bu
   const type = flagType === 'file' && name.at(-1) === 0x2f ? 'folder' : flagType; // pre-POSIX folders
   const link = pax.get('linkpath') ?? gnu.linkName ?? raw.linkName;
   const mtime = pax.get('mtime');
-  const xattrs = [...pax].filter(([k]) => k.startsWith(XATTR_PREFIX));
   return {
     type,
     ...named('path', type === 'folder' ? withoutSlash(name) : name),
@@ -126,8 +125,20 @@ export function completeHeader(raw: RawHeader, pax: PaxRecords, gnu: { name?: Bu
     groupName: pax.get('gname')?.toString() ?? raw.groupName,
     deviceMajor: raw.deviceMajor,
     deviceMinor: raw.deviceMinor,
-    xattrs: new Map(xattrs.map(([k, v]) => [k.slice(XATTR_PREFIX.length), v])),
+    xattrs: xattrsOf(pax),
   };
+}
+
+const NO_XATTRS: ReadonlyMap<string, Buffer> = new Map();
+
+function xattrsOf(pax: PaxRecords): ReadonlyMap<string, Buffer> {
+  let found: Map<string, Buffer> | undefined;
+  for (const [key, value] of pax) {
+    if (!key.startsWith(XATTR_PREFIX)) continue;
+    found ??= new Map();
+    found.set(key.slice(XATTR_PREFIX.length), value);
+  }
+  return found ?? NO_XATTRS;
 }
 
 /** Bytes of the body that follows a header in the archive, before padding. Only files have one that matters. */
@@ -173,7 +184,8 @@ export function encodeHeader(h: TarHeader): Buffer {
     ['uname', h.userName],
     ['gname', h.groupName],
   ] as const)
-    if (Buffer.byteLength(text) > 31 || !isAscii(Buffer.from(text))) pax.push([key, Buffer.from(text)]);
+    if (text !== '' && (Buffer.byteLength(text) > 31 || !isAscii(Buffer.from(text))))
+      pax.push([key, Buffer.from(text)]);
   for (const [key, value] of h.xattrs) pax.push([XATTR_PREFIX + key, value]);
   const block = encodeBlock({ ...h, path, link, flag: FLAG_OF[h.type], mtimeS: clampSeconds(seconds) });
   if (pax.length === 0) return block;
@@ -214,7 +226,7 @@ function encodeBlock(h: {
   deviceMajor: number;
   deviceMinor: number;
 }): Buffer {
-  const b = Buffer.alloc(BLOCK_BYTES);
+  const b = Buffer.allocUnsafe(BLOCK_BYTES).fill(0);
   h.path.copy(b, 0, 0, 100);
   writeOctal(b, h.mode, 100, 8);
   writeOctal(b, h.uid > 0o7777777 ? 0 : h.uid, 108, 8);
@@ -253,6 +265,15 @@ function verifyChecksum(block: Buffer): void {
 
 /** Octal text, or base-256 when the top bit is set (GNU, star). */
 function readNumber(block: Buffer, at: number, length: number): number {
+  // Nearly all are digits up to a NUL: twelve of them are 36 bits.
+  let plain = 0;
+  let next = at;
+  for (let digit = (block[next] ?? 0) - 0x30; digit >= 0 && digit <= 7 && next < at + length; ) {
+    plain = plain * 8 + digit;
+    next++;
+    digit = (block[next] ?? 0) - 0x30;
+  }
+  if (next === at + length || block[next] === 0) return plain;
   const first = block[at] ?? 0;
   if (first & 0x80) {
     let value = BigInt(first & 0x40 ? -1 : 0);
@@ -262,7 +283,6 @@ function readNumber(block: Buffer, at: number, length: number): number {
   }
   const text = cString(block, at, length).toString('latin1').trim();
   if (!/^[0-7]*$/.test(text)) throw new StatusError('Invalid', 'the tar holds a number that is not octal');
-  // Twelve octal digits are 36 bits.
   return text === '' ? 0 : Number.parseInt(text, 8);
 }
 
@@ -301,7 +321,7 @@ function paxRecord(key: string, value: Buffer): Buffer {
 
 function named<K extends 'path' | 'linkPath'>(key: K, bytes: Buffer): Record<K, string> {
   const text = bytes.toString('utf8');
-  const isExact = Buffer.from(text).equals(bytes);
+  const isExact = isAscii(bytes) || Buffer.from(text).equals(bytes);
   return { [key]: text, ...(isExact ? {} : { [`${key}Bytes`]: Buffer.from(bytes) }) } as Record<K, string>;
 }
 
@@ -334,6 +354,9 @@ function floorDiv(a: bigint, b: bigint): bigint {
 }
 
 function isAscii(bytes: Buffer): boolean {
-  for (const b of bytes) if (b === 0 || b >= 0x80) return false;
+  for (let i = 0; i < bytes.length; i++) {
+    const b = bytes[i] ?? 0;
+    if (b === 0 || b >= 0x80) return false;
+  }
   return true;
 }

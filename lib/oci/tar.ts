@@ -38,7 +38,7 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
         checkExtensions(globals);
       });
       if (!raw) break;
-      const pax = new Map([...globals, ...locals]);
+      const pax = globals.size === 0 ? locals : new Map([...globals, ...locals]);
       const header = completeHeader(raw, pax, gnu);
       const size = bodyBytes(raw, pax);
       const body = new Body(bytes, size);
@@ -61,6 +61,7 @@ export async function tarBytes(entries: readonly { header: TarHeader; data: Uint
 
 /** Small entries are given many at a time: a piece a file would cost more than its bytes. */
 const PIECE_BYTES = 64 * 1024;
+const ZEROS = Buffer.alloc(BLOCK_BYTES);
 
 /** Throws Invalid when a body is not as long as its header says. */
 export async function* writeTar(
@@ -101,7 +102,7 @@ export async function* writeTar(
         'Invalid',
         `"${header.path}" has ${written} bytes, not ${header.sizeBytes} as its header says`,
       );
-    if (isFullWith(Buffer.alloc(paddingOf(written)))) yield taken();
+    if (isFullWith(ZEROS.subarray(0, paddingOf(written)))) yield taken();
   }
   isFullWith(Buffer.alloc(2 * BLOCK_BYTES));
   yield taken();
