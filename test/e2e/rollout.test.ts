@@ -126,6 +126,7 @@ describe('rolling update under load (root)', () => {
       const [one, two] = [await layers('1'), await layers('2')];
       expect(two.filter((l) => !one.includes(l))).toHaveLength(1);
     } finally {
+      await cluster.kubectl('-n', NS, 'delete', 'deployment', 'shop', '--ignore-not-found');
       await rm(folder, { recursive: true, force: true });
     }
   });
