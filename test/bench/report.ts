@@ -1,7 +1,9 @@
 /** Figures of a bench run and how they are printed. */
 
 /** What is compared with what: figures of one task are of the same work, done by different programs. */
-export type Task = 'start one' | 'pull' | 'start fifty' | 'ten to fifty' | 'memory at rest' | 'memory a container';
+export type Task =
+  | ('start one' | 'pull' | 'start fifty' | 'ten to fifty' | 'memory at rest' | 'memory a container')
+  | `docker ${string}`;
 
 export interface Figure {
   readonly name: string;
