@@ -5,8 +5,15 @@
  * whole blobs and layers (the next pull uses them) and, after a lost connection, the beginning of a blob, which is continued.
  */
 import { statfs } from 'node:fs/promises';
-import { type Ctx, type Digest, hexOf, isKind, parseDigest, StatusError } from '#lib/base';
-import { chainIds, type Descriptor, type FolderContentStore, formatReference, type Reference } from '#lib/oci';
+import { type Ctx, type Digest, hexOf, isKind, parseDigest, StatusError, sha256 } from '#lib/base';
+import {
+  CONFIG_BYTES_MAX,
+  chainIds,
+  type Descriptor,
+  type FolderContentStore,
+  formatReference,
+  type Reference,
+} from '#lib/oci';
 import type { Kernel } from '../kernel/kernel.ts';
 import { blobsInUse, layersInUse } from './gc.ts';
 import type { PullOptions, PullStep } from './images.ts';
@@ -78,7 +85,7 @@ export class Puller {
 
   async #pullAlone(ref: Reference, sources: Sources, key: string, c: Ctx): Promise<ImageRecord> {
     const { pins, records } = this.#parts;
-    const image = await resolveImage(sources, ref, c);
+    const image = await resolveImage(sources, ref, c, (d) => this.#document(d));
     const layers = layersOf(image);
     const documents = image.documents.map((d) => d.digest);
     using _pinned = await pins.pin([...documents, ...layers.flatMap((l) => [l.digest, l.chainId])]);
@@ -109,6 +116,14 @@ export class Puller {
     await forEachStaged(layers, stages, c);
     await this.#sync(documents, layers, c);
     return records.put(recordOf(ref, image, layers));
+  }
+
+  /** Whole and unharmed; what is not is fetched again. */
+  async #document(digest: Digest): Promise<Buffer | undefined> {
+    const { content } = this.#parts;
+    if ((await content.stat(digest)) === undefined) return undefined;
+    const bytes = await content.readAll(digest, CONFIG_BYTES_MAX).catch(() => undefined);
+    return bytes !== undefined && sha256(bytes) === digest ? bytes : undefined;
   }
 
   /** Those that are not here whole, which all are told of before the first begins. */

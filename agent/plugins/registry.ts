@@ -4,6 +4,7 @@
  * ten seconds, when what has failed is tried again.
  * Source: kubernetes pkg/kubelet/pluginmanager (pluginwatcher, reconciler, operationexecutor).
  */
+import { setMaxListeners } from 'node:events';
 import { type FSWatcher, watch } from 'node:fs';
 import { lstat, readdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -61,6 +62,8 @@ export class PluginRegistry {
   /** Until the signal aborts. */
   async run(c: Ctx): Promise<void> {
     const changed = this.#changed;
+    // One for each plugin that is being asked.
+    setMaxListeners(0, c.signal);
     let watcher: FSWatcher | undefined;
     try {
       watcher = watch(this.#o.folder, { persistent: false }, () => changed.kick());

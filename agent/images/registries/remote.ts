@@ -64,11 +64,19 @@ export async function sourcesOf(a: RegistryAccess, ref: Reference, o: PullOption
   };
 }
 
+/** The bytes of a document that is on this node; undefined: it is not. */
+export type KnownDocument = (digest: Digest) => Promise<Buffer | undefined>;
+
 /**
  * NotFound, Unauthorized, Forbidden and Unavailable with the registry's words; Invalid for documents that are damaged, not of
- * an image, or without a match for this machine.
+ * an image, or without a match for this machine. A config that `known` has is not fetched: who was given the manifest may have it.
  */
-export async function resolveImage(sources: Sources, ref: Reference, c: Ctx): Promise<RemoteImage> {
+export async function resolveImage(
+  sources: Sources,
+  ref: Reference,
+  c: Ctx,
+  known?: KnownDocument,
+): Promise<RemoteImage> {
   const documents: { digest: Digest; bytes: Buffer }[] = [];
   let wanted = manifestReference(ref);
   for (let depth = 0; depth < INDEX_DEPTH_MAX; depth++) {
@@ -78,7 +86,7 @@ export async function resolveImage(sources: Sources, ref: Reference, c: Ctx): Pr
     const digest = parseDigest(got.digest);
     documents.push({ digest, bytes: got.bytes });
     const document = parseManifest(got.bytes, got.mediaType);
-    if (document.type === 'manifest') return readConfig(sources, document, documents, ref, c);
+    if (document.type === 'manifest') return readConfig({ sources, known }, document, documents, ref, c);
     const platform = localPlatform();
     const match = choosePlatform(document, platform);
     if (!match)
@@ -92,7 +100,7 @@ export async function resolveImage(sources: Sources, ref: Reference, c: Ctx): Pr
 }
 
 async function readConfig(
-  sources: Sources,
+  { sources, known }: { readonly sources: Sources; readonly known: KnownDocument | undefined },
   manifest: Manifest,
   documents: { digest: Digest; bytes: Buffer }[],
   ref: Reference,
@@ -104,7 +112,9 @@ async function readConfig(
   const top = documents[0]?.digest;
   const own = documents.at(-1)?.digest;
   if (top === undefined || own === undefined) throw new StatusError('Internal', 'an image without a manifest');
-  const bytes = await sources.first('pull', (r) => r.getBlob(manifest.config, CONFIG_BYTES_MAX, c), c);
+  const bytes =
+    (await known?.(parseDigest(manifest.config.digest))) ??
+    (await sources.first('pull', (r) => r.getBlob(manifest.config, CONFIG_BYTES_MAX, c), c));
   const config = parseConfig(bytes);
   if (config.diffIds.length !== manifest.layers.length)
     throw new StatusError(
