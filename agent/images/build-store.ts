@@ -16,6 +16,7 @@ import {
   formatReference,
   MANIFEST_BYTES_MAX,
   MEDIA_TYPES,
+  type Platform,
   parseConfig,
   parseManifest,
   parseReference,
@@ -26,14 +27,17 @@ import { layersInUse } from './gc.ts';
 import { BUILD_ROOT, type PullOptions } from './images.ts';
 import type { NodeImages } from './node-images.ts';
 import type { Pins } from './pins.ts';
+import { isSamePlatform } from './platform.ts';
 import type { ImageRecord, Records } from './records.ts';
-import type { Sources } from './registries/sources.ts';
+import { pinnedFor, type RegistryAccess } from './registries/remote.ts';
+import type { RemoteLayer } from './registries/sources.ts';
 import type { RootCommits, Snapshotter } from './snapshot.ts';
 import { tarOfBlob } from './tar-of-blob.ts';
 import { openLayer, streamed } from './unpack.ts';
 
 export interface BuildStoreParts {
   readonly images: NodeImages;
+  readonly registries: RegistryAccess;
   readonly records: Records;
   readonly content: FolderContentStore;
   readonly snapshots: Snapshotter & RootCommits;
@@ -77,14 +81,6 @@ export interface BuiltImage {
   readonly layers: readonly BuiltLayer[];
   /** As it came, with the layers that are here. Default: made anew. */
   readonly manifest?: Buffer | undefined;
-}
-
-export interface RemoteLayer {
-  readonly blob: Descriptor;
-  readonly diffId: Digest;
-  /** Of its tar. */
-  readonly bytes: number;
-  readonly from: Sources;
 }
 
 export interface PutImage {
@@ -157,6 +153,24 @@ export class BuildSession implements Disposable {
       return { diffId: diffIds[i] ?? digest, chainId, bytes: blob.sizeBytes };
     });
     return { record, config, layers };
+  }
+
+  /**
+   * An image for another machine: the local one of that name if it is for `platform`, else it is pulled by its digest, so that
+   * no name of this node stands for what does not run here.
+   */
+  async foreignImage(
+    reference: string,
+    o: PullOptions & { readonly pull: boolean; readonly platform: Platform },
+    c: Ctx,
+  ): Promise<BaseLayers> {
+    const { registries } = this.#parts;
+    if (!o.pull && this.isHere(reference)) {
+      const local = await this.image(reference, { ...o, pull: false }, c);
+      if (isSamePlatform(parseConfig(local.config).platform, o.platform)) return local;
+    }
+    const pinned = await pinnedFor(registries, parseReference(reference), o, c);
+    return this.image(pinned, { ...o, isKept: false, pull: false }, c);
   }
 
   /** An image of this node, whatever its names: it stays while the session lasts. NotFound. */

@@ -97,7 +97,7 @@ export async function openImages(o: ImagesOptions, c: Ctx): Promise<OpenImages> 
       holders.add(holder);
       return { [Symbol.dispose]: () => void holders.delete(holder) };
     },
-    builds: new BuildStore({ ...layers, images, isKept: o.keepsBuilt ?? true }),
+    builds: new BuildStore({ ...layers, images, registries, isKept: o.keepsBuilt ?? true }),
     catalog: new ImageCatalog({ images, records, content, snapshots, pins, clock }),
     registries,
     format: format.name,

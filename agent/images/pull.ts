@@ -85,7 +85,7 @@ export class Puller {
 
   async #pullAlone(ref: Reference, sources: Sources, key: string, c: Ctx): Promise<ImageRecord> {
     const { pins, records } = this.#parts;
-    const image = await resolveImage(sources, ref, c, (d) => this.#document(d));
+    const image = await resolveImage(sources, ref, c, { known: (d) => this.#document(d) });
     const layers = layersOf(image);
     const documents = image.documents.map((d) => d.digest);
     using _pinned = await pins.pin([...documents, ...layers.flatMap((l) => [l.digest, l.chainId])]);

@@ -4,19 +4,26 @@
  */
 import { join, resolve } from 'node:path';
 import { type Ctx, createLogger, realClock, realRandom, StatusError } from '#lib/base';
-import { DistributionClient, localPlatform, parseReference, proxiesOf } from '#lib/oci';
+import {
+  DistributionClient,
+  localPlatform,
+  type Platform,
+  parseReference,
+  proxiesOf,
+  type RemoteRepository,
+} from '#lib/oci';
 import { parseCacheExport, parseCacheImport } from '../../agent/build/cache/travelling.ts';
 import { FolderTree } from '../../agent/build/context/folder-tree.ts';
 import { IgnoringTree } from '../../agent/build/context/ignoring-tree.ts';
 import { IgnorePatterns } from '../../agent/build/context/patterns.ts';
 import { DockerfileError } from '../../agent/build/dockerfile/error.ts';
-import type { BuildRequest } from '../../agent/build/node/builder.ts';
+import type { Builder, BuildRequest } from '../../agent/build/node/builder.ts';
 import type { FinishedImage } from '../../agent/build/node/finish.ts';
 import { openOwnBuilder } from '../../agent/build/node/own-builder.ts';
 import { parseOutput, writeArchive } from '../../agent/build/output/archive.ts';
-import { pushImage } from '../../agent/build/output/push.ts';
+import { type PushedManifest, pushImage, pushIndex } from '../../agent/build/output/push.ts';
 import type { PullOptions } from '../../agent/images/images.ts';
-import { isPlatform } from '../../agent/images/platform.ts';
+import { isSamePlatform, parsePlatform, platformText } from '../../agent/images/platform.ts';
 import { CertsFolder } from '../../agent/images/registries/certs-folder.ts';
 import { DEFAULT_INSTANCE, defaultHome } from '../layout.ts';
 import { BuildProgress } from '../output/build-progress.ts';
@@ -70,6 +77,7 @@ export async function buildCommand(folder: string, o: BuildCommandOptions): Prom
   const c: Ctx = { signal: stop.signal, clock: realClock, log };
   const say = (text: string): void => void process.stderr.write(text);
   const progress = new BuildProgress(o.quiet === true ? () => undefined : say);
+  const platforms = platformsOf(o);
   const file = await readBuildFile(folder, o.file);
   const asked = await requestOf(folder, file, o, progress);
   try {
@@ -84,8 +92,15 @@ export async function buildCommand(folder: string, o: BuildCommandOptions): Prom
     );
     const { builder } = opened;
     await using client = new DistributionClient({ random: realRandom, proxy: registries.proxy });
-    const outputs = outputsOf(o, { client, home, certsFolder: registries.certsFolder, say, ...asked });
-    const image = await builder.build({ ...asked, outputs }, c);
+    const parts = { client, home, certsFolder: registries.certsFolder, say, ...asked };
+    if (platforms.length > 1) {
+      const index = await buildForEach(platforms, builder, asked, parts, c);
+      await builder.tidy(c);
+      await builder.images.builds.sweep(c);
+      process.stdout.write(`${index}\n`);
+      return 0;
+    }
+    const image = await builder.build({ ...asked, platform: platforms[0], outputs: outputsOf(o, parts) }, c);
     await builder.tidy(c);
     await builder.images.builds.sweep(c);
     process.stdout.write(`${image.id}\n`);
@@ -110,12 +125,6 @@ async function requestOf(
   o: BuildCommandOptions,
   progress: BuildProgress,
 ): Promise<Omit<BuildRequest, 'outputs'>> {
-  const own = localPlatform();
-  if (o.platform !== undefined && !isPlatform(o.platform, own))
-    throw new StatusError(
-      'Invalid',
-      `--platform ${o.platform}: this machine builds for ${own.os}/${own.architecture} alone`,
-    );
   const network = o.network ?? 'default';
   if (network !== 'default' && network !== 'none' && network !== 'host')
     throw new StatusError('Invalid', `--network ${network}: default, none or host`);
@@ -155,13 +164,57 @@ function outputsOf(o: BuildCommandOptions, parts: OutputParts): BuildRequest['ou
 }
 
 async function pushAll(image: FinishedImage, p: OutputParts, c: Ctx): Promise<void> {
-  const hosts = new CertsFolder(p.certsFolder, c.log);
   for (const text of image.references) {
-    const { host, repository, tag } = parseReference(text);
-    const at = (await hosts.hostsOf(host)).at(-1);
-    const to = p.client.repository(host, repository, { credentials: p.pulls?.credentials?.(host, repository), at });
+    const { to, tag } = await repositoryOf(text, p, c);
     const folder = join(p.home, 'pushed');
-    const { digest } = await pushImage(image, { to, tag: tag ?? 'latest', folder, random: realRandom }, c);
-    p.say(`pushed ${host}/${repository}@${digest}\n`);
+    const { digest } = await pushImage(image, { to, tag, folder, random: realRandom }, c);
+    p.say(`pushed ${to.host}/${to.name}@${digest}\n`);
   }
+}
+
+async function repositoryOf(text: string, p: OutputParts, c: Ctx): Promise<{ to: RemoteRepository; tag: string }> {
+  const { host, repository, tag = 'latest' } = parseReference(text);
+  const at = (await new CertsFolder(p.certsFolder, c.log).hostsOf(host)).at(-1);
+  const credentials = p.pulls?.credentials?.(host, repository);
+  return { to: p.client.repository(host, repository, { credentials, at }), tag };
+}
+
+/** Throws Invalid for what cannot be made of several. */
+function platformsOf(o: BuildCommandOptions): readonly Platform[] {
+  const platforms = (o.platform ?? '').split(',').flatMap((text) => (text === '' ? [] : [parsePlatform(text)]));
+  if (platforms.length < 2) return platforms;
+  const why = o.push !== true ? 'add --push' : (o.output ?? []).length > 0 ? 'leave --output out' : undefined;
+  if (why !== undefined)
+    throw new StatusError('Invalid', `--platform ${o.platform}: several platforms are pushed under one name: ${why}`);
+  return platforms;
+}
+
+/** One after the other: each is pushed by its digest, and an index of them under every tag. Gives its digest. */
+async function buildForEach(
+  platforms: readonly Platform[],
+  builder: Builder,
+  asked: Omit<BuildRequest, 'outputs'>,
+  p: OutputParts,
+  c: Ctx,
+): Promise<string> {
+  const places = await Promise.all(asked.tags.map((t) => repositoryOf(t, p, c)));
+  const done = new Map<(typeof places)[number], { platform: Platform; pushed: PushedManifest }[]>();
+  for (const platform of platforms) {
+    p.say(`for ${platformText(platform)}:\n`);
+    const push = async (image: FinishedImage, own: Ctx): Promise<void> => {
+      for (const place of places) {
+        const o = { to: place.to, tag: undefined, folder: join(p.home, 'pushed'), random: realRandom };
+        done.set(place, [...(done.get(place) ?? []), { platform, pushed: await pushImage(image, o, own) }]);
+      }
+    };
+    // A name of this machine stands for what runs here.
+    const tags = isSamePlatform(platform, localPlatform()) ? asked.tags : [];
+    await builder.build({ ...asked, tags, platform, outputs: [push] }, c);
+  }
+  let index = '';
+  for (const [place, images] of done) {
+    index = await pushIndex(images, place, c);
+    p.say(`pushed ${place.to.host}/${place.to.name}@${index}\n`);
+  }
+  return index;
 }

@@ -1,7 +1,8 @@
 /** Dockerfile builder and registry. */
-import { type Line, none, real, unit } from './clause.ts';
+import { type Line, real, unit } from './clause.ts';
 
 const BUILD = 'test/integration/build.test.ts';
+const PLATFORMS = 'test/integration/build-platforms.test.ts';
 const CACHES = 'test/integration/build-cache.test.ts';
 const HOSTILE = 'test/integration/build-hostile.test.ts';
 const DOCKER = 'test/e2e/docker-build.test.ts';
@@ -60,7 +61,16 @@ export const BUILDER: Line = {
         'berth build --push, kubectl set image, rollout status: every node runs what was built',
       ],
     ]),
-    none('platforms other than the machine’s', 'refused in words: there is no emulation here'),
+    real(
+      'platforms other than the machine’s',
+      [
+        [PLATFORMS, 'the index names both, and a base is the one of the platform that is built for'],
+        [PLATFORMS, 'cross-building: a stage of this machine makes what the image of another gets'],
+        [PLATFORMS, 'a program of another machine is refused with what to do'],
+        [CLUSTER, '--platform a,b --push: one name, an image of each'],
+      ],
+      { note: 'no emulation (binfmt) here: that RUN works with it was not seen' },
+    ),
     real('cache bounded and pruned', [[DOCKER, 'build prune: steps that no image needs go']]),
     real('same input, same digest', [[BUILD, 'the same image in another home, at another time: SOURCE_DATE_EPOCH']]),
     real('isolated steps with limits, network off if asked', [

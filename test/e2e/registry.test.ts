@@ -90,6 +90,34 @@ describe('berth build', () => {
   });
 });
 
+describe('berth build for several platforms', () => {
+  test('--platform a,b --push: one name, an image of each; without --push it is refused', async () => {
+    await writeFile(
+      join(folder, 'Dockerfile'),
+      'FROM scratch\nARG TARGETARCH\nCOPY word /word\nLABEL arch=$TARGETARCH\n',
+    );
+    await writeFile(join(folder, 'word'), 'for all');
+    const name = `${t.registry}/team/many:1`;
+    const home = ['--home', join(folder, 'builder'), '--instance', t.layout.instance];
+    const many = ['build', '-t', name, '--platform', 'linux/amd64,linux/arm64', ...home];
+    const built = await run('bin/berth', [...many, '--push', folder], {}, 120_000);
+    expect(built.code, built.stderr).toBe(0);
+    const raw = JSON.parse((await skopeo('inspect', '--raw', '--tls-verify=false', docker('team/many:1'))).stdout);
+    expect(raw.manifests.map((m: { platform: object }) => m.platform)).toEqual([
+      { architecture: 'amd64', os: 'linux' },
+      { architecture: 'arm64', os: 'linux' },
+    ]);
+    const arm = ['--override-arch', 'arm64', 'inspect', '--tls-verify=false', docker('team/many:1')];
+    expect(JSON.parse((await skopeo(...arm)).stdout)).toMatchObject({
+      Architecture: 'arm64',
+      Labels: { arch: 'arm64' },
+    });
+    const refused = await run('bin/berth', [...many, folder], {}, 120_000);
+    expect(refused.code).not.toBe(0);
+    expect(refused.stderr).toContain('several platforms are pushed under one name: add --push');
+  });
+});
+
 describe('images that are wrong', () => {
   test('an image that does not exist: reason, event, and it starts once it is there', async () => {
     const late = `${t.registry}/team/late:1`;

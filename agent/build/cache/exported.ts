@@ -57,7 +57,7 @@ export class CacheExports {
   }
 }
 
-async function placeOf(reference: string, at: ExportPlace): Promise<PushOptions> {
+async function placeOf(reference: string, at: ExportPlace): Promise<PushOptions & { readonly tag: string }> {
   const { host, repository, tag = 'latest' } = parseReference(reference);
   const { client, hosts } = at.registries;
   const credentials = at.pulls.credentials?.(host, repository);
@@ -72,7 +72,7 @@ export async function pushCache(
     readonly layers: readonly FinishedLayer[];
     readonly platform: Platform;
   },
-  to: PushOptions,
+  to: PushOptions & { readonly tag: string },
   c: Ctx,
 ): Promise<Digest> {
   const blobs = await pushLayers(o.layers, { isAsItCame: false }, to, c);

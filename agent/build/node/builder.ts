@@ -13,7 +13,6 @@ import { type Clock, type Ctx, makePrivateFolder, type Random, Scope } from '#li
 import { type Platform, type ProxyChoice, Transport } from '#lib/oci';
 import type { PullOptions } from '../../images/images.ts';
 import type { OpenImages } from '../../images/open.ts';
-import { isPlatform } from '../../images/platform.ts';
 import { SingleFlight } from '../../images/single-flight.ts';
 import type { LinuxKernel } from '../../kernel/linux/open.ts';
 import { Slots } from '../../pods/slots.ts';
@@ -24,13 +23,13 @@ import { type BuiltStep, CacheExports } from '../cache/exported.ts';
 import { ImportedCaches } from '../cache/imported.ts';
 import type { CacheExport } from '../cache/travelling.ts';
 import type { SourceTree } from '../context/tree.ts';
-import { DockerfileError } from '../dockerfile/error.ts';
 import { type Dockerfile, parseDockerfile } from '../dockerfile/parse.ts';
 import type { BuildHost } from '../solve/options.ts';
 import type { BuildEvent, OnEvent } from '../solve/progress.ts';
 import { solve } from '../solve/solver.ts';
+import { platformOf } from '../solve/stage.ts';
 import type { Layer } from '../solve/worker.ts';
-import { type BuildPlan, type PlannedStage, planBuild } from '../stage/plan.ts';
+import { type BuildPlan, planBuild } from '../stage/plan.ts';
 import { type BuildArgs, GlobalScope, platformArgs } from '../stage/scope.ts';
 import { CacheMounts } from './cache-mounts.ts';
 import { type FinishedImage, finish } from './finish.ts';
@@ -71,6 +70,8 @@ export interface BuildRequest {
   readonly network: 'default' | 'none' | 'host';
   /** Of all RUNs; absent: nothing beyond the builder's own. */
   readonly step?: StepSettings | undefined;
+  /** Default: the machine's. */
+  readonly platform?: Platform | undefined;
   /** SOURCE_DATE_EPOCH. */
   readonly latestMs: number | undefined;
   /** Of bases. */
@@ -144,14 +145,16 @@ export class Builder implements AsyncDisposable {
 
   /** Throws DockerfileError, or what failed first. A cancelled or failed build leaves its finished steps in the cache. */
   async build(r: BuildRequest, c: Ctx): Promise<FinishedImage> {
-    const { platform, folder, random } = this.#o;
+    const { folder, random } = this.#o;
+    const buildPlatform = this.#o.platform;
+    const platform = r.platform ?? buildPlatform;
     const file = parseDockerfile(r.dockerfile);
     for (const w of file.warnings) void r.onEvent({ kind: 'warning', message: w.message, line: w.line });
-    const args = platformArgs(platform, platform, r.target);
+    const args = platformArgs(buildPlatform, platform, r.target);
     const globals = new GlobalScope({ buildArgs: r.buildArgs, platform: args, escape: file.escapeToken });
     for (const g of file.globalArgs) for (const { key, value } of g.args) globals.declare(key, value);
     const plan = planBuild(file, r.target, (text) => globals.expand(text));
-    refuseOtherPlatforms(plan.needed, platform);
+    for (const stage of plan.needed) platformOf(stage, platform);
     void r.onEvent(planned(file, plan));
     const session = this.#o.images.builds.session();
     const scratch = join(folder, 'steps', random.hex(8));
@@ -168,7 +171,21 @@ export class Builder implements AsyncDisposable {
     const solved = await solve(
       {
         ...this.#host,
-        ...{ worker, file, plan, globals, buildArgs, platform, context, pull, secrets, network, latestMs, onEvent },
+        ...{
+          worker,
+          file,
+          plan,
+          globals,
+          buildArgs,
+          platform,
+          buildPlatform,
+          context,
+          pull,
+          secrets,
+          network,
+          latestMs,
+          onEvent,
+        },
         isUncached: () => r.noCache,
         onLayer: (step) => void steps.push(step),
       },
@@ -205,15 +222,6 @@ function planned(file: Dockerfile, plan: BuildPlan): BuildEvent {
     })),
     args: args.flatMap((i) => (i.kind === 'ARG' ? i.args.map((a) => a.key) : [])),
   };
-}
-
-/** What runs here is what is built here: there is no emulation. */
-function refuseOtherPlatforms(stages: readonly PlannedStage[], own: Platform): void {
-  for (const { platform, stage } of stages) {
-    if (platform === undefined || isPlatform(platform, own)) continue;
-    const text = `--platform=${platform}: this node builds for ${own.os}/${own.architecture} alone`;
-    throw new DockerfileError(stage.from.lines, text);
-  }
 }
 
 /** Of a builder that was killed. */

@@ -5,9 +5,10 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Ctx, type Digest, StatusError } from '#lib/base';
-import { type Platform, parseConfig, parseJsonObject, type Transport } from '#lib/oci';
+import { localPlatform, type Platform, parseConfig, parseJsonObject, type Transport } from '#lib/oci';
 import type { BuildSession } from '../../images/build-store.ts';
 import type { PullOptions } from '../../images/images.ts';
+import { isSamePlatform, platformText } from '../../images/platform.ts';
 import type { ImportedCaches } from '../cache/imported.ts';
 import type { SourceTree } from '../context/tree.ts';
 import type { BaseImage, BuildWorker, FetchedFile, Layer, StepRoot } from '../solve/worker.ts';
@@ -52,11 +53,12 @@ export class NodeBuildWorker implements BuildWorker, AsyncDisposable {
 
   /** Once a build: a tag that moves meanwhile is one image in all of it. */
   image(name: string, o: { readonly platform: Platform; readonly pull: boolean }, c: Ctx): Promise<BaseImage> {
-    const known = this.#images.get(name);
+    const key = `${platformText(o.platform)} ${name}`;
+    const known = this.#images.get(key);
     if (known !== undefined) return known;
     const image = this.#image(name, o, c);
-    image.catch(() => this.#images.delete(name));
-    this.#images.set(name, image);
+    image.catch(() => this.#images.delete(key));
+    this.#images.set(key, image);
     return image;
   }
 
@@ -101,10 +103,13 @@ export class NodeBuildWorker implements BuildWorker, AsyncDisposable {
 
   async #image(name: string, o: { platform: Platform; pull: boolean }, c: Ctx): Promise<BaseImage> {
     const { localName, pulls, session } = this.#o;
-    const known = o.pull ? undefined : await localName?.(name, c);
-    const { record, config, layers } = await session.image(known ?? name, { ...pulls, pull: o.pull }, c);
+    const known = (o.pull ? undefined : await localName?.(name, c)) ?? name;
+    const isOwn = isSamePlatform(o.platform, localPlatform());
+    const { record, config, layers } = isOwn
+      ? await session.image(known, { ...pulls, pull: o.pull }, c)
+      : await session.foreignImage(known, { ...pulls, ...o }, c);
     const { platform } = parseConfig(config);
-    if (platform.os !== o.platform.os || platform.architecture !== o.platform.architecture)
+    if (!isSamePlatform(platform, o.platform))
       throw new StatusError(
         'Invalid',
         `image ${name} is for ${platform.os}/${platform.architecture}, not for ${o.platform.os}/${o.platform.architecture}`,

@@ -24,8 +24,10 @@ import {
   asSize,
   asString,
   type Descriptor,
+  descriptorJson,
   isNonDistributable,
   MEDIA_TYPES,
+  type Platform,
   parseJsonObject,
   type RemoteRepository,
 } from '#lib/oci';
@@ -35,7 +37,8 @@ import type { FinishedImage, FinishedLayer } from '../node/finish.ts';
 
 export interface PushOptions {
   readonly to: RemoteRepository;
-  readonly tag: string;
+  /** Undefined: known by its digest alone. */
+  readonly tag: string | undefined;
   /** Of what is remembered, and of drafts. */
   readonly folder: string;
   readonly random: Random;
@@ -50,6 +53,7 @@ export type PushStep =
   | { readonly phase: 'pushing'; readonly doneBytes: number; readonly totalBytes: number };
 
 export interface PushedManifest {
+  readonly mediaType: string;
   readonly digest: Digest;
   readonly sizeBytes: number;
 }
@@ -69,8 +73,22 @@ export async function pushImage(image: FinishedImage, o: PushOptions, c: Ctx): P
     ),
     mediaType: MEDIA_TYPES.ociManifest,
   };
-  const digest = parseDigest(await o.to.putManifest(o.tag, mediaType, bytes, c));
-  return { digest, sizeBytes: bytes.length };
+  const digest = parseDigest(await o.to.putManifest(o.tag ?? sha256(bytes), mediaType, bytes, c));
+  return { digest, sizeBytes: bytes.length, mediaType };
+}
+
+/** One name for images of several platforms, which are at the registry. Gives the index's digest. */
+export async function pushIndex(
+  images: readonly { readonly platform: Platform; readonly pushed: PushedManifest }[],
+  o: { readonly to: RemoteRepository; readonly tag: string },
+  c: Ctx,
+): Promise<Digest> {
+  const manifests = images.map(({ platform: { architecture, os, variant }, pushed: p }) => ({
+    ...descriptorJson({ mediaType: p.mediaType, digest: p.digest, sizeBytes: p.sizeBytes }),
+    platform: { architecture, os, ...(variant === undefined ? {} : { variant }) },
+  }));
+  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests }));
+  return parseDigest(await o.to.putManifest(o.tag, MEDIA_TYPES.ociIndex, bytes, c));
 }
 
 /** Gives what each of them is at the registry. */

@@ -29,7 +29,10 @@ export interface SolveOptions extends BuildHost {
   readonly plan: BuildPlan;
   readonly globals: GlobalScope;
   readonly buildArgs: BuildArgs;
+  /** What is built for, where a stage does not say it. */
   readonly platform: Platform;
+  /** What programs run here. */
+  readonly buildPlatform: Platform;
   /** Undefined: none was sent. */
   readonly context: SourceTree | undefined;
   /** `--no-cache`, of all stages or of some. */

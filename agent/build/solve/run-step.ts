@@ -1,5 +1,6 @@
 /** RUN: a process in a container over the stage's layers; what it writes is the layer. */
-import type { Ctx } from '#lib/base';
+import { type Ctx, messageOf, StatusError } from '#lib/base';
+import { isSamePlatform, platformText } from '../../images/platform.ts';
 import { clipped, resolveIn } from '../context/tree.ts';
 import { treeKey } from '../context/tree-key.ts';
 import { at, DockerfileError, invalid, type LineRange, StepFailed } from '../dockerfile/error.ts';
@@ -69,13 +70,25 @@ export async function runStep(
   const make = (own: Ctx): ReturnType<Parameters<typeof cachedLayer>[0]['make']> =>
     slots.use(async () => {
       await using root = await worker.root(view.layers, own);
-      const code = await root.run(process, own);
+      const code = await root.run(process, own).catch((e: unknown) => Promise.reject(foreign(e, view)));
       own.signal.throwIfAborted();
       if (code !== 0) throw new CommandFailed(i.lines, command.argv.join(' '), code);
       return await root.commit({ latestMs }, own);
     }, own);
   const result = await cachedLayer({ key, title: i.original.trim(), make }, view, c);
   return { result, history: historyOf(scope.argsInEffect, command.argv) };
+}
+
+/** A kernel that cannot run the program says too little. */
+function foreign(e: unknown, view: StageView): unknown {
+  const { buildPlatform } = view.build.options;
+  if (isSamePlatform(view.platform, buildPlatform) || !/exec format error/i.test(messageOf(e))) return e;
+  const [stage, own] = [platformText(view.platform), platformText(buildPlatform)];
+  return new StatusError(
+    'Invalid',
+    `this machine (${own}) runs no programs for ${stage}: install handlers for it (Debian: qemu-user-static), or run this in a stage FROM --platform=$BUILDPLATFORM`,
+    { cause: e },
+  );
 }
 
 /** `RUN |1 V=2 /bin/sh -c x # buildkit`: the form that tools know. */

@@ -80,6 +80,7 @@ async function build(
     globals,
     buildArgs,
     platform: PLATFORM,
+    buildPlatform: PLATFORM,
     plan: planBuild(parsed, o.target ?? '', (t) => globals.expand(t)),
     context: new MemoryTree(context),
     isUncached: () => false,

@@ -1,5 +1,7 @@
 /** One stage: its base, then its instructions one after the other. */
 import { type Ctx, messageOf, StatusError, timeText } from '#lib/base';
+import type { Platform } from '#lib/oci';
+import { parsePlatform } from '../../images/platform.ts';
 import { at, DockerfileError, StepFailed } from '../dockerfile/error.ts';
 import type { BuildInstruction } from '../dockerfile/instructions.ts';
 import { parseInstruction } from '../dockerfile/parse.ts';
@@ -24,9 +26,11 @@ export interface StageView {
   readonly state: StageState;
   readonly layers: readonly Layer[];
   readonly step: StepId;
+  readonly platform: Platform;
 }
 
 interface Running {
+  readonly platform: Platform;
   state: StageState;
   layers: readonly Layer[];
   history: HistoryEntry[];
@@ -34,7 +38,7 @@ interface Running {
 }
 
 export async function solveStage(planned: PlannedStage, build: BuildScope, c: Ctx): Promise<SolvedStage> {
-  const { globals, buildArgs, file, platform } = build.options;
+  const { globals, buildArgs, file } = build.options;
   const base = await baseOf(planned, build, c);
   const onBuild = base.state.config.onBuild.map(parseInstruction);
   const instructions = [...onBuild, ...planned.stage.instructions];
@@ -53,14 +57,14 @@ export async function solveStage(planned: PlannedStage, build: BuildScope, c: Ct
   for (const [n, instruction] of instructions.entries()) {
     c.signal.throwIfAborted();
     const step = { stageIndex: planned.index, stage: planned.title, number: n + 1, total: instructions.length };
-    await oneStep(instruction, running, { build, planned, scope, step }, c);
+    await oneStep(instruction, running, { build, planned, scope, step, platform: running.platform }, c);
   }
-  const { state, layers, history, createdMs } = running;
+  const { state, layers, history, createdMs, platform } = running;
   void build.options.onEvent({ kind: 'stage-ends', stageIndex: planned.index });
   return { config: state.config, layers, history, createdMs, platform, declared: scope.declared };
 }
 
-type Place = Pick<StageView, 'build' | 'planned' | 'scope' | 'step'>;
+type Place = Pick<StageView, 'build' | 'planned' | 'scope' | 'step' | 'platform'>;
 
 async function oneStep(i: BuildInstruction, running: Running, place: Place, c: Ctx): Promise<void> {
   const { onEvent, clock } = place.build.options;
@@ -124,19 +128,27 @@ function addEmpty(running: Running, createdBy: string): void {
   running.history.push({ created: timeText(running.createdMs), createdBy, comment: 'berth', emptyLayer: true });
 }
 
+/** Of a stage that stands on an image or on nothing. Throws DockerfileError. */
+export function platformOf(planned: PlannedStage, target: Platform): Platform {
+  const { platform, stage } = planned;
+  return platform === undefined ? target : at(stage.from.lines, () => parsePlatform(platform));
+}
+
 async function baseOf(
   planned: PlannedStage,
   build: BuildScope,
   c: Ctx,
 ): Promise<Running & Pick<Partial<SolvedStage>, 'declared'> & { readonly id: string }> {
   const { base, stage } = planned;
-  const { worker, platform, pull } = build.options;
-  if (base.kind === 'scratch')
-    return { id: '', state: { config: EMPTY_CONFIG, hasOwnCmd: false }, layers: [], history: [], createdMs: 0 };
+  const { worker, pull } = build.options;
+  const platform = platformOf(planned, build.options.platform);
+  const nothing = { config: EMPTY_CONFIG, hasOwnCmd: false };
+  if (base.kind === 'scratch') return { id: '', state: nothing, layers: [], history: [], createdMs: 0, platform };
   if (base.kind === 'stage') {
-    const { config, layers, history, createdMs, declared } = await build.stage(base.index);
+    const { config, layers, history, createdMs, declared, ...stage } = await build.stage(base.index);
     const id = layers.at(-1)?.chainId ?? '';
-    return { id, state: { config, hasOwnCmd: false }, layers, history: [...history], createdMs, declared };
+    const state = { config, hasOwnCmd: false };
+    return { id, state, layers, history: [...history], createdMs, declared, platform: stage.platform };
   }
   try {
     const image = await worker.image(base.name, { platform, pull }, c);
@@ -148,6 +160,7 @@ async function baseOf(
       layers: image.layers,
       history: [...readHistory(image.config)],
       createdMs: typeof created === 'string' ? Date.parse(created) || 0 : 0,
+      platform: image.platform,
     };
   } catch (e) {
     c.signal.throwIfAborted();

@@ -3,15 +3,14 @@ import { DEFAULT_STEP } from '../../build/node/step-settings.ts';
 import { Query } from '../http/query.ts';
 import { readBuildOptions } from './options.ts';
 
-const own = { os: 'linux', architecture: 'amd64' };
-const read = (text: string) => readBuildOptions(new Query(text), own);
+const read = (text: string) => readBuildOptions(new Query(text));
 const json = (name: string, value: unknown): string => `${name}=${encodeURIComponent(JSON.stringify(value))}`;
 
 test('build options: what is left out', () => {
   expect(read('')).toEqual({
     ...{ dockerfile: 'Dockerfile', remote: '', tags: [], quiet: false, noCache: false, pull: false, labels: {} },
     ...{ target: '', network: 'default', step: DEFAULT_STEP, latestMs: undefined, buildId: '', buildArgs: new Map() },
-    ...{ cacheFrom: [], cacheTo: [] },
+    ...{ cacheFrom: [], cacheTo: [], platform: undefined },
   });
 });
 
@@ -56,7 +55,8 @@ test.each([
   ['session=x', 'berth build'],
   ['squash=1', 'experimental'],
   ['securityopt=x', 'security options are not supported'],
-  ['platform=linux/arm64', 'this node builds for linux/amd64 alone'],
+  ['platform=windows/amd64', 'images for linux alone are made here'],
+  ['platform=a/b/c/d', 'is not OS/ARCHITECTURE'],
   ['remote=git@x:y', 'git repositories'],
   ['remote=ftp://x', 'could not be recognized as URL'],
   [`t=a%40sha256:${'a'.repeat(64)}`, 'build tag cannot contain a digest'],
@@ -77,6 +77,15 @@ test.each([
   [json('buildargs', { SOURCE_DATE_EPOCH: 'x' }), 'no number of seconds'],
 ])('build options: %s is refused', (text, message) => {
   expect(() => read(text)).toThrow(expect.objectContaining({ message: expect.stringContaining(message) }));
+});
+
+test.each([
+  ['linux/arm64', { os: 'linux', architecture: 'arm64' }],
+  ['aarch64', { os: 'linux', architecture: 'arm64' }],
+  ['linux/arm64/v8', { os: 'linux', architecture: 'arm64' }],
+  ['linux/arm/v7', { os: 'linux', architecture: 'arm', variant: 'v7' }],
+])('build options: platform %s', (text, platform) => {
+  expect(read(`platform=${encodeURIComponent(text)}`).platform).toEqual(platform);
 });
 
 test('build options: BUILDKIT_INLINE_CACHE asks for a cache in the image', () => {

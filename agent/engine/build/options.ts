@@ -3,11 +3,11 @@
  * Pure. What this builder does not do is refused in words that say what does.
  */
 import { messageOf } from '#lib/base';
-import { asArray, asObject, asSize, asString, asStringMap, asStrings, parseReference } from '#lib/oci';
+import { asArray, asObject, asSize, asString, asStringMap, asStrings, type Platform, parseReference } from '#lib/oci';
 import type { CacheExport } from '../../build/cache/travelling.ts';
 import { DEFAULT_STEP, type StepSettings } from '../../build/node/step-settings.ts';
 import type { BuildArgs } from '../../build/stage/scope.ts';
-import { isPlatform } from '../../images/platform.ts';
+import { parsePlatform } from '../../images/platform.ts';
 import { badParameter, type EngineQuery } from '../http/contract.ts';
 
 export interface BuildOptions {
@@ -22,6 +22,8 @@ export interface BuildOptions {
   readonly labels: Readonly<Record<string, string>>;
   readonly target: string;
   readonly network: 'default' | 'none' | 'host';
+  /** Undefined: the machine's. */
+  readonly platform: Platform | undefined;
   readonly step: StepSettings;
   readonly latestMs: number | undefined;
   readonly cacheFrom: readonly string[];
@@ -39,8 +41,8 @@ const MEMORY_BYTES_MIN = 6 << 20;
 const GIT_URL = /^(git@|git:\/\/|github\.com\/)|^https?:\/\/[^#]*\.git(#|$)/i;
 
 /** Throws 400. */
-export function readBuildOptions(q: EngineQuery, own: { os: string; architecture: string }): BuildOptions {
-  refuseUnsupported(q, own);
+export function readBuildOptions(q: EngineQuery): BuildOptions {
+  refuseUnsupported(q);
   const remote = q.get('remote') ?? '';
   const buildArgs = jsonOf(q, 'buildargs', 'error reading build args', readBuildArgs) ?? new Map();
   return {
@@ -57,6 +59,7 @@ export function readBuildOptions(q: EngineQuery, own: { os: string; architecture
     labels: jsonOf(q, 'labels', 'error reading labels', (o) => asStringMap(o, 'labels')) ?? {},
     target: q.get('target') ?? '',
     network: networkOf(q.get('networkmode') ?? ''),
+    platform: platformOf(q.get('platform') ?? ''),
     step: stepOf(q),
     latestMs: latestOf(buildArgs),
     cacheFrom: jsonOf(q, 'cachefrom', 'error reading cache-from', (v) => asStrings(v, 'cachefrom')) ?? [],
@@ -65,7 +68,7 @@ export function readBuildOptions(q: EngineQuery, own: { os: string; architecture
   };
 }
 
-function refuseUnsupported(q: EngineQuery, own: { os: string; architecture: string }): void {
+function refuseUnsupported(q: EngineQuery): void {
   const version = q.get('version') ?? '';
   if (version !== '' && version !== '1' && version !== '2') throw badParameter(`invalid version "${version}"`);
   const instead = 'set DOCKER_BUILDKIT=0, or build with `berth build`, which has what BuildKit has';
@@ -75,15 +78,21 @@ function refuseUnsupported(q: EngineQuery, own: { os: string; architecture: stri
   if ((q.get('outputs') ?? '') !== '') throw badParameter(`outputs of a build need BuildKit: ${instead} --output`);
   if (q.bool('squash')) throw badParameter('squash is only supported with experimental mode');
   if (q.all('securityopt').length > 0) throw badParameter('security options are not supported on linux');
-  const platform = q.get('platform') ?? '';
-  if (platform !== '' && !isPlatform(platform, own))
-    throw badParameter(`platform ${platform}: this node builds for ${own.os}/${own.architecture} alone`);
   const remote = q.get('remote') ?? '';
   if (GIT_URL.test(remote))
     throw badParameter(`${remote}: git repositories are no contexts here; clone it, and build the folder`);
   if (remote !== '' && !/^https?:\/\//i.test(remote) && remote !== 'client-session')
     throw badParameter(`remoteURL (${remote}) could not be recognized as URL`);
   if ((q.get('cpusetmems') ?? '') !== '') throw badParameter('cpusetmems is not supported in builds');
+}
+
+function platformOf(text: string): Platform | undefined {
+  if (text === '') return undefined;
+  try {
+    return parsePlatform(text);
+  } catch (e) {
+    throw badParameter(messageOf(e));
+  }
 }
 
 function checkTag(text: string): string {

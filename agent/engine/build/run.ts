@@ -7,7 +7,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { type Ctx, messageOf } from '#lib/base';
-import { localPlatform, type Transport } from '#lib/oci';
+import type { Transport } from '#lib/oci';
 import type { Builder, BuildRequest } from '../../build/node/builder.ts';
 import { CommandFailed } from '../../build/solve/run-step.ts';
 import type { PullOptions } from '../../images/images.ts';
@@ -84,7 +84,7 @@ export class Builds implements AsyncDisposable {
 
   async #build(r: EngineRequest, reply: EngineReply): Promise<void> {
     const { folder, host } = this.#parts;
-    const o = readBuildOptions(r.query, localPlatform());
+    const o = readBuildOptions(r.query);
     const cancel = new AbortController();
     if (o.buildId !== '') this.#cancels.set(o.buildId, cancel);
     const c: Ctx = { ...r.c, signal: AbortSignal.any([r.c.signal, cancel.signal, this.#stop.signal]) };
@@ -114,10 +114,10 @@ export class Builds implements AsyncDisposable {
     const lines = new Answer(at.reply, o.quiet, c.signal);
     const output = new ClassicOutput(lines.write);
     const { dockerfile, tree } = context;
-    const { buildArgs, cacheFrom, cacheTo, labels, latestMs, network, noCache, pull, step, tags, target } = o;
+    const { buildArgs, cacheFrom, cacheTo, labels, latestMs, network, noCache, platform, pull, step, tags, target } = o;
     const request: BuildRequest = {
       ...{ dockerfile, context: tree, buildArgs, labels, latestMs, network, noCache, pull, step, tags, target },
-      ...{ cacheFrom, cacheTo },
+      ...{ cacheFrom, cacheTo, platform },
       secrets: new Map(),
       pulls: { credentials: credentialsOf(r.headers['x-registry-config']), isKept: true, onProgress: output.pull },
       localName: (name, own) => this.#localName(name, own),

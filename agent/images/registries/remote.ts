@@ -15,6 +15,7 @@ import {
   localPlatform,
   type Manifest,
   manifestReference,
+  type Platform,
   parseConfig,
   parseManifest,
   type Reference,
@@ -69,13 +70,13 @@ export type KnownDocument = (digest: Digest) => Promise<Buffer | undefined>;
 
 /**
  * NotFound, Unauthorized, Forbidden and Unavailable with the registry's words; Invalid for documents that are damaged, not of
- * an image, or without a match for this machine. A config that `known` has is not fetched: who was given the manifest may have it.
+ * an image, or without a match for `platform` (this machine's). A config that `known` has is not fetched: who was given the manifest may have it.
  */
 export async function resolveImage(
   sources: Sources,
   ref: Reference,
   c: Ctx,
-  known?: KnownDocument,
+  o: { readonly known?: KnownDocument; readonly platform?: Platform } = {},
 ): Promise<RemoteImage> {
   const documents: { digest: Digest; bytes: Buffer }[] = [];
   let wanted = manifestReference(ref);
@@ -86,8 +87,8 @@ export async function resolveImage(
     const digest = parseDigest(got.digest);
     documents.push({ digest, bytes: got.bytes });
     const document = parseManifest(got.bytes, got.mediaType);
-    if (document.type === 'manifest') return readConfig({ sources, known }, document, documents, ref, c);
-    const platform = localPlatform();
+    if (document.type === 'manifest') return readConfig({ sources, known: o.known }, document, documents, ref, c);
+    const platform = o.platform ?? localPlatform();
     const match = choosePlatform(document, platform);
     if (!match)
       throw new StatusError(
@@ -97,6 +98,18 @@ export async function resolveImage(
     wanted = match.digest;
   }
   throw new StatusError('Invalid', `${formatReference(ref)} is an index of indexes nested too deeply`);
+}
+
+/** The reference, by digest, of what an image has for `platform`. */
+export async function pinnedFor(
+  a: RegistryAccess,
+  ref: Reference,
+  o: PullOptions & { readonly platform: Platform },
+  c: Ctx,
+): Promise<string> {
+  const { sources } = await sourcesOf(a, ref, o);
+  const { manifestDigest } = await resolveImage(sources, ref, c, { platform: o.platform });
+  return formatReference({ host: ref.host, repository: ref.repository, digest: manifestDigest });
 }
 
 async function readConfig(

@@ -3,12 +3,21 @@
  * manifest and blob by blob. A place that could not be reached is asked last from then on, for this image.
  * Source: containerd core/remotes/docker (resolver.go, fetcher.go).
  */
-import { type Ctx, isKind, messageOf, StatusError } from '#lib/base';
-import type { HostCapability, RegistryHost, RemoteRepository } from '#lib/oci';
+import { type Ctx, type Digest, isKind, messageOf, StatusError } from '#lib/base';
+import type { Descriptor, HostCapability, RegistryHost, RemoteRepository } from '#lib/oci';
 
 export interface Source {
   readonly host: RegistryHost;
   readonly repository: RemoteRepository;
+}
+
+/** A layer that a registry has. */
+export interface RemoteLayer {
+  readonly blob: Descriptor;
+  readonly diffId: Digest;
+  /** Of its tar. */
+  readonly bytes: number;
+  readonly from: Sources;
 }
 
 const FAILURES_TOLD_MAX = 3;
