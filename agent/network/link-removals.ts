@@ -41,10 +41,12 @@ export class LinkRemovals {
     while (this.#waiting.length > 0) {
       const now = this.#waiting.splice(0, LINKS_MAX);
       const lines = [...new Set(now.map((w) => `link del ${w.link}`))];
-      await runBatch(this.#programs, { program: 'ip', lines, ignore: GONE }, this.#c).then(
-        () => now.forEach((w) => w.resolve()),
-        (e: unknown) => now.forEach((w) => w.reject(e)),
-      );
+      try {
+        await runBatch(this.#programs, { program: 'ip', lines, ignore: GONE }, this.#c);
+        for (const w of now) w.resolve();
+      } catch (e) {
+        for (const w of now) w.reject(e);
+      }
     }
     this.#isRunning = false;
   }
