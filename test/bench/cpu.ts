@@ -88,7 +88,8 @@ export async function agentCpuMs(t: TestCluster): Promise<number> {
   return sum(await Promise.all((await agentProcesses(t)).map((p) => cpuOf(p.pid))));
 }
 
-async function cpuOf(pid: number): Promise<number> {
+/** ms, with that of its children that it saw end. */
+export async function cpuOf(pid: number): Promise<number> {
   const text = await readFile(`/proc/${pid}/stat`, 'latin1');
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   return sum(fields.slice(11, 15).map(Number)) * (1000 / TICKS_PER_SECOND);
