@@ -41,7 +41,7 @@ import { UdpFlows, udpPaths } from './services/stale-udp.ts';
 import type { Backend, RuleMemo } from './services/table.ts';
 import { serviceRules } from './services/table.ts';
 import { TableWriter } from './services/table-writer.ts';
-import { guardRuleset, SourceGuard } from './source-guard.ts';
+import { guardRuleset, type KnownPods, SourceGuard } from './source-guard.ts';
 import { StrayLinks } from './stray-links.ts';
 import { localnetMarker, markLocalnet, ownsLocalnet, writeSysctls } from './sysctls.ts';
 
@@ -118,7 +118,8 @@ class NodeNetwork implements Network {
     setMaxListeners(0, this.#scope.signal);
     this.#c = { ...c, signal: this.#scope.signal };
     this.#writer = new TableWriter(o.kernel.programs, () => this.#ruleset(), this.#c);
-    this.#guard = new SourceGuard(o.kernel.programs, () => guardRuleset(this.#names, ledger.ledger), this.#c);
+    const known: KnownPods = new WeakMap();
+    this.#guard = new SourceGuard(o.kernel.programs, () => guardRuleset(this.#names, ledger.ledger, known), this.#c);
     this.#removals = new LinkRemovals(o.kernel.programs, this.#c);
     this.#flows = new UdpFlows(o.kernel.programs, (ip) => this.#isPod(ip));
     this.#scope.spawn('heal', () => this.#heal());

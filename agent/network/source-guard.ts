@@ -6,7 +6,7 @@
  */
 import type { Ctx, Timer } from '#lib/base';
 import type { Programs } from '../kernel/kernel.ts';
-import type { Ledger } from './ipam.ts';
+import type { Holding, Ledger } from './ipam.ts';
 import { macOf, type NetworkNames, vethName } from './names.ts';
 import type { Ruleset } from './services/nft.ts';
 import { renderFull } from './services/nft-text.ts';
@@ -18,9 +18,21 @@ const PRIORITY = -310;
 /** Pods that end within it are one run. */
 const GATHER_MS = 500;
 
-/** Pure. */
-export function guardRuleset(names: NetworkNames, { held }: Pick<Ledger, 'held'>): Ruleset {
-  const pods = [...held].map(([id, { ip }]) => [`"${vethName(names, id)}" . ${macOf('pod', ip)} . ${ip}`, ''] as const);
+/** What was made of a pod's entry before, for the same names: a full node's would be made anew with every pod. */
+export type KnownPods = WeakMap<Holding, string>;
+
+/** Pure, but for what it remembers in `known`. */
+export function guardRuleset(
+  names: NetworkNames,
+  { held }: Pick<Ledger, 'held'>,
+  known: KnownPods = new WeakMap(),
+): Ruleset {
+  const pods = [...held].map(([id, holding]) => {
+    const { ip } = holding;
+    const element = known.get(holding) ?? `"${vethName(names, id)}" . ${macOf('pod', ip)} . ${ip}`;
+    known.set(holding, element);
+    return [element, ''] as const;
+  });
   const isPods = (address: string): string => `iifname . ${address} @pods`;
   const rules = [
     `iifname != "${names.vethPrefix}*" accept`,
