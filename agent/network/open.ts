@@ -19,6 +19,7 @@ import { Zone } from './dns/zone.ts';
 import { acceptForwarding } from './forward-policy.ts';
 import { allocate, attachmentOf, hostPortConflict, release } from './ipam.ts';
 import { LedgerFile } from './ledger-file.ts';
+import { LinkRemovals } from './link-removals.ts';
 import { areLinksUp, mendLinks } from './links.ts';
 import type { NetworkNames } from './names.ts';
 import { networkNames, vethName } from './names.ts';
@@ -40,7 +41,7 @@ import { UdpFlows, udpPaths } from './services/stale-udp.ts';
 import type { Backend, RuleMemo } from './services/table.ts';
 import { serviceRules } from './services/table.ts';
 import { TableWriter } from './services/table-writer.ts';
-import { guardRuleset, SourceGuard } from './source-guard.ts';
+import { guardRuleset, type KnownPods, SourceGuard } from './source-guard.ts';
 import { StrayLinks } from './stray-links.ts';
 import { localnetMarker, markLocalnet, ownsLocalnet, writeSysctls } from './sysctls.ts';
 
@@ -93,6 +94,7 @@ class NodeNetwork implements Network {
   readonly #peerRuns = new Coalesced(() => this.#writePeers());
   readonly #flowRuns = new Coalesced(() => this.#forgetFlows());
   readonly #flows: UdpFlows;
+  readonly #removals: LinkRemovals;
   #memo: RuleMemo = new Map();
   #table: ServiceTable = { services: [], slices: [], nodes: [] };
   #isSynced = false;
@@ -116,7 +118,9 @@ class NodeNetwork implements Network {
     setMaxListeners(0, this.#scope.signal);
     this.#c = { ...c, signal: this.#scope.signal };
     this.#writer = new TableWriter(o.kernel.programs, () => this.#ruleset(), this.#c);
-    this.#guard = new SourceGuard(o.kernel.programs, () => guardRuleset(this.#names, ledger.ledger), this.#c);
+    const known: KnownPods = new WeakMap();
+    this.#guard = new SourceGuard(o.kernel.programs, () => guardRuleset(this.#names, ledger.ledger, known), this.#c);
+    this.#removals = new LinkRemovals(o.kernel.programs, this.#c);
     this.#flows = new UdpFlows(o.kernel.programs, (ip) => this.#isPod(ip));
     this.#scope.spawn('heal', () => this.#heal());
     const strays = new StrayLinks(o.kernel.programs, this.#names);
@@ -210,12 +214,11 @@ class NodeNetwork implements Network {
 
   async detach(id: SandboxId, c: Ctx): Promise<void> {
     const ledger = this.#ledger;
-    await disconnectPod(this.#o.kernel.programs, vethName(this.#names, id), c);
+    await this.#removals.remove(vethName(this.#names, id), c);
     const known = ledger.ledger.held.get(id);
     if (known === undefined) return;
     await ledger.change((l) => ({ ledger: release(l, id) }));
-    // A name that is gone does no harm; what failed is tried again by `heal`.
-    if (this.#running !== undefined) await this.#guard.apply().catch(() => undefined);
+    if (this.#running !== undefined) this.#guard.applySoon();
     if (known.hostPorts.length > 0 && this.#running !== undefined) await this.#applyHostPorts(c);
   }
 

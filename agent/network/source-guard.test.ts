@@ -26,6 +26,34 @@ test('a pod that comes or goes is one element', () => {
   expect(renderChange(before, guardRuleset(names, release(one, 'a')))).toMatch(/^delete element bridge .*\n$/);
 });
 
+test('what is remembered of a pod is of its address: the same sandbox with another one is another element', () => {
+  const known = new WeakMap();
+  const elements = (held: typeof one.held): unknown =>
+    guardRuleset(names, { held }, known).collections.get('pods')?.elements;
+  const fresh = (held: typeof one.held): unknown => guardRuleset(names, { held }).collections.get('pods')?.elements;
+  const moved = new Map([['a', { ip: '10.42.1.9', hostPorts: [] }]]);
+  for (const held of [one.held, one.held, moved, one.held]) expect(elements(held)).toEqual(fresh(held));
+});
+
+test('pods that go at once are one run, a little later', async () => {
+  let held = one.held;
+  const runs: string[] = [];
+  const kernel = new RecordingKernel({
+    run: (_argv, o) => {
+      runs.push(String(o.stdin));
+      return { code: 0 };
+    },
+  });
+  const guard = new SourceGuard(kernel.programs, () => guardRuleset(names, { held }), c);
+  await guard.apply();
+  held = new Map();
+  const before = runs.length;
+  for (let i = 0; i < 3; i++) guard.applySoon();
+  expect(runs).toHaveLength(before);
+  await expect.poll(() => runs.length, { timeout: 10_000 }).toBe(before + 1);
+  expect(runs.at(-1)).toMatch(/^delete element bridge .*\n$/);
+});
+
 test('where nft cannot filter on bridges there is no guard, and it is asked once', async () => {
   const asked: string[] = [];
   const kernel = new RecordingKernel({

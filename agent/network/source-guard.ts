@@ -4,9 +4,9 @@
  * bridge learns of it or the host reads it. One look-up in a set for each frame of a pod, none for others.
  * Source: CVE-2020-10749; the bridge plugin of CNI (macspoofchk), Cilium and Calico do the same (docs/adr/0025).
  */
-import type { Ctx } from '#lib/base';
+import type { Ctx, Timer } from '#lib/base';
 import type { Programs } from '../kernel/kernel.ts';
-import type { Ledger } from './ipam.ts';
+import type { Holding, Ledger } from './ipam.ts';
 import { macOf, type NetworkNames, vethName } from './names.ts';
 import type { Ruleset } from './services/nft.ts';
 import { renderFull } from './services/nft-text.ts';
@@ -15,10 +15,24 @@ import { TableWriter } from './services/table-writer.ts';
 const TIMEOUT_MS = 20_000;
 /** Before whatever translates on the bridge (NF_BR_PRI_NAT_DST_BRIDGED), and before frames are looked at as packets. */
 const PRIORITY = -310;
+/** Pods that end within it are one run. */
+const GATHER_MS = 500;
 
-/** Pure. */
-export function guardRuleset(names: NetworkNames, { held }: Pick<Ledger, 'held'>): Ruleset {
-  const pods = [...held].map(([id, { ip }]) => [`"${vethName(names, id)}" . ${macOf('pod', ip)} . ${ip}`, ''] as const);
+/** What was made of a pod's entry before, for the same names: a full node's would be made anew with every pod. */
+export type KnownPods = WeakMap<Holding, string>;
+
+/** Pure, but for what it remembers in `known`. */
+export function guardRuleset(
+  names: NetworkNames,
+  { held }: Pick<Ledger, 'held'>,
+  known: KnownPods = new WeakMap(),
+): Ruleset {
+  const pods = [...held].map(([id, holding]) => {
+    const { ip } = holding;
+    const element = known.get(holding) ?? `"${vethName(names, id)}" . ${macOf('pod', ip)} . ${ip}`;
+    known.set(holding, element);
+    return [element, ''] as const;
+  });
   const isPods = (address: string): string => `iifname . ${address} @pods`;
   const rules = [
     `iifname != "${names.vethPrefix}*" accept`,
@@ -47,6 +61,7 @@ export class SourceGuard {
   #isThere: Promise<boolean> | undefined;
   /** There was no answer: the pods of now may have no guard. */
   #isUnanswered = false;
+  #soon: Timer | undefined;
 
   /** `wanted` is asked at the start of each run. */
   constructor(programs: Programs, wanted: () => Ruleset, c: Ctx) {
@@ -67,6 +82,15 @@ export class SourceGuard {
     const isThere = await this.#isThere;
     this.#isUnanswered = false;
     if (isThere) await this.#writer.apply();
+  }
+
+  /** For pods that have gone: a name without a link does no harm until then. What fails is tried again by `heal`. */
+  applySoon(): void {
+    const onDue = (): void => {
+      this.#soon = undefined;
+      if (!this.#c.signal.aborted) this.apply().catch(() => undefined);
+    };
+    this.#soon ??= this.#c.clock.after(GATHER_MS, onDue, { unref: true });
   }
 
   get isFailed(): boolean {

@@ -4,6 +4,7 @@
  */
 import { lstat, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { removeFolder } from '#lib/base';
 import type { OciSpec } from './oci-spec.ts';
 
 const NAME = 'config.json';
@@ -22,7 +23,7 @@ export async function writeBundle(p: BundlePlace, spec: OciSpec): Promise<void> 
 }
 
 export async function removeBundle(p: Omit<BundlePlace, 'folder'>): Promise<void> {
-  await rm(bundleFolder(p), { recursive: true, force: true });
+  await removeFolder(bundleFolder(p));
 }
 
 /** A container that an earlier version of the agent started has its bundle on the disk: it is moved. */

@@ -8,7 +8,7 @@
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { KubeObject } from '#lib/api';
-import { hexOf, type Logger, sha256, writeFileAtomic } from '#lib/base';
+import { hexOf, type Logger, removeFile, sha256, writeFileAtomic } from '#lib/base';
 import type { DesiredResource } from './session.ts';
 
 export interface WishFolders {
@@ -69,8 +69,8 @@ export class WishFiles {
     const disk = join(this.#folders.folder, resource, name);
     const memory = resource === IN_MEMORY ? join(this.#folders.memoryFolder, resource, name) : undefined;
     if (held === undefined) {
-      await rm(disk, { force: true });
-      if (memory !== undefined) await rm(memory, { force: true });
+      await removeFile(disk);
+      if (memory !== undefined) await removeFile(memory);
       return;
     }
     if (memory !== undefined) await writeFileAtomic(memory, held.bytes, { mode: 0o600, durable: false });

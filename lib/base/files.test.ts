@@ -1,8 +1,8 @@
-import { chmod, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { makePrivateFolder, removeDrafts } from './files.ts';
+import { makePrivateFolder, removeDrafts, removeFile, removeFolder } from './files.ts';
 
 test('a private folder is for its owner only, made now or found open', async () => {
   const base = await mkdtemp(join(tmpdir(), 'berth-files-'));
@@ -25,5 +25,22 @@ test('drafts of processes that are no more go; those of living ones and other fi
   await removeDrafts(base);
   await removeDrafts(join(base, 'absent'));
   expect((await readdir(base)).sort()).toEqual(stays.sort());
+  await rm(base, { recursive: true });
+});
+
+test('a folder goes with all that is in it, but nothing that a link in it leads to; what is gone is no error', async () => {
+  const base = await mkdtemp(join(tmpdir(), 'berth-files-'));
+  const [folder, other] = [join(base, 'a'), join(base, 'b')];
+  await mkdir(join(folder, 'c/d'), { recursive: true });
+  await mkdir(other);
+  for (const path of [join(folder, '1'), join(folder, 'c/d/2'), join(other, '3')]) await writeFile(path, '');
+  await symlink(other, join(folder, 'c/link'));
+  await removeFolder(folder);
+  await removeFolder(folder);
+  expect(await readdir(base)).toEqual(['b']);
+  await removeFile(join(other, '3'));
+  await removeFile(join(other, '3'));
+  expect(await readdir(other)).toEqual([]);
+  await expect(removeFile(other)).rejects.toThrow(/EISDIR|EPERM/);
   await rm(base, { recursive: true });
 });

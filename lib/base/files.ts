@@ -1,6 +1,6 @@
 /** Files that others read or that must survive a crash: write a temporary file, fsync, rename, fsync the folder. */
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { chmod, mkdir, open, readdir, rename, rm, rmdir, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 /**
@@ -33,6 +33,31 @@ export async function writeFileAtomic(
 /** Of a failed call: there is nothing at that path. */
 export function isMissing(e: unknown): boolean {
   return e instanceof Error && 'code' in e && (e.code === 'ENOENT' || e.code === 'ENOTDIR');
+}
+
+/** A file or a symbolic link; gone is fine. One call, where `rm` with `force` makes three. */
+export async function removeFile(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (e) {
+    if (!isMissing(e)) throw e;
+  }
+}
+
+/**
+ * A folder of few entries, with all that is in it; gone is fine. A file costs one call and a folder two, where `rm` asks of each
+ * entry twice what it is. What somebody adds meanwhile is removed too.
+ */
+export async function removeFolder(path: string): Promise<void> {
+  try {
+    for (const entry of await readdir(path, { withFileTypes: true })) {
+      const inside = join(path, entry.name);
+      await (entry.isDirectory() ? removeFolder(inside) : removeFile(inside));
+    }
+    await rmdir(path);
+  } catch (e) {
+    if (!isMissing(e)) await rm(path, { recursive: true, force: true });
+  }
 }
 
 const DRAFT = /^\..+\.(\d+)\.\d+\.tmp$/;

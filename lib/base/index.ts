@@ -10,6 +10,7 @@ export * from './prometheus.ts';
 export * from './queue.ts';
 export * from './random.ts';
 export * from './scope.ts';
+export * from './shared-read.ts';
 export * from './status.ts';
 export * from './time-limits.ts';
 export * from './turn.ts';

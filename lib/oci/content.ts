@@ -63,6 +63,8 @@ export interface Ingest extends AsyncDisposable {
 
 const ALGORITHMS: readonly DigestAlgorithm[] = ['sha256', 'sha512'];
 const PENDING_BYTES_MAX = 2 * 1024 * 1024;
+/** Where nothing is synced a write is a copy in memory, which never waits long. */
+const PENDING_UNSYNCED_MAX = 512 * 1024;
 /** Of all ingests of a store together, while each has a little. */
 const PENDING_ALL = 8 * 1024 * 1024;
 const PENDING_BYTES_MIN = 64 * 1024;
@@ -134,6 +136,7 @@ export class FolderContentStore implements ContentStore {
     const path = this.#ingestPath(ref);
     assert(!this.#open.has(ref), `ingest ${ref} is already open`);
     this.#open.add(ref);
+    const bytesMax = this.#isDurable ? PENDING_BYTES_MAX : PENDING_UNSYNCED_MAX;
     let file: FileHandle | undefined;
     try {
       file = await open(path, 'a+', 0o644);
@@ -141,7 +144,7 @@ export class FolderContentStore implements ContentStore {
         algorithm: o.algorithm ?? 'sha256',
         isDurable: this.#isDurable,
         target: (d) => this.pathOf(d),
-        pendingBytesMax: () => Math.max(PENDING_BYTES_MIN, Math.min(PENDING_BYTES_MAX, PENDING_ALL / this.#open.size)),
+        pendingBytesMax: () => Math.max(PENDING_BYTES_MIN, Math.min(bytesMax, PENDING_ALL / this.#open.size)),
         released: () => this.#open.delete(ref),
       });
       await ingest.rehash();

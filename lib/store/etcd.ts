@@ -15,6 +15,7 @@ import {
   raceAbort,
   realRandom,
   Scope,
+  SharedRead,
   StatusError,
 } from '#lib/base';
 import type { EtcdTls, RangeRequest, RangeResponse } from '#lib/etcd';
@@ -23,7 +24,6 @@ import { Committer } from './etcd-commit.ts';
 import { KeySpace } from './etcd-keys.ts';
 import { acquire, LeaseBuckets } from './etcd-lease.ts';
 import { watchRange } from './etcd-watch.ts';
-import { SharedRead } from './shared-read.ts';
 import {
   type Entry,
   type ListOptions,

@@ -4,6 +4,7 @@
  * Source: kubernetes pkg/kubelet/status/status_manager.go, mergePodStatus.
  */
 import type { DeepReadonly, PodCondition, PodStatus } from '#lib/api';
+import { isEqualJson } from '#lib/controller';
 
 const NODE_CONDITIONS: ReadonlySet<string> = new Set([
   'Initialized',
@@ -39,13 +40,5 @@ function keeps(c: DeepReadonly<PodCondition>): boolean {
 
 /** Whether storing would change anything but the order of keys. */
 export function sameStatus(a: DeepReadonly<PodStatus> | undefined, b: DeepReadonly<PodStatus>): boolean {
-  return canonical(a ?? {}) === canonical(b);
-}
-
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, v: unknown) =>
-    typeof v === 'object' && v !== null && !Array.isArray(v)
-      ? Object.fromEntries(Object.entries(v).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : v,
-  );
+  return isEqualJson(a ?? {}, b);
 }

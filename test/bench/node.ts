@@ -3,13 +3,13 @@
  * probe by exec takes of the CPU. Pods name their node themselves, so no scheduler is part of it.
  */
 import { setMaxListeners } from 'node:events';
-import { mkdir, readdir, readFile, rmdir, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type DeepReadonly, Kinds, type Pod, type Probe } from '#lib/api';
-import { allEnded, realClock } from '#lib/base';
-import { openCgroups } from '../../agent/kernel/linux/cgroups.ts';
+import { realClock } from '#lib/base';
 import { nodeHome } from '../../cli/layout.ts';
 import { eventually, startCluster, type TestCluster } from '../harness/cluster.ts';
+import { agentCpuMs, agentProcesses, type CpuGroup, cpuGroup, partsOf, spentBetween } from './cpu.ts';
 import { processes } from './memory.ts';
 import type { Figure } from './report.ts';
 
@@ -18,7 +18,6 @@ const PODS = 200;
 const EXEC_PODS = 10;
 const CREATES_AT_ONCE = 16;
 const LIMIT_MS = 120_000;
-const TICKS_PER_SECOND = 100;
 /** Ends at SIGTERM by itself. */
 const SERVE = "echo here > /www/index.html; httpd -f -p 8080 -h /www & trap 'kill $!; exit 0' TERM INT; wait";
 const HTTP_PROBE: Probe = { httpGet: { path: '/', port: 8080 }, periodSeconds: 10, timeoutSeconds: 5 };
@@ -89,8 +88,6 @@ async function startOf(t: TestCluster, uid: string): Promise<number | undefined>
   return undefined;
 }
 
-type CpuGroup = AsyncDisposable & { usedMs(): Promise<number> };
-
 async function fullNode(
   t: TestCluster,
   { group, restMs }: { group: CpuGroup; restMs: number },
@@ -98,12 +95,20 @@ async function fullNode(
 ): Promise<void> {
   const begin = realClock.monotonic();
   const usedBefore = await group.usedMs();
+  const partsBefore = await partsOf(t, group);
   await createPods(t, PODS, (i) => podOf(t, `full-${i}`, { readinessProbe: HTTP_PROBE }));
   await untilReady(t, PODS);
   const perSecond = (PODS * 1000) / (realClock.monotonic() - begin);
   const used = ((await group.usedMs()) - usedBefore) / PODS;
   const cost = `${used.toFixed(0)} ms of CPU a pod, for agent, helper, runtime and program`;
-  add({ name: `${PODS} pods created -> ready`, unit: '/s', samples: [perSecond], reach: 20, note: cost });
+  const parts = spentBetween(partsBefore, await partsOf(t, group), PODS);
+  add({
+    name: `${PODS} pods created -> ready`,
+    unit: '/s',
+    samples: [perSecond],
+    reach: 20,
+    note: `${cost}: ${parts}`,
+  });
   await realClock.sleep(restMs);
   const before = await agentCpuMs(t);
   const since = realClock.monotonic();
@@ -115,10 +120,11 @@ async function fullNode(
   add({ name: `memory of the agent, ${PODS} pods`, unit: 'MB', samples: [agent], reach: 110, note: 'RSS' });
   const note = `PSS, ${supervisors.length} supervisors`;
   add({ name: 'memory of a supervisor', unit: 'MB', samples: supervisors, reach: 0.3, note });
-  add(await stopAll(t));
+  add(await stopAll(t, group));
 }
 
-async function stopAll(t: TestCluster): Promise<Figure> {
+async function stopAll(t: TestCluster, group: CpuGroup): Promise<Figure> {
+  const before = await partsOf(t, group);
   const begin = realClock.monotonic();
   const wanted = { gracePeriodSeconds: 30 };
   await inParallel(PODS, (i) =>
@@ -126,7 +132,8 @@ async function stopAll(t: TestCluster): Promise<Figure> {
   );
   await untilPods(t, 0);
   const samples = [realClock.monotonic() - begin];
-  return { name: `${PODS} pods deleted -> gone (exit on SIGTERM)`, unit: 'ms', samples, reach: 5000 };
+  const note = `ms of CPU a pod: ${spentBetween(before, await partsOf(t, group), PODS)}`;
+  return { name: `${PODS} pods deleted -> gone (exit on SIGTERM)`, unit: 'ms', samples, reach: 5000, note };
 }
 
 /** CPU of everything that a probe by exec brings about: agent, helper, runtime, and its shell. */
@@ -163,33 +170,6 @@ async function probesMade(t: TestCluster): Promise<number> {
     ),
   );
   return sizes.reduce((sum, n) => sum + n, 0);
-}
-
-/** Agent, helper and what they start from now on in a cgroup that counts; what is moved into a container counts there. */
-async function cpuGroup(t: TestCluster): Promise<CpuGroup> {
-  const groups = await openCgroups();
-  const isV2 = groups.version === 'v2';
-  const root = (isV2 ? groups.mounts.v2 : groups.mounts.v1.get('cpuacct')) ?? '';
-  const own = join(root, `berth-bench-${process.pid}`);
-  await mkdir(own);
-  const moved = await agentProcesses(t);
-  const move = (folder: string): Promise<unknown> =>
-    allEnded(moved.map(({ pid }) => writeFile(join(folder, 'cgroup.procs'), String(pid))));
-  await move(own);
-  const used = async (folder: string): Promise<number> => {
-    const text = await readFile(join(folder, isV2 ? 'cpu.stat' : 'cpuacct.usage'), 'utf8');
-    return isV2 ? Number(/usage_usec (\d+)/.exec(text)?.[1]) / 1e3 : Number(text) / 1e6;
-  };
-  return {
-    usedMs: async () => (await used(own)) + (await used(join(root, t.layout.instance))),
-    [Symbol.asyncDispose]: async () => {
-      await move(root);
-      await eventually('the cgroup is empty', 10_000, async () => {
-        await rmdir(own);
-        return true;
-      });
-    },
-  };
 }
 
 function podOf(
@@ -257,30 +237,6 @@ async function untilPods(t: TestCluster, count: number): Promise<void> {
 
 function homeOf(t: TestCluster): string {
   return nodeHome(t.layout, t.layout.nodes[0]?.name ?? '');
-}
-
-/** The agent of the first node, its helper, and the helper's prober. */
-async function agentProcesses(t: TestCluster): Promise<{ readonly pid: number; readonly isHelper: boolean }[]> {
-  const known = new Set<number>();
-  const found = await processes((p) => {
-    const isAgent = p.words.includes('agent') && p.words.join(' ').includes(t.layout.home);
-    if (isAgent) known.add(p.pid);
-    const isHelper = p.words.includes('serve') && known.has(p.parent);
-    if (isHelper) known.add(p.pid);
-    return isAgent || isHelper;
-  });
-  return found.map((p) => ({ pid: p.pid, isHelper: p.words.includes('serve') }));
-}
-
-/** Of the agent, its helper, and what the helper started and saw end. */
-async function agentCpuMs(t: TestCluster): Promise<number> {
-  const of = async (pid: number): Promise<number> => {
-    const text = await readFile(`/proc/${pid}/stat`, 'latin1');
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) * (1000 / TICKS_PER_SECOND);
-  };
-  const all = await Promise.all((await agentProcesses(t)).map((p) => of(p.pid)));
-  return all.reduce((sum, ms) => sum + ms, 0);
 }
 
 async function memory(t: TestCluster): Promise<{ agent: number; supervisors: number[] }> {

@@ -15,7 +15,7 @@ import { type CommandResult, eventually, run } from '../harness/cluster.ts';
 import { startDocker } from './docker.ts';
 import { openEngineNetwork } from './engine-network.ts';
 import { pushPullImage } from './pull-image.ts';
-import type { Figure } from './report.ts';
+import { type Figure, median } from './report.ts';
 
 const REACH_MS = 700;
 const REACH_GROWTH_MB = 60;
@@ -39,7 +39,7 @@ export async function pulls(rounds: number, add: (f: Figure) => void): Promise<v
     await using _registry = await started(registry);
     const helper = join(REPOSITORY, 'dist/berth-helper');
     const once = script('pull-once', helper, join(folder, 'home'), REFERENCE, String(rounds + 1));
-    for (const f of await ours(once)) add({ ...f, note });
+    for (const f of await ours(once)) add({ ...f, note: [note, f.note].filter((x) => x !== undefined).join('; ') });
     const inside = (...words: string[]): Promise<CommandResult> => {
       const [program = '', ...args] = network.inside(...words);
       return run(program, args, {}, 180_000);
@@ -101,15 +101,18 @@ async function ours(command: readonly string[]): Promise<Figure[]> {
   const all = stdout
     .trim()
     .split('\n')
-    .map((line) => JSON.parse(line) as { ms: number; growthMb: number });
+    .map((line) => JSON.parse(line) as { ms: number; cpuMs: { agent: number; helper: number }; growthMb: number });
   const counted = all.slice(1);
   const growth = all.map((r) => r.growthMb);
+  const cpuOf = (who: 'agent' | 'helper'): string => median(counted.map((r) => r.cpuMs[who])).toFixed(0);
+  const cpu = `CPU: agent ${cpuOf('agent')} ms, helper ${cpuOf('helper')} ms`;
   return [
     {
       name: 'berth: pull with unpacking',
       unit: 'ms',
       samples: counted.map((r) => r.ms),
       reach: REACH_MS,
+      note: cpu,
       task: 'pull',
       isOurs: true,
     },

@@ -124,7 +124,7 @@ describe.skipIf(process.getuid?.() !== 0)('pods that speak as others (root)', ()
     const gone = await host.addPod('g');
     expect(await elements()).toContain(vethName(names, gone.id));
     await host.call('detach', gone.id);
-    expect(await elements()).not.toContain(vethName(names, gone.id));
+    await expect.poll(elements, { timeout: 20_000 }).not.toContain(vethName(names, gone.id));
     await bridge('nft', 'delete', 'table', 'bridge', names.table);
     await host.addPod('h');
     expect(await elements()).toContain(vethName(names, victim.id));

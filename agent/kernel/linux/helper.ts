@@ -177,8 +177,14 @@ export class Helper implements AsyncDisposable {
     return child;
   }
 
+  /** What is sent in one turn of the event loop is one write: a full node asks for dozens of things at once. */
   #send(frame: Buffer): void {
-    (this.#child ?? this.#start()).stdin.write(frame);
+    const { stdin } = this.#child ?? this.#start();
+    if (stdin.writableCorked === 0) {
+      stdin.cork();
+      setImmediate(() => stdin.uncork());
+    }
+    stdin.write(frame);
   }
 
   async #admitRequest(signal: AbortSignal): Promise<void> {

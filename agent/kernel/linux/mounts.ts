@@ -2,7 +2,7 @@
 import { readFile, realpath } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { type Ctx, raceAbort, StatusError } from '#lib/base';
+import { type Ctx, raceAbort, SharedRead, StatusError } from '#lib/base';
 import type { Mounts, Namespaces, OverlayMount, PinnedNamespace } from '../kernel.ts';
 import { codeOf } from './cgroup-files.ts';
 import type { LinuxCgroups } from './cgroups.ts';
@@ -10,6 +10,8 @@ import type { Helper } from './helper.ts';
 
 export class HelperMounts implements Mounts {
   readonly #helper: Helper;
+  /** The kernel writes a full node's table in milliseconds, and pods often end together: one table serves all who wait. */
+  readonly #table = new SharedRead(readMountInfo);
 
   constructor(helper: Helper) {
     this.#helper = helper;
@@ -40,7 +42,7 @@ export class HelperMounts implements Mounts {
     const real = await realpath(clean || '/').catch((e: unknown) => (codeOf(e) === 'ENOENT' ? undefined : clean));
     /* Where nothing is, nothing is mounted. */
     if (real === undefined) return [];
-    const table = await mountTable({ below: real });
+    const table = parseMountTable(linesWith(await this.#table.read(), escapeOctal(real)));
     const points = table.map((m) => m.point).filter((p) => p === real || real === '/' || p.startsWith(`${real}/`));
     const named = points.map((p) => clean + (real === '/' ? p : p.slice(real.length)));
     return named.sort((a, b) => b.split('/').length - a.split('/').length || (a < b ? 1 : -1));
@@ -135,10 +137,13 @@ export interface MountEntry {
   readonly superOptions: readonly string[];
 }
 
-/** /proc/self/mountinfo (proc(5)); blanks in paths are octal escapes there. `below`: of the others some may be left out. */
-export async function mountTable(o: { below?: string } = {}): Promise<readonly MountEntry[]> {
-  const text = await readFile('/proc/self/mountinfo', 'utf8');
-  return parseMountTable(o.below === undefined ? text : linesWith(text, escapeOctal(o.below)));
+/** Blanks in paths are octal escapes there. Source: proc(5). */
+export async function mountTable(): Promise<readonly MountEntry[]> {
+  return parseMountTable(await readMountInfo());
+}
+
+function readMountInfo(): Promise<string> {
+  return readFile('/proc/self/mountinfo', 'utf8');
 }
 
 /** A full node's table is a thousand lines, and each pod's end asks for its own few. */

@@ -4,9 +4,9 @@
  * the pod's end (all of it carries the container's id).
  * Source: kubernetes pkg/kubelet/kuberuntime/kuberuntime_container.go (startContainer).
  */
-import { chmod, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { allEnded, type Ctx, isKind, messageOf, raceAbort } from '#lib/base';
+import { allEnded, type Ctx, isKind, messageOf, raceAbort, removeFile } from '#lib/base';
 import { containerDevices } from '../../devices/container-devices.ts';
 import type { Image } from '../../images/images.ts';
 import { isolate } from '../../runtime/isolation/isolate.ts';
@@ -201,7 +201,7 @@ async function discard(d: PodDeps, r: StartRequest, id: ContainerId, c: Ctx): Pr
   await d.images
     .removeRoot(id, own)
     .catch((e: unknown) => c.log.warn({ err: e, container: id }, 'removing a failed root failed'));
-  await rm(logLink(d, r.pod(), r.spec.name, id), { force: true });
+  await removeFile(logLink(d, r.pod(), r.spec.name, id));
 }
 
 async function orConfigError<T>(fn: () => Promise<T>): Promise<T> {
@@ -316,7 +316,7 @@ async function prepareLog(d: PodDeps, pod: PodObject, container: string, attempt
   const path = logPath(d, pod, container, attempt);
   const link = logLink(d, pod, container, id);
   await Promise.all([mkdir(dirname(path), { recursive: true }), mkdir(dirname(link), { recursive: true })]);
-  await rm(link, { force: true });
+  await removeFile(link);
   await symlink(path, link);
   return path;
 }
@@ -342,5 +342,5 @@ export async function forgetAttempt(
   const own = names.filter((n) => n === basename(path) || n.startsWith(`${basename(path)}.`));
   const message = terminationPath(podFolder(d, pod.metadata.uid ?? ''), container, a.attempt);
   const all = [logLink(d, pod, container, a.id), message, ...own.map((n) => join(dirname(path), n))];
-  await Promise.all(all.map((p) => rm(p, { force: true })));
+  await Promise.all(all.map(removeFile));
 }

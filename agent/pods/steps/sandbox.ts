@@ -3,9 +3,9 @@
  * `<folder>/<uid>/`, whose `pod.json` is written before anything else, so that a crash leaves nothing without an owner.
  * All steps are idempotent: after an agent restart the same calls re-adopt what exists.
  */
-import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { allEnded, type Ctx, StatusError, writeFileAtomic } from '#lib/base';
+import { allEnded, type Ctx, removeFile, removeFolder, StatusError, writeFileAtomic } from '#lib/base';
 import { dottedSysctl } from '../../admission/sysctls.ts';
 import type { PinnedNamespace } from '../../kernel/kernel.ts';
 import { hostsText, kernelHostname, resolvConfText } from '../../network/hosts.ts';
@@ -251,7 +251,7 @@ export function podLogFolder(d: PodDeps, pod: PodObject): string {
 }
 
 async function removeLogs(d: PodDeps, pod: PodObject): Promise<void> {
-  await rm(podLogFolder(d, pod), { recursive: true, force: true });
+  await removeFolder(podLogFolder(d, pod));
   await removeDeadLinks(d, pod.metadata.name, pod.metadata.namespace ?? '');
 }
 
@@ -265,7 +265,7 @@ async function removeDeadLinks(d: PodDeps, name: string, namespace: string): Pro
 /** A link of the same pod name but another uid must stay. */
 async function removeDeadLink(path: string): Promise<void> {
   const target = await stat(path).catch(() => undefined);
-  if (target === undefined) await rm(path, { force: true });
+  if (target === undefined) await removeFile(path);
 }
 
 /** A pod of which only the uid is known: its pod.json was never written, or the machine lost it. Its containers are gone. */
@@ -280,7 +280,7 @@ export async function removeNamelessPod(d: PodDeps, uid: string, c: Ctx): Promis
   const logs = join(d.settings.logFolder, 'pods');
   const names = await readdir(logs).catch(() => [] as string[]);
   for (const n of names.filter((n) => n.endsWith(`_${uid}`))) {
-    await rm(join(logs, n), { recursive: true, force: true });
+    await removeFolder(join(logs, n));
     /* Neither part of a folder's name, see podLogFolder, can hold the character between them. */
     const [namespace = '', name = ''] = n.split('_');
     await removeDeadLinks(d, name, namespace);

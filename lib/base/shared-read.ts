@@ -2,7 +2,7 @@
  * Many callers, few reads: who arrives while a read is under way must not take its answer (it may be older than a write
  * acknowledged since), but all who arrive meanwhile share the next one, which begins a little after the current has ended.
  */
-import { nextTurn } from '#lib/base';
+import { nextTurn } from './clock.ts';
 
 /** Of the event loop. */
 const GATHER_TURNS = 2;

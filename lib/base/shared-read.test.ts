@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { nextTurn } from '#lib/base';
+import { nextTurn } from './clock.ts';
 import { SharedRead } from './shared-read.ts';
 
 interface Begun {
