@@ -274,6 +274,10 @@ describe('policies', () => {
     expect(healthy.Health.Log.at(-1)).toMatchObject({ ExitCode: 0, Output: 'looked\n' });
     const filters = encodeURIComponent(JSON.stringify({ health: ['healthy'] }));
     expect((await engine.get(`/containers/json?filters=${filters}`)).json[0].Status).toMatch(/^Up .* \(healthy\)$/);
+    await engine.post(`/containers/${id}/pause`);
+    expect((await inspect(id)).State.Health.Status).toBe('unhealthy');
+    await engine.post(`/containers/${id}/unpause`);
+    await engine.until('healthy again', async () => (await inspect(id)).State.Health.Status === 'healthy' || undefined);
     const root = (await inspect(id)).GraphDriver.Data.MergedDir;
     rmSync(join(root, 'ok'));
     await engine.until('started anew', async () => {
@@ -415,6 +419,13 @@ describe('looking at containers', () => {
     expect(await ask('all=1', { name: ['^/ps-o'] })).toEqual(['/ps-one']);
     expect(await ask('all=1', { id: [two.slice(0, 10)] })).toEqual(['/ps-two']);
     expect(await ask('all=1', { ancestor: ['busybox'], network: ['none'] })).toEqual(['/ps-two', '/ps-one']);
+    const { Id: child } = (await engine.post('/commit?container=ps-one&repo=ps-child')).json;
+    const three = await create(['true'], { Image: 'ps-child', Labels: { tier: 'y' } }, 'ps-three');
+    const made = (ancestor: string) => ask('all=1', { label: ['tier=y'], ancestor: [ancestor] });
+    expect([await made('busybox'), await made(child)]).toEqual([['/ps-three'], ['/ps-three']]);
+    expect(await ask('all=1', { ancestor: ['ps-child'] })).toEqual([]);
+    await engine.delete(`/containers/${three}`);
+    expect((await engine.delete('/images/ps-child')).status).toBe(200);
     expect(await ask('all=1', { before: ['ps-two'] })).toEqual(['/ps-one']);
     expect(await ask('all=1', { since: ['ps-one'] })).toEqual(['/ps-two']);
     expect((await engine.get('/containers/json?filters={"nope":["1"]}')).status).toBe(400);
@@ -542,4 +553,24 @@ test('an engine that dies loses nothing: what runs is adopted, policies are kept
   expect((await engine.post('/containers/ends/start')).status).toBe(204);
   for (const id of [keeps, ends, again, stopped])
     expect((await engine.delete(`/containers/${id}?force=1`)).status).toBe(204);
+});
+
+test('an engine that dies while a commit holds a container: the next one lets it go on; one that users paused stays so', async () => {
+  const [held, paused] = [await start(['sleep', '1000'], {}, 'held'), await start(['sleep', '1000'], {}, 'paused')];
+  await engine.post(`/containers/${paused}/pause`);
+  const packing = new Promise<void>((resolve) => {
+    engine.kernel.packFolder = () => {
+      resolve();
+      return new Promise(() => undefined);
+    };
+  });
+  engine.post(`/commit?container=${held}`).catch(() => undefined);
+  await packing;
+  const cgroup = (id: string) => `/${engine.instance}-docker/${id}`;
+  expect(await engine.kernel.freezer.isFrozen(cgroup(held), engine.c)).toBe(true);
+  await engine.restart();
+  expect(await engine.kernel.freezer.isFrozen(cgroup(held), engine.c)).toBe(false);
+  expect((await inspect('held')).State.Status).toBe('running');
+  expect((await inspect('paused')).State.Status).toBe('paused');
+  for (const id of [held, paused]) expect((await engine.delete(`/containers/${id}?force=1`)).status).toBe(204);
 });

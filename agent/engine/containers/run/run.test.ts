@@ -122,6 +122,9 @@ test('capabilities: added, dropped, all, none', () => {
   expect(capabilitiesOf(h({ CapAdd: ['ALL'], CapDrop: ['CAP_KILL'] }), held)).toEqual(['CAP_CHOWN', 'CAP_NET_ADMIN']);
   expect(capabilitiesOf(h({ CapAdd: ['SYS_TIME'] }), held)).toContain('CAP_SYS_TIME');
   expect(capabilitiesOf(h({ Privileged: true }), held)).toEqual([...held].sort());
+  // What is added wins, also over ALL (moby TweakCapabilities).
+  expect(capabilitiesOf(h({ CapAdd: ['ALL'], CapDrop: ['ALL'] }), held)).toEqual([...held].sort());
+  expect(capabilitiesOf(h({ CapAdd: ['KILL'], CapDrop: ['KILL'] }), held)).toContain('CAP_KILL');
 });
 
 test('options of security', () => {
