@@ -362,6 +362,21 @@ describe('what a program sees', () => {
     expect(readFileSync(join(folder, 'file'), 'utf8')).toBe('hi\n');
   });
 
+  test('a file, read-only: as secrets of Compose, by Binds and by Mounts, where the image has none and where it has one', async () => {
+    const Source = join(engine.home, 'secret');
+    writeFileSync(Source, 'told\n');
+    const Mounts = ['/run/secrets/one', '/etc/group'].map((Target) => ({
+      Type: 'bind',
+      Source,
+      Target,
+      ReadOnly: true,
+    }));
+    const script = 'cat /run/secrets/one /etc/group /two; for f in /run/secrets/one /two; do echo x 2>&1 >$f; done';
+    const { output: text } = await output(script, { HostConfig: { Mounts, Binds: [`${Source}:/two:ro`] } });
+    expect(text).toMatch(/^(told\n){3}.*one: Read-only file system\n.*two: Read-only file system\n$/);
+    expect(readFileSync(Source, 'utf8')).toBe('told\n');
+  });
+
   test('an init that hands signals on and reaps', async () => {
     const HostConfig = { Init: true };
     const id = await start('trap "exit 9" USR1; (sleep 0.01 &); while :; do sleep 0.05; done', { HostConfig });

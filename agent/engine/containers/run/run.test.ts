@@ -197,13 +197,14 @@ test('an update: 0 is as it was, and what contradicts is refused', () => {
 
 test('mounts: read-only with all below where the host can, tmpfs whose later options win', () => {
   const m = { Type: 'bind', Source: '/s', Destination: '/d', Mode: '', RW: false, Propagation: '' } as const;
-  const options = (o: object, can: boolean) =>
-    bindMount(m, '/s', { Type: 'bind', Target: '/d', BindOptions: o }, can).options;
+  const options = (o: object, can: boolean, isFolder = true) =>
+    bindMount(m, { path: '/s', isFolder }, { Type: 'bind', Target: '/d', BindOptions: o }, can).options;
   expect(options({}, true)).toEqual(['rbind', 'rprivate', 'rro']);
   expect(options({}, false)).toEqual(['rbind', 'rprivate', 'ro']);
   expect(options({ NonRecursive: true }, true)).toEqual(['bind', 'rprivate', 'ro']);
   expect(options({ ReadOnlyNonRecursive: true }, true)).toEqual(['rbind', 'rprivate', 'ro']);
   expect(() => options({ ReadOnlyForceRecursive: true }, false)).toThrow(EngineError);
+  expect(options({ ReadOnlyForceRecursive: true }, true, false)).toEqual(['rbind', 'rprivate', 'ro']);
   expect(tmpfsOptions(['exec', 'size=1m', 'size=2m', 'noexec', 'exec'])).toEqual([
     'nosuid',
     'nodev',
