@@ -443,6 +443,11 @@ describe('looking at containers', () => {
     expect((await engine.delete('/images/ps-child')).status).toBe(200);
     expect(await ask('all=1', { before: ['ps-two'] })).toEqual(['/ps-one']);
     expect(await ask('all=1', { since: ['ps-one'] })).toEqual(['/ps-two']);
+    const ended = await start('exit 7', { Labels: { tier: 'x' } }, 'ps-ended');
+    expect(await exited(ended)).toBe(7);
+    expect(await ask('all=1', { exited: ['7'] })).toEqual(['/ps-ended']);
+    expect(await ask('all=1', { exited: ['0', '8'] })).toEqual([]);
+    await engine.delete(`/containers/${ended}`);
     expect((await engine.get('/containers/json?filters={"nope":["1"]}')).status).toBe(400);
     const [first] = (await engine.get('/containers/json?size=1')).json;
     expect(first).toMatchObject({ Id: one, Image: 'busybox', Command: 'sleep 1000', State: 'running', Ports: [] });
@@ -484,21 +489,29 @@ describe('looking at containers', () => {
       Memory: 32 << 20,
       MemorySwap: 64 << 20,
       PidsLimit: 50,
+      CpuShares: 512,
       NanoCpus: 5e8,
       RestartPolicy: { Name: 'always' },
     };
     expect((await engine.post(`/containers/${id}/update`, wish)).json).toEqual({ Warnings: expect.any(Array) });
     expect((await inspect(id)).HostConfig).toMatchObject(wish);
-    const limit = [
-      `/sys/fs/cgroup/memory/${engine.instance}-docker/${id}/memory.limit_in_bytes`,
-      `/sys/fs/cgroup/${engine.instance}-docker/${id}/memory.max`,
-    ].find(existsSync);
-    expect(readFileSync(limit ?? '', 'utf8').trim()).toBe(String(32 << 20));
+    const limit = (controller: string, v1: string, v2: string): string => {
+      const own = `${engine.instance}-docker/${id}`;
+      const path = [`/sys/fs/cgroup/${controller}/${own}/${v1}`, `/sys/fs/cgroup/${own}/${v2}`].find(existsSync);
+      return readFileSync(path ?? '', 'utf8').trim();
+    };
+    expect(limit('memory', 'memory.limit_in_bytes', 'memory.max')).toBe(String(32 << 20));
+    // 512 of 1024; of weights in [1, 10000] 20 (KEP-2254).
+    expect(limit('cpu', 'cpu.shares', 'cpu.weight')).toMatch(/^(512|20)$/);
+    expect(limit('cpu', 'cpu.cfs_quota_us', 'cpu.max')).toMatch(/^50000/);
+    expect(limit('pids', 'pids.max', 'pids.max')).toBe('50');
     expect((await engine.post(`/containers/${id}/update`, { Memory: 1 })).status).toBe(400);
     const old = await create('echo x', { Labels: { old: 'yes' } });
+    const other = await create('echo x', { Labels: { old: 'no' } });
     const filters = encodeURIComponent(JSON.stringify({ label: { 'old=yes': true } }));
     const pruned = (await engine.post(`/containers/prune?filters=${filters}`)).json;
     expect(pruned).toEqual({ ContainersDeleted: [old], SpaceReclaimed: expect.any(Number) });
+    expect((await engine.delete(`/containers/${other}`)).status).toBe(204);
     await engine.delete(`/containers/${id}?force=1`);
   });
 });
