@@ -207,6 +207,8 @@ export interface ContainerRecord {
   readonly error: string;
   /** Of a start that failed: 125 to 128. */
   readonly startExitCode?: number | undefined;
+  /** Of the run before the last one. */
+  readonly finishedAtMs?: number | undefined;
 }
 
 export interface EngineContainers {

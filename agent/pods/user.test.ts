@@ -2,8 +2,9 @@
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import { afterEach, expect, test } from 'vitest';
-import { resolveUser } from './user.ts';
+import { accountLines, resolveUser } from './user.ts';
 
 const folders: string[] = [];
 
@@ -61,4 +62,25 @@ test('a passwd file that is a link out of the root is not read', async () => {
   await rm(join(root, 'etc/passwd'));
   await symlink('/etc/passwd', join(root, 'etc/passwd'));
   await expect(resolveUser(root, 'root', undefined, undefined)).rejects.toThrow('unable to find user root');
+});
+
+test('a folder that is swapped for a link all the time: only what the image has is ever read', async () => {
+  const [root, outside] = [await image(), await image()];
+  await writeFile(join(outside, 'etc/passwd'), 'secret:x:0:0::/:/sh\n');
+  const swap = `
+    const { renameSync, symlinkSync } = require('node:fs');
+    const { workerData: [etc, outside] } = require('node:worker_threads');
+    symlinkSync(outside, etc + '-link');
+    for (;;) {
+      renameSync(etc, etc + '-away'); renameSync(etc + '-link', etc);
+      renameSync(etc, etc + '-link'); renameSync(etc + '-away', etc);
+    }`;
+  const worker = new Worker(swap, { eval: true, workerData: [join(root, 'etc'), join(outside, 'etc')] });
+  try {
+    const seen = new Set<string>();
+    for (let i = 0; i < 1500; i++) for (const [name = ''] of await accountLines(root, 'etc/passwd')) seen.add(name);
+    expect([...seen].sort()).toEqual(['root', 'web']);
+  } finally {
+    await worker.terminate();
+  }
 });

@@ -4,8 +4,7 @@
  * CVE class, reference/runtime.md 10). Source: moby oci/user; kubernetes pkg/kubelet/kuberuntime/security_context.go.
  */
 import { constants } from 'node:fs';
-import { lstat, open } from 'node:fs/promises';
-import { join } from 'node:path';
+import { type FileHandle, open } from 'node:fs/promises';
 import type { DeepReadonly, PodSecurityContext, SecurityContext } from '#lib/api';
 import { StatusError } from '#lib/base';
 
@@ -85,14 +84,20 @@ function idOf(text: string, looked: string | undefined, what: string): number {
   return id;
 }
 
+/** Each step is taken from the folder that was opened before: who swaps one for a link meanwhile gains nothing. */
 export async function accountLines(rootfs: string, path: string): Promise<string[][]> {
-  let at = rootfs;
-  for (const part of path.split('/')) {
-    at = join(at, part);
-    const seen = await lstat(at).catch(() => undefined);
-    if (seen === undefined || seen.isSymbolicLink()) return [];
+  const names = path.split('/');
+  let folder = await open(rootfs, constants.O_RDONLY | constants.O_DIRECTORY).catch(() => undefined);
+  let file: FileHandle | undefined;
+  for (const [i, name] of names.entries()) {
+    if (folder === undefined) return [];
+    const isLast = i === names.length - 1;
+    const flags = constants.O_RDONLY | constants.O_NOFOLLOW | (isLast ? constants.O_NONBLOCK : constants.O_DIRECTORY);
+    const next = await open(`/proc/self/fd/${folder.fd}/${name}`, flags).catch(() => undefined); // not there, or a link
+    await folder.close();
+    folder = isLast ? undefined : next;
+    file = isLast ? next : undefined;
   }
-  const file = await open(at, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(() => undefined);
   if (file === undefined) return [];
   try {
     const buffer = Buffer.alloc(FILE_BYTES_MAX);

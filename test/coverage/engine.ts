@@ -215,7 +215,7 @@ export const ENGINE_SYSTEM: Line = {
       'BuildKit’s session: the user is told what to do',
       [['agent/engine/system/buildkit.test.ts', 'each call is answered with a status']],
       {
-        note: 'buildx itself is not on this machine',
+        note: 'buildx 0.29 itself was told so by hand: it is not on this machine',
       },
     ),
     real('Swarm is refused and kubectl named', [[SYSTEM, 'swarm, plugins and unknown paths']]),
@@ -232,11 +232,15 @@ export const ENGINE_SYSTEM: Line = {
       [CLI_NETWORKS, 'scale: the name of the service'],
       [CLI_NETWORKS, 'down -v leaves nothing'],
     ]),
-    real('dockerode', [
-      [CLI_STREAMS, 'attach before the start, demultiplexed'],
-      [CLI_STREAMS, 'exec: hijacked, and with a body in chunks'],
-      ['test/e2e/docker-build.test.ts', 'dockerode: buildImage and followProgress'],
-    ]),
+    real(
+      'dockerode',
+      [
+        [CLI_STREAMS, 'attach before the start, demultiplexed'],
+        [CLI_STREAMS, 'exec: hijacked, and with a body in chunks'],
+        ['test/e2e/docker-build.test.ts', 'dockerode: buildImage and followProgress'],
+      ],
+      { note: 'bodies in chunks on connections that were taken over: agent/engine/http/server.test.ts' },
+    ),
     real(
       'Testcontainers, unmodified, with etcd and nats of our own builder',
       [

@@ -69,6 +69,18 @@ test('docker cp: into and out of a container that never ran: files, folders, wha
     `Could not find the file /nope in container ${c}`,
   );
   expect((await engine.docker('cp', at('dir'), `${c}:/tmp/one`)).code).toBe(1);
+  // The CLI looks before; who does not is refused by the engine, and both stay as they are.
+  const kinds = await Promise.all([
+    tarBytes([{ header: tarHeader({ type: 'file', path: 'opt' }), data: Buffer.alloc(0) }]),
+    tarBytes([{ header: tarHeader({ type: 'folder', path: 'tmp/one' }), data: Buffer.alloc(0) }]),
+  ]);
+  for (const body of kinds)
+    expect(
+      (await engine.ask('PUT', `/containers/${c}/archive?path=/&noOverwriteDirNonDir=true`, { body })).status,
+    ).toBe(400);
+  await ok('cp', `${c}:/opt/a`, at('a3'));
+  await ok('cp', `${c}:/tmp/one`, at('one3'));
+  expect([readFileSync(at('a3'), 'utf8'), readFileSync(at('one3'), 'utf8')]).toEqual(['A', '1']);
   expect((await engine.docker('cp', at('one'), 'nobody:/x')).stderr).toContain('No such container: nobody');
 });
 

@@ -169,12 +169,22 @@ export class TestS3 implements AsyncDisposable {
       return;
     }
     if (url.searchParams.has('uploads')) {
-      const all = [...this.uploads].filter(([, u]) => u.key.startsWith(prefix));
-      const items = all.map(
+      const marker = [url.searchParams.get('key-marker') ?? '', url.searchParams.get('upload-id-marker') ?? ''].join(
+        '\0',
+      );
+      const all = [...this.uploads]
+        .filter(([id, u]) => u.key.startsWith(prefix) && `${u.key}\0${id}` > marker)
+        .sort(([a, u], [b, v]) => (`${u.key}\0${a}` < `${v.key}\0${b}` ? -1 : 1));
+      const page = all.slice(0, this.pageKeys);
+      const [lastId = '', last] = page.at(-1) ?? [];
+      const isCut = all.length > page.length;
+      const next = `<NextKeyMarker>${last?.key}</NextKeyMarker><NextUploadIdMarker>${lastId}</NextUploadIdMarker>`;
+      const items = page.map(
         ([id, u]) =>
           `<Upload><Key>${u.key}</Key><UploadId>${id.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')}</UploadId></Upload>`,
       );
-      xml(res, `<ListMultipartUploadsResult>${items.join('')}</ListMultipartUploadsResult>`);
+      const told = `<IsTruncated>${isCut}</IsTruncated>${isCut ? next : ''}${items.join('')}`;
+      xml(res, `<ListMultipartUploadsResult>${told}</ListMultipartUploadsResult>`);
       return;
     }
     const after = url.searchParams.get('continuation-token') ?? '';

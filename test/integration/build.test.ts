@@ -65,6 +65,10 @@ CMD ["cat","out"]
   host.file('a', 'two');
   expect((await host.build(text)).id).not.toBe(first.id);
   expect(host.printed).toContain('two');
+  // A variable that a RUN sees: that step anew, and what is the same after it is not.
+  await host.build(text, { buildArgs: new Map([['V', '2']]) });
+  expect(host.printed).toContain('made 2\n');
+  expect(host.outcomes.filter((o) => o === 'cached').length).toBeGreaterThan(0);
 });
 
 test('RUN: what it removes and replaces, and no trace of its mounts', async () => {
@@ -124,6 +128,7 @@ USER app
 WORKDIR /home/app
 RUN id && echo $HOME
 COPY --chown=app:more mine /m
+COPY --chown=1234 mine /n
 USER 4242
 RUN id -u && cat /m
 USER root
@@ -133,7 +138,8 @@ RUN --network=none cat /proc/net/dev
   expect(host.printed).toContain('uid=1000(app) gid=1001(apps) groups=1001(apps),1002(more)');
   expect(host.printed).toContain('4242\nm');
   expect(host.printed).not.toMatch(/eth0|ens|enp/);
-  expect(Object.values(await contents(image, -3))).toContain('file 1000:1002 m');
+  expect(Object.values(await contents(image, -4))).toContain('file 1000:1002 m');
+  expect(Object.values(await contents(image, -3))).toContain('file 1234:1234 m');
 });
 
 test('a RUN that fails: its output, its code and its lines; nothing of it is kept, what was before it is', async () => {

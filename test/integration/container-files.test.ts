@@ -232,3 +232,14 @@ test("list: an upper folder's removals, opaque folders, empty and other files", 
     ...{ '/d': 'folder', '/d/e': 'empty', '/d/l': 'other', '/d/o': 'opaque', '/d/o/f': 'other', '/gone': 'removed' },
   });
 });
+
+test('an archive that nobody begins to read: its connection and its job end', async () => {
+  for (let i = 0; i < 40; i++) writeFileSync(join(root, `etc/big${i}`), Buffer.alloc(1 << 20));
+  const sockets = () => process.getActiveResourcesInfo().filter((r) => r === 'PipeWrap').length;
+  const before = sockets();
+  const whole = await exportRoot(kernel.helper, root, c);
+  const { tar } = await readTree(kernel.helper, view(), '/etc', c);
+  expect(sockets()).toBe(before + 2);
+  for (const stream of [whole, tar]) stream.destroy();
+  await expect.poll(sockets).toBe(before);
+});

@@ -274,6 +274,10 @@ describe('policies', () => {
     expect(healthy.Health.Log.at(-1)).toMatchObject({ ExitCode: 0, Output: 'looked\n' });
     const filters = encodeURIComponent(JSON.stringify({ health: ['healthy'] }));
     expect((await engine.get(`/containers/json?filters=${filters}`)).json[0].Status).toMatch(/^Up .* \(healthy\)$/);
+    await engine.post(`/containers/${id}/pause`);
+    expect((await inspect(id)).State.Health.Status).toBe('unhealthy');
+    await engine.post(`/containers/${id}/unpause`);
+    await engine.until('healthy again', async () => (await inspect(id)).State.Health.Status === 'healthy' || undefined);
     const root = (await inspect(id)).GraphDriver.Data.MergedDir;
     rmSync(join(root, 'ok'));
     await engine.until('started anew', async () => {
@@ -358,6 +362,21 @@ describe('what a program sees', () => {
     expect(readFileSync(join(folder, 'file'), 'utf8')).toBe('hi\n');
   });
 
+  test('a file, read-only: as secrets of Compose, by Binds and by Mounts, where the image has none and where it has one', async () => {
+    const Source = join(engine.home, 'secret');
+    writeFileSync(Source, 'told\n');
+    const Mounts = ['/run/secrets/one', '/etc/group'].map((Target) => ({
+      Type: 'bind',
+      Source,
+      Target,
+      ReadOnly: true,
+    }));
+    const script = 'cat /run/secrets/one /etc/group /two; for f in /run/secrets/one /two; do echo x 2>&1 >$f; done';
+    const { output: text } = await output(script, { HostConfig: { Mounts, Binds: [`${Source}:/two:ro`] } });
+    expect(text).toMatch(/^(told\n){3}.*one: Read-only file system\n.*two: Read-only file system\n$/);
+    expect(readFileSync(Source, 'utf8')).toBe('told\n');
+  });
+
   test('an init that hands signals on and reaps', async () => {
     const HostConfig = { Init: true };
     const id = await start('trap "exit 9" USR1; (sleep 0.01 &); while :; do sleep 0.05; done', { HostConfig });
@@ -415,13 +434,24 @@ describe('looking at containers', () => {
     expect(await ask('all=1', { name: ['^/ps-o'] })).toEqual(['/ps-one']);
     expect(await ask('all=1', { id: [two.slice(0, 10)] })).toEqual(['/ps-two']);
     expect(await ask('all=1', { ancestor: ['busybox'], network: ['none'] })).toEqual(['/ps-two', '/ps-one']);
+    const { Id: child } = (await engine.post('/commit?container=ps-one&repo=ps-child')).json;
+    const three = await create(['true'], { Image: 'ps-child', Labels: { tier: 'y' } }, 'ps-three');
+    const made = (ancestor: string) => ask('all=1', { label: ['tier=y'], ancestor: [ancestor] });
+    const none = await ask('all=1', { ancestor: ['ps-child'] });
+    expect([await made('busybox'), await made(child), none]).toEqual([['/ps-three'], ['/ps-three'], []]);
+    await engine.delete(`/containers/${three}`);
+    expect((await engine.delete('/images/ps-child')).status).toBe(200);
     expect(await ask('all=1', { before: ['ps-two'] })).toEqual(['/ps-one']);
     expect(await ask('all=1', { since: ['ps-one'] })).toEqual(['/ps-two']);
+    const ended = await start('exit 7', { Labels: { tier: 'x' } }, 'ps-ended');
+    expect(await exited(ended)).toBe(7);
+    expect(await ask('all=1', { exited: ['7'] })).toEqual(['/ps-ended']);
+    expect(await ask('all=1', { exited: ['0', '8'] })).toEqual([]);
     expect((await engine.get('/containers/json?filters={"nope":["1"]}')).status).toBe(400);
     const [first] = (await engine.get('/containers/json?size=1')).json;
     expect(first).toMatchObject({ Id: one, Image: 'busybox', Command: 'sleep 1000', State: 'running', Ports: [] });
     expect(first.SizeRootFs).toBeGreaterThan(500_000);
-    for (const id of [one, two]) await engine.delete(`/containers/${id}?force=1`);
+    for (const id of [one, two, ended]) await engine.delete(`/containers/${id}?force=1`);
   });
 
   test('top and stats', async () => {
@@ -458,21 +488,28 @@ describe('looking at containers', () => {
       Memory: 32 << 20,
       MemorySwap: 64 << 20,
       PidsLimit: 50,
+      CpuShares: 512,
       NanoCpus: 5e8,
       RestartPolicy: { Name: 'always' },
     };
     expect((await engine.post(`/containers/${id}/update`, wish)).json).toEqual({ Warnings: expect.any(Array) });
     expect((await inspect(id)).HostConfig).toMatchObject(wish);
-    const limit = [
-      `/sys/fs/cgroup/memory/${engine.instance}-docker/${id}/memory.limit_in_bytes`,
-      `/sys/fs/cgroup/${engine.instance}-docker/${id}/memory.max`,
-    ].find(existsSync);
-    expect(readFileSync(limit ?? '', 'utf8').trim()).toBe(String(32 << 20));
+    const limit = (controller: string, v1: string, v2: string): string => {
+      const own = `${engine.instance}-docker/${id}`;
+      const path = [`/sys/fs/cgroup/${controller}/${own}/${v1}`, `/sys/fs/cgroup/${own}/${v2}`].find(existsSync);
+      return readFileSync(path ?? '', 'utf8').trim();
+    };
+    expect(limit('memory', 'memory.limit_in_bytes', 'memory.max')).toBe(String(32 << 20));
+    expect(limit('cpu', 'cpu.shares', 'cpu.weight')).toMatch(/^(512|20)$/); // KEP-2254
+    expect(limit('cpu', 'cpu.cfs_quota_us', 'cpu.max')).toMatch(/^50000/);
+    expect(limit('pids', 'pids.max', 'pids.max')).toBe('50');
     expect((await engine.post(`/containers/${id}/update`, { Memory: 1 })).status).toBe(400);
     const old = await create('echo x', { Labels: { old: 'yes' } });
+    const other = await create('echo x', { Labels: { old: 'no' } });
     const filters = encodeURIComponent(JSON.stringify({ label: { 'old=yes': true } }));
     const pruned = (await engine.post(`/containers/prune?filters=${filters}`)).json;
     expect(pruned).toEqual({ ContainersDeleted: [old], SpaceReclaimed: expect.any(Number) });
+    expect((await engine.delete(`/containers/${other}`)).status).toBe(204);
     await engine.delete(`/containers/${id}?force=1`);
   });
 });
@@ -542,4 +579,22 @@ test('an engine that dies loses nothing: what runs is adopted, policies are kept
   expect((await engine.post('/containers/ends/start')).status).toBe(204);
   for (const id of [keeps, ends, again, stopped])
     expect((await engine.delete(`/containers/${id}?force=1`)).status).toBe(204);
+});
+
+test('an engine that dies while a commit holds a container: the next one lets it go on; one that users paused stays so', async () => {
+  const [held, paused] = [await start(['sleep', '1000'], {}, 'held'), await start(['sleep', '1000'], {}, 'paused')];
+  await engine.post(`/containers/${paused}/pause`);
+  const packing = new Promise<void>((resolve) => {
+    engine.kernel.packFolder = () => {
+      resolve();
+      return new Promise(() => undefined);
+    };
+  });
+  engine.post(`/commit?container=${held}`).catch(() => undefined);
+  await packing;
+  const cgroup = (id: string) => `/${engine.instance}-docker/${id}`;
+  expect(await engine.kernel.freezer.isFrozen(cgroup(held), engine.c)).toBe(true);
+  await engine.restart();
+  expect(await engine.kernel.freezer.isFrozen(cgroup(held), engine.c)).toBe(false);
+  expect([(await inspect('held')).State.Status, (await inspect('paused')).State.Status]).toEqual(['running', 'paused']);
 });

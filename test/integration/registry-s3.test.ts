@@ -118,6 +118,25 @@ test('a download that breaks goes on from where it was; damage of a document is 
   await expect(store.read(digest).then((s) => s.toArray())).rejects.toMatchObject({ kind: 'NotFound' });
 });
 
+test('a download that nobody reads is given up: its connection ends', async () => {
+  await using store = await open();
+  const digest = await put(store, randomBytes(4 * PART));
+  const ended = new Promise<void>((resolve) => {
+    s3.faults.push({
+      on: /^GET .*blobs/,
+      act: (_, res) => {
+        res.writeHead(206, { 'content-length': 4 * PART });
+        res.write(Buffer.alloc(PART));
+        res.once('close', resolve);
+        return true;
+      },
+    });
+  });
+  const stream = await store.read(digest);
+  stream.destroy();
+  await ended;
+});
+
 test('a wrong key, bucket or endpoint is told at the start; nothing of it reaches a client as its own mistake', async () => {
   const base = {
     clock: realClock,
@@ -158,7 +177,8 @@ test('a registry on a bucket: push, pull, restart, collection; what a crash left
       half.pushBlob({ digest: digestBytes('sha256', 'never'), sizeBytes: 9 }, Buffer.from('something'), {}, c),
     ).rejects.toThrow();
   }
-  s3.uploads.set('crashed', { key: 'reg/blobs/sha256/x', parts: new Map() });
+  for (let n = 0; n < 3 * s3.pageKeys; n++)
+    s3.uploads.set(`crashed-${n}`, { key: `reg/blobs/sha256/${n >> 1}`, parts: new Map() });
   await using registry = await start();
   expect(s3.uploads.size).toBe(0);
   const from = client.repository(registry.host, 'app');

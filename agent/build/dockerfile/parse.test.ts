@@ -136,11 +136,11 @@ describe('here-documents', () => {
   );
 
   test('as sources of COPY and ADD', () => {
-    expect(only('COPY <<-a.txt b <<"c.txt" /dir/\n\tone $x\na.txt\ntwo $x\nc.txt')).toMatchObject({
+    expect(only('COPY <<-a.txt b <<"c.txt" /dir/\n\tone $x\n\t\tmore\na.txt\ntwo $x\nc.txt')).toMatchObject({
       kind: 'COPY',
       sources: ['b'],
       inline: [
-        { name: 'a.txt', content: 'one $x\n', expand: true },
+        { name: 'a.txt', content: 'one $x\nmore\n', expand: true },
         { name: 'c.txt', content: 'two $x\n', expand: false },
       ],
       destination: '/dir/',

@@ -33,7 +33,6 @@ export class CacheMounts {
   readonly #random: Random;
   readonly #kernel: Kernel;
   readonly #locks = new KeyedLock();
-  readonly #taken = new Set<string>();
   readonly #users = new Map<string, number>();
   readonly #removing = new Map<string, Promise<void>>();
 
@@ -56,13 +55,9 @@ export class CacheMounts {
         c,
       );
     let own = name;
-    for (let n = 1; this.#taken.has(own); n++) own = `${name}-${n}`;
-    this.#taken.add(own);
-    try {
-      return await held(own);
-    } finally {
-      this.#taken.delete(own);
-    }
+    for (let n = 1; this.#users.has(own); n++) own = `${name}-${n}`;
+    // Who wants the first one locked waits for it.
+    return own === name ? this.#locks.run(name, () => held(name), c) : held(own);
   }
 
   /** Of a crash. */

@@ -29,6 +29,7 @@ import { Life } from './life/life.ts';
 import type { LifeHost, StoredContainer } from './life/ports.ts';
 import { type Exited, type LifeState, runOf } from './life/state.ts';
 import { NameIndex } from './names.ts';
+import { thawMarked } from './paused-mark.ts';
 import { logPath } from './run/log.ts';
 import { ContainerSteps } from './run/steps.ts';
 import { FolderStore } from './store.ts';
@@ -230,8 +231,10 @@ export class Containers implements EngineContainers, AsyncDisposable {
         await images.removeRoot(root, this.#c);
     for (const stored of known) {
       const { id, name } = stored.record;
-      const isFrozen =
-        runs.get(id)?.phase === 'running' && (await kernel.freezer.isFrozen(this.cgroupOf(stored.record), this.#c));
+      const cgroup = this.cgroupOf(stored.record);
+      const isUp = runs.get(id)?.phase === 'running';
+      if (isUp) await thawMarked(kernel.freezer, { folder: this.store.folderOf(id), cgroup }, this.#c);
+      const isFrozen = isUp && (await kernel.freezer.isFrozen(cgroup, this.#c));
       /* Nothing is awaited any more until it is in the index: an exit finds it here or there. */
       const run = early.get(id) ?? runs.get(id);
       const never: LifeState = stored.hasRun ? { phase: 'exited', run: undefined } : { phase: 'created' };

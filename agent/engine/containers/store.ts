@@ -129,6 +129,7 @@ function decodeStored(bytes: Buffer, log: Logger): StoredContainer | undefined {
 
 function decodeRecord(r: Readonly<Record<string, unknown>>): ContainerRecord {
   const code = r['startExitCode'];
+  const finished = r['finishedAtMs'];
   return {
     id: text(r['id'], 'id') as ContainerId,
     name: text(r['name'], 'name'),
@@ -144,5 +145,6 @@ function decodeRecord(r: Readonly<Record<string, unknown>>): ContainerRecord {
     isStoppedByUser: bool(r['isStoppedByUser'], 'isStoppedByUser'),
     error: text(r['error'], 'error'),
     ...(code === undefined ? {} : { startExitCode: int(code, 'startExitCode') }),
+    ...(typeof finished === 'number' ? { finishedAtMs: finished } : {}),
   };
 }

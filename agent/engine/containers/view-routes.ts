@@ -10,6 +10,7 @@ import {
 } from '../http/contract.ts';
 import { JsonLines } from '../http/lines.ts';
 import { untilOf } from '../http/timestamps.ts';
+import type { ImageDocument } from '../types.ts';
 import type { Container, Containers } from './containers.ts';
 import { isRunning } from './life/state.ts';
 import { statsSample, topOf, writtenBytes } from './measure.ts';
@@ -76,6 +77,10 @@ async function list(all: Containers, r: EngineRequest): Promise<object[]> {
   for (const text of filters.get('ancestor')) {
     const found = await all.ports.images.find(text, r.c).catch(() => undefined); // nobody stands on it
     if (found !== undefined) ancestors.add(found.document.id);
+    for (const id of new Set(all.all().map((i) => i.record.imageId))) {
+      const own = await all.ports.images.byId(id, r.c);
+      if (found !== undefined && own !== undefined && isMadeOf(own.document, found.document)) ancestors.add(id);
+    }
   }
   const idOf = (key: string): string | undefined => {
     const [text] = filters.get(key);
@@ -95,6 +100,12 @@ async function list(all: Containers, r: EngineRequest): Promise<object[]> {
     const image = names.get(config.Image) === imageId ? config.Image : imageId;
     return summaryOf(i, { image, nowMs, networkIds: networkIds(all, i), size: sizes.get(id) });
   });
+}
+
+/** By its layers. Source: moby daemon/containerd/image_children.go. */
+function isMadeOf(image: ImageDocument, base: ImageDocument): boolean {
+  const { diffIds } = base;
+  return diffIds.length > 0 && diffIds.every((diffId, i) => image.diffIds[i] === diffId);
 }
 
 /** What the names that containers were made of stand for today. */

@@ -3,13 +3,14 @@
  * stopped, unless the client says otherwise. Source: moby daemon/commit.go, daemon/server/router/container/container_routes.go.
  */
 import { createReadStream } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Ctx, timeText } from '#lib/base';
 import { formatReference, parseConfig, parseJsonObject, readTar, type TarEntry, writeTar } from '#lib/oci';
 import { configDocument, readHistory } from '../../build/stage/config.ts';
 import type { BuiltLayer } from '../../images/build-store.ts';
 import { configOf } from '../containers/create/decode.ts';
+import { pausedMark } from '../containers/paused-mark.ts';
 import { type EngineReply, type EngineRequest, type EngineRoute, notFound } from '../http/contract.ts';
 import { familiar, repoTag } from '../images/names.ts';
 import type { EngineContainer } from '../parts.ts';
@@ -106,11 +107,14 @@ async function whileStopped<T>(
     .split('/')
     .filter((p) => p !== '')
     .join('/')}/${container.id}`;
-  await kernel.freezer.freeze(cgroup, c);
+  const mark = pausedMark(join(parts.containersFolder, container.id));
+  await writeFile(mark, '', { mode: 0o600 });
   try {
+    await kernel.freezer.freeze(cgroup, c);
     return await fn();
   } finally {
     await kernel.freezer.thaw(cgroup, { ...c, signal: new AbortController().signal });
+    await rm(mark, { force: true });
   }
 }
 

@@ -11,7 +11,7 @@ import { TableWriter } from '../../network/services/table-writer.ts';
 import { syncForwarding } from './forwarding.ts';
 import { type Block, parseBlock } from './ipam/blocks.ts';
 import { bridgeLines, gatewayLines, insideLines, outsideLines } from './links.ts';
-import { type EngineNames, vethName } from './names.ts';
+import { bridgeName, type EngineNames, vethName } from './names.ts';
 import { type EndpointRecord, gatewayEndpoint, type NetworkRecord, type SandboxRecord } from './record.ts';
 import { engineRuleset, isOff, OPTION, type PublishedPort } from './rules.ts';
 import type { NetworkState } from './state.ts';
@@ -70,10 +70,12 @@ export class Fabric {
 
   async #makeBridge(n: NetworkRecord): Promise<void> {
     const found = await ipJson(this.#programs, ['-d', 'link', 'show', 'dev', n.link], {}, this.#c);
-    const kind = found?.[0]?.['linkinfo'];
-    if (found?.[0] !== undefined && !isBridge(kind))
+    const there = found?.[0];
+    if (there !== undefined && !isBridge(there['linkinfo']))
       throw new StatusError('Conflict', `the link ${n.link} exists and is no bridge`);
-    const lines = bridgeLines(n, this.#names, found?.[0] !== undefined);
+    if (there !== undefined && !this.#isOwnLink(n, there))
+      throw new StatusError('Conflict', `the bridge ${n.link} exists and was not made by this engine`);
+    const lines = bridgeLines(n, this.#names, there !== undefined);
     await runBatch(this.#programs, { program: 'ip', lines }, this.#c);
     const hasIpv6 = n.pools.some((p) => p.family === 6);
     const on = ['/proc/sys/net/ipv4/ip_forward', `/proc/sys/net/ipv4/conf/${n.link}/route_localnet`];
@@ -104,8 +106,16 @@ export class Fabric {
   async removeBridge(n: NetworkRecord, c: Ctx): Promise<void> {
     this.#made.delete(n.id);
     await this.apply();
-    await runBatch(this.#programs, { program: 'ip', lines: [`link del ${n.link}`], ignore: GONE }, c);
+    const found = await ipJson(this.#programs, ['-d', 'link', 'show', 'dev', n.link], {}, c);
+    const lines = (found ?? []).filter((l) => this.#isOwnLink(n, l)).map(() => `link del ${n.link}`);
+    await runBatch(this.#programs, { program: 'ip', lines, ignore: GONE }, c);
     await this.#syncForwarding();
+  }
+
+  /** Users name bridges as they like, also as a link of the host's, which is neither changed nor removed. */
+  #isOwnLink(n: NetworkRecord, link: Readonly<Record<string, unknown>>): boolean {
+    if (!isBridge(link['linkinfo'])) return false;
+    return link['ifalias'] === this.#names.comment || n.link === bridgeName(this.#names, n.id);
   }
 
   /** Both ends of the links of these endpoints, and the routes of the whole sandbox. */

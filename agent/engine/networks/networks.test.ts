@@ -161,6 +161,12 @@ test('ports: host addresses, ranges, -P for what is exposed and not bound, each 
   });
 });
 
+test('what an image exposes and is no port is passed over: one such container would hide all others', () => {
+  const exposed = ['80/tcp', '90-91/tcp', 'x', '0/udp', '', '70000/tcp', '8/icmp'];
+  expect(portMapOf(exposed, [])).toEqual({ '80/tcp': null });
+  expect(wantedPorts({ bindings: {}, exposed, publishAll: true }, HOST).map((w) => w.containerPort)).toEqual([80]);
+});
+
 test.each(['0/tcp', '70000', 'x', '80/icmp'])('%s is no port', (key) => {
   expect(() => wantedPorts({ bindings: { [key]: [] }, exposed: [], publishAll: false }, HOST)).toThrow(
     `invalid port specification: "${key}"`,

@@ -209,7 +209,8 @@ function archiveOf({ socket, ended }: Streamed): Readable {
       socket.destroy();
     }
   }
-  return Readable.from(pieces(), { objectMode: false });
+  // A generator that was never begun has no `finally` to run.
+  return Readable.from(pieces(), { objectMode: false }).once('close', () => socket.destroy());
 }
 
 async function exactly(socket: Socket, size: number): Promise<Buffer> {

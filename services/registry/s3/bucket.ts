@@ -159,25 +159,26 @@ export class S3Bucket implements AsyncDisposable {
   /** Uploads in parts that nobody completes any more; gives how many. */
   async giveUpUploads(c: Ctx): Promise<number> {
     const { prefix } = this.#o.settings;
-    const xml = await this.#ask(
-      {
-        method: 'GET',
-        key: '',
-        query: [
-          ['uploads', ''],
-          ['prefix', prefix],
-        ],
-      },
-      'list',
-      c,
-    );
     let count = 0;
-    for (const entry of elementsOf(xml, 'Upload')) {
-      const [key, id] = [textOf(entry, 'Key') ?? '', textOf(entry, 'UploadId')];
-      if (!key.startsWith(prefix) || id === undefined) continue;
-      await this.#giveUp(key.slice(prefix.length), id, c);
-      count++;
-    }
+    let after: [string, string][] | undefined = [];
+    do {
+      const query: [string, string][] = [['uploads', ''], ['prefix', prefix], ...after];
+      const xml = await this.#ask({ method: 'GET', key: '', query }, 'list', c);
+      for (const entry of elementsOf(xml, 'Upload')) {
+        const [key, id] = [textOf(entry, 'Key') ?? '', textOf(entry, 'UploadId')];
+        if (!key.startsWith(prefix) || id === undefined) continue;
+        await this.#giveUp(key.slice(prefix.length), id, c);
+        count++;
+      }
+      const [key, id] = [textOf(xml, 'NextKeyMarker'), textOf(xml, 'NextUploadIdMarker')];
+      const isCut = textOf(xml, 'IsTruncated') === 'true' && key !== undefined && id !== undefined;
+      after = isCut
+        ? [
+            ['key-marker', key],
+            ['upload-id-marker', id],
+          ]
+        : undefined;
+    } while (after !== undefined);
     return count;
   }
 

@@ -92,7 +92,9 @@ export class S3ContentStore implements ContentStore, AsyncDisposable {
     const end = Math.min(o.end ?? info.sizeBytes, info.sizeBytes);
     if (end <= start) return Readable.from([]);
     const first = await this.#open(digest, start, end);
-    return Readable.from(this.#resumed(digest, { first, start, end }), { objectMode: false });
+    const bytes = Readable.from(this.#resumed(digest, { first, start, end }), { objectMode: false });
+    // A generator that was never begun has no `finally` to run.
+    return bytes.once('close', () => first.destroy());
   }
 
   async readAll(digest: AnyDigest, bytesMax: number): Promise<Buffer> {

@@ -109,6 +109,11 @@ describe('defaults', () => {
       ['one', { Aliases: ['x'], MacAddress: '02:00:00:00:00:01' }],
       ['two', {}],
     ]);
+    // Clients in Go send every field of an endpoint.
+    const empty = { endpoints: { one: { MacAddress: '' } }, macAddress: '02:00:00:00:00:01' };
+    expect(endpointsOf(empty, 'one', nameOf)).toEqual({ one: { MacAddress: '02:00:00:00:00:01' } });
+    const two = { endpoints: { one: { MacAddress: '02:00:00:00:00:02' } }, macAddress: '02:00:00:00:00:01' };
+    expect(() => endpointsOf(two, 'one', nameOf)).toThrow('the container-wide MAC address must match');
     expect(() => endpointsOf(body, 'host', nameOf)).toThrow('conflicting options');
     expect(() => endpointsOf(body, 'container:x', nameOf)).toThrow('conflicting options');
     expect(endpointsOf({ endpoints: {}, macAddress: '' }, 'container:x', nameOf)).toEqual({});
@@ -171,6 +176,10 @@ describe('validation', () => {
   test.each<[Partial<ContainerConfig>, Partial<HostConfig>, string]>([
     [{ Hostname: 'x'.repeat(65) }, {}, 'is too long (maximum 64 bytes)'],
     [{ ExposedPorts: { '0/tcp': {} } }, {}, 'invalid port specification'],
+    [{ ExposedPorts: { '80-81/tcp': {} } }, {}, 'invalid port specification'],
+    [{}, { PortBindings: { '80-81/tcp': [] } }, 'invalid port specification'],
+    [{}, { PortBindings: { '80/tcp': [{ HostIp: '', HostPort: '81-80' }] } }, 'invalid port specification'],
+    [{}, { CpusetCpus: Array.from({ length: 20_000 }, () => '0-8191').join(',') }, 'for cpuset cpus'],
     [{ Healthcheck: { Retries: -1 } }, {}, 'Retries in Healthcheck cannot be negative'],
     [{}, { RestartPolicy: { Name: 'always', MaximumRetryCount: 2 } }, "can only be used with 'on-failure'"],
     [{}, { Memory: 8 << 20, MemorySwap: 7 << 20 }, 'Minimum memoryswap limit should be larger'],
@@ -213,6 +222,8 @@ describe('validation', () => {
     expect(validate(config({}), onHost, MACHINE)).toEqual([
       'Published ports are discarded when using host network mode',
     ]);
+    const short = hostConfig({ PortBindings: { '80': [{ HostIp: '', HostPort: '8080' }], '81/TCP': null } });
+    expect(validate(config({ ExposedPorts: { '82': {} } }), short, MACHINE)).toEqual([]);
     expect(validate(config({}), hostConfig({ CapAdd: ['all', 'cap_net_admin'], CapDrop: ['MKNOD'] }), MACHINE)).toEqual(
       [],
     );

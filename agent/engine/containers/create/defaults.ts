@@ -130,6 +130,10 @@ export function endpointsOf(
   const { [first]: _, ...others } = out;
   if ((first === 'host' || first === 'none') && Object.keys(others).length > 0)
     throw badParameter('conflicting options: cannot attach both user-defined and non-user-defined network-modes');
-  const mac = own.MacAddress ?? body.macAddress;
+  const mac = own.MacAddress || body.macAddress;
+  if (mac !== '' && body.macAddress !== '' && mac !== body.macAddress)
+    throw badParameter(
+      'the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty',
+    );
   return { [first]: mac === '' ? own : { ...own, MacAddress: mac }, ...others };
 }

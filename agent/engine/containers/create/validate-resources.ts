@@ -97,6 +97,7 @@ function cpuListOf(text: string): number[] | undefined {
     const first = Number(a ?? Number.NaN);
     const last = Number(b ?? first);
     if (!(first <= last) || last > CPUS_MAX) return undefined;
+    if (out.length + last - first > CPUS_MAX) return undefined;
     for (let n = first; n <= last; n++) out.push(n);
   }
   return out;

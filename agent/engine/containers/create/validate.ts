@@ -12,7 +12,7 @@ import { checkResources, type MachineFacts } from './validate-resources.ts';
 
 const HOSTNAME_MAX = 64;
 const MINIMUM_NS = 1_000_000;
-const PORT = /^(\d{1,5})(?:-(\d{1,5}))?\/(tcp|udp|sctp)$/;
+const PORT = /^(\d{1,5})(?:\/(?:tcp|udp|sctp))?$/i;
 const PORT_RANGE = /^(\d{1,5})(?:-(\d{1,5}))?$/;
 
 /** Throws 400; the warnings are for the user. `hostConfig` has its defaults. */

@@ -56,8 +56,12 @@ export class HealthMonitors implements HealthWatch {
     });
   }
 
+  /** Whom nobody asks is unhealthy. Source: moby daemon/container/health.go (CloseMonitorChannel). */
   hold(id: ContainerId): void {
-    this.#known.get(id)?.stop.abort();
+    const known = this.#known.get(id);
+    if (known === undefined || known.stop.signal.aborted) return;
+    known.stop.abort();
+    known.health = { ...known.health, status: 'unhealthy' };
   }
 
   end(id: ContainerId): void {

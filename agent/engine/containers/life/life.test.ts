@@ -127,6 +127,21 @@ test('a run to its end: events in order, the exit code, the waiters', async () =
   expect([w.isGone, w.host.containers.size]).toEqual([true, 0]);
 });
 
+test('while it runs again its record says when it ended before, also to the next agent', async () => {
+  const w = new World();
+  w.program = { exit: { afterMs: 5000, code: 0 } };
+  await w.life.start();
+  expect(w.life.record.finishedAtMs).toBeUndefined();
+  await w.clock.advance(5000);
+  const { state } = w.life;
+  const endedMs = state.phase === 'exited' && state.run?.finishedAtMs;
+  await w.clock.advance(7000);
+  await w.life.start();
+  expect([w.life.status, w.life.record.finishedAtMs]).toEqual(['running', endedMs]);
+  await w.reopen();
+  expect([w.life.status, w.life.record.finishedAtMs]).toEqual(['running', endedMs]);
+});
+
 describe('stop', () => {
   test('sends the signal, and kills after the time limit', async () => {
     const w = new World();

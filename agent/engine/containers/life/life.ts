@@ -225,17 +225,17 @@ export class Life {
 
   async #run(by: 'user' | 'policy'): Promise<void> {
     const { c, runtime, steps, store } = this.#host;
-    const before = this.#state;
+    const [before, last] = [this.#state, runOf(this.#state)];
     const { startExitCode: _, ...record } = this.record;
     const own = by === 'user' ? { restartCount: 0, isStoppedByUser: false } : {};
+    const finishedAtMs = last?.phase === 'exited' ? last.finishedAtMs : record.finishedAtMs;
     if (by === 'user') this.#lastDelayMs = 0;
     this.#isEnding = false;
-    const isNew = !this.#stored.hasRun || record.error !== '' || this.record.startExitCode !== undefined;
-    const isChanged = isNew || (by === 'user' && (record.restartCount !== 0 || record.isStoppedByUser));
-    if (isChanged) await this.#save({ record: { ...record, error: '', ...own }, hasRun: true }, false);
+    if (last !== undefined || !this.#stored.hasRun || record.error !== '' || this.record.startExitCode !== undefined)
+      await this.#save({ record: { ...record, error: '', ...own, finishedAtMs }, hasRun: true }, false);
     let run: Running;
     try {
-      if (runOf(before) !== undefined) await runtime.remove(this.id, c);
+      if (last !== undefined) await runtime.remove(this.id, c);
       this.#isReleased = false;
       const request = await steps.prepare(this.record, c);
       [run] = await allEnded([runtime.start(request, c), store.sync(this.id)]);

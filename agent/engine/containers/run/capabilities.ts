@@ -16,8 +16,8 @@ export function capabilitiesOf(h: HostConfig, held: readonly string[]): string[]
   const drop = (h.CapDrop ?? []).map(capabilityName);
   const all = ALL_CAPABILITIES.filter((c) => held.includes(c));
   if (h.Privileged === true) return [...all].sort();
-  const named = add.filter((c) => c !== 'ALL');
-  if (drop.includes('ALL')) return [...new Set(named)].sort();
-  const base = add.includes('ALL') ? all : [...DEFAULT_CAPABILITIES, ...named];
-  return [...new Set<string>(base)].filter((c) => !drop.includes(c)).sort();
+  const isKept = (c: string): boolean => !drop.includes(c);
+  if (add.includes('ALL')) return all.filter(isKept).sort();
+  const base = drop.includes('ALL') ? [] : DEFAULT_CAPABILITIES.filter(isKept);
+  return [...new Set<string>([...base, ...add])].sort();
 }

@@ -19,16 +19,23 @@ const OPPOSITES: Readonly<Record<string, string>> = {
 };
 const FLAGS = new Set([...Object.keys(OPPOSITES), ...Object.values(OPPOSITES), 'defaults']);
 
-export function bindMount(m: MountPoint, source: string, spec: Mount | undefined, canRecursive: boolean): OciMount {
+/** Below a file nothing is mounted, and crun 1.8 fails with `rro` on one. */
+export function bindMount(
+  m: MountPoint,
+  source: { readonly path: string; readonly isFolder: boolean },
+  spec: Mount | undefined,
+  canRecursive: boolean,
+): OciMount {
   const o = spec?.BindOptions;
   const isRecursive = o?.NonRecursive !== true;
-  const readOnly = canRecursive && isRecursive && o?.ReadOnlyNonRecursive !== true ? 'rro' : 'ro';
-  if (!m.RW && o?.ReadOnlyForceRecursive === true && readOnly !== 'rro')
+  const isWhole = canRecursive && isRecursive && o?.ReadOnlyNonRecursive !== true;
+  const readOnly = isWhole && source.isFolder ? 'rro' : 'ro';
+  if (!m.RW && o?.ReadOnlyForceRecursive === true && !isWhole)
     throw new EngineError(500, 'rro is not supported by this host');
   return {
     destination: m.Destination,
     type: 'bind',
-    source,
+    source: source.path,
     options: [isRecursive ? 'rbind' : 'bind', m.Propagation || 'rprivate', m.RW ? 'rw' : readOnly],
   };
 }

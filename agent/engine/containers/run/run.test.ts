@@ -122,6 +122,9 @@ test('capabilities: added, dropped, all, none', () => {
   expect(capabilitiesOf(h({ CapAdd: ['ALL'], CapDrop: ['CAP_KILL'] }), held)).toEqual(['CAP_CHOWN', 'CAP_NET_ADMIN']);
   expect(capabilitiesOf(h({ CapAdd: ['SYS_TIME'] }), held)).toContain('CAP_SYS_TIME');
   expect(capabilitiesOf(h({ Privileged: true }), held)).toEqual([...held].sort());
+  // What is added wins, also over ALL (moby TweakCapabilities).
+  expect(capabilitiesOf(h({ CapAdd: ['ALL'], CapDrop: ['ALL'] }), held)).toEqual([...held].sort());
+  expect(capabilitiesOf(h({ CapAdd: ['KILL'], CapDrop: ['KILL'] }), held)).toContain('CAP_KILL');
 });
 
 test('options of security', () => {
@@ -194,13 +197,14 @@ test('an update: 0 is as it was, and what contradicts is refused', () => {
 
 test('mounts: read-only with all below where the host can, tmpfs whose later options win', () => {
   const m = { Type: 'bind', Source: '/s', Destination: '/d', Mode: '', RW: false, Propagation: '' } as const;
-  const options = (o: object, can: boolean) =>
-    bindMount(m, '/s', { Type: 'bind', Target: '/d', BindOptions: o }, can).options;
+  const options = (o: object, can: boolean, isFolder = true) =>
+    bindMount(m, { path: '/s', isFolder }, { Type: 'bind', Target: '/d', BindOptions: o }, can).options;
   expect(options({}, true)).toEqual(['rbind', 'rprivate', 'rro']);
   expect(options({}, false)).toEqual(['rbind', 'rprivate', 'ro']);
   expect(options({ NonRecursive: true }, true)).toEqual(['bind', 'rprivate', 'ro']);
   expect(options({ ReadOnlyNonRecursive: true }, true)).toEqual(['rbind', 'rprivate', 'ro']);
   expect(() => options({ ReadOnlyForceRecursive: true }, false)).toThrow(EngineError);
+  expect(options({ ReadOnlyForceRecursive: true }, true, false)).toEqual(['rbind', 'rprivate', 'ro']);
   expect(tmpfsOptions(['exec', 'size=1m', 'size=2m', 'noexec', 'exec'])).toEqual([
     'nosuid',
     'nodev',

@@ -26,8 +26,13 @@ export async function mountSources(p: SourcePorts, r: ContainerRecord, folder: s
   const out: OciMount[] = [];
   for (const [n, m] of r.mounts.entries()) {
     const spec = mountSpecOf(r.hostConfig, m.Destination);
-    if (m.Type === 'tmpfs') out.push(tmpfsMount(m, spec));
-    else out.push(bindMount(m, await sourceOf(p, r, { m, n, spec, folder }, c), spec, canRecursive));
+    if (m.Type === 'tmpfs') {
+      out.push(tmpfsMount(m, spec));
+      continue;
+    }
+    const path = await sourceOf(p, r, { m, n, spec, folder }, c);
+    const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() ?? true; // gone: the runtime says so
+    out.push(bindMount(m, { path, isFolder }, spec, canRecursive));
   }
   for (const [target, options] of Object.entries(r.hostConfig.Tmpfs ?? {}))
     out.push(plainTmpfs(target.replace(/(?<=.)\/+$/, ''), options));

@@ -71,7 +71,7 @@ function stateOf({ state, status, exitCode, health, record }: InspectInput): obj
     ExitCode: exitCode,
     Error: record.error,
     StartedAt: instantText(run?.startedAtMs),
-    FinishedAt: instantText(run?.phase === 'exited' ? run.finishedAtMs : undefined),
+    FinishedAt: instantText(run?.phase === 'exited' ? run.finishedAtMs : record.finishedAtMs),
     ...(health === undefined
       ? {}
       : {

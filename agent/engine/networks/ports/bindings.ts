@@ -29,13 +29,29 @@ export interface HeldPort {
 
 const PORT_MAX = 65_535;
 
+interface ContainerPort {
+  readonly port: number;
+  readonly protocol: PortProtocol;
+}
+
 /** `80/tcp`, `80`. Throws 400. */
-export function parsePort(text: string): { readonly port: number; readonly protocol: PortProtocol } {
+function parsePort(text: string): ContainerPort {
+  const port = portOf(text);
+  if (port === undefined) throw badParameter(`invalid port specification: "${text}"`);
+  return port;
+}
+
+function portOf(text: string): ContainerPort | undefined {
   const [number = '', protocol = 'tcp'] = text.toLowerCase().split('/');
   const port = /^\d{1,5}$/.test(number) ? Number(number) : 0;
   if (port < 1 || port > PORT_MAX || (protocol !== 'tcp' && protocol !== 'udp' && protocol !== 'sctp'))
-    throw badParameter(`invalid port specification: "${text}"`);
+    return undefined;
   return { port, protocol };
+}
+
+/** An image may expose anything: what is no port is passed over. */
+function exposedOf(keys: readonly string[]): readonly ContainerPort[] {
+  return keys.flatMap((key) => portOf(key) ?? []);
 }
 
 /** `defaultIp`: of the network's option; '' = all addresses of the families that the host has. */
@@ -57,8 +73,7 @@ export function wantedPorts(
       });
   }
   if (!o.publishAll) return unique(out);
-  for (const key of o.exposed) {
-    const { port, protocol } = parsePort(key);
+  for (const { port, protocol } of exposedOf(o.exposed)) {
     if (bound.has(`${port}/${protocol}`)) continue;
     out.push({ protocol, containerPort: port, hostIps: hostIpsOf('', host), first: 0, last: 0 });
   }
@@ -90,10 +105,7 @@ function unique(ports: readonly WantedPort[]): readonly WantedPort[] {
 /** For inspect: what is exposed without a port of the host is null. */
 export function portMapOf(exposed: readonly string[], held: readonly HeldPort[]): PortMap {
   const out: Record<string, PortBinding[] | null> = {};
-  for (const key of exposed) {
-    const { port, protocol } = parsePort(key);
-    out[`${port}/${protocol}`] = null;
-  }
+  for (const { port, protocol } of exposedOf(exposed)) out[`${port}/${protocol}`] = null;
   for (const h of held) {
     const key = `${h.containerPort}/${h.protocol}`;
     out[key] = [...(out[key] ?? []), { HostIp: h.hostIp, HostPort: String(h.hostPort) }];
