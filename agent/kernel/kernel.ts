@@ -142,8 +142,9 @@ export interface Cgroups {
 }
 
 export interface Freezer {
-  /** Returns when all processes of the cgroup, and of those below it, stand still. */
+  /** Returns when all processes of the cgroup, and of those below it, stand still. Throws Conflict when it is gone. */
   freeze(cgroup: string, c: Ctx): Promise<void>;
+  /** Gone is fine: v2 lets the frozen be killed. */
   thaw(cgroup: string, c: Ctx): Promise<void>;
   /** False too when it is gone. */
   isFrozen(cgroup: string, c: Ctx): Promise<boolean>;

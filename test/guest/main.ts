@@ -40,6 +40,8 @@ const SUITES = [
   'test/integration/volumes.test.ts',
   'test/integration/kernel.test.ts',
   'test/integration/network.test.ts',
+  'test/integration/engine-containers.test.ts',
+  'test/integration/build.test.ts',
 ];
 
 const status = await run(process.argv.slice(2));

@@ -25,7 +25,16 @@ test('v1: frozen when its state says so', async () => {
   await freezer.thaw(path, c);
   expect(readFileSync(join(root, path, 'freezer.state'), 'utf8')).toBe('THAWED');
   expect(await freezer.isFrozen('/gone', c)).toBe(false);
-  await expect(freezer.freeze('/gone', c)).rejects.toMatchObject({ kind: 'NotFound' });
+});
+
+test.each(['v1', 'v2'])('%s: what is gone cannot be frozen, and needs no thaw', async (version) => {
+  const mounts =
+    version === 'v1'
+      ? { v1: new Map([['freezer', root]]), v2: undefined }
+      : { v1: new Map<string, string>(), v2: root };
+  const freezer = cgroupFreezer(mounts);
+  await expect(freezer.freeze('/gone', c)).rejects.toMatchObject({ kind: 'Conflict' });
+  await expect(freezer.thaw('/gone', c)).resolves.toBeUndefined();
 });
 
 test('v2: asked, and waited for; what does not freeze in time goes on', async () => {

@@ -3,7 +3,7 @@
  * just being made escapes its first look. Source: kernel Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst, cgroup-v2.rst.
  */
 import { join } from 'node:path';
-import { type Ctx, StatusError } from '#lib/base';
+import { type Ctx, isKind, StatusError } from '#lib/base';
 import type { Freezer } from '../kernel.ts';
 import { field, read, write } from './cgroup-files.ts';
 import type { CgroupMounts } from './cgroups.ts';
@@ -28,16 +28,20 @@ export function cgroupFreezer(mounts: CgroupMounts, attempts = ATTEMPTS): Freeze
     async freeze(path, c) {
       const folder = folderOf(path);
       for (let attempt = 0; attempt < attempts; attempt++) {
-        await order(folder, true);
+        await order(folder, true).catch((e: unknown) => {
+          throw isKind(e, 'NotFound') ? new StatusError('Conflict', `${path} has no processes any more`) : e;
+        });
         if (await isFrozen(folder)) return;
         await c.clock.sleep(WAIT_MS, c.signal);
       }
       await order(folder, false);
       throw new StatusError('DeadlineExceeded', `the processes of ${path} do not freeze`);
     },
-    async thaw(path) {
-      await order(folderOf(path), false);
-    },
+    /* v2 lets the frozen be killed: their cgroup may be gone before it is thawed. */
+    thaw: (path) =>
+      order(folderOf(path), false).catch((e: unknown) => {
+        if (!isKind(e, 'NotFound')) throw e;
+      }),
     isFrozen: async (path: string, _c: Ctx) => isFrozen(folderOf(path)),
   };
 }

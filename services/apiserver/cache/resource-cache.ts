@@ -33,7 +33,8 @@ export class ResourceCache {
   readonly kind: ResourceRef;
   readonly #namespaces = new Map<string, NamespaceIndex>();
   readonly #watchers = new Set<Watcher>();
-  #ring: CacheEvent[] = [];
+  /** Nothing below `#head`: what was dropped must not be held until the array is cut. */
+  #ring: (CacheEvent | undefined)[] = [];
   #head = 0;
   #ringBytes = 0;
   #droppedRevision: Revision;
@@ -48,6 +49,11 @@ export class ResourceCache {
 
   get size(): number {
     return this.#size;
+  }
+
+  /** Stored bytes of the events that are kept. */
+  get historyBytes(): number {
+    return this.#ringBytes;
   }
 
   get watcherCount(): number {
@@ -171,6 +177,19 @@ export class ResourceCache {
     this.#trim(nowMs);
   }
 
+  /** When all resources together hold too much. */
+  dropOldest(): void {
+    const oldest = this.#ring[this.#head];
+    if (oldest === undefined) return;
+    this.#ringBytes -= oldest.cached.bytes.length;
+    this.#droppedRevision = oldest.revision;
+    this.#ring[this.#head++] = undefined;
+    if (this.#head > RING_SLACK && this.#head * 2 > this.#ring.length) {
+      this.#ring = this.#ring.slice(this.#head);
+      this.#head = 0;
+    }
+  }
+
   #trim(nowMs: number): void {
     const old = this.#ring[this.#ring.length - 1 - FRAMES_KEPT];
     if (old !== undefined) old.frames = undefined;
@@ -180,13 +199,7 @@ export class ResourceCache {
       if (oldest === undefined) break;
       const isWanted = count <= RING_EVENTS_MIN || (count <= RING_EVENTS_MAX && nowMs - oldest.atMs < RING_MS);
       if (isWanted && this.#ringBytes <= RING_BYTES_MAX) break;
-      this.#ringBytes -= oldest.cached.bytes.length;
-      this.#droppedRevision = oldest.revision;
-      this.#head++;
-    }
-    if (this.#head > RING_SLACK && this.#head * 2 > this.#ring.length) {
-      this.#ring = this.#ring.slice(this.#head);
-      this.#head = 0;
+      this.dropOldest();
     }
   }
 

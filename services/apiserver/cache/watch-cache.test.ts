@@ -265,6 +265,29 @@ test('history and what waits for a slow watcher are bounded in bytes', async () 
   expect(await kept.take(abort.signal)).toHaveLength(20);
 });
 
+test('history is bounded in bytes over all resources; who holds most gives first', async () => {
+  const store = new MemoryStore({ clock: realClock });
+  const cache = await open(store);
+  const write1MiB = (info: { group: string; resource: string }, n: number): Promise<Entry> => {
+    const object = configMap(`big${n}`, { text: 'x'.repeat(1 << 20) });
+    return store.create(objectKey(info, { namespace: 'default', name: `big${n}` }), encodeStored(object), {}, c);
+  };
+  const secrets = kindInfo(Kinds.secrets);
+  const quiet = kindInfo(Kinds.leases);
+  const before = (await write1MiB(quiet, 0)).revision;
+  await write1MiB(quiet, 1);
+  for (let n = 0; n < 25; n++) for (const kind of [KIND, secrets]) await write1MiB(kind, n);
+  await cache.consistent(c);
+  const bytes = [...cache.resources()].map((r) => r.historyBytes).reduce((a, b) => a + b);
+  expect(bytes).toBeGreaterThan(30 << 20);
+  expect(bytes).toBeLessThanOrEqual(32 << 20);
+  expect(await cache.of(quiet).watchFrom(before, everything).take(c.signal)).toHaveLength(1);
+  for (const kind of [KIND, secrets]) {
+    expect(() => cache.of(kind).watchFrom(before, everything)).toThrow('too old resource version');
+    expect(cache.of(kind).historyBytes).toBeGreaterThan(14 << 20);
+  }
+});
+
 test('what stops to match is told as it matched, with the revision of the change', async () => {
   const store = new MemoryStore({ clock: realClock });
   const cache = await open(store);

@@ -18,6 +18,8 @@ import { ResourceCache } from './resource-cache.ts';
 const PAGE_ENTRIES = 1_000;
 const RELIST_DELAY_MS = 500;
 const AGE_EVERY_MS = 10_000;
+/** Stored bytes of all resources' history: decoded they are some five times as many. */
+const HISTORY_BYTES_MAX = 32 << 20;
 /** How long a read waits for a revision that the cache has not seen: Kubernetes' blockTimeout. */
 const WAIT_MS = 3_000;
 /** Far above the delay of a watch that works. */
@@ -256,8 +258,24 @@ export class WatchCache implements AsyncDisposable {
       else this.of(parsed).remove(namespace, name, last, nowMs);
       if (isDefinition(parsed)) this.#kinds.define(name, cached?.object);
     }
+    this.#boundHistory();
     this.#advance(last);
     this.#age(nowMs);
+  }
+
+  /** Who holds most gives first: watches of quiet resources can go on resuming. */
+  #boundHistory(): void {
+    let bytes = 0;
+    for (const resource of this.#resources.values()) bytes += resource.historyBytes;
+    while (bytes > HISTORY_BYTES_MAX) {
+      let most: ResourceCache | undefined;
+      for (const resource of this.#resources.values())
+        if (most === undefined || resource.historyBytes > most.historyBytes) most = resource;
+      if (most === undefined) return;
+      const before = most.historyBytes;
+      most.dropOldest();
+      bytes -= before - most.historyBytes;
+    }
   }
 
   /** Leases are renewed all the time, so this comes often enough. */
