@@ -30,6 +30,7 @@ import type { BuildHost } from '../solve/options.ts';
 import type { BuildEvent, OnEvent } from '../solve/progress.ts';
 import { solve } from '../solve/solver.ts';
 import type { Layer } from '../solve/worker.ts';
+import type { SshAgent } from '../ssh/agent.ts';
 import { type BuildPlan, type PlannedStage, planBuild } from '../stage/plan.ts';
 import { type BuildArgs, GlobalScope, platformArgs } from '../stage/scope.ts';
 import { CacheMounts } from './cache-mounts.ts';
@@ -68,6 +69,8 @@ export interface BuildRequest {
   readonly noCache: boolean;
   readonly pull: boolean;
   readonly secrets: ReadonlyMap<string, Uint8Array>;
+  /** SSH agents by id, for RUN --mount=type=ssh. */
+  readonly agents?: ReadonlyMap<string, SshAgent> | undefined;
   readonly network: 'default' | 'none' | 'host';
   /** Of all RUNs; absent: nothing beyond the builder's own. */
   readonly step?: StepSettings | undefined;
@@ -169,6 +172,7 @@ export class Builder implements AsyncDisposable {
       {
         ...this.#host,
         ...{ worker, file, plan, globals, buildArgs, platform, context, pull, secrets, network, latestMs, onEvent },
+        agents: r.agents,
         isUncached: () => r.noCache,
         onLayer: (step) => void steps.push(step),
       },
