@@ -171,6 +171,7 @@ function addBuildCommand(berth: Command): void {
     .option('--cache-to <ref>', 'REF or type=registry,ref=REF[,mode=min|max], or type=inline; repeatable', collect)
     .option('--pull', 'ask registries for base images that are here already')
     .option('--secret <id=,src=>', 'id=ID,src=FILE or id=ID,env=NAME, for RUN --mount=type=secret; repeatable', collect)
+    .option('--ssh <id>', 'default or ID[=SOCKET|KEY]: an agent for RUN --mount=type=ssh; repeatable', collect)
     .option('--platform <list>', "OS/ARCHITECTURE, or several with --push, by commas (default: this machine's)")
     .option('--network <mode>', 'of RUNs: default, none or host', 'default')
     .option('-o, --output <type=,dest=>', 'type=oci or docker, dest=FILE; tar=false for a folder; repeatable', collect)

@@ -30,6 +30,7 @@ const TEST_NEEDS = [
   ['git', 'git'],
   ['iptables', 'iptables'],
   ['ps', 'procps'],
+  ['ssh-agent', 'openssh-client'],
   ['docker-compose', 'docker-compose'],
 ];
 

@@ -29,6 +29,7 @@ import { DEFAULT_INSTANCE, defaultHome } from '../layout.ts';
 import { BuildProgress } from '../output/build-progress.ts';
 import { helperPath } from '../process.ts';
 import { waitForBuilder } from '../turn.ts';
+import { readAgents } from './build-agents.ts';
 import {
   checkTags,
   latestOf,
@@ -51,6 +52,7 @@ export interface BuildCommandOptions {
   readonly cacheFrom?: readonly string[];
   readonly cacheTo?: readonly string[];
   readonly secret?: readonly string[];
+  readonly ssh?: readonly string[];
   readonly platform?: string;
   readonly network?: string;
   readonly output?: readonly string[];
@@ -141,6 +143,7 @@ async function requestOf(
     cacheFrom: (o.cacheFrom ?? []).map(parseCacheImport),
     cacheTo: (o.cacheTo ?? []).map(parseCacheExport),
     secrets: await readSecrets(o.secret ?? [], process.env),
+    agents: await readAgents(o.ssh ?? [], process.env),
     latestMs: latestOf(buildArgs, process.env),
     pulls: credentials === undefined ? {} : { credentials },
     onEvent: (e) => progress.on(e),

@@ -4,6 +4,7 @@ import { type Line, real, unit } from './clause.ts';
 const BUILD = 'test/integration/build.test.ts';
 const PLATFORMS = 'test/integration/build-platforms.test.ts';
 const CACHES = 'test/integration/build-cache.test.ts';
+const SSH = 'test/integration/build-ssh.test.ts';
 const HOSTILE = 'test/integration/build-hostile.test.ts';
 const DOCKER = 'test/e2e/docker-build.test.ts';
 const PARSE = 'agent/build/dockerfile/parse.test.ts';
@@ -34,14 +35,18 @@ export const BUILDER: Line = {
       [BUILD, 'ADD: archives unpacked with their owners'],
       [DOCKER, 'COPY --from keeps the capabilities of a file'],
     ]),
-    real(
-      'RUN --mount',
+    real('RUN --mount', [
+      [BUILD, 'mounts of a RUN: bind, cache, tmpfs, secret, here-document'],
+      [DOCKER, 'cache mounts: kept between builds'],
+    ]),
+    real('RUN --mount=type=ssh', [
+      [SSH, 'listed, and what it signs is verified'],
       [
-        [BUILD, 'mounts of a RUN: bind, cache, tmpfs, secret, here-document'],
-        [DOCKER, 'cache mounts: kept between builds'],
+        SSH,
+        'the agent lists and signs, loses no key, is in no layer, and leaves nothing; a rebuild without it is cached',
       ],
-      { note: 'ssh is refused' },
-    ),
+      [SSH, 'a key with a passphrase, what is no key, no socket'],
+    ]),
     real('.dockerignore', [[DOCKER, 'docker build: what .dockerignore names is not there']]),
     real('cache by content, shared between builds and stages', [
       [DOCKER, 'docker build: a second one is all from the cache'],

@@ -29,6 +29,7 @@ import type { BuildEvent, OnEvent } from '../solve/progress.ts';
 import { solve } from '../solve/solver.ts';
 import { platformOf } from '../solve/stage.ts';
 import type { Layer } from '../solve/worker.ts';
+import type { SshAgent } from '../ssh/agent.ts';
 import { type BuildPlan, planBuild } from '../stage/plan.ts';
 import { type BuildArgs, GlobalScope, platformArgs } from '../stage/scope.ts';
 import { CacheMounts } from './cache-mounts.ts';
@@ -67,6 +68,8 @@ export interface BuildRequest {
   readonly noCache: boolean;
   readonly pull: boolean;
   readonly secrets: ReadonlyMap<string, Uint8Array>;
+  /** SSH agents by id, for RUN --mount=type=ssh. */
+  readonly agents?: ReadonlyMap<string, SshAgent> | undefined;
   readonly network: 'default' | 'none' | 'host';
   /** Of all RUNs; absent: nothing beyond the builder's own. */
   readonly step?: StepSettings | undefined;
@@ -186,6 +189,7 @@ export class Builder implements AsyncDisposable {
           latestMs,
           onEvent,
         },
+        agents: r.agents,
         isUncached: () => r.noCache,
         onLayer: (step) => void steps.push(step),
       },

@@ -1,12 +1,13 @@
 /** The mounts of one RUN: each is made ready on the host, and all that was made for it is gone when the step has ended. */
 import { chmod, chown, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Ctx } from '#lib/base';
+import { type Ctx, Scope } from '#lib/base';
 import { isThere } from '../../images/snapshot.ts';
 import type { Kernel } from '../../kernel/kernel.ts';
 import type { OciMount } from '../../runtime/oci-spec.ts';
 import type { SourceTree } from '../context/tree.ts';
 import type { StepMount } from '../solve/worker.ts';
+import { forwardAgent } from '../ssh/forward.ts';
 import { type CacheMounts, lockOrder } from './cache-mounts.ts';
 import { layOut } from './lay-out.ts';
 
@@ -55,10 +56,11 @@ async function withOthers<T>(
   fn: (mounts: readonly OciMount[]) => Promise<T>,
   c: Ctx,
 ): Promise<T> {
+  await using agents = new Scope('SSH agents of a step');
   try {
     const out: OciMount[] = [];
     for (const [n, m] of o.mounts.entries())
-      out.push(await ready(host, m, { scratch: o.scratch, n, cache: caches.get(m) ?? '' }, c));
+      out.push(await ready(host, m, { scratch: o.scratch, n, agents, cache: caches.get(m) ?? '' }, c));
     return await fn(byDepth(out));
   } finally {
     const own = { ...c, signal: new AbortController().signal };
@@ -70,6 +72,7 @@ interface Place {
   readonly scratch: string;
   readonly n: number;
   readonly cache: string;
+  readonly agents: Scope;
 }
 
 async function ready(host: MountHost, m: StepMount, at: Place, c: Ctx): Promise<OciMount> {
@@ -83,6 +86,12 @@ async function ready(host: MountHost, m: StepMount, at: Place, c: Ctx): Promise<
       return bind(at.cache, m.target, m.readOnly);
     case 'secret':
       return bind(await secretFile(host, m, at, c), m.target, true);
+    case 'ssh': {
+      const name = `agent-${at.n}`;
+      const { mode, uid, gid } = m;
+      at.agents.own(await forwardAgent(m.agent, { folder: at.scratch, name, mode, uid, gid }, c));
+      return bind(join(at.scratch, name), m.target, false);
+    }
     case 'bind': {
       const folder = host.folderOf(m.tree);
       const source = folder === undefined ? await host.laidOut(m.tree, m.source, c) : join(folder, m.source);

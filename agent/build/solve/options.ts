@@ -7,6 +7,7 @@ import type { BuildCache } from '../cache/cache.ts';
 import type { TravellingStep } from '../cache/travelling.ts';
 import type { SourceTree } from '../context/tree.ts';
 import type { Dockerfile } from '../dockerfile/parse.ts';
+import type { SshAgent } from '../ssh/agent.ts';
 import type { BuildConfig, HistoryEntry } from '../stage/config.ts';
 import type { BuildPlan } from '../stage/plan.ts';
 import type { BuildArgs, GlobalScope } from '../stage/scope.ts';
@@ -40,6 +41,8 @@ export interface SolveOptions extends BuildHost {
   /** Bases are looked for anew. */
   readonly pull: boolean;
   readonly secrets: ReadonlyMap<string, Uint8Array>;
+  /** SSH agents by id. */
+  readonly agents?: ReadonlyMap<string, SshAgent> | undefined;
   /** Of RUNs that do not say it. */
   readonly network: 'default' | 'none' | 'host';
   /** SOURCE_DATE_EPOCH. */

@@ -25,6 +25,8 @@ export class CommandFailed extends StepFailed {
 }
 
 const SECRETS_FOLDER = '/run/secrets';
+/** And a number. Where BuildKit has it. */
+const AGENT_SOCKET = '/run/buildkit/ssh_agent.';
 
 interface Mounted {
   readonly mount: RunMount;
@@ -43,7 +45,7 @@ export async function runStep(
   const { worker, slots, onEvent, latestMs } = build.options;
   const command = at(i.lines, () => runCommand(i, state.config));
   const network = at(i.lines, () => allowed(i, build.options.network));
-  const mounted = await inOrder(i.mounts, (text) => mountOf(text, i, view, c));
+  const mounted = await inOrder<string, Mounted>(i.mounts, (text, before) => mountOf(text, { i, view, before }, c));
   const workingDir = state.config.workingDir === '' ? '/' : state.config.workingDir;
   const key = runKey({
     parent: view.layers.at(-1)?.chainId ?? '',
@@ -105,7 +107,11 @@ function allowed(i: RunInstruction, network: 'default' | 'none' | 'host'): 'defa
   return i.network === 'default' ? network : i.network;
 }
 
-async function mountOf(text: string, i: RunInstruction, view: StageView, c: Ctx): Promise<Mounted> {
+async function mountOf(
+  text: string,
+  { i, view, before }: { i: RunInstruction; view: StageView; before: readonly Mounted[] },
+  c: Ctx,
+): Promise<Mounted> {
   const m = at(i.lines, () => parseMount(text, (value) => view.scope.expand(value)));
   switch (m.type) {
     case 'tmpfs': {
@@ -119,8 +125,7 @@ async function mountOf(text: string, i: RunInstruction, view: StageView, c: Ctx)
     case 'secret':
       return secretOf(m, i, view);
     case 'ssh':
-      if (m.required) throw new DockerfileError(i.lines, 'no SSH agent was handed to this build');
-      return { mount: m, content: '', env: [], step: undefined };
+      return sshOf(m, i, view, before.filter(({ mount }) => mount.type === 'ssh').length);
   }
 }
 
@@ -166,6 +171,20 @@ function secretOf(m: RunMount, i: RunInstruction, view: StageView): Mounted {
   return { mount: m, content: '', env, step };
 }
 
+function sshOf(m: RunMount, i: RunInstruction, view: StageView, number: number): Mounted {
+  const id = m.id ?? 'default';
+  const agent = view.build.options.agents?.get(id);
+  if (agent === undefined) {
+    if (m.required)
+      throw new DockerfileError(i.lines, `no SSH agent ${id} was handed to this build: berth build --ssh ${id}`);
+    return { mount: m, content: '', env: [], step: undefined };
+  }
+  const target = m.target === undefined ? `${AGENT_SOCKET}${number}` : targetOf(m, i, view);
+  const isNamed = number > 0 || view.scope.processEnv.some((e) => e.startsWith('SSH_AUTH_SOCK='));
+  const step: StepMount = { kind: 'ssh', target, agent, mode: m.mode ?? 0o600, uid: m.uid ?? 0, gid: m.gid ?? 0 };
+  return { mount: m, content: '', env: isNamed ? [] : [`SSH_AUTH_SOCK=${target}`], step };
+}
+
 function scriptMount(script: { path: string; content: string }): StepMount {
   return { kind: 'secret', target: script.path, data: Buffer.from(script.content), mode: 0o755, uid: 0, gid: 0 };
 }
@@ -187,8 +206,11 @@ function targetOf(m: RunMount, i: RunInstruction, view: StageView): string {
   });
 }
 
-async function inOrder<A, B>(items: readonly A[], fn: (item: A) => Promise<B>): Promise<readonly B[]> {
+async function inOrder<A, B>(
+  items: readonly A[],
+  fn: (item: A, before: readonly B[]) => Promise<B>,
+): Promise<readonly B[]> {
   const out: B[] = [];
-  for (const item of items) out.push(await fn(item));
+  for (const item of items) out.push(await fn(item, out));
   return out;
 }

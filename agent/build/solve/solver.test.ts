@@ -337,12 +337,31 @@ describe('RUN', () => {
     expect(outcomes()).toEqual(['cached', 'cached', 'cached', 'done']);
   });
 
+  test('an agent of SSH: where it is, its variable, and that it is in no key', async () => {
+    const text = 'FROM base\nRUN --mount=type=ssh,id=a,uid=7 --mount=type=ssh,id=b,target=/b,mode=0666 write x 1';
+    const agent = { ask: async () => Buffer.of(5) };
+    const agents = new Map([
+      ['a', agent],
+      ['b', agent],
+    ]);
+    await build(text, { more: { agents } });
+    expect(processes[0]?.mounts).toEqual([
+      { kind: 'ssh', target: '/run/buildkit/ssh_agent.0', agent, mode: 0o600, uid: 7, gid: 0 },
+      { kind: 'ssh', target: '/b', agent, mode: 0o666, uid: 0, gid: 0 },
+    ]);
+    expect(processes[0]?.env.filter((e) => e.startsWith('SSH_'))).toEqual(['SSH_AUTH_SOCK=/run/buildkit/ssh_agent.0']);
+    events = [];
+    await build(text, { more: { agents: new Map([['a', { ask: async () => Buffer.of(6) }]]) } });
+    await build(text);
+    expect(outcomes()).toEqual(['cached', 'cached']);
+  });
+
   test.each([
     ['RUN --mount=target=/ x', /line 2: --mount=type=bind: the target cannot be \//],
     ['RUN --mount=type=cache x', /line 2: --mount=type=cache: a target is missing/],
     ['RUN --mount=target=/a,source=nope x', /"\/nope": not found/],
     ['RUN --mount=type=secret,id=s,required x', /line 2: secret s is required, and was not handed to this build/],
-    ['RUN --mount=type=ssh,required x', /line 2: no SSH agent was handed to this build/],
+    ['RUN --mount=type=ssh,required x', /line 2: no SSH agent default was handed to this build/],
     ['RUN --network=host x', /line 2: RUN --network=host is not allowed/],
     ['RUN --security=insecure x', /line 2: RUN --security=insecure is not allowed/],
     ['RUN --mount=type=$T,target=/a x', /line 2: unsupported mount type/],

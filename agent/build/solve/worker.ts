@@ -6,6 +6,7 @@ import type { Ctx, Digest } from '#lib/base';
 import type { JsonObject, Platform } from '#lib/oci';
 import type { SourceTree } from '../context/tree.ts';
 import type { CacheSharing } from '../dockerfile/mount.ts';
+import type { SshAgent } from '../ssh/agent.ts';
 
 /** A layer that is unpacked on this node. */
 export interface Layer {
@@ -51,6 +52,14 @@ export type StepMount =
       readonly kind: 'secret';
       readonly target: string;
       readonly data: Uint8Array;
+      readonly mode: number;
+      readonly uid: number;
+      readonly gid: number;
+    }
+  | {
+      readonly kind: 'ssh';
+      readonly target: string;
+      readonly agent: SshAgent;
       readonly mode: number;
       readonly uid: number;
       readonly gid: number;
