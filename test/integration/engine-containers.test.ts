@@ -348,7 +348,6 @@ describe('what a program sees', () => {
         },
       },
     );
-    /* Kernels differ in whether they tell of `inode64`. */
     expect(text.replaceAll(',inode64', '').split('\n').sort()).toEqual(
       [
         '',
