@@ -1,5 +1,5 @@
 /** Docker Engine API: containers, images, networks, volumes, system. */
-import { type Line, none, real, unit } from './clause.ts';
+import { type Line, real, unit } from './clause.ts';
 
 const RUN = 'test/e2e/docker-run.test.ts';
 const CONTAINERS = 'test/integration/engine-containers.test.ts';
@@ -103,7 +103,16 @@ export const ENGINE_CONTAINERS: Line = {
       [CONTAINERS, 'many clients at once: of one container, and of many'],
       [HELD, 'an agent that is killed while it holds a start'],
     ]),
-    none('a pure cgroup v2 host', 'unit tests alone; test:cgroup2 does not take these suites in yet'),
+    unit(
+      'a pure cgroup v2 host',
+      [
+        ['agent/kernel/linux/freezer.test.ts', 'v2: asked, and waited for'],
+        ['agent/kernel/linux/freezer.test.ts', 'what is gone cannot be frozen, and needs no thaw'],
+      ],
+      {
+        note: 'with a kernel: `npm run test:cgroup2` runs the suites of containers and of builds, outside of `npm test`',
+      },
+    ),
   ],
 };
 
