@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { attachmentName, type CSIDriver, type PersistentVolume, type Pod } from '#lib/api';
+import { attachmentName, type CSIDriver, type PersistentVolume, type PersistentVolumeClaim, type Pod } from '#lib/api';
 import { type Ctx, expositionText, realClock, Scope, silentLogger } from '#lib/base';
 import type { Kernel } from '../kernel/kernel.ts';
 import { registrationService } from '../plugins/protocol.ts';
@@ -91,6 +91,13 @@ const pod = (uid: string): Pod =>
     spec: { volumes: [{ name: 'data', persistentVolumeClaim: { claimName: 'c' } }] },
   }) as unknown as Pod;
 
+const CLAIM = {
+  metadata: { name: 'c', namespace: 'n', uid: 'cu', annotations: { 'pv.kubernetes.io/bind-completed': 'yes' } },
+  spec: { volumeName: 'pv' },
+  status: { phase: 'Bound' },
+} as unknown as PersistentVolumeClaim;
+const BOUND = { ...volume, spec: { ...volume.spec, claimRef: { uid: 'cu' } } } as unknown as PersistentVolume;
+
 interface Agent {
   readonly volumes: CsiVolumes;
   readonly drivers: CsiDrivers;
@@ -99,7 +106,14 @@ interface Agent {
 
 /** An agent's start on this disk, its driver registered. `attachRequired` false: no control plane has to attach. */
 async function agent(
-  o: { bootId?: string; attachRequired?: boolean; attached?: () => boolean; stored?: () => boolean } = {},
+  o: {
+    bootId?: string;
+    attachRequired?: boolean;
+    attached?: () => boolean;
+    stored?: () => boolean;
+    /** The claim `c` of namespace `n` is bound to the volume. */
+    bound?: boolean;
+  } = {},
 ): Promise<Agent> {
   const drivers = new CsiDrivers({ report: async () => undefined, onChange: () => volumes.changes.tell() });
   const uses: string[][] = [];
@@ -120,8 +134,8 @@ async function agent(
     nodeName: 'node',
     bootId: o.bootId ?? 'boot',
     sources: {
-      claim: () => undefined,
-      persistentVolume: () => undefined,
+      claim: () => (o.bound === true ? CLAIM : undefined),
+      persistentVolume: () => (o.bound === true ? BOUND : undefined),
       secret: () => undefined,
       serviceAccountToken: async () => ({ token: 't', expiresAtMs: 0 }),
       csiDriver: () => object,
@@ -339,6 +353,18 @@ describe('what a driver is asked', () => {
   test('nothing for a raw device: to mount it would make a file system over its data', () => {
     const raw = { ...volume, spec: { ...volume.spec, volumeMode: 'Block' } } as unknown as PersistentVolume;
     expect(() => persistentVolume(raw, false)).toThrow('volume pv has volumeMode Block, which is not supported');
+  });
+
+  test('nothing for a file system that a container takes for a device', async () => {
+    const a = await agent({ bound: true });
+    const [data] = pod('u1').spec?.volumes ?? [];
+    if (data === undefined) throw new Error('the pod has its volume');
+    expect(a.volumes.volumeOf(pod('u1'), data)?.handle).toBe('h');
+    const containers = [{ name: 'm', volumeDevices: [{ name: 'data', devicePath: '/dev/x' }] }];
+    const wrong = { ...pod('u1'), spec: { ...pod('u1').spec, containers } } as unknown as Pod;
+    expect(() => a.volumes.volumeOf(wrong, data)).toThrow(
+      'volume data has volumeMode Filesystem, but is specified in volumeDevices',
+    );
   });
 
   test('a volume of the pod’s own needs a driver that allows it', () => {

@@ -23,7 +23,7 @@ import type { Kernel } from '../kernel/kernel.ts';
 import type { Method } from '../plugins/client.ts';
 import { KeyedLock } from '../plugins/keyed-lock.ts';
 import type { PluginFolders } from '../plugins/root.ts';
-import { claimedVolume } from '../volumes/claim.ts';
+import { claimedVolume, refuseDeviceUse } from '../volumes/claim.ts';
 import { isLeftToGroup } from '../volumes/group.ts';
 import type { PreparedVolume, VolumeSources } from '../volumes/volume.ts';
 import { Changes } from './changes.ts';
@@ -115,7 +115,9 @@ export class CsiVolumes {
     if (volume.csi !== undefined) return inlineVolume(pod, volume.name);
     const claimed = claimedVolume(pod, volume, this.#o.sources);
     if (claimed?.volume.spec.csi === undefined) return undefined;
-    return persistentVolume(claimed.volume, claimed.readOnly);
+    const found = persistentVolume(claimed.volume, claimed.readOnly);
+    refuseDeviceUse(pod, volume.name);
+    return found;
   }
 
   /** Idempotent; waits for the driver and for the attachment, so not to be called where that stops others. */
@@ -362,7 +364,7 @@ export class CsiVolumes {
     try {
       return this.volumeOf(pod, volume) !== undefined;
     } catch {
-      // Its claim is not there, or not bound: nothing of it is published.
+      // Its claim is not there, not bound, or taken for a device: nothing of it is published.
       return false;
     }
   }

@@ -8,7 +8,7 @@ import type { DeepReadonly, NFSVolumeSource, PersistentVolume, Pod, Volume } fro
 import { isLocalVolume } from '#lib/api';
 import { type Ctx, StatusError } from '#lib/base';
 import type { Kernel } from '../kernel/kernel.ts';
-import { claimedVolume } from './claim.ts';
+import { claimedVolume, refuseDeviceUse } from './claim.ts';
 import { isLeftToGroup } from './group.ts';
 import { prepareHostPath } from './hostpath.ts';
 import type { PreparedVolume, VolumeSources } from './volume.ts';
@@ -77,7 +77,7 @@ export class ClaimVolumes {
         'Unimplemented',
         `volume ${claimed.volume.metadata.name} has volumeMode Block, which is not supported`,
       );
-    checkUse(pod, volume.name);
+    refuseDeviceUse(pod, volume.name);
     const options = spec.mountOptions ?? [];
     if (spec.nfs !== undefined) {
       const nfs = readOnly ? { ...spec.nfs, readOnly } : spec.nfs;
@@ -159,13 +159,6 @@ const VOLUME_TYPES: ReadonlySet<string> = new Set([
   'storageos',
   'vsphereVolume',
 ]);
-
-/** Source: kubernetes pkg/kubelet/volumemanager/populator (createVolumeSpec). */
-function checkUse(pod: DeepReadonly<Pod>, name: string): void {
-  const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
-  if (containers.some((x) => (x.volumeDevices ?? []).some((d) => d.name === name)))
-    throw new StatusError('Invalid', `volume ${name} has volumeMode Filesystem, but is specified in volumeDevices`);
-}
 
 async function existingFolder(path: string): Promise<string> {
   const found = await stat(path).catch(() => undefined);

@@ -44,6 +44,16 @@ export function claimedVolume(
   return { volume: found, readOnly: volume.persistentVolumeClaim?.readOnly === true };
 }
 
+/**
+ * Throws Invalid where a container takes the pod's volume `name`, which is a file system, for a device.
+ * Source: kubernetes pkg/kubelet/volumemanager/populator (createVolumeSpec).
+ */
+export function refuseDeviceUse(pod: DeepReadonly<Pod>, name: string): void {
+  const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
+  if (containers.some((x) => (x.volumeDevices ?? []).some((d) => d.name === name)))
+    throw new StatusError('Invalid', `volume ${name} has volumeMode Filesystem, but is specified in volumeDevices`);
+}
+
 /** Whether a changed claim or volume may be what the pod waits for. */
 export function hasClaims(pod: DeepReadonly<Pod>): boolean {
   return (pod.spec?.volumes ?? []).some((v) => claimNameOf(pod, v) !== undefined);
