@@ -74,6 +74,12 @@ export function orNull<T>(read: Read<T>): Read<T | null> {
   return (v, what) => (v === null ? null : read(v, what));
 }
 
+/** The field `key` of `o`; undefined = absent or null. */
+export function field<T>(o: JsonObject, key: string, read: Read<T>): T | undefined {
+  const value = o[key];
+  return value === undefined || value === null ? undefined : read(value, key);
+}
+
 /** Those that are there. */
 export function struct<T>(fields: Fields<T>): (v: unknown, what: string) => Partial<T> {
   return (v, what) => {

@@ -1,6 +1,7 @@
 /** What a request for a network asks, checked; the pools that it leaves open are chosen. Source: moby daemon/network.go. */
-import { asArray, asObject, asString, asStringMap, type JsonObject, optional } from '#lib/oci';
+import type { JsonObject } from '#lib/oci';
 import { badParameter, conflict, EngineError, notFound } from '../http/contract.ts';
+import { bool, field, list, object, text, textMap } from '../http/fields.ts';
 import { type Block, overlaps, parseBlock } from './ipam/blocks.ts';
 import { type Pool, type PoolRequest, poolOf, poolsOf } from './ipam/config.ts';
 import { chooseIpv4, chooseIpv6 } from './ipam/pools.ts';
@@ -28,33 +29,32 @@ export interface CreateRequest {
 
 /** `version`: of the API, 48 for v1.48. Throws EngineError. */
 export function readCreate(body: JsonObject, version: number): CreateRequest {
-  const name = field(body, 'Name', asString) ?? '';
+  const name = field(body, 'Name', text) ?? '';
   if (PREDEFINED.includes(name))
     throw new EngineError(403, `operation is not permitted on predefined ${name} network `);
   if (!NAME.test(name)) throw badParameter(`invalid network name: "${name}"`);
-  checkDriver(field(body, 'Driver', asString) ?? '');
+  checkDriver(field(body, 'Driver', text) ?? '');
   if (body['ConfigOnly'] === true || body['ConfigFrom'] !== undefined)
-    if (body['ConfigOnly'] === true || field(asObject(body['ConfigFrom'] ?? {}, 'ConfigFrom'), 'Network', asString))
+    if (body['ConfigOnly'] === true || field(object(body['ConfigFrom'] ?? {}, 'ConfigFrom'), 'Network', text))
       throw badParameter('config-only networks are of Swarm, which this engine has not: use kubectl');
-  const options = field(body, 'Options', asStringMap) ?? {};
+  const options = field(body, 'Options', textMap) ?? {};
   checkOptions(options);
-  const hasIpv4 = (version >= 48 ? flag(body, 'EnableIPv4') : undefined) ?? optionFlag(options, ENABLE.ipv4) ?? true;
-  const hasIpv6 = flag(body, 'EnableIPv6') ?? optionFlag(options, ENABLE.ipv6) ?? false;
-  const ipam = field(body, 'IPAM', asObject) ?? {};
-  const driver = field(ipam, 'Driver', asString) ?? '';
+  const hasIpv4 =
+    (version >= 48 ? field(body, 'EnableIPv4', bool) : undefined) ?? optionFlag(options, ENABLE.ipv4) ?? true;
+  const hasIpv6 = field(body, 'EnableIPv6', bool) ?? optionFlag(options, ENABLE.ipv6) ?? false;
+  const ipam = field(body, 'IPAM', object) ?? {};
+  const driver = field(ipam, 'Driver', text) ?? '';
   if (driver !== '' && driver !== 'default') throw notFound(`plugin "${driver}" not found`);
-  const requests = (field(ipam, 'Config', asArray) ?? []).map((c) =>
-    poolRequest(wrapped(() => asObject(c, 'IPAM.Config'))),
-  );
+  const requests = (field(ipam, 'Config', list(object)) ?? []).map(poolRequest);
   return {
     name,
-    isInternal: flag(body, 'Internal') ?? false,
-    isAttachable: flag(body, 'Attachable') ?? false,
+    isInternal: field(body, 'Internal', bool) ?? false,
+    isAttachable: field(body, 'Attachable', bool) ?? false,
     hasIpv4,
     hasIpv6,
-    labels: field(body, 'Labels', asStringMap) ?? {},
+    labels: field(body, 'Labels', textMap) ?? {},
     options,
-    ipamOptions: field(ipam, 'Options', asStringMap) ?? {},
+    ipamOptions: field(ipam, 'Options', textMap) ?? {},
     pools: poolsOf(
       requests.filter((r) => r.subnet !== ''),
       { ipv4: hasIpv4, ipv6: hasIpv6 },
@@ -87,31 +87,12 @@ function checkOptions(options: Readonly<Record<string, string>>): void {
 }
 
 function poolRequest(o: JsonObject): PoolRequest {
-  const text = (key: string): string => field(o, key, asString) ?? '';
-  const subnet = text('Subnet');
-  const aux = field(o, 'AuxiliaryAddresses', asStringMap) ?? {};
-  if (subnet === '' && (text('IPRange') !== '' || text('Gateway') !== '' || Object.keys(aux).length > 0))
+  const textAt = (key: string): string => field(o, key, text) ?? '';
+  const subnet = textAt('Subnet');
+  const aux = field(o, 'AuxiliaryAddresses', textMap) ?? {};
+  if (subnet === '' && (textAt('IPRange') !== '' || textAt('Gateway') !== '' || Object.keys(aux).length > 0))
     throw badParameter('invalid network config:\ninvalid subnet : invalid CIDR block notation');
-  return { subnet, range: text('IPRange'), gateway: text('Gateway'), aux };
-}
-
-function wrapped<T>(read: () => T): T {
-  try {
-    return read();
-  } catch (e) {
-    throw badParameter(e instanceof Error ? e.message : String(e));
-  }
-}
-
-function field<T>(o: JsonObject, key: string, as: (v: unknown, what: string) => T): T | undefined {
-  return wrapped(() => optional(o[key], as, key));
-}
-
-function flag(o: JsonObject, key: string): boolean | undefined {
-  const value = o[key];
-  if (value === undefined || value === null) return undefined;
-  if (typeof value !== 'boolean') throw badParameter(`${key} is not a boolean`);
-  return value;
+  return { subnet, range: textAt('IPRange'), gateway: textAt('Gateway'), aux };
 }
 
 function optionFlag(options: Readonly<Record<string, string>>, key: string): boolean | undefined {

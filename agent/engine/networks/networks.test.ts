@@ -253,6 +253,8 @@ test.each([
   [{ Name: 'x', Options: { 'com.docker.network.driver.mtu': 'much' } }, 400, /mtu/],
   [{ Name: 'x', Labels: [] }, 400, /Labels/],
   [{ Name: 'x', EnableIPv6: 'yes' }, 400, /EnableIPv6/],
+  [{ Name: 'x', IPAM: { Config: ['10.0.0.0/8'] } }, 400, /Config\[0\] must be an object/],
+  [{ Name: 'x', Options: { a: 'b\0c' } }, 400, /Options\.a must be a string without NUL/],
 ])('a request for a network that is wrong is refused: %j', (body, status, message) => {
   expect(() => readCreate(body, 51)).toThrow(
     expect.objectContaining({ status, message: expect.stringMatching(message) }),

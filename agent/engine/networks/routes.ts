@@ -1,6 +1,7 @@
 /** /networks. Source: moby api/server/router/network/network_routes.go, daemon/network.go, daemon/container_operations.go. */
-import { asObject, asString, asStringMap, asStrings, type JsonObject, optional } from '#lib/oci';
+import type { JsonObject } from '#lib/oci';
 import { badParameter, conflict, EngineError, type EngineRequest, type EngineRoute } from '../http/contract.ts';
+import { field, int, object, text, textMap, texts } from '../http/fields.ts';
 import type { Filters } from '../http/filters.ts';
 import { isNamed } from '../http/name-match.ts';
 import { untilOf } from '../http/timestamps.ts';
@@ -86,10 +87,10 @@ function connectRoute(networks: BridgeNetworks, ports: NetworkPorts): EngineRout
       const body = (await r.json()) ?? {};
       const network = networks.state.find(r.params['id'] ?? '');
       const containers = ports.containers();
-      const container = containers.find(read(body, 'Container', asString) ?? '');
+      const container = containers.find(field(body, 'Container', text) ?? '');
       const { record } = container;
       checkShared(record.hostConfig.NetworkMode, network.name);
-      const settings = readSettings(read(body, 'EndpointConfig', asObject) ?? {});
+      const settings = readSettings(field(body, 'EndpointConfig', object) ?? {});
       const before = record.endpoints;
       if (before[network.name] !== undefined && networks.view(container.id)?.endpoints[network.name] !== undefined)
         throw new EngineError(403, `endpoint with name ${record.name} already exists in network ${network.name}`);
@@ -112,11 +113,11 @@ function disconnectRoute(networks: BridgeNetworks, ports: NetworkPorts): EngineR
     path: '/networks/{id}/disconnect',
     handle: async (r, reply) => {
       const body = (await r.json()) ?? {};
-      const text = r.params['id'] ?? '';
+      const id = r.params['id'] ?? '';
       const isForced = body['Force'] === true;
-      const name = read(body, 'Container', asString) ?? '';
+      const name = field(body, 'Container', text) ?? '';
       const containers = ports.containers();
-      const network = networks.state.find(text);
+      const network = networks.state.find(id);
       let container: ReturnType<typeof containers.find>;
       try {
         container = containers.find(name);
@@ -191,25 +192,15 @@ function checkShared(mode: string, network: string): void {
 }
 
 function readSettings(o: JsonObject): EndpointSettings {
-  const ipam = read(o, 'IPAMConfig', asObject) ?? {};
-  const ipv4 = read(ipam, 'IPv4Address', asString) ?? '';
-  const ipv6 = read(ipam, 'IPv6Address', asString) ?? '';
-  const priority = o['GwPriority'] ?? 0;
-  if (typeof priority !== 'number' || !Number.isInteger(priority)) throw badParameter('GwPriority is not a number');
+  const ipam = field(o, 'IPAMConfig', object) ?? {};
+  const ipv4 = field(ipam, 'IPv4Address', text) ?? '';
+  const ipv6 = field(ipam, 'IPv6Address', text) ?? '';
   return {
     IPAMConfig: { ...(ipv4 === '' ? {} : { IPv4Address: ipv4 }), ...(ipv6 === '' ? {} : { IPv6Address: ipv6 }) },
-    Links: read(o, 'Links', asStrings) ?? null,
-    Aliases: read(o, 'Aliases', asStrings) ?? null,
-    MacAddress: read(o, 'MacAddress', asString) ?? '',
-    DriverOpts: read(o, 'DriverOpts', asStringMap) ?? null,
-    GwPriority: priority,
+    Links: field(o, 'Links', texts) ?? null,
+    Aliases: field(o, 'Aliases', texts) ?? null,
+    MacAddress: field(o, 'MacAddress', text) ?? '',
+    DriverOpts: field(o, 'DriverOpts', textMap) ?? null,
+    GwPriority: field(o, 'GwPriority', int) ?? 0,
   };
-}
-
-function read<T>(o: JsonObject, key: string, as: (v: unknown, what: string) => T): T | undefined {
-  try {
-    return optional(o[key], as, key);
-  } catch (e) {
-    throw badParameter(e instanceof Error ? e.message : String(e));
-  }
 }
