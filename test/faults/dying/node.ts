@@ -23,6 +23,7 @@ import { makeSources, NAMESPACE, podSpec, RUNNING } from './pod.ts';
 
 const NODE = 'mortal';
 const LIMIT_MS = 30_000;
+const SETTLED_MS = 1_000;
 const NEVER = Number.MAX_SAFE_INTEGER;
 
 /** Where agents die in a pod's life: points from 1 on, absent = nowhere. */
@@ -87,7 +88,7 @@ export class MortalNode implements AsyncDisposable {
     try {
       await node.#start();
       await node.#undisturbed();
-      node.#remains = await node.#now();
+      node.#remains = await node.#settled();
     } catch (e) {
       await node[Symbol.asyncDispose]();
       throw e;
@@ -309,6 +310,17 @@ export class MortalNode implements AsyncDisposable {
     const now = await this.#now();
     const missing = [...this.#remains].filter((x) => !now.has(x)).map((x) => `missing: ${x}`);
     return [...[...now].filter((x) => !this.#remains.has(x)), ...missing];
+  }
+
+  /** What there is when nothing goes any more: some of it goes after its pod has gone from the API. */
+  async #settled(): Promise<Set<string>> {
+    let before = await this.#now();
+    for (;;) {
+      await realClock.sleep(SETTLED_MS);
+      const after = await this.#now();
+      if (after.size === before.size && [...after].every((x) => before.has(x))) return after;
+      before = after;
+    }
   }
 
   #now(): Promise<Set<string>> {
