@@ -299,7 +299,17 @@ export class MortalNode implements AsyncDisposable {
   /** Gone from the API, and nothing more on the machine than before it. */
   async #gone(pod: DeepReadonly<Pod>): Promise<void> {
     await this.#orTold(`${pod.metadata.name} is gone`, () => this.#isGone(pod));
-    await this.#orTold('nothing is left of it', () => this.#isClean());
+    await this.#orTold('nothing is left of it', async () => {
+      await this.#successor();
+      return this.#isClean();
+    });
+  }
+
+  /** An agent that is told to die no more may have reached its point before it heard that. */
+  async #successor(): Promise<void> {
+    if (this.#agent === undefined || this.#agent.isAlive) return;
+    if (this.#agent.death === undefined) throw new Error(`an agent ended that was not told to:\n${await this.#log()}`);
+    await this.#start();
   }
 
   async #isClean(): Promise<boolean> {
