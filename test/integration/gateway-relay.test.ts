@@ -168,6 +168,8 @@ describe('finding the server', () => {
   test('the record names a server that is gone: 503 that names it, nothing waits for long', async () => {
     const agent = await connectedTo(other.port, echo);
     await agent.stop();
+    const isSilent = async () => (await lease()).metadata.annotations?.['berth.dev/session'] === 'silent';
+    await eventually(isSilent, 'the server has written its last word');
     await rewriteLease((l) => {
       Object.assign(l.metadata.annotations ?? {}, {
         'berth.dev/session': 'connected',
