@@ -327,10 +327,9 @@ static _Noreturn void supervisor(int lock, int report, bool takes_over, char **h
 		adopt();
 		pidfd = (int)syscall(SYS_pidfd_open, init_pid, 0);
 		struct process_stat s;
-		if (pidfd < 0 || !read_process(init_pid, &s) || s.start_ticks != init_ticks || s.state == 'Z') {
-			unlink("sock");
+		/* The socket stays: without it the container counts as deleted. */
+		if (pidfd < 0 || !read_process(init_pid, &s) || s.start_ticks != init_ticks || s.state == 'Z')
 			refuse(ESRCH, "adopt: the container is gone");
-		}
 	} else {
 		if (hold)
 			hold_start(hold[0], hold[1], 1, &container_stdin);

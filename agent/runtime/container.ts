@@ -13,7 +13,7 @@ import { access, readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { basename, join } from 'node:path';
-import { type Ctx, raceAbort, StatusError, writeFileAtomic } from '#lib/base';
+import { type Ctx, isMissing, raceAbort, StatusError, writeFileAtomic } from '#lib/base';
 import type { ProgramResult } from '../kernel/kernel.ts';
 import type { LinuxKernel } from '../kernel/linux/open.ts';
 import {
@@ -74,7 +74,8 @@ export class Container {
     if (r.code !== 0) throw startError('the container could not be started', r.stderr.toString());
     const state = running(JSON.parse(r.stdout.toString()) as StartedFile);
     this.state = state;
-    await this.#watch();
+    /* A short program has ended by now: its supervisor runs the runtime's `delete` and answers nobody. */
+    if (!(await this.#adoptExit())) await this.#watch();
     return state;
   }
 
@@ -242,7 +243,7 @@ export class Container {
   async #endSupervisor(c: Ctx): Promise<boolean> {
     const path = this.#host.socketPath(this.id);
     const link = this.#link ?? (await SupervisorLink.connect(path, () => undefined).catch(() => undefined));
-    if (link === undefined) return false;
+    if (link === undefined) return await this.#isDeleted();
     void link.kill(constants.signals.SIGKILL, true);
     const tooLong = new AbortController();
     const timer = c.clock.sleep(REMOVE_TIMEOUT_MS, AbortSignal.any([c.signal, tooLong.signal])).then(
@@ -254,6 +255,15 @@ export class Container {
     c.signal.throwIfAborted();
     if (first !== 'closed') throw new StatusError('DeadlineExceeded', `the supervisor of ${this.id} does not end`);
     return link.exit !== undefined || this.state?.phase === 'exited';
+  }
+
+  /** A supervisor removes its socket when the runtime has deleted the container, and only then. */
+  async #isDeleted(): Promise<boolean> {
+    if ((await readJson<ExitFile>(join(this.folder, 'exit.json'))) === undefined) return false;
+    return await access(join(this.folder, 'sock')).then(
+      () => false,
+      (e: unknown) => isMissing(e),
+    );
   }
 
   /** The supervisor waits for our word before it runs the runtime; that its connection ends is a word too (native/hold.c). */
