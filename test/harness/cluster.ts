@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { type Ctx, realClock, silentLogger } from '#lib/base';
 import { clusterAccess, HttpClient, readKubeconfig } from '#lib/client';
 import { type ClusterLayout, kubeconfigPath, readLayout } from '../../cli/layout.ts';
+import { instanceOfWorker } from './instance.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const BERTH = join(root, 'bin/berth');
@@ -45,7 +46,7 @@ export interface TestClusterOptions {
 }
 
 export async function startCluster(o: TestClusterOptions): Promise<TestCluster> {
-  const instance = `t${o.name}${String(process.pid % 1000)}`;
+  const instance = instanceOfWorker(process.pid, (n) => `t${o.name}${n % 1000}`);
   const home = await mkdtemp(join(tmpdir(), `berth-e2e-${o.name}-`));
   const args = ['up', '--instance', instance, '--home', home, '--log-folder', join(home, 'podlogs')];
   if (o.nodes !== undefined) args.push('--nodes', String(o.nodes));

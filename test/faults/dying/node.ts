@@ -12,6 +12,7 @@ import { primaryIp } from '../../../agent/node.ts';
 import { removeNode } from '../../../agent/remove.ts';
 import { defaultCidrs } from '../../../cli/layout.ts';
 import { eventually } from '../../harness/cluster.ts';
+import { instanceOfWorker } from '../../harness/instance.ts';
 import { freePort } from '../../harness/process.ts';
 import { remainsOf } from '../../harness/remains.ts';
 import { type LiveContainer, readContainer } from '../host.ts';
@@ -73,7 +74,7 @@ export class MortalNode implements AsyncDisposable {
     const c: Ctx = { signal: scope.signal, clock: realClock, log: silentLogger };
     const folder = await mkdtemp(join(tmpdir(), 'berth-dying-'));
     scope.defer(() => rm(folder, { recursive: true, force: true }));
-    const instance = `berth-dy${realRandom.hex(2)}`;
+    const instance = instanceOfWorker(realRandom.below(0x10000), (n) => `berth-dy${(n % 0x10000).toString(16)}`);
     const cidrs = defaultCidrs(instance);
     const prefix = cidrs.clusterCidr.split('.').slice(0, 2).join('.');
     const service = cidrs.serviceCidr.split('.').slice(0, 2).join('.');
