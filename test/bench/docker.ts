@@ -33,7 +33,7 @@ export async function startDocker(network: EngineNetwork): Promise<DockerDaemon 
   const stop = async (): Promise<void> => {
     child.kill('SIGTERM');
     await ended;
-    for (const name of ['netns', '']) await run('umount', [join(folder, 'run', name)], {}, 5_000);
+    for (const name of ['netns/default', 'netns', '']) await run('umount', [join(folder, 'run', name)], {}, 5_000);
     await rm(folder, { recursive: true, force: true });
     for (const path of dockerCgroups()) if (!cgroups.includes(path)) removeCgroup(path);
   };

@@ -21,7 +21,9 @@ const server = createServer(async (req, res) => {
         ? await stat(file).catch(() => undefined)
         : undefined;
     if (url.pathname === '/v2/') return void res.end('{}');
-    if (info === undefined) return void res.writeHead(404).end('{}');
+    // A push asks first: what was pushed to the other side is on that disk, and must be sent here all the same.
+    const isAsked = kind === 'blobs' && req.method === 'HEAD';
+    if (info === undefined || isAsked) return void res.writeHead(404).end('{}');
     res.writeHead(200, {
       'content-length': info.size,
       'content-type': kind === 'manifests' ? MANIFEST : 'application/octet-stream',
