@@ -95,17 +95,13 @@ export async function buildCommand(folder: string, o: BuildCommandOptions): Prom
     const { builder } = opened;
     await using client = new DistributionClient({ random: realRandom, proxy: registries.proxy });
     const parts = { client, home, certsFolder: registries.certsFolder, say, ...asked };
-    if (platforms.length > 1) {
-      const index = await buildForEach(platforms, builder, asked, parts, c);
-      await builder.tidy(c);
-      await builder.images.builds.sweep(c);
-      process.stdout.write(`${index}\n`);
-      return 0;
-    }
-    const image = await builder.build({ ...asked, platform: platforms[0], outputs: outputsOf(o, parts) }, c);
+    const made =
+      platforms.length > 1
+        ? await buildForEach(platforms, builder, asked, parts, c)
+        : (await builder.build({ ...asked, platform: platforms[0], outputs: outputsOf(o, parts) }, c)).id;
     await builder.tidy(c);
     await builder.images.builds.sweep(c);
-    process.stdout.write(`${image.id}\n`);
+    process.stdout.write(`${made}\n`);
     return 0;
   } catch (e) {
     if (stop.signal.aborted) {
@@ -186,9 +182,13 @@ async function repositoryOf(text: string, p: OutputParts, c: Ctx): Promise<{ to:
 function platformsOf(o: BuildCommandOptions): readonly Platform[] {
   const platforms = (o.platform ?? '').split(',').flatMap((text) => (text === '' ? [] : [parsePlatform(text)]));
   if (platforms.length < 2) return platforms;
-  const why = o.push !== true ? 'add --push' : (o.output ?? []).length > 0 ? 'leave --output out' : undefined;
-  if (why !== undefined)
-    throw new StatusError('Invalid', `--platform ${o.platform}: several platforms are pushed under one name: ${why}`);
+  const refuse = (why: string): never => {
+    throw new StatusError('Invalid', `--platform ${o.platform}: several platforms ${why}`);
+  };
+  if (o.push !== true) refuse('are pushed under one name: add --push');
+  if ((o.output ?? []).length > 0) refuse('are pushed under one name: leave --output out');
+  if ((o.cacheTo ?? []).map(parseCacheExport).some((e) => e.type === 'registry'))
+    refuse('would each replace the cache of the one before: build for one at a time with --cache-to');
   return platforms;
 }
 

@@ -11,6 +11,7 @@ import { startBerthEngine } from './berth-engine.ts';
 import { startDocker } from './docker.ts';
 import { openEngineNetwork } from './engine-network.ts';
 import { processes } from './memory.ts';
+import { must } from './must.ts';
 import type { Figure, Task } from './report.ts';
 
 type Docker = (...args: string[]) => Promise<CommandResult>;
@@ -161,10 +162,4 @@ async function times(rounds: number, once: (round: number) => Promise<unknown>):
     if (i > 0) samples.push(realClock.monotonic() - begin);
   }
   return samples;
-}
-
-async function must(result: Promise<CommandResult>): Promise<CommandResult> {
-  const r = await result;
-  if (r.code !== 0) throw new Error(`exit ${r.code}: ${r.stderr}${r.stdout}`);
-  return r;
 }

@@ -7,6 +7,7 @@ import { type CommandResult, eventually, run } from '../harness/cluster.ts';
 import { startDocker } from './docker.ts';
 import { openEngineNetwork, SWARM_ADDRESS } from './engine-network.ts';
 import { processes, totalMb } from './memory.ts';
+import { must } from './must.ts';
 import type { Figure } from './report.ts';
 
 const IMAGE = 'berth-bench:1';
@@ -125,10 +126,4 @@ async function swarm(name: string, docker: Command): Promise<Figure> {
     await docker('service', 'rm', 's');
     await docker('swarm', 'leave', '--force');
   }
-}
-
-async function must(result: Promise<CommandResult>): Promise<CommandResult> {
-  const r = await result;
-  if (r.code !== 0) throw new Error(`exit ${r.code}: ${r.stderr}${r.stdout}`);
-  return r;
 }

@@ -115,6 +115,9 @@ describe('berth build for several platforms', () => {
     const refused = await run('bin/berth', [...many, folder], {}, 120_000);
     expect(refused.code).not.toBe(0);
     expect(refused.stderr).toContain('several platforms are pushed under one name: add --push');
+    const cache = ['--push', '--cache-to', `${t.registry}/team/cache:1`];
+    const replaced = await run('bin/berth', [...many, ...cache, folder], {}, 120_000);
+    expect(replaced.stderr).toContain('several platforms would each replace the cache of the one before');
   });
 });
 

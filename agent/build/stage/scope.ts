@@ -2,7 +2,9 @@
  * Variables of a build. ENV beats ARG of the same name, always. ARGs before the first FROM are for FROM alone, until a stage
  * declares them. Source: Dockerfile reference, "Scope" and "Predefined ARGs". Pure.
  */
+
 import type { Platform } from '#lib/oci';
+import { platformText } from '../../images/platform.ts';
 import { invalid } from '../dockerfile/error.ts';
 import { type EscapeToken, expandWord, expandWords } from '../dockerfile/words.ts';
 
@@ -20,7 +22,7 @@ const ENV_CHARS_MAX = 1 << 20;
 /** BUILDPLATFORM, TARGETARCH and their like. */
 export function platformArgs(build: Platform, target: Platform, stage: string): ReadonlyMap<string, string> {
   const of = (prefix: string, p: Platform): [string, string][] => [
-    [`${prefix}PLATFORM`, [p.os, p.architecture, ...(p.variant === undefined ? [] : [p.variant])].join('/')],
+    [`${prefix}PLATFORM`, platformText(p)],
     [`${prefix}OS`, p.os],
     [`${prefix}OSVERSION`, ''],
     [`${prefix}ARCH`, p.architecture],
