@@ -4,7 +4,7 @@
  * Source: KEP-3721; kubernetes pkg/kubelet/util/env/env_util.go (ParseEnv), pkg/kubelet/kubelet_pods.go.
  */
 import { constants, open } from 'node:fs/promises';
-import { type Ctx, messageOf, StatusError } from '#lib/base';
+import { type Ctx, messageOf, readUpTo, StatusError } from '#lib/base';
 import { openInside } from '../volumes/subpath.ts';
 import type { PodDeps } from './deps.ts';
 import type { ContainerSpec, PodObject } from './model.ts';
@@ -93,8 +93,7 @@ async function readInside(volume: string, path: string): Promise<string> {
   });
   if (!(await found.stat()).isFile()) throw fail('it is no regular file');
   await using file = await open(`/proc/self/fd/${found.fd}`, constants.O_RDONLY | constants.O_NONBLOCK);
-  const buffer = Buffer.alloc(FILE_BYTES_MAX + 1);
-  const { bytesRead } = await file.read(buffer, 0, buffer.length, 0);
-  if (bytesRead > FILE_BYTES_MAX) throw fail(`it is larger than ${FILE_BYTES_MAX} bytes`);
-  return buffer.toString('utf8', 0, bytesRead);
+  const bytes = await readUpTo(file, FILE_BYTES_MAX + 1);
+  if (bytes.length > FILE_BYTES_MAX) throw fail(`it is larger than ${FILE_BYTES_MAX} bytes`);
+  return bytes.toString('utf8');
 }

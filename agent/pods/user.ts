@@ -6,7 +6,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import type { DeepReadonly, PodSecurityContext, SecurityContext } from '#lib/api';
-import { StatusError } from '#lib/base';
+import { readUpTo, StatusError } from '#lib/base';
 
 export interface ProcessUser {
   readonly uid: number;
@@ -53,9 +53,9 @@ export async function resolveUser(
       `container has runAsNonRoot and image has non-numeric user (${userText}), cannot verify user is non-root`,
     );
   }
-  const simple = (userText === '' || userText === '0') && groupText === '' && runAsGroup === undefined;
-  const passwd = simple && userText !== '' ? [] : await accountLines(rootfs, 'etc/passwd');
-  const line = userText === '' ? undefined : passwd.find((p) => p[0] === userText || p[2] === userText);
+  const isPlainRoot = userText === '0' && groupText === '' && runAsGroup === undefined;
+  const passwd = userText === '' || isPlainRoot ? [] : await accountLines(rootfs, 'etc/passwd');
+  const line = passwd.find((p) => p[0] === userText || p[2] === userText);
   const uid = userText === '' ? 0 : idOf(userText, line?.[2], 'user');
   if (nonRoot && uid === 0)
     throw new StatusError(
@@ -100,10 +100,8 @@ export async function accountLines(rootfs: string, path: string): Promise<string
   }
   if (file === undefined) return [];
   try {
-    const buffer = Buffer.alloc(FILE_BYTES_MAX);
-    const { bytesRead } = await file.read(buffer, 0, FILE_BYTES_MAX, 0);
-    return buffer
-      .toString('utf8', 0, bytesRead)
+    return (await readUpTo(file, FILE_BYTES_MAX))
+      .toString('utf8')
       .split('\n')
       .filter((l) => l !== '')
       .map((l) => l.split(':'));

@@ -34,7 +34,7 @@ const RENEWAL_AFTER_MS = 1_000;
 export async function startSession(d: SessionDeps): Promise<Session> {
   await mkdir(d.folder, { recursive: true, mode: 0o700 });
   const folders = { folder: join(d.folder, 'desired'), memoryFolder: d.memoryFolder };
-  const { store, changes } = await DesiredStore.open(folders, d.log);
+  const { store, changes } = await DesiredStore.open(folders, d);
   const session = new RunningSession(d, store, await readEpoch(d.folder));
   if (changes.length > 0) d.onChange(changes);
   d.onSynced('disk');

@@ -2,18 +2,19 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { silentLogger } from '#lib/base';
+import { silentLogger, VirtualClock } from '#lib/base';
 import { DesiredStore } from './desired.ts';
 import type { DesiredChange } from './session.ts';
 
 let folder = '';
+const clock = new VirtualClock();
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'berth-desired-'));
 });
 afterEach(() => rm(folder, { recursive: true }));
 
 const open = (): ReturnType<typeof DesiredStore.open> =>
-  DesiredStore.open({ folder, memoryFolder: join(folder, 'memory') }, silentLogger);
+  DesiredStore.open({ folder, memoryFolder: join(folder, 'memory') }, { clock, log: silentLogger });
 
 function held(name: string, uid: string, extra: object = {}): Parameters<DesiredStore['upsert']>[0] {
   const object = { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: 'd', uid }, ...extra };
@@ -155,4 +156,32 @@ test('desired: what an older agent kept on the disk is used, and taken off it', 
   await store.flush();
   expect(await onDisk()).not.toContain('password');
   expect((await open()).changes.map(textOf)).toEqual(['+secrets db 1']);
+});
+
+test('desired: a status alone is written within a second, with what came after it; what is asked of the pod at once', async () => {
+  const { store } = await open();
+  const pod = (phase: string, more: object = {}): Parameters<DesiredStore['upsert']>[0] =>
+    held('p', '1', { metadata: { name: 'p', namespace: 'd', uid: '1', generation: 1, ...more }, status: { phase } });
+  const phaseOnDisk = async (): Promise<unknown> =>
+    JSON.parse(await readFile(join(folder, 'pods/d_p.json'), 'utf8')).status.phase;
+  const settled = async (): Promise<void> => {
+    await expect.poll(() => readdir(join(folder, 'pods'))).toEqual(['d_p.json']);
+  };
+  store.upsert(pod('New'));
+  await store.flush();
+  expect(await phaseOnDisk()).toBe('New');
+  for (const phase of ['Pending', 'Running']) expect(store.upsert(pod(phase))).toHaveLength(1);
+  await settled();
+  expect(await phaseOnDisk()).toBe('New');
+  await clock.advance(1_000);
+  await expect.poll(phaseOnDisk).toBe('Running');
+  store.upsert(pod('Ready'));
+  store.upsert(pod('Deleted', { deletionTimestamp: '2026-01-01T00:00:00Z' }));
+  await expect.poll(phaseOnDisk).toBe('Deleted');
+  store.upsert(pod('Ended', { deletionTimestamp: '2026-01-01T00:00:00Z' }));
+  store.remove('pods', 'd', 'p');
+  await expect.poll(() => readdir(join(folder, 'pods'))).toEqual([]);
+  await clock.advance(1_000);
+  await store.flush();
+  expect(await readdir(join(folder, 'pods'))).toEqual([]);
 });

@@ -2,13 +2,16 @@
  * The last known wish, in memory and on disk: what the control plane wants of this node, so that pods run on and come back
  * after a restart while it is away.
  *
- * How it lies there: wish-files.ts. Writes are coalesced per object and run behind; `flush` waits for them.
+ * How it lies there: wish-files.ts. Writes are coalesced per object and run behind; `flush` waits for them. What is new, gone,
+ * or asked otherwise is written at once. A pod's status comes back from the API three or four times while it starts, and is
+ * written up to a second later: it says what this node has on disk besides.
  *
  * Invariants: `upsert` and `remove` give exactly the changes that consumers must hear: a repeated state gives none, an
  * object replaced under its name (another uid) gives a remove and an upsert. Between `beginSync` and `endSync` nothing is
  * removed that was merely not sent yet; endSync gives the removals of what the control plane no longer names.
  */
-import { type Logger, messageOf } from '#lib/base';
+import type { KubeObject } from '#lib/api';
+import { type Clock, type Logger, messageOf, type Timer } from '#lib/base';
 import type { DesiredChange, DesiredResource } from './session.ts';
 import { parseObject, WishFiles, type WishFolders } from './wish-files.ts';
 
@@ -29,7 +32,7 @@ const RESOURCES: readonly DesiredResource[] = [
   'pods',
 ];
 
-interface Held {
+export interface SentObject {
   readonly resource: DesiredResource;
   readonly namespace: string;
   readonly name: string;
@@ -37,27 +40,39 @@ interface Held {
   readonly bytes: Buffer;
 }
 
+interface Held extends SentObject {
+  readonly asked: string | undefined;
+}
+
 const WRITES_AT_ONCE = 8;
+const STATUS_WAIT_MS = 1_000;
+
+export interface DesiredDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+}
 
 export class DesiredStore {
   readonly #files: WishFiles;
-  readonly #log: Logger;
+  readonly #d: DesiredDeps;
   readonly #held = new Map<string, Held>();
   /** Not yet named again since beginSync; undefined = no sync is under way. */
   #unseen: Set<string> | undefined;
   readonly #dirty = new Set<string>();
+  /** Of these only the status changed. */
+  readonly #soon = new Map<string, Timer>();
   #saving: Promise<void> | undefined;
 
-  private constructor(folders: WishFolders, log: Logger) {
-    this.#files = new WishFiles(folders, log);
-    this.#log = log;
+  private constructor(folders: WishFolders, d: DesiredDeps) {
+    this.#files = new WishFiles(folders, d.log);
+    this.#d = d;
   }
 
   static async open(
     folders: WishFolders,
-    log: Logger,
+    d: DesiredDeps,
   ): Promise<{ store: DesiredStore; changes: readonly DesiredChange[] }> {
-    const store = new DesiredStore(folders, log);
+    const store = new DesiredStore(folders, d);
     await store.#files.open(RESOURCES);
     const changes: DesiredChange[] = [];
     for (const resource of RESOURCES) changes.push(...(await store.#load(resource)));
@@ -81,22 +96,25 @@ export class DesiredStore {
     });
   }
 
-  upsert(o: Held): readonly DesiredChange[] {
+  upsert(o: SentObject): readonly DesiredChange[] {
     const id = idOf(o);
     this.#unseen?.delete(id);
     const before = this.#held.get(id);
     if (before?.bytes.equals(o.bytes)) return [];
     const object = parseObject(o.bytes);
     if (object === undefined) {
-      this.#log.error(
+      this.#d.log.error(
         { kind: o.resource, namespace: o.namespace, name: o.name },
         'the gateway sent an unreadable object',
       );
       return [];
     }
-    this.#held.set(id, o);
-    this.#save(id);
-    const replaced = before !== undefined && before.uid !== o.uid ? [removal(before)] : [];
+    const held = { ...o, asked: askedOf(object) };
+    this.#held.set(id, held);
+    const isReplaced = before !== undefined && before.uid !== o.uid;
+    if (before === undefined || isReplaced || held.asked === undefined || held.asked !== before.asked) this.#save(id);
+    else this.#saveSoon(id);
+    const replaced = isReplaced ? [removal(before)] : [];
     return [...replaced, { type: 'upsert', resource: o.resource, object }];
   }
 
@@ -112,6 +130,7 @@ export class DesiredStore {
 
   /** Until everything known now is on disk. */
   async flush(): Promise<void> {
+    for (const id of [...this.#soon.keys()]) this.#save(id);
     while (this.#saving !== undefined) await this.#saving;
   }
 
@@ -119,7 +138,7 @@ export class DesiredStore {
     const changes: DesiredChange[] = [];
     for (const { object, bytes, isWithheld, isExposed } of await this.#files.load(resource)) {
       const { namespace = '', name, uid = '' } = object.metadata;
-      const held = { resource, namespace, name, uid, bytes };
+      const held = { resource, namespace, name, uid, bytes, asked: askedOf(object) };
       this.#held.set(idOf(held), held);
       if (isExposed) this.#save(idOf(held));
       changes.push(
@@ -129,7 +148,17 @@ export class DesiredStore {
     return changes;
   }
 
+  #saveSoon(id: string): void {
+    if (this.#soon.has(id)) return;
+    this.#soon.set(
+      id,
+      this.#d.clock.after(STATUS_WAIT_MS, () => this.#save(id)),
+    );
+  }
+
   #save(id: string): void {
+    this.#soon.get(id)?.cancel();
+    this.#soon.delete(id);
     this.#dirty.add(id);
     this.#saving ??= this.#saveAll();
   }
@@ -148,9 +177,15 @@ export class DesiredStore {
     try {
       await this.#files.save(id, this.#held.get(id));
     } catch (e) {
-      this.#log.error({ id, err: messageOf(e) }, 'the wish could not be saved: a restart would miss it');
+      this.#d.log.error({ id, err: messageOf(e) }, 'the wish could not be saved: a restart would miss it');
     }
   }
+}
+
+/** The same while nothing but the status and what describes the object has changed; undefined: of such a kind that cannot be told. */
+function askedOf({ metadata }: KubeObject): string | undefined {
+  const { generation, deletionTimestamp = '' } = metadata;
+  return generation === undefined ? undefined : `${generation} ${deletionTimestamp}`;
 }
 
 /** API names hold neither slashes nor underscores. */

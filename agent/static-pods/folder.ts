@@ -7,7 +7,7 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { constants, open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Clock, type Ctx, messageOf, StatusError, Wake } from '#lib/base';
+import { type Clock, type Ctx, messageOf, readUpTo, StatusError, Wake } from '#lib/base';
 import type { PodObject } from '../pods/model.ts';
 import { fullName } from './full-name.ts';
 
@@ -168,10 +168,9 @@ async function readRegular(path: string, known: string | undefined): Promise<{ t
     const version = `${s.ino} ${s.size} ${s.mtimeNs} ${s.ctimeNs}`;
     if (version === known) return { version };
     if (s.size > FILE_BYTES_MAX) throw new StatusError('Invalid', `it is larger than ${FILE_BYTES_MAX} bytes`);
-    const buffer = Buffer.alloc(FILE_BYTES_MAX + 1);
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, 0);
-    if (bytesRead > FILE_BYTES_MAX) throw new StatusError('Invalid', `it is larger than ${FILE_BYTES_MAX} bytes`);
-    return { text: buffer.toString('utf8', 0, bytesRead), version };
+    const bytes = await readUpTo(file, FILE_BYTES_MAX + 1);
+    if (bytes.length > FILE_BYTES_MAX) throw new StatusError('Invalid', `it is larger than ${FILE_BYTES_MAX} bytes`);
+    return { text: bytes.toString('utf8'), version };
   } finally {
     await file.close();
   }

@@ -1,8 +1,8 @@
-import { chmod, mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, open, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { makePrivateFolder, removeDrafts, removeFile, removeFolder } from './files.ts';
+import { makePrivateFolder, readUpTo, removeDrafts, removeFile, removeFolder } from './files.ts';
 
 test('a private folder is for its owner only, made now or found open', async () => {
   const base = await mkdtemp(join(tmpdir(), 'berth-files-'));
@@ -42,5 +42,18 @@ test('a folder goes with all that is in it, but nothing that a link in it leads 
   await removeFile(join(other, '3'));
   expect(await readdir(other)).toEqual([]);
   await expect(removeFile(other)).rejects.toThrow(/EISDIR|EPERM/);
+  await rm(base, { recursive: true });
+});
+
+test('the beginning of a file: no more than asked for, in a buffer no larger than the file; a device reads as empty', async () => {
+  const base = await mkdtemp(join(tmpdir(), 'berth-files-'));
+  await writeFile(join(base, 'a'), 'hello');
+  await using file = await open(join(base, 'a'));
+  const whole = await readUpTo(file, 1 << 20);
+  expect(whole.toString()).toBe('hello');
+  expect(whole.buffer.byteLength).toBeLessThan(1 << 16);
+  expect((await readUpTo(file, 3)).toString()).toBe('hel');
+  await using device = await open('/dev/zero');
+  expect(await readUpTo(device, 10)).toHaveLength(0);
   await rm(base, { recursive: true });
 });

@@ -1,6 +1,6 @@
 /** Files that others read or that must survive a crash: write a temporary file, fsync, rename, fsync the folder. */
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, open, readdir, rename, rm, rmdir, unlink } from 'node:fs/promises';
+import { chmod, type FileHandle, mkdir, open, readdir, rename, rm, rmdir, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 /**
@@ -28,6 +28,22 @@ export async function writeFileAtomic(
     throw e;
   }
   if (o.durable !== false) await syncPath(dirname(path));
+}
+
+/**
+ * The beginning of a regular file, at most `bytesMax` bytes. It takes no more memory than the file has bytes: a buffer of the
+ * limit for each small file fragments the heap of malloc. What has no size (a pipe, a device, /proc) reads as empty.
+ */
+export async function readUpTo(file: FileHandle, bytesMax: number): Promise<Buffer> {
+  const { size } = await file.stat();
+  const buffer = Buffer.allocUnsafe(Math.min(size, bytesMax));
+  let used = 0;
+  while (used < buffer.length) {
+    const { bytesRead } = await file.read(buffer, used, buffer.length - used, used);
+    if (bytesRead === 0) break;
+    used += bytesRead;
+  }
+  return buffer.subarray(0, used);
 }
 
 /** Of a failed call: there is nothing at that path. */

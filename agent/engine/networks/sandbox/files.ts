@@ -4,6 +4,7 @@
  */
 import { constants, mkdir, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readUpTo } from '#lib/base';
 import { parseResolvConf } from '../../../network/dns/upstream.ts';
 import { badParameter } from '../../http/contract.ts';
 
@@ -114,9 +115,7 @@ export async function changeHosts(folder: string, o: { gone: readonly string[]; 
 async function readBounded(path: string): Promise<string> {
   const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   try {
-    const buffer = Buffer.alloc(FILE_BYTES_MAX);
-    const { bytesRead } = await file.read(buffer, 0, FILE_BYTES_MAX, 0);
-    return buffer.subarray(0, bytesRead).toString();
+    return (await readUpTo(file, FILE_BYTES_MAX)).toString();
   } finally {
     await file.close();
   }
