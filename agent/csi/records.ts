@@ -94,6 +94,8 @@ export class VolumeRecords {
   }
 
   async removePodFolder(podUid: string): Promise<void> {
+    // Few pods have one.
+    if ((await lstat(join(this.#folders.pods, podUid)).catch(() => undefined)) === undefined) return;
     for (const folder of [
       this.#podFolder(podUid),
       join(this.#folders.pods, podUid, 'volumes'),

@@ -2,7 +2,8 @@
  * The OCI bundle of a container: `<state folder>/.bundles/<id>/config.json`, to which `config.json` in the container's folder
  * leads. Its environment and arguments may hold values of Secrets, so it lies in memory (ADR 22); nobody needs it after a reboot.
  */
-import { lstat, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { lstat, readdir, readFile, rename, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { removeFolder } from '#lib/base';
 import type { OciSpec } from './oci-spec.ts';
@@ -18,7 +19,7 @@ export interface BundlePlace {
 
 /** The container's folder is there. */
 export async function writeBundle(p: BundlePlace, spec: OciSpec): Promise<void> {
-  await writeText(p, JSON.stringify(spec));
+  writeText(p, JSON.stringify(spec));
   await symlink(join(bundleFolder(p), NAME), join(p.folder, NAME));
 }
 
@@ -31,7 +32,7 @@ export async function hideBundle(p: BundlePlace): Promise<void> {
   const path = join(p.folder, NAME);
   const found = await lstat(path).catch(() => undefined);
   if (found?.isFile() !== true) return;
-  await writeText(p, await readFile(path, 'utf8'));
+  writeText(p, await readFile(path, 'utf8'));
   const link = join(p.folder, `${NAME}.link`);
   await rm(link, { force: true });
   await symlink(join(bundleFolder(p), NAME), link);
@@ -46,9 +47,10 @@ export async function sweepBundles(stateFolder: string, containers: string): Pro
   }
 }
 
-async function writeText(p: BundlePlace, text: string): Promise<void> {
-  await mkdir(bundleFolder(p), { recursive: true, mode: 0o700 });
-  await writeFile(join(bundleFolder(p), NAME), text, { mode: 0o600 });
+/** In memory: no disk is waited for. */
+function writeText(p: BundlePlace, text: string): void {
+  mkdirSync(bundleFolder(p), { recursive: true, mode: 0o700 });
+  writeFileSync(join(bundleFolder(p), NAME), text, { mode: 0o600 });
 }
 
 function bundlesFolder(stateFolder: string): string {

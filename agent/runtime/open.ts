@@ -260,10 +260,12 @@ class OciRuntime implements OpenRuntime, ContainerHost {
   async #endUnconfined(container: Container, pid: number, c: Ctx): Promise<void> {
     const spec = await readJson<OciSpec>(join(container.folder, 'config.json'));
     if (spec === undefined) return;
-    await checkConfined(spec, pid, container.file.runtime).catch(async (err: unknown) => {
+    try {
+      checkConfined(spec, pid, container.file.runtime);
+    } catch (err) {
       c.log.error({ err, container: container.id }, 'an adopted container lacks its filter: it is ended');
       await container.kill(constants.signals.SIGKILL, true, c);
-    });
+    }
   }
 
   async #start(
@@ -278,7 +280,7 @@ class OciRuntime implements OpenRuntime, ContainerHost {
       begun = true;
       /* A container is told of only when its record would outlive a power loss; the program itself would not. */
       const [state] = await allEnded([container.start(o.beforeRun, c), syncRecord(container.folder)]);
-      await checkConfined(o.spec, state.pid, binary.path);
+      checkConfined(o.spec, state.pid, binary.path);
       return state;
     } catch (e) {
       await this.#undoStart(container, begun);

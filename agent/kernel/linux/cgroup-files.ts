@@ -1,4 +1,5 @@
 /** The plain files of cgroup folders: read, written, emptied and removed. Source: cgroups(7). */
+import { closeSync, openSync, writeSync } from 'node:fs';
 import { readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, StatusError } from '#lib/base';
@@ -11,7 +12,9 @@ export async function write(
   ignored: readonly string[] = [],
 ): Promise<void> {
   try {
-    await writeFile(join(folder, name), text, { flag: 'r+' });
+    const path = join(folder, name);
+    if (name.startsWith('memory.')) await writeFile(path, text, { flag: 'r+' });
+    else writeNow(path, text);
   } catch (e) {
     const code = codeOf(e);
     if (ignored.includes(code)) return;
@@ -19,6 +22,16 @@ export async function write(
     throw new StatusError(kind, `cannot write ${JSON.stringify(text)} to ${folder}/${name}: ${messageOf(e)}`, {
       cause: e,
     });
+  }
+}
+
+/** Nothing waits in the kernel for it, as a memory limit may for reclaim: a thread's wake-up, three of them, would be dearer. */
+function writeNow(path: string, text: string): void {
+  const fd = openSync(path, 'r+');
+  try {
+    writeSync(fd, text);
+  } finally {
+    closeSync(fd);
   }
 }
 

@@ -3,7 +3,8 @@
  * that has none of our controllers). A controller that is not mounted is skipped, a limit that is not set is not written.
  * Source: kernel Documentation/admin-guide/cgroup-v1/*, cgroup-v2.rst.
  */
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Ctx, StatusError } from '#lib/base';
 import type { CgroupFacts, CgroupLimits, Cgroups, CgroupUsage } from '../kernel.ts';
@@ -170,7 +171,7 @@ export class LinuxCgroups implements Cgroups {
 
   /** Where it is is asked anew: somebody may have moved it. */
   async #moveToOwn(): Promise<void> {
-    const own = ownProcsFile(this.mounts, await readFile('/proc/self/cgroup', 'utf8'));
+    const own = ownProcsFile(this.mounts, readFileSync('/proc/self/cgroup', 'utf8'));
     if (own !== undefined) await writeFile(own, '0', { flag: 'r+' });
   }
 

@@ -6,7 +6,7 @@
  */
 import { chmod, mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { allEnded, type Ctx, isKind, messageOf, raceAbort, removeFile } from '#lib/base';
+import { allEnded, type Ctx, isKind, isMissing, messageOf, raceAbort, removeFile } from '#lib/base';
 import { containerDevices } from '../../devices/container-devices.ts';
 import type { Image } from '../../images/images.ts';
 import { isolate } from '../../runtime/isolation/isolate.ts';
@@ -311,13 +311,15 @@ async function terminationFile(sandbox: Sandbox, container: string, attempt: num
   return path;
 }
 
-/** The log file, and the link that log collectors look for. */
+/** Where the log will be (the runtime makes its folder), and the link that log collectors look for. */
 async function prepareLog(d: PodDeps, pod: PodObject, container: string, attempt: number, id: string): Promise<string> {
   const path = logPath(d, pod, container, attempt);
   const link = logLink(d, pod, container, id);
-  await Promise.all([mkdir(dirname(path), { recursive: true }), mkdir(dirname(link), { recursive: true })]);
-  await removeFile(link);
-  await symlink(path, link);
+  await symlink(path, link).catch(async (e: unknown) => {
+    if (!isMissing(e)) throw e;
+    await mkdir(dirname(link), { recursive: true });
+    await symlink(path, link);
+  });
   return path;
 }
 

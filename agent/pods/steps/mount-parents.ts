@@ -12,12 +12,12 @@ const LINKS_MAX = 40;
 
 /** `targets`: absolute in the container. `owner`: of what is made. What cannot be made is left to the runtime, whose error says why. */
 export async function makeMountParents(rootfs: string, targets: readonly string[], owner = 0): Promise<void> {
-  for (const target of targets) await makeParents(rootfs, target, owner);
+  const parents = new Set(targets.map((target) => partsOf(target).slice(0, -1).join('/')));
+  for (const parent of parents) await makeFolders(rootfs, parent, owner);
 }
 
-async function makeParents(rootfs: string, target: string, owner: number): Promise<void> {
-  const left = partsOf(target);
-  left.pop();
+async function makeFolders(rootfs: string, folder: string, owner: number): Promise<void> {
+  const left = partsOf(folder);
   let at: string[] = [];
   let links = 0;
   for (let part = left.shift(); part !== undefined; part = left.shift()) {

@@ -3,6 +3,7 @@
  * `<folder>/<uid>/`, whose `pod.json` is written before anything else, so that a crash leaves nothing without an owner.
  * All steps are idempotent: after an agent restart the same calls re-adopt what exists.
  */
+import { readFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { allEnded, type Ctx, removeFile, removeFolder, StatusError, writeFileAtomic } from '#lib/base';
@@ -206,8 +207,8 @@ async function writeEtc(
 ): Promise<void> {
   const clusterDomain = d.settings.clusterDomain();
   const etc = join(o.folder, 'etc');
-  const upstream = await readFile('/etc/resolv.conf', 'utf8').catch(() => '');
-  const nodeHosts = pod.spec.hostNetwork ? await readFile('/etc/hosts', 'utf8').catch(() => '') : '';
+  const upstream = hostFile('/etc/resolv.conf');
+  const nodeHosts = pod.spec.hostNetwork ? hostFile('/etc/hosts') : '';
   await Promise.all([
     writeFile(join(etc, 'hosts'), hostsText(pod, { podIps: [o.podIp], clusterDomain, hostFile: nodeHosts })),
     writeFile(
@@ -217,6 +218,15 @@ async function writeEtc(
     writeFile(join(etc, 'hostname'), `${o.hostname}\n`),
   ]);
   await giveToPod(o.userNamespace, ...['hosts', 'resolv.conf', 'hostname'].map((name) => join(etc, name)));
+}
+
+/** '' where the node has none. */
+function hostFile(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
 }
 
 /**
@@ -233,10 +243,9 @@ export async function removeSandbox(d: PodDeps, pod: PodObject, c: Ctx): Promise
   await d.kernel.cgroups.remove(podCgroup(d, pod), c);
 }
 
-/** The last trace of a pod on this node: volumes, logs, folder. */
+/** The last trace of a pod on this node, whose sandbox is gone: logs, folder. */
 export async function removePodFiles(d: PodDeps, pod: PodObject, c: Ctx): Promise<void> {
   const uid = pod.metadata.uid ?? '';
-  await d.volumes.cleanup(uid, c);
   await removeLogs(d, pod);
   await d.kernel.removeTree(podFolder(d, uid), c);
   await d.userNamespaces.release(uid);
