@@ -4,10 +4,10 @@
  */
 import { type Ctx, raceAbort } from '#lib/base';
 import type { Programs } from '../kernel/kernel.ts';
-import { GONE, runBatch } from './iproute.ts';
+import { GONE, linkRemovals, runBatch } from './iproute.ts';
 
-/** The kernel takes milliseconds for each, and nobody waits for a link behind hundreds of others. */
-const LINKS_MAX = 32;
+/** The kernel takes a millisecond for each, and nobody waits for a link behind hundreds of others. */
+const LINKS_MAX = 128;
 
 interface Waiting {
   readonly link: string;
@@ -40,7 +40,7 @@ export class LinkRemovals {
     this.#isRunning = true;
     while (this.#waiting.length > 0) {
       const now = this.#waiting.splice(0, LINKS_MAX);
-      const lines = [...new Set(now.map((w) => `link del ${w.link}`))];
+      const lines = linkRemovals(now.map((w) => w.link));
       try {
         await runBatch(this.#programs, { program: 'ip', lines, ignore: GONE }, this.#c);
         for (const w of now) w.resolve();

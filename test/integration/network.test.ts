@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { GONE, linkRemovals } from '../../agent/network/iproute.ts';
 import type { Host, Pod } from '../harness/network-lab.ts';
 import { inside, Lab } from '../harness/network-lab.ts';
 import {
@@ -54,6 +55,21 @@ describe.skipIf(process.getuid?.() !== 0)('network on two hosts (root)', () => {
     const times = await Promise.all([h1.timed('sync', table), h2.timed('sync', table)]);
     return Math.max(...times.map((t) => t.ms));
   }
+
+  test('links that go together: all of them, though one has gone before, and no other', async () => {
+    const ip = (lines: readonly string[]): Promise<string> =>
+      inside(h1.netns, 'sh', '-c', `printf '${lines.join('\\n')}\\n' | ip -force -batch - 2>&1; true`);
+    const names = ['gone1', 'gone2', 'gone3', 'stays'];
+    await ip(names.map((name) => `link add ${name} type bridge`));
+    await ip(['link del gone2']);
+    const told = await ip(linkRemovals(['gone1', 'gone2', 'gone3']));
+    expect(told.split('\n').filter((l) => l !== '' && !/^Command failed/.test(l) && !GONE.test(l))).toEqual([]);
+    const links = await inside(h1.netns, 'ip', '-o', 'link', 'show', 'type', 'bridge');
+    expect(links.match(/gone\d|stays/g)).toEqual(['stays']);
+    const again = await ip(linkRemovals(['gone1', 'gone3']));
+    expect(again.split('\n').filter((l) => l !== '' && !/^Command failed/.test(l) && !GONE.test(l))).toEqual([]);
+    await ip(['link del stays']);
+  });
 
   test('pods reach each other on one host and across hosts without translation', async () => {
     expect(await talk(a1.netns, b1.ip, 8080)).toEqual({ [`b1 ${a1.ip}`]: 3 });

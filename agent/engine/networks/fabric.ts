@@ -5,7 +5,7 @@
 import { type Ctx, messageOf, StatusError } from '#lib/base';
 import type { Programs } from '../../kernel/kernel.ts';
 import { Coalesced } from '../../network/coalesced.ts';
-import { GONE, ipJson, runBatch } from '../../network/iproute.ts';
+import { GONE, ipJson, linkRemovals, runBatch } from '../../network/iproute.ts';
 import { UdpFlows, udpPaths } from '../../network/services/stale-udp.ts';
 import { TableWriter } from '../../network/services/table-writer.ts';
 import { syncForwarding } from './forwarding.ts';
@@ -150,7 +150,7 @@ export class Fabric {
 
   async disconnect(endpoints: readonly EndpointRecord[], c: Ctx): Promise<void> {
     const links = endpoints.filter((e) => e.link !== '');
-    const lines = links.map((e) => `link del ${vethName(this.#names, e.endpointId)}`);
+    const lines = linkRemovals(links.map((e) => vethName(this.#names, e.endpointId)));
     await runBatch(this.#programs, { program: 'ip', lines, ignore: GONE }, c);
   }
 
@@ -197,7 +197,7 @@ export class Fabric {
       if (s.phase !== 'closed') for (const e of s.endpoints) held.add(vethName(this.#names, e.endpointId));
     const strays = before.filter((name) => !held.has(name));
     if (strays.length > 0) c.log.info({ links: strays }, 'links that no container owns are removed');
-    const lines = strays.map((name) => `link del ${name}`);
+    const lines = linkRemovals(strays);
     await runBatch(this.#programs, { program: 'ip', lines, ignore: GONE }, c);
   }
 
