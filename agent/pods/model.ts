@@ -71,7 +71,13 @@ export interface ContainerObservation {
 export type SandboxObservation =
   | { readonly phase: 'absent' }
   | { readonly phase: 'ready'; readonly podIp: string; readonly readyAtMs: number }
-  | { readonly phase: 'failed'; readonly message: string; readonly retryAtMs: number };
+  | {
+      readonly phase: 'failed';
+      readonly message: string;
+      readonly retryAtMs: number;
+      /** An earlier agent made it, and its address is still held: it is only looked after again. */
+      readonly isHeld?: true;
+    };
 
 /** Why a pod on this node can not go on (admission on the node, deadline): phase Failed with this reason. */
 export interface PodFailure {

@@ -10,6 +10,7 @@ import {
   type PodObject,
   type PodObservation,
   type ResizeObservation,
+  type SandboxObservation,
   succeeded,
 } from './model.ts';
 import { type RestartPolicy, runsAgain } from './restart.ts';
@@ -70,7 +71,7 @@ export function conditionsOf(pod: PodObject, seen: PodObservation, phase: PodPha
     .map((c) => c.spec.name);
   const doneReason = phase === 'Succeeded' ? 'PodCompleted' : 'PodFailed';
   const own: Omit<PodCondition, 'lastProbeTime' | 'lastTransitionTime'>[] = [
-    condition('PodReadyToStartContainers', seen.sandbox.phase === 'ready'),
+    condition('PodReadyToStartContainers', hasSandbox(seen.sandbox, known)),
     initialised
       ? condition('Initialized', true, terminal && phase === 'Succeeded' ? 'PodCompleted' : undefined)
       : condition(
@@ -101,6 +102,12 @@ export function conditionsOf(pod: PodObject, seen: PodObservation, phase: PodPha
     withTime(scheduled ?? condition('PodScheduled', true), known, nowText, pod.metadata.generation),
     ...kept,
   ];
+}
+
+/** One that an earlier agent had ready, and that stands, is no less ready while this agent looks after it again. */
+function hasSandbox(sandbox: SandboxObservation, known: readonly { type: string; status: string }[]): boolean {
+  if (sandbox.phase !== 'failed' || sandbox.isHeld !== true) return sandbox.phase === 'ready';
+  return known.some((c) => c.type === 'PodReadyToStartContainers' && c.status === 'True');
 }
 
 /** Source: KEP-5532, pkg/kubelet/status/generate.go (GenerateAllContainersRestartingCondition). */

@@ -190,7 +190,14 @@ describe('an agent that was away (KEP-1287)', () => {
     next.want(pod('a', same('1', '64Mi'), { generation: 2 }));
     await node.until(() => node.reports.length > reports, 'a report');
     expect(inForce('a')).toEqual({ cpu: '1', memory: '64Mi' });
-    expect(node.events.slice(events).filter((e) => e.reason === 'ResizeDeferred')).toEqual([]);
+    await node.pass(100);
+    expect(node.events.slice(events).filter((e) => e.reason.startsWith('Resize'))).toEqual([]);
+    expect(
+      node.reports
+        .slice(reports)
+        .flatMap((r) => r.status.conditions ?? [])
+        .map((x) => x.type),
+    ).not.toContain('PodResizeInProgress');
     expect(node.running).toEqual(['a/0']);
   });
 });

@@ -44,6 +44,8 @@ export interface ResizeRecord {
   readonly allocated: Readonly<Record<string, Resources>>;
   /** By container id. */
   readonly inForce: Readonly<Record<string, Resources>>;
+  /** False when all of it is in force. Absent, in an earlier version's record, it counts as true. */
+  readonly isDue?: boolean;
 }
 
 export interface ResizeHost {
@@ -74,7 +76,7 @@ export class PodResize {
       const given = adopted?.resize?.allocated[name] ?? adopted?.attempts.get(name)?.latest.resources;
       this.#allocated.set(name, given ?? resources);
     }
-    this.#isPodDue = adopted?.resize !== undefined;
+    this.#isPodDue = adopted?.resize !== undefined && adopted.resize.isDue !== false;
     d.allocations.set(this.#asAllocated());
   }
 
@@ -239,7 +241,7 @@ export class PodResize {
 
   async #save(pod: PodObject, inForce: Readonly<Record<string, Resources>>): Promise<void> {
     const allocated = Object.fromEntries([...this.#allocated].map(([name, r]) => [name, r ?? {}]));
-    const record: ResizeRecord = { allocated, inForce };
+    const record: ResizeRecord = { allocated, inForce, isDue: this.#isPodDue };
     await writeFileAtomic(recordPath(this.#d, pod.metadata.uid ?? ''), JSON.stringify(record), { mode: 0o600 });
   }
 }

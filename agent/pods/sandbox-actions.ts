@@ -87,8 +87,9 @@ export class SandboxActions {
   }
 
   /** Parts of one may be there: a terminal pod gives them back, any other goes on from there. */
-  adoptRemains(): void {
-    this.#seen = { phase: 'failed', message: 'left by an earlier agent', retryAtMs: 0 };
+  adoptRemains(o: { isHeld: boolean } = { isHeld: false }): void {
+    const held = o.isHeld ? ({ isHeld: true } as const) : {};
+    this.#seen = { phase: 'failed', message: 'left by an earlier agent', retryAtMs: 0, ...held };
   }
 
   retryNow(): void {

@@ -507,9 +507,12 @@ describe('ends', () => {
     const waiting = () => node.status('u')?.containerStatuses?.[0]?.state?.waiting?.message;
     await node.until(() => waiting()?.startsWith('back-off 10s') === true, 'the first back-off');
     await agent[Symbol.asyncDispose]();
+    const reports = node.reports.length;
     (await node.agent()).want({ ...pod, status: node.status('u') } as PodObject);
     await node.pass(500);
     expect(waiting()).toMatch(/^back-off 10s/);
+    const told = node.reports.slice(reports).flatMap((r) => r.status.conditions ?? []);
+    expect(told.filter((x) => x.type === 'PodReadyToStartContainers' && x.status !== 'True')).toEqual([]);
   });
 
   test('the deadline in the middle of a pull gives everything back', async () => {

@@ -218,7 +218,7 @@ export class PodWorker implements AsyncDisposable {
     const running = [...a.attempts.values()].find((x) => x.latest.state.phase === 'running');
     const podIp = this.#pod.spec.hostNetwork ? this.#d.settings.nodeIp : a.podIp;
     if (running === undefined || podIp === undefined) {
-      this.#sandbox.adoptRemains();
+      this.#sandbox.adoptRemains({ isHeld: a.podIp !== undefined });
       return;
     }
     this.#sandbox.adopt(running.latest.sandbox, podIp);

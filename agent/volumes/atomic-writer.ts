@@ -9,6 +9,7 @@
  * any two steps leaves a readable volume, and the next write cleans up.
  * Source: kubernetes pkg/volume/util/atomic_writer.go.
  */
+import type { Stats } from 'node:fs';
 import {
   chmod,
   chown,
@@ -17,14 +18,15 @@ import {
   mkdir,
   mkdtemp,
   readdir,
+  readFile,
   readlink,
   rename,
   rm,
   symlink,
   writeFile,
 } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { type Clock, timeText } from '#lib/base';
+import { dirname, join, relative } from 'node:path';
+import { type Clock, isMissing, timeText } from '#lib/base';
 import type { VolumeOwner } from './owner.ts';
 import type { Payload, PayloadFile } from './payload.ts';
 
@@ -60,6 +62,59 @@ export async function hasPayload(target: string): Promise<boolean> {
   return (await linkTarget(join(target, DATA))) !== undefined;
 }
 
+/**
+ * True when exactly this is there, whole and reachable, written by whatever process: writing it again would wake all who watch
+ * the files. Source: kubernetes pkg/volume/util/atomic_writer.go (shouldWritePayload).
+ */
+export async function holdsPayload(target: string, payload: Payload, owner: VolumeOwner): Promise<boolean> {
+  const current = await linkTarget(join(target, DATA));
+  if (current === undefined || current.includes('/')) return false;
+  try {
+    const tops = new Set([...payload.keys()].map((path) => path.split('/')[0] ?? path));
+    const wanted = [DATA, current, ...tops];
+    const present = new Set(await readdir(target));
+    if (present.size !== wanted.length || !wanted.every((name) => present.has(name))) return false;
+    for (const name of tops) if ((await linkTarget(join(target, name))) !== join(DATA, name)) return false;
+    const folders = [target, join(target, current)];
+    const names = new Set<string>();
+    for (const entry of await readdir(join(target, current), { recursive: true, withFileTypes: true })) {
+      const path = join(entry.parentPath, entry.name);
+      if (entry.isDirectory()) folders.push(path);
+      else names.add(relative(join(target, current), path));
+    }
+    for (const path of folders)
+      if (!isOwned(await lstat(path), { uid: owner.uid, gid: owner.gid, mode: folderMode(owner) })) return false;
+    if (names.size !== payload.size) return false;
+    for (const [path, file] of payload)
+      if (!names.has(path) || !(await holdsFile(join(target, current, path), file, owner))) return false;
+    return true;
+  } catch (e) {
+    if (isMissing(e)) return false;
+    throw e;
+  }
+}
+
+async function holdsFile(path: string, file: PayloadFile, owner: VolumeOwner): Promise<boolean> {
+  const found = await lstat(path);
+  if (!found.isFile() || found.size !== file.data.length || !isOwned(found, ownerOf(file, owner))) return false;
+  return file.data.equals(await readFile(path));
+}
+
+interface Ownership {
+  readonly uid: number;
+  readonly gid: number;
+  readonly mode: number;
+}
+
+function isOwned(found: Stats, wanted: Ownership): boolean {
+  return found.uid === wanted.uid && found.gid === wanted.gid && (found.mode & 0o7777) === wanted.mode;
+}
+
+function ownerOf(file: PayloadFile, owner: VolumeOwner): Ownership {
+  const uid = file.uid === undefined ? owner.uid : owner.uidOf(file.uid);
+  return { uid, gid: owner.gid, mode: owner.isShared ? file.mode | 0o440 : file.mode };
+}
+
 async function fill(fresh: string, payload: Payload, owner: VolumeOwner): Promise<void> {
   await setOwner(fresh, owner, folderMode(owner));
   const folders = new Set<string>();
@@ -74,8 +129,8 @@ async function fill(fresh: string, payload: Payload, owner: VolumeOwner): Promis
 
 async function writeOne(path: string, file: PayloadFile, owner: VolumeOwner): Promise<void> {
   await writeFile(path, file.data, { mode: 0o600, flag: 'wx' });
-  const uid = file.uid === undefined ? owner.uid : owner.uidOf(file.uid);
-  await setOwner(path, { uid, gid: owner.gid }, owner.isShared ? file.mode | 0o440 : file.mode);
+  const wanted = ownerOf(file, owner);
+  await setOwner(path, wanted, wanted.mode);
 }
 
 async function setOwner(path: string, o: { uid: number; gid: number }, mode: number): Promise<void> {

@@ -15,7 +15,7 @@ import { allEnded, isKind, makePrivateFolder, StatusError } from '#lib/base';
 import type { CsiVolumes } from '../csi/volumes.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { UserNamespace } from '../user-namespaces/ranges.ts';
-import { hasPayload, writePayload } from './atomic-writer.ts';
+import { hasPayload, holdsPayload, writePayload } from './atomic-writer.ts';
 import { ClaimVolumes, type ClaimVolumesOptions } from './claim-volumes.ts';
 import { configMapPayload } from './configmap.ts';
 import { downwardPayload } from './downwardapi.ts';
@@ -60,7 +60,7 @@ class NodeVolumes implements Volumes {
   readonly #o: VolumesOptions;
   readonly #tokens: TokenCache;
   readonly #claims: ClaimVolumes;
-  /** Pod uid -> volume -> digest of what this process wrote. */
+  /** Pod uid -> volume -> digest of what this process wrote, or found written. */
   readonly #written = new Map<string, Map<string, string>>();
   readonly #writing = new Map<string, Promise<string>>();
   #memory: Promise<void> | undefined;
@@ -222,8 +222,10 @@ class NodeVolumes implements Volumes {
     const owner = this.#ownerOf(pod);
     const digest = payloadDigest(payload, owner);
     const written = this.#written.get(uid) ?? new Map<string, string>();
-    if (written.get(volume.name) === digest && (await hasPayload(target))) return target;
-    await writePayload(target, payload, { owner, clock: c.clock });
+    const known = written.get(volume.name);
+    const isThere =
+      known === undefined ? await holdsPayload(target, payload, owner) : known === digest && (await hasPayload(target));
+    if (!isThere) await writePayload(target, payload, { owner, clock: c.clock });
     written.set(volume.name, digest);
     this.#written.set(uid, written);
     return target;

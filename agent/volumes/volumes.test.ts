@@ -164,6 +164,41 @@ describe('configMap volumes', () => {
     expect(await texts(target)).toEqual({ a: '1' });
     expect((await readdir(target)).length).toBe(3);
   });
+
+  test('what an earlier agent wrote stays where nothing has changed: who watches the files hears nothing', async () => {
+    setConfigMap('cfg', { a: '1', 'b/c': '2' });
+    const p = pod({ name: 'v', configMap: { name: 'cfg' } });
+    const { hostPath } = await volumes.prepare({ pod: p, volumeName: 'v' }, c);
+    const first = await readlink(join(hostPath, '..data'));
+    const afterNext = async (): Promise<string> => {
+      const sources = { ...noSources, configMap: (ns: string, name: string) => configMaps.get(`${ns}/${name}`) };
+      await (await openVolumes({ kernel, folder, sources, storage: noStorage }, c)).update(p, c);
+      expect(await texts(hostPath)).toEqual(configMaps.get('ns/cfg')?.data);
+      return await readlink(join(hostPath, '..data'));
+    };
+    expect(await afterNext()).toBe(first);
+    const damages: readonly (() => Promise<void>)[] = [
+      async () => setConfigMap('cfg', { a: '3', 'b/c': '2' }),
+      async () => setConfigMap('cfg', { a: '3', 'b/c': '2', d: '' }),
+      async () => setConfigMap('cfg', { a: '3', 'b/c': '2' }),
+      () => writeFile(join(hostPath, 'a'), ''),
+      () => chmod(join(hostPath, 'a'), 0o600),
+      () => chmod(join(hostPath, '..data/b'), 0o700),
+      () => chmod(hostPath, 0o700),
+      () => rm(join(hostPath, 'a')),
+      () => mkdir(join(hostPath, '..2020_01_01_00_00_00.half')),
+    ];
+    let last = first;
+    for (const damage of damages) {
+      await damage();
+      const next = await afterNext();
+      expect(next, String(damage)).not.toBe(last);
+      expect((await stat(join(hostPath, 'a'))).mode & 0o777).toBe(0o644);
+      expect((await readdir(hostPath)).length).toBe(configMaps.get('ns/cfg')?.data?.['d'] === undefined ? 4 : 5);
+      last = next;
+    }
+    expect(await afterNext()).toBe(last);
+  });
 });
 
 test('nobody but root gets at the files from outside of the containers, also where an older folder was open', async () => {
