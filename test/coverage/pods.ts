@@ -335,7 +335,9 @@ export const SURVIVAL: Line = {
       [RUNTIME, 'a supervisor killed at any instant of the start'],
       [RUNTIME, 'supervisor killed: still running, same pid'],
     ]),
-    none('agent upgraded', 'no test runs two versions of the agent against each other (docs/plan/issue-4.md)'),
+    unit('agent upgraded', [['agent/earlier-home/earlier-home.test.ts', 'pods are told of as before']], {
+      note: 'the home that an earlier commit left, with the answers of its supervisors; the commits themselves only by hand',
+    }),
     real('agent ends in order', [['test/e2e/shutdown.test.ts', 'an agent that ends while its host runs on']]),
     real('re-adopted: pid and start time', [[RUNTIME, 'supervisor and container killed while no agent runs']], {
       note: 'a pid that another process has got meanwhile is shown nowhere',
