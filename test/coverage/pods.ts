@@ -336,7 +336,7 @@ export const SURVIVAL: Line = {
       [RUNTIME, 'supervisor killed: still running, same pid'],
     ]),
     unit('agent upgraded', [['agent/earlier-home/earlier-home.test.ts', 'pods are told of as before']], {
-      note: 'the home that an earlier commit left, with the answers of its supervisors; the commits themselves only by hand',
+      note: 'the home that an earlier commit left, with the answers of its supervisors; successors of these: test/integration/earlier-home.test.ts. Commits themselves only by hand',
     }),
     real('agent ends in order', [['test/e2e/shutdown.test.ts', 'an agent that ends while its host runs on']]),
     real('re-adopted: pid and start time', [[RUNTIME, 'supervisor and container killed while no agent runs']], {
