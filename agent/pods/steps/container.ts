@@ -311,10 +311,11 @@ async function terminationFile(sandbox: Sandbox, container: string, attempt: num
   return path;
 }
 
-/** Where the log will be (the runtime makes its folder), and the link that log collectors look for. */
+/** The log's folder, and the link that log collectors look for: it is found again by the folder, which is there before it. */
 async function prepareLog(d: PodDeps, pod: PodObject, container: string, attempt: number, id: string): Promise<string> {
   const path = logPath(d, pod, container, attempt);
   const link = logLink(d, pod, container, id);
+  await mkdir(dirname(path), { recursive: true });
   await symlink(path, link).catch(async (e: unknown) => {
     if (!isMissing(e)) throw e;
     await mkdir(dirname(link), { recursive: true });
