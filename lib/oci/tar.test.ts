@@ -26,10 +26,12 @@ async function* pieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Arr
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
 }
 
-async function readAll(bytes: Uint8Array, size = 1000): Promise<Whole[]> {
+async function readAll(bytes: Uint8Array, size = 1000, asksAtOnce = false): Promise<Whole[]> {
   const out: Whole[] = [];
   for await (const { header, body } of readTar(pieces(bytes, size))) {
     const parts: Buffer[] = [];
+    const all = asksAtOnce ? body.atOnce() : undefined;
+    if (all !== undefined) parts.push(Buffer.from(all));
     for await (const p of body) parts.push(Buffer.from(p));
     out.push({ header, data: Buffer.concat(parts) });
   }
@@ -92,10 +94,12 @@ describe('tar: laws', () => {
       fc.asyncProperty(fc.array(entry, { maxLength: 8 }), fc.integer({ min: 1, max: 3000 }), async (entries, size) => {
         const bytes = await tarBytes(entries);
         expect(bytes.length % 512).toBe(0);
-        const back = await readAll(bytes, size);
-        expect(back.map((e) => ({ header: sorted(e.header), data: e.data }))).toEqual(
-          entries.map((e) => ({ header: sorted(e.header), data: e.data })),
-        );
+        for (const asksAtOnce of [false, true]) {
+          const back = await readAll(bytes, size, asksAtOnce);
+          expect(back.map((e) => ({ header: sorted(e.header), data: e.data }))).toEqual(
+            entries.map((e) => ({ header: sorted(e.header), data: e.data })),
+          );
+        }
       }),
       { numRuns: 150 },
     );

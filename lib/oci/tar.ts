@@ -19,7 +19,12 @@ import {
 export interface TarEntry {
   readonly header: TarHeader;
   /** The file's bytes. Must be consumed, or left alone, before the next entry is asked for; what is left is skipped. */
-  readonly body: AsyncIterable<Buffer>;
+  readonly body: TarBody;
+}
+
+export interface TarBody extends AsyncIterable<Buffer> {
+  /** All that is left of it, where it has come already, else undefined: a turn of the loop for each small file is dear. */
+  atOnce(): Buffer | undefined;
 }
 
 /**
@@ -43,8 +48,8 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
       const size = bodyBytes(raw, pax);
       const body = new Body(bytes, size);
       yield { header, body };
-      await body.skipRest();
-      await bytes.skip(paddingOf(size));
+      const rest = body.left + paddingOf(size);
+      if (bytes.takeNow(rest) === undefined) await bytes.skip(rest);
     }
     await bytes.drain();
   } finally {
@@ -134,7 +139,7 @@ async function readExtensions(
   onGlobals: (records: Map<string, Buffer>) => void,
 ): Promise<ReturnType<typeof readRawHeader>> {
   for (;;) {
-    const block = await bytes.block();
+    const block = bytes.takeNow(BLOCK_BYTES) ?? (await bytes.block());
     const raw = block && readRawHeader(block);
     if (!raw) return undefined;
     if (!'xgLKSX'.includes(raw.flag)) return raw;
@@ -164,26 +169,27 @@ function untilZero(data: Buffer): Buffer {
   return end < 0 ? data : data.subarray(0, end);
 }
 
-class Body implements AsyncIterable<Buffer> {
+class Body implements TarBody {
   readonly #bytes: ByteReader;
-  #left: number;
+  left: number;
 
   constructor(bytes: ByteReader, size: number) {
     this.#bytes = bytes;
-    this.#left = size;
+    this.left = size;
+  }
+
+  atOnce(): Buffer | undefined {
+    const all = this.#bytes.takeNow(this.left);
+    if (all !== undefined) this.left = 0;
+    return all;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void, void> {
-    while (this.#left > 0) {
-      const piece = await this.#bytes.some(this.#left);
-      this.#left -= piece.length;
+    while (this.left > 0) {
+      const piece = await this.#bytes.some(this.left);
+      this.left -= piece.length;
       yield piece;
     }
-  }
-
-  async skipRest(): Promise<void> {
-    await this.#bytes.skip(this.#left);
-    this.#left = 0;
   }
 }
 
@@ -202,8 +208,14 @@ class ByteReader {
     return this.take(BLOCK_BYTES);
   }
 
+  /** Of what has come already; undefined when that is less. */
+  takeNow(length: number): Buffer | undefined {
+    return this.#piece.length >= length ? this.#cut(length) : undefined;
+  }
+
   async take(length: number): Promise<Buffer> {
-    if (this.#piece.length >= length) return this.#cut(length);
+    const now = this.takeNow(length);
+    if (now !== undefined) return now;
     const parts: Buffer[] = [];
     for (let left = length; left > 0; ) {
       const part = await this.some(left);

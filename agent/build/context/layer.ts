@@ -164,15 +164,21 @@ function latestNs(o: LayerOptions): bigint | undefined {
   return o.latestMs === undefined ? undefined : BigInt(Math.floor(o.latestMs)) * 1_000_000n;
 }
 
-async function* entriesOf(
+function* entriesOf(
   paths: readonly string[],
   planned: ReadonlyMap<string, Planned>,
   c: Ctx,
-): AsyncGenerator<{ header: TarHeader; body: AsyncIterable<Uint8Array> | Iterable<Uint8Array> }> {
+): Generator<{ header: TarHeader; body: AsyncIterable<Uint8Array> | Iterable<Uint8Array> }> {
   for (const path of paths) {
     c.signal.throwIfAborted();
     const p = planned.get(path);
     if (p === undefined) continue;
-    yield { header: p.header, body: p.source === undefined ? [] : p.source.tree.read(p.source.path, c) };
+    yield { header: p.header, body: bodyOf(p, c) };
   }
+}
+
+function bodyOf({ source }: Planned, c: Ctx): AsyncIterable<Uint8Array> | Iterable<Uint8Array> {
+  if (source === undefined) return [];
+  const now = source.tree.readNow?.(source.path);
+  return now === undefined ? source.tree.read(source.path, c) : [now];
 }

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { type Ctx, type Digest, parseDigest, StatusError, sha256 } from '#lib/base';
-import { readTar, type TarHeader } from '#lib/oci';
+import { readTar, type TarBody, type TarHeader } from '#lib/oci';
 import { byBytes, clipped, type Entry, plainEntry, type SourceTree } from './tree.ts';
 
 interface Node {
@@ -22,6 +22,13 @@ const PENDING_BYTES_MAX = 1024 * 1024;
 const SMALL_BYTES_MAX = 64 * 1024;
 const WINDOW_BYTES = 1024 * 1024;
 
+interface Window {
+  readonly from: number;
+  readonly bytes: Promise<Buffer>;
+  /** Once they have been read. */
+  ready: Buffer | undefined;
+}
+
 /** Life: `receive` → reads → dispose, which removes the file. */
 export class TarTree implements SourceTree, AsyncDisposable {
   readonly #path: string;
@@ -32,7 +39,7 @@ export class TarTree implements SourceTree, AsyncDisposable {
   #pendingBytes = 0;
   #entries = 0;
   #bytes = 0;
-  #window: { readonly from: number; readonly bytes: Promise<Buffer> } | undefined;
+  #window: Window | undefined;
 
   private constructor(path: string, keepsOwners: boolean) {
     this.#path = path;
@@ -89,6 +96,15 @@ export class TarTree implements SourceTree, AsyncDisposable {
     }) as AsyncIterable<Buffer>;
   }
 
+  readNow(path: string): Uint8Array | undefined {
+    const node = this.#node(path);
+    const [bytes, from] = [this.#window?.ready, this.#window?.from ?? 0];
+    if (node?.data === undefined || bytes === undefined) return undefined;
+    const at = node.data.offset - from;
+    const end = at + node.entry.sizeBytes;
+    return at >= 0 && end <= bytes.length ? bytes.subarray(at, end) : undefined;
+  }
+
   async contentOf(path: string): Promise<Digest> {
     return this.#node(path)?.data?.digest ?? sha256('');
   }
@@ -111,8 +127,19 @@ export class TarTree implements SourceTree, AsyncDisposable {
         if (bytes.length === size) return bytes;
         throw new StatusError('Internal', `the bodies of a context were cut short at ${offset}`);
       }
-      this.#window = { from: offset, bytes: this.#readAt(offset) };
+      this.#window = this.#windowAt(offset);
     }
+  }
+
+  #windowAt(from: number): Window {
+    const window: Window = { from, bytes: this.#readAt(from), ready: undefined };
+    void window.bytes.then(
+      (bytes) => {
+        window.ready = bytes;
+      },
+      () => undefined, // told to whoever reads it
+    );
+    return window;
   }
 
   async #readAt(offset: number): Promise<Buffer> {
@@ -128,7 +155,7 @@ export class TarTree implements SourceTree, AsyncDisposable {
     return node;
   }
 
-  async #add(header: TarHeader, body: AsyncIterable<Buffer>, file: FileHandle, bytesMax: number): Promise<void> {
+  async #add(header: TarHeader, body: TarBody, file: FileHandle, bytesMax: number): Promise<void> {
     if (++this.#entries > ENTRIES_MAX)
       throw new StatusError('TooLarge', `the context has more than ${ENTRIES_MAX} entries`);
     const path = clipped(header.path);
@@ -154,22 +181,31 @@ export class TarTree implements SourceTree, AsyncDisposable {
 
   async #store(
     sizeBytes: number,
-    body: AsyncIterable<Buffer>,
+    body: TarBody,
     file: FileHandle,
     bytesMax: number,
   ): Promise<{ offset: number; digest: Digest }> {
     if (this.#bytes + sizeBytes > bytesMax)
       throw new StatusError('TooLarge', `the context has more than the ${bytesMax} bytes that there is room for`);
     const offset = this.#bytes;
+    const all = body.atOnce();
+    if (all !== undefined) {
+      await this.#keep(all, file);
+      return { offset, digest: sha256(all) };
+    }
     const hash = createHash('sha256');
     for await (const piece of body) {
       hash.update(piece);
-      this.#bytes += piece.length;
-      this.#pendingBytes += piece.length;
-      this.#pending.push(piece);
-      if (this.#pendingBytes >= PENDING_BYTES_MAX) await this.#flush(file);
+      await this.#keep(piece, file);
     }
     return { offset, digest: parseDigest(`sha256:${hash.digest('hex')}`) };
+  }
+
+  async #keep(piece: Buffer, file: FileHandle): Promise<void> {
+    this.#bytes += piece.length;
+    this.#pendingBytes += piece.length;
+    this.#pending.push(piece);
+    if (this.#pendingBytes >= PENDING_BYTES_MAX) await this.#flush(file);
   }
 
   /** Many small files are few writes. */

@@ -36,6 +36,8 @@ export interface SourceTree {
   list(path: string, c: Ctx): Promise<readonly string[]>;
   /** A file's bytes. */
   read(path: string, c: Ctx): AsyncIterable<Uint8Array>;
+  /** A small file's bytes where they are in memory already: a stream for each of ten thousand is dear. */
+  readNow?(path: string): Uint8Array | undefined;
   /** sha256 of a file's bytes. */
   contentOf(path: string, c: Ctx): Promise<Digest>;
 }
