@@ -175,6 +175,8 @@ test('desired: a status alone is written within a second, with what came after i
   expect(await phaseOnDisk()).toBe('New');
   await clock.advance(1_000);
   await expect.poll(phaseOnDisk).toBe('Running');
+  store.upsert(pod('Failed'));
+  await expect.poll(phaseOnDisk).toBe('Failed');
   store.upsert(pod('Ready'));
   store.upsert(pod('Deleted', { deletionTimestamp: '2026-01-01T00:00:00Z' }));
   await expect.poll(phaseOnDisk).toBe('Deleted');

@@ -3,7 +3,7 @@
  * after a restart while it is away.
  *
  * How it lies there: wish-files.ts. Writes are coalesced per object and run behind; `flush` waits for them. What is new, gone,
- * or asked otherwise is written at once. A pod's status comes back from the API three or four times while it starts, and is
+ * ended, or asked otherwise is written at once. A pod's status comes back from the API three or four times while it starts, and is
  * written up to a second later: it says what this node has on disk besides.
  *
  * Invariants: `upsert` and `remove` give exactly the changes that consumers must hear: a repeated state gives none, an
@@ -182,10 +182,15 @@ export class DesiredStore {
   }
 }
 
-/** The same while nothing but the status and what describes the object has changed; undefined: of such a kind that cannot be told. */
-function askedOf({ metadata }: KubeObject): string | undefined {
-  const { generation, deletionTimestamp = '' } = metadata;
-  return generation === undefined ? undefined : `${generation} ${deletionTimestamp}`;
+/**
+ * The same while nothing but the status and what describes the object has changed; undefined: of such a kind that cannot be told.
+ * That a pod has ended is part of it: an agent that did not know would run it again.
+ */
+function askedOf(object: KubeObject & { status?: unknown }): string | undefined {
+  const { generation, deletionTimestamp = '' } = object.metadata;
+  const { phase } = (object.status ?? {}) as { phase?: unknown };
+  const end = phase === 'Succeeded' || phase === 'Failed' ? phase : '';
+  return generation === undefined ? undefined : `${generation} ${deletionTimestamp} ${end}`;
 }
 
 /** API names hold neither slashes nor underscores. */
