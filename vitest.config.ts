@@ -1,11 +1,9 @@
 import { defineConfig } from 'vitest/config';
+import { limitMs } from './test/harness/time-limit.ts';
 
 const BESIDE_THE_CODE = '{lib,services,agent,cli,tools,proto}/**';
 /** Unit tests that take seconds: they run with the integration tests, so that the others stay under a minute. */
 const SLOW = `${BESIDE_THE_CODE}/*.slow.test.ts`;
-
-/** How many times slower than usual this machine is: a guest without KVM (test/guest). */
-const SLOWNESS = Number(process.env['BERTH_TEST_SLOWNESS'] ?? 1);
 
 const projects = [
   {
@@ -29,10 +27,10 @@ export default defineConfig({
     projects: projects.map(({ workers, ...p }) => ({
       test: {
         ...p,
-        testTimeout: p.testTimeout * SLOWNESS,
-        hookTimeout: p.testTimeout * SLOWNESS,
+        testTimeout: limitMs(p.testTimeout),
+        hookTimeout: limitMs(p.testTimeout),
         // vitest's own second is less than a busy machine may need to come round.
-        expect: { poll: { timeout: 20_000 * SLOWNESS } },
+        expect: { poll: { timeout: limitMs(20_000) } },
         pool: 'forks',
         isolate: p.name !== 'unit',
         fileParallelism: workers > 1,

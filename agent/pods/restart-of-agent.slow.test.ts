@@ -82,7 +82,7 @@ describe('an agent killed at any step of a pod', () => {
       }))
     );
     expect(n).toBeGreaterThan(30);
-  }, 30_000);
+  });
 
   test('a pod that nobody wants any more is taken away', async () => {
     let n = 4;
@@ -95,7 +95,7 @@ describe('an agent killed at any step of a pod', () => {
       }))
     );
     expect(n).toBeGreaterThan(30);
-  }, 30_000);
+  });
 });
 
 /** The pod as the API has it after this agent's reports. */

@@ -47,7 +47,7 @@ beforeAll(async () => {
   for (const name of ['sh', 'sleep']) copyFileSync('/bin/busybox', join(root, 'bin', name));
   expect((await run('tar', ['-C', root, '-cf', join(folder, 'root.tar'), '.'], {}, 20_000)).code).toBe(0);
   await docker('import', join(folder, 'root.tar'), 'box');
-}, 60_000);
+});
 afterAll(async () => {
   if (engine.exitCode === null && engine.signalCode === null) await end('SIGTERM');
   rmSync(folder, { recursive: true, force: true });

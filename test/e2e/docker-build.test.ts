@@ -20,7 +20,7 @@ import { type Run, TestEngine } from '../harness/engine.ts';
 let engine: TestEngine;
 beforeAll(async () => {
   engine = await TestEngine.open();
-}, 60_000);
+});
 afterAll(() => engine.close());
 
 function folder(files: Readonly<Record<string, string>>): string {

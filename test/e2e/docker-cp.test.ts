@@ -26,8 +26,8 @@ beforeAll(async () => {
   writeFileSync(join(here, 'dir/a'), 'A');
   writeFileSync(join(here, 'dir/sub/b'), 'B', { mode: 0o600 });
   writeFileSync(join(here, 'one'), '1');
-}, 60_000);
-afterAll(() => engine.close(), 60_000);
+});
+afterAll(() => engine.close());
 
 async function ok(...args: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await engine.docker(...args);

@@ -8,8 +8,8 @@ let engine: TestEngine;
 
 beforeAll(async () => {
   engine = await TestEngine.open();
-}, 60_000);
-afterAll(() => engine.close(), 60_000);
+});
+afterAll(() => engine.close());
 
 const docker = (...args: readonly string[]) => engine.docker(...args);
 

@@ -10,7 +10,7 @@ let dockerode: Dockerode;
 beforeAll(async () => {
   engine = await TestEngine.open();
   dockerode = new Dockerode({ socketPath: engine.socket });
-}, 60_000);
+});
 afterAll(() => engine.close());
 
 test('docker version: client and server agree on the newest version that both know', async () => {

@@ -19,7 +19,7 @@ const execute = promisify(execFile);
 let node: MortalNode;
 beforeAll(async () => {
   node = await MortalNode.open();
-}, 60_000);
+});
 afterAll(async () => node?.[Symbol.asyncDispose]());
 
 test(`killed in ${LIVES} lives of a pod (seed ${SEED})`, async () => {
@@ -44,11 +44,11 @@ test(`killed in ${LIVES} lives of a pod (seed ${SEED})`, async () => {
       throw new Error(`with deaths at ${JSON.stringify(where)}, seed ${SEED}`, { cause: e });
     }
   }
-}, 120_000);
+});
 
 test('no control plane: what dies and what fails its probe runs again, through a death of the agent; on return the API has it', async () => {
   expect(await node.restartsWithoutControlPlane()).toEqual({ one: 1, two: 1 });
-}, 60_000);
+});
 
 /** Below each tree of control groups that is mounted. */
 async function cgroupTrees(): Promise<string[]> {
@@ -80,4 +80,4 @@ test('what no pod owns goes: cgroups, a link, folders, mounts; what is another n
     await execute('ip', ['link', 'del', foreignLink]);
     for (const path of foreign) for (const p of [join(path, 'podlost'), path]) await rmdir(p);
   }
-}, 60_000);
+});

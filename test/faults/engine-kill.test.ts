@@ -17,11 +17,11 @@ let child: ChildProcess | undefined;
 
 beforeAll(async () => {
   engine = await TestEngine.open();
-}, 60_000);
+});
 afterAll(async () => {
   child?.kill('SIGKILL');
   await engine.close();
-}, 60_000);
+});
 
 async function open(): Promise<ChildProcess> {
   const argv = ['--import', 'tsx', 'test/harness/engine-process.ts', engine.home, engine.instance, engine.socket];

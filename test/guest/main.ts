@@ -13,7 +13,8 @@ import { debianKernel, type GuestKernel } from './kernel.ts';
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
 const MEMORY_MB = 6144;
-const LIMIT_MS = 60 * 60_000;
+/** Without a line: longer than any test may take there. */
+const SILENCE_MS = 30 * 60_000;
 /** Until the first program of the guest says so. */
 const START_MS = 30_000;
 /** In the order in which they are loaded. */
@@ -53,19 +54,18 @@ async function run(files: readonly string[]): Promise<number> {
   if (process.getuid?.() !== 0) return told('test:cgroup2 needs root, as the suites in it do');
   const kernel = debianKernel();
   const folder = mkdtempSync(join(tmpdir(), 'berth-guest-'));
-  try {
-    const suites = files.length === 0 ? SUITES : files;
-    writeFileSync(join(folder, 'inside.sh'), readFileSync(join(HERE, 'inside.sh')));
-    writeFileSync(join(folder, 'command'), commandOf(suites));
-    writeFileSync(join(folder, 'initramfs'), initramfs(kernel));
-    process.stdout.write(`guest: Linux ${kernel.version}, cgroup v2, ${suites.length} suites\n`);
-    await boot(kernel, folder);
-    const left = join(folder, 'status');
-    if (!existsSync(left)) return told('the guest ended before its tests did: see the lines above');
-    return Number(readFileSync(left, 'utf8').trim());
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  // Also when a signal ends this program.
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(130));
+  const suites = files.length === 0 ? SUITES : files;
+  writeFileSync(join(folder, 'inside.sh'), readFileSync(join(HERE, 'inside.sh')));
+  writeFileSync(join(folder, 'command'), commandOf(suites));
+  writeFileSync(join(folder, 'initramfs'), initramfs(kernel));
+  process.stdout.write(`guest: Linux ${kernel.version}, cgroup v2, ${suites.length} suites\n`);
+  await boot(kernel, folder);
+  const left = join(folder, 'status');
+  if (!existsSync(left)) return told('the guest ended before its tests did: see the lines above');
+  return Number(readFileSync(left, 'utf8').trim());
 }
 
 function told(why: string): number {
@@ -77,7 +77,7 @@ function told(why: string): number {
 function commandOf(suites: readonly string[]): string {
   const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
   const projects = ['integration', 'e2e', 'faults'].map((p) => `--project ${p}`).join(' ');
-  const vitest = `node node_modules/vitest/vitest.mjs run ${projects} --no-file-parallelism --no-color`;
+  const vitest = `node node_modules/vitest/vitest.mjs run ${projects} --no-file-parallelism --no-color --reporter=verbose`;
   return `cd ${quote(PROJECT)} && export BERTH_TEST_SLOWNESS=$(cat /guest/slowness) && exec ${vitest} ${suites.map(quote).join(' ')}\n`;
 }
 
@@ -126,13 +126,12 @@ async function runGuest(kernel: GuestKernel, folder: string, accelerator: 'kvm' 
   );
   const kill = (): void => void qemu.kill('SIGKILL');
   process.once('exit', kill);
-  const interrupted = (): void => process.exit(130);
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, interrupted);
   let hasStarted = false;
   let said = '';
-  const start = setTimeout(kill, accelerator === 'kvm' ? START_MS : LIMIT_MS);
-  const limit = setTimeout(kill, LIMIT_MS);
+  const start = setTimeout(kill, accelerator === 'kvm' ? START_MS : SILENCE_MS);
+  const silence = setTimeout(kill, SILENCE_MS);
   qemu.stdout.on('data', (text: Buffer) => {
+    silence.refresh();
     // It may come in pieces.
     if (!hasStarted) said += text.toString('latin1');
     if (!hasStarted && said.includes('guest: started')) {
@@ -146,8 +145,7 @@ async function runGuest(kernel: GuestKernel, folder: string, accelerator: 'kvm' 
     qemu.once('close', () => resolve());
   });
   clearTimeout(start);
-  clearTimeout(limit);
+  clearTimeout(silence);
   process.off('exit', kill);
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, interrupted);
   return hasStarted;
 }

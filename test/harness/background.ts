@@ -1,6 +1,7 @@
 /** A program that runs beside a test (`kubectl get -w`, `logs -f`, `port-forward`): what it wrote so far, and its end. */
 import { spawn } from 'node:child_process';
 import { realClock } from '#lib/base';
+import { SLOWNESS } from './time-limit.ts';
 
 const INTERVAL_MS = 20;
 
@@ -34,7 +35,7 @@ export function background(
     child.once('close', (code) => resolve(code));
     child.once('error', () => resolve(null));
   });
-  const limit = realClock.after(limitMs, () => child.kill('SIGKILL'));
+  const limit = realClock.after(limitMs * SLOWNESS, () => child.kill('SIGKILL'));
   closed.then(
     () => limit.cancel(),
     () => undefined,
@@ -50,7 +51,7 @@ export function background(
     write: (text) => void child.stdin.write(text),
     endInput: () => void child.stdin.end(),
     until: async (pattern, waitMs = 20_000) => {
-      const end = realClock.monotonic() + waitMs;
+      const end = realClock.monotonic() + waitMs * SLOWNESS;
       while (!pattern.test(output)) {
         if (realClock.monotonic() > end || child.exitCode !== null || child.signalCode !== null)
           throw new Error(`${program} ${args.join(' ')}: no ${String(pattern)} in:\n${output}`);

@@ -12,6 +12,7 @@ import { type Ctx, realClock, silentLogger } from '#lib/base';
 import { clusterAccess, HttpClient, readKubeconfig } from '#lib/client';
 import { type ClusterLayout, kubeconfigPath, readLayout } from '../../cli/layout.ts';
 import { instanceOfWorker } from './instance.ts';
+import { SLOWNESS } from './time-limit.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const BERTH = join(root, 'bin/berth');
@@ -98,7 +99,7 @@ export function run(
     const child = execFile(
       program,
       [...args],
-      { env: { ...process.env, ...env }, timeout: limitMs, maxBuffer: 64 << 20, encoding: 'utf8' },
+      { env: { ...process.env, ...env }, timeout: limitMs * SLOWNESS, maxBuffer: 64 << 20, encoding: 'utf8' },
       (error, stdout, stderr) => {
         const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 124;
         resolve({ code, stdout, stderr });
@@ -118,7 +119,7 @@ export async function eventually<T>(
   limitMs: number,
   check: () => Promise<T | undefined | false>,
 ): Promise<T> {
-  const end = realClock.monotonic() + limitMs;
+  const end = realClock.monotonic() + limitMs * SLOWNESS;
   let last: unknown;
   for (;;) {
     try {

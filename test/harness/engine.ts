@@ -24,6 +24,7 @@ import { type LinuxKernel, openKernel } from '../../agent/kernel/linux/open.ts';
 import { defaultNodeConfiguration } from '../../agent/node-configuration.ts';
 import { runtimeStateFolder } from '../../agent/runtime-state.ts';
 import { engineRemains } from './engine-remains.ts';
+import { limitMs } from './time-limit.ts';
 
 const APPLETS =
   'sh ash cat echo ls rm mv cp mkdir rmdir touch ln chmod chown id stat test sleep true false env printenv mount umount wc grep sed awk find sync head tail seq dd kill ps top nc wget ping nslookup ip hostname stty tty tr sort cut date od md5sum yes trap tar vi dirname basename readlink mktemp whoami uname usleep httpd ifconfig route netstat df free'.split(
@@ -222,7 +223,12 @@ export class TestEngine {
 
   program(name: string, args: readonly string[], o: { stdin?: string | Buffer; cwd?: string } = {}): Promise<Run> {
     return new Promise((done) => {
-      const options = { env: this.env, maxBuffer: 64 << 20, timeout: 60_000, ...(o.cwd ? { cwd: o.cwd } : {}) };
+      const options = {
+        env: this.env,
+        maxBuffer: 64 << 20,
+        timeout: limitMs(60_000),
+        ...(o.cwd ? { cwd: o.cwd } : {}),
+      };
       const child = execFile(name, [...args], options, (e, stdout, stderr) => {
         const code = e === null ? 0 : typeof e.code === 'number' ? e.code : -1;
         done({ code, stdout, stderr: code === -1 ? `${stderr}${e?.message}` : stderr });
@@ -234,7 +240,7 @@ export class TestEngine {
 
   /** Asks until `probe` gives something. */
   async until<T>(what: string, probe: () => Promise<T | undefined> | T | undefined): Promise<T> {
-    const end = realClock.monotonic() + 20_000;
+    const end = realClock.monotonic() + limitMs(20_000);
     for (;;) {
       const found = await probe();
       if (found !== undefined) return found;

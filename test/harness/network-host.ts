@@ -11,6 +11,7 @@ import type { Network, NetworkConfig, SandboxId, ServiceTable } from '../../agen
 import { openNetwork } from '../../agent/network/open.ts';
 import { teardownNetwork } from '../../agent/network/teardown.ts';
 import { serveLines } from './line-server.ts';
+import { patient } from './time-limit.ts';
 
 const log = createLogger({ component: 'network-host', fd: 2, level: 'warn' });
 const { signal } = new AbortController();
@@ -21,7 +22,8 @@ const c: Ctx = { signal, clock: realClock, log };
 async function main(): Promise<void> {
   const [instance = 'test', folder = '/tmp', resolvConf = '/etc/resolv.conf'] = process.argv.slice(2);
   const helperPath = join(import.meta.dirname, '../../dist/berth-helper');
-  await using kernel = await openKernel({ helperPath, environment: process.env });
+  await using opened = await openKernel({ helperPath, environment: process.env });
+  const kernel = { ...opened, programs: patient(opened.programs) };
   const network: Network = await openNetwork({ kernel, instance, folder, resolvConf, random: realRandom }, c);
   const methods: Record<string, (params: never) => Promise<unknown>> = {
     configure: (config: NetworkConfig) => network.configure(config, c),

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { realRandom } from '#lib/base';
+import { limitMs } from './time-limit.ts';
 
 /** Below what the kernel gives to connections and to port 0 by itself, and below node ports: free until somebody asks for it. */
 const PORTS = { from: 15_000, to: 30_000 } as const;
@@ -31,7 +32,7 @@ async function isFree(port: number): Promise<boolean> {
 
 /** Until something accepts on the port. */
 export async function untilListening(port: number, timeoutMs = 30_000): Promise<void> {
-  const end = performance.now() + timeoutMs;
+  const end = performance.now() + limitMs(timeoutMs);
   for (;;) {
     const socket = connect(port, '127.0.0.1');
     try {
@@ -104,7 +105,7 @@ export async function eventually(
   what: string,
   timeoutMs = 20_000,
 ): Promise<void> {
-  const end = performance.now() + timeoutMs;
+  const end = performance.now() + limitMs(timeoutMs);
   while (!(await check())) {
     if (performance.now() > end) throw new Error(`not within ${timeoutMs} ms: ${what}`);
     await delay(10);

@@ -38,7 +38,7 @@ beforeAll(async () => {
     }),
   );
   client = scope.own(new DistributionClient({ random: realRandom }));
-}, 60_000);
+});
 afterAll(() => scope[Symbol.asyncDispose]());
 
 /** Equal contexts, with equal times too. */

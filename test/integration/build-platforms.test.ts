@@ -53,7 +53,7 @@ beforeAll(async () => {
     await host.build(text, { platform, outputs });
   }
   await pushIndex(images, { to, tag: 'v1' }, context);
-}, 60_000);
+});
 afterAll(() => scope[Symbol.asyncDispose]());
 
 const configOf = (image: FinishedImage): { architecture: string; config: { Labels?: Record<string, string> } } =>

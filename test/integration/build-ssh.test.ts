@@ -27,7 +27,7 @@ beforeAll(async () => {
   agent = spawn('ssh-agent', ['-D', '-a', socket], { stdio: ['ignore', 'pipe', 'ignore'] });
   if (agent.stdout !== null) await once(agent.stdout, 'data'); // told when it listens
   execFileSync('ssh-add', ['-q', key('ed25519')], { ...at(socket), stdio: 'ignore' });
-}, 60_000);
+});
 afterAll(async () => {
   agent.kill();
   if (agent.exitCode === null && agent.signalCode === null) await once(agent, 'exit');
@@ -72,7 +72,7 @@ describe('in a RUN', () => {
     for (const [path] of execFileSync('ldd', ['/usr/bin/ssh-add'], { encoding: 'utf8' }).matchAll(/\/\S+/g))
       copyFileSync(path, join(host.context, 'lib', basename(path)));
     copyFileSync('/usr/bin/ssh-add', join(host.context, 'ssh-add'));
-  }, 60_000);
+  });
   afterAll(() => host[Symbol.asyncDispose]());
 
   const TEXT = `FROM base

@@ -12,6 +12,7 @@ import type { FinishedImage } from '../../agent/build/node/finish.ts';
 import { writeArchive } from '../../agent/build/output/archive.ts';
 import { pushImage } from '../../agent/build/output/push.ts';
 import { startRegistry } from '../../services/registry/registry.ts';
+import { limitMs } from '../harness/time-limit.ts';
 import { BuildHost, context } from './build-host.ts';
 import { eventually, processesWith } from './runtime-host.ts';
 
@@ -20,7 +21,7 @@ let host: BuildHost;
 beforeAll(async () => {
   host = await BuildHost.open();
   await host.base();
-}, 60_000);
+});
 afterAll(async () => {
   expect(readdirSync(join(host.folder, 'home/steps'))).toEqual([]);
   expect(await host.builder.images.roots(context)).toEqual([]);
@@ -207,12 +208,12 @@ ADD --checksum=${sha256('net')} ${url} /n/
   }
 });
 
-test('more than 120 layers', async () => {
+test('more than 120 layers', { timeout: limitMs(120_000) }, async () => {
   const runs = Array.from({ length: 118 }, (_, n) => `COPY a /many/${n}\n`).join('');
   const image = await host.build(`FROM base\n${runs}RUN ls /many | wc -l && echo x >/many/last\n`);
   expect(host.printed).toBe('118\n');
   expect(image.layers.length).toBeGreaterThan(120);
-}, 120_000);
+});
 
 test('the same image in another home, at another time: SOURCE_DATE_EPOCH', async () => {
   const text = 'FROM base\nCOPY a /a\nRUN echo 1 >/r && mkdir /w && rm /etc/group\nWORKDIR /new\n';
@@ -256,7 +257,7 @@ test('archives that other tools read; a push and a pull; nothing is sent twice',
   expect(pulled.id).toBe(image.id);
 });
 
-test('the file tree is that of buildah', async () => {
+test('the file tree is that of buildah', { timeout: limitMs(120_000) }, async () => {
   if (!existsSync('/usr/bin/buildah')) return;
   mkdirSync(join(host.context, 'tree/sub'), { recursive: true });
   host.file('tree/sub/f', 'f');
@@ -279,7 +280,7 @@ RUN echo 1 >/r && rm /t1/g && chown 1000:1001 /t1 && chmod 1777 /w
   const bud = ['bud', '--isolation', 'chroot', '-f', join(host.context, 'Dockerfile.tree'), host.context];
   const out = execFileSync('buildah', [...storage, '--storage-driver', 'vfs', ...bud], { stdio: 'pipe' }).toString();
   expect(ours).toEqual(linesOf(out));
-}, 120_000);
+});
 
 /** Of files that images have; what builders put into /etc and /run for a step is theirs. */
 function linesOf(text: string): string[] {

@@ -18,6 +18,7 @@ import { startApiServer } from '../../services/apiserver/main.ts';
 import { CustomKinds } from '../../services/controllers/custom-kinds.ts';
 import { startReplicaSetController } from '../../services/controllers/replicaset/reconcile.ts';
 import { Binder } from '../../services/scheduler/bind.ts';
+import { limitMs } from '../harness/time-limit.ts';
 import { FakeCluster } from './controllers/fake-cluster.ts';
 
 const running: AsyncDisposable[] = [];
@@ -66,7 +67,9 @@ describe('endpoint slices', () => {
       );
   }
 
-  test('one that was emptied and went does not keep later ones from being made', async () => {
+  test('one that was emptied and went does not keep later ones from being made', {
+    timeout: limitMs(90_000),
+  }, async () => {
     const k = await start();
     await k.service('web');
     await podsNamed(
@@ -99,7 +102,7 @@ describe('endpoint slices', () => {
     );
     const left = (await k.pods()).length;
     await k.eventually(async () => expect(endpointsIn(await k.slices('web'))).toBe(left));
-  }, 90_000);
+  });
 
   test('one whose labels or ports were changed by hand is replaced', async () => {
     const k = await start();

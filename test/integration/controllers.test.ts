@@ -271,7 +271,7 @@ describe('nodes', () => {
       const node = (await k.nodes()).find((n) => n.metadata.name === 'node-1');
       expect(node?.spec.taints ?? []).toEqual([]);
     });
-  }, 60_000);
+  });
 
   test('most nodes silent: nobody is evicted', async () => {
     const k = await start(3);
@@ -298,7 +298,7 @@ describe('nodes', () => {
     await k.eventually(async () => {
       expect((await k.pods()).filter((p) => p.spec.nodeName !== 'node-1' && k.isReady(p))).toHaveLength(6);
     }, 20_000);
-  }, 60_000);
+  });
 
   test('after most nodes were silent: one that stays away is lost, a grace period later', async () => {
     const k = await start(3);
@@ -314,7 +314,7 @@ describe('nodes', () => {
       expect(lost.every((p) => p.metadata.deletionTimestamp !== undefined)).toBe(true);
       expect((await k.pods()).filter((p) => p.spec.nodeName !== 'node-1' && k.isReady(p))).toHaveLength(6);
     }, 20_000);
-  }, 60_000);
+  });
 
   test('a short silence of the only node: its pods are not ready for a while, and are kept', async () => {
     const k = await start(1);
@@ -326,7 +326,7 @@ describe('nodes', () => {
     await k.speak('node-0');
     await k.eventually(async () => expect((await k.pods()).every((p) => k.isReady(p))).toBe(true));
     expect((await k.pods()).map((p) => p.metadata.uid).toSorted()).toEqual(before);
-  }, 60_000);
+  });
 
   test('a control plane away for longer than any grace evicts nobody on its return', async () => {
     const k = await start(3);
@@ -347,7 +347,7 @@ describe('nodes', () => {
     const reasons = (await k.events()).map((e) => e.reason);
     expect(reasons).not.toContain('NodeNotReady');
     expect(reasons).not.toContain('TaintManagerEviction');
-  }, 60_000);
+  });
 
   test('pods of a deleted node are removed', async () => {
     const k = await start(2);
@@ -359,5 +359,5 @@ describe('nodes', () => {
       expect(pods.every((p) => p.spec.nodeName === 'node-1')).toBe(true);
       expect(pods.filter((p) => k.isReady(p))).toHaveLength(4);
     }, 20_000);
-  }, 60_000);
+  });
 });

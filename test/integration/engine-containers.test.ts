@@ -17,8 +17,8 @@ let engine: TestEngine;
 
 beforeAll(async () => {
   engine = await TestEngine.open();
-}, 60_000);
-afterAll(() => engine.close(), 60_000);
+});
+afterAll(() => engine.close());
 
 interface Wish {
   readonly [key: string]: unknown;

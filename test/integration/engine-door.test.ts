@@ -23,7 +23,7 @@ beforeAll(async () => {
     registries: { certsFolder: join(engine.home, 'certs.d') },
     ...{ clock: realClock, random: realRandom, log: engine.c.log },
   };
-}, 60_000);
+});
 afterAll(async () => {
   await engine.start();
   await engine.close();

@@ -5,7 +5,7 @@ import { TestEngine } from '../harness/engine.ts';
 let engine: TestEngine;
 beforeAll(async () => {
   engine = await TestEngine.open();
-}, 60_000);
+});
 afterAll(() => engine.close());
 
 test('ping: OK with the headers that clients read, also unversioned and by HEAD', async () => {

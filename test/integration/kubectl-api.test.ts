@@ -16,6 +16,7 @@ import {
   startTestServer,
   type TestServer,
 } from '../../services/apiserver/testing/server.ts';
+import { limitMs } from '../harness/time-limit.ts';
 
 const KUBECTL = '/usr/bin/kubectl';
 const hasKubectl = await access(KUBECTL).then(
@@ -111,7 +112,9 @@ describe.skipIf(!hasKubectl)('kubectl (needs /usr/bin/kubectl)', () => {
     expect(await fails(['get', 'nothing'])).toContain('the server doesn\'t have a resource type "nothing"');
   });
 
-  test('explain: fields with types, values and descriptions, for every kind', async () => {
+  test('explain: fields with types, values and descriptions, for every kind', {
+    timeout: limitMs(120_000),
+  }, async () => {
     const strategy = await ok(['explain', 'deployment.spec.strategy']);
     expect(strategy).toMatch(/FIELD: strategy <DeploymentStrategy>\s+DESCRIPTION:\s+How old pods are replaced/);
     expect(strategy).toMatch(/type\s+<string>\s+enum: Recreate, RollingUpdate\s+`RollingUpdate` \(default\)/);
@@ -134,7 +137,7 @@ describe.skipIf(!hasKubectl)('kubectl (needs /usr/bin/kubectl)', () => {
       expect(text).toMatch(new RegExp(`KIND:\\s+${kind.kind}\n[\\s\\S]*DESCRIPTION:\\s+[A-Z]`));
       expect(text, kind.resource).not.toContain('<empty>');
     }
-  }, 120_000);
+  });
 
   test('apply: creates, does nothing, changes; diff shows what it would change', async () => {
     expect(await ok(['apply', '-f', '-'], manifest())).toBe('deployment.apps/web created\nservice/web created\n');

@@ -40,7 +40,7 @@ describe.skipIf(process.getuid?.() !== 0)('pods that speak as others (root)', ()
     await lab.script(victim.netns, ECHO_SERVER, 'victim', '8080');
     const { child } = await lab.script(client.netns, LISTENER, '9000');
     child.stdout?.on('data', (d) => heard.push(...String(d).trim().split('\n')));
-  }, 60_000);
+  });
   afterAll(() => lab?.[Symbol.asyncDispose]());
 
   const bridge = (...argv: string[]) => inside(host.netns, ...argv);

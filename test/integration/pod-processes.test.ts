@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { StartContainer } from '../../agent/runtime/runtime.ts';
+import { limitMs } from '../harness/time-limit.ts';
 import { collect, eventually, helperPath, killHard, processesWith, RuntimeHost } from './runtime-host.ts';
 
 const SLEEPS = ['sh', '-c', 'echo up; while :; do sleep 1; done'];
@@ -172,7 +173,7 @@ describe('a connection into a network namespace', () => {
     return pid === undefined ? [] : processesWith(helperPath).filter((p) => p !== pid && isForward(p));
   };
   const inside = (script: string): Promise<{ code: number; stdout: Buffer }> =>
-    host.kernel.programs.run(['node', '-e', script], { netns: join(ns, 'net'), timeoutMs: 20_000 }, host.c);
+    host.kernel.programs.run(['node', '-e', script], { netns: join(ns, 'net'), timeoutMs: limitMs(20_000) }, host.c);
   const dial = (port: number, addresses = ['127.0.0.1', '::1']) =>
     host.kernel.namespaces.dial(join(ns, 'net'), { addresses, port }, host.c);
   const dialled = (port: number) => eventually(`port ${port}`, () => dial(port).catch(() => undefined));

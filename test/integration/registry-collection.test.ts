@@ -10,6 +10,7 @@ import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { seededRandom } from '#lib/base';
 import { digestBytes, MEDIA_TYPES } from '#lib/oci';
+import { limitMs } from '../harness/time-limit.ts';
 
 const root = join(import.meta.dirname, '../..');
 const ROUNDS = 4;
@@ -89,7 +90,9 @@ async function push(name: string, n: number): Promise<Image> {
   return { reference: `${name}/manifests/t${n}`, blobs: blobs.map((d) => `${name}/blobs/${d}`) };
 }
 
-test(`killed while it collects and takes pushes: all acknowledged is there, no orphan is left (SEED=${SEED})`, async () => {
+test(`killed while it collects and takes pushes: all acknowledged is there, no orphan is left (SEED=${SEED})`, {
+  timeout: limitMs(120_000),
+}, async () => {
   const random = seededRandom(SEED);
   const acknowledged: Image[] = [];
   let n = 0;
@@ -139,4 +142,4 @@ test(`killed while it collects and takes pushes: all acknowledged is there, no o
   expect(unanswered).toBeLessThanOrEqual(3 * ROUNDS);
   const orphans = names.filter((h) => !kept.has(h) && !manifests.has(h));
   expect(orphans.length).toBeLessThanOrEqual(2 * unanswered);
-}, 120_000);
+});

@@ -19,6 +19,7 @@ import { startSession } from '../../agent/session/client.ts';
 import type { Session, SessionDeps } from '../../agent/session/session.ts';
 import { startEtcd, type TestEtcd } from '../harness/etcd.ts';
 import { eventually, freePort } from '../harness/process.ts';
+import { limitMs } from '../harness/time-limit.ts';
 import { nodeObject } from './gateway/fixture.ts';
 import type { ReplicaConfig } from './replicas/server.ts';
 
@@ -131,7 +132,7 @@ beforeAll(async () => {
   web = createServer((req, res) => res.end(`${req.method} ${req.url}`)).listen(0, '127.0.0.1');
   await connectNode();
   await runPod();
-}, 120_000);
+}, limitMs(120_000));
 
 afterAll(async () => {
   await session?.[Symbol.asyncDispose]();
@@ -278,9 +279,11 @@ describe.skipIf(!hasKubectl)('two servers (needs /usr/bin/kubectl)', () => {
     120_000,
   );
 
-  test('and by the one that does not', () => everyStreamWorks('second'), 120_000);
+  test('and by the one that does not', { timeout: limitMs(120_000) }, () => everyStreamWorks('second'));
 
-  test('the holder is killed: the node comes to the other server, whose clients go on', async () => {
+  test('the holder is killed: the node comes to the other server, whose clients go on', {
+    timeout: limitMs(120_000),
+  }, async () => {
     const watch = observe(1, 'default');
     await create(1, 'default', 'before');
     await first.kill();
@@ -295,13 +298,15 @@ describe.skipIf(!hasKubectl)('two servers (needs /usr/bin/kubectl)', () => {
       30_000,
     );
     await everyStreamWorks('second');
-  }, 120_000);
+  });
 
-  test('the killed one comes back and serves the node that is at the other now', async () => {
+  test('the killed one comes back and serves the node that is at the other now', {
+    timeout: limitMs(120_000),
+  }, async () => {
     await first.start();
     expect((await client(0).get(Kinds.configmaps, { namespace: 'default', name: 'after' }, c)).metadata.name).toBe(
       'after',
     );
     await everyStreamWorks('first');
-  }, 120_000);
+  });
 });

@@ -24,6 +24,7 @@ import type {
   ExecRequest,
   StartContainer,
 } from '../../agent/runtime/runtime.ts';
+import { limitMs } from '../harness/time-limit.ts';
 
 export const helperPath = resolve('dist/berth-helper');
 const APPLETS =
@@ -212,7 +213,7 @@ export async function conformanceHarness(program: string): Promise<Harness> {
 }
 
 export async function eventually<T>(what: string, probe: () => Promise<T | undefined> | T | undefined): Promise<T> {
-  const end = realClock.monotonic() + 20_000;
+  const end = realClock.monotonic() + limitMs(20_000);
   for (;;) {
     const v = await probe();
     if (v !== undefined) return v;

@@ -11,6 +11,7 @@ import { type Ctx, realClock, realRandom, seededRandom, sha256, silentLogger } f
 import { tarBytes, tarHeader } from '#lib/oci';
 import type { Kernel } from '../../agent/kernel/kernel.ts';
 import { openKernel } from '../../agent/kernel/linux/open.ts';
+import { limitMs } from '../harness/time-limit.ts';
 import { fuzzUnpack, sanitizedHelper } from '../harness/unpack-fuzz.ts';
 
 const c: Ctx = { signal: new AbortController().signal, clock: realClock, log: silentLogger };
@@ -107,7 +108,9 @@ test('a bomb ends where the disk would, having written no more; so does one of e
   expect(readdirSync(join(folder, `root-${count}`)).length).toBe(20);
 });
 
-test('damaged layers by the hundred, with sanitizers on: none reaches outside its root or breaks the helper', async () => {
+test('damaged layers by the hundred, with sanitizers on: none reaches outside its root or breaks the helper', {
+  timeout: limitMs(120_000),
+}, async () => {
   const own = mkdtempSync(join(folder, 'fuzz-'));
   const work = join(own, 'work');
   mkdirSync(work);
@@ -116,7 +119,7 @@ test('damaged layers by the hundred, with sanitizers on: none reaches outside it
   expect(result.failures).toEqual([]);
   expect(result.unpacked).toBeGreaterThan(10);
   expect(result.refused).toBeGreaterThan(10);
-}, 120_000);
+});
 
 function freeBytes(): number {
   const { bavail, bsize } = statfsSync(folder);

@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Clock, type Ctx, realClock, realRandom, silentLogger, VirtualClock } from '#lib/base';
 import { type AnyDigest, digestBytes, encodedOf, FolderContentStore, MEDIA_TYPES } from '#lib/oci';
+import { limitMs } from '../../../test/harness/time-limit.ts';
 import { type Registry, startRegistry } from '../registry.ts';
 import { Repositories } from '../repository.ts';
 import { Collector } from './collector.ts';
@@ -238,7 +239,9 @@ const command = fc.oneof(
 );
 
 describe('laws', () => {
-  test('garbage collection beside pushes, mounts, deletes and pulls: an acknowledged push is whole, and at rest no orphan is left', async () => {
+  test('garbage collection beside pushes, mounts, deletes and pulls: an acknowledged push is whole, and at rest no orphan is left', {
+    timeout: limitMs(120_000),
+  }, async () => {
     let collected = 0;
     await fc.assert(
       fc.asyncProperty(fc.array(command, { minLength: 8, maxLength: 24 }), async (commands) => {
@@ -270,7 +273,7 @@ describe('laws', () => {
       { numRuns: 8, endOnFailure: true },
     );
     expect(collected).toBeGreaterThan(0);
-  }, 120_000);
+  });
 });
 
 type Command = typeof command extends fc.Arbitrary<infer T> ? T : never;
