@@ -13,8 +13,8 @@ export async function write(
 ): Promise<void> {
   try {
     const path = join(folder, name);
-    if (name.startsWith('memory.')) await writeFile(path, text, { flag: 'r+' });
-    else writeNow(path, text);
+    if (/^(cpu|pids)\./.test(name)) writeNow(path, text);
+    else await writeFile(path, text, { flag: 'r+' });
   } catch (e) {
     const code = codeOf(e);
     if (ignored.includes(code)) return;
@@ -25,7 +25,7 @@ export async function write(
   }
 }
 
-/** Nothing waits in the kernel for it, as a memory limit may for reclaim: a thread's wake-up, three of them, would be dearer. */
+/** For what nothing waits in the kernel, as a memory limit may for reclaim: three wake-ups of a thread would be dearer. */
 function writeNow(path: string, text: string): void {
   const fd = openSync(path, 'r+');
   try {
