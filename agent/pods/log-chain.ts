@@ -5,9 +5,9 @@
  * between does not matter.
  *
  * Files move toward older names only. Looking from the newest name to the oldest therefore meets some twice, and never
- * passes one by.
+ * passes one by. But what is met may be newer than what was met before: several rotations fell in between.
  */
-import { type FileHandle, open, readdir } from 'node:fs/promises';
+import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 
 export interface LogFile {
@@ -18,13 +18,32 @@ export interface LogFile {
 /** All files that are there, oldest first. Empty when there is no log. */
 export async function openChain(path: string): Promise<LogFile[]> {
   const files: LogFile[] = [];
-  for (const name of await namesOf(path)) {
-    const file = await openOne(name);
+  let names: readonly string[] = [];
+  /** Where the oldest of them is, or was a moment ago. */
+  let place = 0;
+  for (let i = 0; ; i++) {
+    // Rotations meanwhile have made more.
+    if (i >= names.length) names = await namesOf(path);
+    if (i >= names.length) return files;
+    const file = await openOne(names[i] ?? '');
     if (file === undefined) continue;
-    if (files.some((f) => f.inode === file.inode)) await file.handle.close();
-    else files.unshift(file);
+    const [oldest] = files;
+    // The file before stayed where it is while this one was opened: this is the one that was begun before it.
+    if (oldest === undefined || (oldest.inode !== file.inode && (await lies(names[place] ?? '', oldest)))) {
+      files.unshift(file);
+      place = i;
+      continue;
+    }
+    await file.handle.close();
+    do if (++place === names.length) names = await namesOf(path);
+    while (place < names.length && !(await lies(names[place] ?? '', oldest)));
+    i = place; // where it is gone, all older ones are
   }
-  return files;
+}
+
+async function lies(name: string, file: LogFile): Promise<boolean> {
+  const found = await stat(name, { bigint: true }).catch(() => undefined);
+  return found?.ino === file.inode;
 }
 
 /** The file that was begun after this one; the oldest when this one is no longer there; undefined when it is the newest. */
