@@ -19,15 +19,17 @@ vi.mock('node:fs/promises', async (original) => {
     };
   return { ...fs, open: looked(fs.open), stat: looked(fs.stat) };
 });
+const base = mkdtempSync(join(tmpdir(), 'berth-chain-'));
 afterEach(() => {
   before = () => undefined;
+  rmSync(base, { recursive: true, force: true });
 });
 
 test('however many rotations fall between two looks: files in their order, all that are left, none twice', async () => {
   const rotations = fc.array(fc.constantFrom(0, 0, 0, 1, 2, 3), { maxLength: 20 });
   await fc.assert(
     fc.asyncProperty(fc.integer({ min: 1, max: KEPT }), rotations, async (files, plan) => {
-      const folder = mkdtempSync(join(tmpdir(), 'berth-chain-'));
+      const folder = mkdtempSync(join(base, 'log-'));
       const path = join(folder, '0.log');
       const nameOf = (n: number): string => (n === 0 ? path : `${path}.${n}`);
       let newest = -1;
