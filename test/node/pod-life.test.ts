@@ -231,12 +231,15 @@ describe('pods from their beginning to their end (root)', () => {
         });
         req.on('error', reject);
         req.on('upgrade', (res, socket, head) => {
-          const chunks: Buffer[] = [head];
-          socket.on('data', (chunk: Buffer) => {
+          const chunks: Buffer[] = [];
+          const take = (chunk: Buffer): void => {
             chunks.push(chunk);
             /* The server's close is answered by an end. */
             if (payloads(Buffer.concat(chunks)).length > 1) socket.end();
-          });
+          };
+          socket.on('data', take);
+          /* All may have come with the answer. */
+          take(head);
           socket.on('error', reject);
           socket.on('close', () => resolve([res.statusCode ?? 0, Buffer.concat(chunks)]));
         });
