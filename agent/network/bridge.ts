@@ -14,7 +14,7 @@
  */
 import type { Ctx } from '#lib/base';
 import type { Programs } from '../kernel/kernel.ts';
-import { GONE, ipJson, runBatch } from './iproute.ts';
+import { ipJson, removeLinks, runBatch } from './iproute.ts';
 import type { NetworkNames } from './names.ts';
 import { macOf } from './names.ts';
 
@@ -95,7 +95,7 @@ export function insideLines(v: BridgeView, pod: PodLink): string[] {
 
 /** Removing one end removes both; gone is fine. */
 export async function disconnectPod(programs: Programs, veth: string, c: Ctx): Promise<void> {
-  await runBatch(programs, { program: 'ip', lines: [`link del ${veth}`], ignore: GONE }, c);
+  await removeLinks(programs, [veth], c);
 }
 
 /**

@@ -17,6 +17,11 @@ export interface IpOptions {
 export const GONE =
   /Cannot find device|No such device|No such file or directory|No such process|does not exist|FDB entry not found/;
 
+/** Together, see `linkRemovals`; those that are gone are no failure. */
+export async function removeLinks(programs: Programs, links: readonly string[], c: Ctx): Promise<void> {
+  await runBatch(programs, { program: 'ip', lines: linkRemovals(links), ignore: GONE }, c);
+}
+
 /**
  * The lines that remove links, to be run with GONE ignored. One link costs the kernel an RCU grace period (18 ms measured), and a
  * group costs one too (35 ms for 30): so several become a group of their own first. Its number is theirs alone: above what people

@@ -4,7 +4,7 @@
  */
 import { type Ctx, raceAbort } from '#lib/base';
 import type { Programs } from '../kernel/kernel.ts';
-import { GONE, linkRemovals, runBatch } from './iproute.ts';
+import { removeLinks } from './iproute.ts';
 
 /** The kernel takes a millisecond for each, and nobody waits for a link behind hundreds of others. */
 const LINKS_MAX = 128;
@@ -40,9 +40,12 @@ export class LinkRemovals {
     this.#isRunning = true;
     while (this.#waiting.length > 0) {
       const now = this.#waiting.splice(0, LINKS_MAX);
-      const lines = linkRemovals(now.map((w) => w.link));
       try {
-        await runBatch(this.#programs, { program: 'ip', lines, ignore: GONE }, this.#c);
+        await removeLinks(
+          this.#programs,
+          now.map((w) => w.link),
+          this.#c,
+        );
         for (const w of now) w.resolve();
       } catch (e) {
         for (const w of now) w.reject(e);

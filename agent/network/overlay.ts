@@ -10,7 +10,7 @@ import type { Ctx } from '#lib/base';
 import { hexOf, sha256 } from '#lib/base';
 import type { Programs } from '../kernel/kernel.ts';
 import { formatCidr, formatIpv4, gatewayOf, isIpv4, parseCidr } from './addresses.ts';
-import { GONE, ipJson, runBatch } from './iproute.ts';
+import { GONE, ipJson, removeLinks, runBatch } from './iproute.ts';
 import type { NetworkNames } from './names.ts';
 import { macOf } from './names.ts';
 
@@ -99,7 +99,7 @@ export async function ensureVxlan(programs: Programs, v: OverlayView, c: Ctx): P
   const { vxlan } = v.names;
   const found = (await ipJson(programs, ['-d', 'link', 'show', 'dev', vxlan], {}, c))?.[0];
   if (v.mode === 'routes') {
-    if (found) await runBatch(programs, { program: 'ip', lines: [`link del ${vxlan}`], ignore: GONE }, c);
+    if (found) await removeLinks(programs, [vxlan], c);
     return false;
   }
   const id = vxlanId(v.clusterCidr, v.serviceCidr);

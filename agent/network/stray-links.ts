@@ -5,7 +5,7 @@
  */
 import type { Ctx } from '#lib/base';
 import type { Programs } from '../kernel/kernel.ts';
-import { GONE, ipJson, linkRemovals, runBatch } from './iproute.ts';
+import { ipJson, removeLinks } from './iproute.ts';
 import type { NetworkNames } from './names.ts';
 
 const HASH = /^[0-9a-f]{8}$/;
@@ -46,8 +46,7 @@ export class StrayLinks {
     const strays = names.filter((n) => !ofPods.has(n));
     const stale = strays.filter((n) => this.#seen.has(n));
     this.#seen = new Set(strays);
-    const lines = linkRemovals(stale);
-    await runBatch(this.#programs, { program: 'ip', lines, ignore: GONE }, c);
+    await removeLinks(this.#programs, stale, c);
     return stale;
   }
 

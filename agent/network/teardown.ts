@@ -6,7 +6,7 @@
 import type { Ctx } from '#lib/base';
 import type { Programs } from '../kernel/kernel.ts';
 import { withdrawForwarding } from './forward-policy.ts';
-import { GONE, ipJson, linkRemovals, runBatch } from './iproute.ts';
+import { GONE, ipJson, removeLinks, runBatch } from './iproute.ts';
 import { networkNames } from './names.ts';
 import { removeGuard } from './source-guard.ts';
 import { restoreLocalnet } from './sysctls.ts';
@@ -23,7 +23,7 @@ export async function teardownNetwork(o: { kernel: { programs: Programs }; insta
     if (typeof name !== 'string') return [];
     return name === names.bridge || name === names.vxlan || name.startsWith(names.vethPrefix) ? [name] : [];
   });
-  await runBatch(programs, { program: 'ip', lines: linkRemovals(ours), ignore: GONE }, c);
+  await removeLinks(programs, ours, c);
   // Routes over our links are gone with them; those of mode `routes` lie on the uplink.
   const routes = (await ipJson(programs, ['route', 'show', 'proto', String(names.routeProtocol)], {}, c)) ?? [];
   const lines = routes.flatMap((r) =>

@@ -42,8 +42,12 @@ export async function openChain(path: string): Promise<LogFile[]> {
 }
 
 async function lies(name: string, file: LogFile): Promise<boolean> {
-  const found = await stat(name, { bigint: true }).catch(() => undefined);
-  return found?.ino === file.inode;
+  return (await inodeAt(name)) === file.inode;
+}
+
+/** undefined: nothing is there. */
+export async function inodeAt(name: string): Promise<bigint | undefined> {
+  return (await stat(name, { bigint: true }).catch(() => undefined))?.ino;
 }
 
 /** The file that was begun after this one; the oldest when this one is no longer there; undefined when it is the newest. */

@@ -4,10 +4,9 @@
  * slow reader costs one buffer, and misses what has been rotated away meanwhile.
  */
 import { watch } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type Ctx, raceAbort } from '#lib/base';
-import { closeAll, type LogFile, openChain, openNext } from './log-chain.ts';
+import { closeAll, inodeAt, type LogFile, openChain, openNext } from './log-chain.ts';
 import { endsLine } from './log-lines.ts';
 
 export interface LogReadOptions {
@@ -153,8 +152,8 @@ async function* follow(o: LogReadOptions, first: LogFile, cursor: Cursor, c: Ctx
 }
 
 async function isAt(path: string, file: LogFile): Promise<boolean> {
-  const now = await stat(path, { bigint: true }).catch(() => undefined);
-  return now === undefined || now.ino === file.inode;
+  const now = await inodeAt(path);
+  return now === undefined || now === file.inode;
 }
 
 /** inotify on the log's folder, with the poll above as its safety net. */

@@ -260,7 +260,7 @@ export class DesiredHub implements Disposable {
   #encode(object: DeepReadonly<KubeObject>): Buffer {
     const known = this.#bytes.get(object);
     if (known !== undefined) return known;
-    // A third of a pod, and no node's business.
+    // No node's business.
     const metadata = { ...object.metadata, managedFields: undefined };
     const bytes = Buffer.from(JSON.stringify({ ...object, metadata }));
     this.#bytes.set(object, bytes);

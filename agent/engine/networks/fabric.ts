@@ -5,7 +5,7 @@
 import { type Ctx, messageOf, StatusError } from '#lib/base';
 import type { Programs } from '../../kernel/kernel.ts';
 import { Coalesced } from '../../network/coalesced.ts';
-import { GONE, ipJson, linkRemovals, runBatch } from '../../network/iproute.ts';
+import { ipJson, removeLinks, runBatch } from '../../network/iproute.ts';
 import { UdpFlows, udpPaths } from '../../network/services/stale-udp.ts';
 import { TableWriter } from '../../network/services/table-writer.ts';
 import { syncForwarding } from './forwarding.ts';
@@ -107,8 +107,7 @@ export class Fabric {
     this.#made.delete(n.id);
     await this.apply();
     const found = await ipJson(this.#programs, ['-d', 'link', 'show', 'dev', n.link], {}, c);
-    const lines = (found ?? []).filter((l) => this.#isOwnLink(n, l)).map(() => `link del ${n.link}`);
-    await runBatch(this.#programs, { program: 'ip', lines, ignore: GONE }, c);
+    if ((found ?? []).some((l) => this.#isOwnLink(n, l))) await removeLinks(this.#programs, [n.link], c);
     await this.#syncForwarding();
   }
 
@@ -150,8 +149,8 @@ export class Fabric {
 
   async disconnect(endpoints: readonly EndpointRecord[], c: Ctx): Promise<void> {
     const links = endpoints.filter((e) => e.link !== '');
-    const lines = linkRemovals(links.map((e) => vethName(this.#names, e.endpointId)));
-    await runBatch(this.#programs, { program: 'ip', lines, ignore: GONE }, c);
+    const names = links.map((e) => vethName(this.#names, e.endpointId));
+    await removeLinks(this.#programs, names, c);
   }
 
   /** After a link of a running container is gone. */
@@ -197,8 +196,7 @@ export class Fabric {
       if (s.phase !== 'closed') for (const e of s.endpoints) held.add(vethName(this.#names, e.endpointId));
     const strays = before.filter((name) => !held.has(name));
     if (strays.length > 0) c.log.info({ links: strays }, 'links that no container owns are removed');
-    const lines = linkRemovals(strays);
-    await runBatch(this.#programs, { program: 'ip', lines, ignore: GONE }, c);
+    await removeLinks(this.#programs, strays, c);
   }
 
   async #veths(c: Ctx): Promise<string[]> {

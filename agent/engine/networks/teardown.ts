@@ -6,7 +6,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Ctx } from '#lib/base';
 import type { Namespaces, Programs } from '../../kernel/kernel.ts';
-import { GONE, ipJson, linkRemovals, runBatch } from '../../network/iproute.ts';
+import { ipJson, removeLinks } from '../../network/iproute.ts';
 import { withdrawForwarding } from './forwarding.ts';
 import { engineNames } from './names.ts';
 
@@ -22,8 +22,8 @@ export async function teardownEngineNetworks(
   const links = (await ipJson(programs, ['link', 'show'], {}, c)) ?? [];
   // Bridges whose name the user chose bear our alias.
   const ours = links.filter((l) => String(l['ifname']).startsWith(names.prefix) || l['ifalias'] === names.comment);
-  const lines = linkRemovals(ours.map((l) => String(l['ifname'])));
-  await runBatch(programs, { program: 'ip', lines, ignore: GONE }, c);
+  const linkNames = ours.map((l) => String(l['ifname']));
+  await removeLinks(programs, linkNames, c);
   // add + delete: deleting alone fails when it is gone already.
   const stdin = `add table inet ${names.table}\ndelete table inet ${names.table}\n`;
   await programs.run(['nft', '-f', '-'], { stdin, timeoutMs: TIMEOUT_MS }, c);

@@ -3,12 +3,12 @@
  * `<folder>/<uid>/`, whose `pod.json` is written before anything else, so that a crash leaves nothing without an owner.
  * All steps are idempotent: after an agent restart the same calls re-adopt what exists.
  */
-import { readFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { allEnded, type Ctx, removeFile, removeFolder, StatusError, writeFileAtomic } from '#lib/base';
 import { dottedSysctl } from '../../admission/sysctls.ts';
 import type { PinnedNamespace } from '../../kernel/kernel.ts';
+import { hostFile } from '../../network/host-file.ts';
 import { hostsText, kernelHostname, resolvConfText } from '../../network/hosts.ts';
 import type { HostPort, SandboxId } from '../../network/network.ts';
 import type { UserNamespace } from '../../user-namespaces/ranges.ts';
@@ -218,15 +218,6 @@ async function writeEtc(
     writeFile(join(etc, 'hostname'), `${o.hostname}\n`),
   ]);
   await giveToPod(o.userNamespace, ...['hosts', 'resolv.conf', 'hostname'].map((name) => join(etc, name)));
-}
-
-/** '' where the node has none. */
-function hostFile(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
 }
 
 /**

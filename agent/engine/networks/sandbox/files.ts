@@ -2,7 +2,7 @@
  * hosts, hostname and resolv.conf of a container. They are mounted into it, so they are written in place: a new file would not
  * be seen. Texts as Docker has them: moby libnetwork/etchosts, internal/resolvconf, sandbox_dns_unix.go.
  */
-import { constants, mkdir, open, readFile } from 'node:fs/promises';
+import { constants, mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readUpTo } from '#lib/base';
 import { parseResolvConf } from '../../../network/dns/upstream.ts';
@@ -119,9 +119,4 @@ async function readBounded(path: string): Promise<string> {
   } finally {
     await file.close();
   }
-}
-
-/** Of the host; '' when there is none. */
-export async function hostFile(path: string): Promise<string> {
-  return readFile(path, 'utf8').catch(() => '');
 }

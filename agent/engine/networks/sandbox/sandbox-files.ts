@@ -1,6 +1,7 @@
 /** What stands in a container's files, of what its sandbox is. */
 import { hostname } from 'node:os';
 import { parseResolvConf } from '../../../network/dns/upstream.ts';
+import { hostFile } from '../../../network/host-file.ts';
 import { RESOLVER_IP } from '../dns/resolver.ts';
 import { PREDEFINED } from '../dns/zone.ts';
 import type { EndpointRecord, SandboxRecord } from '../record.ts';
@@ -8,7 +9,6 @@ import type { NetworkState } from '../state.ts';
 import {
   extraHostLines,
   filePaths,
-  hostFile,
   hostsText,
   isLoopback,
   ownLines,
@@ -45,7 +45,7 @@ export async function writeSandboxFiles(
   const gateways = hostGateways(source.state);
   const extra = extraHostLines(record.extraHosts, isHost ? ['127.0.0.1'] : gateways);
   const hosts = isHost
-    ? `${await hostFile(HOSTS)}${extra}`
+    ? `${hostFile(HOSTS)}${extra}`
     : hostsText({ own: hostsLinesOf(record, record.endpoints), extra, links: legacyLinks(record, source.state) });
   const name = record.hostname === '' && isHost ? hostname() : record.hostname;
   const full = record.domainname === '' || isHost ? name : `${name}.${record.domainname}`;
@@ -54,9 +54,9 @@ export async function writeSandboxFiles(
 
 /** The host asks only servers on its own loopback, and nobody says which are behind them: those must be asked from there. */
 export async function isOnLoopback(resolvConf: string): Promise<boolean> {
-  const { nameservers } = parseResolvConf(await hostFile(resolvConf));
+  const { nameservers } = parseResolvConf(hostFile(resolvConf));
   if (nameservers.length === 0 || !nameservers.every(isLoopback)) return false;
-  return (await hostFile(BEHIND_STUB)) === '';
+  return hostFile(BEHIND_STUB) === '';
 }
 
 /** Of the predefined bridge, as Docker's `host-gateway`. */
@@ -67,11 +67,11 @@ function hostGateways(state: NetworkState): string[] {
 
 /** The host's own file; a container of its own namespace cannot ask who listens on the host's loopback. */
 async function hostResolvConf(path: string, isAnyServer: boolean): Promise<string> {
-  const text = await hostFile(path);
+  const text = hostFile(path);
   if (isAnyServer) return text;
   const servers = parseResolvConf(text).nameservers;
   if (servers.length > 0 && servers.every(isLoopback)) {
-    const behind = await hostFile(BEHIND_STUB);
+    const behind = hostFile(BEHIND_STUB);
     if (behind !== '') return behind;
   }
   const isForOthers = (line: string): boolean => {
