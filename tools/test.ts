@@ -4,7 +4,7 @@
  * so does a test that docs/coverage.md names as real and that did not run).
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -57,6 +57,11 @@ function failuresOf(report: VitestReport): string[] {
   });
 }
 
+/** What tools/beside-reporter.ts left. */
+function toldBeside(path: string): string[] {
+  return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as string[]) : ['the runner did not reach its end'];
+}
+
 function command(title: string, argv: readonly string[], totals: Totals): boolean {
   process.stdout.write(`\n== ${title}\n`);
   const [program = '', ...args] = argv;
@@ -73,6 +78,7 @@ function suite(name: string, extra: readonly string[], totals: Totals): void {
   process.stdout.write(`\n== ${name} tests\n`);
   const folder = mkdtempSync(join(tmpdir(), 'berth-test-'));
   const out = join(folder, 'report.json');
+  const beside = join(folder, 'beside.json');
   const before = snapshot();
   const argv = [
     'node_modules/vitest/vitest.mjs',
@@ -83,9 +89,11 @@ function suite(name: string, extra: readonly string[], totals: Totals): void {
     '--reporter=default',
     '--reporter=json',
     `--outputFile.json=${out}`,
+    '--reporter=./tools/beside-reporter.ts',
     ...extra,
   ];
-  const status = spawnSync('node', argv, { cwd: root, stdio: 'inherit' }).status;
+  const env = { ...process.env, BERTH_BESIDE: beside };
+  const status = spawnSync('node', argv, { cwd: root, stdio: 'inherit', env }).status;
   try {
     const report = JSON.parse(readFileSync(out, 'utf8')) as VitestReport;
     reports.push(report);
@@ -96,8 +104,9 @@ function suite(name: string, extra: readonly string[], totals: Totals): void {
     failures.push(...failed);
     if (status !== 0 && report.numFailedTests === 0) {
       totals.failed++;
-      if (failed.length === 0) failures.push(`${name}: the runner failed beside its tests (an unhandled error?)`);
+      if (failed.length === 0) failures.push(`${name}: the runner failed beside its tests, with ${String(status)}`);
     }
+    failures.push(...toldBeside(beside).map((t) => `${name}: beside the tests: ${t.slice(0, MESSAGE_CHARS)}`));
   } catch {
     totals.failed++;
     failures.push(`${name}: the runner left no report`);
