@@ -35,6 +35,7 @@ import type { PodDeps } from './pods/deps.ts';
 import { PodManager } from './pods/manager.ts';
 import { nodeContainers } from './pods/node-containers.ts';
 import { NodeObjects } from './pods/objects.ts';
+import { StartTimes } from './pods/start-times.ts';
 import { serveStream } from './pods/streams.ts';
 import { SteadyProber } from './probes/steady-prober.ts';
 import { startRegistryProxy } from './registry-proxy.ts';
@@ -263,7 +264,9 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
       log,
     }),
   );
+  const startTimes = new StartTimes();
   const pods: PodDeps = {
+    startTimes,
     kernel,
     images,
     imageAccess,
@@ -318,7 +321,7 @@ async function openAgent(config: AgentConfig, d: AgentDeps, scope: Scope): Promi
   const pages = nodePages({
     ...{ pods, manager, sampler, cgroup, scope },
     home: config.home,
-    more: () => [...eviction.metrics(), ...plugins.metrics()],
+    more: () => [startTimes.family(), ...eviction.metrics(), ...plugins.metrics()],
   });
   const follow = new Follow({ objects, manager, statics, network, cpus, storage, plugins, scope, c });
   const session = scope.own(

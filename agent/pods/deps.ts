@@ -16,6 +16,7 @@ import type { UserNamespaceRanges } from '../user-namespaces/ledger.ts';
 import type { Volumes } from '../volumes/volume.ts';
 import type { PodFailure, PodObject } from './model.ts';
 import type { NodeObjects } from './objects.ts';
+import type { StartTimes } from './start-times.ts';
 
 export interface PodSettings {
   readonly nodeName: string;
@@ -67,6 +68,8 @@ export interface PodDeps {
   readonly devices?: Pick<DeviceManager, 'allocate' | 'release' | 'given'> | undefined;
   /** Why the node does not take a pod that is new to it. */
   readonly admit?: (pod: PodObject) => PodFailure | undefined;
+  /** Absent: nobody counts them. */
+  readonly startTimes?: StartTimes | undefined;
   readonly settings: PodSettings;
   readonly clock: Clock;
   readonly random: Random;

@@ -89,11 +89,11 @@ export class FakeNode implements AsyncDisposable {
   }
 
   /** `diesAt`: it is killed just before its nth call of the machine takes effect; nothing of it happens after that. */
-  async agent(o: { diesAt?: number; admit?: PodDeps['admit'] } = {}): Promise<FakeAgent> {
+  async agent(o: { diesAt?: number } & Pick<PodDeps, 'admit' | 'startTimes'> = {}): Promise<FakeAgent> {
     const life = new Life(o.diesAt ?? Number.POSITIVE_INFINITY);
     const runtime = this.host.open();
-    const admission = o.admit === undefined ? {} : { admit: o.admit };
-    const deps = { ...(await this.#deps(runtime, life)), ...admission };
+    const { diesAt: _, ...given } = o;
+    const deps = { ...(await this.#deps(runtime, life)), ...given };
     const manager = new PodManager(deps);
     await manager.open(this.c);
     const agent = new FakeAgent(manager, runtime, deps, life);

@@ -194,6 +194,7 @@ export class PodManager implements AsyncDisposable {
 
   #admit(pod: PodObject): void {
     const isHere = this.#adopted.has(pod.metadata.uid ?? '') || !isNew(pod);
+    if (!isHere) this.#d.startTimes?.arrived(pod.metadata.uid ?? '', this.#d.clock.now());
     const refusal = refusalOf(pod, this.#d.settings.isolation) ?? (isHere ? undefined : this.#d.admit?.(pod));
     this.#startWorker(pod, refusal);
   }
@@ -225,6 +226,7 @@ export class PodManager implements AsyncDisposable {
 
   #finished(uid: string): void {
     this.#workers.delete(uid);
+    this.#d.startTimes?.gone(uid);
   }
 
   #sourceChanged(change: DesiredChange): void {

@@ -81,7 +81,9 @@ describe.skipIf(!(await kubectlIsNewEnough()))('metrics of a cluster', () => {
       'container_cpu_user_seconds_total',
     ])
       expect(cadvisor).toMatch(new RegExp(`^${metric}\\{.*pod="burner".*\\} \\d`, 'm'));
-    expect(await page('metrics')).toMatch(/^process_resident_memory_bytes \d+$/m);
+    const own = await page('metrics');
+    expect(own).toMatch(/^process_resident_memory_bytes \d+$/m);
+    expect(own).toMatch(/^kubelet_pod_start_duration_seconds_count [1-9]/m);
   });
 
   test('the kubelet’s summary: node, pods, network, disk', async () => {
