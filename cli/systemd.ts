@@ -7,6 +7,7 @@ import { access, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { messageOf, StatusError, writeFileAtomic } from '#lib/base';
+import { agentEnvironment } from './agent-environment.ts';
 import { agentFlags, type JoinedNode } from './joined.ts';
 import { nodeHome } from './layout.ts';
 import { berthArgv, deployPath } from './process.ts';
@@ -58,10 +59,14 @@ export function unitText(template: string, program: readonly string[], environme
 }
 
 /** systemd splits the unquoted `$BERTH_AGENT_FLAGS` at blanks, so no flag may hold one. */
-export function environmentText(flags: readonly string[]): string {
+export function environmentText(
+  flags: readonly string[],
+  variables: Readonly<Record<string, string>> = agentEnvironment(),
+): string {
   const odd = flags.find((f) => /[\s"'\\]/.test(f));
   if (odd !== undefined) throw new StatusError('Invalid', `"${odd}": no blanks or quotes in options with --systemd`);
-  return `BERTH_AGENT_FLAGS=${flags.join(' ')}\n`;
+  const lines = Object.entries({ BERTH_AGENT_FLAGS: flags.join(' '), ...variables });
+  return lines.map(([name, value]) => `${name}=${value}\n`).join('');
 }
 
 async function systemctl(...args: string[]): Promise<void> {

@@ -24,6 +24,10 @@ const RUN_NEEDS = [
   ['make', 'make'],
   ['busybox', 'busybox-static'],
 ];
+/** Libraries that make it better, and that nothing waits for: a path of those given, and the Debian package that has it. */
+const RUN_WANTS = [
+  [['/usr/lib/x86_64-linux-gnu/libjemalloc.so.2', '/usr/lib/aarch64-linux-gnu/libjemalloc.so.2'], 'libjemalloc2'],
+];
 const TEST_NEEDS = [
   ['skopeo', 'skopeo'],
   ['curl', 'curl'],
@@ -70,9 +74,15 @@ function run(command, args, options = {}) {
 
 function ensurePackages(needs) {
   const missing = needs.filter(([program]) => !has(program));
-  if (missing.length === 0) return;
-  const packages = [...new Set(missing.map(([, p]) => p))];
   const isRoot = process.getuid?.() === 0;
+  if (missing.length > 0) requirePackages(missing, isRoot);
+  const wanted = RUN_WANTS.filter(([paths]) => !paths.some((p) => existsSync(p))).map(([, p]) => p);
+  if (wanted.length > 0 && isRoot && has('apt-get') && !installPackages(wanted, { patient: false }))
+    process.stdout.write(`going on without ${wanted.join(' ')}\n`);
+}
+
+function requirePackages(missing, isRoot) {
+  const packages = [...new Set(missing.map(([, p]) => p))];
   if (!isRoot || !has('apt-get')) {
     fail([
       isRoot
@@ -82,6 +92,12 @@ function ensurePackages(needs) {
       `On Debian 12: sudo apt-get update && sudo apt-get install --no-install-recommends ${packages.join(' ')}`,
     ]);
   }
+  if (!installPackages(packages, { patient: true }))
+    fail([`apt-get could not install ${packages.join(' ')}: see the lines above`]);
+}
+
+/** Whether apt-get did. `patient`: it may take its lists anew, and wait for a slow network. */
+function installPackages(packages, { patient }) {
   process.stdout.write(`installing ${packages.join(' ')}\n`);
   const ours = !existsSync(POLICY) || readFileSync(POLICY, 'utf8') === POLICY_TEXT;
   if (ours) writeFileSync(POLICY, POLICY_TEXT, { mode: 0o755 });
@@ -90,12 +106,11 @@ function ensurePackages(needs) {
   for (const signal of SIGNALS) process.on(signal, wait);
   try {
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+    const hurry = patient ? [] : ['-o', 'Acquire::Retries=0', '-o', 'Acquire::http::Timeout=5'];
     const quiet = { env, stdio: ['ignore', 'ignore', 'inherit'] };
-    const install = () => run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], quiet);
-    if (install() !== 0) {
-      if (run('apt-get', ['update', '-qq'], quiet) !== 0 || install() !== 0)
-        fail([`apt-get could not install ${packages.join(' ')}: see the lines above`]);
-    }
+    const install = () =>
+      run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...hurry, ...packages], quiet);
+    return install() === 0 || (patient && run('apt-get', ['update', '-qq'], quiet) === 0 && install() === 0);
   } finally {
     if (ours) rmSync(POLICY, { force: true });
     for (const signal of SIGNALS) process.off(signal, wait);

@@ -5,6 +5,7 @@ import { createLogger, realClock, realRandom, StatusError } from '#lib/base';
 import { proxiesOf } from '#lib/oci';
 import { startAgent } from '../../agent/main.ts';
 import { primaryIp } from '../../agent/node.ts';
+import { withoutAllocator } from '../agent-environment.ts';
 import { type DockerDoorOptions, dockerDoor } from '../docker-door.ts';
 import { DEFAULT_INSTANCE, defaultHome } from '../layout.ts';
 import { readNodeSettings } from '../node-configuration.ts';
@@ -50,6 +51,7 @@ export async function runAgent(o: AgentOptions): Promise<void> {
       'Invalid',
       'berth agent needs root: a node makes namespaces, mounts and links. Run it with sudo.',
     );
+  withoutAllocator(process.env);
   const instance = o.instance ?? DEFAULT_INSTANCE;
   const nodeName = o.nodeName ?? hostname().toLowerCase();
   const log = createLogger({ component: 'agent', level: o.logLevel }).child({ node: nodeName });

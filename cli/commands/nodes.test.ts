@@ -258,12 +258,13 @@ describe('systemd unit of a joined host', () => {
     );
     expect(unit).toContain('\nEnvironmentFile=/var/lib/berth/nodes/two/agent.env\n');
     expect(unit).toContain('\nKillMode=process\n');
-    expect(unit).toContain('\nEnvironment=MALLOC_ARENA_MAX=2\n');
     const flags = agentFlags(node);
     expect(flags.join(' ')).toContain(
       '--home /var/lib/berth/nodes/two --node-name two --node-ip 10.0.0.2 --gateway 10.0.0.1:6444',
     );
-    expect(environmentText(flags)).toMatch(/^BERTH_AGENT_FLAGS=--instance berth .* --label disk=ssd\n$/);
+    expect(environmentText(flags, { MALLOC_ARENA_MAX: '2', LD_PRELOAD: '/lib/x' })).toMatch(
+      /^BERTH_AGENT_FLAGS=--instance berth .* --label disk=ssd\nMALLOC_ARENA_MAX=2\nLD_PRELOAD=\/lib\/x\n$/,
+    );
     expect(() => environmentText(['--label', 'a=b c'])).toThrow('no blanks or quotes');
     expect(() => unitText(template, ['/my node'], '/x')).toThrow('without blanks');
   });

@@ -1,5 +1,6 @@
 /** The processes of a cluster on this host, in the order they start. The native helper's `tend` keeps them running. */
 import { join } from 'node:path';
+import { agentEnvironment } from '../agent-environment.ts';
 import { etcdServerFiles, etcdUrls } from '../etcd-access.ts';
 import { type ClusterLayout, nodeHome, pkiFolder, registrySockets } from '../layout.ts';
 import { natsConfigPath } from '../nats-access.ts';
@@ -23,12 +24,6 @@ export interface Programs {
   readonly registry: readonly string[];
 }
 
-/**
- * glibc keeps memory of its own for each of Node's threads (mallopt(3), M_ARENA_MAX): with 200 pods an agent is 116 MB with
- * two of these arenas and 133 MB with as many as there are threads. deploy/systemd/berth-agent.service says the same.
- */
-const AGENT_ENVIRONMENT = { MALLOC_ARENA_MAX: '2' };
-
 export function processesOf(layout: ClusterLayout, program: Programs): ManagedProcess[] {
   if (layout.role === 'further server') return [serverProcess(layout, program.server)];
   const out: ManagedProcess[] = [];
@@ -40,7 +35,7 @@ export function processesOf(layout: ClusterLayout, program: Programs): ManagedPr
     out.push({
       name: `agent-${n.name}`,
       argv: agentArguments(layout, n, program.berth),
-      env: AGENT_ENVIRONMENT,
+      env: agentEnvironment(),
       stopMs: AGENT_STOP_MS,
     });
   return out;
