@@ -82,7 +82,7 @@ export function readRawHeader(block: Buffer): RawHeader | undefined {
   verifyChecksum(block);
   const isPosix = block.toString('latin1', 257, 262) === 'ustar';
   const isGnu = block.toString('latin1', 257, 265) === 'ustar  \0';
-  const prefix = isPosix && !isGnu ? cString(block, 345, 155) : Buffer.alloc(0);
+  const prefix = isPosix && !isGnu ? cString(block, 345, 155) : NOTHING;
   const name = cString(block, 0, 100);
   return {
     flag: String.fromCharCode(block[156] ?? 0),
@@ -100,7 +100,10 @@ export function readRawHeader(block: Buffer): RawHeader | undefined {
   };
 }
 
-/** Lays `pax` and GNU names over `raw`. Throws Unimplemented for sparse files and unknown entry types. */
+/**
+ * Lays `pax` and GNU names over `raw`, and keeps nothing of the block that this is of. Throws Unimplemented for sparse files and
+ * unknown entry types.
+ */
 export function completeHeader(raw: RawHeader, pax: PaxRecords, gnu: { name?: Buffer; linkName?: Buffer }): TarHeader {
   for (const key of pax.keys())
     if (key.startsWith('GNU.sparse.'))
@@ -115,7 +118,7 @@ export function completeHeader(raw: RawHeader, pax: PaxRecords, gnu: { name?: Bu
   return {
     type,
     ...named('path', type === 'folder' ? withoutSlash(name) : name),
-    ...named('linkPath', type === 'hardlink' || type === 'symlink' ? link : Buffer.alloc(0)),
+    ...named('linkPath', type === 'hardlink' || type === 'symlink' ? link : NOTHING),
     mode: raw.mode,
     uid: paxNumber(pax, 'uid') ?? raw.uid,
     gid: paxNumber(pax, 'gid') ?? raw.gid,
@@ -129,7 +132,7 @@ export function completeHeader(raw: RawHeader, pax: PaxRecords, gnu: { name?: Bu
   };
 }
 
-const NO_XATTRS: ReadonlyMap<string, Buffer> = new Map();
+export const NO_XATTRS: ReadonlyMap<string, Buffer> = new Map();
 
 function xattrsOf(pax: PaxRecords): ReadonlyMap<string, Buffer> {
   let found: Map<string, Buffer> | undefined;
@@ -167,44 +170,25 @@ export function parsePax(data: Buffer): Map<string, Buffer> {
 /** The blocks of a header: one ustar block, behind a pax header when something does not fit. Deterministic. */
 export function encodeHeader(h: TarHeader): Buffer {
   const pax: [string, Buffer][] = [];
-  const path =
-    h.type === 'folder'
-      ? Buffer.concat([bytesOf(h.path, h.pathBytes), Buffer.from('/')])
-      : bytesOf(h.path, h.pathBytes);
-  const link = bytesOf(h.linkPath, h.linkPathBytes);
+  const path = fieldOf(h.path, h.pathBytes, h.type === 'folder' ? '/' : '');
+  const link = fieldOf(h.linkPath, h.linkPathBytes, '');
   const seconds = floorDiv(h.mtimeNs, NS_PER_S);
-  if (path.length > 100 || !isAscii(path)) pax.push(['path', path]);
-  if (link.length > 100 || !isAscii(link)) pax.push(['linkpath', link]);
+  if (typeof path !== 'string') pax.push(['path', path]);
+  if (typeof link !== 'string') pax.push(['linkpath', link]);
   if (h.sizeBytes > 0o77777777777) pax.push(['size', Buffer.from(`${h.sizeBytes}`)]);
   if (h.uid > 0o7777777) pax.push(['uid', Buffer.from(`${h.uid}`)]);
   if (h.gid > 0o7777777) pax.push(['gid', Buffer.from(`${h.gid}`)]);
-  if (h.mtimeNs % NS_PER_S !== 0n || seconds < 0n || seconds > 0o77777777777n)
+  if (seconds * NS_PER_S !== h.mtimeNs || seconds < 0n || seconds > 0o77777777777n)
     pax.push(['mtime', Buffer.from(formatTime(h.mtimeNs))]);
-  for (const [key, text] of [
-    ['uname', h.userName],
-    ['gname', h.groupName],
-  ] as const)
-    if (text !== '' && (Buffer.byteLength(text) > 31 || !isAscii(Buffer.from(text))))
-      pax.push([key, Buffer.from(text)]);
-  for (const [key, value] of h.xattrs) pax.push([XATTR_PREFIX + key, value]);
-  const block = encodeBlock({ ...h, path, link, flag: FLAG_OF[h.type], mtimeS: clampSeconds(seconds) });
+  if (!isField(h.userName, 31)) pax.push(['uname', Buffer.from(h.userName)]);
+  if (!isField(h.groupName, 31)) pax.push(['gname', Buffer.from(h.groupName)]);
+  if (h.xattrs.size > 0) for (const [key, value] of h.xattrs) pax.push([XATTR_PREFIX + key, value]);
+  const block = encodeBlock(h, { path, link, flag: FLAG_OF[h.type], mtimeS: clampSeconds(seconds) });
   if (pax.length === 0) return block;
   pax.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
   const records = Buffer.concat(pax.map(([key, value]) => paxRecord(key, value)));
-  const head = encodeBlock({
-    path: Buffer.from('PaxHeaders/entry'),
-    link: Buffer.alloc(0),
-    flag: 'x',
-    mode: 0o644,
-    uid: 0,
-    gid: 0,
-    sizeBytes: records.length,
-    mtimeS: 0,
-    userName: '',
-    groupName: '',
-    deviceMajor: 0,
-    deviceMinor: 0,
-  });
+  const of = { ...NO_OWNER, mode: 0o644, sizeBytes: records.length };
+  const head = encodeBlock(of, { path: 'PaxHeaders/entry', link: '', flag: 'x', mtimeS: 0 });
   return Buffer.concat([head, records, Buffer.alloc(paddingOf(records.length)), block]);
 }
 
@@ -212,32 +196,24 @@ export function paddingOf(bytes: number): number {
   return (BLOCK_BYTES - (bytes % BLOCK_BYTES)) % BLOCK_BYTES;
 }
 
-function encodeBlock(h: {
-  path: Buffer;
-  link: Buffer;
-  flag: string;
-  mode: number;
-  uid: number;
-  gid: number;
-  sizeBytes: number;
-  mtimeS: number;
-  userName: string;
-  groupName: string;
-  deviceMajor: number;
-  deviceMinor: number;
-}): Buffer {
+const NO_OWNER = { uid: 0, gid: 0, userName: '', groupName: '', deviceMajor: 0, deviceMinor: 0 };
+
+function encodeBlock(
+  h: Pick<TarHeader, 'mode' | 'sizeBytes' | keyof typeof NO_OWNER>,
+  o: { readonly path: string | Buffer; readonly link: string | Buffer; readonly flag: string; readonly mtimeS: number },
+): Buffer {
   const b = Buffer.allocUnsafe(BLOCK_BYTES).fill(0);
-  h.path.copy(b, 0, 0, 100);
+  put(b, o.path, 0, 100);
   writeOctal(b, h.mode, 100, 8);
   writeOctal(b, h.uid > 0o7777777 ? 0 : h.uid, 108, 8);
   writeOctal(b, h.gid > 0o7777777 ? 0 : h.gid, 116, 8);
   writeOctal(b, h.sizeBytes > 0o77777777777 ? 0 : h.sizeBytes, 124, 12);
-  writeOctal(b, h.mtimeS, 136, 12);
-  b.write(h.flag, 156, 'latin1');
-  h.link.copy(b, 157, 0, 100);
+  writeOctal(b, o.mtimeS, 136, 12);
+  b.write(o.flag, 156, 'latin1');
+  put(b, o.link, 157, 100);
   b.write('ustar\x0000', 257, 'latin1');
-  if (h.userName !== '') Buffer.from(h.userName).copy(b, 265, 0, 31);
-  if (h.groupName !== '') Buffer.from(h.groupName).copy(b, 297, 0, 31);
+  put(b, isField(h.userName, 31) ? h.userName : Buffer.from(h.userName), 265, 31);
+  put(b, isField(h.groupName, 31) ? h.groupName : Buffer.from(h.groupName), 297, 31);
   writeOctal(b, h.deviceMajor, 329, 8);
   writeOctal(b, h.deviceMinor, 337, 8);
   b.fill(0x20, 148, 156);
@@ -320,13 +296,32 @@ function paxRecord(key: string, value: Buffer): Buffer {
 }
 
 function named<K extends 'path' | 'linkPath'>(key: K, bytes: Buffer): Record<K, string> {
+  if (bytes.length === 0) return { [key]: '' } as Record<K, string>;
   const text = bytes.toString('utf8');
   const isExact = isAscii(bytes) || Buffer.from(text).equals(bytes);
   return { [key]: text, ...(isExact ? {} : { [`${key}Bytes`]: Buffer.from(bytes) }) } as Record<K, string>;
 }
 
-function bytesOf(text: string, bytes: Buffer | undefined): Buffer {
-  return bytes ?? Buffer.from(text);
+/** ASCII without NUL, as a field of that many bytes holds it. */
+function isField(text: string, bytesMax: number): boolean {
+  if (text.length > bytesMax) return false;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === 0 || code >= 0x80) return false;
+  }
+  return true;
+}
+
+/** Of a name: as it is where its field can hold it, else its bytes. */
+function fieldOf(text: string, bytes: Buffer | undefined, after: string): string | Buffer {
+  const whole = text + after;
+  if (bytes === undefined && isField(whole, 100)) return whole;
+  return Buffer.concat([bytes ?? Buffer.from(text), Buffer.from(after)]);
+}
+
+function put(b: Buffer, value: string | Buffer, at: number, bytesMax: number): void {
+  if (typeof value !== 'string') value.copy(b, at, 0, bytesMax);
+  else if (value !== '') b.write(value, at, bytesMax, 'latin1');
 }
 
 function withoutSlash(name: Buffer): Buffer {
@@ -335,14 +330,25 @@ function withoutSlash(name: Buffer): Buffer {
   return name.subarray(0, end);
 }
 
+const NOTHING = Buffer.alloc(0);
+
+/** A part of the block itself. */
 function cString(block: Buffer, at: number, length: number): Buffer {
-  const field = block.subarray(at, at + length);
-  const end = field.indexOf(0);
-  return Buffer.from(end < 0 ? field : field.subarray(0, end));
+  if (block[at] === 0) return NOTHING;
+  let end = at;
+  while (end < at + length && block[end] !== 0) end++;
+  return block.subarray(at, end);
 }
 
+/** `value` has as many octal digits as there is room for. */
 function writeOctal(b: Buffer, value: number, at: number, length: number): void {
-  b.write(`${value.toString(8).padStart(length - 1, '0')}\0`, at, 'latin1');
+  let left = value;
+  for (let i = at + length - 2; i >= at; i--) {
+    const digit = left % 8;
+    b[i] = 0x30 + digit;
+    left = (left - digit) / 8;
+  }
+  b[at + length - 1] = 0;
 }
 
 function clampSeconds(s: bigint): number {

@@ -10,6 +10,7 @@ import {
   completeHeader,
   EXTENSION_BYTES_MAX,
   encodeHeader,
+  NO_XATTRS,
   paddingOf,
   parsePax,
   readRawHeader,
@@ -35,8 +36,9 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
   const bytes = new ByteReader(source);
   try {
     let globals = new Map<string, Buffer>();
+    let locals = new Map<string, Buffer>();
     for (;;) {
-      const locals = new Map<string, Buffer>();
+      if (locals.size > 0) locals = new Map();
       const gnu: { name?: Buffer; linkName?: Buffer } = {};
       const raw = await readExtensions(bytes, locals, gnu, (g) => {
         globals = new Map([...globals, ...g]);
@@ -126,7 +128,7 @@ export function tarHeader(h: Partial<TarHeader> & Pick<TarHeader, 'type' | 'path
     groupName: '',
     deviceMajor: 0,
     deviceMinor: 0,
-    xattrs: new Map(),
+    xattrs: NO_XATTRS,
     ...h,
   };
 }

@@ -3,8 +3,7 @@
  * the destination are in it as the root below has them, since an overlay shows a folder as its upper-most layer says.
  * Entries are sorted by their paths, each once, so that equal copies are equal bytes.
  */
-import type { Ctx } from '#lib/base';
-import { StatusError, sha256 } from '#lib/base';
+import { type Ctx, StatusError } from '#lib/base';
 import { type TarHeader, tarHeader, writeTar } from '#lib/oci';
 import type { ModeChange } from './modes.ts';
 import type { Selected } from './select.ts';
@@ -49,9 +48,9 @@ export async function contentKey(part: Part, s: Selected, o: LayerOptions, c: Ct
   const { entry } = s;
   const own = part.keepsOwners === true ? undefined : o.owner;
   const content = entry.type === 'file' ? await part.tree.contentOf(s.source, c) : entry.linkPath;
-  const xattrs = [...entry.xattrs].map(([k, v]) => [k, v.toString('base64')]).sort();
   const device = [entry.deviceMajor, entry.deviceMinor];
-  return sha256(JSON.stringify([entry.type, modeOf(entry, o), ownerOf(entry, own), content, device, xattrs]));
+  const xattrs = entry.xattrs.size === 0 ? [] : [...entry.xattrs].map(([k, v]) => [k, v.toString('base64')]).sort();
+  return JSON.stringify([entry.type, modeOf(entry, o), ownerOf(entry, own), content, device, xattrs]);
 }
 
 /** Throws Conflict where a folder would stand on a file, or a file on a folder. */
@@ -77,7 +76,7 @@ async function plan(
 ): Promise<void> {
   if (path === '') return;
   // A layer's reader takes such a name for the removal of another file (image-spec layer.md).
-  if (path.split('/').some((name) => name.startsWith('.wh.')))
+  if (path.includes('.wh.') && path.split('/').some((name) => name.startsWith('.wh.')))
     throw new StatusError('Invalid', `/${path}: names that begin with .wh. cannot be kept in an image`);
   // Below a folder that this layer makes there is nothing yet.
   const isNew = await planParents(planned, path, o, c);
@@ -96,8 +95,8 @@ async function plan(
     return;
   }
   const source = s.entry.type === 'file' ? { tree: part.tree, path: s.source } : undefined;
-  const owner = part.keepsOwners === true ? undefined : o.owner;
-  planned.set(path, { header: headerOf(path, s.entry, { ...o, owner }), source, isNew: there === undefined });
+  const header = headerOf(path, s.entry, o, part.keepsOwners === true ? undefined : o.owner);
+  planned.set(path, { header, source, isNew: there === undefined });
 }
 
 /** Those that are missing are made by root, 0755. Whether the last of them is not there below. */
@@ -128,24 +127,27 @@ function folderAsIs(path: string, e: Entry): Planned {
   return { header, source: undefined, isNew: false };
 }
 
-function headerOf(path: string, e: Entry, o: LayerOptions): TarHeader {
-  const [uid, gid] = ownerOf(e, o.owner);
+function headerOf(path: string, e: Entry, o: LayerOptions, owner: LayerOptions['owner']): TarHeader {
+  const [uid, gid] = ownerOf(e, owner);
   const latest = latestNs(o);
   const mtimeNs = latest !== undefined && e.mtimeNs > latest ? latest : e.mtimeNs;
   const { type, sizeBytes, linkPath, deviceMajor, deviceMinor, xattrs } = e;
-  return tarHeader({
+  const [mode, userName, groupName] = [modeOf(e, o), '', ''];
+  return {
     type,
     path,
-    mode: modeOf(e, o),
+    linkPath,
+    mode,
     uid,
     gid,
-    mtimeNs,
     sizeBytes,
-    linkPath,
+    mtimeNs,
+    userName,
+    groupName,
     deviceMajor,
     deviceMinor,
     xattrs,
-  });
+  };
 }
 
 function modeOf(e: Entry, o: LayerOptions): number {

@@ -112,6 +112,7 @@ export class IgnorePatterns {
 
   /** `path` is relative, with slashes, without `.` and `..`. What lies in an ignored folder is ignored, too. */
   ignores(path: string): boolean {
+    if (this.#patterns.length === 0) return false;
     const parents = parentsOf(path);
     let ignored = false;
     for (const { pattern, readmits } of this.#patterns) {

@@ -40,6 +40,8 @@ export class TarTree implements SourceTree, AsyncDisposable {
   #entries = 0;
   #bytes = 0;
   #window: Window | undefined;
+  /** Of the file that was asked for last: the next one is mostly beside it. */
+  #folder: { readonly prefix: string; readonly children: ReadonlyMap<string, Node> } | undefined;
 
   private constructor(path: string, keepsOwners: boolean) {
     this.#path = path;
@@ -150,9 +152,16 @@ export class TarTree implements SourceTree, AsyncDisposable {
   }
 
   #node(path: string): Node | undefined {
+    if (path === '') return this.#root;
+    const at = path.lastIndexOf('/') + 1;
+    const known = this.#folder;
+    if (known?.prefix.length === at && path.startsWith(known.prefix)) return known.children.get(path.slice(at));
     let node: Node | undefined = this.#root;
-    if (path !== '') for (const part of path.split('/')) node = node?.children?.get(part);
-    return node;
+    for (const part of path.slice(0, at).split('/')) if (part !== '') node = node?.children?.get(part);
+    const children = node?.children;
+    if (children === undefined) return undefined;
+    this.#folder = { prefix: path.slice(0, at), children };
+    return children.get(path.slice(at));
   }
 
   async #add(header: TarHeader, body: TarBody, file: FileHandle, bytesMax: number): Promise<void> {
@@ -220,6 +229,7 @@ export class TarTree implements SourceTree, AsyncDisposable {
   /** Missing parents are made; a later entry of a name replaces an earlier one. */
   #put(path: string, node: Node): void {
     if (path === '') return;
+    this.#folder = undefined;
     const parts = path.split('/');
     const name = parts.pop() ?? '';
     let folder = this.#root;

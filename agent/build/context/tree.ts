@@ -4,6 +4,7 @@
  */
 import type { Ctx, Digest } from '#lib/base';
 import { StatusError } from '#lib/base';
+import { NO_XATTRS } from '#lib/oci';
 
 export type EntryType = 'file' | 'folder' | 'symlink' | 'char' | 'block' | 'fifo';
 
@@ -25,7 +26,7 @@ export interface Entry {
 
 /** Root's, of 1970, with nothing that a file of a build need not have. */
 export function plainEntry(type: EntryType, mode: number, sizeBytes = 0): Entry {
-  const plain = { uid: 0, gid: 0, mtimeNs: 0n, linkPath: '', deviceMajor: 0, deviceMinor: 0, xattrs: new Map() };
+  const plain = { uid: 0, gid: 0, mtimeNs: 0n, linkPath: '', deviceMajor: 0, deviceMinor: 0, xattrs: NO_XATTRS };
   return { type, mode, sizeBytes, ...plain };
 }
 
@@ -76,8 +77,12 @@ export function partsOf(path: string): string[] {
   return path.split('/').filter((p) => p !== '' && p !== '.');
 }
 
+/** An empty part, `.` or `..`. */
+const UNCLEAN = /(^|\/)\.{0,2}(\/|$)/;
+
 /** Below the root whatever it says: `..` and a leading slash are clipped. */
 export function clipped(path: string): string {
+  if (!UNCLEAN.test(path)) return path;
   const out: string[] = [];
   for (const part of partsOf(path)) {
     if (part === '..') out.pop();
@@ -86,8 +91,9 @@ export function clipped(path: string): string {
   return out.join('/');
 }
 
-export function joined(...parts: readonly string[]): string {
-  return parts.filter((p) => p !== '').join('/');
+export function joined(folder: string, name: string): string {
+  if (folder === '' || name === '') return folder + name;
+  return `${folder}/${name}`;
 }
 
 /** By bytes, as sorted archives are. */

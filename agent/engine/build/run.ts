@@ -13,6 +13,7 @@ import { CommandFailed } from '../../build/solve/run-step.ts';
 import type { PullOptions } from '../../images/images.ts';
 import { credentialsIn } from '../../images/keyring.ts';
 import { badParameter, EngineError, type EngineReply, type EngineRequest, type EngineRoute } from '../http/contract.ts';
+import { gathered } from '../http/gathered.ts';
 import { familiarText } from '../images/names.ts';
 import type { EngineEvents, EngineHost, EngineImages } from '../parts.ts';
 import { readContext } from './context.ts';
@@ -107,7 +108,7 @@ export class Builds implements AsyncDisposable {
   ): Promise<void> {
     const { builder, events, host, transport } = this.#parts;
     const context = await readContext(
-      { body: r.body, remote: o.remote, dockerfile: o.dockerfile },
+      { body: gathered(r.body, c.clock), remote: o.remote, dockerfile: o.dockerfile },
       { kernel: host.kernel, transport, folder: at.folder },
       c,
     );
