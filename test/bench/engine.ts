@@ -12,6 +12,7 @@ import { startDocker } from './docker.ts';
 import { openEngineNetwork } from './engine-network.ts';
 import { processes } from './memory.ts';
 import { must } from './must.ts';
+import { startPlainEngine } from './plain-engine.ts';
 import type { Figure, Task } from './report.ts';
 
 type Docker = (...args: string[]) => Promise<CommandResult>;
@@ -106,6 +107,11 @@ async function measure(
     await writeFile(join(files, 'src/d50/file-50.txt'), `${e.name} ${round}`);
     return () => must(e.docker('build', '-q', files));
   });
+  if (e.isOurs) {
+    await using plain = await startPlainEngine();
+    const samples = await times(few, () => must(plain.docker('build', '-q', files)));
+    add({ name: `the docker CLI: ${FILES} files to a server that drops them`, unit: 'ms', samples });
+  }
   add({
     name: `${e.name}: memory of the engine, nothing runs`,
     unit: 'MB',
