@@ -86,10 +86,10 @@ function suite(name: string, extra: readonly string[], totals: Totals): void {
     '--project',
     name,
     '--passWithNoTests',
+    '--reporter=./tools/beside-reporter.ts',
     '--reporter=default',
     '--reporter=json',
     `--outputFile.json=${out}`,
-    '--reporter=./tools/beside-reporter.ts',
     ...extra,
   ];
   const env = { ...process.env, BERTH_BESIDE: beside };
