@@ -126,11 +126,11 @@ static void take_connections(int tcp)
 	}
 }
 
-/* The next whole question, when none is being answered. */
+/* The next whole question, when none is being answered and the last answer was taken: who does not read is kept no answers. */
 static void ask_next(struct stream *s, int index)
 {
 	const unsigned char *p = (const unsigned char *)s->in.data;
-	if (s->id || s->in.size < 2)
+	if (s->id || s->out.size || s->in.size < 2)
 		return;
 	size_t size = (size_t)p[0] << 8 | p[1];
 	if (s->in.size < 2 + size)
@@ -156,13 +156,18 @@ static void take_stream(struct stream *s, int index)
 	ask_next(s, index);
 }
 
-static void write_stream(struct stream *s)
+static void write_stream(struct stream *s, int index)
 {
 	ssize_t n = send(s->fd, s->out.data, s->out.size, MSG_NOSIGNAL);
-	if (n > 0)
-		bytes_drop(&s->out, (size_t)n);
-	else if (n < 0 && errno != EAGAIN && errno != EINTR)
+	if (n < 0 && errno != EAGAIN && errno != EINTR) {
 		end_stream(s);
+		return;
+	}
+	if (n > 0) {
+		bytes_drop(&s->out, (size_t)n);
+		s->used_ms = monotonic_ms();
+	}
+	ask_next(s, index);
 }
 
 static void answer(int udp, uint32_t id, const char *data, size_t size)
@@ -181,9 +186,7 @@ static void answer(int udp, uint32_t id, const char *data, size_t size)
 	bytes_append(&s->out, data, size);
 	s->id = 0;
 	s->used_ms = monotonic_ms();
-	write_stream(s);
-	if (s->fd >= 0)
-		ask_next(s, (int)(id % STREAMS));
+	write_stream(s, (int)(id % STREAMS));
 }
 
 /* False when the agent is gone. */
@@ -269,7 +272,7 @@ static _Noreturn void relay(int agent, int udp, int tcp)
 			if (s->fd < 0 || s->fd != p[3 + i].fd)
 				continue;
 			if (p[3 + i].revents & POLLOUT)
-				write_stream(s);
+				write_stream(s, i);
 			if (s->fd >= 0 && p[3 + i].revents & (POLLHUP | POLLERR) && !(p[3 + i].revents & POLLIN))
 				end_stream(s);
 			else if (s->fd >= 0 && p[3 + i].revents & POLLIN)

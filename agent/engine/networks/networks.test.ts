@@ -8,7 +8,7 @@ import { bridgeName, engineNames, vethName } from './names.ts';
 import { portMapOf, wantedPorts } from './ports/bindings.ts';
 import { type EndpointRecord, gatewayEndpoint, type NetworkRecord, type SandboxRecord } from './record.ts';
 import { engineRuleset } from './rules.ts';
-import { extraHostLines, resolvConfText } from './sandbox/files.ts';
+import { extraHostLines, isLoopback, resolvConfText } from './sandbox/files.ts';
 import { macOf } from './sandbox/plan.ts';
 
 const names = engineNames('default');
@@ -233,6 +233,13 @@ test('files: resolv.conf of the host, of --dns, of the resolver', () => {
   expect(body(resolvConfText({ dns: ['1.1.1.1'], dnsSearch: ['.'], dnsOptions: ['ndots:3'] }, host, undefined))).toBe(
     'nameserver 1.1.1.1\noptions ndots:3\n',
   );
+});
+
+test('a loopback is one however it is written', () => {
+  const all = ['127.0.0.1', '127.9.9.9', '::1', '0:0:0:0:0:0:0:1', '::ffff:127.0.0.53', '::ffff:7f00:1'];
+  expect(all.map(isLoopback)).toEqual(all.map(() => true));
+  const none = ['128.0.0.1', '9.9.9.9', '::2', '::', 'fe80::1%eth0', '::ffff:8.8.8.8', '::7f00:1'];
+  expect(none.map(isLoopback)).toEqual(none.map(() => false));
 });
 
 test('a link address is made of the IPv4 address, or of the endpoint where there is none', () => {

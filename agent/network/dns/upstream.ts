@@ -9,6 +9,7 @@ import { readFile } from 'node:fs/promises';
 import { connect, isIP } from 'node:net';
 import type { Clock, Ctx, Random } from '#lib/base';
 import { StatusError } from '#lib/base';
+import { HEADER_BYTES, parseQuery } from './query.ts';
 
 export interface UpstreamOptions {
   /** Default /etc/resolv.conf. */
@@ -27,6 +28,7 @@ const TRY_TIMEOUT_MS = 2_000;
 const ROUNDS = 2;
 const SERVERS_MAX = 3;
 const PENDING_MAX = 1_000;
+const CODE_BITS = 15;
 
 export class Upstream {
   readonly #o: UpstreamOptions;
@@ -57,7 +59,7 @@ export class Upstream {
       let refusal: Buffer | undefined;
       for (const server of servers) {
         c.signal.throwIfAborted();
-        const id = this.#o.random.below(65_536);
+        const id = Number.parseInt(this.#o.random.hex(2), 16);
         const copy = Buffer.from(query);
         copy.writeUInt16BE(id, 0);
         try {
@@ -126,8 +128,10 @@ function exchangeUdp(query: Buffer, to: Target, c: Ctx): Promise<Buffer> {
   return withTimeout(c, to, (settle) => {
     const socket = createSocket(to.server.includes(':') ? 'udp6' : 'udp4');
     socket.on('error', settle.fail);
-    // Connected: the kernel drops datagrams from anybody else and reports a closed port at once.
-    socket.connect(to.port, to.server, () => socket.send(query, (e) => e && settle.fail(e)));
+    // Connected: the kernel drops datagrams from anybody else and reports a closed port at once. Not by connect's callback: it
+    // is called without a connection too, where there is no route, and `send` would throw.
+    socket.once('connect', () => socket.send(query, (e) => e && settle.fail(e)));
+    socket.connect(to.port, to.server);
     socket.on('message', (message) => {
       if (isReplyTo(query, message)) settle.done(message);
     });
@@ -160,9 +164,22 @@ function isRefusal(reply: Buffer): boolean {
   return [2, 4, 5].includes((reply[3] ?? 0) & 15);
 }
 
-/** Same id, a response, and the same question bytes where it repeats one. */
+/** Same id, a response, and the same question; an error may come without one (RFC 5452 9.1). */
 function isReplyTo(query: Buffer, reply: Buffer): boolean {
-  return reply.length >= 12 && reply.readUInt16BE(0) === query.readUInt16BE(0) && (reply[2] ?? 0) >= 0x80;
+  if (reply.length < HEADER_BYTES || reply.readUInt16BE(0) !== query.readUInt16BE(0) || (reply[2] ?? 0) < 0x80)
+    return false;
+  const questions = reply.readUInt16BE(4);
+  if (questions === 0) return ((reply[3] ?? 0) & CODE_BITS) !== 0;
+  const asked = parseQuery(query)?.section;
+  return questions === 1 && asked !== undefined && isSameQuestion(asked, reply.subarray(HEADER_BYTES));
+}
+
+/** But for the case of letters, which some servers change. Sizes of labels are below those of letters. */
+function isSameQuestion(asked: Buffer, reply: Buffer): boolean {
+  const lower = (byte: number): number => (byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte);
+  const nameBytes = asked.length - 4;
+  const isSameName = asked.subarray(0, nameBytes).every((byte, i) => lower(byte) === lower(reply[i] ?? 0));
+  return isSameName && asked.subarray(nameBytes).equals(reply.subarray(nameBytes, asked.length));
 }
 
 function withTimeout(

@@ -207,6 +207,8 @@ describe('validation', () => {
     [{ Hostname: 'x' }, { UTSMode: 'host' }, 'conflicting options: hostname and the UTS mode'],
     [{ Hostname: 'x' }, { NetworkMode: 'container:a' }, 'conflicting options: hostname and the network mode'],
     [{}, { NetworkMode: 'container:a', PublishAllPorts: true }, 'conflicting options: port publishing'],
+    [{}, { Dns: ['9.9.9.9', 'fe80::1%eth0', 'dns.example'] }, 'bad nameserver address "dns.example"'],
+    [{}, { Dns: ['1.1.1.1\noptions x'] }, 'bad nameserver address'],
     [{}, { NetworkMode: 'container:' }, 'invalid container format'],
   ])('%j %j: %s', (c, h, why) => {
     expect(() => validate(config(c), hostConfig(h), MACHINE)).toThrow(why);

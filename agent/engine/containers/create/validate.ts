@@ -2,6 +2,7 @@
  * What a create may ask for, all of it checked before anything is made; what this machine cannot do is a warning. Pure.
  * Source: moby daemon/container.go (verifyContainerSettings), daemon_unix.go (verifyPlatformContainerSettings), whose words these are.
  */
+import { isIP } from 'node:net';
 import { badParameter } from '../../http/contract.ts';
 import type { ContainerConfig, HealthConfig, HostConfig, PortMap } from '../../types.ts';
 import { signalOf } from '../life/signals.ts';
@@ -141,4 +142,6 @@ function checkModes(config: ContainerConfig, h: HostConfig): void {
       "conflicting options: host type networking can't be used with links. This would result in undefined behavior",
     );
   if ((h.Links ?? []).some((l) => l === '' || l.startsWith(':'))) throw badParameter('bad format for links');
+  for (const server of h.Dns ?? [])
+    if (isIP(server) === 0) throw badParameter(`bad nameserver address ${JSON.stringify(server)}`);
 }

@@ -3,15 +3,16 @@
  * here. Packets to port 53 are led to its own port by a table in the namespace. Source: moby libnetwork/resolver_unix.go.
  */
 import type { Socket } from 'node:net';
-import { type Ctx, StatusError } from '#lib/base';
+import { type Clock, type Ctx, StatusError, type Timer } from '#lib/base';
 import { FrameReader } from '../../../kernel/linux/frames.ts';
 import type { LinuxKernel } from '../../../kernel/linux/open.ts';
 import { openResolverEnd } from '../../../kernel/linux/resolve.ts';
-import type { Answerer } from '../../../network/dns/server.ts';
+import type { Answerer, Asker } from '../../../network/dns/answerer.ts';
 
 const FRAME_BYTES_MAX = 4 + 65_535;
-/** More than these at once are dropped: the asker asks again. */
-const PENDING_MAX = 256;
+/** 5,000 questions a second: a container that floods has a part of the agent's thread, its other questions wait and are lost. */
+export const QUESTIONS_A_TURN = 50;
+export const TURN_MS = 10;
 /** Bytes of answers that the namespace's end has not taken yet. */
 const UNSENT_BYTES_MAX = 1 << 20;
 const STREAM_BIT = 0x80000000;
@@ -23,12 +24,18 @@ export class Resolver {
   readonly port: number;
   readonly #socket: Socket;
   readonly #answerer: Answerer;
-  #pending = 0;
+  readonly #clock: Clock;
+  readonly #asker: Asker = { outside: 0 };
+  /** Questions that came with the last piece of the stream; no more is read until they are answered. */
+  #waiting: readonly Buffer[] = [];
+  #left = QUESTIONS_A_TURN;
+  #turn: Timer | undefined;
 
-  private constructor(port: number, socket: Socket, answerer: Answerer) {
+  private constructor(port: number, socket: Socket, answerer: Answerer, clock: Clock) {
     this.port = port;
     this.#socket = socket;
     this.#answerer = answerer;
+    this.#clock = clock;
   }
 
   /** `port`: of before, or 0; `onEnd`: its end in the namespace is gone, but not by `close`. */
@@ -38,11 +45,13 @@ export class Resolver {
     c: Ctx,
   ): Promise<Resolver> {
     const end = await openResolverEnd(kernel.helper, o, c);
-    const resolver = new Resolver(end.port, end.socket, o.answerer);
+    const resolver = new Resolver(end.port, end.socket, o.answerer, c.clock);
     resolver.#serve(o.onEnd);
     try {
       // The table of before leads there still.
       if (end.port !== o.port) await leadToPort(kernel, o.netns, end.port, c);
+      if (end.socket.destroyed)
+        throw new StatusError('Unavailable', 'the resolver in the container ended at its start');
     } catch (e) {
       resolver.close();
       throw e;
@@ -51,6 +60,7 @@ export class Resolver {
   }
 
   close(): void {
+    this.#turn?.cancel();
     this.#socket.removeAllListeners('close');
     this.#socket.destroy();
   }
@@ -61,27 +71,41 @@ export class Resolver {
     this.#socket.on('error', () => this.#socket.destroy());
     this.#socket.on('close', onEnd);
     this.#socket.on('data', (chunk: Buffer) => {
-      for (const frame of reader.push(chunk)) {
-        if (frame.length < 4 || this.#pending >= PENDING_MAX) continue;
-        const id = frame.readUInt32LE(0);
-        void this.#answer(id, Buffer.from(frame.subarray(4)));
+      try {
+        this.#waiting = [...this.#waiting, ...reader.push(chunk)];
+      } catch {
+        // Not what resolve.c writes: another is begun.
+        this.#socket.destroy();
+        return;
       }
+      this.#take();
     });
   }
 
+  #take(): void {
+    const frames = this.#waiting.slice(0, this.#left);
+    this.#waiting = this.#waiting.slice(frames.length);
+    this.#left -= frames.length;
+    for (const frame of frames)
+      if (frame.length >= 4) void this.#answer(frame.readUInt32LE(0), Buffer.from(frame.subarray(4)));
+    if (this.#waiting.length > 0) this.#socket.pause();
+    else this.#socket.resume();
+    if (frames.length > 0) this.#turn ??= this.#clock.after(TURN_MS, () => this.#nextTurn(), { unref: true });
+  }
+
+  #nextTurn(): void {
+    this.#turn = undefined;
+    this.#left = QUESTIONS_A_TURN;
+    if (!this.#socket.destroyed) this.#take();
+  }
+
   async #answer(id: number, message: Buffer): Promise<void> {
-    this.#pending++;
-    try {
-      const isStream = id >= STREAM_BIT;
-      const reply = await this.#answerer.answer(message, isStream ? 'tcp' : 'udp');
-      if (reply === undefined || this.#socket.destroyed || this.#socket.writableLength > UNSENT_BYTES_MAX) return;
-      const head = Buffer.alloc(8);
-      head.writeUInt32LE(4 + reply.length, 0);
-      head.writeUInt32LE(id, 4);
-      this.#socket.write(Buffer.concat([head, reply]));
-    } finally {
-      this.#pending--;
-    }
+    const reply = await this.#answerer.answer(message, id >= STREAM_BIT ? 'tcp' : 'udp', this.#asker);
+    if (reply === undefined || this.#socket.destroyed || this.#socket.writableLength > UNSENT_BYTES_MAX) return;
+    const head = Buffer.alloc(8);
+    head.writeUInt32LE(4 + reply.length, 0);
+    head.writeUInt32LE(id, 4);
+    this.#socket.write(Buffer.concat([head, reply]));
   }
 }
 

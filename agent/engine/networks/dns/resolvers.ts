@@ -1,7 +1,7 @@
 /** The resolvers of all containers on user networks: what they ask is answered of the names of their networks, or outside. */
 import { type Ctx, type Random, StatusError } from '#lib/base';
 import type { LinuxKernel } from '../../../kernel/linux/open.ts';
-import { Answerer } from '../../../network/dns/server.ts';
+import { Answerer } from '../../../network/dns/answerer.ts';
 import { Upstream } from '../../../network/dns/upstream.ts';
 import { gatewayEndpoint, type SandboxRecord } from '../record.ts';
 import { isLoopback } from '../sandbox/files.ts';

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { readUpTo } from '#lib/base';
 import { parseResolvConf } from '../../../network/dns/upstream.ts';
 import { badParameter } from '../../http/contract.ts';
+import { parseAddress } from '../ipam/blocks.ts';
 
 /** A container may write into its hosts file what it likes. */
 const FILE_BYTES_MAX = 1 << 20;
@@ -78,8 +79,13 @@ export function resolvConfText(wish: ResolvWish, hostFile: string, resolver: str
   ].join('');
 }
 
+/** However it is written: such a server is the container's own business, never the host's. */
 export function isLoopback(server: string): boolean {
-  return server.startsWith('127.') || server === '::1';
+  const address = parseAddress(server);
+  if (address === undefined) return false;
+  const { family, value } = address;
+  const v4 = family === 4 ? value : value >> 32n === 0xffffn ? value & 0xffffffffn : undefined;
+  return v4 === undefined ? value === 1n : v4 >> 24n === 127n;
 }
 
 /** In place; a link in the folder is not followed. */
