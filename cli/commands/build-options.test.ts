@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { parseOutput } from '../../agent/build/output/archive.ts';
+import { parseOutput } from '../../agent/build/output/options.ts';
 import {
   checkTags,
   latestOf,

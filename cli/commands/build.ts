@@ -20,7 +20,8 @@ import { DockerfileError } from '../../agent/build/dockerfile/error.ts';
 import type { Builder, BuildRequest } from '../../agent/build/node/builder.ts';
 import type { FinishedImage } from '../../agent/build/node/finish.ts';
 import { openOwnBuilder } from '../../agent/build/node/own-builder.ts';
-import { parseOutput, writeArchive } from '../../agent/build/output/archive.ts';
+import { writeArchive } from '../../agent/build/output/archive.ts';
+import { type ArchiveOptions, checkDest, parseOutput } from '../../agent/build/output/options.ts';
 import { type PushedManifest, pushImage, pushIndex } from '../../agent/build/output/push.ts';
 import type { PullOptions } from '../../agent/images/images.ts';
 import { isSamePlatform, parsePlatform, platformText } from '../../agent/images/platform.ts';
@@ -82,6 +83,8 @@ export async function buildCommand(folder: string, o: BuildCommandOptions): Prom
   const platforms = platformsOf(o);
   const file = await readBuildFile(folder, o.file);
   const asked = await requestOf(folder, file, o, progress);
+  const archives = (o.output ?? []).map(parseOutput);
+  for (const archive of archives) await checkDest(archive);
   try {
     await using _turn = await waitForBuilder(home, (holder) => say(`waiting for ${holder}\n`), c);
     const registries = { certsFolder: o.certsDir ?? DEFAULT_CERTS_FOLDER, proxy: proxiesOf(process.env) };
@@ -98,7 +101,7 @@ export async function buildCommand(folder: string, o: BuildCommandOptions): Prom
     const made =
       platforms.length > 1
         ? await buildForEach(platforms, builder, asked, parts, c)
-        : (await builder.build({ ...asked, platform: platforms[0], outputs: outputsOf(o, parts) }, c)).id;
+        : (await builder.build({ ...asked, platform: platforms[0], outputs: outputsOf(archives, o, parts) }, c)).id;
     await builder.tidy(c);
     await builder.images.builds.sweep(c);
     process.stdout.write(`${made}\n`);
@@ -154,12 +157,16 @@ interface OutputParts {
   readonly say: (text: string) => void;
 }
 
-function outputsOf(o: BuildCommandOptions, parts: OutputParts): BuildRequest['outputs'] {
-  const archives = (o.output ?? []).map(parseOutput).map((output) => async (image: FinishedImage, c: Ctx) => {
-    await writeArchive(image, { ...output, random: realRandom }, c);
-    parts.say(`written ${output.dest}\n`);
+function outputsOf(
+  archives: readonly ArchiveOptions[],
+  o: BuildCommandOptions,
+  parts: OutputParts,
+): BuildRequest['outputs'] {
+  const written = archives.map((archive) => async (image: FinishedImage, c: Ctx) => {
+    await writeArchive(image, { ...archive, random: realRandom }, c);
+    parts.say(`written ${archive.dest}\n`);
   });
-  return o.push === true ? [...archives, (image, c) => pushAll(image, parts, c)] : archives;
+  return o.push === true ? [...written, (image, c) => pushAll(image, parts, c)] : written;
 }
 
 async function pushAll(image: FinishedImage, p: OutputParts, c: Ctx): Promise<void> {

@@ -25,6 +25,9 @@ test('drafts of processes that are no more go; those of living ones and other fi
   await removeDrafts(base);
   await removeDrafts(join(base, 'absent'));
   expect((await readdir(base)).sort()).toEqual(stays.sort());
+  for (const name of ['a', 'b.c']) await writeFile(join(base, `.${name}.${gone}.1.tmp`), '');
+  await removeDrafts(base, 'b.c');
+  expect((await readdir(base)).sort()).toEqual([...stays, `.a.${gone}.1.tmp`].sort());
   await rm(base, { recursive: true });
 });
 

@@ -76,17 +76,17 @@ export async function removeFolder(path: string): Promise<void> {
   }
 }
 
-const DRAFT = /^\..+\.(\d+)\.\d+\.tmp$/;
+const DRAFT = /^\.(.+)\.(\d+)\.\d+\.tmp$/;
 
 /**
- * Removes what processes that were killed inside `writeFileAtomic` left in a folder, not below it. No folder is fine. Call it
- * before this process writes there: a draft under its own number is an earlier one's.
+ * Removes what processes that were killed inside `writeFileAtomic` left in a folder, not below it; with `base`, of that file only.
+ * No folder is fine. Call it before this process writes there: a draft under its own number is an earlier one's.
  */
-export async function removeDrafts(folder: string): Promise<void> {
+export async function removeDrafts(folder: string, base?: string): Promise<void> {
   for (const name of await readdir(folder).catch(() => [])) {
-    const pid = DRAFT.exec(name)?.[1];
+    const [, of, pid] = DRAFT.exec(name) ?? [];
     const isOver = pid !== undefined && (Number(pid) === process.pid || !existsSync(`/proc/${pid}`));
-    if (isOver) await rm(join(folder, name), { force: true });
+    if (isOver && (base === undefined || base === of)) await rm(join(folder, name), { force: true });
   }
 }
 

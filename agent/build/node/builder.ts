@@ -24,6 +24,7 @@ import { ImportedCaches } from '../cache/imported.ts';
 import type { CacheExport } from '../cache/travelling.ts';
 import type { SourceTree } from '../context/tree.ts';
 import { type Dockerfile, parseDockerfile } from '../dockerfile/parse.ts';
+import { tidyPushedLayers } from '../output/pushed-layers.ts';
 import type { BuildHost } from '../solve/options.ts';
 import type { BuildEvent, OnEvent } from '../solve/progress.ts';
 import { solve } from '../solve/solver.ts';
@@ -123,6 +124,7 @@ export class Builder implements AsyncDisposable {
     const { cgroupParent, folder, kernel } = o;
     await makePrivateFolder(folder);
     await removeLeftovers(o, c);
+    await tidyPushedLayers(join(folder, 'pushed'));
     const memoryBytes = Math.floor(totalmem() * MEMORY_SHARE);
     await kernel.cgroups.ensure(cgroupParent, { memoryBytes, pids: PIDS_MAX, cpuShares: CPU_SHARES }, c);
     const scope = new Scope('builder');

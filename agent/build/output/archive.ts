@@ -3,22 +3,26 @@
  * manifest.json that `docker load` reads. Layers are as the node stores them. Equal images give equal bytes.
  * Source: image-spec image-layout.md; moby image/tarexport; docker buildx "oci exporter", "docker exporter".
  */
-import { createReadStream, createWriteStream } from 'node:fs';
-import { copyFile, mkdir, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { constants, createReadStream, createWriteStream } from 'node:fs';
+import { copyFile, mkdir, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { type Ctx, hexOf, type Random, StatusError, sha256, writeFileAtomic } from '#lib/base';
+import {
+  type Ctx,
+  hexOf,
+  messageOf,
+  type Random,
+  removeDrafts,
+  StatusError,
+  sha256,
+  syncPath,
+  writeFileAtomic,
+} from '#lib/base';
 import { descriptorJson, encodedOf, MEDIA_TYPES, parseReference, type TarHeader, tarHeader, writeTar } from '#lib/oci';
 import { manifestOf } from '../../images/built-manifest.ts';
 import type { FinishedImage } from '../node/finish.ts';
-
-export interface ArchiveOptions {
-  readonly type: 'oci' | 'docker';
-  /** A file, or with `tar: false` a folder that is made. */
-  readonly dest: string;
-  readonly tar: boolean;
-}
+import { type ArchiveOptions, checkDest } from './options.ts';
 
 interface Part {
   readonly path: string;
@@ -27,23 +31,50 @@ interface Part {
   readonly content: Buffer | string;
 }
 
-/** What stands at `dest` is replaced only by a whole archive. */
+/** As those of `writeFileAtomic` are named, for `removeDrafts`. */
+const SUFFIXES = 1_000_000_000;
+
+/**
+ * What stands at `dest` is replaced only by a whole archive that is on the disk; a link is replaced, not followed. What a process
+ * that was killed here left of the same archive is removed. Throws Invalid as `checkDest`, Unavailable when it cannot be written.
+ */
 export async function writeArchive(
   image: FinishedImage,
   o: ArchiveOptions & { readonly random: Random },
   c: Ctx,
 ): Promise<void> {
+  await checkDest(o);
   const parts = partsOf([image], o.type);
-  if (!o.tar) return writeFolder(parts, o.dest, c);
-  const draft = join(dirname(o.dest), `.berth-${o.random.hex(8)}`);
   try {
-    await pipeline(Readable.from(writeTar(entriesOf(parts))), createWriteStream(draft, { flags: 'wx' }), {
-      signal: c.signal,
-    });
-    await rename(draft, o.dest);
+    await (o.tar ? writeTarFile(parts, o, c) : writeFolder(parts, o, c));
+  } catch (e) {
+    if (!(e instanceof Error && 'syscall' in e)) throw e;
+    throw new StatusError('Unavailable', `${o.dest} was not written: ${messageOf(e)}`, { cause: e });
+  }
+}
+
+async function writeTarFile(
+  parts: readonly Part[],
+  { dest, random }: { readonly dest: string; readonly random: Random },
+  c: Ctx,
+): Promise<void> {
+  const folder = dirname(dest);
+  // Of its own length: the name of `dest` may be as long as names can be.
+  const base = `berth-archive-${hexOf(sha256(basename(dest))).slice(0, 12)}`;
+  await removeDrafts(folder, base);
+  const draft = draftOf(folder, base, random);
+  try {
+    const tar = Readable.from(writeTar(entriesOf(parts)));
+    await pipeline(tar, createWriteStream(draft, { flags: 'wx' }), { signal: c.signal });
+    await syncPath(draft);
+    await rename(draft, dest);
   } finally {
     await rm(draft, { force: true });
   }
+}
+
+function draftOf(folder: string, base: string, random: Random): string {
+  return join(folder, `.${base}.${process.pid}.${random.below(SUFFIXES)}.tmp`);
 }
 
 /** Several images in one archive, as `docker save` gives it: each layer once. */
@@ -105,14 +136,17 @@ function part(path: string, content: Buffer): Part {
   return { path, content, sizeBytes: content.length };
 }
 
+const BLOBS_FOLDER = 'blobs/sha256';
+
 function blobPath(hex: string): string {
-  return `blobs/sha256/${hex}`;
+  return `${BLOBS_FOLDER}/${hex}`;
 }
 
 async function* entriesOf(
   parts: readonly Part[],
 ): AsyncGenerator<{ header: TarHeader; body: AsyncIterable<Uint8Array> | Iterable<Uint8Array> }> {
-  for (const path of ['blobs', 'blobs/sha256']) yield { header: tarHeader({ type: 'folder', path }), body: [] };
+  for (const path of [dirname(BLOBS_FOLDER), BLOBS_FOLDER])
+    yield { header: tarHeader({ type: 'folder', path }), body: [] };
   for (const { path, sizeBytes, content } of parts) {
     const header = tarHeader({ type: 'file', path, sizeBytes, mode: 0o644 });
     yield {
@@ -122,35 +156,31 @@ async function* entriesOf(
   }
 }
 
-async function writeFolder(parts: readonly Part[], dest: string, c: Ctx): Promise<void> {
-  await mkdir(join(dest, 'blobs', 'sha256'), { recursive: true });
-  for (const { path, content } of parts) {
+/** Each file under a name of its own first: nothing is written through a link that stands there. */
+async function writeFolder(
+  parts: readonly Part[],
+  { dest, random }: { readonly dest: string; readonly random: Random },
+  c: Ctx,
+): Promise<void> {
+  const blobs = join(dest, BLOBS_FOLDER);
+  await mkdir(blobs, { recursive: true });
+  await removeDrafts(blobs);
+  for (const { path, content, sizeBytes } of parts) {
     c.signal.throwIfAborted();
-    if (typeof content === 'string') await copyFile(content, join(dest, path));
-    else await writeFileAtomic(join(dest, path), content.toString(), { durable: false });
+    const target = join(dest, path);
+    if (typeof content !== 'string') {
+      await writeFileAtomic(target, content);
+      continue;
+    }
+    const draft = draftOf(blobs, basename(path), random);
+    try {
+      await copyFile(content, draft, constants.COPYFILE_EXCL);
+      const { size } = await stat(draft);
+      if (size !== sizeBytes) throw new StatusError('Invalid', `"${path}" has ${size} bytes, not ${sizeBytes}`);
+      await syncPath(draft);
+      await rename(draft, target);
+    } finally {
+      await rm(draft, { force: true });
+    }
   }
-}
-
-/** `type=oci,dest=app.tar`, `type=docker,dest=app.tar`, `type=oci,tar=false,dest=folder`. Throws Invalid. */
-export function parseOutput(text: string): ArchiveOptions {
-  const fields = new Map<string, string>();
-  for (const field of text.split(',')) {
-    const at = field.indexOf('=');
-    if (at < 0) throw refused(text, `"${field}" is no key=value`);
-    fields.set(field.slice(0, at).trim().toLowerCase(), field.slice(at + 1));
-  }
-  const { type, dest, tar = 'true', ...others } = Object.fromEntries(fields);
-  if (type !== 'oci' && type !== 'docker')
-    throw refused(text, `type ${type ?? '(none)'} is not supported: use oci or docker, or --push for a registry`);
-  const [unknown] = Object.keys(others);
-  if (unknown !== undefined) throw refused(text, `${unknown} is not supported`);
-  if (dest === undefined || dest === '') throw refused(text, 'dest is missing');
-  if (dest === '-') throw refused(text, 'dest=- is not supported: name a file');
-  if (tar !== 'true' && tar !== 'false') throw refused(text, 'tar is true or false');
-  if (tar === 'false' && type === 'docker') throw refused(text, "Docker's archive is a tar");
-  return { type, dest, tar: tar === 'true' };
-}
-
-function refused(text: string, why: string): StatusError {
-  return new StatusError('Invalid', `--output ${text}: ${why}`);
 }

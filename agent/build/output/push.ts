@@ -5,41 +5,28 @@
  */
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, readFile, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { rm, stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
+import { type Ctx, type Digest, isKind, isMissing, parseDigest, type Random, StatusError, sha256 } from '#lib/base';
 import {
-  type Ctx,
-  type Digest,
-  hexOf,
-  isKind,
-  parseDigest,
-  type Random,
-  StatusError,
-  sha256,
-  writeFileAtomic,
-} from '#lib/base';
-import {
-  asSize,
-  asString,
   type Descriptor,
   descriptorJson,
   isNonDistributable,
   MEDIA_TYPES,
   type Platform,
-  parseJsonObject,
   type RemoteRepository,
 } from '#lib/oci';
 import { manifestOf } from '../../images/built-manifest.ts';
 import { forEachLimited } from '../../images/single-flight.ts';
 import type { FinishedImage, FinishedLayer } from '../node/finish.ts';
+import { layerDraft, makePushedFolder, rememberedLayer, rememberLayer } from './pushed-layers.ts';
 
 export interface PushOptions {
   readonly to: RemoteRepository;
   /** Undefined: known by its digest alone. */
   readonly tag: string | undefined;
-  /** Of what is remembered, and of drafts. */
+  /** Of what is remembered, and of drafts (pushed-layers.ts). */
   readonly folder: string;
   readonly random: Random;
   readonly onLayer?: ((layer: FinishedLayer, step: PushStep) => void) | undefined;
@@ -98,7 +85,7 @@ export async function pushLayers(
   o: PushOptions,
   c: Ctx,
 ): Promise<ReadonlyMap<FinishedLayer, Descriptor>> {
-  await mkdir(o.folder, { recursive: true, mode: 0o700 });
+  await makePushedFolder(o.folder);
   const blobs = new Map<FinishedLayer, Descriptor>();
   for (const l of layers) o.onLayer?.(l, { phase: 'waiting' });
   const push = async (l: FinishedLayer, own: Ctx): Promise<void> => {
@@ -115,13 +102,12 @@ async function pushLayer(layer: FinishedLayer, isAsItCame: boolean, o: PushOptio
     await send(layer, blob, path, o, c);
     return blob;
   }
-  const known = await remembered(layer.diffId, o);
+  const known = await rememberedLayer(o.folder, layer.diffId);
   if (known !== undefined && (await isThere(layer, known, o, c))) return known;
-  const draft = join(o.folder, `.draft-${o.random.hex(8)}`);
+  const draft = layerDraft(o.folder, o.random);
   try {
-    const made = await gzipped(path, draft, c);
-    const text = JSON.stringify({ version: 1, digest: made.digest, sizeBytes: made.sizeBytes });
-    await writeFileAtomic(memoPath(layer.diffId, o), text, { durable: false });
+    const made = await gzipped(layer, draft, c);
+    await rememberLayer(o.folder, layer.diffId, made);
     await send(layer, made, draft, o, c);
     return made;
   } finally {
@@ -164,38 +150,51 @@ async function sizeOf(path: string): Promise<number | undefined> {
   return (await stat(path).catch(() => undefined))?.size; // not there
 }
 
-async function gzipped(source: string, target: string, c: Ctx): Promise<Descriptor> {
-  const hash = createHash('sha256');
-  let sizeBytes = 0;
-  const counted = async function* (bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, void> {
+/** Throws Internal when what is stored is not the layer: under a new digest nobody would find out before it is unpacked. */
+async function gzipped(layer: FinishedLayer, target: string, c: Ctx): Promise<Descriptor> {
+  const [stored, made] = [new Sum(), new Sum()];
+  const gzip = createGzip({ level: GZIP_LEVEL });
+  const output = createWriteStream(target, { flags: 'wx' });
+  try {
+    await pipeline(
+      createReadStream(layer.path),
+      (b) => stored.of(b),
+      gzip,
+      (b) => made.of(b),
+      output,
+      {
+        signal: c.signal,
+      },
+    );
+  } catch (e) {
+    if (isKind(e, 'Cancelled') || !isMissing(e)) throw e;
+    throw new StatusError('NotFound', `${layer.path} is not on this node any more: build the image again`, {
+      cause: e,
+    });
+  }
+  if (stored.digest !== layer.diffId)
+    throw new StatusError(
+      'Internal',
+      `layer ${layer.diffId} is damaged on this node: build the image again without the cache`,
+    );
+  return { mediaType: MEDIA_TYPES.ociLayerGzip, digest: made.digest, sizeBytes: made.sizeBytes };
+}
+
+/** Of bytes that go by. */
+class Sum {
+  readonly #hash = createHash('sha256');
+  sizeBytes = 0;
+
+  async *of(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, void> {
     for await (const piece of bytes) {
-      hash.update(piece);
-      sizeBytes += piece.length;
+      this.#hash.update(piece);
+      this.sizeBytes += piece.length;
       yield piece;
     }
-  };
-  const gzip = createGzip({ level: GZIP_LEVEL });
-  try {
-    await pipeline(createReadStream(source), gzip, counted, createWriteStream(target, { flags: 'wx' }), {
-      signal: c.signal,
-    });
-  } catch (e) {
-    if (isKind(e, 'Cancelled') || !(e instanceof Error && 'code' in e && e.code === 'ENOENT')) throw e;
-    throw new StatusError('NotFound', `${source} is not on this node any more: build the image again`, { cause: e });
   }
-  return { mediaType: MEDIA_TYPES.ociLayerGzip, digest: parseDigest(`sha256:${hash.digest('hex')}`), sizeBytes };
-}
 
-async function remembered(diffId: Digest, o: PushOptions): Promise<Descriptor | undefined> {
-  try {
-    const doc = parseJsonObject(await readFile(memoPath(diffId, o)), 'a pushed layer');
-    const digest = parseDigest(asString(doc['digest'], 'digest'));
-    return { mediaType: MEDIA_TYPES.ociLayerGzip, digest, sizeBytes: asSize(doc['sizeBytes'], 'sizeBytes') };
-  } catch {
-    return undefined; // never pushed, or torn by a power loss: compressed anew
+  /** Once, after the last byte. */
+  get digest(): Digest {
+    return parseDigest(`sha256:${this.#hash.digest('hex')}`);
   }
-}
-
-function memoPath(diffId: Digest, o: PushOptions): string {
-  return join(o.folder, `${hexOf(diffId)}.json`);
 }

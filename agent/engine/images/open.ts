@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import type { Ctx, Digest } from '#lib/base';
+import { tidyPushedLayers } from '../../build/output/pushed-layers.ts';
 import type { EngineEvents, EngineHost, EngineImage, EngineImages, EnginePart } from '../parts.ts';
 import { ImageEvents } from './events.ts';
 import { ImageLibrary } from './library.ts';
@@ -29,6 +30,7 @@ export async function openEngineImages(host: EngineHost, ports: ImagePorts, c: C
   const events = new ImageEvents(ports.events, library);
   const remover = new ImageRemover({ catalog, library, events, users: ports.users });
   const folder = join(host.folder, 'images');
+  await tidyPushedLayers(join(folder, 'pushed'));
   const routes = imageRoutes({ images, kernel, random, clock, folder, library, events, remover, users: ports.users });
   return {
     routes,
