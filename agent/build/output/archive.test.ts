@@ -132,6 +132,28 @@ describe('a tar', () => {
   });
 });
 
+test('equal images give equal bytes; the index names each reference, with its tag', async () => {
+  const layers = await Promise.all(['one', 'two', 'three'].map((text) => layer(text)));
+  const references = ['docker.io/library/app:1', `reg.example/x@sha256:${'0'.repeat(64)}`];
+  const made = { ...(await image({ layers })), references };
+  const bytes = async (i: FinishedImage): Promise<Buffer> => {
+    const pieces: Uint8Array[] = [];
+    for await (const piece of archiveOf([i], 'oci')) pieces.push(piece);
+    return Buffer.concat(pieces);
+  };
+  const whole = await bytes(made);
+  expect(await bytes({ ...made })).toEqual(whole);
+  // Blobs stand in the order of their digests, whatever that of the layers.
+  await writeFile(join(folder, 'a.tar'), whole);
+  const blobs = entries(join(folder, 'a.tar')).filter((n) => layers.some((l) => n.endsWith(hexOf(l.diffId))));
+  expect(blobs).toEqual([...blobs].sort());
+  const index = JSON.parse(execFileSync('tar', ['-xOf', join(folder, 'a.tar'), 'index.json']).toString());
+  expect(index.manifests.map((m: { annotations: object }) => m.annotations)).toEqual([
+    { 'io.containerd.image.name': references[0], 'org.opencontainers.image.ref.name': '1' },
+    { 'io.containerd.image.name': references[1] },
+  ]);
+});
+
 describe('a folder', () => {
   const at = (l: FinishedLayer): string => join(folder, 'blobs/sha256', hexOf(l.diffId));
 

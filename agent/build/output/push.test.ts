@@ -2,12 +2,12 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { gunzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Ctx, hexOf, realClock, realRandom, StatusError, sha256, silentLogger } from '#lib/base';
 import { type Descriptor, MEDIA_TYPES } from '#lib/oci';
 import type { FinishedImage, FinishedLayer } from '../node/finish.ts';
-import { type PushOptions, type PushStep, pushImage, pushLayers } from './push.ts';
+import { type PushOptions, type PushStep, pushImage, pushIndex, pushLayers } from './push.ts';
 import { tidyPushedLayers } from './pushed-layers.ts';
 
 const c: Ctx = { signal: new AbortController().signal, clock: realClock, log: silentLogger };
@@ -25,6 +25,9 @@ class Registry {
   readonly elsewhere = new Map<string, string>();
   readonly sent: string[] = [];
   manifest: Buffer = Buffer.alloc(0);
+  reference = '';
+  /** Bytes of a blob that the registry has already from an upload that broke off. */
+  resumesAt = 0;
   fails: Error | undefined;
 
   async hasBlob(digest: string): Promise<boolean> {
@@ -40,7 +43,13 @@ class Registry {
   async pushBlob(blob: Descriptor, source: Uint8Array | ((start: number) => AsyncIterable<Buffer>)): Promise<void> {
     const pieces: Uint8Array[] = [];
     if (source instanceof Uint8Array) pieces.push(source);
-    else for await (const piece of source(0)) pieces.push(piece);
+    else {
+      for await (const piece of source(0)) pieces.push(piece);
+      if (this.resumesAt > 0) {
+        pieces.splice(0, pieces.length, Buffer.concat(pieces).subarray(0, this.resumesAt));
+        for await (const piece of source(this.resumesAt)) pieces.push(piece);
+      }
+    }
     if (this.fails) throw this.fails;
     const bytes = Buffer.concat(pieces);
     expect([sha256(bytes), bytes.length]).toEqual([blob.digest, blob.sizeBytes]);
@@ -48,8 +57,9 @@ class Registry {
     this.blobs.set(blob.digest, bytes);
   }
 
-  async putManifest(_reference: string, _mediaType: string, bytes: Buffer): Promise<string> {
+  async putManifest(reference: string, _mediaType: string, bytes: Buffer): Promise<string> {
     this.manifest = bytes;
+    this.reference = reference;
     return sha256(bytes);
   }
 }
@@ -89,6 +99,40 @@ test('layers go compressed, to the same bytes, and are compressed once', async (
   await layer('some files');
   expect(await pushImage(imageOf(l), optionsOf(three), c)).toEqual(first);
   expect(await drafts()).toEqual([]);
+});
+
+test('a push goes on where an upload broke off; the level of compression is fixed', async () => {
+  const registry = new Registry();
+  registry.resumesAt = 7;
+  const l = await layer('some files, and some more');
+  await pushImage(imageOf(l), optionsOf(registry, { tag: undefined }), c);
+  // Known by its digest alone.
+  expect(registry.reference).toBe(sha256(registry.manifest));
+  const gz = registry.blobs.get(registry.sent[0] ?? '') ?? Buffer.alloc(0);
+  expect(gz.equals(gzipSync('some files, and some more', { level: 6 }))).toBe(true);
+  const text = 'abcdefgh'.repeat(2_000) + 'xyz'.repeat(500);
+  await pushLayers([await layer(text)], { isAsItCame: false }, optionsOf(registry), c);
+  const sizes = [1, 6, 9].map((level) => gzipSync(text, { level }).length);
+  expect(registry.blobs.get(registry.sent.at(-1) ?? '')?.length).toBe(sizes[1]);
+  expect(sizes[0]).not.toBe(sizes[1]);
+});
+
+test('an index of several platforms names each as it is', async () => {
+  const registry = new Registry();
+  const pushed = { mediaType: MEDIA_TYPES.ociManifest, digest: sha256('m'), sizeBytes: 1 };
+  const platforms = [
+    { os: 'linux', architecture: 'arm', variant: 'v7' },
+    { os: 'linux', architecture: 'amd64' },
+  ];
+  const to = optionsOf(registry).to;
+  await pushIndex(
+    platforms.map((platform) => ({ platform, pushed })),
+    { to, tag: 'both' },
+    c,
+  );
+  const { manifests } = JSON.parse(registry.manifest.toString());
+  expect(manifests.map((m: { platform: object }) => m.platform)).toEqual(platforms);
+  expect(registry.reference).toBe('both');
 });
 
 test('a layer that is damaged on the disk is neither sent nor remembered', async () => {

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { renderChange, renderFull } from '../../network/services/nft-text.ts';
 import { readCreate } from './create.ts';
+import { resolverTable } from './dns/resolver.ts';
 import { dnsNamesOf, NameTable } from './dns/zone.ts';
 import { acceptRules, isInputOpen } from './forwarding.ts';
 import { bridgeLines, gatewayLines, insideLines, outsideLines } from './links.ts';
@@ -212,6 +213,31 @@ test("names: links before names, networks in their order, another network's not,
   expect(ask('3.0.1.10.in-addr.arpa', 'PTR')).toEqual(['db.a']);
   expect(ask('9.0.1.10.in-addr.arpa', 'PTR')).toBe('NXDOMAIN');
   expect(ask('9.9.9.9.in-addr.arpa', 'PTR')).toBeUndefined();
+  expect(ask('3.0.1.10.in-addr.arpa', 'A')).toBe('NOERROR');
+});
+
+test('names: whatever their case; several addresses in turn; names of a network that the asker is not on are not found', () => {
+  const [a, b] = [network('a'), network('b')];
+  const asker = sandbox('asker', [endpoint(b, '10.2.0.9')]);
+  const all = ['10.2.0.2', '10.2.0.3', '10.2.0.4'];
+  const many = all.map((ip) => sandbox(`Many${ip.slice(-1)}`, [endpoint(b, ip, { aliases: ['Service'] })]));
+  const other = sandbox('other', [endpoint(a, '10.1.0.2')]);
+  const table = new NameTable(
+    new Map([other, asker, ...many].map((s) => [s.containerId, s])),
+    new Map([a, b].map((n) => [n.id, n])),
+  );
+  const ask = (name: string): readonly unknown[] | undefined =>
+    table.lookup(asker.containerId, { name, type: 'A' })?.answers.map((x) => ('data' in x ? x.data : ''));
+  expect([ask('many2'), ask('MANY2.'), ask('Many2.B'), ask('other')]).toEqual([
+    [all[0]],
+    [all[0]],
+    [all[0]],
+    undefined,
+  ]);
+  const turns = [1, 2, 3].map(() => ask('sERVICE') ?? []);
+  for (const turn of turns) expect([...turn].sort()).toEqual(all);
+  expect(new Set(turns.map((t) => t[0])).size).toBe(3);
+  expect(table.lookup('nobody', { name: 'many2', type: 'A' })).toBeUndefined();
 });
 
 test('files: extra hosts in both forms, host-gateway, and what is none', () => {
@@ -233,6 +259,15 @@ test('files: resolv.conf of the host, of --dns, of the resolver', () => {
   expect(body(resolvConfText({ dns: ['1.1.1.1'], dnsSearch: ['.'], dnsOptions: ['ndots:3'] }, host, undefined))).toBe(
     'nameserver 1.1.1.1\noptions ndots:3\n',
   );
+});
+
+test("the resolver's table: what is sent to port 53 of 127.0.0.11 goes to its port, over UDP and TCP; an earlier table goes", () => {
+  const lines = resolverTable(5300)
+    .split('\n')
+    .map((l) => l.trim());
+  expect(lines.slice(0, 3)).toEqual(['table ip berth-dns {}', 'delete table ip berth-dns', 'table ip berth-dns {']);
+  for (const l4 of ['udp', 'tcp'])
+    expect(lines).toContain(`ip daddr 127.0.0.11 ${l4} dport 53 dnat to 127.0.0.11:5300`);
 });
 
 test('a loopback is one however it is written', () => {

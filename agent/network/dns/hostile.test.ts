@@ -17,6 +17,7 @@ import {
   silentLogger,
 } from '#lib/base';
 import { Answerer, type DnsZone, OUTSIDE_OF_ONE_MAX } from './answerer.ts';
+import { Clients } from './clients.ts';
 import { type DnsServer, serveTcp, startDnsServer, TCP_CONNECTIONS_OF_ONE_MAX } from './server.ts';
 import { Upstream } from './upstream.ts';
 
@@ -29,6 +30,8 @@ const NEVER = new Promise<Buffer>(() => undefined);
 function question(name: string, o: { flags?: number; id?: number } = {}): Buffer {
   return encode({ type: 'query', id: o.id ?? 7, flags: o.flags ?? 0x100, questions: [{ name, type: 'A' }] });
 }
+
+const framed = (message: Buffer): Buffer => Buffer.concat([Buffer.from([0, message.length]), message]);
 
 /** As `question`, its first label these bytes. */
 function questionOf(label: string): Buffer {
@@ -105,6 +108,23 @@ describe('upstream', () => {
     expect(query.readUInt16BE(0)).toBe(0xbebe);
   });
 
+  test('when all refuse, the last refusal is the answer, and nobody is asked twice', async () => {
+    let asks = 0;
+    const { answer } = await asked((q) => {
+      asks++;
+      return [reply({ flags: 5 }, q)];
+    });
+    expect([codeOf(answer), asks]).toEqual([5, 1]);
+  });
+
+  test('a thousand may wait, one more is refused at once; later ones are served again', async () => {
+    const none = new Upstream({ resolvConf: '', servers: [], own: [], port: 53, random: realRandom });
+    const asks = Array.from({ length: 1_001 }, () => none.ask(QUERY, 'udp', c).catch((e: StatusError) => e.kind));
+    const kinds = await Promise.all(asks);
+    expect([kinds.filter((k) => k === 'Unavailable').length, kinds.at(-1)]).toEqual([1_000, 'TooManyRequests']);
+    await expect(none.ask(QUERY, 'udp', c)).rejects.toThrow('names no usable DNS server');
+  });
+
   test('a server that cannot be reached is told, and ends nobody', async () => {
     // connect(2) fails at once, as it does where there is no route.
     const o = { resolvConf: '', servers: ['255.255.255.255'], own: [], port: 53, random: realRandom };
@@ -137,6 +157,31 @@ describe('answerer', () => {
     chaos[chaos.length - 1] = 3;
     expect(codeOf(await broken.answer(chaos, 'udp', one))).toBe(2);
     expect(codeOf(await broken.answer(question('web'), 'udp', one))).toBe(0);
+  });
+
+  test('an answer over UDP is never larger than 4,096 bytes, whatever the client takes', async () => {
+    const answers = Array.from({ length: 300 }, (_, i) => ({
+      ...{ name: 'web', type: 'A' as const, ttl: 1, class: 'IN' as const, data: `10.0.${i >> 8}.${i & 255}` },
+    }));
+    const many = new Answerer(
+      () => ({ ...zone, lookup: () => ({ code: 'NOERROR', answers, additionals: [] }) }),
+      { ask: () => NEVER },
+      c,
+    );
+    const opt = {
+      name: '.',
+      type: 'OPT' as const,
+      udpPayloadSize: 65_535,
+      extendedRcode: 0,
+      ednsVersion: 0,
+      flags: 0,
+      flag_do: false,
+      options: [],
+    };
+    const asked = encode({ type: 'query', id: 7, questions: [{ name: 'web', type: 'A' }], additionals: [opt] });
+    const cut = decode((await many.answer(asked, 'udp', one)) ?? Buffer.alloc(0));
+    expect([cut.flag_tc, cut.answers, cut.additionals?.length]).toEqual([true, [], 1]);
+    expect(decode((await many.answer(asked, 'tcp', one)) ?? Buffer.alloc(0)).answers).toHaveLength(300);
   });
 
   test('what is refused keeps id, kind and the wish for recursion', async () => {
@@ -192,8 +237,6 @@ describe('answerer', () => {
 });
 
 describe('a connection', () => {
-  const framed = (message: Buffer): Buffer => Buffer.concat([Buffer.from([0, message.length]), message]);
-
   test('whose client does not read: one answer is written, and the next question read when it was taken', async () => {
     const taken: (() => void)[] = [];
     const socket = new Duplex({ read: () => undefined, write: (_chunk, _encoding, done) => void taken.push(done) });
@@ -232,6 +275,18 @@ describe('a connection', () => {
   });
 });
 
+test('an address is known while it has questions or connections', () => {
+  const clients = new Clients();
+  const first = clients.enter('10.0.0.1');
+  expect(clients.enter('10.0.0.1')).toBe(first);
+  const other = clients.enter('10.0.0.2');
+  clients.leave('10.0.0.1', first);
+  expect(clients.size).toBe(2);
+  clients.leave('10.0.0.1', first);
+  clients.leave('10.0.0.2', other);
+  expect(clients.size).toBe(0);
+});
+
 describe('server', () => {
   const opened = (): Promise<DnsServer> =>
     startDnsServer({ host: '127.0.0.1', port: 0, zone: () => zone, upstream: { ask: () => NEVER } }, c);
@@ -241,8 +296,7 @@ describe('server', () => {
     const open = async (localAddress: string): Promise<TcpSocket> => {
       const socket = connect({ port: server.port, host: '127.0.0.1', localAddress });
       socket.on('error', () => undefined);
-      const m = question('web');
-      socket.write(Buffer.concat([Buffer.from([0, m.length]), m]));
+      socket.write(framed(question('web')));
       return socket;
     };
     const answers = async (socket: TcpSocket): Promise<boolean> =>
@@ -256,7 +310,12 @@ describe('server', () => {
     const other = await open('127.0.0.2');
     expect(await answers(other)).toBe(true);
     held[0]?.destroy();
-    await expect.poll(async () => answers(await open('127.0.0.1'))).toBe(true);
+    // One of them stays busy: what the server knows of this address is not forgotten with its idle connections.
+    const again = async (): Promise<boolean> => {
+      held[1]?.write(framed(question('web')));
+      return answers(await open('127.0.0.1'));
+    };
+    await expect.poll(again).toBe(true);
     for (const socket of [...held, other]) socket.destroy();
   });
 

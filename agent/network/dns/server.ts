@@ -9,7 +9,8 @@ import { createServer } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Ctx } from '#lib/base';
 import { StatusError } from '#lib/base';
-import { Answerer, type Asker, type DnsZone } from './answerer.ts';
+import { Answerer, type DnsZone } from './answerer.ts';
+import { Clients } from './clients.ts';
 import type { Upstream } from './upstream.ts';
 
 const TCP_CONNECTIONS_MAX = 256;
@@ -55,28 +56,6 @@ export async function startDnsServer(
       await Promise.all([closeUdp(udp), new Promise<void>((resolve) => tcp.close(() => resolve()))]);
     },
   };
-}
-
-/** One address that asks, while it has questions or connections. */
-interface Client extends Asker {
-  connections: number;
-  uses: number;
-}
-
-class Clients {
-  readonly #byAddress = new Map<string, Client>();
-
-  enter(address: string): Client {
-    const client = this.#byAddress.get(address) ?? { outside: 0, connections: 0, uses: 0 };
-    this.#byAddress.set(address, client);
-    client.uses++;
-    return client;
-  }
-
-  leave(address: string, client: Client): void {
-    client.uses--;
-    if (client.uses === 0) this.#byAddress.delete(address);
-  }
 }
 
 async function answerUdp(

@@ -1,6 +1,7 @@
 /** The agent's side of a container's resolver; the test is the process in the namespace. */
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import { decode, encode } from 'dns-packet';
 import { afterEach, expect, test } from 'vitest';
@@ -29,7 +30,9 @@ interface End {
 }
 
 /** `nft`: what happens while the table is written. `web` has 40 addresses; nobody answers for other names. */
-async function start(o: { port?: number; nft?: () => Promise<{ code: number; stderr: Buffer }> } = {}): Promise<End> {
+async function start(
+  o: { port?: number; agent?: Socket; nft?: () => Promise<{ code: number; stderr: Buffer }> } = {},
+): Promise<End> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as { port: number };
@@ -41,7 +44,7 @@ async function start(o: { port?: number; nft?: () => Promise<{ code: number; std
   const kernel = {
     helper: {
       streamsPath: '/streams',
-      expectStream: async () => ({ token: 't', socket: Promise.resolve(outside), forget: () => undefined }),
+      expectStream: async () => ({ token: 't', socket: Promise.resolve(o.agent ?? outside), forget: () => undefined }),
       call: async () => '5300',
     },
     programs: {
@@ -117,6 +120,28 @@ test('a container that floods has its share of each turn, nothing of it is kept 
   await clock.advance(TURN_MS);
   end.inside.write(frame(count + 1, 'web'));
   await expect.poll(() => end.answers.at(-1)?.id).toBe(count + 1);
+});
+
+test('nothing is read while questions wait for their turn; answers that nobody takes are bounded', async () => {
+  // The agent's end of a connection of which nothing is ever taken.
+  const stuck = new Duplex({ read: () => undefined, write: () => undefined });
+  const agent = Object.assign(stuck, { unref: () => stuck }) as unknown as Socket;
+  const end = await start({ agent });
+  await end.open;
+  const count = 60 * QUESTIONS_A_TURN;
+  agent.push(Buffer.concat(Array.from({ length: count }, (_, i) => frame(STREAM + i, 'web'))));
+  await settled();
+  const answerBytes = agent.writableLength / QUESTIONS_A_TURN;
+  expect(answerBytes).toBeGreaterThan(700);
+  for (let done = QUESTIONS_A_TURN; done < count; done += QUESTIONS_A_TURN) {
+    expect(agent.isPaused()).toBe(true);
+    await clock.advance(TURN_MS);
+    await settled();
+  }
+  expect(agent.isPaused()).toBe(false);
+  expect(count * answerBytes).toBeGreaterThan(2 << 20);
+  expect(agent.writableLength).toBeLessThan((1 << 20) + 2 * answerBytes);
+  agent.destroy();
 });
 
 test('while servers outside are silent, names of the networks are answered', async () => {
