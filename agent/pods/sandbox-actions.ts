@@ -40,6 +40,7 @@ export class SandboxActions {
   #isBusy = false;
   /** False until this worker has removed it: an earlier agent may have left one. */
   #isRemoved = false;
+  #isLeaving = false;
   #failures = 0;
 
   constructor(d: PodDeps, host: SandboxHost) {
@@ -49,6 +50,11 @@ export class SandboxActions {
 
   get seen(): SandboxObservation {
     return this.#seen;
+  }
+
+  /** Whether the pod's volumes are on this node, made and not yet being removed. */
+  get hasVolumes(): boolean {
+    return this.#seen.phase === 'ready' && !this.#isLeaving;
   }
 
   /** Present while containers may be started in it. */
@@ -120,6 +126,7 @@ export class SandboxActions {
   async make(c: Ctx): Promise<boolean> {
     const pod = this.#host.pod();
     this.#isRemoved = false;
+    this.#isLeaving = false;
     try {
       await prepareRemoteVolumes(this.#d, pod, c);
       const sandbox = await makeSandbox(this.#d, pod, this.#host.slots, c);
@@ -143,6 +150,7 @@ export class SandboxActions {
   }
 
   async remove(c: Ctx): Promise<void> {
+    this.#isLeaving = true;
     await removeSandbox(this.#d, this.#host.pod(), c);
     this.#sandbox = undefined;
     this.#isRemoved = true;

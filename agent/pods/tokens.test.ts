@@ -98,3 +98,32 @@ test('a volume whose driver hangs does not keep the tokens of other pods', async
   expect(refreshed.filter((uid) => uid === 'hangs')).toHaveLength(1);
   expect(refreshed.filter((uid) => uid === 'other').length).toBeGreaterThanOrEqual(2);
 });
+
+test('a pod whose volumes are being removed is not refreshed: they would come back, and nobody would remove them', async () => {
+  let updates = 0;
+  let removing: (() => void) | undefined;
+  const node = await setUp({
+    volumes: {
+      prepare: async () => ({ hostPath: '/v', readOnly: true }),
+      nextUpdateAtMs: () => 0,
+      update: async () => {
+        updates++;
+      },
+      cleanup: () =>
+        new Promise((resolve) => {
+          removing = resolve;
+        }),
+    },
+  });
+  const agent = await node.agent();
+  agent.want(POD);
+  await node.until(() => node.running.length === 1);
+  agent.gone(POD);
+  await node.until(() => removing !== undefined);
+  const before = updates;
+  agent.manager.connected();
+  await node.pass(120_000, 10_000);
+  expect([updates, agent.manager.worker('u')?.hasVolumes]).toEqual([before, false]);
+  removing?.();
+  await node.until(() => agent.manager.count === 0);
+});

@@ -180,7 +180,7 @@ export class PodWorker implements AsyncDisposable {
 
   /** Whether its volumes are on this node, made and not yet being removed. */
   get hasVolumes(): boolean {
-    return this.#sandbox.seen.phase === 'ready';
+    return this.#sandbox.hasVolumes;
   }
 
   /** Ends the pod as Failed. One that ends already gets no more than the failure's grace; false when that changes nothing. */

@@ -63,6 +63,8 @@ class NodeVolumes implements Volumes {
   /** Pod uid -> volume -> digest of what this process wrote, or found written. */
   readonly #written = new Map<string, Map<string, string>>();
   readonly #writing = new Map<string, Promise<string>>();
+  /** Pods whose volumes are being removed: an update under way goes on to no more of them. */
+  readonly #leaving = new Set<string>();
   #memory: Promise<void> | undefined;
 
   constructor(o: VolumesOptions) {
@@ -137,7 +139,9 @@ class NodeVolumes implements Volumes {
 
   async update(pod: DeepReadonly<Pod>, c: Ctx): Promise<void> {
     let failure: unknown;
+    const uid = uidOf(pod);
     for (const volume of pod.spec?.volumes ?? []) {
+      if (this.#leaving.has(uid)) return;
       if (!isFileVolume(volume)) continue;
       try {
         await this.#writeFiles(pod, volume, c);
@@ -146,6 +150,7 @@ class NodeVolumes implements Volumes {
         failure ??= e;
       }
     }
+    if (this.#leaving.has(uid)) return;
     if ((this.#o.csi?.nextRefreshAtMs(pod) ?? Number.POSITIVE_INFINITY) <= c.clock.now())
       await this.#o.csi?.refresh(pod, c);
     if (failure !== undefined) throw failure;
@@ -175,6 +180,15 @@ class NodeVolumes implements Volumes {
 
   async cleanup(podUid: string, c: Ctx): Promise<void> {
     if (!isPlainName(podUid)) throw new StatusError('Invalid', `"${podUid}" is not a pod uid`);
+    this.#leaving.add(podUid);
+    try {
+      await this.#remove(podUid, c);
+    } finally {
+      this.#leaving.delete(podUid);
+    }
+  }
+
+  async #remove(podUid: string, c: Ctx): Promise<void> {
     // What is being written now would be left behind.
     await Promise.allSettled([...this.#writing].filter(([key]) => key.startsWith(`${podUid}/`)).map(([, w]) => w));
     await this.#claims.forget(podUid);
