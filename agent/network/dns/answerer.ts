@@ -2,7 +2,7 @@
  * What is answered to a question of DNS, whoever brings it: from a zone in memory, else what the node's own resolvers say. Over UDP
  * it is cut to 512 bytes or what the client's EDNS0 record allows. Bounds are named below; beyond them the answer is SERVFAIL.
  */
-import type { Answer, Question } from 'dns-packet';
+import type { Answer, DecodedPacket, Question } from 'dns-packet';
 import { decode, encode } from 'dns-packet';
 import { type Ctx, StatusError } from '#lib/base';
 import { HEADER_BYTES, parseQuery, type Query } from './query.ts';
@@ -13,6 +13,8 @@ const UDP_BYTES_MIN = 512;
 const UDP_BYTES_MAX = 4096;
 const TCP_BYTES_MAX = 65_535;
 const CNAME_DEPTH_MAX = 8;
+/** Of an answer that is decoded: in 64 KiB each record's name may be thousands of pointers, which takes a second. */
+const DECODED_BYTES_MAX = 16 << 10;
 /** Of one asker at once: who floods, or whose servers are silent, leaves the others their share, and has the zone's answers. */
 export const OUTSIDE_OF_ONE_MAX = 256;
 
@@ -88,8 +90,14 @@ export class Answerer {
   /** The rest of an answer that was cut over UDP is asked for over TCP. Throws when the name's records cannot be found out. */
   async #recordsOutside(question: Question, asker: Asker): Promise<readonly Answer[]> {
     const query = encode({ type: 'query', id: 0, flags: RECURSION_DESIRED, questions: [question] });
-    let reply = decode(await this.#outside(query, 'udp', asker));
-    if (reply.flag_tc) reply = decode(await this.#outside(query, 'tcp', asker));
+    const ask = async (transport: 'udp' | 'tcp'): Promise<DecodedPacket> => {
+      const bytes = await this.#outside(query, transport, asker);
+      if (bytes.length > DECODED_BYTES_MAX)
+        throw new StatusError('Unavailable', `the answer to ${question.name} has ${bytes.length} bytes`);
+      return decode(bytes);
+    };
+    let reply = await ask('udp');
+    if (reply.flag_tc) reply = await ask('tcp');
     const code = (reply.flags ?? 0) & CODE_BITS;
     if (code !== CODES.NOERROR && code !== CODES.NXDOMAIN)
       throw new StatusError('Unavailable', `the DNS server answered ${question.name} with code ${code}`);

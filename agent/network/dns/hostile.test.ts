@@ -207,6 +207,22 @@ describe('answerer', () => {
     expect([flood.outside, other.outside]).toEqual([OUTSIDE_OF_ONE_MAX, 1]);
   });
 
+  test('what an alias leads to is decoded up to 16 KiB: beyond it names made of pointers take a second', async () => {
+    const alias: DnsZone = {
+      domain: undefined,
+      lookup: ({ name }) =>
+        name === 'alias' ? { code: 'NOERROR', answers: [], additionals: [], follow: 'outside.example' } : undefined,
+    };
+    const answerOf = async (count: number): Promise<Buffer | undefined> => {
+      const answers = Array.from({ length: count }, () => ({
+        ...{ type: 'A' as const, name: 'outside.example', ttl: 1, data: '192.0.2.1' },
+      }));
+      const outside = { ask: async () => encode({ type: 'response', id: 0, answers }) };
+      return new Answerer(() => alias, outside, c).answer(question('alias'), 'tcp', one);
+    };
+    expect([codeOf(await answerOf(500)), codeOf(await answerOf(600))]).toEqual([0, 2]);
+  });
+
   test('an answer from outside, or none, ends the wait', async () => {
     const asker = { outside: 0 };
     await broken.answer(question('x.example'), 'udp', asker);
