@@ -3,18 +3,21 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { decode, encode } from 'dns-packet';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type Ctx, realClock, realRandom, silentLogger } from '#lib/base';
+import { type Ctx, realRandom, StatusError, silentLogger, VirtualClock } from '#lib/base';
 import { FrameReader } from '../../../kernel/linux/frames.ts';
 import type { EndpointRecord, NetworkRecord, SandboxRecord } from '../record.ts';
 import { type ResolverPorts, Resolvers } from './resolvers.ts';
 
-const c: Ctx = { signal: new AbortController().signal, clock: realClock, log: silentLogger };
+const clock = new VirtualClock();
+const c: Ctx = { signal: new AbortController().signal, clock, log: silentLogger };
 const ID = 'c'.repeat(64);
 /** No datagram may be sent there, so who is allowed to ask is told at once: the words say whom he asked. */
 const UNREACHABLE = '255.255.255.255';
 
 let ends: Socket[];
 let restarts: string[];
+/** Of the next restarts, so many fail. */
+let refusals: number;
 let saved: number[];
 let failures: string[];
 let sandboxes: Map<string, SandboxRecord>;
@@ -22,7 +25,7 @@ let networks: Map<string, NetworkRecord>;
 let resolvers: Resolvers;
 
 beforeEach(async () => {
-  [ends, restarts, saved, failures] = [[], [], [], []];
+  [ends, restarts, saved, failures, refusals] = [[], [], [], [], 0];
   networks = new Map();
   sandboxes = new Map([[ID, record()]]);
   const kernel = {
@@ -43,7 +46,10 @@ beforeEach(async () => {
       sandboxes.set(s.containerId, s);
     },
   } as unknown as ResolverPorts['state'];
-  const restart = async (id: string): Promise<void> => void restarts.push(id);
+  const restart = async (id: string): Promise<void> => {
+    restarts.push(id);
+    if (refusals-- > 0) throw new StatusError('Unavailable', 'no helper');
+  };
   const log = {
     ...silentLogger,
     debug: (fields: unknown) => void failures.push(String((fields as { err: Error }).err)),
@@ -155,6 +161,21 @@ test('its port is kept; a resolver that ends is asked for again, once, and not w
   sandboxes.set(ID, record({ phase: 'closing' }));
   await resolvers.restart(ID);
   expect([ends.length, resolvers.has(ID)]).toEqual([2, false]);
+});
+
+test('a restart that fails is tried again, later and later', async () => {
+  refusals = 2;
+  await started({});
+  ends[0]?.destroy();
+  await expect.poll(() => restarts.length).toBe(1);
+  await clock.advance(500);
+  await expect.poll(() => restarts.length).toBe(2);
+  await clock.advance(300);
+  expect(restarts).toHaveLength(2);
+  await clock.advance(700);
+  await expect.poll(() => restarts.length).toBe(3);
+  await clock.advance(600_000);
+  expect(restarts).toEqual([ID, ID, ID]);
 });
 
 test('one that is closed is not asked for again', async () => {

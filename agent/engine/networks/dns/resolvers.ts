@@ -1,5 +1,5 @@
 /** The resolvers of all containers on user networks: what they ask is answered of the names of their networks, or outside. */
-import { type Ctx, type Random, StatusError } from '#lib/base';
+import { type Ctx, type Random, retry, StatusError } from '#lib/base';
 import type { LinuxKernel } from '../../../kernel/linux/open.ts';
 import { Answerer } from '../../../network/dns/answerer.ts';
 import { Upstream } from '../../../network/dns/upstream.ts';
@@ -7,6 +7,10 @@ import { gatewayEndpoint, type SandboxRecord } from '../record.ts';
 import { isLoopback } from '../sandbox/files.ts';
 import type { NetworkState } from '../state.ts';
 import { Resolver } from './resolver.ts';
+
+/** Some four minutes. */
+const RESTARTS_MAX = 12;
+const RESTART_POLICY = { initialMs: 500, maxMs: 30_000 };
 
 export interface ResolverPorts {
   readonly kernel: Pick<LinuxKernel, 'helper' | 'programs'>;
@@ -70,7 +74,8 @@ export class Resolvers {
     this.#open.delete(containerId);
     if (this.#c.signal.aborted) return;
     this.#c.log.warn({ container: containerId }, 'the resolver in a container has ended: another is begun');
-    this.#p.restart(containerId).catch((err: unknown) => {
+    const o = { attempts: RESTARTS_MAX, policy: RESTART_POLICY, random: this.#p.random };
+    retry(() => this.#p.restart(containerId), o, this.#c).catch((err: unknown) => {
       if (!this.#c.signal.aborted) this.#c.log.error({ err, container: containerId }, 'a container has no resolver');
     });
   }
