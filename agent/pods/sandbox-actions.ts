@@ -40,6 +40,7 @@ export class SandboxActions {
   #isBusy = false;
   /** False until this worker has removed it: an earlier agent may have left one. */
   #isRemoved = false;
+  /** For good: the sandbox of a pod that ended is not made again. */
   #isLeaving = false;
   #failures = 0;
 
@@ -126,7 +127,6 @@ export class SandboxActions {
   async make(c: Ctx): Promise<boolean> {
     const pod = this.#host.pod();
     this.#isRemoved = false;
-    this.#isLeaving = false;
     try {
       await prepareRemoteVolumes(this.#d, pod, c);
       const sandbox = await makeSandbox(this.#d, pod, this.#host.slots, c);

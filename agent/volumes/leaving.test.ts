@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Pod } from '#lib/api';
 import { type Ctx, silentLogger, VirtualClock } from '#lib/base';
+import type { CsiVolumes } from '../csi/volumes.ts';
 import { RecordingKernel } from '../kernel/recording.ts';
 import { openVolumes } from './open.ts';
 import type { Volumes } from './volume.ts';
@@ -17,11 +18,13 @@ let folder: string;
 let volumes: Volumes;
 /** Who asked for a token and has none yet. */
 let asked: ((token: Token) => void)[];
+/** Calls to drivers. */
+let calls: string[];
 let wake: () => void;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'berth-leaving-'));
-  asked = [];
+  [asked, calls] = [[], []];
   wake = () => undefined;
   const kernel = new RecordingKernel();
   kernel.removeTree = (path) => rm(path, { recursive: true, force: true });
@@ -38,7 +41,14 @@ beforeEach(async () => {
     nodeAllocatable: () => ({}),
   };
   const storage = { folderOf: () => Promise.reject(new Error('none')) };
-  volumes = await openVolumes({ kernel, folder, sources, storage }, c);
+  const csi = {
+    nextRefreshAtMs: () => 0,
+    refresh: async () => void calls.push('refresh'),
+    cleanup: async () => void calls.push('cleanup'),
+    volumeOf: () => undefined,
+    records: { pods: () => [] },
+  } as unknown as CsiVolumes;
+  volumes = await openVolumes({ kernel, folder, sources, storage, csi }, c);
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
@@ -74,6 +84,18 @@ test('an update under way goes on to no other volume', async () => {
   for (const answer of asked) answer(TOKEN);
   await updated;
   expect(await volumes.podsOnDisk(c)).toEqual([]);
+  // Nor is a driver asked to renew what it has just taken away.
+  expect(calls).toEqual(['cleanup']);
+});
+
+test('nor does one that was at the last of them ask a driver', async () => {
+  const updated = volumes.update(POD, c);
+  (await next())(TOKEN);
+  const last = await next();
+  const cleaned = volumes.cleanup('u', c);
+  last(TOKEN);
+  await Promise.all([updated, cleaned]);
+  expect(calls).toEqual(['cleanup']);
 });
 
 test('an update that begins while they are removed writes nothing; one after it, of a pod that is here again, does', async () => {
