@@ -1,5 +1,7 @@
 /** Small programs that tests run inside namespaces with `node -e`. Plain JavaScript, since they run without a loader. */
 
+import { limitMs } from './time-limit.ts';
+
 /** argv: name, ports…  Answers each TCP connection with `name client-address`, and datagrams likewise. */
 export const ECHO_SERVER = `
 const net = require('net'), dgram = require('dgram');
@@ -43,7 +45,7 @@ const one = () => new Promise((resolve) => {
   connections++;
   const s = net.connect({ host, port: Number(port) });
   const fail = (code) => { failures[code] = (failures[code] || 0) + 1; s.destroy(); resolve(); };
-  s.setTimeout(3000, () => fail('ETIMEDOUT'));
+  s.setTimeout(${limitMs(3000)}, () => fail('ETIMEDOUT'));
   s.on('error', (e) => fail(e.code));
   let text = '';
   s.on('data', (d) => { text += d; if (!text.endsWith('\\n')) return; const n = text.split(' ')[0]; answers[n] = (answers[n] || 0) + 1; s.resetAndDestroy(); resolve(); });
@@ -71,13 +73,13 @@ const [host, port, size] = process.argv.slice(1);
 u.on('message', (m) => { console.log(String(m)); process.exit(); });
 u.on('error', (e) => { console.log('error ' + e.code); process.exit(); });
 u.connect(Number(port), host, () => u.send('x'.repeat(Number(size || 1))));
-setTimeout(() => { console.log('timeout'); process.exit(); }, 2000);`;
+setTimeout(() => { console.log('timeout'); process.exit(); }, ${limitMs(2000)});`;
 
 /** argv: server, name, type. Prints JSON of the answer data, or {code}. */
 export const DNS_CLIENT = `
 const { Resolver } = require('dns').promises;
 const [server, name, type] = process.argv.slice(1);
-const r = new Resolver({ timeout: 1000, tries: 2 });
+const r = new Resolver({ timeout: ${limitMs(1000)}, tries: 2 });
 r.setServers([server]);
 r.resolve(name, type).then((a) => console.log(JSON.stringify(a)), (e) => console.log(JSON.stringify({ code: e.code })));`;
 

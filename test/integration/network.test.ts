@@ -17,6 +17,7 @@ import {
   UDP_CLIENT,
   UDP_KEEP,
 } from '../harness/network-scripts.ts';
+import { limitMs } from '../harness/time-limit.ts';
 
 const NODE = process.execPath;
 const hasConntrack = existsSync('/usr/sbin/conntrack');
@@ -426,7 +427,9 @@ interface Storm {
 }
 
 async function connections(netns: string, host: string, port: number, count: number): Promise<Storm> {
-  return JSON.parse(await inside(netns, NODE, '-e', TCP_CLIENT, host, String(port), String(count), '1500')) as Storm;
+  return JSON.parse(
+    await inside(netns, NODE, '-e', TCP_CLIENT, host, String(port), String(count), String(limitMs(1500))),
+  ) as Storm;
 }
 
 /** Answers (`name client`) and how often; throws on any failure. */
