@@ -7,7 +7,7 @@ import { access, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { messageOf, StatusError, writeFileAtomic } from '#lib/base';
-import { agentEnvironment } from './agent-environment.ts';
+import { agentEnvironment } from './allocator.ts';
 import { agentFlags, type JoinedNode } from './joined.ts';
 import { nodeHome } from './layout.ts';
 import { berthArgv, deployPath } from './process.ts';

@@ -5,7 +5,7 @@ import { createLogger, realClock, realRandom, StatusError } from '#lib/base';
 import { proxiesOf } from '#lib/oci';
 import { startAgent } from '../../agent/main.ts';
 import { primaryIp } from '../../agent/node.ts';
-import { withoutAllocator } from '../agent-environment.ts';
+import { withoutAllocator } from '../allocator.ts';
 import { type DockerDoorOptions, dockerDoor } from '../docker-door.ts';
 import { DEFAULT_INSTANCE, defaultHome } from '../layout.ts';
 import { readNodeSettings } from '../node-configuration.ts';

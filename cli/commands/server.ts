@@ -15,6 +15,7 @@ import { startEventCopies } from '../../services/events/main.ts';
 import { startGateway } from '../../services/gateway/main.ts';
 import { SecretTokens } from '../../services/gateway/tokens.ts';
 import { SchedulerMetrics, startScheduler } from '../../services/scheduler/main.ts';
+import { withoutAllocator } from '../allocator.ts';
 import { auditOf } from '../audit.ts';
 import { CertificateKeeper, type CertificateUser, RenewedPair } from '../certificates.ts';
 import { ClusterPki } from '../cluster-pki.ts';
@@ -44,6 +45,7 @@ export interface ServerOptions {
 /** Reads the layout that `up` wrote. */
 export async function serverCommand(o: { instance?: string; home?: string; logLevel?: string }): Promise<void> {
   refuseNodeMistakes({ logLevel: o.logLevel });
+  withoutAllocator(process.env);
   const { home, layout } = await findCluster(o);
   if (layout === undefined) throw new StatusError('NotFound', `no cluster below ${home}: 'berth up' makes one`);
   await runServer({ layout, logLevel: o.logLevel });

@@ -1,6 +1,6 @@
 /** The processes of a cluster on this host, in the order they start. The native helper's `tend` keeps them running. */
 import { join } from 'node:path';
-import { agentEnvironment } from '../agent-environment.ts';
+import { agentEnvironment, allocatorEnvironment } from '../allocator.ts';
 import { etcdServerFiles, etcdUrls } from '../etcd-access.ts';
 import { type ClusterLayout, nodeHome, pkiFolder, registrySockets } from '../layout.ts';
 import { natsConfigPath } from '../nats-access.ts';
@@ -55,7 +55,7 @@ function registryProcess(layout: ClusterLayout, registry: readonly string[]): Ma
 }
 
 function serverProcess(layout: ClusterLayout, berth: readonly string[]): ManagedProcess {
-  return { name: 'server', argv: [...berth, 'server', '--home', layout.home] };
+  return { name: 'server', argv: [...berth, 'server', '--home', layout.home], env: allocatorEnvironment() };
 }
 
 function etcdArguments(layout: ClusterLayout): string[] {
