@@ -74,7 +74,7 @@ test('a further server has the authority, etcd and NATS of the first, its figure
     serviceCidr: '10.43.0.0/16',
     serverIp: '192.0.2.2',
   });
-  expect(processesOf(layout, PROGRAM)).toEqual([{ name: 'server', argv: ['berth', 'server', '--home', home] }]);
+  expect(processesOf(layout, PROGRAM)).toMatchObject([{ name: 'server', argv: ['berth', 'server', '--home', home] }]);
 });
 
 test('beside the first on one host it has the ports of its own instance', async () => {
