@@ -99,7 +99,7 @@ function initramfs(kernel: GuestKernel): Buffer {
 async function boot(kernel: GuestKernel, folder: string): Promise<void> {
   if (existsSync('/dev/kvm')) {
     if (await runGuest(kernel, folder, 'kvm')) return;
-    process.stdout.write(`guest: KVM starts no kernel here within ${START_MS / 1000} s; going on without it\n`);
+    process.stdout.write('guest: KVM starts no kernel here; going on without it\n');
   }
   await runGuest(kernel, folder, 'tcg');
 }
