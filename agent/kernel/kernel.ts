@@ -102,6 +102,12 @@ export interface CgroupLimits {
   readonly hugePages?: Readonly<Record<string, CgroupAmount>> | undefined;
   /** CPUs that it may run on, as a list: `0-3,8`. */
   readonly cpus?: string | undefined;
+  /** NUMA nodes whose memory it may use, as a list. */
+  readonly memoryNodes?: string | undefined;
+  /** What the kernel leaves it when memory is short: memory.soft_limit_in_bytes (v1), memory.low (v2). */
+  readonly memoryReservationBytes?: number | undefined;
+  /** blkio.weight (v1), where the kernel has it. 10..1000 */
+  readonly blockWeight?: number | undefined;
   /** v2: who goes over the memory limit dies with all of its cgroup. */
   readonly oomGroup?: boolean | undefined;
 }

@@ -95,6 +95,23 @@ describe('cgroup v2', () => {
   });
 });
 
+test('memory that is kept for it, NUMA nodes and the weight of its disk are in the files of either version', async () => {
+  const limits = { memoryNodes: '0', memoryReservationBytes: 5 << 20, blockWeight: 300 };
+  await folder('v2', { 'cgroup.controllers': 'cpuset memory\n' });
+  await folder('v2/one', { 'cpuset.mems': '', 'memory.low': '' });
+  await new LinuxCgroups({ v1: new Map(), v2: join(root, 'v2') }).set('/one', limits, c);
+  expect([await text('v2/one/cpuset.mems'), await text('v2/one/memory.low')]).toEqual(['0', String(5 << 20)]);
+  const names = ['cpuset', 'memory', 'blkio'] as const;
+  await folder('cpuset/one', { 'cpuset.mems': '' });
+  await folder('memory/one', { 'memory.soft_limit_in_bytes': '' });
+  await folder('blkio/one', { 'blkio.weight': '' });
+  const v1 = new Map(names.map((name) => [name as string, join(root, name)]));
+  await new LinuxCgroups({ v1, v2: undefined }).set('/one', limits, c);
+  expect(await text('cpuset/one/cpuset.mems')).toBe('0');
+  expect(await text('memory/one/memory.soft_limit_in_bytes')).toBe(String(5 << 20));
+  expect(await text('blkio/one/blkio.weight')).toBe('300');
+});
+
 test('names of page sizes as the kernel has them', () => {
   expect([64 << 10, 2 << 20, 512 << 20, 1 << 30].map(pageSizeName)).toEqual(['64KB', '2MB', '512MB', '1GB']);
 });

@@ -35,7 +35,11 @@ export async function setV1(folderOf: FolderOf, limits: CgroupLimits): Promise<v
       await write(f, 'cpu.cfs_quota_us', v1(cpuQuotaUs));
     });
   if (memoryBytes !== undefined) at('memory', (f) => setMemoryV1(f, memoryBytes, limits.swapBytes));
-  if (limits.cpus !== undefined) at('cpuset', (f) => write(f, 'cpuset.cpus', limits.cpus ?? ''));
+  const { cpus, memoryNodes, memoryReservationBytes: reservation, blockWeight } = limits;
+  if (cpus !== undefined) at('cpuset', (f) => write(f, 'cpuset.cpus', cpus));
+  if (memoryNodes !== undefined) at('cpuset', (f) => write(f, 'cpuset.mems', memoryNodes));
+  if (reservation !== undefined) at('memory', (f) => write(f, 'memory.soft_limit_in_bytes', String(reservation)));
+  if (blockWeight !== undefined) at('blkio', (f) => write(f, 'blkio.weight', String(blockWeight)));
   if (pids !== undefined) at('pids', (f) => write(f, 'pids.max', String(pids)));
   for (const [size, bytes] of Object.entries(hugePages))
     at('hugetlb', (f) => write(f, `hugetlb.${size}.limit_in_bytes`, v1(bytes)));
@@ -87,7 +91,9 @@ export async function setV2(root: string, path: string, limits: CgroupLimits): P
   await set('memory', 'memory.max', textOf(memoryBytes));
   await set('memory', 'memory.swap.max', textOf(swapBytes), NO_SWAP_FILE);
   await set('memory', 'memory.oom.group', oomGroup === undefined ? undefined : oomGroup ? '1' : '0');
+  await set('memory', 'memory.low', textOf(limits.memoryReservationBytes));
   await set('cpuset', 'cpuset.cpus', limits.cpus);
+  await set('cpuset', 'cpuset.mems', limits.memoryNodes);
   await set('pids', 'pids.max', textOf(pids));
   for (const [size, bytes] of Object.entries(hugePages)) await set('hugetlb', `hugetlb.${size}.max`, String(bytes));
 }

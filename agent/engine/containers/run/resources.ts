@@ -54,6 +54,9 @@ export function limitsOf(r: Resources, now: Resources, m: CgroupMachine): Cgroup
     swapBytes: !m.hasSwap || swap === undefined || swap === 0 ? undefined : swap < 0 ? 'max' : Math.max(swap - base, 0),
     pids: r.PidsLimit === undefined || r.PidsLimit === null ? undefined : r.PidsLimit > 0 ? r.PidsLimit : 'max',
     cpus: r.CpusetCpus || undefined,
+    memoryNodes: r.CpusetMems || undefined,
+    memoryReservationBytes: (r.MemoryReservation ?? 0) > 0 ? r.MemoryReservation : undefined,
+    blockWeight: m.hasBlockWeight && (r.BlkioWeight ?? 0) > 0 ? r.BlkioWeight : undefined,
   };
 }
 

@@ -182,6 +182,13 @@ test('resources for the runtime, and those of an update for a cgroup that is the
     ...{ memoryBytes: 100, swapBytes: 50, cpuQuotaUs: 50_000, pids: 'max', cpus: undefined },
   });
   expect(limitsOf({ MemorySwap: -1 }, { Memory: 100 }, machine)).toMatchObject({ memoryBytes: 100, swapBytes: 'max' });
+  const others = { CpusetMems: '0', MemoryReservation: 50, BlkioWeight: 300 };
+  expect(limitsOf(others, {}, machine)).toMatchObject({
+    memoryNodes: '0',
+    memoryReservationBytes: 50,
+    blockWeight: 300,
+  });
+  expect(limitsOf(others, {}, { ...machine, hasBlockWeight: false }).blockWeight).toBeUndefined();
   expect(limitsOf({ CpuQuota: 20_000, CpuPeriod: 50_000 }, {}, machine).cpuQuotaUs).toBe(40_000);
 });
 
