@@ -56,6 +56,7 @@ export async function startCluster(o: TestClusterOptions): Promise<TestCluster> 
   const up = await run(BERTH, args, {}, 150_000);
   if (up.code !== 0) {
     await down();
+    await rm(home, { recursive: true, force: true });
     throw new Error(`berth up failed (${up.code}):\n${up.stdout}\n${up.stderr}`);
   }
   const layout = await readLayout(home);
