@@ -115,6 +115,7 @@ export class TarTree implements SourceTree, AsyncDisposable {
   remove(path: string): void {
     const at = path.lastIndexOf('/');
     this.#node(path.slice(0, Math.max(at, 0)))?.children?.delete(path.slice(at + 1));
+    this.#folder = undefined;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -84,9 +84,15 @@ async function peeked(
   return { begin: Buffer.concat(first), rest: { [Symbol.asyncIterator]: () => source } };
 }
 
+/** `rest` is left by whoever leaves this, also before its first piece. */
 async function* chained(begin: Uint8Array, rest: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
-  yield begin;
-  yield* rest;
+  const source = rest[Symbol.asyncIterator]();
+  try {
+    yield begin;
+    yield* { [Symbol.asyncIterator]: () => source };
+  } finally {
+    await source.return?.();
+  }
 }
 
 async function room(path: string): Promise<number> {

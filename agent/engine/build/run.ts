@@ -108,7 +108,7 @@ export class Builds implements AsyncDisposable {
   ): Promise<void> {
     const { builder, events, host, transport } = this.#parts;
     const context = await readContext(
-      { body: gathered(r.body, c.clock), remote: o.remote, dockerfile: o.dockerfile },
+      { body: gathered(r.body, c), remote: o.remote, dockerfile: o.dockerfile },
       { kernel: host.kernel, transport, folder: at.folder },
       c,
     );
