@@ -54,7 +54,7 @@ export class ContainerActions {
       const request = { ...o, pod: this.#host.pod, role: c.role, spec: c.spec, backOff, events };
       const attempt = await startContainer(this.#d, request, this.#host.slots, ctx);
       m.began(attempt, c.spec);
-      this.#d.startTimes?.began(pod.metadata.uid ?? '', attempt.state.startedAtMs);
+      if (c.role === 'app') this.#d.startTimes?.began(pod, c.spec.name, attempt.state.startedAtMs);
       const now = await this.#d.runtime.state(attempt.id, ctx);
       if (now?.phase === 'exited' && m.latest?.state.phase === 'running') {
         m.exited(now);

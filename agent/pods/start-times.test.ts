@@ -11,7 +11,7 @@ function counted(times: StartTimes): { count: number; sum: number } {
   return { count: value('count'), sum: value('sum') };
 }
 
-test('from arrival to the first process, its pull included; a restart, a second container and an adopted pod are no starts', async () => {
+test('from arrival to where all containers have begun, pulls included; a restart and an adopted pod are no starts', async () => {
   await using node = await FakeNode.make();
   const startTimes = new StartTimes();
   const agent = await node.agent({ startTimes });
@@ -45,6 +45,31 @@ test('one that goes before it has begun is not counted', async () => {
   await node.until(() => node.events.some((e) => e.reason === 'Pulling'));
   agent.want(deleted(pod, node.clock.now()));
   await node.until(() => node.removed.includes('u'), 'removed');
-  startTimes.began('u', node.clock.now());
+  startTimes.began(pod, 'a', node.clock.now());
+  startTimes.began(pod, 'b', node.clock.now());
   expect(counted(startTimes)).toEqual({ count: 0, sum: 0 });
+});
+
+test('an init container that runs, and one of two containers, do not make the pod run', async () => {
+  await using node = await FakeNode.make();
+  const startTimes = new StartTimes();
+  const agent = await node.agent({ startTimes });
+  let pulled = (): void => undefined;
+  node.pulls.set('slow', new Promise((resolve) => (pulled = resolve)));
+  const initContainers = [{ name: 'x', image: 'i' }] as never;
+  const containers = [
+    { name: 'a', image: 'i' },
+    { name: 'b', image: 'slow' },
+  ] as never;
+  agent.want(fakePod({ initContainers, containers }));
+  await node.until(() => node.running.includes('x/0'), 'init');
+  await node.pass(2_000);
+  expect(counted(startTimes).count).toBe(0);
+  node.host.exit(node.id('x'), 0);
+  await node.until(() => node.running.includes('a/0'), 'one of two');
+  await node.pass(3_000);
+  expect(counted(startTimes).count).toBe(0);
+  pulled();
+  await node.until(() => node.status('u')?.phase === 'Running', 'Running');
+  expect(counted(startTimes)).toEqual({ count: 1, sum: 5 });
 });

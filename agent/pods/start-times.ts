@@ -1,8 +1,10 @@
 /**
- * How long pods take to start: from their arrival at this node to the start of their first container's process, pulls included.
- * Told as the kubelet tells it. Source: kubernetes pkg/kubelet/metrics/metrics.go (pod_start_duration_seconds).
+ * How long pods take to start: from their arrival at this node to where their phase is Running: each container has begun once, pulls
+ * and init containers are included. Told as the kubelet tells it. Source: kubernetes pkg/kubelet/metrics/metrics.go
+ * (pod_start_duration_seconds), kubelet.go (SyncPod), kubelet_pods.go (getPhase).
  */
 import { Histogram, type MetricFamily } from '#lib/base';
+import type { PodObject } from './model.ts';
 
 /** Seconds. The kubelet's, and finer ones below its first. */
 const BOUNDS = [
@@ -16,25 +18,28 @@ export class StartTimes {
     'Duration in seconds from kubelet seeing a pod for the first time to the pod starting to run',
     BOUNDS,
   );
-  /** Pods that have not begun: ms since the epoch. */
-  readonly #arrivedAtMs = new Map<string, number>();
+  /** Pods that do not run yet, by uid: when they came (ms since the epoch), and which of their containers have begun. */
+  readonly #starting = new Map<string, { readonly arrivedAtMs: number; readonly begun: Set<string> }>();
 
   /** A pod that is new to this node. */
   arrived(uid: string, atMs: number): void {
-    this.#arrivedAtMs.set(uid, atMs);
+    this.#starting.set(uid, { arrivedAtMs: atMs, begun: new Set() });
   }
 
-  /** One of its containers runs: only the first counts. */
-  began(uid: string, atMs: number): void {
-    const arrived = this.#arrivedAtMs.get(uid);
-    if (arrived === undefined) return;
-    this.#arrivedAtMs.delete(uid);
-    this.#durations.observe({}, Math.max(0, atMs - arrived) / 1000);
+  /** One of its containers runs, an init container is none: the last that begins for the first time counts. */
+  began(pod: PodObject, container: string, atMs: number): void {
+    const uid = pod.metadata.uid ?? '';
+    const starting = this.#starting.get(uid);
+    if (starting === undefined) return;
+    starting.begun.add(container);
+    if (starting.begun.size < pod.spec.containers.length) return;
+    this.#starting.delete(uid);
+    this.#durations.observe({}, Math.max(0, atMs - starting.arrivedAtMs) / 1000);
   }
 
   /** It went, begun or not. */
   gone(uid: string): void {
-    this.#arrivedAtMs.delete(uid);
+    this.#starting.delete(uid);
   }
 
   family(): MetricFamily {
