@@ -38,7 +38,7 @@ export class Resolver {
     this.#clock = clock;
   }
 
-  /** `port`: of before, or 0; `onEnd`: its end in the namespace is gone, but not by `close`. */
+  /** `port`: of before, or 0; `onEnd`: its end in the namespace is gone, but not by `close`. What fails to open is thrown alone. */
   static async open(
     kernel: Pick<LinuxKernel, 'helper' | 'programs'>,
     o: { netns: string; port: number; answerer: Answerer; onEnd: () => void },
@@ -46,7 +46,10 @@ export class Resolver {
   ): Promise<Resolver> {
     const end = await openResolverEnd(kernel.helper, o, c);
     const resolver = new Resolver(end.port, end.socket, o.answerer, c.clock);
-    resolver.#serve(o.onEnd);
+    let isOpen = false;
+    resolver.#serve(() => {
+      if (isOpen) o.onEnd();
+    });
     try {
       // The table of before leads there still.
       if (end.port !== o.port) await leadToPort(kernel, o.netns, end.port, c);
@@ -56,6 +59,7 @@ export class Resolver {
       resolver.close();
       throw e;
     }
+    isOpen = true;
     return resolver;
   }
 
