@@ -243,6 +243,14 @@ test('bodies: empty, JSON, other types, trailing data, no object, too large', as
 
 const UPGRADE = 'Host: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n';
 
+test('a body that is refused before its end does not keep the next request of its connection', async () => {
+  const body = '1'.repeat(6 << 20);
+  const head = `POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\n`;
+  const next = 'GET /_none HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n';
+  const got = await raw(`${head}Content-Length: ${body.length}\r\n\r\n${body}${next}`, () => undefined);
+  expect(got.match(/HTTP\/1.1 \d+/g)).toEqual(['HTTP/1.1 413', 'HTTP/1.1 404']);
+});
+
 test('hijack with an upgrade: 101, the body by its length, half-close both ways', async () => {
   const body = '{"Tty":false}';
   const got = await raw(

@@ -141,6 +141,9 @@ export class EngineServer implements AsyncDisposable {
       await this.#answer(req, reply, raw, c);
     } catch (e) {
       this.#fail(e, reply, res);
+    } finally {
+      /* What its route left of the body is dropped: the next request of the connection stands behind it. */
+      if (raw === undefined) req.resume();
     }
   }
 
