@@ -45,6 +45,8 @@ const POLICY = '/usr/sbin/policy-rc.d';
 const POLICY_TEXT =
   '#!/bin/sh\n# made by berth while it installs packages; remove it when none are being installed\nexit 101\n';
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+/** A network that swallows packets keeps apt-get for its time limit with each address of each mirror. */
+const WANTED_DOWNLOAD_MS = 20_000;
 
 /** What is to be told before the program ends with `code`. */
 class Refusal extends Error {
@@ -96,25 +98,38 @@ function requirePackages(missing, isRoot) {
     fail([`apt-get could not install ${packages.join(' ')}: see the lines above`]);
 }
 
-/** Whether apt-get did. `patient`: it may take its lists anew, and wait for a slow network. */
+/** Whether apt-get did. `patient`: it may take its lists anew, and wait for a slow network; else nothing that fails here ends this. */
 function installPackages(packages, { patient }) {
   process.stdout.write(`installing ${packages.join(' ')}\n`);
   const ours = !existsSync(POLICY) || readFileSync(POLICY, 'utf8') === POLICY_TEXT;
-  if (ours) writeFileSync(POLICY, POLICY_TEXT, { mode: 0o755 });
+  try {
+    if (ours) writeFileSync(POLICY, POLICY_TEXT, { mode: 0o755 });
+  } catch (e) {
+    if (patient) throw e;
+    return false; // a read-only system
+  }
   // Ctrl-C ends apt-get, not this: the file must go, or no package of this machine could start its service ever again.
   const wait = () => undefined;
   for (const signal of SIGNALS) process.on(signal, wait);
   try {
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-    const hurry = patient ? [] : ['-o', 'Acquire::Retries=0', '-o', 'Acquire::http::Timeout=5'];
     const quiet = { env, stdio: ['ignore', 'ignore', 'inherit'] };
-    const install = () =>
-      run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...hurry, ...packages], quiet);
+    const args = ['install', '-y', '-qq', '--no-install-recommends', ...packages];
+    if (!patient && !download(args, quiet)) return false;
+    const install = () => run('apt-get', args, quiet);
     return install() === 0 || (patient && run('apt-get', ['update', '-qq'], quiet) === 0 && install() === 0);
   } finally {
     if (ours) rmSync(POLICY, { force: true });
     for (const signal of SIGNALS) process.off(signal, wait);
   }
+}
+
+/** Whether apt-get has what it needs. Only this is cut: an installation that is would have to be mended by hand. */
+function download(args, quiet) {
+  const hurry = ['-o', 'Acquire::Retries=0', '-o', 'Acquire::http::Timeout=5', '--download-only'];
+  const { status, signal } = spawnSync('apt-get', [...args, ...hurry], { ...quiet, timeout: WANTED_DOWNLOAD_MS });
+  if (signal === 'SIGINT' || status === 130) fail(['apt-get was interrupted; the same command goes on from here'], 130);
+  return status === 0;
 }
 
 function ensureModules() {
