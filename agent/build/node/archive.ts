@@ -51,7 +51,10 @@ export async function plainTar(
 ): Promise<AsyncIterable<Uint8Array> | undefined> {
   const { begin, rest } = await peeked(bytes);
   const compression = compressionOf(begin);
-  if (compression === undefined) return undefined;
+  if (compression === undefined) {
+    await rest[Symbol.asyncIterator]().return?.();
+    return undefined;
+  }
   return (await uncompressed(() => chained(begin, rest), compression, { ...o, bytesMax: await room(o.path) }, c))();
 }
 
@@ -84,12 +87,12 @@ async function peeked(
   return { begin: Buffer.concat(first), rest: { [Symbol.asyncIterator]: () => source } };
 }
 
-/** `rest` is left by whoever leaves this, also before its first piece. */
+/** `rest` is left by whoever leaves this, also before its first piece; it is never told of what its reader failed with. */
 async function* chained(begin: Uint8Array, rest: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
   const source = rest[Symbol.asyncIterator]();
   try {
     yield begin;
-    yield* { [Symbol.asyncIterator]: () => source };
+    for await (const piece of { [Symbol.asyncIterator]: () => source }) yield piece;
   } finally {
     await source.return?.();
   }

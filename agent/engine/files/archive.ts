@@ -19,6 +19,7 @@ import {
   type EngineRoute,
   notFound,
 } from '../http/contract.ts';
+import { gathered } from '../http/gathered.ts';
 import type { EngineContainer } from '../parts.ts';
 import { containerEvent } from './events.ts';
 import type { FilesParts } from './open.ts';
@@ -73,8 +74,17 @@ async function put(parts: FilesParts, r: EngineRequest, reply: EngineReply): Pro
   reply.empty(200);
 }
 
-async function received(parts: FilesParts, r: EngineRequest, scratch: string): Promise<Readable> {
-  const tar = await plainTar(r.body, { kernel: parts.host.kernel, path: scratch, what: 'the archive' }, r.c);
+/** Exported for its test. The rest of a body that is left is dropped as it comes: the connection goes on. */
+export async function received(
+  parts: { readonly host: Pick<FilesParts['host'], 'kernel'> },
+  r: Pick<EngineRequest, 'body' | 'c'>,
+  scratch: string,
+): Promise<Readable> {
+  const tar = await plainTar(
+    gathered(r.body, r.c),
+    { kernel: parts.host.kernel, path: scratch, what: 'the archive' },
+    r.c,
+  );
   if (tar === undefined) throw badParameter('the body is no tar archive');
   return Readable.from(tar, { objectMode: false });
 }
