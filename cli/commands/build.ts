@@ -163,7 +163,7 @@ function outputsOf(
   parts: OutputParts,
 ): BuildRequest['outputs'] {
   const written = archives.map((archive) => async (image: FinishedImage, c: Ctx) => {
-    await writeArchive(image, { ...archive, random: realRandom }, c);
+    await writeArchive(image, archive, c);
     parts.say(`written ${archive.dest}\n`);
   });
   return o.push === true ? [...written, (image, c) => pushAll(image, parts, c)] : written;
@@ -173,7 +173,7 @@ async function pushAll(image: FinishedImage, p: OutputParts, c: Ctx): Promise<vo
   for (const text of image.references) {
     const { to, tag } = await repositoryOf(text, p, c);
     const folder = join(p.home, 'pushed');
-    const { digest } = await pushImage(image, { to, tag, folder, random: realRandom }, c);
+    const { digest } = await pushImage(image, { to, tag, folder }, c);
     p.say(`pushed ${to.host}/${to.name}@${digest}\n`);
   }
 }

@@ -13,7 +13,7 @@ export async function writeFileAtomic(
   data: string | Uint8Array,
   o: { mode?: number; durable?: boolean } = {},
 ): Promise<void> {
-  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.${nextSuffix()}.tmp`);
+  const temporary = draftPath(dirname(path), basename(path));
   try {
     const file = await open(temporary, 'w', o.mode ?? 0o644);
     try {
@@ -76,10 +76,15 @@ export async function removeFolder(path: string): Promise<void> {
   }
 }
 
+/** A path in `folder` that nobody has yet, for what is to become `base` by a rename; `removeDrafts` knows it. */
+export function draftPath(folder: string, base: string): string {
+  return join(folder, `.${base}.${process.pid}.${nextSuffix()}.tmp`);
+}
+
 const DRAFT = /^\.(.+)\.(\d+)\.\d+\.tmp$/;
 
 /**
- * Removes what processes that were killed inside `writeFileAtomic` left in a folder, not below it; with `base`, of that file only.
+ * Removes what processes that were killed between `draftPath` and its rename left in a folder, not below it; with `base`, of that file only.
  * No folder is fine. Call it before this process writes there: a draft under its own number is an earlier one's.
  */
 export async function removeDrafts(folder: string, base?: string): Promise<void> {

@@ -61,7 +61,7 @@ const warnings = (host: BuildHost): string[] =>
 
 async function pushed(image: FinishedImage, tag: string): Promise<void> {
   const to = client.repository(registry.host, 'cache/image');
-  await pushImage(image, { to, tag, folder: join(one.folder, 'pushed'), random: realRandom }, context);
+  await pushImage(image, { to, tag, folder: join(one.folder, 'pushed') }, context);
 }
 
 async function config(name: string): Promise<Record<string, unknown>> {

@@ -15,7 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type Ctx, hexOf, realClock, realRandom, sha256, silentLogger } from '#lib/base';
+import { type Ctx, hexOf, realClock, sha256, silentLogger } from '#lib/base';
 import { MEDIA_TYPES } from '#lib/oci';
 import type { FinishedImage } from '../../agent/build/node/finish.ts';
 import { writeArchive } from '../../agent/build/output/archive.ts';
@@ -40,7 +40,7 @@ function image(path: string, sizeBytes: number): FinishedImage {
 }
 
 const write = (i: FinishedImage, dest: string, tar = true): Promise<void> =>
-  writeArchive(i, { type: 'oci', dest, tar, random: realRandom }, c);
+  writeArchive(i, { type: 'oci', dest, tar }, c);
 
 test('a full disk: what stood there stays, the draft goes, and it is told of what', async () => {
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', disk]);
@@ -68,7 +68,7 @@ const digest = 'sha256:' + 'a'.repeat(64);
 const blob = { mediaType: 'application/vnd.oci.image.layer.v1.tar', digest, sizeBytes: 64 << 20 };
 const image = { id: digest, config: Buffer.from('{}'), references: [], layers: [{ blob, diffId: digest, path }] };
 const c = { signal: new AbortController().signal, clock: realClock, log: silentLogger };
-await writeArchive(image, { type: 'oci', dest, tar: true, random: realRandom }, c);
+await writeArchive(image, { type: 'oci', dest, tar: true }, c);
 `;
 
 test('a builder killed while it writes: what stood there stays, and the next one removes what it left', async () => {

@@ -46,7 +46,7 @@ beforeAll(async () => {
     const folder = join(host.folder, 'pushed');
     const outputs = [
       async (image: FinishedImage) => {
-        const pushed = await pushImage(image, { to, tag: undefined, folder, random: realRandom }, context);
+        const pushed = await pushImage(image, { to, tag: undefined, folder }, context);
         images.push({ platform, pushed });
       },
     ];

@@ -1,5 +1,5 @@
 /** `--cache-to`: the steps of a build, in the image's own config, or with their layers as an image at a registry (travelling.ts). */
-import { type Ctx, type Digest, parseDigest, type Random, sha256 } from '#lib/base';
+import { type Ctx, type Digest, parseDigest, sha256 } from '#lib/base';
 import { type Descriptor, descriptorJson, MEDIA_TYPES, type Platform, parseReference } from '#lib/oci';
 import type { BuildSession } from '../../images/build-store.ts';
 import type { PullOptions } from '../../images/images.ts';
@@ -16,7 +16,6 @@ export interface ExportPlace {
   readonly session: BuildSession;
   readonly pulls: PullOptions;
   readonly platform: Platform;
-  readonly random: Random;
   /** Of what pushes remember. */
   readonly folder: string;
   readonly warn: (message: string) => void;
@@ -62,7 +61,7 @@ async function placeOf(reference: string, at: ExportPlace): Promise<PushOptions 
   const { client, hosts } = at.registries;
   const credentials = at.pulls.credentials?.(host, repository);
   const to = client.repository(host, repository, { credentials, at: (await hosts.hostsOf(host)).at(-1) });
-  return { to, tag, folder: at.folder, random: at.random };
+  return { to, tag, folder: at.folder };
 }
 
 /** `layers`: those of `steps`, each once, in the order in which they were made. Gives the manifest's digest. */

@@ -201,7 +201,7 @@ export class Builder implements AsyncDisposable {
     const { image, syncedMs } = await finish(session, solved, { ...r, inline: exports.inline }, c);
     await this.#host.cache.synced(this.#bootId, syncedMs);
     for (const output of r.outputs) await output(image, c);
-    await exports.push({ registries, session, pulls, platform, random, folder: join(folder, 'pushed'), warn }, c);
+    await exports.push({ registries, session, pulls, platform, folder: join(folder, 'pushed'), warn }, c);
     return image;
   }
 

@@ -3,7 +3,7 @@ import { lstat, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type Ctx, hexOf, realClock, realRandom, sha256, silentLogger } from '#lib/base';
+import { type Ctx, hexOf, realClock, sha256, silentLogger } from '#lib/base';
 import { MEDIA_TYPES } from '#lib/oci';
 import type { FinishedImage, FinishedLayer } from '../node/finish.ts';
 import { archiveOf, writeArchive } from './archive.ts';
@@ -35,11 +35,7 @@ async function image(o: { layers?: readonly FinishedLayer[]; config?: Buffer } =
 }
 
 const write = (i: FinishedImage, dest: string, o: { tar?: boolean; signal?: AbortSignal } = {}): Promise<void> =>
-  writeArchive(
-    i,
-    { type: 'oci', dest, tar: o.tar ?? true, random: realRandom },
-    { ...c, signal: o.signal ?? c.signal },
-  );
+  writeArchive(i, { type: 'oci', dest, tar: o.tar ?? true }, { ...c, signal: o.signal ?? c.signal });
 
 const entries = (path: string): string[] => execFileSync('tar', ['-tf', path]).toString().trim().split('\n');
 /** Of a process that is no more. */

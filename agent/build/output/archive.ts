@@ -10,9 +10,9 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import {
   type Ctx,
+  draftPath,
   hexOf,
   messageOf,
-  type Random,
   removeDrafts,
   StatusError,
   sha256,
@@ -31,18 +31,11 @@ interface Part {
   readonly content: Buffer | string;
 }
 
-/** As those of `writeFileAtomic` are named, for `removeDrafts`. */
-const SUFFIXES = 1_000_000_000;
-
 /**
  * What stands at `dest` is replaced only by a whole archive that is on the disk; a link is replaced, not followed. What a process
  * that was killed here left of the same archive is removed. Throws Invalid as `checkDest`, Unavailable when it cannot be written.
  */
-export async function writeArchive(
-  image: FinishedImage,
-  o: ArchiveOptions & { readonly random: Random },
-  c: Ctx,
-): Promise<void> {
+export async function writeArchive(image: FinishedImage, o: ArchiveOptions, c: Ctx): Promise<void> {
   await checkDest(o);
   const parts = partsOf([image], o.type);
   try {
@@ -53,16 +46,12 @@ export async function writeArchive(
   }
 }
 
-async function writeTarFile(
-  parts: readonly Part[],
-  { dest, random }: { readonly dest: string; readonly random: Random },
-  c: Ctx,
-): Promise<void> {
+async function writeTarFile(parts: readonly Part[], { dest }: ArchiveOptions, c: Ctx): Promise<void> {
   const folder = dirname(dest);
   // Of its own length: the name of `dest` may be as long as names can be.
   const base = `berth-archive-${hexOf(sha256(basename(dest))).slice(0, 12)}`;
   await removeDrafts(folder, base);
-  const draft = draftOf(folder, base, random);
+  const draft = draftPath(folder, base);
   try {
     const tar = Readable.from(writeTar(entriesOf(parts)));
     await pipeline(tar, createWriteStream(draft, { flags: 'wx' }), { signal: c.signal });
@@ -71,10 +60,6 @@ async function writeTarFile(
   } finally {
     await rm(draft, { force: true });
   }
-}
-
-function draftOf(folder: string, base: string, random: Random): string {
-  return join(folder, `.${base}.${process.pid}.${random.below(SUFFIXES)}.tmp`);
 }
 
 /** Several images in one archive, as `docker save` gives it: each layer once. */
@@ -157,11 +142,7 @@ async function* entriesOf(
 }
 
 /** Each file under a name of its own first: nothing is written through a link that stands there. */
-async function writeFolder(
-  parts: readonly Part[],
-  { dest, random }: { readonly dest: string; readonly random: Random },
-  c: Ctx,
-): Promise<void> {
+async function writeFolder(parts: readonly Part[], { dest }: ArchiveOptions, c: Ctx): Promise<void> {
   const blobs = join(dest, BLOBS_FOLDER);
   await mkdir(blobs, { recursive: true });
   await removeDrafts(blobs);
@@ -172,7 +153,7 @@ async function writeFolder(
       await writeFileAtomic(target, content);
       continue;
     }
-    const draft = draftOf(blobs, basename(path), random);
+    const draft = draftPath(blobs, basename(path));
     try {
       await copyFile(content, draft, constants.COPYFILE_EXCL);
       const { size } = await stat(draft);

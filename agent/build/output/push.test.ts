@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type Ctx, hexOf, realClock, realRandom, StatusError, sha256, silentLogger } from '#lib/base';
+import { type Ctx, hexOf, realClock, StatusError, sha256, silentLogger } from '#lib/base';
 import { type Descriptor, MEDIA_TYPES } from '#lib/oci';
 import type { FinishedImage, FinishedLayer } from '../node/finish.ts';
 import { type PushOptions, type PushStep, pushImage, pushIndex, pushLayers } from './push.ts';
@@ -65,7 +65,7 @@ class Registry {
 }
 
 function optionsOf(registry: Registry, o: Partial<PushOptions> = {}): PushOptions {
-  return { to: registry as unknown as PushOptions['to'], tag: 'a', folder, random: realRandom, ...o };
+  return { to: registry as unknown as PushOptions['to'], tag: 'a', folder, ...o };
 }
 
 async function layer(text: string, mediaType: string = MEDIA_TYPES.ociLayer): Promise<FinishedLayer> {

@@ -8,7 +8,7 @@ import { createReadStream, createWriteStream } from 'node:fs';
 import { rm, stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
-import { type Ctx, type Digest, isKind, isMissing, parseDigest, type Random, StatusError, sha256 } from '#lib/base';
+import { type Ctx, type Digest, draftPath, isKind, isMissing, parseDigest, StatusError, sha256 } from '#lib/base';
 import {
   type Descriptor,
   descriptorJson,
@@ -20,7 +20,7 @@ import {
 import { manifestOf } from '../../images/built-manifest.ts';
 import { forEachLimited } from '../../images/single-flight.ts';
 import type { FinishedImage, FinishedLayer } from '../node/finish.ts';
-import { layerDraft, makePushedFolder, rememberedLayer, rememberLayer } from './pushed-layers.ts';
+import { makePushedFolder, rememberedLayer, rememberLayer } from './pushed-layers.ts';
 
 export interface PushOptions {
   readonly to: RemoteRepository;
@@ -28,7 +28,6 @@ export interface PushOptions {
   readonly tag: string | undefined;
   /** Of what is remembered, and of drafts (pushed-layers.ts). */
   readonly folder: string;
-  readonly random: Random;
   readonly onLayer?: ((layer: FinishedLayer, step: PushStep) => void) | undefined;
   /** Other repositories of the same registry that may have a layer. */
   readonly mountFrom?: ((layer: FinishedLayer) => readonly string[]) | undefined;
@@ -104,7 +103,7 @@ async function pushLayer(layer: FinishedLayer, isAsItCame: boolean, o: PushOptio
   }
   const known = await rememberedLayer(o.folder, layer.diffId);
   if (known !== undefined && (await isThere(layer, known, o, c))) return known;
-  const draft = layerDraft(o.folder, o.random);
+  const draft = draftPath(o.folder, 'layer');
   try {
     const made = await gzipped(layer, draft, c);
     await rememberLayer(o.folder, layer.diffId, made);

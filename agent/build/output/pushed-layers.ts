@@ -4,14 +4,12 @@
  */
 import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Digest, hexOf, parseDigest, type Random, removeDrafts, writeFileAtomic } from '#lib/base';
+import { type Digest, hexOf, parseDigest, removeDrafts, writeFileAtomic } from '#lib/base';
 import { asSize, asString, type Descriptor, MEDIA_TYPES, parseJsonObject } from '#lib/oci';
 
 /** Files of 130 bytes. */
 export const PUSHED_LAYERS_MAX = 10_000;
 const REMEMBERED = /^[0-9a-f]{64}\.json$/;
-/** As those of `writeFileAtomic` are named, for `removeDrafts`. */
-const SUFFIXES = 1_000_000_000;
 
 /** Before anything is pushed by this process: removes drafts of processes that were killed, and the oldest above `layersMax`. */
 export async function tidyPushedLayers(folder: string, layersMax = PUSHED_LAYERS_MAX): Promise<void> {
@@ -26,11 +24,6 @@ export async function tidyPushedLayers(folder: string, layersMax = PUSHED_LAYERS
 
 export async function makePushedFolder(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
-}
-
-/** A path that nobody has yet. */
-export function layerDraft(folder: string, random: Random): string {
-  return join(folder, `.layer.${process.pid}.${random.below(SUFFIXES)}.tmp`);
 }
 
 export async function rememberLayer(folder: string, diffId: Digest, { digest, sizeBytes }: Descriptor): Promise<void> {

@@ -45,12 +45,10 @@ export async function* gathered(body: Readable, c: Pick<Ctx, 'clock' | 'signal'>
   body.on('data', onData);
   try {
     for (;;) {
-      if (!isDue) {
+      while (!isDue)
         await new Promise<void>((resolve) => {
           wake = resolve;
         });
-        continue;
-      }
       timer?.[Symbol.dispose]();
       timer = undefined;
       const [only] = pieces;

@@ -3,7 +3,7 @@
  * Source: moby daemon/internal/distribution/{push,push_v2}.go.
  */
 import { join } from 'node:path';
-import { type Ctx, messageOf, type Random, StatusError } from '#lib/base';
+import { type Ctx, messageOf, StatusError } from '#lib/base';
 import { formatReference, MEDIA_TYPES, parseReference, type Reference, type RemoteRepository } from '#lib/oci';
 import type { FinishedImage, FinishedLayer } from '../../../build/node/finish.ts';
 import { type PushStep, pushImage } from '../../../build/output/push.ts';
@@ -23,7 +23,6 @@ export interface PushParts {
   readonly events: ImageEvents;
   /** Of what became of layers when they were compressed. */
   readonly folder: string;
-  readonly random: Random;
 }
 
 export interface PushRequest {
@@ -54,7 +53,7 @@ export async function pushImages(parts: PushParts, r: PushRequest, c: Ctx): Prom
 }
 
 async function pushOne(parts: PushParts, record: ImageRecord, r: PushRequest, c: Ctx): Promise<void> {
-  const { images, random } = parts;
+  const { images } = parts;
   const { tag = 'latest' } = parseReference(record.reference);
   const to = await remoteOf(images, r);
   using session = images.builds.session();
@@ -63,7 +62,8 @@ async function pushOne(parts: PushParts, record: ImageRecord, r: PushRequest, c:
     const pushed = await pushImage(
       finishedOf(stored, images.catalog.records()),
       {
-        ...{ to, tag, random },
+        to,
+        tag,
         folder: join(parts.folder, 'pushed'),
         onLayer: (layer, step) => tell(r.output, layer, step),
         mountFrom: (layer) => repositoriesWith(layer, r.reference, images.catalog.records()),
